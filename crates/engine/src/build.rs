@@ -1,0 +1,99 @@
+//! Builds: a folder and a Dockerfile become an image.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{Digest, ImageConfig, ImageName, Layer, Result};
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BuildRequest {
+    /// The folder that COPY and ADD read from.
+    pub context: PathBuf,
+    /// Relative to the context unless absolute. `Dockerfile` when empty.
+    pub dockerfile: PathBuf,
+    /// The Dockerfile's text, when it is not to be read from a file.
+    pub dockerfile_text: Option<String>,
+    pub args: BTreeMap<String, String>,
+    /// The stage to stop at; the last one when absent.
+    pub target: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub names: Vec<ImageName>,
+    pub no_cache: bool,
+}
+
+/// What a build says while it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum BuildEvent {
+    /// A step begins: `[stage 2/5] RUN …`.
+    Step {
+        number: usize,
+        total: usize,
+        text: String,
+    },
+    /// The step was found in the cache.
+    Cached { number: usize },
+    /// Output of a RUN step.
+    Output { number: usize, line: String },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Built {
+    pub digest: Digest,
+    pub size_bytes: u64,
+    pub steps: usize,
+    pub cached_steps: usize,
+}
+
+#[async_trait]
+pub trait Builds: Send + Sync {
+    /// Builds and names an image. `events` is bounded; a receiver that went away does not stop the
+    /// build. Dropping the future stops it and removes what it left half done.
+    async fn build(&self, request: BuildRequest, events: mpsc::Sender<BuildEvent>)
+    -> Result<Built>;
+    /// An image of one or more folders of plain files, with no Dockerfile: each entry of `files` is
+    /// copied to its path in the image. Cached by content.
+    async fn assemble(&self, request: AssembleRequest) -> Result<Built>;
+}
+
+/// See [`Builds::assemble`]. One layer per entry of `files`, in order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AssembleRequest {
+    pub config: ImageConfig,
+    /// From a file or folder on this machine to an absolute path in the image.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    pub names: Vec<ImageName>,
+}
+
+/// One RUN step: a command in a container over the layers so far.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunStep {
+    /// Lower directories, the lowest first.
+    pub directories: Vec<PathBuf>,
+    /// An empty directory; what the step changed is left in it, as an overlay upper directory.
+    pub upper: PathBuf,
+    pub argv: Vec<String>,
+    pub env: Vec<String>,
+    pub working_dir: String,
+    pub user: String,
+    /// Host path, path in the container, and whether it is read-only (`RUN --mount=type=bind|cache`).
+    pub mounts: Vec<(PathBuf, PathBuf, bool)>,
+    /// What the command reads on its standard input (a heredoc), if anything.
+    pub stdin: Option<String>,
+}
+
+/// Runs RUN steps. Implemented by the runtime, used by the builder.
+#[async_trait]
+pub trait Steps: Send + Sync {
+    /// Runs a step to its end and returns its exit code. Lines of output go to `output`.
+    async fn run(&self, step: RunStep, output: mpsc::Sender<String>) -> Result<i32>;
+}
+
+/// A step's result as the cache keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CachedStep {
+    pub layer: Option<Layer>,
+}

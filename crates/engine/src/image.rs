@@ -1,0 +1,313 @@
+//! Images: content-addressed blobs, names that point at them, and layers unpacked for use.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, Result};
+
+/// `sha256:` and 64 lower-case hexadecimal digits (OCI image-spec, descriptor, "Digests").
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The hexadecimal part, safe to use as a file name.
+    pub fn hex(&self) -> &str {
+        &self.0["sha256:".len()..]
+    }
+}
+
+impl FromStr for Digest {
+    type Err = EngineError;
+    fn from_str(text: &str) -> Result<Self> {
+        let hex = text.strip_prefix("sha256:").unwrap_or("");
+        if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(EngineError::invalid(format!(
+                "`{text}` is not a sha256 digest"
+            )))
+        }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = EngineError;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a repository lives: `<host>[:port]` and a path. The embedded registry's host names are
+/// `<account>.dkr.ecr.<region>.amazonaws.com`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Repository {
+    pub host: String,
+    pub path: String,
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+/// A tag or a digest within a repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reference {
+    Tag(String),
+    Digest(Digest),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = EngineError;
+    fn from_str(text: &str) -> Result<Self> {
+        if text.contains(':') {
+            return text.parse().map(Self::Digest);
+        }
+        let ok = !text.is_empty()
+            && text.len() <= 128
+            && !text.starts_with(['.', '-'])
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if ok {
+            Ok(Self::Tag(text.to_owned()))
+        } else {
+            Err(EngineError::invalid(format!("`{text}` is not a tag")))
+        }
+    }
+}
+
+/// A whole image name. Parsing follows docker's rules: no host means `docker.io`, one path component
+/// on `docker.io` means `library/…`, no tag means `latest`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ImageName {
+    pub repository: Repository,
+    pub reference: Reference,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if matches!(self.reference, Reference::Tag(_)) {
+            ':'
+        } else {
+            '@'
+        };
+        write!(f, "{}{sign}{}", self.repository, self.reference)
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = EngineError;
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || EngineError::invalid(format!("`{text}` is not an image name"));
+        if text.is_empty() || text.len() > 512 {
+            return Err(bad());
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
+            None => (text, None),
+        };
+        let (name, tag) = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (name, None),
+        };
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => {
+                (host, path.to_owned())
+            }
+            Some(_) => ("docker.io", name.to_owned()),
+            None => ("docker.io", format!("library/{name}")),
+        };
+        let component = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+                && part
+                    .bytes()
+                    .next()
+                    .is_some_and(|b| b.is_ascii_alphanumeric())
+        };
+        if !path.split('/').all(component) {
+            return Err(bad());
+        }
+        let reference = match (digest, tag) {
+            (Some(digest), _) => Reference::Digest(digest),
+            (None, tag) => tag.unwrap_or("latest").parse()?,
+        };
+        Ok(Self {
+            repository: Repository {
+                host: host.to_owned(),
+                path,
+            },
+            reference,
+        })
+    }
+}
+
+/// What an image says about how to run it (OCI image-spec, "config").
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageConfig {
+    pub entrypoint: Vec<String>,
+    pub cmd: Vec<String>,
+    /// `NAME=value`, in order.
+    pub env: Vec<String>,
+    pub working_dir: String,
+    /// `user`, `user:group`, `uid` or `uid:gid`; empty is root.
+    pub user: String,
+    /// `80/tcp`.
+    pub exposed_ports: Vec<String>,
+    pub volumes: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub stop_signal: Option<String>,
+    pub healthcheck: Option<HealthCheck>,
+    pub shell: Vec<String>,
+}
+
+/// A container's own health check: HEALTHCHECK in a Dockerfile, `healthCheck` in a task definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// `["CMD", …]`, `["CMD-SHELL", "…"]`, or `["NONE"]`.
+    pub command: Vec<String>,
+    pub interval_ms: u64,
+    pub timeout_ms: u64,
+    pub start_period_ms: u64,
+    pub retries: u32,
+}
+
+/// A blob as a manifest names it (OCI image-spec, "descriptor").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    pub media_type: String,
+    pub digest: Digest,
+    pub size_bytes: u64,
+}
+
+/// A layer in the store: the blob, and the digest of its uncompressed tar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    pub blob: Descriptor,
+    pub diff_id: Digest,
+}
+
+/// A manifest that a repository holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredManifest {
+    pub digest: Digest,
+    pub media_type: String,
+    pub bytes: Vec<u8>,
+    pub pushed_at_ms: i64,
+    /// Of config and layers together.
+    pub size_bytes: u64,
+    pub tags: Vec<String>,
+}
+
+/// An image whose layers are on disk, unpacked: ready to be an overlay's lower directories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedImage {
+    /// Of the manifest.
+    pub digest: Digest,
+    pub config: ImageConfig,
+    pub layers: Vec<Layer>,
+    /// One directory per layer, the lowest first. Shared and never written to.
+    pub directories: Vec<PathBuf>,
+}
+
+/// Basic credentials for a remote registry.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    pub username: String,
+    pub password: String,
+}
+
+impl fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryLogin({})", self.username)
+    }
+}
+
+/// The content store and the names over it.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// The manifest digest that `name` stands for, in the embedded registry or the local cache.
+    async fn resolve(&self, name: &ImageName) -> Result<Digest>;
+    /// Makes the image ready to run. Pulls it first when its host is not the embedded registry's and
+    /// it is not in the cache. `NotFound` when the registry says so, `Unreachable` when it cannot be
+    /// asked; the message then names the cause.
+    async fn prepare(
+        &self,
+        name: &ImageName,
+        login: Option<RegistryLogin>,
+    ) -> Result<PreparedImage>;
+    /// The same for an image known by digest only (a build's intermediate result).
+    async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage>;
+
+    /// Makes a repository, so that it may be pushed to. The embedded registry refuses others.
+    async fn create_repository(&self, repository: &Repository) -> Result<()>;
+    /// Deletes a repository with all its manifests and tags.
+    async fn delete_repository(&self, repository: &Repository) -> Result<()>;
+    /// Everything in a repository; `NotFound` when there is no such repository.
+    async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>>;
+    async fn manifest(&self, name: &ImageName) -> Result<StoredManifest>;
+    /// Stores a manifest under a digest and, when given, a tag. Every blob that it names must exist.
+    async fn put_manifest(
+        &self,
+        name: &ImageName,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest>;
+    /// Removes a tag, or a manifest with all its tags.
+    async fn delete_manifest(&self, name: &ImageName) -> Result<()>;
+
+    async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>>;
+    async fn read_blob(&self, digest: &Digest) -> Result<PathBuf>;
+    /// Stores a file as a blob and takes it over (renames it when it is on the same file system).
+    async fn put_blob(&self, file: &std::path::Path) -> Result<(Digest, u64)>;
+    /// Stores an uncompressed tar as a layer and takes the file over.
+    async fn put_layer(&self, tar: &std::path::Path) -> Result<Layer>;
+    /// Stores an image built here (config and manifest are written from the arguments) and, when
+    /// `name` is given, points the name at it. `history` is one line per layer or empty step.
+    async fn put_image(
+        &self,
+        config: &ImageConfig,
+        layers: &[Layer],
+        history: &[String],
+        name: Option<&ImageName>,
+    ) -> Result<Digest>;
+    /// Lets `to` stand for what `from` stands for.
+    async fn tag(&self, from: &ImageName, to: &ImageName) -> Result<Digest>;
+    /// Removes blobs and unpacked layers that no manifest names. Returns the bytes freed.
+    async fn collect_garbage(&self) -> Result<u64>;
+}

@@ -1,0 +1,45 @@
+//! The port to the machine: plain types and a few small traits.
+//!
+//! Everything above this crate (the AWS services) asks for effects through these traits and never
+//! touches a process, a socket or a namespace; everything below it (images, builder, runtime,
+//! network, edge, logs) implements one of them and knows no AWS word. Types are plain data that
+//! serialise as JSON, because they also travel between the roles (daemon, shim, edge).
+//!
+//! Rules that hold for every trait here:
+//! * a method that makes something is idempotent: called again with the same arguments it returns
+//!   the same result, so a caller that crashed may simply ask again;
+//! * a method that removes something succeeds when the thing is already gone;
+//! * wake-ups ([`Changes`]) carry an id and no data: the receiver looks at what is there.
+
+mod build;
+mod edge;
+mod error;
+mod image;
+mod logs;
+mod network;
+mod task;
+
+use std::sync::Arc;
+
+pub use build::*;
+pub use edge::*;
+pub use error::*;
+pub use image::*;
+pub use logs::*;
+pub use network::*;
+pub use task::*;
+
+/// Ids of the things that changed, for whoever wants to look again. A slow receiver may lag: it
+/// then looks at everything.
+pub type Changes = tokio::sync::broadcast::Receiver<String>;
+
+/// The machine, as the services see it.
+#[derive(Clone)]
+pub struct Engine {
+    pub images: Arc<dyn Images>,
+    pub builds: Arc<dyn Builds>,
+    pub tasks: Arc<dyn Tasks>,
+    pub network: Arc<dyn Network>,
+    pub edge: Arc<dyn Edge>,
+    pub logs: Arc<dyn Logs>,
+}

@@ -1,0 +1,117 @@
+//! Networks: a VPC is a network namespace that routes; an interface is a namespace with one veth
+//! into it. Security groups are enforced on every packet, also within a subnet.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The whole of a network but its interfaces. Applied as a whole; only differences are touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcSpec {
+    pub id: String,
+    pub ranges: Vec<Ipv4Net>,
+    pub subnets: Vec<SubnetSpec>,
+    pub route_tables: Vec<RouteTableSpec>,
+    pub groups: Vec<GroupSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetSpec {
+    pub id: String,
+    pub range: Ipv4Net,
+    pub route_table: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTableSpec {
+    pub id: String,
+    /// The local route is implied.
+    pub routes: Vec<RouteSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSpec {
+    pub destination: Ipv4Net,
+    pub target: RouteTarget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteTarget {
+    /// An internet gateway: a way out for interfaces that have a public address, and for no other.
+    InternetGateway,
+    /// A NAT gateway: a way out for every interface.
+    NatGateway,
+    /// The target is gone.
+    Blackhole,
+}
+
+/// A security group: what may come in and what may go out. Everything else is dropped; answers to
+/// what was allowed always pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    pub id: String,
+    pub ingress: Vec<GroupRule>,
+    pub egress: Vec<GroupRule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GroupRule {
+    pub protocol: Protocol,
+    pub peer: Peer,
+}
+
+/// Ports are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Protocol {
+    All,
+    Tcp { from: u16, to: u16 },
+    Udp { from: u16, to: u16 },
+    Icmp,
+    Other(u8),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Peer {
+    Range(Ipv4Net),
+    /// Every interface that is in this group.
+    Group(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSpec {
+    /// Letters, digits and `-` only.
+    pub id: String,
+    pub vpc: String,
+    pub subnet: String,
+    pub address: Ipv4Addr,
+    pub mac: [u8; 6],
+    pub groups: Vec<String>,
+    /// Whether it may use an internet gateway.
+    pub public: bool,
+}
+
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Makes the network, or changes it to what is asked. Interfaces stay.
+    async fn apply_vpc(&self, vpc: VpcSpec) -> Result<()>;
+    /// Removes the network with every interface in it.
+    async fn remove_vpc(&self, id: &str) -> Result<()>;
+    /// Makes the interface's namespace, joined to its network, which must exist. Called again with
+    /// other groups or another `public`, it changes these.
+    async fn attach(&self, interface: InterfaceSpec) -> Result<()>;
+    async fn detach(&self, id: &str) -> Result<()>;
+    /// The namespace's path, to be joined. `NotFound` when it is not attached.
+    async fn namespace(&self, interface: &str) -> Result<PathBuf>;
+    /// Ids of the networks, and of the interfaces, that exist on the machine.
+    async fn list(&self) -> Result<(Vec<String>, Vec<String>)>;
+    /// Tries to connect from an interface's namespace: what a process in it would see.
+    async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()>;
+    /// Whether packets from this interface have a way out of their network, found by asking the
+    /// kernel's routing in the network's own namespace, not by reading the configuration.
+    async fn has_way_out(&self, interface: &str) -> Result<bool>;
+}
