@@ -1,1 +1,219 @@
-//! (to come)
+//! Typed records in one SQLite file: what the daemon knows, and nothing else knows.
+//!
+//! A record is a serde type with a kind and a key. Everything an operation changes is changed in one
+//! transaction ([`Store::write`]) that is on disk before it returns; who registered with
+//! [`Store::on_commit`] is then told which keys changed, and no more than that. Nothing here waits
+//! for anything but the disk, so calls are made directly from asynchronous code.
+
+mod error;
+mod transaction;
+
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use error::StoreError;
+pub use transaction::{Record, Transaction};
+
+/// The layout of the file. A newer file is refused, an older one is migrated when it is opened.
+const SCHEMA_VERSION: i64 = 1;
+/// Readers beside the writer. Reads are short; four keep two cores busy.
+const READERS: usize = 4;
+
+/// One record that a transaction wrote or deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Change {
+    pub kind: &'static str,
+    pub key: String,
+}
+
+type Listener = Box<dyn Fn(&[Change]) + Send + Sync>;
+
+pub struct Store {
+    writer: Mutex<Connection>,
+    readers: Vec<Mutex<Connection>>,
+    next_reader: std::sync::atomic::AtomicUsize,
+    listener: OnceLock<Listener>,
+}
+
+impl Store {
+    /// Opens or creates the file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let writer = Connection::open(path)?;
+        prepare(&writer)?;
+        migrate(&writer)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readers = (0..READERS)
+            .map(|_| {
+                let reader = Connection::open_with_flags(path, flags)?;
+                reader.busy_timeout(Duration::from_secs(5))?;
+                Ok(Mutex::new(reader))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers,
+            next_reader: Default::default(),
+            listener: OnceLock::new(),
+        })
+    }
+
+    /// Whoever wants to know which keys changed, after each commit. There is one listener.
+    pub fn on_commit(&self, listener: impl Fn(&[Change]) + Send + Sync + 'static) {
+        let fresh = self.listener.set(Box::new(listener)).is_ok();
+        assert!(fresh, "a store has one listener, set at start-up");
+    }
+
+    /// Runs `body` over a consistent state. Writing in it is an error.
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let turn = self.next_reader.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reader = lock(&self.readers[turn % self.readers.len()]);
+        let transaction = reader.unchecked_transaction().map_err(StoreError::from)?;
+        body(&Transaction::new(&transaction))
+    }
+
+    /// Runs `body` and commits what it wrote, or nothing when it answers an error. Durable when this
+    /// returns.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (answer, changes) = {
+            let writer = lock(&self.writer);
+            let raw = rusqlite::Transaction::new_unchecked(
+                &writer,
+                rusqlite::TransactionBehavior::Immediate,
+            )
+            .map_err(StoreError::from)?;
+            let transaction = Transaction::new(&raw);
+            let answer = body(&transaction)?;
+            let changes = transaction.into_changes();
+            raw.commit().map_err(StoreError::from)?;
+            (answer, changes)
+        };
+        if let (Some(listener), false) = (self.listener.get(), changes.is_empty()) {
+            listener(&changes);
+        }
+        Ok(answer)
+    }
+}
+
+/// A poisoned lock means that a body panicked; its transaction was rolled back when it was dropped.
+fn lock(mutex: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: an answer that was given survives a power cut, not only a crash of the daemon.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > SCHEMA_VERSION {
+        return Err(StoreError::Newer { found: version, known: SCHEMA_VERSION });
+    }
+    if version == 0 {
+        connection.execute_batch(
+            "BEGIN;
+             CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+                 PRIMARY KEY (kind, key)) WITHOUT ROWID;
+             CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+             PRAGMA user_version = 1;
+             COMMIT;",
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+    use std::sync::Arc;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Cluster {
+        name: String,
+        size: u32,
+    }
+    impl Record for Cluster {
+        const KIND: &'static str = "test.cluster";
+        fn key(&self) -> String {
+            format!("eu/{}", self.name)
+        }
+    }
+
+    fn open() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store.db")).unwrap();
+        (dir, store)
+    }
+
+    fn cluster(name: &str) -> Cluster {
+        Cluster { name: name.into(), size: 1 }
+    }
+
+    #[test]
+    fn what_was_written_is_read_after_opening_again() {
+        let (dir, store) = open();
+        store.write(|tx| tx.put(&cluster("a"))).unwrap();
+        drop(store);
+        let store = Store::open(&dir.path().join("store.db")).unwrap();
+        assert_eq!(store.read(|tx| tx.get::<Cluster>("eu/a")).unwrap(), Some(cluster("a")));
+    }
+
+    #[test]
+    fn an_error_undoes_everything_and_tells_nobody() {
+        let (_dir, store) = open();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = told.clone();
+        store.on_commit(move |changes| sink.lock().unwrap().extend_from_slice(changes));
+        let outcome: Result<(), StoreError> = store.write(|tx| {
+            tx.put(&cluster("a"))?;
+            Err(StoreError::Newer { found: 0, known: 0 })
+        });
+        assert!(outcome.is_err());
+        assert_eq!(store.read(|tx| tx.get::<Cluster>("eu/a")).unwrap(), None);
+        assert!(told.lock().unwrap().is_empty());
+        store.write(|tx| tx.put(&cluster("b"))).unwrap();
+        assert_eq!(told.lock().unwrap().as_slice(), [Change { kind: "test.cluster", key: "eu/b".into() }]);
+    }
+
+    #[test]
+    fn a_prefix_selects_its_keys_and_no_neighbours() {
+        let (_dir, store) = open();
+        for name in ["a", "ab", "b"] {
+            store.write(|tx| tx.put(&cluster(name))).unwrap();
+        }
+        let names = |prefix: &str| -> Vec<String> {
+            let found: Vec<Cluster> = store.read(|tx| tx.list(prefix)).unwrap();
+            found.into_iter().map(|it| it.name).collect()
+        };
+        assert_eq!(names("eu/"), ["a", "ab", "b"]);
+        assert_eq!(names("eu/a"), ["a", "ab"]);
+        assert_eq!(names("us/"), [""; 0]);
+    }
+
+    #[test]
+    fn writing_in_a_read_is_refused() {
+        let (_dir, store) = open();
+        assert!(store.read(|tx| tx.put(&cluster("a"))).is_err());
+    }
+
+    #[test]
+    fn counters_never_give_a_number_twice() {
+        let (_dir, store) = open();
+        let next = || store.write(|tx| tx.next("revision")).unwrap();
+        assert_eq!([next(), next(), next()], [1, 2, 3]);
+    }
+}
