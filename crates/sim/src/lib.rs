@@ -1,1 +1,55 @@
-//! (to come)
+//! A machine that is not there, for tests of what stands above the engine.
+//!
+//! Every port is faked in memory and does at once what a real machine does in time. Tests reach in:
+//! let an image exist, let a container exit, let a target be unhealthy, and look at what was asked.
+
+mod edge;
+mod images;
+mod logs;
+mod network;
+mod tasks;
+
+use std::sync::Arc;
+
+use engine::Engine;
+
+pub use edge::SimEdge;
+pub use images::{SimBuilds, SimImages};
+pub use logs::SimLogs;
+pub use network::SimNetwork;
+pub use tasks::SimTasks;
+
+/// The fakes, and the [`Engine`] made of them.
+#[derive(Clone)]
+pub struct Sim {
+    pub images: Arc<SimImages>,
+    pub tasks: Arc<SimTasks>,
+    pub network: Arc<SimNetwork>,
+    pub edge: Arc<SimEdge>,
+    pub logs: Arc<SimLogs>,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self {
+            images: Arc::new(SimImages::default()),
+            tasks: Arc::new(SimTasks::default()),
+            network: Arc::new(SimNetwork::default()),
+            edge: Arc::new(SimEdge::default()),
+            logs: Arc::new(SimLogs::default()),
+        }
+    }
+}
+
+impl Sim {
+    pub fn engine(&self) -> Engine {
+        Engine {
+            images: self.images.clone(),
+            builds: Arc::new(SimBuilds),
+            tasks: self.tasks.clone(),
+            network: self.network.clone(),
+            edge: self.edge.clone(),
+            logs: self.logs.clone(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Load balancers that answer for every target, unless a test says otherwise.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use engine::*;
+use tokio::sync::broadcast;
+
+pub struct SimEdge {
+    pub snapshot: Mutex<Snapshot>,
+    /// What probes of an address find; healthy where nothing is said.
+    states: Mutex<BTreeMap<Ipv4Addr, TargetState>>,
+    /// What probes find where nothing is said of the address.
+    default_state: Mutex<TargetState>,
+    changes: broadcast::Sender<String>,
+}
+
+impl Default for SimEdge {
+    fn default() -> Self {
+        Self {
+            snapshot: Mutex::default(),
+            states: Mutex::default(),
+            default_state: Mutex::new(TargetState::Healthy),
+            changes: broadcast::channel(1024).0,
+        }
+    }
+}
+
+impl SimEdge {
+    pub fn set_state(&self, address: Ipv4Addr, state: TargetState) {
+        self.states.lock().expect("no panic").insert(address, state);
+        self.announce();
+    }
+
+    pub fn set_default_state(&self, state: TargetState) {
+        *self.default_state.lock().expect("no panic") = state;
+        self.announce();
+    }
+
+    fn announce(&self) {
+        let groups: Vec<String> = self
+            .snapshot
+            .lock()
+            .expect("no panic")
+            .target_groups
+            .iter()
+            .map(|it| it.id.clone())
+            .collect();
+        for group in groups {
+            let _ = self.changes.send(group);
+        }
+    }
+}
+
+#[async_trait]
+impl Edge for SimEdge {
+    async fn apply(&self, snapshot: Snapshot) -> Result<()> {
+        {
+            let mut current = self.snapshot.lock().expect("no panic");
+            if snapshot.generation < current.generation {
+                return Err(EngineError::conflict("an older generation"));
+            }
+            *current = snapshot;
+        }
+        self.announce();
+        Ok(())
+    }
+    async fn health(&self, group: &str) -> Result<Vec<TargetHealth>> {
+        let snapshot = self.snapshot.lock().expect("no panic");
+        let used = |group: &str| {
+            snapshot.balancers.iter().flat_map(|it| &it.listeners).flat_map(|it| &it.rules).any(|rule| {
+                matches!(&rule.action, Action::Forward { groups, .. } if groups.iter().any(|(id, _)| id == group))
+            })
+        };
+        let states = self.states.lock().expect("no panic");
+        let default = self.default_state.lock().expect("no panic").clone();
+        let found = snapshot.target_groups.iter().filter(|it| it.id == group);
+        Ok(found
+            .flat_map(|it| &it.targets)
+            .map(|target| TargetHealth {
+                group: group.into(),
+                address: target.address,
+                port: target.port,
+                state: if target.draining_until_ms.is_some() {
+                    TargetState::Draining { in_flight: 0 }
+                } else if used(group) {
+                    states
+                        .get(&target.address)
+                        .cloned()
+                        .unwrap_or_else(|| default.clone())
+                } else {
+                    TargetState::Unused
+                },
+            })
+            .collect())
+    }
+    async fn traffic(&self, _group: &str) -> Result<GroupTraffic> {
+        Ok(GroupTraffic::default())
+    }
+    fn address(&self, port: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+    fn changes(&self) -> Changes {
+        self.changes.subscribe()
+    }
+}
