@@ -1,0 +1,279 @@
+//! The context of a call, and what all calls share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use converge::Converge;
+use engine::Engine;
+use store::Store;
+use wire::{Error, Node, Operation};
+
+use crate::service::{Service, Typed};
+use crate::{Clock, Records, ResourceType, random_hex, records, token_hex};
+
+/// What a [`Cloud`] is made of.
+pub struct CloudParts {
+    pub account: String,
+    pub default_region: String,
+    pub store: Store,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub services: Vec<Service>,
+}
+
+/// One account: its services, its records, its machine.
+pub struct Cloud {
+    pub account: String,
+    pub default_region: String,
+    pub store: Arc<Store>,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub converge: Converge,
+    services: BTreeMap<&'static str, Service>,
+    resource_types: BTreeMap<&'static str, Arc<dyn ResourceType>>,
+}
+
+impl Cloud {
+    pub fn new(parts: CloudParts) -> Arc<Self> {
+        let mut resource_types = BTreeMap::new();
+        for service in &parts.services {
+            for it in &service.resource_types {
+                let clash = resource_types.insert(it.name(), it.clone());
+                assert!(clash.is_none(), "{} is registered twice", it.name());
+            }
+        }
+        let converge = Converge::default();
+        let kinds: std::collections::BTreeSet<&'static str> = parts
+            .services
+            .iter()
+            .flat_map(|service| service.reconcilers.iter().map(|it| it.kind()))
+            .collect();
+        let waker = converge.clone();
+        parts.store.on_commit(move |changes| {
+            for change in changes {
+                if kinds.contains(change.kind) {
+                    waker.wake(change.kind, change.key.clone());
+                }
+            }
+        });
+        Arc::new(Self {
+            account: parts.account,
+            default_region: parts.default_region,
+            store: Arc::new(parts.store),
+            engine: parts.engine,
+            clock: parts.clock,
+            converge,
+            services: parts
+                .services
+                .into_iter()
+                .map(|it| (it.model.signing_name, it))
+                .collect(),
+            resource_types,
+        })
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values()
+    }
+
+    /// A type that CloudFormation may create, by its name (`AWS::EC2::VPC`).
+    pub fn resource_type(&self, name: &str) -> Option<Arc<dyn ResourceType>> {
+        self.resource_types.get(name).cloned()
+    }
+
+    pub fn resource_types(&self) -> impl Iterator<Item = &Arc<dyn ResourceType>> {
+        self.resource_types.values()
+    }
+
+    /// A context for work that the daemon does on its own.
+    pub fn context(self: &Arc<Self>, region: &str) -> Cx {
+        Cx {
+            cloud: self.clone(),
+            region: region.to_owned(),
+            caller: Caller::Root,
+            token: None,
+            request_id: random_hex(32),
+        }
+    }
+
+    /// Reconciles records until [`Converge::stop`]. Wakes everything first: this is recovery.
+    pub async fn run(self: Arc<Self>) -> Result<(), store::StoreError> {
+        let mut by_kind = HashMap::new();
+        for service in self.services.values() {
+            for reconciler in &service.reconcilers {
+                for key in reconciler.keys(&self)? {
+                    self.converge.wake(reconciler.kind(), key);
+                }
+                by_kind.insert(reconciler.kind(), reconciler.clone());
+            }
+        }
+        self.watch_engine();
+        let weak: Weak<Self> = Arc::downgrade(&self);
+        let converge = self.converge.clone();
+        drop(self);
+        converge
+            .run(Arc::new(move |key| {
+                let work = weak
+                    .upgrade()
+                    .and_then(|it| Some((it, by_kind.get(key.kind)?.clone())));
+                Box::pin(async move {
+                    let Some((cloud, reconciler)) = work else {
+                        return Ok(converge::Next::Idle);
+                    };
+                    let cx = cloud.context(&reconciler.region(&key.key));
+                    reconciler.reconcile(cx, &key.key).await
+                })
+            }))
+            .await;
+        Ok(())
+    }
+
+    fn watch_engine(self: &Arc<Self>) {
+        use tokio::sync::broadcast::error::RecvError;
+        for service in self.services.values() {
+            for watch in &service.watches {
+                let (mut changes, keys) = ((watch.changes)(&self.engine), watch.keys);
+                let weak = Arc::downgrade(self);
+                let kinds: Vec<_> = service.reconcilers.clone();
+                tokio::spawn(async move {
+                    loop {
+                        let seen = changes.recv().await;
+                        let Some(cloud) = weak.upgrade() else { return };
+                        let woken = match seen {
+                            Ok(id) => keys(&cloud, &id),
+                            // Changes were missed: look at everything this service has.
+                            Err(RecvError::Lagged(_)) => (kinds.iter())
+                                .flat_map(|it| {
+                                    let keys = it.keys(&cloud).unwrap_or_default();
+                                    keys.into_iter()
+                                        .map(|key| (it.kind(), key))
+                                        .collect::<Vec<_>>()
+                                })
+                                .collect(),
+                            Err(RecvError::Closed) => return,
+                        };
+                        for (kind, key) in woken {
+                            cloud.converge.wake(kind, key);
+                        }
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// The account's owner, or the daemon itself.
+    Root,
+    /// A session of an assumed role.
+    AssumedRole {
+        role_arn: String,
+        session_name: String,
+        access_key: String,
+    },
+}
+
+/// Everything that a handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Cx {
+    pub cloud: Arc<Cloud>,
+    pub region: String,
+    pub caller: Caller,
+    /// Set when the caller may repeat this call after a crash (CloudFormation does): the same token
+    /// means the same request. See [`Cx::new_id`].
+    pub token: Option<String>,
+    pub request_id: String,
+}
+
+impl Cx {
+    pub fn account(&self) -> &str {
+        &self.cloud.account
+    }
+
+    /// Reads records in one consistent state.
+    pub fn read<T>(&self, body: impl FnOnce(&Records<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        records::read(&self.cloud.store, body)
+    }
+
+    /// Changes records in one transaction: all of it is on disk when this returns, or nothing of it
+    /// when `body` answers an error.
+    pub fn write<T>(
+        &self,
+        body: impl FnOnce(&Records<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        records::write(&self.cloud.store, body)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.cloud.engine
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.cloud.clock
+    }
+
+    /// `<region>/<rest>`: the key of a record of this region.
+    pub fn key(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.region)
+    }
+
+    /// `arn:aws:<service>:<region>:<account>:<resource>` of the caller's region.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        crate::arn(service, &self.region, self.account(), resource)
+    }
+
+    /// `<prefix>` and `digits` hexadecimal digits. With a token the id follows from it, so a
+    /// repeated request finds the record that the first one made: a handler that finds its record
+    /// there already answers with it.
+    pub fn new_id(&self, prefix: &str, digits: usize) -> String {
+        match &self.token {
+            Some(token) => format!("{prefix}{}", token_hex(token, prefix, digits)),
+            None => format!("{prefix}{}", random_hex(digits)),
+        }
+    }
+
+    /// The same context for a call that may be repeated with this token.
+    #[must_use]
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self {
+            token: Some(token.into()),
+            ..self.clone()
+        }
+    }
+
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// A request from another service: the same operation, typed, with no wire between.
+    pub async fn call<I: Operation + Send + 'static>(&self, input: I) -> Result<I::Output, Error> {
+        let typed = (self.cloud.services.get(I::SERVICE))
+            .and_then(|service| service.operations.get(I::NAME))
+            .ok_or_else(|| not_implemented(I::SERVICE, I::NAME))?
+            .typed
+            .downcast_ref::<Typed<I>>()
+            .expect("the table is keyed by the name that the input type carries");
+        typed(self.clone(), input).await
+    }
+
+    /// A request from the network, already authenticated and routed.
+    pub async fn serve(&self, service: &str, operation: &str, input: Node) -> Result<Node, Error> {
+        let entry = (self.cloud.services.get(service))
+            .and_then(|service| service.operations.get(operation))
+            .ok_or_else(|| not_implemented(service, operation))?;
+        (entry.untyped)(self.clone(), input).await
+    }
+}
+
+/// An operation that the model has and this build has not.
+fn not_implemented(service: &str, operation: &str) -> Error {
+    wire::codes::NotImplemented.because(format!(
+        "{service}:{operation} is not supported by neargate (see `neargate coverage`)"
+    ))
+}

@@ -1,0 +1,77 @@
+//! The store as handlers use it: its errors are already the caller's.
+
+use store::{Record, Store, StoreError, Transaction};
+use wire::Error;
+
+use crate::internal;
+
+/// An open transaction. See [`crate::Cx::read`] and [`crate::Cx::write`].
+pub struct Records<'a>(&'a Transaction<'a>);
+
+/// Either the body's own answer or the store's trouble.
+enum Failure {
+    Answer(Error),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Answer(error) => error,
+            Failure::Store(error) => internal(error),
+        }
+    }
+}
+
+pub(crate) fn read<T>(
+    store: &Store,
+    body: impl FnOnce(&Records<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    Ok(store.read(|tx| body(&Records(tx)).map_err(Failure::Answer))?)
+}
+
+pub(crate) fn write<T>(
+    store: &Store,
+    body: impl FnOnce(&Records<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    Ok(store.write(|tx| body(&Records(tx)).map_err(Failure::Answer))?)
+}
+
+impl Records<'_> {
+    pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, Error> {
+        self.0.get(key).map_err(internal)
+    }
+    pub fn put<R: Record>(&self, record: &R) -> Result<(), Error> {
+        self.0.put(record).map_err(internal)
+    }
+    /// Whether there was such a record.
+    pub fn delete<R: Record>(&self, key: &str) -> Result<bool, Error> {
+        self.0.delete::<R>(key).map_err(internal)
+    }
+    /// Every record whose key begins with `prefix`, by key.
+    pub fn list<R: Record>(&self, prefix: &str) -> Result<Vec<R>, Error> {
+        self.0.list(prefix).map_err(internal)
+    }
+    /// At most `limit` records whose key begins with `prefix` and comes after `after`, by key.
+    pub fn page<R: Record>(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<R>, Error> {
+        self.0.page(prefix, after, limit).map_err(internal)
+    }
+    pub fn keys<R: Record>(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.0.keys::<R>(prefix).map_err(internal)
+    }
+    /// The next number of a counter, from 1, never given twice.
+    pub fn next(&self, counter: &str) -> Result<i64, Error> {
+        self.0.next(counter).map_err(internal)
+    }
+}

@@ -1,0 +1,262 @@
+//! What a service lends to CloudFormation: its resource types.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+use wire::Error;
+
+use crate::{Cx, token_hex};
+
+/// What changing a property does (the CloudFormation resource schemas' `createOnlyProperties` and
+/// `conditionalCreateOnlyProperties`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// Update requires: no interruption.
+    InPlace,
+    /// Update requires: replacement.
+    Replacement,
+}
+
+/// A property that a resource type knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Property {
+    pub name: &'static str,
+    pub required: bool,
+    pub update: Update,
+    /// The members of a structure (or of each structure in a list). Empty: anything may stand here.
+    pub members: &'static [Property],
+}
+
+impl Property {
+    /// Optional, and updated in place.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            required: false,
+            update: Update::InPlace,
+            members: &[],
+        }
+    }
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+    pub const fn replaces(mut self) -> Self {
+        self.update = Update::Replacement;
+        self
+    }
+    pub const fn members(mut self, members: &'static [Property]) -> Self {
+        self.members = members;
+        self
+    }
+}
+
+/// One resource of one stack, asked to be made or changed.
+#[derive(Debug, Clone)]
+pub struct ResourceRequest {
+    pub stack_name: String,
+    pub stack_id: String,
+    pub logical_id: String,
+    /// The same for every repetition of this request, and for no other.
+    pub token: String,
+    /// Evaluated: no intrinsic function is left.
+    pub properties: Json,
+    /// The stack's own tags, and `aws:cloudformation:*`.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl ResourceRequest {
+    /// A property, when it is there and not null.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.properties.get(name).filter(|it| !it.is_null())
+    }
+
+    /// A property that is text (or a number or boolean, as text).
+    pub fn text(&self, name: &str) -> Option<String> {
+        match self.get(name)? {
+            Json::String(text) => Some(text.clone()),
+            Json::Number(number) => Some(number.to_string()),
+            Json::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    }
+
+    /// `STACK-LogicalId-<12 capitals and digits>`, the same for every repetition, cut in its first
+    /// parts where the service allows fewer characters.
+    pub fn generated_name(&self, length_max: usize) -> String {
+        const SUFFIX: usize = 12;
+        let suffix = token_hex(&self.token, "name", SUFFIX).to_uppercase();
+        let room = length_max.saturating_sub(SUFFIX + 2);
+        let (stack, logical) = (self.stack_name.as_str(), self.logical_id.as_str());
+        if stack.len() + logical.len() <= room {
+            return format!("{stack}-{logical}-{suffix}");
+        }
+        let stack_room = stack
+            .len()
+            .min((room / 2).max(room.saturating_sub(logical.len())));
+        let logical_room = room - stack_room;
+        let name = format!(
+            "{}-{}-{suffix}",
+            stack[..stack_room].trim_end_matches('-'),
+            &logical[..logical.len().min(logical_room)]
+        );
+        name
+    }
+
+    /// The request's tags in the service's own form are left to the service; this is the union of
+    /// the stack's tags and the resource's `Tags` property (a list of `Key`/`Value`).
+    pub fn all_tags(&self) -> BTreeMap<String, String> {
+        let mut tags = self.tags.clone();
+        for tag in self
+            .get("Tags")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let (Some(key), Some(value)) = (tag["Key"].as_str(), tag["Value"].as_str()) {
+                tags.insert(key.to_owned(), value.to_owned());
+            }
+        }
+        tags
+    }
+}
+
+/// A resource as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// What `Ref` answers.
+    pub physical_id: String,
+}
+
+/// Whether a resource that was made or changed is what was asked for by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stability {
+    Stable,
+    /// Not yet: look again soon. The reason is for people.
+    Waiting(String),
+    /// It will not become so.
+    Failed(String),
+}
+
+/// Why a resource could not be made, changed or deleted. The message goes into the stack's events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ResourceError {
+    pub message: String,
+    /// Nothing is wrong with the request: try the same again.
+    pub retry: bool,
+}
+
+impl ResourceError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            retry: false,
+        }
+    }
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            retry: true,
+        }
+    }
+}
+
+impl From<Error> for ResourceError {
+    /// As CloudFormation words it: `Resource handler returned message: "…"`.
+    fn from(error: Error) -> Self {
+        Self::new(format!(
+            "Resource handler returned message: \"{} (Status Code: {}, Error Code: {})\"",
+            error.message, error.status, error.code
+        ))
+    }
+}
+
+/// A type that stacks may create. Every method may be repeated with the same request after a crash
+/// and must then end in the same state: calls go through `cx.with_token(&request.token)`, names that
+/// the template leaves open come from [`ResourceRequest::generated_name`].
+#[async_trait]
+pub trait ResourceType: Send + Sync {
+    /// `AWS::EC2::VPC`.
+    fn name(&self) -> &'static str;
+    /// All that it knows: a template with any other is refused before anything is made.
+    fn properties(&self) -> &'static [Property];
+    /// Names for `Fn::GetAtt`.
+    fn attributes(&self) -> &'static [&'static str];
+    /// Capabilities that a template with this resource must acknowledge.
+    fn capability(&self, _properties: &Json) -> Option<&'static str> {
+        None
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError>;
+
+    /// Asked after create and update until it says `Stable`.
+    async fn stability(&self, _cx: &Cx, _physical_id: &str) -> Result<Stability, ResourceError> {
+        Ok(Stability::Stable)
+    }
+
+    /// Changes a resource in place: only properties with [`Update::InPlace`] differ.
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError>;
+
+    /// Begins to delete; succeeds when it is gone already.
+    async fn delete(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        properties: &Json,
+    ) -> Result<(), ResourceError>;
+
+    /// Asked after delete until it says `Stable`, which means gone.
+    async fn deleted(&self, _cx: &Cx, _physical_id: &str) -> Result<Stability, ResourceError> {
+        Ok(Stability::Stable)
+    }
+
+    /// An attribute's value, for `Fn::GetAtt`.
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(stack: &str, logical: &str) -> ResourceRequest {
+        ResourceRequest {
+            stack_name: stack.into(),
+            stack_id: String::new(),
+            logical_id: logical.into(),
+            token: "t".into(),
+            properties: Json::Null,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn generated_names_keep_within_the_services_limit() {
+        let name = request("web", "Role").generated_name(64);
+        assert!(name.starts_with("web-Role-"), "{name}");
+        assert_eq!(name, request("web", "Role").generated_name(64));
+        for (stack, logical) in [
+            (
+                "a-very-long-stack-name-indeed",
+                "AndALogicalIdThatIsLongAsWell",
+            ),
+            ("s", "AndALogicalIdThatIsLongAsWell"),
+            ("a-very-long-stack-name-indeed", "R"),
+        ] {
+            let name = request(stack, logical).generated_name(32);
+            assert!(name.len() <= 32, "{name}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A service is a table of operations; an operation is named by its input type.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wire::{Error, Node, Operation, Protocol, ServiceModel, Style, Value};
+
+use crate::{Cx, Reconciler, ResourceType, Watch};
+
+pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
+pub(crate) type Untyped = Box<dyn Fn(Cx, Node) -> Reply<Node> + Send + Sync>;
+
+pub(crate) struct Entry {
+    /// For a request from the network: decodes, validates, runs, encodes.
+    pub untyped: Untyped,
+    /// The same function as a [`Typed`] of its input.
+    pub typed: Box<dyn Any + Send + Sync>,
+}
+
+/// Everything that a service brings: built once at start-up.
+pub struct Service {
+    pub(crate) model: &'static ServiceModel,
+    pub(crate) operations: BTreeMap<&'static str, Entry>,
+    pub(crate) reconcilers: Vec<Arc<dyn Reconciler>>,
+    pub(crate) resource_types: Vec<Arc<dyn ResourceType>>,
+    pub(crate) watches: Vec<Watch>,
+}
+
+impl Service {
+    pub fn new(model: &'static ServiceModel) -> Self {
+        Self {
+            model,
+            operations: BTreeMap::new(),
+            reconcilers: Vec::new(),
+            resource_types: Vec::new(),
+            watches: Vec::new(),
+        }
+    }
+
+    /// Adds the operation whose input `handler` takes.
+    #[must_use]
+    pub fn on<I, F>(mut self, handler: fn(Cx, I) -> F) -> Self
+    where
+        I: Operation + Send + 'static,
+        F: Future<Output = Result<I::Output, Error>> + Send + 'static,
+    {
+        assert_eq!(
+            I::SERVICE,
+            self.model.signing_name,
+            "{} belongs to another service",
+            I::NAME
+        );
+        let model = self.model;
+        let untyped: Untyped = Box::new(move |cx, node| {
+            Box::pin(async move {
+                let input = decode_input::<I>(model, node)?;
+                handler(cx, input).await.map(|output| output.get())
+            })
+        });
+        let typed: Typed<I> = Box::new(move |cx, input| Box::pin(handler(cx, input)));
+        let clash = self.operations.insert(
+            I::NAME,
+            Entry {
+                untyped,
+                typed: Box::new(typed),
+            },
+        );
+        assert!(clash.is_none(), "{} is in the table twice", I::NAME);
+        self
+    }
+
+    /// Adds what makes one kind of record real.
+    #[must_use]
+    pub fn reconciles(mut self, reconciler: impl Reconciler + 'static) -> Self {
+        self.reconcilers.push(Arc::new(reconciler));
+        self
+    }
+
+    /// Adds something of the engine to listen to.
+    #[must_use]
+    pub fn watches(mut self, watch: Watch) -> Self {
+        self.watches.push(watch);
+        self
+    }
+
+    /// Adds a type that CloudFormation may create.
+    #[must_use]
+    pub fn resource(mut self, resource_type: impl ResourceType + 'static) -> Self {
+        self.resource_types.push(Arc::new(resource_type));
+        self
+    }
+
+    pub fn model(&self) -> &'static ServiceModel {
+        self.model
+    }
+
+    /// Names of the operations that this build answers.
+    pub fn operations(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.operations.keys().copied()
+    }
+}
+
+/// Reads and validates what came over the network, by the rules of the service's protocol.
+fn decode_input<I: Operation>(model: &ServiceModel, node: Node) -> Result<I, Error> {
+    let style = match model.protocol {
+        Protocol::Query { .. } => Style::Query,
+        Protocol::Ec2 { .. } => Style::Ec2,
+        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson => Style::Json,
+    };
+    wire::decode(node, style).map_err(|error| model.validation.because(error.to_string()))
+}
