@@ -1,0 +1,193 @@
+//! The values of the parameters: what was given, the defaults, and whether they are allowed.
+
+use std::collections::BTreeMap;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::error::{Result, TemplateError};
+use crate::limits::{PARAMETER_VALUE_BYTES_MAX, PATTERN_BYTES_MAX};
+use crate::parameter::Parameter;
+use crate::template::Template;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParameterValue {
+    Text(String),
+    List(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedParameter {
+    /// As it was given, or the default: what descriptions of the stack show.
+    pub raw: String,
+    pub value: ParameterValue,
+    /// The value must never be shown.
+    pub no_echo: bool,
+}
+
+/// What AWS shows in place of a secret.
+pub const MASK: &str = "****";
+
+/// Every parameter of a template with its value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParameterValues(BTreeMap<String, ResolvedParameter>);
+
+impl ParameterValues {
+    pub fn get(&self, name: &str) -> Option<&ResolvedParameter> {
+        self.0.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &ResolvedParameter)> {
+        self.0.iter()
+    }
+
+    /// The same parameters with every NoEcho value as `****`.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        for parameter in masked.0.values_mut().filter(|it| it.no_echo) {
+            parameter.raw = MASK.to_owned();
+            parameter.value = match &parameter.value {
+                ParameterValue::Text(_) => ParameterValue::Text(MASK.to_owned()),
+                ParameterValue::List(_) => ParameterValue::List(vec![MASK.to_owned()]),
+            };
+        }
+        masked
+    }
+
+    /// The values that no message may contain.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        (self.0.values().filter(|it| it.no_echo)).map(|it| it.raw.as_str())
+    }
+}
+
+impl Template {
+    /// Gives every parameter its value and checks it against its constraints.
+    pub fn resolve_parameters(&self, given: &BTreeMap<String, String>) -> Result<ParameterValues> {
+        let unknown: Vec<&str> = (given.keys())
+            .filter(|name| !self.parameters.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
+            return Err(TemplateError::new(format!(
+                "Parameters: [{names}] do not exist in the template"
+            )));
+        }
+        let missing: Vec<(&String, &Parameter)> = (self.parameters.iter())
+            .filter(|(name, it)| it.default.is_none() && !given.contains_key(*name))
+            .collect();
+        if let Some((_, first)) = missing.first() {
+            let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("Parameters: [{}] must have values", names.join(", "));
+            return Err(TemplateError::new(message).at(first.span));
+        }
+        let mut values = BTreeMap::new();
+        for (name, parameter) in &self.parameters {
+            let raw = given.get(name).or(parameter.default.as_ref());
+            let raw = raw.expect("a parameter without a value was refused above");
+            let value = resolve(name, parameter, raw).map_err(|error| error.at(parameter.span))?;
+            values.insert(
+                name.clone(),
+                ResolvedParameter {
+                    raw: raw.clone(),
+                    value,
+                    no_echo: parameter.no_echo,
+                },
+            );
+        }
+        Ok(ParameterValues(values))
+    }
+}
+
+fn resolve(name: &str, parameter: &Parameter, raw: &str) -> Result<ParameterValue> {
+    if raw.len() > PARAMETER_VALUE_BYTES_MAX {
+        return Err(TemplateError::new(format!(
+            "Parameter '{name}' must contain at most {PARAMETER_VALUE_BYTES_MAX} bytes"
+        )));
+    }
+    if !parameter.parameter_type.is_list() {
+        check(name, parameter, raw)?;
+        return Ok(ParameterValue::Text(raw.to_owned()));
+    }
+    // A subnet list travels as the joined output of another stack and is a list again here.
+    let items: Vec<String> = if raw.is_empty() {
+        Vec::new()
+    } else {
+        raw.split(',').map(|it| it.trim().to_owned()).collect()
+    };
+    for item in &items {
+        check(name, parameter, item)?;
+    }
+    Ok(ParameterValue::List(items))
+}
+
+/// Checks a value, or one item of a list.
+fn check(name: &str, parameter: &Parameter, value: &str) -> Result<()> {
+    let Some(reason) = violation(parameter, value)? else {
+        return Ok(());
+    };
+    Err(TemplateError::new(
+        match &parameter.constraint_description {
+            Some(description) => {
+                format!("Parameter {name} failed to satisfy constraint: {description}")
+            }
+            None => format!("Parameter '{name}' must {reason}"),
+        },
+    ))
+}
+
+/// The first constraint that the value breaks, as the end of "Parameter 'X' must …".
+fn violation(parameter: &Parameter, value: &str) -> Result<Option<String>> {
+    let characters = value.chars().count() as u64;
+    if parameter.parameter_type.is_number() {
+        let Some(number) = value.trim().parse::<f64>().ok().filter(|it| it.is_finite()) else {
+            return Ok(Some("be a number".to_owned()));
+        };
+        if let Some(min) = parameter.value_min.filter(|min| number < *min) {
+            return Ok(Some(format!("be a number not less than {min}")));
+        }
+        if let Some(max) = parameter.value_max.filter(|max| number > *max) {
+            return Ok(Some(format!("be a number not greater than {max}")));
+        }
+    }
+    if parameter
+        .allowed_values
+        .as_ref()
+        .is_some_and(|allowed| !allowed.iter().any(|it| it == value))
+    {
+        return Ok(Some("be one of AllowedValues".to_owned()));
+    }
+    if let Some(min) = parameter.length_min.filter(|min| characters < *min) {
+        return Ok(Some(format!("contain at least {min} characters")));
+    }
+    if let Some(max) = parameter.length_max.filter(|max| characters > *max) {
+        return Ok(Some(format!("contain at most {max} characters")));
+    }
+    if let Some(pattern) = &parameter.allowed_pattern
+        && !compile(pattern)?.is_match(value)
+    {
+        return Ok(Some(format!("match pattern {pattern}")));
+    }
+    Ok(None)
+}
+
+/// A pattern that must match the whole value. AWS runs Java's regular expressions; what cannot be
+/// said without backtracking (look-around, back references) is refused by name.
+pub fn compile(pattern: &str) -> Result<Regex> {
+    let compile = |pattern: &str| {
+        (RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES_MAX)
+            .build())
+        .map_err(|error| {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            TemplateError::new(format!(
+                "Template error: the AllowedPattern {pattern} is not supported by neargate"
+            ))
+            .detail(reason.trim_start_matches("error: "))
+        })
+    };
+    // Alone first, so that an unbalanced bracket cannot end the group around it.
+    compile(pattern)?;
+    compile(&format!("^(?:{pattern})$"))
+}

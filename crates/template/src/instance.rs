@@ -1,0 +1,211 @@
+//! A template with its parameters: what one stack is made from.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::constraint::ParameterValues;
+use crate::error::{Result, TemplateError};
+use crate::evaluate::{Evaluator, NoScope, Scope};
+use crate::graph::Graph;
+use crate::limits::DEPTH_MAX;
+use crate::node::Span;
+use crate::spans::Spans;
+use crate::template::{Environment, Resource, Template};
+use crate::validate;
+use crate::value::{Branches, Kind, Value};
+
+#[derive(Debug, Clone)]
+pub struct Instance<'a> {
+    pub template: &'a Template,
+    pub parameters: ParameterValues,
+    pub environment: Environment,
+    pub conditions: BTreeMap<String, bool>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluatedProperties {
+    pub value: Json,
+    pub spans: Spans,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluatedOutput {
+    pub name: String,
+    pub value: String,
+    pub description: Option<String>,
+    pub export_name: Option<String>,
+}
+
+impl Template {
+    /// Decides the conditions and checks what they leave: references to resources that are left
+    /// out, circles.
+    pub fn instantiate(
+        &self,
+        parameters: ParameterValues,
+        environment: Environment,
+    ) -> Result<Instance<'_>> {
+        let mut instance = Instance {
+            template: self,
+            parameters,
+            environment,
+            conditions: BTreeMap::new(),
+        };
+        for name in self.conditions.keys() {
+            instance.decide(name, 0)?;
+        }
+        for (_, resource) in instance.resources() {
+            for value in resource.values() {
+                instance.check_references(value, "Resources")?;
+            }
+        }
+        for output in self.outputs.values() {
+            if instance.holds(output.condition.as_ref()) {
+                instance.check_references(&output.value, "Outputs")?;
+            }
+        }
+        validate::check_circle(self, &instance.dependencies())?;
+        Ok(instance)
+    }
+}
+
+impl<'a> Instance<'a> {
+    fn decide(&mut self, name: &str, depth: usize) -> Result<()> {
+        let value = &self.template.conditions[name];
+        if self.conditions.contains_key(name) {
+            return Ok(());
+        }
+        if depth > DEPTH_MAX {
+            return Err(TemplateError::meaning(
+                value.span,
+                "conditions lead to conditions too often",
+            ));
+        }
+        let mut needed = Vec::new();
+        value.functions(Branches::Both, &mut |function, _| {
+            if let crate::Function::Condition(other) = function {
+                needed.push(other.clone());
+            }
+        });
+        for other in needed {
+            self.decide(&other, depth + 1)?;
+        }
+        let Kind::Function(function) = &value.kind else {
+            return Err(TemplateError::meaning(
+                value.span,
+                "a condition was expected here",
+            ));
+        };
+        let evaluator = Evaluator::new(self, &NoScope);
+        let decided = evaluator.decide(function, value.span)?;
+        self.conditions.insert(name.to_owned(), decided);
+        Ok(())
+    }
+
+    fn holds(&self, condition: Option<&(String, Span)>) -> bool {
+        condition.is_none_or(|(name, _)| self.conditions.get(name).copied().unwrap_or(false))
+    }
+
+    /// The resources whose condition holds.
+    pub fn resources(&self) -> impl Iterator<Item = (&'a String, &'a Resource)> {
+        (self.template.resources.iter())
+            .filter(|(_, resource)| self.holds(resource.condition.as_ref()))
+    }
+
+    /// A resource whose condition holds.
+    pub fn resource(&self, id: &str) -> Option<&'a Resource> {
+        (self.template.resources.get(id)).filter(|resource| self.holds(resource.condition.as_ref()))
+    }
+
+    pub(crate) fn require_resource(&self, id: &str, span: Span) -> Result<()> {
+        match self.resource(id) {
+            Some(_) => Ok(()),
+            None => Err(validate::unresolved(id, span, "Resources")),
+        }
+    }
+
+    fn check_references(&self, value: &Value, block: &str) -> Result<()> {
+        let mut wrong = None;
+        value.functions(Branches::Chosen(&self.conditions), &mut |function, span| {
+            for name in function.names() {
+                let is_resource = self.template.resources.contains_key(name);
+                if is_resource && self.resource(name).is_none() {
+                    wrong.get_or_insert(validate::unresolved(name, span, block));
+                }
+            }
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Each resource with what has to exist before it. A `DependsOn` on a resource that is left
+    /// out falls away.
+    pub fn dependencies(&self) -> Graph {
+        self.resources()
+            .map(|(id, resource)| {
+                let mut needs =
+                    validate::needs(self.template, resource, Branches::Chosen(&self.conditions));
+                needs.retain(|it| self.resource(it).is_some());
+                (id.clone(), needs)
+            })
+            .collect()
+    }
+
+    /// The properties of a resource, computed. Nothing for a resource that is left out.
+    pub fn properties(&self, id: &str, scope: &dyn Scope) -> Result<Option<EvaluatedProperties>> {
+        let Some(resource) = self.resource(id) else {
+            return Ok(None);
+        };
+        let mut spans = Spans::default();
+        spans.insert("", resource.properties.span);
+        let value = Evaluator::new(self, scope).with_spans(&resource.properties, "", &mut spans)?;
+        let value = value.unwrap_or_else(|| Json::Object(serde_json::Map::new()));
+        Ok(Some(EvaluatedProperties { value, spans }))
+    }
+
+    /// Any value of the template, computed: metadata, policies. Nothing for `AWS::NoValue`.
+    pub fn evaluate(&self, value: &Value, scope: &dyn Scope) -> Result<Option<Json>> {
+        Evaluator::new(self, scope).value(value)
+    }
+
+    /// The outputs whose condition holds.
+    pub fn outputs(&self, scope: &dyn Scope) -> Result<Vec<EvaluatedOutput>> {
+        let evaluator = Evaluator::new(self, scope);
+        let text = |value: &Value| {
+            let evaluated = evaluator.value(value)?;
+            match evaluated {
+                Some(Json::String(text)) => Ok(text),
+                Some(Json::Number(number)) => Ok(number.to_string()),
+                Some(Json::Bool(it)) => Ok(it.to_string()),
+                _ => Err(TemplateError::format(
+                    value.span,
+                    "The Value field of every Outputs member must evaluate to a String.",
+                )),
+            }
+        };
+        (self.template.outputs.iter())
+            .filter(|(_, output)| self.holds(output.condition.as_ref()))
+            .map(|(name, output)| {
+                Ok(EvaluatedOutput {
+                    name: name.clone(),
+                    value: text(&output.value)?,
+                    description: output.description.clone(),
+                    export_name: output
+                        .export
+                        .as_ref()
+                        .map(|export| text(&export.name))
+                        .transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    /// The same instance with `****` for every NoEcho parameter: what events and descriptions show.
+    /// Conditions stay as they were decided with the true values.
+    #[must_use]
+    pub fn masked(&self) -> Instance<'a> {
+        Instance {
+            parameters: self.parameters.masked(),
+            ..self.clone()
+        }
+    }
+}

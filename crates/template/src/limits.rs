@@ -1,0 +1,24 @@
+//! CloudFormation's quotas, and the two limits that keep a hostile template from hurting us.
+
+/// The longest template that travels inside a request.
+pub const INLINE_TEMPLATE_BYTES_MAX: usize = 51_200;
+/// The longest template at all (by way of a URL). Parsing refuses anything longer.
+pub const TEMPLATE_BYTES_MAX: usize = 1_048_576;
+pub const RESOURCES_MAX: usize = 500;
+pub const PARAMETERS_MAX: usize = 200;
+pub const OUTPUTS_MAX: usize = 200;
+pub const MAPPINGS_MAX: usize = 200;
+pub const MAPPING_ATTRIBUTES_MAX: usize = 200;
+pub const NAME_CHARACTERS_MAX: usize = 255;
+pub const DESCRIPTION_BYTES_MAX: usize = 1024;
+pub const PARAMETER_VALUE_BYTES_MAX: usize = 4096;
+/// How deep a template may nest. Everything that walks a template recurses, so this bounds the
+/// stack; the deepest template seen in the wild nests about twenty deep.
+pub const DEPTH_MAX: usize = 64;
+/// A pattern comes from the template: its compiled form stays below this many bytes.
+pub const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// `Fn::Cidr` answers at most this many blocks.
+pub const CIDR_BLOCKS_MAX: u64 = 256;
+/// What one evaluated text may grow to. Nested `Fn::Sub` and `Fn::Join` can double a text at every
+/// level, so the size of the template does not bound it.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
