@@ -125,11 +125,14 @@ pub mod codes {
         ErrorCode::sender("IncompleteSignatureException", 400);
     pub const InternalFailure: ErrorCode = ErrorCode::receiver("InternalFailure", 500);
     pub const InternalError: ErrorCode = ErrorCode::receiver("InternalError", 500);
+    pub const InvalidAccessKeyId: ErrorCode = ErrorCode::sender("InvalidAccessKeyId", 403);
     pub const InvalidAction: ErrorCode = ErrorCode::sender("InvalidAction", 400);
     pub const InvalidClientTokenId: ErrorCode = ErrorCode::sender("InvalidClientTokenId", 403);
     pub const InvalidSignatureException: ErrorCode =
         ErrorCode::sender("InvalidSignatureException", 400);
     pub const MalformedInput: ErrorCode = ErrorCode::sender("MalformedInput", 400);
+    pub const MalformedQueryString: ErrorCode = ErrorCode::sender("MalformedQueryString", 404);
+    pub const MissingAction: ErrorCode = ErrorCode::sender("MissingAction", 400);
     pub const MissingAuthenticationToken: ErrorCode =
         ErrorCode::sender("MissingAuthenticationToken", 403);
     pub const MissingAuthenticationTokenException: ErrorCode =

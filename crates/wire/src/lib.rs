@@ -9,27 +9,38 @@
 // The derive writes `::wire::…`; this makes the name good inside this crate, too.
 extern crate self as wire;
 
+mod answer;
 mod decoder;
 mod error;
 mod json;
 mod limits;
 mod model;
 mod node;
+mod query;
+mod receive;
 mod shape;
+mod sigv4;
 mod string_enum;
 mod time;
+mod validation;
 mod value;
+mod xml;
 
+pub use answer::{answer, refuse};
 pub use decoder::{DecodeError, Decoder, Failure, Problem, Segment, Style};
 pub use error::{Error, ErrorCode, Fault, codes};
 pub use json::{from_json, lenient, lenient_partial, read_json, to_json, write_json};
 pub use limits::{Limits, Pattern, compile_pattern};
 pub use model::{Protocol, ServiceModel};
 pub use node::Node;
+pub use query::read_query;
+pub use receive::{Door, MAX_BODY_BYTES, Received, Refusal, receive};
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
+pub use sigv4::{Credentials, Doubt, verify};
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
+pub use validation::{decode_input, forbidden, validate};
 pub use value::{Blob, Document, Value};
 
 #[doc(hidden)]

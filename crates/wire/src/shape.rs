@@ -67,10 +67,11 @@ pub fn set_structure(
         if node == Node::Null && (value.optional() || forgives_missing) {
             continue;
         }
-        let key = if cx.style() == Style::Lenient {
-            key
-        } else {
-            Cow::Borrowed(member.name)
+        // The path names a member as the sender knows it.
+        let key = match cx.style() {
+            Style::Lenient => key,
+            Style::Ec2 => Cow::Borrowed(member.input),
+            _ => Cow::Borrowed(member.name),
         };
         cx.within(Segment::Member(key), |cx| {
             cx.within_secret(member.sensitive, |cx| set_member(member, *value, node, cx));

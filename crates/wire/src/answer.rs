@@ -1,0 +1,184 @@
+//! Answers: a tree or an error, as the bytes of the service's protocol.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::error::{Error, Fault};
+use crate::json::write_json;
+use crate::model::{Protocol, ServiceModel};
+use crate::node::Node;
+use crate::xml::{close, open, push_escaped, write_content, write_text_element};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// What lists' members are called in XML.
+const QUERY_ITEM: &str = "member";
+const EC2_ITEM: &str = "item";
+
+/// The answer of an operation that succeeded.
+pub fn answer(
+    service: &ServiceModel,
+    operation: &str,
+    request_id: &str,
+    output: &Node,
+) -> Response<Bytes> {
+    let body = match service.protocol {
+        Protocol::Json { .. } | Protocol::RestJson => write_json(output).to_string(),
+        Protocol::Query { xml_namespace } => {
+            query_answer(operation, xml_namespace, request_id, output)
+        }
+        Protocol::Ec2 { xml_namespace } => ec2_answer(operation, xml_namespace, request_id, output),
+        Protocol::RestXml => {
+            let mut out = String::new();
+            write_content(&mut out, output, QUERY_ITEM);
+            out
+        }
+    };
+    response(StatusCode::OK, service.protocol, request_id, body)
+}
+
+fn query_answer(operation: &str, xml_namespace: &str, request_id: &str, output: &Node) -> String {
+    let (outer, inner) = (format!("{operation}Response"), format!("{operation}Result"));
+    let mut out = String::new();
+    open_with_namespace(&mut out, &outer, xml_namespace);
+    open(&mut out, &inner);
+    write_content(&mut out, output, QUERY_ITEM);
+    close(&mut out, &inner);
+    open(&mut out, "ResponseMetadata");
+    write_text_element(&mut out, "RequestId", request_id);
+    close(&mut out, "ResponseMetadata");
+    close(&mut out, &outer);
+    out
+}
+
+fn ec2_answer(operation: &str, xml_namespace: &str, request_id: &str, output: &Node) -> String {
+    let outer = format!("{operation}Response");
+    let mut out = String::new();
+    open_with_namespace(&mut out, &outer, xml_namespace);
+    write_text_element(&mut out, "requestId", request_id);
+    write_content(&mut out, output, EC2_ITEM);
+    close(&mut out, &outer);
+    out
+}
+
+fn open_with_namespace(out: &mut String, name: &str, xml_namespace: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push_str(" xmlns=\"");
+    push_escaped(out, xml_namespace);
+    out.push_str("\">");
+}
+
+/// The answer of an operation that failed, or of a request that reached none.
+pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<Bytes> {
+    let body = match protocol {
+        Protocol::Json { .. } | Protocol::RestJson => json_error(error),
+        Protocol::Query { xml_namespace } => query_error(xml_namespace, request_id, error),
+        Protocol::Ec2 { .. } => ec2_error(request_id, error),
+        Protocol::RestXml => rest_xml_error(request_id, error),
+    };
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response(status, protocol, request_id, body);
+    if matches!(protocol, Protocol::Json { .. } | Protocol::RestJson) {
+        response
+            .headers_mut()
+            .insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    }
+    response
+}
+
+fn json_error(error: &Error) -> String {
+    let mut members = vec![
+        ("__type".into(), Node::text(error.code)),
+        ("message".into(), Node::text(error.message.as_str())),
+    ];
+    members.extend(
+        error
+            .members
+            .iter()
+            .map(|(name, node)| ((*name).into(), node.clone())),
+    );
+    write_json(&Node::Map(members)).to_string()
+}
+
+fn query_error(xml_namespace: &str, request_id: &str, error: &Error) -> String {
+    let mut out = String::new();
+    open_with_namespace(&mut out, "ErrorResponse", xml_namespace);
+    open(&mut out, "Error");
+    write_text_element(
+        &mut out,
+        "Type",
+        match error.fault {
+            Fault::Sender => "Sender",
+            Fault::Receiver => "Receiver",
+        },
+    );
+    write_error_members(&mut out, error);
+    close(&mut out, "Error");
+    write_text_element(&mut out, "RequestId", request_id);
+    close(&mut out, "ErrorResponse");
+    out
+}
+
+fn ec2_error(request_id: &str, error: &Error) -> String {
+    let mut out = String::new();
+    open(&mut out, "Response");
+    open(&mut out, "Errors");
+    open(&mut out, "Error");
+    write_error_members(&mut out, error);
+    close(&mut out, "Error");
+    close(&mut out, "Errors");
+    write_text_element(&mut out, "RequestID", request_id);
+    close(&mut out, "Response");
+    out
+}
+
+fn rest_xml_error(request_id: &str, error: &Error) -> String {
+    let mut out = String::new();
+    open(&mut out, "Error");
+    write_error_members(&mut out, error);
+    write_text_element(&mut out, "RequestId", request_id);
+    close(&mut out, "Error");
+    out
+}
+
+fn write_error_members(out: &mut String, error: &Error) {
+    write_text_element(out, "Code", error.code);
+    write_text_element(out, "Message", &error.message);
+    for (name, node) in &error.members {
+        open(out, name);
+        write_content(out, node, QUERY_ITEM);
+        close(out, name);
+    }
+}
+
+fn response(
+    status: StatusCode,
+    protocol: Protocol,
+    request_id: &str,
+    body: String,
+) -> Response<Bytes> {
+    let (content_type, body) = match protocol {
+        Protocol::Json { version: "1.0", .. } => ("application/x-amz-json-1.0", body),
+        Protocol::Json { .. } => ("application/x-amz-json-1.1", body),
+        Protocol::RestJson => ("application/json", body),
+        Protocol::Query { .. } => ("text/xml", body),
+        Protocol::Ec2 { .. } => ("text/xml;charset=UTF-8", with_declaration(&body)),
+        Protocol::RestXml => ("application/xml", with_declaration(&body)),
+    };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, request_id);
+    }
+    response
+}
+
+fn with_declaration(body: &str) -> String {
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}")
+}

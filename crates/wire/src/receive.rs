@@ -1,0 +1,313 @@
+//! The way in: a request's bytes become an authenticated, routed tree.
+
+use http::request::Parts;
+
+use crate::error::{Error, codes};
+use crate::json::read_json;
+use crate::model::{Protocol, ServiceModel};
+use crate::node::Node;
+use crate::query::{read_query, split_form};
+use crate::sigv4::{Credentials, Doubt, verify};
+
+/// The largest body that is read: a part of an ECR layer, 20 MiB in base64, and what is around it.
+pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// What the way in has to know.
+pub struct Door<'a> {
+    /// All services that are known by name, built or not.
+    pub models: &'a [&'static ServiceModel],
+    /// The secret of an access key and session token, if there is such a pair.
+    pub secret_of: &'a dyn Fn(&str, Option<&str>) -> Option<String>,
+    /// Seconds since 1970.
+    pub now: f64,
+}
+
+/// A request that is believed and understood so far.
+#[derive(Debug)]
+pub struct Received {
+    pub service: &'static ServiceModel,
+    pub operation: &'static str,
+    pub region: String,
+    pub access_key: String,
+    pub session_token: Option<String>,
+    /// For [`crate::decode_input`].
+    pub input: Node,
+}
+
+/// A request that ends at the door, and the protocol in which to say so.
+#[derive(Debug)]
+pub struct Refusal {
+    pub protocol: Protocol,
+    pub error: Error,
+}
+
+/// Finds out which service is asked, who asks, and what for.
+pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, Refusal> {
+    let credentials = Credentials::of(head);
+    let service = match &credentials {
+        Ok(credentials) => find_by_scope(door.models, &credentials.service, body),
+        Err(_) => None,
+    };
+    let service = service.or_else(|| match &credentials {
+        // Without a scope the request's form still tells in which words to refuse it.
+        Err(_) => find_by_form(door.models, head, body),
+        Ok(_) => None,
+    });
+    let protocol = service.map_or_else(|| guess_protocol(head), |service| service.protocol);
+    let refuse = |error: Error| Refusal { protocol, error };
+    if body.len() > MAX_BODY_BYTES {
+        return Err(refuse(codes::RequestEntityTooLarge.because(format!(
+            "The body is larger than {MAX_BODY_BYTES} bytes"
+        ))));
+    }
+    let credentials = credentials.map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
+    verify(head, body, &credentials, door.secret_of, door.now)
+        .map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
+    let Some(service) = service else {
+        let why = format!(
+            "The service `{}` is not supported by neargate",
+            credentials.service
+        );
+        return Err(refuse(codes::NotImplemented.because(why)));
+    };
+    let (operation, input) = read_operation(service, head, body).map_err(refuse)?;
+    let Credentials {
+        region,
+        access_key,
+        session_token,
+        ..
+    } = credentials;
+    Ok(Received {
+        service,
+        operation,
+        region,
+        access_key,
+        session_token,
+        input,
+    })
+}
+
+/// Services that share a signing name (both generations of Elastic Load Balancing do) differ in
+/// their API version.
+fn find_by_scope(
+    models: &[&'static ServiceModel],
+    name: &str,
+    body: &[u8],
+) -> Option<&'static ServiceModel> {
+    let same_name = || {
+        models
+            .iter()
+            .copied()
+            .filter(|model| model.signing_name == name)
+    };
+    let version = std::str::from_utf8(body).ok().and_then(form_version);
+    same_name()
+        .find(|model| Some(model.api_version) == version)
+        .or_else(|| same_name().next())
+}
+
+fn find_by_form(
+    models: &[&'static ServiceModel],
+    head: &Parts,
+    body: &[u8],
+) -> Option<&'static ServiceModel> {
+    if let Some(target) = target(head) {
+        let prefix = target.rsplit_once('.')?.0;
+        return models.iter().copied().find(
+            |model| matches!(model.protocol, Protocol::Json { target_prefix, .. } if target_prefix == prefix),
+        );
+    }
+    let version = head
+        .uri
+        .query()
+        .and_then(form_version)
+        .or_else(|| form_version(std::str::from_utf8(body).ok()?))?;
+    models.iter().copied().find(|model| {
+        model.api_version == version
+            && matches!(
+                model.protocol,
+                Protocol::Query { .. } | Protocol::Ec2 { .. }
+            )
+    })
+}
+
+fn form_version(form: &str) -> Option<&str> {
+    form.split('&')
+        .find_map(|part| part.strip_prefix("Version="))
+}
+
+/// In which protocol an unknown service is likely to be spoken to.
+fn guess_protocol(head: &Parts) -> Protocol {
+    let content_type = head
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if target(head).is_some() {
+        Protocol::Json {
+            version: "1.1",
+            target_prefix: "",
+        }
+    } else if content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+        Protocol::Query {
+            xml_namespace: "http://webservices.amazon.com/AWSFault/2005-15-09",
+        }
+    } else if content_type.is_some_and(|it| it.contains("json")) {
+        Protocol::RestJson
+    } else {
+        Protocol::RestXml
+    }
+}
+
+fn target(head: &Parts) -> Option<&str> {
+    head.headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok())
+}
+
+fn read_operation(
+    service: &'static ServiceModel,
+    head: &Parts,
+    body: &[u8],
+) -> Result<(&'static str, Node), Error> {
+    match service.protocol {
+        Protocol::Json { target_prefix, .. } => {
+            read_json_operation(service, target_prefix, head, body)
+        }
+        Protocol::Query { .. } | Protocol::Ec2 { .. } => read_form_operation(service, head, body),
+        Protocol::RestXml | Protocol::RestJson => Err(codes::NotImplemented.because(format!(
+            "{}: {} {} is not supported by neargate",
+            service.signing_name,
+            head.method,
+            head.uri.path()
+        ))),
+    }
+}
+
+fn read_json_operation(
+    service: &'static ServiceModel,
+    target_prefix: &str,
+    head: &Parts,
+    body: &[u8],
+) -> Result<(&'static str, Node), Error> {
+    let unknown = |name: &str| {
+        codes::UnknownOperationException.because(format!(
+            "The operation `{name}` is not known to {}",
+            service.signing_name
+        ))
+    };
+    // Newer clients of some services name the operation in the path (Smithy's RPC protocol).
+    let name = match target(head) {
+        Some(target) => {
+            let named = target
+                .rsplit_once('.')
+                .filter(|(prefix, _)| *prefix == target_prefix);
+            named.ok_or_else(|| unknown(target))?.1
+        }
+        None => {
+            head.uri
+                .path()
+                .rsplit_once("/operation/")
+                .ok_or_else(|| unknown(""))?
+                .1
+        }
+    };
+    let operation = service.operation(name).ok_or_else(|| unknown(name))?;
+    if head.headers.contains_key("smithy-protocol") {
+        return Err(codes::NotImplemented.because(format!(
+            "{}:{operation} is not supported by neargate in this protocol",
+            service.signing_name
+        )));
+    }
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok((operation, Node::empty()));
+    }
+    // The parser bounds the depth itself.
+    let json: serde_json::Value = serde_json::from_slice(body).map_err(|error| {
+        codes::SerializationException.because(format!("The body is not JSON: {error}"))
+    })?;
+    match read_json(json) {
+        input @ Node::Map(_) => Ok((operation, input)),
+        other => Err(codes::SerializationException.because(format!(
+            "{} can not be converted to a Structure",
+            other.kind()
+        ))),
+    }
+}
+
+fn read_form_operation(
+    service: &'static ServiceModel,
+    head: &Parts,
+    body: &[u8],
+) -> Result<(&'static str, Node), Error> {
+    let body = std::str::from_utf8(body)
+        .map_err(|_| codes::MalformedQueryString.because("The body is not text"))?;
+    let mut parameters = split_form(head.uri.query().unwrap_or_default())?;
+    parameters.extend(split_form(body.trim())?);
+    let (mut action, mut version) = (None, None);
+    let mut members = Vec::with_capacity(parameters.len());
+    for (name, value) in parameters {
+        match name.as_str() {
+            "Action" => action = Some(value),
+            "Version" => version = Some(value),
+            _ if name.starts_with("X-Amz-") => (),
+            _ => members.push((name, value)),
+        }
+    }
+    let action = action.ok_or_else(|| {
+        codes::MissingAction.because("The request is missing an action or a required parameter")
+    })?;
+    let version = version.unwrap_or_else(|| service.api_version.into());
+    let operation = service
+        .operation(&action)
+        .filter(|_| version == service.api_version)
+        .ok_or_else(|| {
+            codes::InvalidAction.because(format!(
+                "Could not find operation {action} for version {version}"
+            ))
+        })?;
+    Ok((operation, read_query(members)?))
+}
+
+const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
+const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your \
+    AWS Secret Access Key and signing method. Consult the service documentation for details.";
+const NOT_VALIDATED: &str = "AWS was not able to validate the provided access credentials";
+
+/// A doubt in the words of a protocol.
+fn unbelieved(protocol: Protocol, doubt: &Doubt) -> Error {
+    match protocol {
+        Protocol::Json { .. } | Protocol::RestJson => match doubt {
+            Doubt::Unsigned => {
+                codes::MissingAuthenticationTokenException.because("Missing Authentication Token")
+            }
+            Doubt::Incomplete(why) => codes::IncompleteSignatureException.because(why),
+            Doubt::UnknownKey => codes::UnrecognizedClientException.because(INVALID_TOKEN),
+            Doubt::WrongSignature => codes::InvalidSignatureException.because(MISMATCH),
+            Doubt::Expired(why) => codes::InvalidSignatureException.because(why),
+        },
+        Protocol::Query { .. } => match doubt {
+            Doubt::Unsigned => {
+                codes::MissingAuthenticationToken.because("Request is missing Authentication Token")
+            }
+            Doubt::Incomplete(why) => codes::IncompleteSignature.because(why),
+            Doubt::UnknownKey => codes::InvalidClientTokenId.because(INVALID_TOKEN),
+            Doubt::WrongSignature => codes::SignatureDoesNotMatch.because(MISMATCH),
+            Doubt::Expired(why) => codes::SignatureDoesNotMatch.because(why),
+        },
+        Protocol::Ec2 { .. } => match doubt {
+            Doubt::Unsigned => codes::MissingParameter
+                .because("The request must contain the parameter AWSAccessKeyId"),
+            Doubt::Incomplete(why) => codes::IncompleteSignature.because(why),
+            Doubt::UnknownKey | Doubt::WrongSignature => codes::AuthFailure.because(NOT_VALIDATED),
+            Doubt::Expired(_) => codes::RequestExpired.because("Request has expired."),
+        },
+        Protocol::RestXml => match doubt {
+            Doubt::Unsigned => codes::AccessDenied.because("Access Denied"),
+            Doubt::Incomplete(why) => codes::IncompleteSignature.because(why),
+            Doubt::UnknownKey => codes::InvalidAccessKeyId
+                .because("The AWS Access Key Id you provided does not exist in our records."),
+            Doubt::WrongSignature => codes::SignatureDoesNotMatch.because(MISMATCH),
+            Doubt::Expired(_) => codes::RequestExpired.because("Request has expired"),
+        },
+    }
+}

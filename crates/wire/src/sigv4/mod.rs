@@ -1,0 +1,189 @@
+//! Signature version 4: who signed the request, and is it true?
+//!
+//! A request says who signs it in its `Authorization` header or, presigned, in its query string
+//! ([`Credentials`]). Both sides hash the same canonical form of the request ([`canonical`]) with a
+//! key derived from the secret, so a request that was changed on its way does not fit its
+//! signature. What is signed must be all that counts: the host, every `x-amz-*` header, and the
+//! body's hash.
+
+mod canonical;
+mod credentials;
+
+use http::request::Parts;
+use ring::{digest, hmac};
+
+use crate::time::from_iso;
+pub use credentials::Credentials;
+use credentials::Place;
+
+/// How far a request's time may be from ours, as AWS has it.
+const MAX_SKEW_SECONDS: f64 = 15.0 * 60.0;
+/// The longest life of a presigned request, as AWS has it.
+const MAX_PRESIGNED_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
+
+/// Why a request is not believed. Each protocol has its own words for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    #[error("the request is not signed")]
+    Unsigned,
+    #[error("{0}")]
+    Incomplete(String),
+    #[error("the access key is not known")]
+    UnknownKey,
+    #[error("the signature does not fit")]
+    WrongSignature,
+    #[error("{0}")]
+    Expired(String),
+}
+
+/// Checks that the holder of the secret of `credentials` sent this request, at about `now`.
+/// `secret_of` answers the secret of an access key and session token, if there is such a pair.
+pub fn verify(
+    head: &Parts,
+    body: &[u8],
+    credentials: &Credentials,
+    secret_of: &dyn Fn(&str, Option<&str>) -> Option<String>,
+    now: f64,
+) -> Result<(), Doubt> {
+    check_signed_headers(head, credentials)?;
+    let sent_at = compact_time(&credentials.time).ok_or_else(|| {
+        Doubt::Incomplete(format!("the time `{}` cannot be read", credentials.time))
+    })?;
+    let secret = secret_of(
+        &credentials.access_key,
+        credentials.session_token.as_deref(),
+    )
+    .ok_or(Doubt::UnknownKey)?;
+    let canonical = canonical::request(head, &body_hash(head, body, credentials)?, credentials);
+    let signed_text = format!(
+        "AWS4-HMAC-SHA256\n{}\n{}\n{}",
+        credentials.time,
+        credentials.scope(),
+        hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
+    );
+    let signature = unhex(&credentials.signature).ok_or(Doubt::WrongSignature)?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &signing_key(&secret, credentials));
+    // In constant time: how long a wrong signature takes says nothing about the right one.
+    hmac::verify(&key, signed_text.as_bytes(), &signature).map_err(|_| Doubt::WrongSignature)?;
+    check_time(credentials, sent_at, now)
+}
+
+fn check_signed_headers(head: &Parts, credentials: &Credentials) -> Result<(), Doubt> {
+    let is_signed = |name: &str| {
+        credentials
+            .signed_headers
+            .iter()
+            .any(|signed| signed == name)
+    };
+    if !is_signed("host") {
+        let why = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.";
+        return Err(Doubt::Incomplete(why.into()));
+    }
+    for name in head
+        .headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-amz-"))
+    {
+        if !is_signed(name.as_str()) {
+            return Err(Doubt::Incomplete(format!(
+                "There were headers present in the request which were not signed: {name}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The body's hash as it was signed, once it is known to be the body's.
+fn body_hash(head: &Parts, body: &[u8], credentials: &Credentials) -> Result<String, Doubt> {
+    let actual = || hex(digest::digest(&digest::SHA256, body).as_ref());
+    let stated = head
+        .headers
+        .get("x-amz-content-sha256")
+        .and_then(|value| value.to_str().ok());
+    match (stated, &credentials.place) {
+        // The header is signed, so the sender itself chose to leave the body out.
+        (Some("UNSIGNED-PAYLOAD"), _) => Ok("UNSIGNED-PAYLOAD".into()),
+        (Some(stated), _) if stated.starts_with("STREAMING-") => Ok(stated.into()),
+        (Some(stated), _) if stated.eq_ignore_ascii_case(&actual()) => Ok(stated.into()),
+        (Some(_), _) => Err(Doubt::WrongSignature),
+        (None, Place::Query { .. }) if credentials.service == "s3" => Ok("UNSIGNED-PAYLOAD".into()),
+        (None, _) => Ok(actual()),
+    }
+}
+
+fn check_time(credentials: &Credentials, sent_at: f64, now: f64) -> Result<(), Doubt> {
+    let shown = |seconds: f64| crate::time::to_iso(seconds).replace(['-', ':'], "");
+    let lifetime = match credentials.place {
+        Place::Header => MAX_SKEW_SECONDS,
+        Place::Query { expires } => expires.min(MAX_PRESIGNED_SECONDS),
+    };
+    if sent_at + lifetime < now {
+        let (sent, now) = (shown(sent_at), shown(now));
+        return Err(Doubt::Expired(format!(
+            "Signature expired: {sent} is now earlier than {now} less the time it is good for"
+        )));
+    }
+    if sent_at > now + MAX_SKEW_SECONDS {
+        let (sent, now) = (shown(sent_at), shown(now));
+        return Err(Doubt::Expired(format!(
+            "Signature not yet current: {sent} is still later than {now} (+ 15 min.)"
+        )));
+    }
+    Ok(())
+}
+
+fn signing_key(secret: &str, credentials: &Credentials) -> Vec<u8> {
+    let sign = |key: &[u8], text: &str| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+            .as_ref()
+            .to_vec()
+    };
+    let by_date = sign(format!("AWS4{secret}").as_bytes(), &credentials.date);
+    let by_region = sign(&by_date, &credentials.region);
+    let by_service = sign(&by_region, &credentials.service);
+    sign(&by_service, "aws4_request")
+}
+
+/// `20261122T123456Z` in seconds since 1970.
+fn compact_time(text: &str) -> Option<f64> {
+    if text.len() != 16 || !text.is_ascii() {
+        return None;
+    }
+    let (date, time) = text.split_at(8);
+    from_iso(&format!(
+        "{}-{}-{}{}:{}:{}{}",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        &time[..3],
+        &time[3..5],
+        &time[5..7],
+        &time[7..]
+    ))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.filter(|digits| digits.len() == 64)?;
+    Some(
+        digits
+            .chunks_exact(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests;

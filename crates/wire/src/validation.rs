@@ -1,0 +1,188 @@
+//! Input that its model forbids, in AWS's own words.
+
+use std::fmt::Write;
+
+use crate::decoder::{DecodeError, Failure, Problem, Segment, Style};
+use crate::error::{Error, codes};
+use crate::model::{Protocol, ServiceModel};
+use crate::node::Node;
+use crate::shape::{Operation, decode};
+
+/// Reads the input of an operation from what came over the network and holds it against its model.
+pub fn decode_input<I: Operation>(service: &ServiceModel, node: Node) -> Result<I, Error> {
+    let style = match service.protocol {
+        Protocol::Query { .. } => Style::Query,
+        Protocol::Ec2 { .. } => Style::Ec2,
+        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson => Style::Json,
+    };
+    decode(node, style).map_err(|error| forbidden(service, &error))
+}
+
+/// Holds an input that was made inside this program against its model, as [`decode_input`] does
+/// for one from the network.
+pub fn validate<I: Operation>(service: &ServiceModel, input: &I) -> Result<(), Error> {
+    let checked: Result<I, DecodeError> = decode(input.get(), Style::Json);
+    checked
+        .map(|_| ())
+        .map_err(|error| forbidden(service, &error))
+}
+
+/// The service's own error for input that does not fit its model.
+pub fn forbidden(service: &ServiceModel, error: &DecodeError) -> Error {
+    let Some(first) = error.failures.first() else {
+        return service.validation.because("the input does not fit");
+    };
+    if matches!(service.protocol, Protocol::Ec2 { .. }) {
+        return ec2_error(first);
+    }
+    let wrong_type = error
+        .failures
+        .iter()
+        .find(|it| matches!(it.problem, Problem::WrongType { .. }));
+    if let Some(failure) = wrong_type {
+        // Types are checked before anything else, and the first mismatch ends the request.
+        let code = match service.protocol {
+            Protocol::Query { .. } => codes::MalformedInput,
+            _ => codes::SerializationException,
+        };
+        return code.because(type_message(failure));
+    }
+    let messages: Vec<String> = error.failures.iter().map(constraint_message).collect();
+    let (count, noun) = (
+        messages.len(),
+        if messages.len() == 1 {
+            "error"
+        } else {
+            "errors"
+        },
+    );
+    service.validation.because(format!(
+        "{count} validation {noun} detected: {}",
+        messages.join("; ")
+    ))
+}
+
+fn type_message(failure: &Failure) -> String {
+    match &failure.problem {
+        Problem::WrongType {
+            expected, found, ..
+        } => {
+            format!(
+                "{found} can not be converted to {expected} at '{}'",
+                coral_path(&failure.path)
+            )
+        }
+        _ => failure.to_string(),
+    }
+}
+
+fn constraint_message(failure: &Failure) -> String {
+    let value = match (&failure.problem, failure.sensitive) {
+        (Problem::Missing | Problem::Unknown, _) => "Value null".into(),
+        (_, true) => "Value".into(),
+        (
+            Problem::WrongType { value, .. }
+            | Problem::NotInEnum { value, .. }
+            | Problem::TooShort { value, .. }
+            | Problem::TooLong { value, .. }
+            | Problem::TooSmall { value, .. }
+            | Problem::TooLarge { value, .. }
+            | Problem::Pattern { value, .. },
+            false,
+        ) => format!("Value '{value}'"),
+    };
+    let demand = match &failure.problem {
+        Problem::Missing => "must not be null".into(),
+        Problem::Unknown => "must be known".into(),
+        Problem::WrongType { expected, .. } => format!("must be {expected}"),
+        Problem::NotInEnum { allowed, .. } => {
+            format!("must satisfy enum value set: [{}]", allowed.join(", "))
+        }
+        Problem::TooShort { min, .. } => format!("must have length greater than or equal to {min}"),
+        Problem::TooLong { max, .. } => format!("must have length less than or equal to {max}"),
+        Problem::TooSmall { min, .. } => format!("must have value greater than or equal to {min}"),
+        Problem::TooLarge { max, .. } => format!("must have value less than or equal to {max}"),
+        Problem::Pattern { pattern, .. } => {
+            format!("must satisfy regular expression pattern: {pattern}")
+        }
+    };
+    format!(
+        "{value} at '{}' failed to satisfy constraint: Member {demand}",
+        coral_path(&failure.path)
+    )
+}
+
+/// AWS writes `tags.1.member.key`: small first letters, lists counted from one.
+fn coral_path(path: &[Segment]) -> String {
+    let mut out = String::new();
+    for segment in path {
+        if !out.is_empty() {
+            out.push('.');
+        }
+        match segment {
+            Segment::Member(name) => {
+                let (first, rest) = name.split_at(name.chars().next().map_or(0, char::len_utf8));
+                out.push_str(&first.to_lowercase());
+                out.push_str(rest);
+            }
+            Segment::Index(index) => {
+                write!(out, "{}.member", index + 1).expect("writing to a string does not fail");
+            }
+            Segment::Key(key) => {
+                write!(out, "{key}.member").expect("writing to a string does not fail");
+            }
+        }
+    }
+    out
+}
+
+/// EC2 names the parameter as it is sent: `Filter.1.Name`.
+fn ec2_error(failure: &Failure) -> Error {
+    let mut parameter = String::new();
+    for segment in &failure.path {
+        if !parameter.is_empty() {
+            parameter.push('.');
+        }
+        match segment {
+            Segment::Member(name) => parameter.push_str(name),
+            Segment::Index(index) => parameter.push_str(&(index + 1).to_string()),
+            Segment::Key(key) => parameter.push_str(key),
+        }
+    }
+    let invalid = |why: String| codes::InvalidParameterValue.because(why);
+    let shown = |value: &str| {
+        if failure.sensitive {
+            "…".to_owned()
+        } else {
+            value.to_owned()
+        }
+    };
+    match &failure.problem {
+        Problem::Missing => codes::MissingParameter.because(format!(
+            "The request must contain the parameter {parameter}"
+        )),
+        Problem::Unknown => {
+            codes::UnknownParameter.because(format!("The parameter {parameter} is not recognized"))
+        }
+        Problem::WrongType {
+            expected, value, ..
+        } => invalid(format!(
+            "Invalid value '{}' for {parameter}: it must be {expected}",
+            shown(value)
+        )),
+        Problem::NotInEnum { value, .. } => invalid(format!(
+            "Value ({}) for parameter {parameter} is invalid.",
+            shown(value)
+        )),
+        Problem::TooShort { .. } | Problem::TooLong { .. } => invalid(format!(
+            "Invalid value for parameter {parameter}: it {}",
+            failure.problem
+        )),
+        Problem::TooSmall { value, .. }
+        | Problem::TooLarge { value, .. }
+        | Problem::Pattern { value, .. } => invalid(format!(
+            "Value ({}) for parameter {parameter} is invalid.",
+            shown(value)
+        )),
+    }
+}

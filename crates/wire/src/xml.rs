@@ -1,0 +1,113 @@
+//! A tree as XML.
+
+use crate::node::Node;
+use crate::time::to_iso;
+use crate::value::base64_text;
+
+/// Writes `<name>…</name>`; the members of lists are called `item`.
+pub(crate) fn write_element(out: &mut String, name: &str, node: &Node, item: &str) {
+    if *node == Node::Null {
+        return;
+    }
+    open(out, name);
+    write_content(out, node, item);
+    close(out, name);
+}
+
+/// Writes what stands between the tags.
+pub(crate) fn write_content(out: &mut String, node: &Node, item: &str) {
+    match node {
+        Node::Null => (),
+        Node::List(nodes) => {
+            for node in nodes {
+                write_element(out, item, node, item);
+            }
+        }
+        Node::Map(members) => {
+            for (name, node) in members {
+                write_element(out, name, node, item);
+            }
+        }
+        Node::Dict(entries) => {
+            for (key, node) in entries {
+                open(out, "entry");
+                write_text_element(out, "key", key);
+                write_element(out, "value", node, item);
+                close(out, "entry");
+            }
+        }
+        Node::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        Node::Int(number) => out.push_str(&number.to_string()),
+        Node::Float(number) => out.push_str(&format!("{number:?}")),
+        Node::Time(seconds) => out.push_str(&to_iso(*seconds)),
+        Node::Str(text) => push_escaped(out, text),
+        Node::Blob(bytes) => out.push_str(&base64_text(bytes)),
+    }
+}
+
+pub(crate) fn write_text_element(out: &mut String, name: &str, text: &str) {
+    open(out, name);
+    push_escaped(out, text);
+    close(out, name);
+}
+
+pub(crate) fn open(out: &mut String, name: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push('>');
+}
+
+pub(crate) fn close(out: &mut String, name: &str) {
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}
+
+pub(crate) fn push_escaped(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            // A parser would read a bare carriage return as a line feed.
+            '\r' => out.push_str("&#xD;"),
+            '\t' | '\n' => out.push(character),
+            // XML 1.0 has no way to write these.
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            character => out.push(character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_node_is_written() {
+        let node = Node::Map(vec![
+            ("Text".into(), Node::text("a<b>&\"\r\u{1}")),
+            ("Absent".into(), Node::Null),
+            (
+                "List".into(),
+                Node::List(vec![Node::Int(1), Node::Bool(false)]),
+            ),
+            ("None".into(), Node::List(vec![])),
+            (
+                "Dict".into(),
+                Node::Dict(vec![("k".into(), Node::Float(1.0))]),
+            ),
+            ("At".into(), Node::Time(1.5)),
+            ("Bytes".into(), Node::Blob(vec![1, 2])),
+        ]);
+        let mut out = String::new();
+        write_element(&mut out, "R", &node, "member");
+        assert_eq!(
+            out,
+            "<R><Text>a&lt;b&gt;&amp;&quot;&#xD;\u{fffd}</Text><List><member>1</member><member>false</member></List>\
+             <None></None><Dict><entry><key>k</key><value>1.0</value></entry></Dict>\
+             <At>1970-01-01T00:00:01.500Z</At><Bytes>AQI=</Bytes></R>"
+        );
+    }
+}
