@@ -1,1 +1,28 @@
-//! (to come)
+//! The data plane of load balancers, and the small web server that static images run.
+//!
+//! The **edge role** ([`edge_main`]) is a process of its own, so that requests are answered while
+//! the daemon restarts. It knows no services and no store: it gets whole snapshots of load
+//! balancers over a unix socket and keeps the last one on disk, from which it serves at once when
+//! it is itself restarted. The daemon's half is [`EdgeClient`], which starts the process when none
+//! runs, attaches to the one that does, and implements [`engine::Edge`].
+//!
+//! ```text
+//!  daemon                         edge process
+//!  EdgeClient ── edge.sock ──►  control (main thread): listeners, namespaces, probes, drains
+//!                                  │ listening sockets, one per worker (SO_REUSEPORT)
+//!                                  ▼
+//!                               worker threads, one per core: client connections, upstream pool
+//! ```
+//!
+//! Workers never wait for the main thread: what they need of a snapshot is behind `arc-swap`, and
+//! what they tell (requests under way, traffic) are counters.
+
+mod client;
+mod identity;
+mod protocol;
+mod role;
+mod statics;
+
+pub use client::{EdgeClient, Executable};
+pub use role::edge_main;
+pub use statics::static_main;

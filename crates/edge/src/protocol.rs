@@ -1,0 +1,116 @@
+//! What daemon and edge say to each other: JSON messages, each behind its length, over
+//! `<dir>/edge.sock`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use engine::{GroupTraffic, Snapshot, TargetHealth};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Raised when an older peer could not understand the messages. A daemon that finds an edge of
+/// another protocol replaces it.
+pub const PROTOCOL: u32 = 1;
+
+/// A snapshot of thousands of targets is a few MiB; anything near this is not from our peer.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A snapshot with what only the daemon knows: where the namespaces of its interfaces are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    pub snapshot: Snapshot,
+    /// Interface id to its namespace. An interface that is missing here is not attached: its
+    /// balancer answers 503 until it is.
+    pub namespaces: BTreeMap<String, PathBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub ask: Ask,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Ask {
+    Apply(Box<Configuration>),
+    Health {
+        group: String,
+    },
+    Traffic {
+        group: String,
+    },
+    /// Finish what is under way, forget the snapshot and end.
+    Stop,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromEdge {
+    /// The first message on every connection.
+    Hello(Hello),
+    Answer {
+        id: u64,
+        answer: Answer,
+    },
+    /// Health changed in this target group.
+    Changed {
+        group: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: u32,
+    pub cookie: String,
+    pub generation: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Applied,
+    Health(Vec<TargetHealth>),
+    Traffic(GroupTraffic),
+    Stopping,
+    NotFound(String),
+    Invalid(String),
+    Conflict(String),
+    Machine(String),
+}
+
+pub async fn write_message<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    message: &impl Serialize,
+) -> io::Result<()> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message)?;
+    let length = u32::try_from(frame.len() - 4).map_err(|_| too_long())?;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    writer.write_all(&frame).await
+}
+
+/// `None` at the end of the stream.
+pub async fn read_message<R: AsyncRead + Unpin, T: DeserializeOwned>(
+    reader: &mut R,
+) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match reader.read_exact(&mut length).await {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(too_long());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await?;
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("a control message is longer than {MESSAGE_BYTES_MAX} bytes"),
+    )
+}

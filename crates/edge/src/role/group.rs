@@ -1,0 +1,243 @@
+//! Target groups as they live in the edge: they outlast snapshots, so that health, counts and the
+//! turn of the round robin survive a new configuration.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use engine::{GroupTraffic, TargetState};
+use tokio::sync::{Notify, mpsc};
+
+/// Names groups in which something changed. Unbounded, yet small: the control loop drains it and
+/// each target adds to it only when its state changes.
+pub type Events = mpsc::UnboundedSender<Arc<str>>;
+
+pub struct Group {
+    pub id: Arc<str>,
+    /// All of them, draining ones too.
+    pub targets: ArcSwap<Vec<Arc<Target>>>,
+    /// Those that new requests go to.
+    usable: ArcSwap<Vec<Arc<Target>>>,
+    next: AtomicUsize,
+    /// Zero: requests of one client need not meet the same target.
+    pub stickiness_ms: AtomicU64,
+    pub traffic: Vec<TrafficShard>,
+    pub events: Events,
+}
+
+pub struct Target {
+    /// Never used twice: a target that left and came back is another one.
+    pub id: u64,
+    pub address: SocketAddrV4,
+    /// What stickiness cookies hold.
+    pub token: u64,
+    health: Mutex<TargetState>,
+    in_flight: AtomicU32,
+    draining: AtomicBool,
+    cut: AtomicBool,
+    cut_now: Notify,
+}
+
+/// A worker's own counts, apart from the others' in memory, so that cores do not fight over them.
+#[derive(Default)]
+#[repr(align(128))]
+pub struct TrafficShard {
+    pub requests: AtomicU64,
+    pub status: [AtomicU64; 4],
+    pub connection_errors: AtomicU64,
+    pub response_time_us: AtomicU64,
+}
+
+/// A request under way at a target, counted while this lives.
+pub struct InFlight {
+    group: Arc<Group>,
+    target: Arc<Target>,
+}
+
+impl Group {
+    pub fn new(id: &str, workers: usize, events: Events) -> Self {
+        Self {
+            id: id.into(),
+            targets: ArcSwap::default(),
+            usable: ArcSwap::default(),
+            next: AtomicUsize::new(0),
+            stickiness_ms: AtomicU64::new(0),
+            traffic: (0..workers).map(|_| TrafficShard::default()).collect(),
+            events,
+        }
+    }
+
+    /// The next target in turn that is not in `tried` (ids).
+    pub fn pick(&self, tried: &[u64]) -> Option<Arc<Target>> {
+        let usable = self.usable.load();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        (0..usable.len())
+            .map(|step| &usable[turn.wrapping_add(step) % usable.len()])
+            .find(|target| !tried.contains(&target.id) && !target.is_draining())
+            .cloned()
+    }
+
+    /// The target that a cookie holds, while it may be used.
+    pub fn by_token(&self, token: u64) -> Option<Arc<Target>> {
+        let usable = self.usable.load();
+        let found = usable.iter().find(|target| target.token == token)?;
+        (!found.is_draining()).then(|| Arc::clone(found))
+    }
+
+    /// Only healthy targets get requests; when none is healthy all of them do, because a probe
+    /// that is wrong must not take a service down.
+    pub fn settle_usable(&self) {
+        let targets = self.targets.load();
+        let able = || targets.iter().filter(|target| !target.is_draining());
+        let mut usable: Vec<_> = able()
+            .filter(|target| target.is_healthy())
+            .cloned()
+            .collect();
+        if usable.is_empty() {
+            usable = able().cloned().collect();
+        }
+        self.usable.store(Arc::new(usable));
+    }
+
+    pub fn set_health(&self, target: &Target, state: TargetState) {
+        if target.set_health(state) {
+            self.settle_usable();
+            self.tell();
+        }
+    }
+
+    pub fn tell(&self) {
+        let _ = self.events.send(Arc::clone(&self.id));
+    }
+
+    pub fn traffic(&self) -> GroupTraffic {
+        let sum = |count: &dyn Fn(&TrafficShard) -> &AtomicU64| {
+            let counts = self.traffic.iter().map(count);
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
+        GroupTraffic {
+            requests: sum(&|shard| &shard.requests),
+            status_2xx: sum(&|shard| &shard.status[0]),
+            status_3xx: sum(&|shard| &shard.status[1]),
+            status_4xx: sum(&|shard| &shard.status[2]),
+            status_5xx: sum(&|shard| &shard.status[3]),
+            connection_errors: sum(&|shard| &shard.connection_errors),
+            response_time_us_sum: sum(&|shard| &shard.response_time_us),
+        }
+    }
+}
+
+impl TrafficShard {
+    pub fn count_status(&self, status: u16) {
+        if let Some(class) = usize::from(status / 100).checked_sub(2)
+            && let Some(count) = self.status.get(class)
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Target {
+    pub fn new(group: &str, address: SocketAddrV4) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            address,
+            token: token(group, address),
+            health: Mutex::new(TargetState::Initial),
+            in_flight: AtomicU32::new(0),
+            draining: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            cut_now: Notify::new(),
+        }
+    }
+
+    pub fn health(&self) -> TargetState {
+        self.health_lock().clone()
+    }
+
+    /// Whether that was news.
+    pub fn set_health(&self, state: TargetState) -> bool {
+        let mut health = self.health_lock();
+        let changed = *health != state;
+        *health = state;
+        changed
+    }
+
+    fn is_healthy(&self) -> bool {
+        *self.health_lock() == TargetState::Healthy
+    }
+
+    fn health_lock(&self) -> std::sync::MutexGuard<'_, TargetState> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether that was news.
+    pub fn set_draining(&self, draining: bool) -> bool {
+        self.draining.swap(draining, Ordering::SeqCst) != draining
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::SeqCst)
+    }
+
+    /// Ends every connection to it, whatever is under way.
+    pub fn cut(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.cut.store(true, Ordering::SeqCst);
+        self.cut_now.notify_waiters();
+    }
+
+    /// Returns when the target is cut.
+    pub async fn cut_off(&self) {
+        let notified = self.cut_now.notified();
+        if !self.is_cut() {
+            notified.await;
+        }
+    }
+}
+
+impl InFlight {
+    /// `None` when the target began to drain meanwhile. Counted first and asked second: whoever
+    /// sets draining and then reads the count misses no request.
+    pub fn begin(group: &Arc<Group>, target: &Arc<Target>) -> Option<Self> {
+        target.in_flight.fetch_add(1, Ordering::SeqCst);
+        let in_flight = Self {
+            group: Arc::clone(group),
+            target: Arc::clone(target),
+        };
+        (!target.is_draining()).then_some(in_flight)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.target.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.target.is_draining() {
+            self.group.tell();
+        }
+    }
+}
+
+/// The same after every restart, so that cookies stay good. FNV-1a.
+fn token(group: &str, address: SocketAddrV4) -> u64 {
+    fingerprint(format!("{group} {address}").as_bytes())
+}
+
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.iter().fold(OFFSET, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
+}

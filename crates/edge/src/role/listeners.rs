@@ -1,0 +1,200 @@
+//! Which ports are listened on, and what is behind each.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use engine::{Balancer, Listener, Snapshot};
+use tokio::sync::mpsc;
+
+use super::group::Group;
+use super::listen::bind;
+use super::namespace::Origin;
+use super::plan::{Admission, CompiledRule, Frontend, Slot};
+use super::worker::Command;
+
+/// A namespace's id (zero is the host) and a port.
+type Place = (u64, u16);
+
+pub struct Listeners {
+    address: IpAddr,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    bound: HashMap<Place, Bound>,
+    next: u64,
+}
+
+struct Bound {
+    id: u64,
+    slot: Arc<Slot>,
+}
+
+/// What a place should be.
+struct Wanted {
+    origin: Origin,
+    frontends: Vec<Arc<Frontend>>,
+}
+
+impl Listeners {
+    pub fn new(address: IpAddr, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+        Self {
+            address,
+            workers,
+            bound: HashMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Returns a line for every port that another program has; what else goes wrong is added to
+    /// `errors`. The rest is in force in either case.
+    pub fn renew(
+        &mut self,
+        snapshot: &Snapshot,
+        groups: &HashMap<String, Arc<Group>>,
+        origin: &dyn Fn(&str) -> Origin,
+        errors: &mut Vec<String>,
+    ) -> Vec<String> {
+        let wanted = wanted_places(snapshot, groups, origin, errors);
+        self.close_all_but(&wanted);
+        let mut conflicts = Vec::new();
+        for (place, wanted) in wanted {
+            if let Some(bound) = self.bound.get(&place) {
+                bound.slot.serves.store(Arc::new(wanted.frontends));
+            } else if let Err(error) = self.open(place, wanted) {
+                let (where_to, port) = (self.name_of(place), place.1);
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    conflicts.push(format!(
+                        "port {port} of {where_to} is taken by another program"
+                    ));
+                } else {
+                    errors.push(format!(
+                        "cannot listen on port {port} of {where_to}: {error}"
+                    ));
+                }
+            }
+        }
+        conflicts
+    }
+
+    fn name_of(&self, place: Place) -> String {
+        match place {
+            (0, _) => format!("`{}`", self.address),
+            _ => "an interface".to_owned(),
+        }
+    }
+
+    fn close_all_but(&mut self, wanted: &HashMap<Place, Wanted>) {
+        self.bound.retain(|place, bound| {
+            let keep = wanted.contains_key(place);
+            if !keep {
+                bound.slot.serves.store(Arc::default());
+                for worker in &self.workers {
+                    let _ = worker.send(Command::Close { listener: bound.id });
+                }
+            }
+            keep
+        });
+    }
+
+    /// The kernel takes clients from the moment of the binding, so whoever is told that this is
+    /// done can connect, even before a worker has woken up.
+    fn open(&mut self, place: Place, wanted: Wanted) -> io::Result<()> {
+        let address = match wanted.origin {
+            Origin::Host => self.address,
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        let sockets = bind(&wanted.origin, address, place.1, self.workers.len())?;
+        let slot = Arc::new(Slot {
+            port: place.1,
+            serves: ArcSwap::from_pointee(wanted.frontends),
+        });
+        self.next += 1;
+        for (worker, socket) in self.workers.iter().zip(sockets) {
+            let _ = worker.send(Command::Listen {
+                listener: self.next,
+                socket,
+                slot: Arc::clone(&slot),
+            });
+        }
+        let id = self.next;
+        self.bound.insert(place, Bound { id, slot });
+        Ok(())
+    }
+}
+
+fn wanted_places(
+    snapshot: &Snapshot,
+    groups: &HashMap<String, Arc<Group>>,
+    origin: &dyn Fn(&str) -> Origin,
+    errors: &mut Vec<String>,
+) -> HashMap<Place, Wanted> {
+    let mut wanted: HashMap<Place, Wanted> = HashMap::new();
+    for balancer in &snapshot.balancers {
+        for listener in &balancer.listeners {
+            for (place, admits) in places_of(balancer, listener.port, origin) {
+                let made = frontend(balancer, listener, groups, origin, admits);
+                match made {
+                    Ok(frontend) => {
+                        let entry = wanted.entry((place.id(), listener.port));
+                        let new = || Wanted {
+                            origin: place,
+                            frontends: Vec::new(),
+                        };
+                        entry.or_insert_with(new).frontends.push(Arc::new(frontend));
+                    }
+                    Err(unknown) => errors.push(format!("there is no target group `{unknown}`")),
+                }
+            }
+        }
+    }
+    wanted
+}
+
+/// Where a balancer can be reached, and who lets clients in there.
+fn places_of(
+    balancer: &Balancer,
+    port: u16,
+    origin: &dyn Fn(&str) -> Origin,
+) -> Vec<(Origin, Admission)> {
+    let mut places = Vec::new();
+    if !balancer.internal {
+        places.push((Origin::Host, Admission::by_rules(&balancer.ingress, port)));
+    }
+    for interface in &balancer.interfaces {
+        if let place @ Origin::Namespace(_) = origin(interface) {
+            places.push((place, Admission::Everyone));
+        }
+    }
+    places
+}
+
+fn frontend(
+    balancer: &Balancer,
+    listener: &Listener,
+    groups: &HashMap<String, Arc<Group>>,
+    origin: &dyn Fn(&str) -> Origin,
+    admits: Admission,
+) -> Result<Frontend, String> {
+    let find = |id: &str| groups.get(id).cloned();
+    let rules = listener
+        .rules
+        .iter()
+        .map(|rule| CompiledRule::new(rule, find));
+    Ok(Frontend {
+        host: balancer.host.to_ascii_lowercase(),
+        admits,
+        idle_timeout: Duration::from_millis(balancer.idle_timeout_ms),
+        origin: origin_of(balancer, origin),
+        rules: rules.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Where a balancer connects to its targets from.
+pub fn origin_of(balancer: &Balancer, origin: &dyn Fn(&str) -> Origin) -> Origin {
+    match balancer.interfaces.first() {
+        Some(interface) => origin(interface),
+        None => Origin::Host,
+    }
+}

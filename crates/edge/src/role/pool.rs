@@ -1,0 +1,164 @@
+//! Connections to targets, kept open between requests. Each worker has its own pool, so that no
+//! lock is ever taken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::body::RequestBody;
+use super::group::Target;
+use super::namespace::Origin;
+
+/// Shorter than what common servers keep a silent connection for (nginx 75 s, Apache 5 s with
+/// fewer), so that most stale connections are closed by us first.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Per target and worker: more than this many at once is a burst whose connections are not worth
+/// keeping.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+/// A target in the same machine that does not take a connection by then is not going to.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Origin and target.
+type Key = (u64, u64);
+
+#[derive(Default)]
+pub struct Pool {
+    idle: RefCell<HashMap<Key, Vec<IdleConnection>>>,
+    sweeping: Cell<bool>,
+}
+
+struct IdleConnection {
+    sender: SendRequest<RequestBody>,
+    target: Arc<Target>,
+    since: Instant,
+}
+
+/// A connection in use, with what it takes to give it back.
+pub struct Lease {
+    pub sender: SendRequest<RequestBody>,
+    pub target: Arc<Target>,
+    pub pool: Rc<Pool>,
+    pub origin: u64,
+    /// Whether the whole request has gone out; a connection that still takes in a body cannot be
+    /// used again.
+    pub request_sent: Option<Rc<Cell<bool>>>,
+}
+
+impl Lease {
+    pub fn give_back(self) {
+        let sent = self.request_sent.as_ref().is_none_or(|sent| sent.get());
+        if !sent || self.sender.is_closed() || self.target.is_draining() {
+            return;
+        }
+        let key = (self.origin, self.target.id);
+        let mut idle = self.pool.idle.borrow_mut();
+        let connections = idle.entry(key).or_default();
+        if connections.len() < IDLE_CONNECTIONS_MAX {
+            connections.push(IdleConnection {
+                sender: self.sender,
+                target: self.target,
+                since: Instant::now(),
+            });
+        }
+        drop(idle);
+        if !self.pool.sweeping.replace(true) {
+            tokio::task::spawn_local(sweep_until_empty(self.pool));
+        }
+    }
+}
+
+impl Pool {
+    /// The connection that was used last, if it is still open.
+    pub fn take(&self, origin: &Origin, target: &Target) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.idle.borrow_mut();
+        let connections = idle.get_mut(&(origin.id(), target.id))?;
+        while let Some(connection) = connections.pop() {
+            if !connection.sender.is_closed() {
+                return Some(connection.sender);
+            }
+        }
+        None
+    }
+
+    /// Closes what is too old, and what leads to targets that get no new requests.
+    pub fn sweep(&self) {
+        let keep = |connection: &IdleConnection| {
+            connection.since.elapsed() < IDLE_TIME_MAX
+                && !connection.sender.is_closed()
+                && !connection.target.is_draining()
+        };
+        self.idle.borrow_mut().retain(|_, connections| {
+            connections.retain(keep);
+            !connections.is_empty()
+        });
+    }
+}
+
+/// Runs only while there is something to sweep, so that an idle edge sleeps.
+async fn sweep_until_empty(pool: Rc<Pool>) {
+    while !pool.idle.borrow().is_empty() {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        pool.sweep();
+    }
+    pool.sweeping.set(false);
+}
+
+/// A new connection, made in the origin's namespace.
+pub async fn connect(origin: &Origin, target: &Target) -> io::Result<TcpStream> {
+    let socket = origin.enter(TcpSocket::new_v4)?;
+    socket.set_nodelay(true)?;
+    tokio::time::timeout(CONNECT_TIME_MAX, socket.connect(target.address.into()))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Speaks HTTP over a new connection until it ends or the target is cut.
+pub async fn handshake(
+    stream: TcpStream,
+    target: &Arc<Target>,
+) -> hyper::Result<SendRequest<RequestBody>> {
+    let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;
+    let target = Arc::clone(target);
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            biased;
+            // How it ended is told to whoever waits for an answer on it.
+            _ = connection => {}
+            () = target.cut_off() => {}
+        }
+    });
+    Ok(sender)
+}
+
+/// As [`handshake`], for a request that may turn the connection into a tunnel.
+pub async fn handshake_with_upgrades(
+    stream: TcpStream,
+    target: &Arc<Target>,
+) -> hyper::Result<SendRequest<RequestBody>> {
+    let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;
+    let target = Arc::clone(target);
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            biased;
+            _ = connection.with_upgrades() => {}
+            () = target.cut_off() => {}
+        }
+    });
+    Ok(sender)
+}
+
+fn client_options() -> http1::Builder {
+    /// Sixty-four KiB of headers, as large as the largest common server sends.
+    const HEAD_BYTES_MAX: usize = 64 * 1024;
+    let mut options = http1::Builder::new();
+    options.max_header_size(HEAD_BYTES_MAX);
+    options
+}

@@ -1,0 +1,297 @@
+//! One request: to whom it goes, and what comes back.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::response;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::answer::{by_rule, plain};
+use super::body::{RequestBody, ResponseBody, TargetBody};
+use super::exchange::{Exchange, Failure, Outgoing};
+use super::group::{Group, InFlight, Target, fingerprint};
+use super::headers::{host_of, prepare_request, remove_hop_by_hop};
+use super::plan::{CompiledAction, Forward, Frontend};
+use super::worker::Client;
+use super::{router, sticky, tunnel};
+
+/// Targets that one request may be offered to while nothing of it was sent.
+const ATTEMPTS_MAX: usize = 8;
+
+/// The client gets no answer; its connection is closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is not let in")]
+pub struct Refused;
+
+pub async fn serve(
+    request: Request<Incoming>,
+    client: Rc<Client>,
+) -> Result<Response<ResponseBody>, Refused> {
+    let waiting = client.activity.wait_for_target();
+    let answered = answer(request, &client).await;
+    drop(waiting);
+    answered
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    client: &Rc<Client>,
+) -> Result<Response<ResponseBody>, Refused> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let (mut head, body) = request.into_parts();
+    let serves = client.slot.serves.load_full();
+    let host = match host_of(&head) {
+        Ok(host) => host,
+        Err(reason) => return admitted(&serves, client, plain(StatusCode::BAD_REQUEST, reason)),
+    };
+    let host_text = host.as_ref().and_then(|host| host.to_str().ok());
+    let host_name = router::without_port(host_text.unwrap_or("")).to_owned();
+    let Some(frontend) = router::frontend(&serves, &host_name) else {
+        return admitted(&serves, client, nobody_here(&serves, &host_name));
+    };
+    if !frontend.admits.lets_in(client.address.ip()) {
+        return Err(Refused);
+    }
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        let reason = "a load balancer takes no such method";
+        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, reason));
+    }
+    let Some(rule) = router::rule(&frontend.rules, &head, &host_name, client.address.ip()) else {
+        let reason = "no rule of the listener matches";
+        return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, reason));
+    };
+    let forward = match &rule.action {
+        CompiledAction::Answer(action) => {
+            return Ok(by_rule(action, &head, &host_name, client.slot.port));
+        }
+        CompiledAction::Forward(forward) => forward,
+    };
+    let upgrade = remove_hop_by_hop(&mut head.headers);
+    let host = host.or_else(|| HeaderValue::from_str(&frontend.host).ok());
+    let host = host.unwrap_or_else(|| HeaderValue::from_static(""));
+    let random = || client.worker.random();
+    prepare_request(&mut head, host, client.address, client.slot.port, random);
+    let outgoing = Outgoing {
+        head,
+        body: RequestBody::new(body),
+        upgrade: upgrade.map(|protocol| (protocol, upgraded)),
+    };
+    Ok(forward_to_group(outgoing, client, frontend, forward).await)
+}
+
+/// A client that no balancer of the port lets in is not even told that its request is wrong.
+fn admitted(
+    serves: &[Arc<Frontend>],
+    client: &Client,
+    response: Response<ResponseBody>,
+) -> Result<Response<ResponseBody>, Refused> {
+    let client = client.address.ip();
+    let someone = serves
+        .iter()
+        .any(|frontend| frontend.admits.lets_in(client));
+    if someone { Ok(response) } else { Err(Refused) }
+}
+
+fn nobody_here(serves: &[Arc<Frontend>], host: &str) -> Response<ResponseBody> {
+    let hosts: Vec<&str> = serves.iter().map(|found| found.host.as_str()).collect();
+    let reason = format!(
+        "no load balancer is named `{host}` here; there are: {}",
+        hosts.join(", ")
+    );
+    plain(StatusCode::SERVICE_UNAVAILABLE, &reason)
+}
+
+async fn forward_to_group(
+    outgoing: Outgoing,
+    client: &Rc<Client>,
+    frontend: &Frontend,
+    forward: &Forward,
+) -> Response<ResponseBody> {
+    let Some(group) = choose_group(forward, &outgoing.head) else {
+        let reason = "the rule forwards to no target group";
+        return plain(StatusCode::SERVICE_UNAVAILABLE, reason);
+    };
+    let traffic = &group.traffic[client.worker.index];
+    traffic.requests.fetch_add(1, Ordering::Relaxed);
+    let mut count = CountOnce {
+        group,
+        worker: client.worker.index,
+        status: CLIENT_WENT_AWAY,
+    };
+    let stays_with_target = group.stickiness_ms.load(Ordering::Relaxed);
+    let wanted = (stays_with_target > 0)
+        .then(|| sticky::read(&outgoing.head.headers, sticky::TARGET_COOKIE))
+        .flatten();
+    let (mut response, target) = offer_around(outgoing, client, frontend, group, wanted).await;
+    count.status = response.status().as_u16();
+    if let (Some(target), true) = (target, stays_with_target > 0) {
+        let lasts = Duration::from_millis(stays_with_target);
+        let headers = response.headers_mut();
+        sticky::write(headers, sticky::TARGET_COOKIE, target.token, lasts);
+    }
+    if let Some(lasts) = forward.stickiness {
+        let token = fingerprint(group.id.as_bytes());
+        sticky::write(response.headers_mut(), sticky::GROUP_COOKIE, token, lasts);
+    }
+    response
+}
+
+/// The number that counts are kept under when the client closed before the answer.
+const CLIENT_WENT_AWAY: u16 = 460;
+
+/// Counts the request's outcome, even when the client goes away and the future is dropped.
+struct CountOnce<'a> {
+    group: &'a Group,
+    worker: usize,
+    status: u16,
+}
+
+impl Drop for CountOnce<'_> {
+    fn drop(&mut self) {
+        self.group.traffic[self.worker].count_status(self.status);
+    }
+}
+
+/// The group that the client's cookie holds, or one by weight. Turns are spread evenly rather than
+/// drawn, so that the first ten requests already show the weights.
+fn choose_group<'a>(forward: &'a Forward, head: &Parts) -> Option<&'a Arc<Group>> {
+    if let [(only, weight)] = &forward.groups[..] {
+        return (*weight > 0).then_some(only);
+    }
+    let alive = || forward.groups.iter().filter(|(_, weight)| *weight > 0);
+    if forward.stickiness.is_some()
+        && let Some(token) = sticky::read(&head.headers, sticky::GROUP_COOKIE)
+        && let Some((group, _)) =
+            alive().find(|(group, _)| fingerprint(group.id.as_bytes()) == token)
+    {
+        return Some(group);
+    }
+    let total: u64 = alive().map(|(_, weight)| u64::from(*weight)).sum();
+    if total == 0 {
+        return None;
+    }
+    let turn = forward.turn.fetch_add(1, Ordering::Relaxed) as u64;
+    let mut left = turn.wrapping_mul(even_step(total)) % total;
+    for (group, weight) in alive() {
+        match left.checked_sub(u64::from(*weight)) {
+            Some(rest) => left = rest,
+            None => return Some(group),
+        }
+    }
+    None
+}
+
+/// A step without a common divisor with the total visits every number once per round; one near the
+/// golden section visits them well mixed.
+fn even_step(total: u64) -> u64 {
+    fn divisor(a: u64, b: u64) -> u64 {
+        if b == 0 { a } else { divisor(b, a % b) }
+    }
+    (total * 5 / 8..=total)
+        .chain([1])
+        .find(|step| *step > 0 && divisor(*step, total) == 1)
+        .unwrap_or(1)
+}
+
+/// Offers the request to one target after the other until one takes it. A request of which
+/// something may have been sent is not offered again.
+async fn offer_around(
+    mut outgoing: Outgoing,
+    client: &Rc<Client>,
+    frontend: &Frontend,
+    group: &Arc<Group>,
+    wanted: Option<u64>,
+) -> (Response<ResponseBody>, Option<Arc<Target>>) {
+    let mut tried: Vec<u64> = Vec::new();
+    let mut timed_out = false;
+    let mut next = wanted.and_then(|token| group.by_token(token));
+    while tried.len() < ATTEMPTS_MAX {
+        let Some(target) = next.take().or_else(|| group.pick(&tried)) else {
+            break;
+        };
+        tried.push(target.id);
+        let Some(in_flight) = InFlight::begin(group, &target) else {
+            continue;
+        };
+        let traffic = &group.traffic[client.worker.index];
+        let started = Instant::now();
+        let exchange = Exchange {
+            client,
+            target: &target,
+            origin: &frontend.origin,
+            idle_timeout: frontend.idle_timeout,
+        };
+        let failure = match exchange.run(outgoing).await {
+            Ok(answered) => {
+                let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                traffic.response_time_us.fetch_add(took, Ordering::Relaxed);
+                return (pass_on(answered, in_flight), Some(target));
+            }
+            Err(failure) => failure,
+        };
+        if !matches!(failure, Failure::Client) {
+            traffic.connection_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        match failure {
+            Failure::NotSent { request, error } => {
+                timed_out = error.kind() == std::io::ErrorKind::TimedOut;
+                outgoing = *request;
+            }
+            failure => return (failed(&failure), Some(target)),
+        }
+    }
+    let response = match (tried.is_empty(), timed_out) {
+        (true, _) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the target group has no targets",
+        ),
+        (false, true) => plain(
+            StatusCode::GATEWAY_TIMEOUT,
+            "no target took a connection in time",
+        ),
+        (false, false) => plain(StatusCode::BAD_GATEWAY, "no target could be reached"),
+    };
+    (response, None)
+}
+
+fn failed(failure: &Failure) -> Response<ResponseBody> {
+    match failure {
+        Failure::Client => plain(StatusCode::BAD_REQUEST, "the request's body is malformed"),
+        Failure::TimedOut => plain(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the target did not answer in time",
+        ),
+        Failure::Broken | Failure::NotSent { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "the target closed the connection or answered with something that is not HTTP",
+        ),
+    }
+}
+
+/// A target's answer on its way to the client.
+fn pass_on(answered: super::exchange::Answered, in_flight: InFlight) -> Response<ResponseBody> {
+    let (mut head, incoming): (response::Parts, Incoming) = answered.response.into_parts();
+    let upgrade = remove_hop_by_hop(&mut head.headers);
+    head.version = http::Version::HTTP_11;
+    let mut in_flight = Some(in_flight);
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let (Some(tunnel), Some(protocol)) = (answered.tunnel, upgrade) else {
+            return plain(
+                StatusCode::BAD_GATEWAY,
+                "the target changes the protocol unasked",
+            );
+        };
+        tunnel::announce(&mut head.headers, protocol);
+        tunnel.start(in_flight.take());
+    }
+    let body = TargetBody {
+        incoming,
+        lease: answered.lease,
+        in_flight,
+    };
+    Response::from_parts(head, ResponseBody::Target(body))
+}

@@ -1,0 +1,201 @@
+//! What is in force, and the step from one snapshot to the next. All of it runs on the main
+//! thread, in one go: requests see a balancer as it was or as it is.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::{Snapshot, TargetHealth, TargetState};
+use tokio::sync::mpsc;
+
+use super::group::{Events, Group};
+use super::listeners::Listeners;
+use super::namespace::{Namespace, Origin};
+use super::targets::Targets;
+use super::worker::Command;
+use crate::identity::write_whole;
+use crate::protocol::{Answer, Configuration};
+
+pub struct State {
+    snapshot_path: PathBuf,
+    generation: u64,
+    groups: HashMap<String, Arc<Group>>,
+    /// By interface.
+    namespaces: HashMap<String, Arc<Namespace>>,
+    listeners: Listeners,
+    targets: Targets,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    events: Events,
+}
+
+impl State {
+    pub fn new(
+        snapshot_path: PathBuf,
+        listen_address: IpAddr,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+        events: Events,
+    ) -> Self {
+        Self {
+            snapshot_path,
+            generation: 0,
+            groups: HashMap::new(),
+            namespaces: HashMap::new(),
+            listeners: Listeners::new(listen_address, workers.clone()),
+            targets: Targets::default(),
+            workers,
+            events,
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn apply(&mut self, configuration: Configuration) -> Answer {
+        let snapshot = &configuration.snapshot;
+        if snapshot.generation < self.generation {
+            return Answer::Conflict(format!(
+                "generation {} is older than {}, which is in force",
+                snapshot.generation, self.generation
+            ));
+        }
+        if let Err(reason) = check(snapshot) {
+            return Answer::Invalid(reason);
+        }
+        if let Err(error) = self.remember(&configuration) {
+            return Answer::Machine(error);
+        }
+        self.put_in_force(&configuration)
+    }
+
+    /// As [`State::apply`], for what is on the disk already.
+    pub fn put_in_force(&mut self, configuration: &Configuration) -> Answer {
+        let snapshot = &configuration.snapshot;
+        self.generation = snapshot.generation;
+        let mut errors = self.open_namespaces(configuration);
+        let gone = self.renew_groups(snapshot);
+        let (groups, namespaces) = (&self.groups, &self.namespaces);
+        let origin = |interface: &str| match namespaces.get(interface) {
+            Some(namespace) => Origin::Namespace(Arc::clone(namespace)),
+            None => Origin::Missing(interface.into()),
+        };
+        let conflicts = self.listeners.renew(snapshot, groups, &origin, &mut errors);
+        self.targets.renew_probes(snapshot, groups, &origin);
+        for group in gone {
+            Targets::forget_group(&group);
+        }
+        for worker in &self.workers {
+            let _ = worker.send(Command::Sweep);
+        }
+        match (conflicts.is_empty(), errors.is_empty()) {
+            (true, true) => Answer::Applied,
+            (false, _) => Answer::Conflict(conflicts.join("; ")),
+            (true, false) => Answer::Machine(errors.join("; ")),
+        }
+    }
+
+    pub fn health(&self, group: &str) -> Answer {
+        let Some(group) = self.groups.get(group) else {
+            return unknown(group);
+        };
+        let health = |target: &Arc<super::group::Target>| TargetHealth {
+            group: group.id.to_string(),
+            address: *target.address.ip(),
+            port: target.address.port(),
+            state: if target.is_draining() {
+                TargetState::Draining {
+                    in_flight: target.in_flight(),
+                }
+            } else {
+                target.health()
+            },
+        };
+        Answer::Health(group.targets.load().iter().map(health).collect())
+    }
+
+    pub fn traffic(&self, group: &str) -> Answer {
+        match self.groups.get(group) {
+            Some(group) => Answer::Traffic(group.traffic()),
+            None => unknown(group),
+        }
+    }
+
+    /// On disk before it is in force: what a daemon was told is served, a restarted edge serves.
+    fn remember(&self, configuration: &Configuration) -> Result<(), String> {
+        let bytes = serde_json::to_vec(configuration).map_err(|error| error.to_string())?;
+        write_whole(&self.snapshot_path, &bytes).map_err(|error| {
+            let path = self.snapshot_path.display();
+            format!("cannot write the snapshot to `{path}`: {error}")
+        })
+    }
+
+    /// Opens what is new and closes what is gone; an open descriptor keeps a namespace alive.
+    fn open_namespaces(&mut self, configuration: &Configuration) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut open = HashMap::new();
+        for (interface, path) in &configuration.namespaces {
+            let found = self.namespaces.remove(interface);
+            let namespace = match found.filter(|namespace| namespace.is_still_at(path)) {
+                Some(namespace) => Ok(namespace),
+                None => Namespace::open(path),
+            };
+            match namespace {
+                Ok(namespace) => {
+                    open.insert(interface.clone(), namespace);
+                }
+                Err(error) => errors.push(format!(
+                    "cannot open the namespace of the interface `{interface}`: {error}"
+                )),
+            }
+        }
+        self.namespaces = open;
+        errors
+    }
+
+    /// Returns the groups that are gone.
+    fn renew_groups(&mut self, snapshot: &Snapshot) -> Vec<Arc<Group>> {
+        let mut before = std::mem::take(&mut self.groups);
+        for wanted in &snapshot.target_groups {
+            let group = before.remove(&wanted.id).unwrap_or_else(|| {
+                let events = self.events.clone();
+                Arc::new(Group::new(&wanted.id, self.workers.len(), events))
+            });
+            self.targets.renew_group(&group, wanted);
+            self.groups.insert(wanted.id.clone(), group);
+        }
+        before.into_values().collect()
+    }
+}
+
+fn unknown(group: &str) -> Answer {
+    Answer::NotFound(format!("there is no target group `{group}`"))
+}
+
+/// What a snapshot must be before any of it is put in force.
+fn check(snapshot: &Snapshot) -> Result<(), String> {
+    let mut groups = HashSet::new();
+    for group in &snapshot.target_groups {
+        if !groups.insert(group.id.as_str()) {
+            return Err(format!("the target group `{}` is there twice", group.id));
+        }
+        let path = &group.health_check.path;
+        if !group.health_check.tcp_only && !path.starts_with('/') {
+            return Err(format!("the health check path `{path}` begins with no `/`"));
+        }
+    }
+    for balancer in &snapshot.balancers {
+        for rule in balancer.listeners.iter().flat_map(|it| &it.rules) {
+            if let engine::Action::Forward { groups: wanted, .. } = &rule.action
+                && let Some((unknown, _)) =
+                    wanted.iter().find(|(id, _)| !groups.contains(id.as_str()))
+            {
+                let id = &balancer.id;
+                return Err(format!(
+                    "the balancer `{id}` forwards to `{unknown}`, which is not in the snapshot"
+                ));
+            }
+        }
+    }
+    Ok(())
+}

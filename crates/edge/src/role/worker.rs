@@ -1,0 +1,223 @@
+//! The threads that serve: one per core, each with its own runtime, its own sockets on every port
+//! and its own connections to targets. They share nothing but configuration and counts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, LocalSet};
+
+use super::activity::{Activity, WatchedStream};
+use super::plan::Slot;
+use super::pool::Pool;
+use super::proxy;
+
+/// Client connections that one worker holds at once; more wait in the kernel.
+const CONNECTIONS_MAX: usize = 16_384;
+/// How long a worker that can take no more connections waits before it looks again.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+/// Of a request's line and headers together; more is answered with 431. Large enough for the
+/// 64 KiB of headers that a balancer of this kind takes. More than 100 headers get the same answer.
+const HEAD_BYTES_MAX: usize = 80 * 1024;
+/// Time for requests under way when the edge stops.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+
+pub enum Command {
+    Listen {
+        listener: u64,
+        socket: std::net::TcpListener,
+        slot: Arc<Slot>,
+    },
+    Close {
+        listener: u64,
+    },
+    /// Some targets get no new requests any more.
+    Sweep,
+}
+
+pub struct Worker {
+    pub index: usize,
+    pub pool: Rc<Pool>,
+    pub stop: watch::Receiver<bool>,
+    random: Cell<u64>,
+    open: Rc<Cell<usize>>,
+}
+
+/// One client connection.
+pub struct Client {
+    pub worker: Rc<Worker>,
+    pub slot: Arc<Slot>,
+    pub address: SocketAddr,
+    pub activity: Arc<Activity>,
+}
+
+/// Counts a connection while it lives.
+pub struct OpenConnection(Rc<Cell<usize>>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Worker {
+    /// Good enough for trace ids: xorshift, seeded from the kernel.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x
+    }
+
+    pub fn count_connection(&self) -> OpenConnection {
+        self.open.set(self.open.get() + 1);
+        OpenConnection(Rc::clone(&self.open))
+    }
+}
+
+/// Serves until told to stop and all is finished, or [`STOP_TIME_MAX`] is over.
+pub fn run(
+    index: usize,
+    commands: mpsc::UnboundedReceiver<Command>,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let worker = Rc::new(Worker {
+        index,
+        pool: Rc::default(),
+        stop,
+        random: Cell::new(crate::identity::random_u64() | 1),
+        open: Rc::default(),
+    });
+    LocalSet::new().block_on(&runtime, obey(worker, commands));
+    Ok(())
+}
+
+async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let accepting: RefCell<HashMap<u64, AbortHandle>> = RefCell::default();
+    let mut stop = worker.stop.clone();
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            _ = stop.wait_for(|stopping| *stopping) => None,
+        };
+        match command {
+            Some(Command::Listen {
+                listener,
+                socket,
+                slot,
+            }) => {
+                let task = tokio::task::spawn_local(accept(Rc::clone(&worker), socket, slot));
+                accepting.borrow_mut().insert(listener, task.abort_handle());
+            }
+            Some(Command::Close { listener }) => {
+                if let Some(task) = accepting.borrow_mut().remove(&listener) {
+                    task.abort();
+                }
+            }
+            Some(Command::Sweep) => worker.pool.sweep(),
+            None => break,
+        }
+    }
+    for task in accepting.borrow().values() {
+        task.abort();
+    }
+    let _ = tokio::time::timeout(STOP_TIME_MAX, async {
+        while worker.open.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, slot: Arc<Slot>) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("cannot listen on port {}: {error}", slot.port),
+    };
+    loop {
+        if worker.open.get() >= CONNECTIONS_MAX {
+            tokio::time::sleep(FULL_PAUSE).await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((stream, address)) => greet(&worker, &slot, stream, address),
+            // The client has gone, or there are no descriptors left; both pass.
+            Err(_) => tokio::time::sleep(FULL_PAUSE).await,
+        }
+    }
+}
+
+/// Closes at once what no balancer of the port lets in.
+fn greet(worker: &Rc<Worker>, slot: &Arc<Slot>, stream: TcpStream, address: SocketAddr) {
+    let serves = slot.serves.load();
+    if !serves.iter().any(|it| it.admits.lets_in(address.ip())) {
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    let idle_timeout = serves.iter().map(|it| it.idle_timeout).max();
+    let activity = Arc::new(Activity::default());
+    activity.touch();
+    let client = Rc::new(Client {
+        worker: Rc::clone(worker),
+        slot: Arc::clone(slot),
+        address,
+        activity,
+    });
+    tokio::task::spawn_local(talk(client, stream, idle_timeout.unwrap_or_default()));
+}
+
+async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
+    let _open = client.worker.count_connection();
+    let stream = WatchedStream {
+        stream,
+        activity: Arc::clone(&client.activity),
+    };
+    let handler = Rc::clone(&client);
+    let connection = server_options()
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| proxy::serve(request, Rc::clone(&handler))),
+        )
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut dead = pin!(client.activity.died_down(idle_timeout));
+    let mut stop = client.worker.stop.clone();
+    let mut stopped = pin!(stop.wait_for(|stopping| *stopping));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            // A connection that ends badly concerns its client alone.
+            _ = &mut connection => return,
+            () = &mut dead => return,
+            _ = &mut stopped, if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn server_options() -> http1::Builder {
+    let mut options = http1::Builder::new();
+    options
+        .max_buf_size(HEAD_BYTES_MAX)
+        // Slow heads are what `Activity` watches, without a timer for each.
+        .header_read_timeout(None);
+    options
+}
