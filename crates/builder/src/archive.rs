@@ -1,0 +1,225 @@
+//! ADD of an archive: its entries go straight from one tar into the other, never over the disk.
+//!
+//! The archive is hostile: every name is cleaned and stays below the destination, links within the
+//! image are followed only within the image, device nodes and deletion marks are refused, and
+//! entries and bytes are counted.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use engine::{EngineError, Result};
+use tar::EntryType;
+
+use crate::assemble::parents;
+use crate::layer::{Attributes, LayerWriter};
+use crate::limits::{ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX};
+use crate::place::During;
+use crate::tree::Tree;
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const BZIP2_MAGIC: &[u8] = b"BZh";
+const XZ_MAGIC: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const BLOCK_BYTES: usize = 512;
+
+/// Whether ADD unpacks the file. A compressed tar that cannot be read here is refused by name.
+pub fn is_archive(mut file: File, path: &Path) -> Result<bool> {
+    let what = || format!("cannot read `{}`", path.display());
+    let start = read_block(&mut file).during(what)?;
+    let unsupported = [
+        (BZIP2_MAGIC, "bzip2", ".bz2"),
+        (XZ_MAGIC, "xz", ".xz"),
+        (ZSTD_MAGIC, "zstd", ".zst"),
+    ];
+    for (magic, name, ending) in unsupported {
+        let file_name = path.to_string_lossy();
+        let is_tar = [
+            format!(".tar{ending}"),
+            ".tbz".into(),
+            ".tbz2".into(),
+            ".txz".into(),
+            ".tzst".into(),
+        ]
+        .iter()
+        .any(|ending| file_name.ends_with(ending.as_str()));
+        if start.starts_with(magic) && is_tar {
+            return Err(EngineError::invalid(format!(
+                "`{}` is compressed with {name}, which ADD cannot unpack; use gzip, or unpack it in a RUN step",
+                path.display()
+            )));
+        }
+    }
+    if !start.starts_with(GZIP_MAGIC) {
+        return Ok(is_tar_header(&start));
+    }
+    file.seek(SeekFrom::Start(0)).during(what)?;
+    // A gzip file that holds something else, or is broken, is a plain file.
+    let block = read_block(&mut flate2::read::MultiGzDecoder::new(file)).unwrap_or_default();
+    Ok(is_tar_header(&block))
+}
+
+fn read_block(reader: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    reader.take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+    Ok(block)
+}
+
+fn is_tar_header(block: &[u8]) -> bool {
+    let Ok(bytes) = <&[u8; BLOCK_BYTES]>::try_from(block) else {
+        return false;
+    };
+    if bytes[0] == 0 {
+        return false;
+    }
+    let written = tar::Header::from_byte_slice(bytes).cksum().ok();
+    // The checksum counts its own field as spaces.
+    let counted: u32 = bytes
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| {
+            let is_checksum = (148..156).contains(&index);
+            u32::from(if is_checksum { b' ' } else { *byte })
+        })
+        .sum();
+    written == Some(counted)
+}
+
+/// Copies all entries of the archive into the layer, below `folder`.
+pub fn unpack(mut file: File, folder: &Path, below: &Tree, layer: &mut LayerWriter) -> Result<()> {
+    let what = || "cannot read the archive".to_owned();
+    let start = read_block(&mut file).during(what)?;
+    file.seek(SeekFrom::Start(0)).during(what)?;
+    let reader: Box<dyn Read> = if start.starts_with(GZIP_MAGIC) {
+        Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
+    } else {
+        Box::new(BufReader::new(file))
+    };
+    // One byte more than allowed, so that too much is noticed and not cut off.
+    let mut archive = tar::Archive::new(reader.take(ARCHIVE_BYTES_MAX + 1));
+    let mut unpacking = Unpacking {
+        folder,
+        below,
+        layer,
+        written: std::collections::BTreeSet::new(),
+        bytes: 0,
+    };
+    for (index, entry) in archive.entries().during(what)?.enumerate() {
+        if index >= ARCHIVE_ENTRIES_MAX {
+            return Err(EngineError::invalid(format!(
+                "the archive holds more than {ARCHIVE_ENTRIES_MAX} entries"
+            )));
+        }
+        unpacking.entry(entry.during(what)?)?;
+    }
+    Ok(())
+}
+
+struct Unpacking<'a> {
+    folder: &'a Path,
+    below: &'a Tree,
+    layer: &'a mut LayerWriter,
+    /// Folders that the layer holds so far because of this archive.
+    written: std::collections::BTreeSet<PathBuf>,
+    bytes: u64,
+}
+
+impl Unpacking<'_> {
+    fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<()> {
+        let what = || "cannot read the archive".to_owned();
+        let name = entry.path().during(what)?.into_owned();
+        let Some(path) = self.destination(&name)? else {
+            return Ok(());
+        };
+        let header = entry.header();
+        let attributes = Attributes {
+            mode: header.mode().during(what)? & 0o7777,
+            uid: header.uid().during(what)?,
+            gid: header.gid().during(what)?,
+            modified_seconds: header.mtime().during(what)?,
+            extended: Vec::new(),
+        };
+        let kind = header.entry_type();
+        let size = entry.size();
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > ARCHIVE_BYTES_MAX {
+            return Err(EngineError::invalid(format!(
+                "the archive holds more than {ARCHIVE_BYTES_MAX} bytes"
+            )));
+        }
+        let link = entry
+            .link_name()
+            .during(what)?
+            .map(|link| link.into_owned());
+        self.parents(&path)?;
+        match (kind, link) {
+            (EntryType::Directory, _) => self.directory(path, &attributes),
+            (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, _) => {
+                self.layer.stream(&path, &attributes, size, &mut entry)
+            }
+            (EntryType::Symlink, Some(target)) => {
+                self.layer.symbolic_link(&path, &attributes, &target)
+            }
+            (EntryType::Link, Some(target)) => match self.destination(&target)? {
+                Some(target) => self.layer.hard_link(&path, &attributes, &target),
+                None => Err(refuse(&name, "links to the archive's root")),
+            },
+            (EntryType::Fifo, _) => self.layer.fifo(&path, &attributes),
+            (EntryType::XGlobalHeader, _) => Ok(()),
+            (EntryType::Block | EntryType::Char, _) => Err(refuse(&name, "is a device node")),
+            _ => Err(refuse(&name, "is of an unknown kind")),
+        }
+    }
+
+    fn directory(&mut self, path: PathBuf, attributes: &Attributes) -> Result<()> {
+        let existing = self.below.find(&path)?;
+        if existing.is_some_and(|node| node.is_folder()) || !self.written.insert(path.clone()) {
+            return Ok(());
+        }
+        self.layer.folder(&path, attributes)
+    }
+
+    /// Where a name of the archive lands; `None` for the archive's own root.
+    fn destination(&self, name: &Path) -> Result<Option<PathBuf>> {
+        let mut path = PathBuf::new();
+        for component in name.components() {
+            match component {
+                Component::Normal(part) => {
+                    if part.as_encoded_bytes().starts_with(b".wh.") {
+                        return Err(refuse(name, "means a deletion in a layer"));
+                    }
+                    path.push(part);
+                }
+                Component::ParentDir => return Err(refuse(name, "leads out of the archive")),
+                Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+            }
+        }
+        let Some(file_name) = path.file_name() else {
+            return Ok(None);
+        };
+        let parent = self.folder.join(path.parent().unwrap_or(Path::new("")));
+        Ok(Some(self.below.resolve(&parent)?.join(file_name)))
+    }
+
+    fn parents(&mut self, path: &Path) -> Result<()> {
+        for parent in parents(path) {
+            if self.written.contains(&parent) || self.folder.starts_with(&parent) {
+                continue;
+            }
+            let attributes = match self.below.find_itself(&parent)? {
+                Some(node) if node.is_folder() => crate::copy::attributes_of(&node),
+                Some(_) => {
+                    return Err(refuse(path, "lies below what is not a folder in the image"));
+                }
+                None => Attributes::root(0o755),
+            };
+            self.layer.folder(&parent, &attributes)?;
+            self.written.insert(parent);
+        }
+        Ok(())
+    }
+}
+
+fn refuse(name: &Path, why: &str) -> EngineError {
+    EngineError::invalid(format!("the archive's entry `{}` {why}", name.display()))
+}

@@ -1,0 +1,54 @@
+//! The step cache: from a key (everything that a step's result depends on) to the layer it made.
+//!
+//! One small JSON file per key, written by atomic rename, so that builds may run side by side. A
+//! layer that the store has dropped since counts as not cached.
+
+use std::path::PathBuf;
+
+use engine::{CachedStep, Images, Result};
+
+use crate::digests::{Sha256, hex};
+use crate::place::During;
+
+pub struct StepCache {
+    folder: PathBuf,
+}
+
+impl StepCache {
+    pub fn open(folder: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(&folder)
+            .during(|| format!("cannot make the cache folder `{}`", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    pub async fn find(&self, key: &Sha256, images: &dyn Images) -> Result<Option<CachedStep>> {
+        let Ok(bytes) = std::fs::read(self.file(key)) else {
+            return Ok(None);
+        };
+        let Ok(step) = serde_json::from_slice::<CachedStep>(&bytes) else {
+            return Ok(None);
+        };
+        if let Some(layer) = &step.layer
+            && images.has_blob(&layer.blob.digest).await?.is_none()
+        {
+            return Ok(None);
+        }
+        Ok(Some(step))
+    }
+
+    pub fn store(&self, key: &Sha256, step: &CachedStep) -> Result<()> {
+        let bytes = serde_json::to_vec(step).expect("a cached step is plain data");
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)
+            .during(|| "cannot write to the step cache".into())?;
+        std::io::Write::write_all(&mut file, &bytes)
+            .during(|| "cannot write to the step cache".into())?;
+        file.persist(self.file(key))
+            .map_err(|error| error.error)
+            .during(|| "cannot write to the step cache".into())?;
+        Ok(())
+    }
+
+    fn file(&self, key: &Sha256) -> PathBuf {
+        self.folder.join(format!("{}.json", hex(key)))
+    }
+}

@@ -1,0 +1,140 @@
+//! What a COPY would copy: every file, folder and link below a source, with the digests of the
+//! files' contents.
+
+use std::path::{Path, PathBuf};
+
+use engine::{EngineError, Result};
+
+use crate::digests::{FileDigests, Hasher, Sha256};
+use crate::ignore::Ignore;
+use crate::limits::{COPY_ENTRIES_MAX, FOLDER_DEPTH_MAX};
+use crate::tree::{Node, Tree};
+
+#[derive(Debug)]
+pub struct Item {
+    /// Relative to the source; empty for the source itself.
+    pub path: PathBuf,
+    pub node: Node,
+    pub kind: ItemKind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    Folder,
+    File { size: u64, digest: Sha256 },
+    Link(PathBuf),
+}
+
+impl Item {
+    /// Everything about the item that a layer would show, but not its times.
+    pub fn hash_into(&self, hasher: &mut Hasher, mode: u32) {
+        hasher.field(self.path.as_os_str().as_encoded_bytes());
+        hasher.field(&mode.to_le_bytes());
+        match &self.kind {
+            ItemKind::Folder => hasher.text("folder"),
+            ItemKind::File { digest, .. } => {
+                hasher.text("file");
+                hasher.field(digest);
+            }
+            ItemKind::Link(target) => {
+                hasher.text("link");
+                hasher.field(target.as_os_str().as_encoded_bytes());
+            }
+        }
+    }
+}
+
+pub struct Gatherer<'a> {
+    pub tree: &'a Tree,
+    pub digests: &'a FileDigests,
+    pub ignore: Option<&'a Ignore>,
+}
+
+impl Gatherer<'_> {
+    /// The source itself and all below it, parents before children, in the order of names.
+    pub fn gather(&self, source: &Node) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        self.visit(source, PathBuf::new(), 0, &mut items)?;
+        Ok(items)
+    }
+
+    fn visit(&self, node: &Node, path: PathBuf, depth: usize, items: &mut Vec<Item>) -> Result<()> {
+        if items.len() >= COPY_ENTRIES_MAX {
+            return Err(EngineError::invalid(format!(
+                "more than {COPY_ENTRIES_MAX} files to copy; list what is not needed in `.dockerignore`"
+            )));
+        }
+        if depth > FOLDER_DEPTH_MAX {
+            return Err(EngineError::invalid(format!(
+                "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
+                node.path.display()
+            )));
+        }
+        let kind = self.kind(node)?;
+        let is_folder = kind == ItemKind::Folder;
+        let position = items.len();
+        let hidden = self.is_ignored(&node.path);
+        items.push(Item {
+            path: path.clone(),
+            node: node.clone(),
+            kind,
+        });
+        if is_folder {
+            for (name, child) in self.tree.children(node)? {
+                let prune = self.is_ignored(&child.path)
+                    && !(child.is_folder() && self.may_show_below(&child.path));
+                if !prune {
+                    self.visit(&child, path.join(&name), depth + 1, items)?;
+                }
+            }
+        }
+        // A hidden folder is copied only for what it shows below.
+        if hidden && items.len() == position + 1 {
+            items.pop();
+        }
+        Ok(())
+    }
+
+    fn is_ignored(&self, path: &Path) -> bool {
+        self.ignore.is_some_and(|ignore| ignore.hides(path))
+    }
+
+    fn may_show_below(&self, path: &Path) -> bool {
+        self.ignore
+            .is_some_and(|ignore| ignore.may_show_below(path))
+    }
+
+    fn kind(&self, node: &Node) -> Result<ItemKind> {
+        let metadata = &node.metadata;
+        if node
+            .path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b".wh."))
+        {
+            return Err(EngineError::invalid(format!(
+                "`{}` cannot be copied: in a layer, a name that starts with `.wh.` means a deletion",
+                node.path.display()
+            )));
+        }
+        if metadata.is_dir() {
+            Ok(ItemKind::Folder)
+        } else if metadata.is_symlink() {
+            self.tree.link_target(node).map(ItemKind::Link)
+        } else if metadata.is_file() {
+            // Under a node's path the real path of its folder differs per build; the digest's key
+            // holds the inode, which is what counts.
+            let digest = self.digests.of(&self.tree.real_path(node), metadata, || {
+                self.tree.open(node)
+            })?;
+            Ok(ItemKind::File {
+                size: metadata.len(),
+                digest,
+            })
+        } else {
+            Err(EngineError::invalid(format!(
+                "`{}` is neither a file, a folder nor a link, so it cannot be copied; list it in `.dockerignore`",
+                node.path.display()
+            )))
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Instructions with their arguments told apart, before variables are replaced.
+
+use engine::Result;
+
+use crate::lines::{Flag, Heredoc, Line, json_array, split_word};
+use crate::place::Place;
+use crate::words::raw_words;
+
+#[derive(Debug, Clone)]
+pub struct Instruction {
+    pub place: Place,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    From(From),
+    /// Names and defaults.
+    Arg(Vec<(String, Option<String>)>),
+    Env(Vec<(String, String)>),
+    Label(Vec<(String, String)>),
+    Maintainer(String),
+    Copy(Copy),
+    Run(Run),
+    Cmd(Command),
+    Entrypoint(Command),
+    Shell(Vec<String>),
+    /// Words, not yet split at spaces that variables bring in.
+    Expose(Vec<String>),
+    Volume(Vec<String>),
+    Workdir(String),
+    User(String),
+    StopSignal(String),
+    HealthCheck(HealthCheck),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct From {
+    pub image: String,
+    pub alias: Option<String>,
+    pub platform: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    Exec(Vec<String>),
+    Shell(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// ADD: archives of the context are unpacked.
+    pub unpacks: bool,
+    pub from: Option<String>,
+    pub chown: Option<String>,
+    pub chmod: Option<String>,
+    pub sources: Vec<CopySource>,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopySource {
+    Path(String),
+    Heredoc(Heredoc),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    pub command: Command,
+    pub heredocs: Vec<Heredoc>,
+    /// The values of `--mount`.
+    pub mounts: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// `None` for HEALTHCHECK NONE.
+    pub command: Option<Command>,
+    pub flags: Vec<Flag>,
+}
+
+const KEYWORDS: &[&str] = &[
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+pub fn parse(line: Line, escape: char) -> Result<Instruction> {
+    let parser = Parser {
+        line: &line,
+        escape,
+    };
+    let kind = parser.kind()?;
+    Ok(Instruction {
+        place: line.place,
+        kind,
+    })
+}
+
+struct Parser<'a> {
+    line: &'a Line,
+    escape: char,
+}
+
+impl Parser<'_> {
+    fn kind(&self) -> Result<Kind> {
+        let rest = self.line.rest.as_str();
+        match self.line.keyword.as_str() {
+            "ADD" => self.copy(true),
+            "ARG" => self.args(),
+            "CMD" => Ok(Kind::Cmd(command(rest))),
+            "COPY" => self.copy(false),
+            "ENTRYPOINT" => self.needs_argument().map(|()| Kind::Entrypoint(command(rest))),
+            "ENV" => self.pairs().map(Kind::Env),
+            "EXPOSE" => self.words().map(Kind::Expose),
+            "FROM" => self.from(),
+            "HEALTHCHECK" => self.health_check(),
+            "LABEL" => self.pairs().map(Kind::Label),
+            "MAINTAINER" => self.needs_argument().map(|()| Kind::Maintainer(rest.to_owned())),
+            "ONBUILD" => Err(self.invalid(
+                "ONBUILD is not supported: put the instruction into the Dockerfile that builds on this image",
+            )),
+            "RUN" => self.run(),
+            "SHELL" => match json_array(rest) {
+                Some(words) if !words.is_empty() => Ok(Kind::Shell(words)),
+                _ => Err(self.invalid("SHELL takes a JSON array, like `[\"/bin/bash\", \"-c\"]`")),
+            },
+            "STOPSIGNAL" => self.needs_argument().map(|()| Kind::StopSignal(rest.to_owned())),
+            "USER" => self.needs_argument().map(|()| Kind::User(rest.to_owned())),
+            "VOLUME" => match json_array(rest) {
+                Some(words) => Ok(Kind::Volume(words)),
+                None => self.words().map(Kind::Volume),
+            },
+            "WORKDIR" => self.needs_argument().map(|()| Kind::Workdir(rest.to_owned())),
+            other => Err(self.unknown(other)),
+        }
+    }
+
+    fn invalid(&self, message: impl std::fmt::Display) -> engine::EngineError {
+        self.line.place.invalid(message)
+    }
+
+    fn unknown(&self, keyword: &str) -> engine::EngineError {
+        let nearest = KEYWORDS
+            .iter()
+            .map(|known| (distance(keyword, known), known))
+            .min()
+            .filter(|(distance, _)| *distance <= 2);
+        match nearest {
+            Some((_, known)) => self.invalid(format!(
+                "`{keyword}` is not an instruction; did you mean `{known}`?"
+            )),
+            None => self.invalid(format!(
+                "`{keyword}` is not an instruction; a line that continues the one before needs a `{}` at that line's end",
+                self.escape
+            )),
+        }
+    }
+
+    fn needs_argument(&self) -> Result<()> {
+        if self.line.rest.is_empty() {
+            return Err(self.invalid(format!("{} needs an argument", self.line.keyword)));
+        }
+        Ok(())
+    }
+
+    fn words(&self) -> Result<Vec<String>> {
+        self.needs_argument()?;
+        Ok(raw_words(&self.line.rest, self.escape)
+            .into_iter()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    fn args(&self) -> Result<Kind> {
+        let mut args = Vec::new();
+        for word in self.words()? {
+            let (name, default) = match word.split_once('=') {
+                Some((name, default)) => (name, Some(default.to_owned())),
+                None => (word.as_str(), None),
+            };
+            if !is_name(name) {
+                return Err(self.invalid(format!("`{name}` cannot be the name of an ARG")));
+            }
+            args.push((name.to_owned(), default));
+        }
+        Ok(Kind::Arg(args))
+    }
+
+    /// `name=value …`, or the old form `name value with spaces`.
+    fn pairs(&self) -> Result<Vec<(String, String)>> {
+        let words = self.words()?;
+        if !words[0].contains('=') {
+            let (name, value) = split_word(&self.line.rest);
+            if value.is_empty() {
+                return Err(self.invalid(format!(
+                    "{} takes `name=value`; `{name}` has no value",
+                    self.line.keyword
+                )));
+            }
+            return Ok(vec![(name.to_owned(), value.to_owned())]);
+        }
+        words
+            .into_iter()
+            .map(|word| match word.split_once('=') {
+                Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+                _ => Err(self.invalid(format!(
+                    "`{word}` is not of the form `name=value`; quote a value that holds spaces"
+                ))),
+            })
+            .collect()
+    }
+
+    fn from(&self) -> Result<Kind> {
+        let words = self.words()?;
+        let (image, alias) = match words.as_slice() {
+            [image] => (image, None),
+            [image, keyword, alias] if keyword.eq_ignore_ascii_case("as") => (image, Some(alias)),
+            _ => {
+                return Err(self.invalid("FROM takes an image, and then `AS` and a name or nothing"));
+            }
+        };
+        if let Some(alias) = alias
+            && !is_stage_name(alias)
+        {
+            return Err(self.invalid(format!("`{alias}` cannot be the name of a stage")));
+        }
+        let mut platform = None;
+        for flag in &self.line.flags {
+            match (flag.name.as_str(), &flag.value) {
+                ("platform", Some(value)) => platform = Some(value.clone()),
+                _ => return Err(self.unknown_flag(flag)),
+            }
+        }
+        Ok(Kind::From(From {
+            image: image.clone(),
+            alias: alias.map(|alias| alias.to_ascii_lowercase()),
+            platform,
+        }))
+    }
+
+    fn unknown_flag(&self, flag: &Flag) -> engine::EngineError {
+        let value = match &flag.value {
+            Some(value) => format!("={value}"),
+            None => String::new(),
+        };
+        self.invalid(format!(
+            "`--{}{value}` is not supported on {}",
+            flag.name, self.line.keyword
+        ))
+    }
+
+    fn copy(&self, unpacks: bool) -> Result<Kind> {
+        let mut copy = Copy {
+            unpacks,
+            from: None,
+            chown: None,
+            chmod: None,
+            sources: Vec::new(),
+            to: String::new(),
+        };
+        for flag in &self.line.flags {
+            match (flag.name.as_str(), &flag.value) {
+                ("from", Some(value)) if !unpacks => copy.from = Some(value.clone()),
+                ("chown", Some(value)) => copy.chown = Some(value.clone()),
+                ("chmod", Some(value)) => copy.chmod = Some(value.clone()),
+                // Every COPY is a layer of its own here, which is all that `--link` asks for.
+                ("link", None) => {}
+                ("link", Some(value)) if value == "true" || value == "false" => {}
+                _ => return Err(self.unknown_flag(flag)),
+            }
+        }
+        let mut words = match json_array(&self.line.rest) {
+            Some(words) => words,
+            None => self.words()?,
+        };
+        if words.len() < 2 {
+            return Err(self.invalid(format!(
+                "{} needs at least a source and a destination",
+                self.line.keyword
+            )));
+        }
+        copy.to = words.pop().expect("there are at least two");
+        for word in words {
+            copy.sources.push(self.copy_source(word, &copy)?);
+        }
+        Ok(Kind::Copy(copy))
+    }
+
+    fn copy_source(&self, word: String, copy: &Copy) -> Result<CopySource> {
+        if let Some(heredoc) = self.line.heredocs.iter().find(|doc| doc.word == word) {
+            if copy.from.is_some() {
+                return Err(self.invalid("a heredoc cannot come out of `--from`"));
+            }
+            return Ok(CopySource::Heredoc(heredoc.clone()));
+        }
+        let is_remote = ["http://", "https://", "git@", "git://", "ssh://"]
+            .iter()
+            .any(|scheme| word.starts_with(scheme));
+        if is_remote {
+            return Err(self.invalid(format!(
+                "`{word}` is not in the context: fetching from a URL is not supported; download it first, or use RUN"
+            )));
+        }
+        Ok(CopySource::Path(word))
+    }
+
+    fn run(&self) -> Result<Kind> {
+        self.needs_argument()?;
+        let mut mounts = Vec::new();
+        for flag in &self.line.flags {
+            match (flag.name.as_str(), flag.value.as_deref()) {
+                ("mount", Some(value)) => mounts.push(value.to_owned()),
+                ("network" | "security", Some("default" | "sandbox")) => {}
+                _ => return Err(self.unknown_flag(flag)),
+            }
+        }
+        let command = command(&self.line.rest);
+        if command == Command::Exec(Vec::new()) {
+            return Err(self.invalid("RUN needs a command"));
+        }
+        Ok(Kind::Run(Run {
+            command,
+            heredocs: self.line.heredocs.clone(),
+            mounts,
+        }))
+    }
+
+    fn health_check(&self) -> Result<Kind> {
+        let (keyword, rest) = split_word(&self.line.rest);
+        let command = match keyword.to_ascii_uppercase().as_str() {
+            "NONE" if rest.is_empty() && self.line.flags.is_empty() => None,
+            "NONE" => return Err(self.invalid("HEALTHCHECK NONE takes nothing else")),
+            "CMD" if rest.is_empty() => {
+                return Err(self.invalid("HEALTHCHECK CMD needs a command"));
+            }
+            "CMD" => Some(command(rest)),
+            _ => return Err(self.invalid("HEALTHCHECK takes `CMD` and a command, or `NONE`")),
+        };
+        let known = ["interval", "timeout", "start-period", "retries"];
+        for flag in &self.line.flags {
+            if !known.contains(&flag.name.as_str()) || flag.value.is_none() {
+                return Err(self.unknown_flag(flag));
+            }
+        }
+        Ok(Kind::HealthCheck(HealthCheck {
+            command,
+            flags: self.line.flags.clone(),
+        }))
+    }
+}
+
+fn command(rest: &str) -> Command {
+    match json_array(rest) {
+        Some(words) => Command::Exec(words),
+        None => Command::Shell(rest.to_owned()),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes
+        .next()
+        .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+}
+
+fn is_stage_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// How many letters must be changed, added or dropped to make one word of the other.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    // A word much longer than any keyword is near to none.
+    for (index, character) in left.chars().take(32).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let above = row[column + 1];
+            let changed = diagonal + usize::from(character != *other);
+            row[column + 1] = changed.min(above + 1).min(row[column] + 1);
+            diagonal = above;
+        }
+    }
+    row[right.len()]
+}

@@ -1,0 +1,207 @@
+//! One build: its inputs, and its stages as far as they are done.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use engine::{BuildEvent, BuildRequest, Built, EngineError, ImageConfig, Result};
+use futures_util::future::{BoxFuture, try_join_all};
+use tokio::sync::{OnceCell, mpsc};
+
+use crate::builder::Shared;
+use crate::copy::Origin;
+use crate::digests::Sha256;
+use crate::ignore::Ignore;
+use crate::limits::DOCKERFILE_BYTES_MAX;
+use crate::place::During;
+use crate::stage::{self, State};
+use crate::stages::Plan;
+use crate::tree::Tree;
+
+pub struct Build<'a> {
+    pub shared: &'a Shared,
+    pub plan: Plan,
+    pub context: Arc<Context>,
+    pub args: BTreeMap<String, String>,
+    pub no_cache: bool,
+    /// The number of each stage's first step, for stages that are needed.
+    first_steps: Vec<usize>,
+    total_steps: usize,
+    events: mpsc::Sender<BuildEvent>,
+    stages: Vec<OnceCell<Arc<State>>>,
+    layer_steps: AtomicUsize,
+    cached_steps: AtomicUsize,
+}
+
+/// The folder that COPY reads from.
+pub struct Context {
+    pub tree: Tree,
+    pub ignore: Ignore,
+}
+
+impl Context {
+    pub fn origin(&self) -> Origin<'_> {
+        Origin {
+            tree: &self.tree,
+            ignore: Some(&self.ignore),
+            name: "the context",
+            keeps_capabilities: false,
+        }
+    }
+}
+
+pub async fn build(
+    shared: &Shared,
+    request: BuildRequest,
+    events: mpsc::Sender<BuildEvent>,
+) -> Result<Built> {
+    let (dockerfile, text, context) = inputs(&request)?;
+    let lines = crate::lines::read(&dockerfile, &text)?;
+    let plan = Plan::new(lines, &dockerfile, &request.args, request.target.as_deref())?;
+    let build = Build::new(shared, plan, context, &request, events);
+    let state = build.stage(build.plan.target).await?;
+    let mut config: ImageConfig = state.config.clone();
+    config.labels.extend(request.labels.clone());
+    let digest = shared
+        .store_image(&config, &state.layers, &state.history, &request.names)
+        .await?;
+    Ok(Built {
+        digest,
+        size_bytes: state.layers.iter().map(|l| l.blob.size_bytes).sum(),
+        steps: build.layer_steps.load(Ordering::Relaxed),
+        cached_steps: build.cached_steps.load(Ordering::Relaxed),
+    })
+}
+
+/// The Dockerfile's name and text, and the context.
+fn inputs(request: &BuildRequest) -> Result<(String, String, Arc<Context>)> {
+    let folder = request
+        .context
+        .canonicalize()
+        .during(|| format!("cannot read the context `{}`", request.context.display()))?;
+    if !folder.is_dir() {
+        return Err(EngineError::invalid(format!(
+            "the context `{}` is not a folder",
+            request.context.display()
+        )));
+    }
+    let name = match request.dockerfile.as_os_str().is_empty() {
+        true => Path::new("Dockerfile"),
+        false => request.dockerfile.as_path(),
+    };
+    let file = folder.join(name);
+    let text = match &request.dockerfile_text {
+        Some(text) => text.clone(),
+        None => read_dockerfile(&file)?,
+    };
+    let ignore = Ignore::of_context(&folder, request.dockerfile_text.is_none().then_some(&file))?;
+    let context = Context {
+        tree: Tree::of_folder(folder),
+        ignore,
+    };
+    Ok((name.display().to_string(), text, Arc::new(context)))
+}
+
+fn read_dockerfile(file: &PathBuf) -> Result<String> {
+    let what = || format!("cannot read the Dockerfile `{}`", file.display());
+    let metadata = std::fs::metadata(file).during(what)?;
+    if !metadata.is_file() || metadata.len() > DOCKERFILE_BYTES_MAX as u64 {
+        return Err(EngineError::invalid(format!(
+            "`{}` is not a file of at most {DOCKERFILE_BYTES_MAX} bytes",
+            file.display()
+        )));
+    }
+    let bytes = std::fs::read(file).during(what)?;
+    String::from_utf8(bytes)
+        .map_err(|_| EngineError::invalid(format!("`{}` is not UTF-8 text", file.display())))
+}
+
+impl<'a> Build<'a> {
+    fn new(
+        shared: &'a Shared,
+        plan: Plan,
+        context: Arc<Context>,
+        request: &BuildRequest,
+        events: mpsc::Sender<BuildEvent>,
+    ) -> Self {
+        let mut first_steps = vec![0; plan.stages.len()];
+        let mut total_steps = 0;
+        for stage in plan.needed() {
+            first_steps[stage] = total_steps + 1;
+            // FROM is a step too.
+            total_steps += plan.stages[stage].instructions.len() + 1;
+        }
+        Self {
+            shared,
+            stages: plan.stages.iter().map(|_| OnceCell::new()).collect(),
+            plan,
+            context,
+            args: request.args.clone(),
+            no_cache: request.no_cache,
+            first_steps,
+            total_steps,
+            events,
+            layer_steps: AtomicUsize::new(0),
+            cached_steps: AtomicUsize::new(0),
+        }
+    }
+
+    /// The result of a stage. What it needs is built first, side by side; a stage that several
+    /// others need is built once, and they wait for it.
+    pub fn stage(&self, index: usize) -> BoxFuture<'_, Result<Arc<State>>> {
+        Box::pin(async move {
+            self.stages[index]
+                .get_or_try_init(|| async move {
+                    let needs = &self.plan.stages[index].needs;
+                    try_join_all(needs.iter().map(|need| self.stage(*need))).await?;
+                    stage::run(self, index).await.map(Arc::new)
+                })
+                .await
+                .cloned()
+        })
+    }
+
+    /// The number of a stage's step, where step 0 is its FROM.
+    pub fn step_number(&self, stage: usize, step: usize) -> usize {
+        self.first_steps[stage] + step
+    }
+
+    /// Tells whoever listens. Waits when the listener is slow; goes on when there is none.
+    pub async fn tell(&self, event: BuildEvent) {
+        let _ = self.events.send(event).await;
+    }
+
+    pub async fn tell_step(&self, stage: usize, step: usize, text: &str) {
+        let plan = &self.plan.stages[stage];
+        let event = BuildEvent::Step {
+            number: self.step_number(stage, step),
+            total: self.total_steps,
+            text: format!(
+                "[{} {}/{}] {text}",
+                plan.name,
+                step + 1,
+                plan.instructions.len() + 1
+            ),
+        };
+        self.tell(event).await;
+    }
+
+    /// Looks a layer up, and counts. `Some(None)` is a step that is known to change nothing.
+    pub async fn find_cached(
+        &self,
+        key: &Sha256,
+        number: usize,
+    ) -> Result<Option<engine::CachedStep>> {
+        self.layer_steps.fetch_add(1, Ordering::Relaxed);
+        if self.no_cache {
+            return Ok(None);
+        }
+        let found = self.shared.cache.find(key, &*self.shared.images).await?;
+        if found.is_some() {
+            self.cached_steps.fetch_add(1, Ordering::Relaxed);
+            self.tell(BuildEvent::Cached { number }).await;
+        }
+        Ok(found)
+    }
+}

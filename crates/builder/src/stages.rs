@@ -1,0 +1,239 @@
+//! The stages of a Dockerfile, and which of them a target needs.
+
+use std::collections::BTreeMap;
+
+use engine::{EngineError, ImageName, Result};
+
+use crate::instruction::{self, From, Instruction, Kind};
+use crate::lines::Lines;
+use crate::mounts::MountFlag;
+use crate::place::Place;
+use crate::words::Expander;
+
+/// The machine that images are built for is the machine they are built on.
+pub const PLATFORM: &str = "linux/amd64";
+
+#[derive(Debug)]
+pub struct Plan {
+    pub escape: char,
+    /// ARGs before the first FROM, with their values.
+    pub global_args: BTreeMap<String, String>,
+    pub stages: Vec<Stage>,
+    pub target: usize,
+}
+
+#[derive(Debug)]
+pub struct Stage {
+    pub place: Place,
+    /// `builder`, or `stage-2` when it has no name.
+    pub name: String,
+    pub base: Base,
+    pub instructions: Vec<Instruction>,
+    /// Stages that must be built before, in order and without doubles.
+    pub needs: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    Scratch,
+    Stage(usize),
+    Image(ImageName),
+}
+
+impl Plan {
+    pub fn new(
+        lines: Lines,
+        file: &str,
+        args: &BTreeMap<String, String>,
+        target: Option<&str>,
+    ) -> Result<Self> {
+        let escape = lines.escape;
+        let mut plan = Self {
+            escape,
+            global_args: BTreeMap::new(),
+            stages: Vec::new(),
+            target: 0,
+        };
+        for line in lines.lines {
+            let instruction = instruction::parse(line, escape)?;
+            match (&instruction.kind, plan.stages.is_empty()) {
+                (Kind::From(from), _) => plan.open_stage(from, &instruction.place)?,
+                (Kind::Arg(declared), true) => plan
+                    .global_arg(declared, args)
+                    .map_err(|error| instruction.place.wrap(error))?,
+                (_, true) => {
+                    return Err(instruction
+                        .place
+                        .invalid("a Dockerfile begins with FROM (only ARG may stand before it)"));
+                }
+                (_, false) => plan.add(instruction)?,
+            }
+        }
+        if plan.stages.is_empty() {
+            return Err(EngineError::invalid(format!(
+                "`{file}` has no FROM, so there is nothing to build"
+            )));
+        }
+        plan.target = match target {
+            None => plan.stages.len() - 1,
+            Some(name) => plan.stage(name).ok_or_else(|| {
+                EngineError::invalid(format!("`{file}` has no stage `{name}` to build"))
+            })?,
+        };
+        Ok(plan)
+    }
+
+    /// A stage by name or, as docker allows, by number.
+    pub fn stage(&self, name: &str) -> Option<usize> {
+        let by_name = self
+            .stages
+            .iter()
+            .rposition(|stage| stage.name.eq_ignore_ascii_case(name));
+        by_name.or_else(|| {
+            name.parse()
+                .ok()
+                .filter(|number| *number < self.stages.len())
+        })
+    }
+
+    /// The stages that the target needs, in the order of the file, the target last.
+    pub fn needed(&self) -> Vec<usize> {
+        let mut needed = vec![false; self.stages.len()];
+        let mut ahead = vec![self.target];
+        while let Some(stage) = ahead.pop() {
+            if !needed[stage] {
+                needed[stage] = true;
+                ahead.extend(&self.stages[stage].needs);
+            }
+        }
+        (0..needed.len()).filter(|stage| needed[*stage]).collect()
+    }
+
+    fn global_arg(
+        &mut self,
+        declared: &[(String, Option<String>)],
+        args: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        for (name, default) in declared {
+            let value = match (args.get(name), default) {
+                (Some(given), _) => Some(given.clone()),
+                (None, Some(default)) => Some(self.expand(default)?),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                self.global_args.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn expand(&self, text: &str) -> Result<String> {
+        let lookup = |name: &str| {
+            self.global_args
+                .get(name)
+                .cloned()
+                .or_else(|| platform_arg(name).map(str::to_owned))
+        };
+        Expander {
+            escape: self.escape,
+            lookup: &lookup,
+        }
+        .word(text)
+    }
+
+    fn open_stage(&mut self, from: &From, place: &Place) -> Result<()> {
+        let expand = |text: &str| self.expand(text).map_err(|error| place.wrap(error));
+        if let Some(platform) = &from.platform {
+            let platform = expand(platform)?;
+            if platform != PLATFORM && !platform.is_empty() {
+                return Err(place.invalid(format!(
+                    "the platform `{platform}` cannot be built here; this machine is `{PLATFORM}`"
+                )));
+            }
+        }
+        let image = expand(&from.image)?;
+        if image.is_empty() {
+            return Err(place.invalid(format!("`{}` is empty here", from.image)));
+        }
+        let base = match self.stage_by_name(&image) {
+            Some(stage) => Base::Stage(stage),
+            None if image == "scratch" => Base::Scratch,
+            None => Base::Image(image.parse().map_err(|error| place.wrap(error))?),
+        };
+        let name = match &from.alias {
+            Some(alias) => alias.clone(),
+            None => format!("stage-{}", self.stages.len()),
+        };
+        self.stages.push(Stage {
+            place: place.clone(),
+            name,
+            needs: match base {
+                Base::Stage(stage) => vec![stage],
+                _ => Vec::new(),
+            },
+            base,
+            instructions: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// FROM takes a stage by its name only: `FROM 1` is an image.
+    fn stage_by_name(&self, name: &str) -> Option<usize> {
+        self.stages
+            .iter()
+            .rposition(|stage| stage.name.eq_ignore_ascii_case(name))
+    }
+
+    /// What `--from` stands for, from within the stage that is being read.
+    pub fn source(&self, from: &str, before: usize) -> Result<Base> {
+        match self.stage(from) {
+            Some(stage) if stage < before => Ok(Base::Stage(stage)),
+            Some(_) => Err(EngineError::invalid(format!(
+                "the stage `{from}` is not built before this one"
+            ))),
+            None if from.contains('$') => Err(EngineError::invalid(format!(
+                "variables are not replaced in `--from={from}`; name a stage with `FROM … AS name`"
+            ))),
+            None => Ok(Base::Image(from.parse()?)),
+        }
+    }
+
+    fn add(&mut self, instruction: Instruction) -> Result<()> {
+        let current = self.stages.len() - 1;
+        let mut sources: Vec<String> = Vec::new();
+        match &instruction.kind {
+            Kind::Copy(copy) => sources.extend(copy.from.clone()),
+            Kind::Run(run) => {
+                for mount in &run.mounts {
+                    let flag =
+                        MountFlag::parse(mount).map_err(|error| instruction.place.wrap(error))?;
+                    sources.extend(flag.from);
+                }
+            }
+            _ => {}
+        }
+        for from in sources {
+            let base = self
+                .source(&from, current)
+                .map_err(|error| instruction.place.wrap(error))?;
+            if let Base::Stage(stage) = base
+                && !self.stages[current].needs.contains(&stage)
+            {
+                self.stages[current].needs.push(stage);
+            }
+        }
+        self.stages[current].instructions.push(instruction);
+        Ok(())
+    }
+}
+
+/// ARGs that are there without being given, once a stage declares them.
+pub fn platform_arg(name: &str) -> Option<&'static str> {
+    match name {
+        "TARGETPLATFORM" | "BUILDPLATFORM" => Some(PLATFORM),
+        "TARGETOS" | "BUILDOS" => Some("linux"),
+        "TARGETARCH" | "BUILDARCH" => Some("amd64"),
+        "TARGETVARIANT" | "BUILDVARIANT" => Some(""),
+        _ => None,
+    }
+}
