@@ -1,1 +1,61 @@
-//! (to come)
+//! Containers: tasks that outlive the daemon, RUN steps of builds, and commands in running
+//! containers.
+//!
+//! ```text
+//! daemon (async, many threads)                shim (one per task, one thread)
+//!   Runtime::start ── order.json, spawn ──▶    reads its order, makes cgroups and roots,
+//!        ▲                                      creates containers, copies their output,
+//!        └──── one JSON status a line ◀──────   probes their health, stops and cleans up
+//! ```
+//!
+//! Containers are created by `libcontainer`, which forks and must therefore never run in a process
+//! with several threads: everything that creates one is this executable started again in a role
+//! (see [`main`]).
+//!
+//! The directory is the registry. `<run>/tasks/<id>/` holds what the shim was asked to do, who it
+//! is and what became of it; a daemon that starts finds the tasks there ([`Runtime::recover`]). A
+//! container's init asks the kernel to be killed with its shim, so a shim that dies takes its
+//! containers with it; whoever sees that it is gone removes mounts and cgroups
+//! ([`cleanup`](crate::cleanup)) and records [`engine::StopReason::SupervisorLost`].
+
+mod cgroup;
+mod cleanup;
+mod container;
+mod daemon;
+mod error;
+mod identity;
+mod order;
+mod overlay;
+mod shim;
+mod steps;
+mod time;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use daemon::Runtime;
+
+/// How to start this executable again in the shim role: `program` followed by `args`, to which the
+/// arguments of [`main`] are appended.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+}
+
+/// The shim role: `run <task directory>` supervises a task to its end, `exec <task directory>
+/// <container> <argument>…` runs a command in one of its containers. Must be called before the
+/// process has a second thread. Returns the exit code.
+pub fn main(args: &[OsString]) -> i32 {
+    let words: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
+    match words.unwrap_or_default().as_slice() {
+        ["run", directory] => shim::shim_main(Path::new(directory)),
+        ["exec", directory, container, command @ ..] if !command.is_empty() => {
+            container::exec_main(Path::new(directory), container, command)
+        }
+        _ => {
+            eprintln!("usage: shim run <directory> | shim exec <directory> <container> <command>…");
+            2
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A task's control groups: limits for the whole task, with a child for each container.
+//!
+//! Hosts come in two forms. On cgroup v2 there is one tree. On cgroup v1 (and on "hybrid" hosts,
+//! whose v2 tree has no controllers) every controller has a tree of its own, and a task has a
+//! directory in each. The children are made by `libcontainer`; this module makes, reads, empties
+//! and removes the task's part.
+
+mod hierarchy;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use engine::TaskUsage;
+
+use crate::error::{Context, Failure, Result};
+pub(crate) use hierarchy::Hierarchy;
+
+/// The kernel's customary accounting period for CPU quotas, in microseconds.
+const CPU_PERIOD_US: u64 = 100_000;
+/// 1024 CPU units are one core.
+const CPU_UNITS_PER_CORE: u64 = 1024;
+/// The kernel refuses quotas below this, in microseconds.
+const CPU_QUOTA_US_MIN: u64 = 1_000;
+/// How long processes may take to vanish after SIGKILL. One that takes longer hangs in the kernel.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Limits {
+    pub cpu_units: Option<u32>,
+    pub memory_mib: Option<u32>,
+    pub pids_max: Option<u32>,
+}
+
+/// The control groups of one task, whether they exist or not.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskCgroup {
+    hierarchy: Hierarchy,
+    /// Relative to every tree's root.
+    path: PathBuf,
+}
+
+impl TaskCgroup {
+    pub fn new(path: &Path) -> Result<Self> {
+        Ok(Self {
+            hierarchy: Hierarchy::detect()?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Makes the task's group in every tree and sets its limits.
+    pub fn create(&self, limits: &Limits) -> Result<()> {
+        for root in self.hierarchy.roots() {
+            let directory = root.join(&self.path);
+            fs::create_dir_all(&directory)
+                .context(|| format!("could not make the cgroup `{}`", directory.display()))?;
+        }
+        if let Hierarchy::Unified { root } = &self.hierarchy {
+            enable_controllers(root, &self.path)?;
+        }
+        if let Some(mib) = limits.memory_mib {
+            let bytes = u64::from(mib) * 1024 * 1024;
+            let file = self.pick("memory.limit_in_bytes", "memory.max");
+            self.write("memory", file, &bytes.to_string())?;
+        }
+        if let Some(units) = limits.cpu_units {
+            self.limit_cpu(units)?;
+        }
+        if let Some(pids) = limits.pids_max {
+            self.write("pids", "pids.max", &pids.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn limit_cpu(&self, units: u32) -> Result<()> {
+        let quota = (u64::from(units) * CPU_PERIOD_US / CPU_UNITS_PER_CORE).max(CPU_QUOTA_US_MIN);
+        match &self.hierarchy {
+            Hierarchy::Unified { .. } => {
+                self.write("cpu", "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))
+            }
+            Hierarchy::Split { .. } => {
+                self.write("cpu", "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
+                self.write("cpu", "cpu.cfs_quota_us", &quota.to_string())
+            }
+        }
+    }
+
+    /// How many processes of a container were killed because memory ran out.
+    pub fn oom_kills(&self, container: &str) -> u64 {
+        let file = self.pick("memory.oom_control", "memory.events");
+        let Some(root) = self.hierarchy.root_of("memory") else {
+            return 0;
+        };
+        let text = fs::read_to_string(root.join(&self.path).join(container).join(file));
+        text.ok()
+            .and_then(|text| number_after(&text, "oom_kill "))
+            .unwrap_or(0)
+    }
+
+    /// None when the task has no group any more.
+    pub fn usage(&self) -> Option<TaskUsage> {
+        let directory = |controller| Some(self.hierarchy.root_of(controller)?.join(&self.path));
+        let read =
+            |controller, file: &str| fs::read_to_string(directory(controller)?.join(file)).ok();
+        let cpu_ns = match &self.hierarchy {
+            Hierarchy::Unified { .. } => {
+                number_after(&read("cpu", "cpu.stat")?, "usage_usec ")? * 1000
+            }
+            Hierarchy::Split { .. } => read("cpuacct", "cpuacct.usage")?.trim().parse().ok()?,
+        };
+        let used = self.pick("memory.usage_in_bytes", "memory.current");
+        let used: u64 = read("memory", used)?.trim().parse().ok()?;
+        // Cached file pages that nobody uses can be had back at any time, so they are not counted.
+        let idle = self.pick("total_inactive_file ", "inactive_file ");
+        let idle = number_after(&read("memory", "memory.stat")?, idle).unwrap_or(0);
+        Some(TaskUsage {
+            cpu_ns,
+            memory_bytes: used.saturating_sub(idle),
+        })
+    }
+
+    /// Kills whatever still runs in the task and removes its groups. Nothing to do is a success.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + KILL_WAIT;
+        loop {
+            let left: Vec<PathBuf> = self
+                .hierarchy
+                .roots()
+                .map(|root| root.join(&self.path))
+                .filter(|directory| !remove_tree(directory))
+                .collect();
+            let Some(first) = left.first() else {
+                return Ok(());
+            };
+            if Instant::now() > deadline {
+                return Err(Failure(format!(
+                    "could not remove the cgroup `{}`: its processes do not end",
+                    first.display()
+                )));
+            }
+            left.iter().for_each(|directory| kill_tree(directory));
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn pick<'a>(&self, split: &'a str, unified: &'a str) -> &'a str {
+        match self.hierarchy {
+            Hierarchy::Unified { .. } => unified,
+            Hierarchy::Split { .. } => split,
+        }
+    }
+
+    fn write(&self, controller: &str, file: &str, value: &str) -> Result<()> {
+        let root = self.hierarchy.root_of(controller).ok_or_else(|| {
+            Failure(format!(
+                "this machine has no `{controller}` cgroup controller"
+            ))
+        })?;
+        let path = root.join(&self.path).join(file);
+        fs::write(&path, value).context(|| format!("could not set `{}` to {value}", path.display()))
+    }
+}
+
+/// Removes a group that all tasks of a daemon share, when it is empty.
+pub(crate) fn remove_shared_parent(path: &Path) {
+    if let Ok(hierarchy) = Hierarchy::detect() {
+        for root in hierarchy.roots() {
+            // Not being empty is the expected failure: tasks outlive the daemon.
+            let _ = fs::remove_dir(root.join(path));
+        }
+    }
+}
+
+/// Passes controllers down from the root to a group's children. A controller that cannot be passed
+/// on is missed when a limit that needs it is set, which says so by name.
+fn enable_controllers(root: &Path, path: &Path) -> Result<()> {
+    let available = fs::read_to_string(root.join("cgroup.controllers"))
+        .context(|| "could not read the cgroup controllers".to_owned())?;
+    let mut directory = root.to_owned();
+    let mut below = path.components();
+    loop {
+        for controller in available.split_whitespace() {
+            let _ = fs::write(
+                directory.join("cgroup.subtree_control"),
+                format!("+{controller}"),
+            );
+        }
+        match below.next() {
+            Some(component) => directory.push(component),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Whether the directory is gone.
+fn remove_tree(directory: &Path) -> bool {
+    for child in children(directory) {
+        remove_tree(&child);
+    }
+    match fs::remove_dir(directory) {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
+fn kill_tree(directory: &Path) {
+    for child in children(directory) {
+        kill_tree(&child);
+    }
+    let listed = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    for pid in listed.lines().filter_map(|line| line.parse().ok()) {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// The number on the line that starts with `key`.
+fn number_after(text: &str, key: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
+        .and_then(|rest| rest.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_after;
+
+    #[test]
+    fn numbers_are_found_by_their_whole_key() {
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(number_after(text, "oom_kill "), Some(3));
+        assert_eq!(number_after(text, "missing "), None);
+    }
+}

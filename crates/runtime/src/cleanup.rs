@@ -1,0 +1,55 @@
+//! Removing all that a task has on the machine but its directory of records. Done by the shim when
+//! its task ends, and by the daemon when the shim did not live to do it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::cgroup::TaskCgroup;
+use crate::error::{Context, Failure, Result};
+use crate::order::{Order, TaskFiles};
+use crate::overlay;
+
+/// Kills what still runs, unmounts roots, removes control groups and data. Goes on after a failure,
+/// and reports the first.
+pub(crate) fn clean_up(files: &TaskFiles, order: &Order) -> Result<()> {
+    let groups = TaskCgroup::new(&order.cgroup).and_then(|cgroup| cgroup.remove());
+    let data = remove_data(&order.data);
+    for index in 0..order.spec.containers.len() {
+        let _ = fs::remove_dir_all(files.bundle(index));
+    }
+    let _ = fs::remove_dir_all(files.containers());
+    let _ = fs::remove_file(files.directory.join(TaskFiles::socket_name()));
+    let work = order
+        .step
+        .as_ref()
+        .map_or(Ok(()), |step| remove_tree(&step.work));
+    groups.and(data).and(work)
+}
+
+/// Removes a task's roots and volumes. A root that is still mounted is never descended into: what
+/// is below belongs to images.
+pub(crate) fn remove_data(data: &Path) -> Result<()> {
+    let entries = match fs::read_dir(data) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(Failure(format!(
+                "could not read `{}`: {error}",
+                data.display()
+            )));
+        }
+    };
+    for entry in entries.flatten() {
+        overlay::unmount(&entry.path())?;
+    }
+    remove_tree(data)
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).context(|| format!("could not remove `{}`", path.display())),
+    }
+}

@@ -1,0 +1,283 @@
+//! The OCI configuration of a container, written out of what the task asks for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use engine::{ContainerSpec, TaskSpec};
+use serde_json::{Value, json};
+
+use super::capabilities::capabilities;
+use super::limits::resource_limits;
+use super::seccomp;
+use super::users::{User, find_user};
+use super::{Confinement, Root};
+use crate::cgroup::Hierarchy;
+use crate::error::{Context, Result};
+use crate::order::{Order, TaskFiles, volume_data, write_json};
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Kernel interfaces that tell about, or reach, the host.
+const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+];
+const READ_ONLY_PATHS: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// Host path, path in the container, read-only.
+pub(crate) type TaskMounts = Vec<(PathBuf, PathBuf, bool)>;
+
+/// Writes the files that all containers of a task share and says where they go.
+pub(crate) fn write_task_files(files: &TaskFiles, spec: &TaskSpec) -> Result<TaskMounts> {
+    let mut hosts =
+        String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (address, name) in &spec.hosts {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    let resolve = if spec.dns.is_empty() && spec.interface.is_none() {
+        fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+    } else {
+        spec.dns
+            .iter()
+            .map(|server| format!("nameserver {server}\n"))
+            .collect()
+    };
+    let hostname = format!("{}\n", spec.hostname);
+    let mut mounts = Vec::new();
+    for (name, text) in [
+        ("hosts", hosts),
+        ("resolv.conf", resolve),
+        ("hostname", hostname),
+    ] {
+        let path = files.directory.join(name);
+        fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
+        mounts.push((path, Path::new("/etc").join(name), false));
+    }
+    Ok(mounts)
+}
+
+/// Writes the configuration of a container whose root is mounted, and of a command that is run in
+/// it later, and returns what else is to be done to its processes.
+pub(crate) fn write_bundle(
+    files: &TaskFiles,
+    order: &Order,
+    index: usize,
+    root_path: &Path,
+    task_mounts: &TaskMounts,
+) -> Result<Confinement> {
+    let container = &order.spec.containers[index];
+    let root = Root::open(root_path)?;
+    let user = find_user(&root, &container.user)?;
+    let working_dir = if container.working_dir.is_empty() {
+        "/"
+    } else {
+        &container.working_dir
+    };
+    root.make_directory(Path::new(working_dir))?;
+
+    let guarded = Hierarchy::detect()?.guards_devices() || container.privileged;
+    let (add, drop) = (&container.add_capabilities, &container.drop_capabilities);
+    let capabilities = capabilities(add, drop, container.privileged, guarded)?;
+    let process = process(container, &user, working_dir, &capabilities)?;
+    let config = json!({
+        "ociVersion": "1.0.2",
+        "process": process,
+        "root": { "path": root_path, "readonly": container.read_only_root },
+        "hostname": order.spec.hostname,
+        "mounts": mounts(order, container, task_mounts)?,
+        "linux": linux(order, index),
+    });
+    let bundle = files.bundle(index);
+    fs::create_dir_all(&bundle).context(|| format!("could not make `{}`", bundle.display()))?;
+    write_json(&bundle.join("config.json"), &config)?;
+    Ok(confinement(container, &capabilities)?)
+}
+
+/// See [`Confinement`]. Depends on nothing but the specification, so that a command run later in
+/// the container is confined as its first process is.
+pub(crate) fn confinement(
+    container: &ContainerSpec,
+    capabilities: &[String],
+) -> Result<Confinement> {
+    let filters = if container.privileged {
+        Vec::new()
+    } else {
+        seccomp::filters(capabilities)?
+    };
+    Ok(Confinement {
+        filters,
+        with_init: container.init_process,
+    })
+}
+
+fn process(
+    container: &ContainerSpec,
+    user: &User,
+    working_dir: &str,
+    capabilities: &[String],
+) -> Result<Value> {
+    let mut env = container.env.clone();
+    for default in [DEFAULT_PATH.to_owned(), format!("HOME={}", user.home)] {
+        let name = default.split_once('=').map_or("", |(name, _)| name);
+        if !env
+            .iter()
+            .any(|entry| entry.split_once('=').is_some_and(|(key, _)| key == name))
+        {
+            env.push(default);
+        }
+    }
+    // A user that is not root has no capability but what a program file gives it, as in Docker.
+    let own: &[String] = if user.uid == 0 { capabilities } else { &[] };
+    Ok(json!({
+        "terminal": false,
+        "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups, "umask": 0o022 },
+        "args": container.argv,
+        "env": env,
+        "cwd": working_dir,
+        "capabilities": { "bounding": capabilities, "permitted": own, "effective": own },
+        "rlimits": resource_limits(&container.ulimits)?,
+        "noNewPrivileges": !container.privileged,
+    }))
+}
+
+fn linux(order: &Order, index: usize) -> Value {
+    let container = &order.spec.containers[index];
+    let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
+        .iter()
+        .map(|kind| json!({ "type": kind }))
+        .collect();
+    let mut sysctl = json!({});
+    if let Some(path) = &order.namespace {
+        namespaces.push(json!({ "type": "network", "path": path }));
+        // The namespace is the task's alone, so low ports need no power over others.
+        sysctl = json!({
+            "net.ipv4.ip_unprivileged_port_start": "0",
+            "net.ipv4.ping_group_range": "0 2147483647",
+        });
+    }
+    let mut resources = json!({
+        "devices": [{ "allow": container.privileged, "access": "rwm" }],
+    });
+    if let Some(units) = container.cpu_units {
+        // The kernel takes no fewer than two shares.
+        resources["cpu"] = json!({ "shares": units.max(2) });
+    }
+    if let Some(mib) = container.memory_mib {
+        resources["memory"] = json!({ "limit": u64::from(mib) * 1024 * 1024 });
+    }
+    let no_paths: &[&str] = &[];
+    let (masked, read_only) = if container.privileged {
+        (no_paths, no_paths)
+    } else {
+        (&MASKED_PATHS[..], &READ_ONLY_PATHS[..])
+    };
+    json!({
+        "cgroupsPath": Path::new("/").join(&order.cgroup).join(super::container_id(index)),
+        "namespaces": namespaces,
+        "sysctl": sysctl,
+        "resources": resources,
+        "maskedPaths": masked,
+        "readonlyPaths": read_only,
+    })
+}
+
+/// No control groups are mounted: on cgroup v1 a read-only mount of them comes up writable, and the
+/// container could raise its own limits.
+fn mounts(
+    order: &Order,
+    container: &ContainerSpec,
+    task_mounts: &TaskMounts,
+) -> Result<Vec<Value>> {
+    let sys = if container.privileged { "rw" } else { "ro" };
+    let mut mounts = vec![
+        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
+        ),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+        ),
+        mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys]),
+    ];
+    for path in &container.tmpfs {
+        let options = ["nosuid", "noexec", "nodev", "mode=1777"];
+        mounts.push(mount(&path.to_string_lossy(), "tmpfs", &options));
+    }
+    for asked in &container.mounts {
+        let source = volume_path(order, &asked.volume)?;
+        mounts.push(bind(&source, &asked.path, asked.read_only));
+    }
+    let own = order
+        .step
+        .iter()
+        .flat_map(|step| &step.mounts)
+        .chain(task_mounts);
+    for (source, path, read_only) in own {
+        // What the task asked for itself wins.
+        if !container.mounts.iter().any(|asked| asked.path == *path) {
+            mounts.push(bind(source, path, *read_only));
+        }
+    }
+    Ok(mounts)
+}
+
+fn volume_path(order: &Order, name: &str) -> Result<PathBuf> {
+    let volumes = &order.spec.volumes;
+    let index = volumes.iter().position(|volume| volume.name == name);
+    let index = index
+        .ok_or("it is not among the task's volumes")
+        .context(|| format!("the volume `{name}` cannot be mounted"))?;
+    let path = match &volumes[index].host_path {
+        Some(path) => path.clone(),
+        None => volume_data(&order.data, index),
+    };
+    fs::create_dir_all(&path).context(|| format!("could not make `{}`", path.display()))?;
+    Ok(path)
+}
+
+fn mount(destination: &str, kind: &str, options: &[&str]) -> Value {
+    json!({ "destination": destination, "type": kind, "source": kind, "options": options })
+}
+
+fn bind(source: &Path, destination: &Path, read_only: bool) -> Value {
+    let access = if read_only { "ro" } else { "rw" };
+    json!({
+        "destination": destination,
+        "type": "bind",
+        "source": source,
+        "options": ["rbind", "rprivate", access],
+    })
+}

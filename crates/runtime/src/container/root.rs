@@ -1,0 +1,146 @@
+//! Looking into a container's root from outside. Images are hostile: every path is resolved by the
+//! kernel as if the root were `/`, so that no symbolic link leads out of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::error::{Context, Failure, Result};
+
+/// A user list longer than this is refused: no real one is.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+pub(crate) struct Root {
+    directory: OwnedFd,
+}
+
+impl Root {
+    pub fn open(path: &Path) -> Result<Self> {
+        let directory =
+            File::open(path).context(|| format!("could not open `{}`", path.display()))?;
+        Ok(Self {
+            directory: directory.into(),
+        })
+    }
+
+    /// The text of a file; None when there is none.
+    pub fn read(&self, path: &str) -> Result<Option<String>> {
+        // Not blocking: the "file" may be a pipe that nobody writes to.
+        let file = match self.resolve(Path::new(path), OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(error) => return Err(Failure(format!("could not open `{path}`: {error}"))),
+        };
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(Failure(format!("`{path}` in the image is not a file")));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .context(|| format!("could not read `{path}`"))?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(Failure(format!("`{path}` in the image is too long")));
+        }
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Whether something is there, links followed.
+    pub fn has(&self, path: &Path) -> bool {
+        self.resolve(path, OFlag::O_PATH).is_ok()
+    }
+
+    /// Makes a directory and those above it, unless they are there.
+    pub fn make_directory(&self, path: &Path) -> Result<()> {
+        let failed =
+            |error: Errno| Failure(format!("could not make `{}`: {error}", path.display()));
+        let mut done = PathBuf::from("/");
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => {
+                    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+                    let parent = self.resolve(&done, flags).map_err(failed)?;
+                    match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+                        Ok(()) | Err(Errno::EEXIST) => {}
+                        Err(error) => return Err(failed(error)),
+                    }
+                    done.push(name);
+                }
+                Component::ParentDir => {
+                    done.pop();
+                }
+                _ => {}
+            }
+        }
+        // What was there already may be no directory.
+        let made = self.resolve(&done, OFlag::O_PATH | OFlag::O_DIRECTORY);
+        made.map(drop).map_err(failed)
+    }
+
+    /// Removes an empty file or directory. No link is followed: what is inside may have been made by
+    /// a container that has run.
+    pub fn remove_if_empty(&self, path: &Path) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        let Ok(parent) = openat2(&self.directory, parent, how) else {
+            return;
+        };
+        let Ok(stat) = fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            return;
+        };
+        let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
+        // A directory that is not empty is refused by the kernel.
+        let _ = match kind {
+            SFlag::S_IFDIR => unlinkat(&parent, name, UnlinkatFlags::RemoveDir),
+            SFlag::S_IFREG if stat.st_size == 0 => {
+                unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir)
+            }
+            _ => Ok(()),
+        };
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(&self.directory, path, how)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_do_not_lead_out_of_the_root() {
+        let outside = std::env::temp_dir().join(format!("neargate-root-{}", std::process::id()));
+        let inside = outside.join("root");
+        std::fs::create_dir_all(inside.join("etc")).unwrap();
+        std::fs::write(outside.join("secret"), "outside").unwrap();
+        symlink("../../secret", inside.join("etc/passwd")).unwrap();
+        symlink("/../../made", inside.join("link")).unwrap();
+
+        let root = Root::open(&inside).unwrap();
+        assert_eq!(root.read("/etc/passwd").unwrap(), None);
+        assert!(root.make_directory(Path::new("/link/below")).is_err());
+        root.make_directory(Path::new("/a/../b/c")).unwrap();
+        assert!(root.has(Path::new("/b/c")));
+        assert!(!outside.join("made").exists());
+        std::fs::remove_dir_all(outside).unwrap();
+    }
+}

@@ -1,0 +1,202 @@
+//! Listening to one shim until its task has stopped or it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{ContainerState, EngineError, Result, StopReason, TaskState, TaskStatus};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::mpsc;
+
+use super::{Inner, clean_up_task, first_status};
+use crate::identity::Identity;
+use crate::order::{Order, TaskFiles};
+use crate::shim::{Message, Request, connect};
+use crate::time::now_ms;
+
+/// How long a shim may take to say who it is.
+const HELLO_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at a shim that closed its connection but may still live.
+const RECONNECT_WAIT: Duration = Duration::from_millis(5);
+
+/// A connection to a shim that has said who it is.
+pub(crate) struct Connection {
+    pub order: Order,
+    pub files: TaskFiles,
+    stream: BufReader<UnixStream>,
+    /// Present when this daemon started the shim: it has to be waited for.
+    child: Option<Child>,
+}
+
+impl Connection {
+    /// Waits for the shim's greeting.
+    pub async fn greet(
+        files: TaskFiles,
+        order: Order,
+        stream: std::os::unix::net::UnixStream,
+        child: Option<Child>,
+    ) -> Result<Self> {
+        stream.set_nonblocking(true)?;
+        let mut connection = Self {
+            stream: BufReader::new(UnixStream::from_std(stream)?),
+            files,
+            order,
+            child,
+        };
+        let hello = tokio::time::timeout(HELLO_WAIT, connection.next()).await;
+        match hello {
+            Ok(Some(Message::Hello { cookie })) if cookie == connection.order.cookie => {
+                Ok(connection)
+            }
+            Ok(Some(_)) => Err(EngineError::conflict(
+                "what answered is not the task's shim",
+            )),
+            Ok(None) => Err(EngineError::machine(connection.last_words())),
+            Err(_) => Err(EngineError::machine("the shim did not answer")),
+        }
+    }
+
+    pub async fn to_living(files: TaskFiles, order: Order) -> Result<Self> {
+        let stream = connect(&files)?;
+        Self::greet(files, order, stream, None).await
+    }
+
+    /// The next message; None when the shim has closed the connection.
+    pub async fn next(&mut self) -> Option<Message> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line).await {
+            Ok(0) | Err(_) => None,
+            Ok(_) => serde_json::from_str(&line).ok(),
+        }
+    }
+
+    async fn send(&mut self, request: &Request) {
+        let mut line = serde_json::to_vec(request).expect("plain data serialises as JSON");
+        line.push(b'\n');
+        // If the shim is gone, reading says so.
+        let _ = self.stream.write_all(&line).await;
+    }
+
+    /// What the shim said before it ended.
+    pub fn last_words(&self) -> String {
+        let said = std::fs::read_to_string(self.files.shim_log()).unwrap_or_default();
+        format!("the shim ended: {}", said.trim())
+    }
+
+    pub async fn reap(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.wait().await;
+        }
+    }
+}
+
+/// Follows a task to its end.
+pub(super) async fn follow(
+    inner: Arc<Inner>,
+    id: String,
+    mut connection: Connection,
+    mut requests: mpsc::Receiver<Request>,
+) {
+    loop {
+        let stopped = listen(&inner, &mut connection, &mut requests).await;
+        if stopped {
+            connection.reap().await;
+            return;
+        }
+        match reconnect(&mut connection).await {
+            Some(stream) => connection.stream = stream,
+            None => break,
+        }
+    }
+    connection.reap().await;
+    let (files, order) = (connection.files.clone(), connection.order.clone());
+    let known = inner.entries().get(&id).map(|entry| entry.status.clone());
+    let status = record_loss(files, order, known).await;
+    inner.learn(status);
+}
+
+/// Whether the task has stopped; otherwise the connection was closed.
+async fn listen(
+    inner: &Inner,
+    connection: &mut Connection,
+    requests: &mut mpsc::Receiver<Request>,
+) -> bool {
+    // Reading a line is not safe to abandon half way, so it goes on while requests are sent.
+    let (mut line, mut open) = (String::new(), true);
+    loop {
+        tokio::select! {
+            read = connection.stream.read_line(&mut line) => {
+                if !matches!(read, Ok(count) if count > 0) {
+                    return false;
+                }
+                if let Ok(Message::Status(status)) = serde_json::from_str(&line) {
+                    let stopped = status.state == TaskState::Stopped;
+                    inner.learn(status);
+                    if stopped {
+                        return true;
+                    }
+                }
+                line.clear();
+            }
+            request = requests.recv(), if open => match request {
+                Some(request) => connection.send(&request).await,
+                None => open = false,
+            }
+        }
+    }
+}
+
+/// A shim that lives takes a new connection; None when it is gone.
+async fn reconnect(connection: &mut Connection) -> Option<BufReader<UnixStream>> {
+    loop {
+        let identity = Identity::read(&connection.files)?;
+        if !identity.lives() {
+            return None;
+        }
+        let (files, order) = (connection.files.clone(), connection.order.clone());
+        if let Ok(fresh) = Connection::to_living(files, order).await {
+            return Some(fresh.stream);
+        }
+        tokio::time::sleep(RECONNECT_WAIT).await;
+    }
+}
+
+/// Cleans up after a shim that is gone and says how its task ended.
+pub(super) async fn record_loss(
+    files: TaskFiles,
+    order: Order,
+    known: Option<TaskStatus>,
+) -> TaskStatus {
+    let written = files.read_status();
+    let mut status = written
+        .or(known)
+        .unwrap_or_else(|| first_status(&order.spec));
+    if status.state == TaskState::Stopped {
+        return status;
+    }
+    if let Err(error) = clean_up_task(files.clone(), order).await {
+        tracing::error!(task = status.id, "could not clean up: {}", error.chain());
+    }
+    let all_ended = status
+        .containers
+        .iter()
+        .all(|one| one.state == ContainerState::Stopped);
+    if !all_ended || status.reason.is_none() {
+        status.reason = Some(StopReason::SupervisorLost);
+    }
+    let now = now_ms();
+    for container in &mut status.containers {
+        if container.state != ContainerState::Stopped {
+            container.state = ContainerState::Stopped;
+            container.stopped_at_ms = Some(now);
+            container.pid = None;
+        }
+    }
+    status.state = TaskState::Stopped;
+    status.stopped_at_ms = Some(now);
+    if let Err(failure) = files.write_status(&status) {
+        tracing::error!(task = status.id, "{failure}");
+    }
+    status
+}

@@ -1,0 +1,326 @@
+//! The daemon's side: starts shims, listens to them, and finds them again after a restart.
+
+mod follow;
+mod launch;
+mod recover;
+mod validate;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use engine::{
+    Changes, ContainerState, ContainerStatus, EngineError, Health, Network, Result, TaskSpec,
+    TaskState, TaskStatus, TaskUsage, Tasks,
+};
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
+
+use crate::Executable;
+use crate::cgroup::{TaskCgroup, remove_shared_parent};
+use crate::cleanup::{clean_up, remove_data};
+use crate::identity::fresh_cookie;
+use crate::order::{ORDER_VERSION, Order, StepOrder, TaskFiles};
+use crate::shim::Request;
+
+pub(crate) use launch::{copy_lines, launch};
+
+/// Wake-ups that a slow listener may be behind before it has to look at everything.
+const CHANGES_MAX: usize = 1024;
+/// Requests to one shim that wait for being sent.
+const REQUESTS_MAX: usize = 16;
+
+/// The tasks of this machine. See [`engine::Tasks`] and [`engine::Steps`].
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+    /// One follower for each task whose shim lives. They end with the runtime; the shims do not.
+    followers: Mutex<JoinSet<()>>,
+}
+
+pub(crate) struct Inner {
+    tasks_directory: PathBuf,
+    data_directory: PathBuf,
+    network: Arc<dyn Network>,
+    pub executable: Executable,
+    cgroup_parent: PathBuf,
+    entries: Mutex<HashMap<String, Entry>>,
+    changes: broadcast::Sender<String>,
+}
+
+/// What is known of a task.
+struct Entry {
+    status: TaskStatus,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Runtime {
+    /// `run_dir` holds what describes running processes, `state_dir` what containers write.
+    /// `instance` tells this daemon's control groups from those of others on the machine.
+    ///
+    /// [`Runtime::recover`] must be called before anything else.
+    pub fn new(
+        run_dir: PathBuf,
+        state_dir: PathBuf,
+        network: Arc<dyn Network>,
+        executable: Executable,
+        instance: String,
+    ) -> Result<Self> {
+        validate::id("the instance", &instance)?;
+        let inner = Inner {
+            tasks_directory: run_dir.join("tasks"),
+            data_directory: state_dir.join("tasks"),
+            network,
+            executable,
+            cgroup_parent: PathBuf::from(format!("neargate-{instance}")),
+            entries: Mutex::new(HashMap::new()),
+            changes: broadcast::channel(CHANGES_MAX).0,
+        };
+        for directory in [&inner.tasks_directory, &inner.data_directory] {
+            make_private_directory(directory)?;
+        }
+        Ok(Self {
+            inner: Arc::new(inner),
+            followers: Mutex::new(JoinSet::new()),
+        })
+    }
+
+    /// Finds the tasks that an earlier daemon started: listens to the shims that live, and cleans
+    /// up after those that do not.
+    pub async fn recover(&self) -> Result<()> {
+        for found in recover::look(&self.inner).await? {
+            if let Some(connection) = found.connection {
+                self.spawn_follower(found.id, connection, found.requests);
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn_follower(
+        &self,
+        id: String,
+        connection: follow::Connection,
+        requests: mpsc::Receiver<Request>,
+    ) {
+        let mut followers = self.followers.lock().expect("no holder panics");
+        while followers.try_join_next().is_some() {}
+        followers.spawn(follow::follow(self.inner.clone(), id, connection, requests));
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        remove_shared_parent(&self.inner.cgroup_parent);
+    }
+}
+
+impl Inner {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn files(&self, id: &str) -> TaskFiles {
+        TaskFiles::new(self.tasks_directory.join(id))
+    }
+
+    pub(crate) fn order(
+        &self,
+        spec: TaskSpec,
+        namespace: Option<PathBuf>,
+        step: Option<StepOrder>,
+    ) -> Result<Order> {
+        Ok(Order {
+            version: ORDER_VERSION,
+            cgroup: self.cgroup_parent.join(&spec.id),
+            data: self.data_directory.join(&spec.id),
+            cookie: fresh_cookie()?,
+            namespace,
+            spec,
+            step,
+        })
+    }
+
+    /// Remembers a status and wakes whoever listens.
+    fn learn(&self, status: TaskStatus) {
+        let id = status.id.clone();
+        if let Some(entry) = self.entries().get_mut(&id) {
+            entry.status = status;
+        }
+        self.wake(&id);
+    }
+
+    fn wake(&self, id: &str) {
+        // Nobody listening is fine.
+        let _ = self.changes.send(id.to_owned());
+    }
+
+    /// Makes room for a task that is not known yet. None when it is.
+    fn enter(&self, status: TaskStatus) -> Option<mpsc::Receiver<Request>> {
+        let mut entries = self.entries();
+        if entries.contains_key(&status.id) {
+            return None;
+        }
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
+        entries.insert(status.id.clone(), Entry { status, requests });
+        Some(receiver)
+    }
+
+    fn forget(&self, id: &str) {
+        self.entries().remove(id);
+    }
+}
+
+/// The status of a task of which nothing has happened yet.
+fn first_status(spec: &TaskSpec) -> TaskStatus {
+    let containers = spec.containers.iter().map(|container| ContainerStatus {
+        name: container.name.clone(),
+        state: ContainerState::Pending,
+        pid: None,
+        exit_code: None,
+        reason: None,
+        health: Health::Unknown,
+        started_at_ms: None,
+        stopped_at_ms: None,
+    });
+    TaskStatus {
+        id: spec.id.clone(),
+        state: TaskState::Starting,
+        containers: containers.collect(),
+        reason: None,
+        started_at_ms: None,
+        stopped_at_ms: None,
+        labels: spec.labels.clone(),
+    }
+}
+
+fn make_private_directory(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| {
+            EngineError::machine(format!("could not make `{}`", path.display())).because(error)
+        })
+}
+
+#[async_trait]
+impl Tasks for Runtime {
+    async fn start(&self, spec: TaskSpec) -> Result<()> {
+        validate::task(&spec)?;
+        let id = spec.id.clone();
+        let Some(requests) = self.inner.enter(first_status(&spec)) else {
+            return Ok(());
+        };
+        match launch::launch_task(&self.inner, spec).await {
+            Ok(connection) => {
+                self.spawn_follower(id, connection, requests);
+                Ok(())
+            }
+            Err(error) => {
+                self.inner.forget(&id);
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop(&self, id: &str, reason: &str) -> Result<()> {
+        let entries = self.inner.entries();
+        let entry = entries
+            .get(id)
+            .filter(|entry| entry.status.state != TaskState::Stopped);
+        // A full queue holds requests to stop already: there are no others.
+        if let Some(entry) = entry {
+            let _ = entry.requests.try_send(Request::Stop {
+                reason: reason.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn status(&self, id: &str) -> Result<Option<TaskStatus>> {
+        Ok(self
+            .inner
+            .entries()
+            .get(id)
+            .map(|entry| entry.status.clone()))
+    }
+
+    async fn list(&self) -> Result<Vec<TaskStatus>> {
+        let entries = self.inner.entries();
+        let mut list: Vec<TaskStatus> =
+            entries.values().map(|entry| entry.status.clone()).collect();
+        list.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(list)
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        validate::id("the task's id", id)?;
+        let state = self.inner.entries().get(id).map(|entry| entry.status.state);
+        if state.is_some_and(|state| state != TaskState::Stopped) {
+            return Err(EngineError::conflict(format!(
+                "the task `{id}` has not stopped"
+            )));
+        }
+        let inner = self.inner.clone();
+        let owned = id.to_owned();
+        blocking(move || recover::erase(&inner, &owned)).await?;
+        self.inner.forget(id);
+        Ok(())
+    }
+
+    async fn usage(&self, id: &str) -> Result<Option<TaskUsage>> {
+        if !self.inner.entries().contains_key(id) {
+            return Ok(None);
+        }
+        Ok(TaskCgroup::new(&self.inner.cgroup_parent.join(id))?.usage())
+    }
+
+    async fn exec(
+        &self,
+        id: &str,
+        container: &str,
+        argv: Vec<String>,
+        output: mpsc::Sender<String>,
+    ) -> Result<i32> {
+        let missing =
+            || EngineError::not_found(format!("no container `{container}` runs in `{id}`"));
+        let status = self.status(id).await?.ok_or_else(missing)?;
+        let mut containers = status.containers.iter();
+        let running = containers.any(|candidate| {
+            candidate.name == container && candidate.state == ContainerState::Running
+        });
+        if !running {
+            return Err(missing());
+        }
+        if argv.is_empty() {
+            return Err(EngineError::invalid("no command is given"));
+        }
+        launch::exec(&self.inner, id, container, &argv, output).await
+    }
+
+    fn changes(&self) -> Changes {
+        self.inner.changes.subscribe()
+    }
+}
+
+/// Runs what waits for the kernel or the disk where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::error::Failure> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| EngineError::machine("a worker panicked").because(error))?;
+    Ok(done?)
+}
+
+/// Cleans up after a task whose shim is gone.
+pub(crate) async fn clean_up_task(files: TaskFiles, order: Order) -> Result<()> {
+    blocking(move || clean_up(&files, &order)).await
+}
+
+/// Removes what is left of a task whose order cannot be read.
+fn clean_up_unknown(inner: &Inner, id: &str) -> Result<(), crate::error::Failure> {
+    TaskCgroup::new(&inner.cgroup_parent.join(id))?.remove()?;
+    remove_data(&inner.data_directory.join(id))
+}

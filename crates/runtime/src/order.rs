@@ -1,0 +1,125 @@
+//! What a shim is asked to do, and where it keeps its things.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use engine::{TaskSpec, TaskStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Failure, Result};
+
+/// Orders of another version are not understood; their tasks are cleaned up and reported as lost.
+pub(crate) const ORDER_VERSION: u32 = 1;
+
+/// `order.json`: all that a shim knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub version: u32,
+    pub spec: TaskSpec,
+    /// The network namespace to join; None is the host's.
+    pub namespace: Option<PathBuf>,
+    /// Below every cgroup root: `neargate/<instance>/<id>`.
+    pub cgroup: PathBuf,
+    /// Where roots and volumes live: they may grow, so they are not kept in memory.
+    pub data: PathBuf,
+    /// Proves to a later daemon that it speaks to this task's shim.
+    pub cookie: String,
+    /// Set when this is a RUN step of a build.
+    pub step: Option<StepOrder>,
+}
+
+/// How a RUN step differs from a task: its changes are kept, and its output goes to the shim's own
+/// standard output.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StepOrder {
+    pub upper: PathBuf,
+    pub work: PathBuf,
+    /// Host path, path in the container, read-only.
+    pub mounts: Vec<(PathBuf, PathBuf, bool)>,
+    pub has_stdin: bool,
+}
+
+/// The files of one task.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskFiles {
+    pub directory: PathBuf,
+}
+
+impl TaskFiles {
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+        }
+    }
+    pub fn order(&self) -> PathBuf {
+        self.directory.join("order.json")
+    }
+    pub fn status(&self) -> PathBuf {
+        self.directory.join("status.json")
+    }
+    pub fn identity(&self) -> PathBuf {
+        self.directory.join("shim.json")
+    }
+    pub fn socket_name() -> &'static str {
+        "shim.sock"
+    }
+    /// What the shim itself has to say, normally nothing.
+    pub fn shim_log(&self) -> PathBuf {
+        self.directory.join("shim.log")
+    }
+    pub fn step_stdin(&self) -> PathBuf {
+        self.directory.join("stdin")
+    }
+    /// State that libcontainer keeps per container.
+    pub fn containers(&self) -> PathBuf {
+        self.directory.join("containers")
+    }
+    /// The bundle (configuration) of a container, by its place in the specification, so that no
+    /// container name is ever part of a path.
+    pub fn bundle(&self, index: usize) -> PathBuf {
+        self.directory.join(format!("bundle-{index}"))
+    }
+
+    pub fn read_order(&self) -> Result<Order> {
+        let path = self.order();
+        let order: Order = read_json(&path)?;
+        if order.version != ORDER_VERSION {
+            return Err(Failure(format!(
+                "`{}` has version {}, this program knows {ORDER_VERSION}",
+                path.display(),
+                order.version
+            )));
+        }
+        Ok(order)
+    }
+    pub fn read_status(&self) -> Option<TaskStatus> {
+        read_json(&self.status()).ok()
+    }
+    pub fn write_status(&self, status: &TaskStatus) -> Result<()> {
+        write_json(&self.status(), status)
+    }
+}
+
+/// Where the root of a container and the task's own volumes are, below [`Order::data`].
+pub(crate) fn container_data(data: &Path, index: usize) -> PathBuf {
+    data.join(format!("container-{index}"))
+}
+
+pub(crate) fn volume_data(data: &Path, index: usize) -> PathBuf {
+    data.join(format!("volume-{index}"))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).context(|| format!("could not read `{}`", path.display()))?;
+    serde_json::from_slice(&bytes).context(|| format!("could not understand `{}`", path.display()))
+}
+
+/// Replaces a file in one step. Nothing is flushed to the disk: these files describe processes,
+/// which do not survive a power cut either.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let bytes = serde_json::to_vec(value).expect("plain data serialises as JSON");
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, path))
+        .context(|| format!("could not write `{}`", path.display()))
+}

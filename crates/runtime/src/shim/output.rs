@@ -1,0 +1,193 @@
+//! A container's output on its way into the log: lines out of a pipe, into a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use engine::format_log_line;
+
+use crate::error::{Context, Result};
+use crate::time::now_ms;
+
+/// A longer line is cut into events of this size: CloudWatch's limit for one event.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+/// What is read at once: the default size of a pipe.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads of one pipe before others get their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// One output stream of a container.
+pub(super) struct LogPipe {
+    pipe: File,
+    line: Vec<u8>,
+    pub ended: bool,
+}
+
+impl LogPipe {
+    /// Both ends of a new pipe: one to read here, one for the container.
+    pub fn new() -> Result<(Self, OwnedFd)> {
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+            .context(|| "could not make a pipe".to_owned())?;
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&read, flags).context(|| "could not set up a pipe".to_owned())?;
+        let pipe = Self {
+            pipe: File::from(read),
+            line: Vec::new(),
+            ended: false,
+        };
+        Ok((pipe, write))
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Copies what is there. Called when the pipe is readable.
+    pub fn copy_some(&mut self, log: &mut LogFile) {
+        for _ in 0..READS_IN_A_ROW {
+            if !self.copy_once(log) {
+                return;
+            }
+        }
+    }
+
+    /// Copies all that is left. Called when no process is left that could write more.
+    pub fn copy_rest(&mut self, log: &mut LogFile) {
+        while self.copy_once(log) {}
+        self.end(log);
+    }
+
+    /// Whether there may be more.
+    fn copy_once(&mut self, log: &mut LogFile) -> bool {
+        if self.ended {
+            return false;
+        }
+        let mut bytes = vec![0; READ_BYTES];
+        match self.pipe.read(&mut bytes) {
+            Ok(0) => {
+                self.end(log);
+                false
+            }
+            Ok(count) => {
+                self.take(&bytes[..count], log);
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::Interrupted,
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], log: &mut LogFile) {
+        let now = now_ms();
+        let mut events = String::new();
+        while !bytes.is_empty() {
+            let space = LINE_BYTES_MAX - self.line.len();
+            let end = bytes.iter().take(space).position(|byte| *byte == b'\n');
+            let (part, rest) = match end {
+                Some(end) => (&bytes[..end], &bytes[end + 1..]),
+                None => bytes.split_at(space.min(bytes.len())),
+            };
+            self.line.extend_from_slice(part);
+            bytes = rest;
+            if end.is_some() || self.line.len() == LINE_BYTES_MAX {
+                self.finish_line(now, &mut events);
+            }
+        }
+        log.append(&events);
+    }
+
+    fn finish_line(&mut self, now: i64, events: &mut String) {
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        events.push_str(&format_log_line(now, now, &String::from_utf8_lossy(line)));
+        self.line.clear();
+        // A long line must not keep its memory for good.
+        self.line.shrink_to(READ_BYTES);
+    }
+
+    fn end(&mut self, log: &mut LogFile) {
+        self.ended = true;
+        if !self.line.is_empty() {
+            let mut events = String::new();
+            self.finish_line(now_ms(), &mut events);
+            log.append(&events);
+        }
+    }
+}
+
+/// The file that events are appended to. What cannot be written (the disk is full) is dropped: a
+/// container never waits for its log.
+pub(super) struct LogFile {
+    path: Option<PathBuf>,
+    file: Option<File>,
+    /// The last write stopped in the middle of a line.
+    torn: bool,
+    dropped_bytes: u64,
+}
+
+impl LogFile {
+    pub fn open(path: Option<PathBuf>) -> Result<Self> {
+        let file = path.as_ref().map(|path| {
+            open(path).context(|| format!("could not open the log `{}`", path.display()))
+        });
+        Ok(Self {
+            path,
+            file: file.transpose()?,
+            torn: false,
+            dropped_bytes: 0,
+        })
+    }
+
+    fn append(&mut self, events: &str) {
+        self.reopen_if_replaced();
+        let Some(file) = &mut self.file else {
+            return;
+        };
+        if events.is_empty() {
+            return;
+        }
+        let mut text = String::new();
+        if self.torn {
+            text.push('\n');
+        }
+        if self.dropped_bytes > 0 {
+            let now = now_ms();
+            let notice = format!(
+                "[{} bytes of output could not be written]",
+                self.dropped_bytes
+            );
+            text.push_str(&format_log_line(now, now, &notice));
+        }
+        text.push_str(events);
+        // One write, so that lines of two streams never mix.
+        match file.write(text.as_bytes()) {
+            Ok(count) if count == text.len() => {
+                self.torn = false;
+                self.dropped_bytes = 0;
+            }
+            Ok(count) => {
+                self.torn = true;
+                self.dropped_bytes = (text.len() - count) as u64;
+            }
+            Err(_) => self.dropped_bytes += events.len() as u64,
+        }
+    }
+
+    /// The log's owner may have replaced the file by a shorter one, or deleted it.
+    fn reopen_if_replaced(&mut self) {
+        let unlinked = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if let (Some(path), Some(file)) = (&self.path, &self.file)
+            && unlinked(file)
+            && let Ok(file) = OpenOptions::new().append(true).open(path)
+        {
+            self.file = Some(file);
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> std::io::Result<File> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().append(true).create(true).open(path)
+}

@@ -1,0 +1,123 @@
+//! Small things about processes and descriptors.
+#![allow(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::error::{Context, Failure, Result};
+
+/// The first real-time signal as programs count them: the C library keeps two for itself.
+const SIGRTMIN: i32 = 34;
+const SIGNAL_MAX: i32 = 64;
+
+/// A descriptor that becomes readable when the process ends. The process must be a child that was
+/// not waited for, so that its number is still its own.
+pub(super) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: a plain system call; a result that is not negative is a descriptor that nobody owns.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let descriptor = nix::errno::Errno::result(descriptor)?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+}
+
+pub(super) fn null() -> Result<OwnedFd> {
+    let file = OpenOptions::new().read(true).write(true).open("/dev/null");
+    Ok(file
+        .context(|| "could not open `/dev/null`".to_owned())?
+        .into())
+}
+
+/// Takes the connection to the daemon that started this process, its standard input, if it is one.
+pub(super) fn take_starter() -> Result<Option<UnixStream>> {
+    let stdin = std::io::stdin();
+    let socket = nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(
+        std::os::fd::AsRawFd::as_raw_fd(&stdin),
+    );
+    if socket.is_err() {
+        return Ok(None);
+    }
+    let stream = stdin.as_fd().try_clone_to_owned();
+    let stream = stream.context(|| "could not keep the connection to the daemon".to_owned())?;
+    let null = File::open("/dev/null").context(|| "could not open `/dev/null`".to_owned())?;
+    nix::unistd::dup2_stdin(&null).context(|| "could not replace standard input".to_owned())?;
+    Ok(Some(stream.into()))
+}
+
+/// Waits until one of the descriptors is readable or closed. `None` waits without end.
+pub(super) fn wait_readable(
+    descriptors: &[BorrowedFd<'_>],
+    timeout: Option<Duration>,
+) -> Vec<bool> {
+    let mut polled: Vec<PollFd<'_>> = descriptors
+        .iter()
+        .map(|descriptor| PollFd::new(*descriptor, PollFlags::POLLIN))
+        .collect();
+    // Rounded up, so that a wait never ends just before its time and spins.
+    let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
+        let ms = timeout.as_micros().div_ceil(1000);
+        PollTimeout::try_from(ms.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
+    });
+    let count = poll(&mut polled, timeout).unwrap_or(0);
+    polled
+        .iter()
+        .map(|descriptor| count > 0 && descriptor.any().unwrap_or(false))
+        .collect()
+}
+
+/// The number of a signal given as `SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`. Empty is SIGTERM.
+pub(super) fn signal_number(text: &str) -> Result<i32> {
+    let unknown = || Failure(format!("`{text}` is not a signal"));
+    if text.is_empty() {
+        return Ok(libc::SIGTERM);
+    }
+    let upper = text.to_ascii_uppercase();
+    if let Ok(number) = upper.parse::<i32>() {
+        let valid = (1..=SIGNAL_MAX).contains(&number);
+        return if valid { Ok(number) } else { Err(unknown()) };
+    }
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some(offset) = name.strip_prefix("RTMIN") {
+        let offset: i32 = if offset.is_empty() {
+            0
+        } else {
+            offset.parse().map_err(|_| unknown())?
+        };
+        let valid = (0..=SIGNAL_MAX - SIGRTMIN).contains(&offset);
+        return if valid {
+            Ok(SIGRTMIN + offset)
+        } else {
+            Err(unknown())
+        };
+    }
+    let signal: Signal = format!("SIG{name}").parse().map_err(|_| unknown())?;
+    Ok(signal as i32)
+}
+
+pub(super) fn send_signal(pid: i32, signal: i32) {
+    // SAFETY: a plain system call. The process is a child that was not waited for.
+    unsafe { libc::kill(pid, signal) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signal_number;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        let number = |text| signal_number(text).ok();
+        assert_eq!(number(""), Some(15));
+        assert_eq!(number("SIGTERM"), Some(15));
+        assert_eq!(number("quit"), Some(3));
+        assert_eq!(number("9"), Some(9));
+        assert_eq!(number("SIGRTMIN+3"), Some(37));
+        assert_eq!(number("SIGRTMIN+99"), None);
+        assert_eq!(number("SIGNOTHING"), None);
+        assert_eq!(number("0"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! RUN steps of builds: a task of one container that keeps its changes and leaves nothing else.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use async_trait::async_trait;
+use engine::{
+    ContainerSpec, EngineError, Result, RunStep, Steps, StopReason, TaskSpec, TaskState, TaskStatus,
+};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use crate::cleanup::clean_up;
+use crate::container::Root;
+use crate::daemon::{Runtime, copy_lines, launch};
+use crate::identity::{Identity, fresh_cookie};
+use crate::order::{Order, StepOrder, TaskFiles};
+use crate::shim::Message;
+
+/// Where things are mounted into a step, deepest first. What is made for that is not the step's
+/// change.
+const MOUNT_POINTS: [&str; 7] = [
+    "etc/hosts",
+    "etc/resolv.conf",
+    "etc/hostname",
+    "etc",
+    "proc",
+    "dev",
+    "sys",
+];
+
+#[async_trait]
+impl Steps for Runtime {
+    async fn run(&self, step: RunStep, output: mpsc::Sender<String>) -> Result<i32> {
+        if step.argv.is_empty() {
+            return Err(EngineError::invalid("the step has no command"));
+        }
+        let id = format!("step-{}", fresh_cookie()?);
+        let files = self.inner.files(&id);
+        let order = self
+            .inner
+            .order(task(&step, id), None, Some(step_order(&step)?))?;
+        let made = missing_mount_points(&step)?;
+        let upper = step.upper.clone();
+        let mut guard = Guard {
+            files: files.clone(),
+            order: order.clone(),
+            armed: true,
+        };
+        std::fs::create_dir_all(&files.directory)?;
+        if let Some(text) = &step.stdin {
+            std::fs::write(files.step_stdin(), text)?;
+        }
+
+        let (sender, receiver) = pipe::pipe()?;
+        let stdout = Stdio::from(sender.into_blocking_fd()?);
+        let mut connection = launch(&self.inner, &files, &order, stdout).await?;
+        let end = async {
+            let mut last = None;
+            while let Some(message) = connection.next().await {
+                if let Message::Status(status) = message {
+                    last = Some(status);
+                }
+            }
+            last
+        };
+        let (last, ()) = tokio::join!(end, copy_lines(receiver, &output));
+        let code = exit_code(last.as_ref()).ok_or_else(|| connection.last_words());
+        connection.reap().await;
+        if code.is_ok() && last.is_some_and(|status| status.state == TaskState::Stopped) {
+            guard.armed = false;
+            let _ = std::fs::remove_dir_all(&files.directory);
+        }
+        drop(guard);
+        remove_made(&upper, &made)?;
+        code.map_err(EngineError::machine)?
+    }
+}
+
+/// What the status says of the step's end; None when it does not know.
+fn exit_code(status: Option<&TaskStatus>) -> Option<Result<i32>> {
+    let status = status?;
+    if let Some(StopReason::CannotStart { message, .. }) = &status.reason {
+        return Some(Err(EngineError::invalid(message.clone())));
+    }
+    status.containers.first()?.exit_code.map(Ok)
+}
+
+fn task(step: &RunStep, id: String) -> TaskSpec {
+    let container = ContainerSpec {
+        name: "step".to_owned(),
+        directories: step.directories.clone(),
+        argv: step.argv.clone(),
+        env: step.env.clone(),
+        working_dir: step.working_dir.clone(),
+        user: step.user.clone(),
+        essential: true,
+        ..ContainerSpec::default()
+    };
+    TaskSpec {
+        id,
+        interface: None,
+        hostname: "build".to_owned(),
+        dns: Vec::new(),
+        hosts: Vec::new(),
+        cpu_units: None,
+        memory_mib: None,
+        pids_max: None,
+        containers: vec![container],
+        volumes: Vec::new(),
+        labels: Default::default(),
+    }
+}
+
+/// The overlay's work directory has to be on the file system of `upper`, so it is beside it.
+fn step_order(step: &RunStep) -> Result<StepOrder> {
+    let name = step.upper.file_name().and_then(|name| name.to_str());
+    let name =
+        name.ok_or_else(|| EngineError::invalid("the step's upper directory has no name"))?;
+    Ok(StepOrder {
+        upper: step.upper.clone(),
+        work: step.upper.with_file_name(format!("{name}.work")),
+        mounts: step.mounts.clone(),
+        has_stdin: step.stdin.is_some(),
+    })
+}
+
+/// Mount points that no layer has, relative to the root.
+fn missing_mount_points(step: &RunStep) -> Result<Vec<PathBuf>> {
+    let mut layers = Vec::new();
+    for directory in step.directories.iter().chain([&step.upper]) {
+        layers.push(Root::open(directory)?);
+    }
+    let asked = step.mounts.iter().map(|(_, path, _)| path.as_path());
+    let points = asked.chain(MOUNT_POINTS.iter().map(Path::new));
+    let missing = points.filter(|path| !layers.iter().any(|layer| layer.has(path)));
+    Ok(missing
+        .map(|path| path.strip_prefix("/").unwrap_or(path).to_owned())
+        .collect())
+}
+
+fn remove_made(upper: &Path, made: &[PathBuf]) -> Result<()> {
+    let upper = Root::open(upper)?;
+    made.iter().for_each(|path| upper.remove_if_empty(path));
+    Ok(())
+}
+
+/// Ends the step when nobody waits for it any more, or when its shim could not clean up.
+struct Guard {
+    files: TaskFiles,
+    order: Order,
+    armed: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        if let Some(identity) = Identity::read(&self.files)
+            && identity.lives()
+        {
+            let shim = nix::unistd::Pid::from_raw(identity.pid);
+            let _ = nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL);
+        }
+        if let Err(failure) = clean_up(&self.files, &self.order) {
+            tracing::error!("could not clean up after a step: {failure}");
+        }
+        let _ = std::fs::remove_dir_all(&self.files.directory);
+    }
+}

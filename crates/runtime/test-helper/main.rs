@@ -1,0 +1,201 @@
+//! Two programs for the tests: the shim role, as the product's executable has it, and a payload
+//! whose behaviour is given by its arguments.
+#![allow(unsafe_code)]
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+fn main() {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == "shim") {
+        std::process::exit(runtime::main(&args[1..]));
+    }
+    let words: Vec<String> = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    // Several commands, one after another: `say hello , exit 3`.
+    for command in words.split(|word| word == ",") {
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        run(&command);
+    }
+}
+
+fn run(command: &[&str]) {
+    match command {
+        [] => {}
+        ["say", text @ ..] => println!("{}", text.join(" ")),
+        ["complain", text @ ..] => eprintln!("{}", text.join(" ")),
+        // Without a line feed.
+        ["mutter", text @ ..] => {
+            print!("{}", text.join(" "));
+            std::io::stdout().flush().unwrap();
+        }
+        ["long-line", bytes] => println!("{}", "x".repeat(bytes.parse().unwrap())),
+        ["exit", code] => std::process::exit(code.parse().unwrap()),
+        ["sleep", ms] => std::thread::sleep(Duration::from_millis(ms.parse().unwrap())),
+        ["env", name] => println!("{name}={}", std::env::var(name).unwrap_or("(none)".into())),
+        ["cwd"] => println!("cwd={}", std::env::current_dir().unwrap().display()),
+        ["status", key] => print_status(key),
+        ["cat", path] => match std::fs::read_to_string(path) {
+            Ok(text) => print!("{text}"),
+            Err(error) => println!("cat {path}: {error}"),
+        },
+        ["cat-stdin"] => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).unwrap();
+            print!("{text}");
+        }
+        ["write", path, text] => match std::fs::write(path, text) {
+            Ok(()) => println!("wrote {path}"),
+            Err(error) => println!("write {path}: {error}"),
+        },
+        ["delete", path] => std::fs::remove_file(path).unwrap(),
+        ["exists", path] => println!("{path} exists: {}", std::path::Path::new(path).exists()),
+        ["exit-unless", path] => {
+            if !std::path::Path::new(path).exists() {
+                std::process::exit(1);
+            }
+        }
+        ["eat-memory", mib] => eat_memory(mib.parse().unwrap()),
+        ["fork", count] => fork_many(count.parse().unwrap()),
+        ["trap", signal, code] => trap(signal.parse().unwrap(), code.parse().unwrap()),
+        ["ignore", signal] => ignore(signal.parse().unwrap()),
+        ["try", what] => attempt(what),
+        ["orphan"] => orphan(),
+        ["now"] => println!("{}", now_us()),
+        ["pid"] => println!("pid={}", std::process::id()),
+        ["connect", address] => {
+            let address = address.parse().unwrap();
+            match std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+                Ok(_) => println!("connected"),
+                Err(error) => println!("connect: {error}"),
+            }
+        }
+        other => panic!("unknown command {other:?}"),
+    }
+}
+
+fn now_us() -> u128 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_micros()
+}
+
+fn print_status(key: &str) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    println!("{}", line.split_whitespace().collect::<Vec<_>>().join(" "));
+}
+
+fn eat_memory(mib: usize) {
+    let mut kept = Vec::new();
+    for _ in 0..mib {
+        kept.push(vec![1u8; 1024 * 1024]);
+    }
+    println!("ate {} MiB", kept.len());
+}
+
+fn fork_many(count: usize) {
+    let mut made = 0;
+    for _ in 0..count {
+        // SAFETY: the process has one thread; the child only waits.
+        match unsafe { libc::fork() } {
+            0 => loop {
+                std::thread::sleep(Duration::from_secs(60));
+            },
+            -1 => break,
+            _ => made += 1,
+        }
+    }
+    println!("forked {made}");
+}
+
+/// A child whose own child outlives it, left to the first process of the container.
+fn orphan() {
+    // SAFETY: the process has one thread.
+    if unsafe { libc::fork() } == 0 {
+        // SAFETY: as above.
+        if unsafe { libc::fork() } == 0 {
+            std::process::exit(0);
+        }
+        std::process::exit(0);
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::wait(&mut status) };
+    std::thread::sleep(Duration::from_millis(100));
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|one| std::fs::read_to_string(one.path().join("stat")).ok());
+    println!(
+        "zombies: {}",
+        stats.filter(|stat| stat.contains(") Z ")).count()
+    );
+}
+
+static CODE: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+
+extern "C" fn exit_with_code(_: i32) {
+    let code = CODE.load(std::sync::atomic::Ordering::Relaxed);
+    // SAFETY: `_exit` may be called in a signal handler.
+    unsafe { libc::_exit(code) };
+}
+
+fn trap(signal: i32, code: i32) {
+    CODE.store(code, std::sync::atomic::Ordering::Relaxed);
+    // SAFETY: the handler only does what a handler may.
+    unsafe { libc::signal(signal, exit_with_code as *const () as libc::sighandler_t) };
+    println!("trapped");
+}
+
+fn ignore(signal: i32) {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+    println!("ignored");
+}
+
+/// Makes a system call that a container should not get to make, and says how it went.
+fn attempt(what: &str) {
+    // SAFETY: none of these touches memory but its own.
+    let result = unsafe {
+        match what {
+            "unshare-user" => libc::unshare(libc::CLONE_NEWUSER),
+            "clone-user" => {
+                let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
+                match libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) {
+                    0 => libc::_exit(0),
+                    result => result as i32,
+                }
+            }
+            "clone3" => libc::syscall(libc::SYS_clone3, 0, 0) as i32,
+            "keyctl" => libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0) as i32,
+            "x32" => libc::syscall(0x4000_0000 + libc::SYS_keyctl, 0, 0, 0, 0, 0) as i32,
+            "future" => libc::syscall(500, 0, 0, 0, 0, 0) as i32,
+            "mount" => libc::mount(
+                c"none".as_ptr(),
+                c"/tmp".as_ptr(),
+                c"tmpfs".as_ptr(),
+                0,
+                std::ptr::null(),
+            ),
+            "sethostname" => libc::sethostname(c"other".as_ptr(), 5),
+            "mknod-disk" => {
+                libc::mknod(
+                    c"/dev/disk".as_ptr(),
+                    libc::S_IFBLK | 0o600,
+                    libc::makedev(254, 0),
+                );
+                libc::open(c"/dev/disk".as_ptr(), libc::O_RDONLY)
+            }
+            "chown" => libc::chown(c"/".as_ptr(), 1, 1),
+            other => panic!("unknown attempt `{other}`"),
+        }
+    };
+    if result < 0 {
+        println!("{what}: {}", std::io::Error::last_os_error());
+    } else {
+        println!("{what}: allowed");
+    }
+}
