@@ -1,1 +1,34 @@
-//! (to come)
+//! Networks by way of the kernel alone: a network is a namespace that routes, an interface is a
+//! namespace with one veth into it, security groups are packet rules, route tables are
+//! policy-routing tables. Everything is said to the kernel by netlink; no program is run.
+//!
+//! Where to read: [`Machine`] (`machine.rs`) is the port; `vpc.rs` and `interfaces.rs` say what a
+//! network and an interface are; `firewall.rs` and `routing.rs` are the plans of rules and routes;
+//! `uplink.rs` is the way out; `netlink.rs`, `links.rs`, `nftables.rs` and `expressions.rs` speak to
+//! the kernel; `namespaces.rs` makes and enters namespaces; `records.rs` is what is kept in files;
+//! `doctor.rs` says what the machine lacks.
+//!
+//! Invariants:
+//! * no thread of the caller ever changes its namespace;
+//! * a packet without a rule that lets it pass is dropped, also when a look-up finds nothing;
+//! * neither the rules nor the work for one interface grow with the number of interfaces.
+
+mod check;
+mod doctor;
+mod expressions;
+mod firewall;
+mod interfaces;
+mod links;
+mod machine;
+mod namespaces;
+mod netlink;
+mod nftables;
+mod records;
+mod routing;
+#[cfg(test)]
+mod tests;
+mod uplink;
+mod vpc;
+
+pub use doctor::{Finding, Severity, doctor};
+pub use machine::Machine;

@@ -1,0 +1,127 @@
+//! What a specification must be before anything is touched: ids become file and chain names, and
+//! references must lead somewhere.
+
+use std::collections::BTreeSet;
+
+use engine::{EngineError, InterfaceSpec, Protocol, Result, VpcSpec};
+
+use crate::uplink::INSTANCE_LENGTH_MAX;
+
+/// Ids are file names and parts of the names of chains and sets, which the kernel limits to 255.
+const ID_LENGTH_MAX: usize = 128;
+/// Rules per group and direction. A packet is compared with each, one by one.
+const RULES_MAX: usize = 1000;
+/// Each route table takes two of the kernel's; this bounds what one request can make.
+const ROUTE_TABLES_MAX: usize = 500;
+/// Groups and subnets of one network, for the same reason.
+const GROUPS_MAX: usize = 2500;
+const SUBNETS_MAX: usize = 500;
+
+pub(crate) fn id(kind: &str, id: &str) -> Result<()> {
+    let fits = !id.is_empty() && id.len() <= ID_LENGTH_MAX;
+    if fits && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Ok(());
+    }
+    Err(EngineError::invalid(format!(
+        "the {kind} id `{id}` must be 1 to {ID_LENGTH_MAX} letters, digits and `-`"
+    )))
+}
+
+pub(crate) fn instance(instance: &str) -> Result<()> {
+    let fits = (1..=INSTANCE_LENGTH_MAX).contains(&instance.len());
+    if fits && instance.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(EngineError::invalid(format!(
+        "the instance tag `{instance}` must be 1 to {INSTANCE_LENGTH_MAX} letters and digits"
+    )))
+}
+
+pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
+    id("network", &spec.id)?;
+    at_most("route tables", spec.route_tables.len(), ROUTE_TABLES_MAX)?;
+    at_most("groups", spec.groups.len(), GROUPS_MAX)?;
+    at_most("subnets", spec.subnets.len(), SUBNETS_MAX)?;
+    unique("subnet", spec.subnets.iter().map(|subnet| &subnet.id))?;
+    unique(
+        "route table",
+        spec.route_tables.iter().map(|table| &table.id),
+    )?;
+    unique("group", spec.groups.iter().map(|group| &group.id))?;
+    for subnet in &spec.subnets {
+        if !spec
+            .ranges
+            .iter()
+            .any(|range| range.contains(&subnet.range))
+        {
+            return Err(EngineError::invalid(format!(
+                "subnet `{}` (`{}`) is not in the network's ranges",
+                subnet.id, subnet.range
+            )));
+        }
+        if !spec
+            .route_tables
+            .iter()
+            .any(|table| table.id == subnet.route_table)
+        {
+            return Err(EngineError::not_found(format!(
+                "subnet `{}` names the route table `{}`, which is not in the network",
+                subnet.id, subnet.route_table
+            )));
+        }
+    }
+    for group in &spec.groups {
+        for rules in [&group.ingress, &group.egress] {
+            at_most("rules of a group", rules.len(), RULES_MAX)?;
+            for rule in rules {
+                ports(&group.id, rule.protocol)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ports(group: &str, protocol: Protocol) -> Result<()> {
+    match protocol {
+        Protocol::Tcp { from, to } | Protocol::Udp { from, to } if from > to => {
+            Err(EngineError::invalid(format!(
+                "group `{group}` has the ports {from} to {to}, which is backwards"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn interface(spec: &InterfaceSpec) -> Result<()> {
+    id("interface", &spec.id)?;
+    let is_multicast = spec.mac[0] & 1 == 1;
+    if is_multicast || spec.mac == [0; 6] {
+        return Err(EngineError::invalid(format!(
+            "interface `{}` has a mac that no interface can have",
+            spec.id
+        )));
+    }
+    Ok(())
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Result<()> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(EngineError::invalid(format!(
+        "a network may have {limit} {what}, not {count}"
+    )))
+}
+
+fn unique<'a>(kind: &str, ids: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for one in ids {
+        id(kind, one)?;
+        if !seen.insert(one) {
+            return Err(EngineError::invalid(format!(
+                "the {kind} `{one}` is there twice"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! The networks of one daemon, on this machine.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::{EngineError, InterfaceSpec, Network, Result, VpcSpec};
+
+use crate::records::{self, InterfaceRecord};
+use crate::uplink::Host;
+use crate::vpc::{Place, Vpc};
+use crate::{check, namespaces, routing};
+
+/// Networks of this machine: namespaces, links, routes and packet rules in the kernel, found again
+/// by a new daemon.
+///
+/// Every call does its work on a thread that may block, and changes one after the other: the kernel
+/// takes them one by one anyway, and each takes about a millisecond.
+#[derive(Clone)]
+pub struct Machine {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    vpc_directory: PathBuf,
+    interface_directory: PathBuf,
+    host: Host,
+    vpcs: BTreeMap<String, Vpc>,
+    /// Which network each interface is in.
+    interfaces: BTreeMap<String, String>,
+}
+
+impl Machine {
+    /// Opens the networks under a run directory, as an earlier daemon left them. `instance` is a
+    /// short tag (letters and digits) that tells this daemon's things apart from another's where
+    /// they share the machine's namespace.
+    pub fn open(run_directory: PathBuf, instance: String) -> Result<Self> {
+        check::instance(&instance)?;
+        let mut state = State {
+            vpc_directory: run_directory.join("vpc"),
+            interface_directory: run_directory.join("netns"),
+            host: Host::open(instance)?,
+            vpcs: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+        };
+        state.find_all()?;
+        Ok(Self {
+            state: Arc::new(Mutex::new(state)),
+        })
+    }
+
+    /// Removes every network and every interface of this daemon.
+    pub async fn cleanup_all(&self) -> Result<()> {
+        self.work(|state| {
+            for id in state.vpcs.keys().cloned().collect::<Vec<_>>() {
+                state.remove_vpc(&id)?;
+            }
+            state.host.remove_all_but(&[])
+        })
+        .await
+    }
+
+    /// Does something with the state on a thread that may block.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let state = self.state.clone();
+        blocking(move || work(&mut state.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+#[async_trait]
+impl Network for Machine {
+    async fn apply_vpc(&self, vpc: VpcSpec) -> Result<()> {
+        self.work(move |state| state.apply_vpc(vpc)).await
+    }
+
+    async fn remove_vpc(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.work(move |state| state.remove_vpc(&id)).await
+    }
+
+    async fn attach(&self, interface: InterfaceSpec) -> Result<()> {
+        self.work(move |state| state.attach(interface)).await
+    }
+
+    async fn detach(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.work(move |state| state.detach(&id)).await
+    }
+
+    async fn namespace(&self, interface: &str) -> Result<PathBuf> {
+        let id = interface.to_owned();
+        self.work(move |state| {
+            state.interface(&id)?;
+            Ok(state.interface_place(&id).pin)
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<(Vec<String>, Vec<String>)> {
+        self.work(|state| {
+            let vpcs = state.vpcs.keys().cloned().collect();
+            Ok((vpcs, state.interfaces.keys().cloned().collect()))
+        })
+        .await
+    }
+
+    async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()> {
+        let pin = self.namespace(interface).await?;
+        let timeout = Duration::from_millis(timeout_ms.max(1));
+        blocking(move || {
+            let connected = namespaces::enter(&namespaces::open(&pin)?, || {
+                Ok(TcpStream::connect_timeout(&to, timeout))
+            })?;
+            connected.map(|_| ()).map_err(|error| {
+                let message = format!("cannot connect to `{to}`: {}", error.kind());
+                EngineError::unreachable(message).because(error)
+            })
+        })
+        .await
+    }
+
+    async fn has_way_out(&self, interface: &str) -> Result<bool> {
+        let id = interface.to_owned();
+        self.work(move |state| {
+            let (vpc, interface) = state.interface(&id)?;
+            match vpc.firewall.mark_of(&interface)? {
+                Some(mark) => routing::leads_out(&mut vpc.links, &interface, mark),
+                None => Ok(false),
+            }
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| EngineError::machine("a network change ended early").because(error))?
+}
+
+impl State {
+    fn vpc_place(&self, id: &str) -> Place {
+        Place::of(&self.vpc_directory, id)
+    }
+
+    fn interface_place(&self, id: &str) -> Place {
+        Place::of(&self.interface_directory, id)
+    }
+
+    fn apply_vpc(&mut self, spec: VpcSpec) -> Result<()> {
+        check::vpc(&spec)?;
+        let id = spec.id.clone();
+        let place = self.vpc_place(&id);
+        if let Some(vpc) = self.vpcs.get_mut(&id) {
+            return vpc.converge(&mut self.host, spec);
+        }
+        // A half-made one may be left from before.
+        place.clear()?;
+        let mut vpc = Vpc::make(place.clone(), &id)?;
+        if let Err(error) = vpc.converge(&mut self.host, spec) {
+            drop(vpc);
+            place.clear()?;
+            self.sweep_host()?;
+            return Err(error);
+        }
+        self.vpcs.insert(id, vpc);
+        Ok(())
+    }
+
+    fn remove_vpc(&mut self, id: &str) -> Result<()> {
+        check::id("network", id)?;
+        if let Some(vpc) = self.vpcs.remove(id) {
+            for interface in vpc.interfaces.keys() {
+                self.interface_place(interface).clear()?;
+                self.interfaces.remove(interface);
+            }
+            if let Some(block) = vpc.record.uplink {
+                self.host.remove_uplink(block)?;
+            }
+        }
+        self.vpc_place(id).clear()?;
+        self.sweep_host()
+    }
+
+    /// Removes what no network needs in the machine's own namespace.
+    fn sweep_host(&mut self) -> Result<()> {
+        let uplinks: Vec<u32> = self
+            .vpcs
+            .values()
+            .filter_map(|vpc| vpc.record.uplink)
+            .collect();
+        self.host.remove_all_but(&uplinks)
+    }
+
+    fn attach(&mut self, spec: InterfaceSpec) -> Result<()> {
+        check::interface(&spec)?;
+        let id = spec.id.clone();
+        if let Some(vpc) = self.interfaces.get(&id).filter(|vpc| **vpc != spec.vpc) {
+            return Err(EngineError::conflict(format!(
+                "interface `{id}` exists in network `{vpc}`"
+            )));
+        }
+        let place = self.interface_place(&id);
+        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| {
+            EngineError::not_found(format!("network `{}` does not exist", spec.vpc))
+        })?;
+        let vpc_id = spec.vpc.clone();
+        vpc.attach(&place, spec)?;
+        self.interfaces.insert(id, vpc_id);
+        Ok(())
+    }
+
+    fn detach(&mut self, id: &str) -> Result<()> {
+        check::id("interface", id)?;
+        let place = self.interface_place(id);
+        match self
+            .interfaces
+            .remove(id)
+            .and_then(|vpc| self.vpcs.get_mut(&vpc))
+        {
+            Some(vpc) => vpc.detach(&place, id),
+            None => place.clear(),
+        }
+    }
+
+    /// An interface and its network.
+    fn interface(&mut self, id: &str) -> Result<(&mut Vpc, InterfaceRecord)> {
+        let missing = || EngineError::not_found(format!("interface `{id}` is not attached"));
+        let vpc = self.interfaces.get(id).ok_or_else(missing)?;
+        let vpc = self.vpcs.get_mut(vpc).ok_or_else(missing)?;
+        let interface = vpc.interfaces.get(id).cloned().ok_or_else(missing)?;
+        Ok((vpc, interface))
+    }
+
+    /// Takes over what is there, makes its rules whole and removes what is half made or half gone.
+    fn find_all(&mut self) -> Result<()> {
+        for directory in [&self.vpc_directory, &self.interface_directory] {
+            std::fs::create_dir_all(directory)?;
+        }
+        for id in ids_in(&self.vpc_directory)? {
+            let place = self.vpc_place(&id);
+            match Vpc::find(place.clone())? {
+                Some(vpc) => {
+                    self.vpcs.insert(id, vpc);
+                }
+                None => place.clear()?,
+            }
+        }
+        for id in ids_in(&self.interface_directory)? {
+            self.find_interface(&id)?;
+        }
+        for vpc in self.vpcs.values_mut() {
+            // One network that cannot be made whole must not keep the daemon from starting: its
+            // rules are those from before, and the next change of it says what is wrong.
+            if let Err(error) = vpc.converge(&mut self.host, vpc.record.spec.clone()) {
+                let (id, error) = (&vpc.record.spec.id, error.chain());
+                tracing::error!(%id, %error, "a network could not be made whole");
+            }
+        }
+        self.sweep_host()
+    }
+
+    fn find_interface(&mut self, id: &str) -> Result<()> {
+        let place = self.interface_place(id);
+        let record = records::read::<InterfaceRecord>(&place.record)
+            .filter(|_| namespaces::is_pinned(&place.pin));
+        let Some(record) = record else {
+            return place.clear();
+        };
+        let Some(vpc) = self.vpcs.get_mut(&record.spec.vpc) else {
+            return place.clear();
+        };
+        vpc.remember(&record);
+        self.interfaces
+            .insert(id.to_owned(), record.spec.vpc.clone());
+        Ok(())
+    }
+}
+
+/// The ids that have a pin or a record in a directory.
+fn ids_in(directory: &Path) -> io::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if let Some(name) = name.to_str() {
+            ids.push(name.split('.').next().unwrap_or(name).to_owned());
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    ids.retain(|id| check::id("found", id).is_ok());
+    Ok(ids)
+}

@@ -1,0 +1,8 @@
+//! Tests with real namespaces, links and packets. Each runs on a thread that has left the machine's
+//! network and mount namespaces, so that what it does to "the machine" is seen by nobody.
+
+mod groups;
+mod harness;
+mod health;
+mod life;
+mod ways_out;

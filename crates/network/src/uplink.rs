@@ -1,0 +1,323 @@
+//! The way out of a network: one veth pair into the machine's own namespace, and the machine's
+//! rules about what may pass there.
+//!
+//! Packets are masqueraded twice: in the network's namespace to the uplink's address, so that
+//! ranges of networks may overlap, and on the machine to its own address. They reach neither the
+//! machine itself nor another network; nothing comes in by the uplink that did not go out by it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::{Duration, Instant};
+
+use engine::{EngineError, Result};
+use ipnet::Ipv4Net;
+use netlink_packet_netfilter::nftables::{InetHookNumber, Verdict};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute};
+use nix::errno::Errno;
+use rtnetlink::RouteMessageBuilder;
+
+use crate::expressions::*;
+use crate::links::{self, Links, VethEnd};
+use crate::namespaces;
+use crate::netlink::Dump;
+use crate::nftables::{Batch, HookPoint, Policy, Tables};
+
+/// The uplink's index in a network's namespace. Not 2: some machines have tunnel devices there in
+/// every namespace.
+pub(crate) const UPLINK_INDEX: u32 = 100;
+const UPLINK_NAME: &str = "uplink";
+/// Shared address space (RFC 6598), which is neither a private network's nor the internet's.
+pub(crate) const UPLINK_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
+/// Blocks of four addresses in the range.
+const BLOCKS: u32 = 1 << 20;
+/// What the names of all uplinks on the machine begin with, whichever daemon's they are.
+pub(crate) const NAME_PREFIX: &str = "ng";
+/// What the names of all daemons' tables on the machine begin with.
+pub(crate) const TABLE_PREFIX: &str = "neargate-";
+/// Link names have 15 characters: the prefix, the instance, `-`, and a block in hexadecimal (5).
+pub(crate) const INSTANCE_LENGTH_MAX: usize = 7;
+/// Held while a block is chosen and taken. An abstract socket belongs to the network namespace, as
+/// the addresses do, and goes with its process.
+const LOCK_NAME: &str = "neargate-uplinks";
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Whether the machine passes packets on between its links.
+pub(crate) const FORWARDING_SWITCH: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// The gateway's address on the machine's side of a block.
+pub(crate) fn gateway_of(block: u32) -> Ipv4Addr {
+    address_in(block, 1)
+}
+
+fn network_side_of(block: u32) -> Ipv4Addr {
+    address_in(block, 2)
+}
+
+fn address_in(block: u32, offset: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(UPLINK_RANGE.network()) + block * 4 + offset)
+}
+
+fn block_of(address: Ipv4Addr) -> Option<u32> {
+    UPLINK_RANGE
+        .contains(&address)
+        .then(|| (u32::from(address) - u32::from(UPLINK_RANGE.network())) / 4)
+}
+
+/// A locally administered address for one side of a block.
+fn mac_of(block: u32, side: u8) -> [u8; 6] {
+    let [_, a, b, c] = block.to_be_bytes();
+    [0x02, 0x6e, side, a, b, c]
+}
+
+/// The machine's own namespace: where uplinks end.
+pub(crate) struct Host {
+    namespace: File,
+    links: Links,
+    tables: Tables,
+    instance: String,
+}
+
+impl Host {
+    /// Opens the calling thread's namespace as the machine's.
+    pub fn open(instance: String) -> Result<Self> {
+        Ok(Self {
+            namespace: namespaces::own()?,
+            links: Links::open()?,
+            tables: Tables::open()?,
+            instance,
+        })
+    }
+
+    fn link_prefix(&self) -> String {
+        format!("{NAME_PREFIX}{}-", self.instance)
+    }
+
+    fn link_name(&self, block: u32) -> String {
+        format!("{}{block:x}", self.link_prefix())
+    }
+
+    fn table_name(&self) -> String {
+        format!("{TABLE_PREFIX}{}", self.instance)
+    }
+
+    /// Makes an uplink into a network's namespace, or completes the one it has. Returns its block.
+    pub fn make_uplink(&mut self, block: Option<u32>, network_links: &mut Links) -> Result<u32> {
+        self.make_rules()?;
+        self.allow_forwarding()?;
+        if let Some(block) = block
+            && self.links.index_of(&self.link_name(block))?.is_some()
+        {
+            self.set_addresses(block, network_links)?;
+            return Ok(block);
+        }
+        // One that leads elsewhere: the daemon's tag was another.
+        if network_links.index_of(UPLINK_NAME)? == Some(UPLINK_INDEX) {
+            network_links.change(vec![links::remove_link(UPLINK_INDEX)])?;
+        }
+        let _lock = self.lock()?;
+        let block = self.free_block()?;
+        // Made from the network's side: the kernel heeds the other side's index only together
+        // with one for this side, and on the machine no number is ours to choose.
+        network_links.change(vec![links::make_veth(
+            &VethEnd {
+                name: UPLINK_NAME,
+                index: Some(UPLINK_INDEX),
+                mac: mac_of(block, 2),
+            },
+            &VethEnd {
+                name: &self.link_name(block),
+                index: None,
+                mac: mac_of(block, 1),
+            },
+            self.namespace.as_raw_fd(),
+        )])?;
+        self.set_addresses(block, network_links)?;
+        Ok(block)
+    }
+
+    fn set_addresses(&mut self, block: u32, network_links: &mut Links) -> Result<()> {
+        let (here, there) = (gateway_of(block), network_side_of(block));
+        let name = self.link_name(block);
+        let index = self
+            .links
+            .index_of(&name)?
+            .ok_or_else(|| EngineError::machine(format!("the uplink `{name}` is gone")))?;
+        network_links.change(vec![
+            links::set_up(UPLINK_INDEX),
+            links::add_address(UPLINK_INDEX, there, 30),
+            links::add_neighbour(UPLINK_INDEX, here, mac_of(block, 1)),
+        ])?;
+        self.links.change(vec![
+            links::set_up(index),
+            links::add_address(index, here, 30),
+            links::add_host_route(index, there),
+            links::add_neighbour(index, there, mac_of(block, 2)),
+        ])?;
+        Ok(())
+    }
+
+    /// Removes an uplink at once, rather than with its namespace some time later.
+    pub fn remove_uplink(&mut self, block: u32) -> Result<()> {
+        let Some(index) = self.links.index_of(&self.link_name(block))? else {
+            return Ok(());
+        };
+        match self.links.change(vec![links::remove_link(index)]) {
+            Err(error) if error.is(Errno::ENODEV) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    /// Removes what this daemon has on the machine, but the uplinks of these blocks.
+    pub fn remove_all_but(&mut self, blocks: &[u32]) -> Result<()> {
+        let kept: Vec<String> = blocks.iter().map(|block| self.link_name(*block)).collect();
+        let prefix = self.link_prefix();
+        for (index, name) in self.links.all_links()? {
+            if name.starts_with(&prefix) && !kept.contains(&name) {
+                match self.links.change(vec![links::remove_link(index)]) {
+                    Err(error) if error.is(Errno::ENODEV) => {}
+                    done => done?,
+                }
+            }
+        }
+        if blocks.is_empty() {
+            let mut batch = Batch::new(&self.table_name());
+            batch.make_table();
+            batch.remove_table();
+            self.tables.commit(batch)?;
+        }
+        Ok(())
+    }
+
+    fn allow_forwarding(&self) -> Result<()> {
+        namespaces::enter(&self.namespace, || {
+            if std::fs::read_to_string(FORWARDING_SWITCH)?.trim() == "0" {
+                tracing::info!("switching on the forwarding of IPv4 packets");
+                std::fs::write(FORWARDING_SWITCH, "1")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn lock(&self) -> Result<UnixListener> {
+        let name = SocketAddr::from_abstract_name(LOCK_NAME)?;
+        let give_up = Instant::now() + LOCK_WAIT_MAX;
+        loop {
+            match namespaces::enter(&self.namespace, || Ok(UnixListener::bind_addr(&name)))? {
+                Ok(lock) => return Ok(lock),
+                Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                    return Err(error.into());
+                }
+                Err(_) if Instant::now() > give_up => {
+                    return Err(EngineError::machine(format!(
+                        "another process holds the lock `@{LOCK_NAME}`"
+                    )));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// A block that no address and no route of the machine is in.
+    fn free_block(&mut self) -> Result<u32> {
+        let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+        for block in self.links.all_addresses()?.into_iter().filter_map(block_of) {
+            taken.insert(block, block);
+        }
+        for (first, last) in self.routed_blocks()? {
+            taken.insert(first, last);
+        }
+        // Each daemon begins elsewhere, so that their blocks are easily told apart.
+        let start = self.instance.bytes().fold(0u32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(byte.into())
+        }) << 8;
+        (0..BLOCKS)
+            .map(|step| start.wrapping_add(step) % BLOCKS)
+            .find(|block| {
+                taken
+                    .iter()
+                    .all(|(first, last)| block < first || block > last)
+            })
+            .ok_or_else(|| {
+                EngineError::machine(format!(
+                    "no address is left for an uplink in `{UPLINK_RANGE}`"
+                ))
+            })
+    }
+
+    /// First and last block of every route within the range: others (a VPN) may use parts of it.
+    fn routed_blocks(&mut self) -> Result<Vec<(u32, u32)>> {
+        let question = RouteMessageBuilder::<Ipv4Addr>::new().table_id(0).build();
+        let question = RouteNetlinkMessage::GetRoute(question);
+        let found = self.links.ask("list routes", question, Dump::All)?;
+        let blocks = |message| {
+            let RouteNetlinkMessage::NewRoute(route) = message else {
+                return None;
+            };
+            let destination = route
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
+                    _ => None,
+                })?;
+            let range = Ipv4Net::new(destination, route.header.destination_prefix_length).ok()?;
+            let is_a_part = range.prefix_len() > UPLINK_RANGE.prefix_len();
+            is_a_part
+                .then(|| Some((block_of(range.network())?, block_of(range.broadcast())?)))
+                .flatten()
+        };
+        Ok(found.into_iter().filter_map(blocks).collect())
+    }
+
+    /// The machine's rules about uplinks, the same however many there are.
+    fn make_rules(&mut self) -> Result<()> {
+        // Before the rules of others, who see only what we let pass.
+        const EARLY: i32 = -10;
+        let hook = |hook, kind, priority| HookPoint {
+            hook,
+            priority,
+            kind,
+            policy: Policy::Accept,
+        };
+        let then = |rule: &Rule, code: Verdict| [rule.clone(), vec![verdict(code)]].concat();
+        let prefix = self.link_prefix();
+        let (from_uplink, to_uplink) = (came_by_name(&prefix), leaves_by_name(&prefix));
+        let answers = connection_is(ESTABLISHED_OR_RELATED);
+        let to_another_network = [from_uplink.clone(), leaves_by_name(NAME_PREFIX)].concat();
+        let chains = [
+            (
+                "forward",
+                hook(InetHookNumber::Forward, "filter", EARLY),
+                vec![
+                    then(&to_another_network, DROP),
+                    then(&[to_uplink.clone(), answers].concat(), ACCEPT),
+                    then(&to_uplink, DROP),
+                ],
+            ),
+            (
+                "input",
+                hook(InetHookNumber::LocalIn, "filter", EARLY),
+                vec![then(&from_uplink, DROP)],
+            ),
+            (
+                "postrouting",
+                hook(InetHookNumber::PostRouting, "nat", 100),
+                vec![[from_uplink, vec![masquerade()]].concat()],
+            ),
+        ];
+        let mut batch = Batch::new(&self.table_name());
+        batch.make_table();
+        for (chain, hook, rules) in chains {
+            batch.make_chain(chain, Some(hook));
+            batch.empty_chain(chain);
+            for rule in rules {
+                batch.add_rule(chain, rule);
+            }
+        }
+        Ok(self.tables.commit(batch)?)
+    }
+}
