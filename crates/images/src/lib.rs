@@ -1,1 +1,42 @@
-//! (to come)
+//! The content store, the registry over it, and pulling from other registries.
+//!
+//! Everything is files below one directory, so that a crash at any point leaves either the old or
+//! the new state and nothing has to be repaired:
+//!
+//! ```text
+//! blobs/sha256/<2>/<hex>                      content, named by its digest, never changed
+//! uploads/                                    half-written things; emptied at every start
+//! layers/<hex>/                               a layer unpacked, named by the digest of its tar
+//! layers/<hex>.used                           when it was last handed out
+//! repositories/<host>/<path…>/_tags/<tag>     the digest that the tag stands for
+//! repositories/<host>/<path…>/_manifests/<hex>  what the repository knows about a manifest
+//! ```
+//!
+//! A thing is made under `uploads/` and renamed to its place when it is whole. `_tags` and
+//! `_manifests` cannot be confused with a path component, because those begin with a letter or a
+//! digit. Names from outside become paths in `names` only, where every component is checked.
+//!
+//! Layers come from strangers: `unpack` says what is refused.
+
+mod blobs;
+mod disk;
+mod document;
+mod flight;
+mod garbage;
+mod hosts;
+mod ingest;
+mod layers;
+mod limits;
+mod names;
+mod port;
+mod prepare;
+mod pull;
+pub mod registry;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use hosts::EmbeddedHosts;
+pub use registry::{Registry, RegistryBody, RegistryScope};
+pub use store::ImageStore;

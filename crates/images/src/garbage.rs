@@ -1,0 +1,132 @@
+//! Removes what nothing names any more.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use engine::{Digest, Fault, Result};
+
+use crate::disk;
+use crate::document::{ConfigFile, Content, Manifest};
+use crate::limits::CONFIG_BYTES_MAX;
+use crate::store::Inner;
+
+/// What is named by some repository's manifest.
+#[derive(Default)]
+struct Marked {
+    blobs: HashSet<Digest>,
+    layers: HashSet<Digest>,
+}
+
+impl Inner {
+    /// Collects blobs and unpacked layers that no manifest names, that were not used for `grace`,
+    /// and, for layers, that no container is standing on.
+    pub fn collect_garbage(&self, grace: Duration) -> Result<u64> {
+        let _gate = self.gate.write().unwrap_or_else(|e| e.into_inner());
+        let marked = self.marked()?;
+        let too_young = |used: SystemTime| used.elapsed().is_ok_and(|age| age < grace);
+        let mut freed = 0;
+        for digest in self.blobs.list()? {
+            let path = self.blobs.path(&digest);
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
+            if !marked.blobs.contains(&digest) && !metadata.modified().is_ok_and(too_young) {
+                disk::remove_all(&path)?;
+                freed += metadata.len();
+            }
+        }
+        let mounted = mounted_text();
+        for (diff_id, used) in self.layers.list()? {
+            let in_use = mounted.iter().any(|mounts| mounts.contains(diff_id.hex()));
+            if !marked.layers.contains(&diff_id) && !too_young(used) && !in_use {
+                freed += self.layers.remove(&diff_id)?;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Deletes one blob that no manifest names: true when it is deleted, false when it is named,
+    /// None when there is no such blob.
+    pub fn delete_blob(&self, digest: &Digest) -> Result<Option<bool>> {
+        let _gate = self.gate.write().unwrap_or_else(|e| e.into_inner());
+        if self.blobs.size(digest)?.is_none() {
+            return Ok(None);
+        }
+        if self.marked()?.blobs.contains(digest) {
+            return Ok(Some(false));
+        }
+        disk::remove_all(&self.blobs.path(digest))?;
+        Ok(Some(true))
+    }
+
+    fn marked(&self) -> Result<Marked> {
+        let mut marked = Marked::default();
+        for repository in self.names.all_repositories()? {
+            for digest in self.names.manifests(&repository)? {
+                self.mark(&digest, &mut marked)?;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Marks a manifest and all below it. Parts of an index that were never fetched are not here,
+    /// and a manifest that means nothing keeps only itself; but a disk that cannot be read ends the
+    /// collection, because what it hides may be needed.
+    fn mark(&self, digest: &Digest, marked: &mut Marked) -> Result<()> {
+        let mut pending = vec![digest.clone()];
+        while let Some(digest) = pending.pop() {
+            if !marked.blobs.insert(digest.clone()) {
+                continue;
+            }
+            let Some(bytes) = if_there(self.manifest_bytes(&digest))? else {
+                continue;
+            };
+            match Manifest::parse(&bytes, None).map(|manifest| manifest.content) {
+                Err(_) => {}
+                Ok(Content::Index(entries)) => {
+                    pending.extend(entries.into_iter().map(|entry| entry.manifest.digest));
+                }
+                Ok(Content::Image { config, layers }) => {
+                    let parts = std::iter::once(&config).chain(&layers);
+                    marked.blobs.extend(parts.map(|part| part.digest.clone()));
+                    let bytes = if_there(self.blobs.read(&config.digest, CONFIG_BYTES_MAX))?;
+                    let file = bytes.and_then(|bytes| ConfigFile::parse(&bytes).ok());
+                    let diff_ids = file.map(|file| file.rootfs.diff_ids);
+                    marked.layers.extend(diff_ids.unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// None for what is not there or too large to mean anything.
+fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.fault, Fault::NotFound | Fault::Invalid) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What is mounted, in every mount namespace of the machine: an overlay's options name its lower
+/// directories, so a layer that is in use appears there by its name. This asks the kernel, which
+/// alone knows it across restarts of this process.
+fn mounted_text() -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut texts = Vec::new();
+    let processes = disk::list("/proc".as_ref()).unwrap_or_default();
+    for pid in processes {
+        if !pid.bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        // Processes come and go while this looks; one that is gone holds no mount.
+        let namespace = fs::read_link(format!("/proc/{pid}/ns/mnt"));
+        if namespace.is_ok_and(|namespace| seen.insert(namespace)) {
+            let mounts = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+            texts.push(String::from_utf8_lossy(&mounts).into_owned());
+        }
+    }
+    texts
+}

@@ -1,0 +1,72 @@
+//! Every bound on what comes from outside, with its reason.
+
+use std::time::Duration;
+
+/// A manifest is read into memory as a whole. 4 MiB is what the distribution specification asks
+/// registries to accept at least; common registries accept no more.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// An image's configuration is read into memory as a whole.
+pub const CONFIG_BYTES_MAX: u64 = 8 << 20;
+/// The largest blob. Hosted registries stop near 50 GB for one layer.
+pub const BLOB_BYTES_MAX: u64 = 52_000 << 20;
+/// Layers of one image: an overlay mount takes no more than 500 lower directories, and other
+/// engines stop at 127.
+pub const LAYERS_MAX: usize = 127;
+
+/// What a layer may become when it is unpacked.
+#[derive(Debug, Clone, Copy)]
+pub struct UnpackLimits {
+    /// Of the uncompressed tar.
+    pub bytes_max: u64,
+    /// A tar below this may be compressed as well as it likes (files full of zeros are honest).
+    pub ratio_free_bytes: u64,
+    /// Above it, uncompressed to compressed bytes: gzip ends near 1000, real layers stay below 20.
+    pub ratio_max: u64,
+    /// Files, directories, links: each is an inode.
+    pub entries_max: u64,
+    /// As the kernel's `PATH_MAX`, with its final zero.
+    pub path_bytes_max: usize,
+}
+
+pub const UNPACK_LIMITS: UnpackLimits = UnpackLimits {
+    bytes_max: 64 << 30,
+    ratio_free_bytes: 1 << 30,
+    ratio_max: 200,
+    entries_max: 2_000_000,
+    path_bytes_max: 4095,
+};
+
+/// A tar's extension records (long names, attributes) are read into memory.
+pub const TAR_EXTENSION_BYTES_MAX: u64 = 1 << 20;
+/// Zstandard may ask for a window this large (as a power of two); 128 MiB is what its own tools
+/// accept without being told.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Unpacking is bound by the processor: more at once than this only makes each slower.
+pub const UNPACK_PARALLEL_MAX: usize = 4;
+/// Blobs fetched at once from a remote registry, per image, as other clients do.
+pub const PULL_PARALLEL_MAX: usize = 3;
+/// Until a remote registry accepts a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until a remote registry sends the next bytes.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Redirects followed for one request; registries send blobs from a content network by one.
+pub const REDIRECTS_MAX: usize = 5;
+/// An answer that is read into memory: a token or an error.
+pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Nothing younger than this is collected as garbage: a push stores blobs first and names them
+/// last, a build keeps steps for the next build, and a task that was just placed mounts its layers
+/// a little later.
+pub const GARBAGE_GRACE: Duration = Duration::from_secs(60 * 60);
+/// An upload that nobody continued for this long is given up.
+pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Open uploads: each is a file and a hash state.
+pub const UPLOADS_MAX: usize = 1000;
+/// Names in one answer of a list, when the client does not say.
+pub const LIST_PAGE: usize = 1000;
+
+/// Pieces in which blobs travel between threads.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Pieces waiting between an async task and a blocking thread.
+pub const CHUNKS_IN_FLIGHT: usize = 8;

@@ -1,0 +1,139 @@
+//! The port's trait, method by method, over the store.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use engine::{
+    Digest, ImageConfig, ImageName, Images, Layer, PreparedImage, RegistryLogin, Repository,
+    Result, StoredManifest,
+};
+
+use crate::store::ImageStore;
+
+#[async_trait]
+impl Images for ImageStore {
+    async fn resolve(&self, name: &ImageName) -> Result<Digest> {
+        let name = name.clone();
+        self.blocking(move |inner| inner.names.resolve(&name.repository, &name.reference))
+            .await
+    }
+
+    async fn prepare(
+        &self,
+        name: &ImageName,
+        login: Option<RegistryLogin>,
+    ) -> Result<PreparedImage> {
+        self.prepare_name(name, login).await
+    }
+
+    async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage> {
+        self.prepare_manifest(manifest).await
+    }
+
+    async fn create_repository(&self, repository: &Repository) -> Result<()> {
+        let repository = repository.clone();
+        self.blocking(move |inner| inner.names.create(&repository))
+            .await
+    }
+
+    async fn delete_repository(&self, repository: &Repository) -> Result<()> {
+        let repository = repository.clone();
+        self.blocking(move |inner| inner.names.delete(&repository))
+            .await
+    }
+
+    async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>> {
+        let repository = repository.clone();
+        self.blocking(move |inner| {
+            let tags = inner.names.tags(&repository)?;
+            let digests = inner.names.manifests(&repository)?;
+            let stored = digests
+                .iter()
+                .map(|digest| inner.stored_manifest(&repository, digest, &tags));
+            stored.collect()
+        })
+        .await
+    }
+
+    async fn manifest(&self, name: &ImageName) -> Result<StoredManifest> {
+        let name = name.clone();
+        self.blocking(move |inner| {
+            let digest = inner.names.resolve(&name.repository, &name.reference)?;
+            let tags = inner.names.tags(&name.repository)?;
+            inner.stored_manifest(&name.repository, &digest, &tags)
+        })
+        .await
+    }
+
+    async fn put_manifest(
+        &self,
+        name: &ImageName,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest> {
+        let (name, media_type, bytes) = (name.clone(), media_type.to_owned(), bytes.to_vec());
+        self.blocking(move |inner| {
+            let media_type = (!media_type.is_empty()).then_some(media_type.as_str());
+            inner.put_manifest(&name, media_type, &bytes)
+        })
+        .await
+    }
+
+    async fn delete_manifest(&self, name: &ImageName) -> Result<()> {
+        let name = name.clone();
+        self.blocking(move |inner| {
+            inner
+                .names
+                .delete_reference(&name.repository, &name.reference)
+        })
+        .await
+    }
+
+    async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        let digest = digest.clone();
+        self.blocking(move |inner| inner.blobs.size(&digest)).await
+    }
+
+    async fn read_blob(&self, digest: &Digest) -> Result<PathBuf> {
+        let digest = digest.clone();
+        self.blocking(move |inner| {
+            inner.blobs.open(&digest)?;
+            Ok(inner.blobs.path(&digest))
+        })
+        .await
+    }
+
+    async fn put_blob(&self, file: &Path) -> Result<(Digest, u64)> {
+        let file = file.to_owned();
+        self.blocking(move |inner| inner.blobs.adopt(&file)).await
+    }
+
+    async fn put_layer(&self, tar: &Path) -> Result<Layer> {
+        let tar = tar.to_owned();
+        self.blocking(move |inner| inner.put_layer(&tar)).await
+    }
+
+    async fn put_image(
+        &self,
+        config: &ImageConfig,
+        layers: &[Layer],
+        history: &[String],
+        name: Option<&ImageName>,
+    ) -> Result<Digest> {
+        let config = config.clone();
+        let (layers, history) = (layers.to_vec(), history.to_vec());
+        let name = name.cloned();
+        self.blocking(move |inner| inner.put_image(&config, &layers, &history, name.as_ref()))
+            .await
+    }
+
+    async fn tag(&self, from: &ImageName, to: &ImageName) -> Result<Digest> {
+        let (from, to) = (from.clone(), to.clone());
+        self.blocking(move |inner| inner.tag(&from, &to)).await
+    }
+
+    async fn collect_garbage(&self) -> Result<u64> {
+        self.blocking(|inner| inner.collect_garbage(crate::limits::GARBAGE_GRACE))
+            .await
+    }
+}

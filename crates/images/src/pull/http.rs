@@ -1,0 +1,123 @@
+//! A small HTTP client: one connection per request, every wait bounded.
+
+use engine::{EngineError, Result};
+use http::{Request, Response, Uri, header};
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::ingest::describe;
+use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT};
+
+/// An absolute address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(Uri);
+
+impl Url {
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = || EngineError::invalid(format!("`{text}` is not an address to pull from"));
+        let uri: Uri = text.parse().map_err(|_| bad())?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http" | "https"), Some(_)) => Ok(Self(uri)),
+            _ => Err(bad()),
+        }
+    }
+
+    /// Where a redirect leads from here.
+    pub fn join(&self, location: &str) -> Result<Self> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            let (secure, host, port) = self.origin();
+            let scheme = if secure { "https" } else { "http" };
+            return Self::parse(&format!("{scheme}://{host}:{port}{location}"));
+        }
+        Self::parse(location)
+    }
+
+    pub fn with_query(&self, parameters: &[(&str, Option<&str>)]) -> Result<Self> {
+        let mut text = self.0.to_string();
+        for (key, value) in parameters {
+            let Some(value) = value else { continue };
+            text.push(if text.contains('?') { '&' } else { '?' });
+            let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            text.push_str(&format!("{key}={value}"));
+        }
+        Self::parse(&text)
+    }
+
+    /// Whether it is encrypted, host and port.
+    pub fn origin(&self) -> (bool, String, u16) {
+        let secure = self.0.scheme_str() == Some("https");
+        let port = if secure { 443 } else { 80 };
+        (
+            secure,
+            self.0.host().unwrap_or_default().to_owned(),
+            self.0.port_u16().unwrap_or(port),
+        )
+    }
+}
+
+pub struct Client {}
+
+impl Client {
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    /// Sends a GET and returns when the answer's head is there. `registry` is for the error's words.
+    pub async fn get(
+        &self,
+        registry: &str,
+        url: &Url,
+        accept: &str,
+        authorization: Option<&str>,
+    ) -> Result<Response<Incoming>> {
+        let failed = |why: String| {
+            EngineError::unreachable(format!("cannot reach registry `{registry}`: {why}"))
+        };
+        let (secure, host, port) = url.origin();
+        if secure {
+            return Err(failed(format!(
+                "`{host}` is to be spoken to over https, which this version cannot do yet; push the \
+                 image to the embedded registry instead"
+            )));
+        }
+        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))).await
+        {
+            Err(_) => return Err(failed(format!("`{host}:{port}` does not answer"))),
+            Ok(Err(error)) => return Err(failed(format!("`{host}:{port}`: {error}"))),
+            Ok(Ok(stream)) => stream,
+        };
+        let talk = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            // Ends by itself when the answer was read or dropped.
+            tokio::spawn(connection);
+            sender
+                .send_request(request(url, accept, authorization))
+                .await
+        };
+        match timeout(READ_TIMEOUT, talk).await {
+            Err(_) => Err(failed(format!("`{host}:{port}` does not answer"))),
+            Ok(Err(error)) => Err(failed(describe(&error))),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+}
+
+fn request(url: &Url, accept: &str, authorization: Option<&str>) -> Request<Empty<Bytes>> {
+    let path = url.0.path_and_query().map_or("/", |path| path.as_str());
+    let host = url.0.authority().map_or("", |authority| authority.as_str());
+    let mut request = Request::get(path)
+        .header(header::HOST, host)
+        .header(header::ACCEPT, accept)
+        .header(header::USER_AGENT, "neargate");
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    // A value that came from outside and cannot be a header leaves an empty request, which is
+    // refused by the other side.
+    request.body(Empty::new()).unwrap_or_default()
+}

@@ -1,0 +1,246 @@
+//! The store as a whole: what the parts share, and the rules that need more than one of them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use engine::{
+    Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Reference, Repository, Result,
+    StoredManifest,
+};
+use tokio::sync::Semaphore;
+
+use crate::blobs::Blobs;
+use crate::disk::Scratch;
+use crate::document::{ConfigFile, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, write_manifest};
+use crate::flight::Flights;
+use crate::hosts::EmbeddedHosts;
+use crate::layers::Layers;
+use crate::limits::{LAYERS_MAX, MANIFEST_BYTES_MAX, UNPACK_PARALLEL_MAX};
+use crate::names::Names;
+use crate::pull::Puller;
+
+/// The content store of one directory. Cheap to clone; every clone is the same store.
+#[derive(Clone)]
+pub struct ImageStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub embedded: EmbeddedHosts,
+    pub blobs: Blobs,
+    pub names: Names,
+    pub layers: Layers,
+    /// Held for reading while something is stored and named, for writing while garbage is collected:
+    /// so nothing is collected between the look and the naming.
+    pub gate: RwLock<()>,
+    pub unpacking: Semaphore,
+    pub unpacks: Flights<Digest, PathBuf>,
+    /// By name and login: another login may be refused where this one is not.
+    pub pulls: Flights<(String, Option<(String, String)>), Digest>,
+    pub puller: Puller,
+}
+
+impl ImageStore {
+    /// Opens the store below `root`, which only one process may do at a time. What a crash left half
+    /// done is removed.
+    pub fn open(root: PathBuf, embedded: EmbeddedHosts) -> Result<Self> {
+        let scratch = Arc::new(Scratch::open(root.join("uploads"))?);
+        let inner = Inner {
+            embedded,
+            blobs: Blobs::new(root.join("blobs"), scratch.clone()),
+            names: Names::new(root.join("repositories"), scratch.clone()),
+            layers: Layers::open(root.join("layers"), scratch)?,
+            gate: RwLock::new(()),
+            unpacking: Semaphore::new(UNPACK_PARALLEL_MAX),
+            unpacks: Flights::new(),
+            pulls: Flights::new(),
+            puller: Puller::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Runs file work off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = self.inner.clone();
+        blocking(move || work(&inner)).await
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(EngineError::machine(format!(
+            "work on the image store was cut short: {error}"
+        ))),
+    }
+}
+
+impl Inner {
+    pub fn manifest_bytes(&self, digest: &Digest) -> Result<Vec<u8>> {
+        self.blobs.read(digest, MANIFEST_BYTES_MAX)
+    }
+
+    /// Everything a repository's answer about one of its manifests needs.
+    pub fn stored_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        tags: &[(String, Digest)],
+    ) -> Result<StoredManifest> {
+        let record = self.names.record(repository, digest)?.ok_or_else(|| {
+            EngineError::not_found(format!("`{repository}` has no manifest `{digest}`"))
+        })?;
+        let bytes = self.manifest_bytes(digest)?;
+        Ok(StoredManifest {
+            digest: digest.clone(),
+            size_bytes: self.image_size(&bytes),
+            bytes,
+            media_type: record.media_type,
+            pushed_at_ms: record.pushed_at_ms,
+            tags: tags
+                .iter()
+                .filter(|(_, target)| target == digest)
+                .map(|(tag, _)| tag.clone())
+                .collect(),
+        })
+    }
+
+    /// Of configuration and layers; for an index, of every image below it that is here.
+    fn image_size(&self, bytes: &[u8]) -> u64 {
+        let Ok(manifest) = Manifest::parse(bytes, None) else {
+            return 0;
+        };
+        let crate::document::Content::Index(entries) = &manifest.content else {
+            return manifest.size_bytes();
+        };
+        let below = entries.iter().filter_map(|entry| {
+            let bytes = self.manifest_bytes(&entry.manifest.digest).ok()?;
+            let manifest = Manifest::parse(&bytes, None).ok()?;
+            Some(manifest.size_bytes())
+        });
+        below.fold(0, u64::saturating_add)
+    }
+
+    /// Stores a manifest whose every part is here, and names it.
+    pub fn put_manifest(
+        &self,
+        name: &ImageName,
+        media_type: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Digest> {
+        let manifest = Manifest::parse(bytes, media_type)?;
+        let _gate = self.gate.read().unwrap_or_else(|e| e.into_inner());
+        for below in manifest.references() {
+            match self.blobs.size(&below.digest)? {
+                Some(size) if size == below.size_bytes => {}
+                Some(size) => {
+                    return Err(EngineError::invalid(format!(
+                        "blob `{}` has {size} bytes, but the manifest says {}",
+                        below.digest, below.size_bytes
+                    )));
+                }
+                None => {
+                    return Err(EngineError::invalid(format!(
+                        "blob unknown: the manifest names `{}`, which is not in the registry",
+                        below.digest
+                    )));
+                }
+            }
+        }
+        self.name_manifest(name, &manifest.media_type, bytes)
+    }
+
+    /// Stores a manifest and points the name at it. Call with the gate held.
+    pub fn name_manifest(
+        &self,
+        name: &ImageName,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest> {
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(EngineError::invalid(format!(
+                "a manifest may have {MANIFEST_BYTES_MAX} bytes at most"
+            )));
+        }
+        // Names of other registries are a cache here: whoever stores one makes its place.
+        if !self.embedded.contains(&name.repository.host) {
+            self.names.create(&name.repository)?;
+        } else if !self.names.exists(&name.repository)? {
+            return Err(EngineError::not_found(format!(
+                "repository `{}` does not exist",
+                name.repository
+            )));
+        }
+        let digest = crate::blobs::digest_bytes(bytes);
+        let tag = match &name.reference {
+            Reference::Tag(tag) => Some(tag.as_str()),
+            Reference::Digest(wanted) if *wanted == digest => None,
+            Reference::Digest(wanted) => {
+                return Err(EngineError::invalid(format!(
+                    "the manifest has digest `{digest}`, not `{wanted}`"
+                )));
+            }
+        };
+        self.blobs.put(bytes)?;
+        self.names.put(&name.repository, &digest, media_type, tag)?;
+        Ok(digest)
+    }
+
+    pub fn put_layer(&self, tar: &std::path::Path) -> Result<Layer> {
+        let (digest, size_bytes) = self.blobs.adopt(tar)?;
+        Ok(Layer {
+            blob: Descriptor {
+                media_type: OCI_LAYER.to_owned(),
+                digest: digest.clone(),
+                size_bytes,
+            },
+            diff_id: digest,
+        })
+    }
+
+    pub fn put_image(
+        &self,
+        config: &ImageConfig,
+        layers: &[Layer],
+        history: &[String],
+        name: Option<&ImageName>,
+    ) -> Result<Digest> {
+        if layers.len() > LAYERS_MAX {
+            return Err(EngineError::invalid(format!(
+                "an image may have {LAYERS_MAX} layers at most, this one has {}",
+                layers.len()
+            )));
+        }
+        let file = ConfigFile::built(config, layers, history);
+        let json = serde_json::to_vec(&file).expect("plain text and numbers are JSON");
+        let config = Descriptor {
+            media_type: OCI_CONFIG.to_owned(),
+            digest: self.blobs.put(&json)?,
+            size_bytes: json.len() as u64,
+        };
+        let bytes = write_manifest(&config, layers);
+        match name {
+            Some(name) => self.put_manifest(name, Some(OCI_MANIFEST), &bytes),
+            None => self.blobs.put(&bytes),
+        }
+    }
+
+    pub fn tag(&self, from: &ImageName, to: &ImageName) -> Result<Digest> {
+        let digest = self.names.resolve(&from.repository, &from.reference)?;
+        let record = self.names.record(&from.repository, &digest)?;
+        let bytes = self.manifest_bytes(&digest)?;
+        let media_type = match record {
+            Some(record) => record.media_type,
+            None => Manifest::parse(&bytes, None)?.media_type,
+        };
+        let _gate = self.gate.read().unwrap_or_else(|e| e.into_inner());
+        self.name_manifest(to, &media_type, &bytes)
+    }
+}
