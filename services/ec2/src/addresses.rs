@@ -1,0 +1,69 @@
+//! Addresses of a subnet: AWS keeps the first four and the last one
+//! (VPC User Guide, "Subnet CIDR blocks").
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+const RESERVED_FIRST: u32 = 4;
+const RESERVED_LAST: u32 = 1;
+
+/// How many addresses interfaces can have.
+pub fn capacity(range: Ipv4Net) -> u32 {
+    size(range).saturating_sub(RESERVED_FIRST + RESERVED_LAST)
+}
+
+fn size(range: Ipv4Net) -> u32 {
+    1u32.checked_shl(32 - u32::from(range.prefix_len()))
+        .unwrap_or(u32::MAX)
+}
+
+/// Whether an interface may have this address.
+pub fn usable(range: Ipv4Net, address: Ipv4Addr) -> bool {
+    let offset = u32::from(address).wrapping_sub(u32::from(range.network()));
+    range.contains(&address) && offset >= RESERVED_FIRST && offset < size(range) - RESERVED_LAST
+}
+
+/// A free address. The search begins at a place that `seed` gives, so that an address is not used
+/// again at once after it was given back: stale connections would reach the next owner.
+pub fn choose(range: Ipv4Net, used: &BTreeSet<Ipv4Addr>, seed: u64) -> Option<Ipv4Addr> {
+    let count = capacity(range);
+    if count == 0 {
+        return None;
+    }
+    let first = u32::from(range.network()) + RESERVED_FIRST;
+    let start = u32::try_from(seed % u64::from(count)).unwrap_or(0);
+    (0..count)
+        .map(|step| Ipv4Addr::from(first + (start + step) % count))
+        .find(|it| !used.contains(it))
+}
+
+/// A locally administered address that follows from the IP address: unique within the VPC.
+pub fn mac(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x0a, a, b, c, d]
+}
+
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_gives_all_its_addresses_and_none_of_awss() {
+        let range: Ipv4Net = "10.0.0.0/28".parse().unwrap();
+        let mut used = BTreeSet::new();
+        while let Some(address) = choose(range, &used, 7) {
+            assert!(usable(range, address) && used.insert(address));
+        }
+        assert_eq!(used.len(), 11);
+        assert!(
+            !usable(range, "10.0.0.3".parse().unwrap())
+                && !usable(range, "10.0.0.15".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! EC2's error codes: its model has none (EC2 API reference, "Error codes").
+
+#![allow(non_upper_case_globals)]
+
+use cloud::{Error, ErrorCode};
+
+macro_rules! codes {
+    ($($name:ident = $code:literal;)*) => { $(pub const $name: ErrorCode = ErrorCode::sender($code, 400);)* };
+}
+
+codes! {
+    DependencyViolation = "DependencyViolation";
+    GatewayNotAttached = "Gateway.NotAttached";
+    InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound";
+    InvalidGroupDuplicate = "InvalidGroup.Duplicate";
+    InvalidGroupNotFound = "InvalidGroup.NotFound";
+    InvalidIdNotFound = "InvalidID";
+    InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound";
+    InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound";
+    InvalidParameterValue = "InvalidParameterValue";
+    InvalidPermissionDuplicate = "InvalidPermission.Duplicate";
+    InvalidPermissionNotFound = "InvalidPermission.NotFound";
+    InvalidPermissionMalformed = "InvalidPermission.Malformed";
+    InvalidRouteNotFound = "InvalidRoute.NotFound";
+    InvalidRouteTableIdNotFound = "InvalidRouteTableID.NotFound";
+    InvalidSecurityGroupRuleIdNotFound = "InvalidSecurityGroupRuleId.NotFound";
+    InvalidSubnetConflict = "InvalidSubnet.Conflict";
+    InvalidSubnetIdNotFound = "InvalidSubnetID.NotFound";
+    InvalidSubnetRange = "InvalidSubnet.Range";
+    InvalidVpcIdNotFound = "InvalidVpcID.NotFound";
+    InvalidVpcRange = "InvalidVpc.Range";
+    InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet";
+    InvalidIpAddressInUse = "InvalidIPAddress.InUse";
+    MissingParameter = "MissingParameter";
+    ResourceAlreadyAssociated = "Resource.AlreadyAssociated";
+    RouteAlreadyExists = "RouteAlreadyExists";
+    UnsupportedOperation = "UnsupportedOperation";
+}
+
+/// `The vpc ID 'vpc-1' does not exist`.
+pub fn not_found(code: ErrorCode, what: &str, id: &str) -> Error {
+    code.because(format!("The {what} ID '{id}' does not exist"))
+}
+
+/// What this version cannot do, by name.
+pub fn unsupported(what: &str) -> Error {
+    UnsupportedOperation.because(format!("{what} is not supported by neargate"))
+}
+
+/// Refuses a member that is given and not supported.
+pub fn refuse<T>(member: &Option<T>, name: &str) -> Result<(), Error> {
+    if member.is_some() {
+        Err(unsupported(&format!("the parameter {name}")))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,556 @@
+//! Security group rules: one record per rule, as EC2 keeps them; permissions group them again.
+
+use std::collections::BTreeMap;
+
+use cloud::{Cx, Error, random_hex};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use shapes::ec2::{
+    AuthorizeSecurityGroupEgressInput, AuthorizeSecurityGroupEgressOutput,
+    AuthorizeSecurityGroupIngressInput, AuthorizeSecurityGroupIngressOutput,
+    DescribeSecurityGroupRulesInput, DescribeSecurityGroupRulesOutput, IpPermission, IpRange,
+    Ipv6Range, ReferencedSecurityGroup, ResourceType, RevokeSecurityGroupEgressInput,
+    RevokeSecurityGroupEgressOutput, RevokeSecurityGroupIngressInput,
+    RevokeSecurityGroupIngressOutput, RevokedSecurityGroupRule, SecurityGroupRule, UserIdGroupPair,
+};
+
+use crate::errors::{
+    InvalidPermissionDuplicate, InvalidPermissionMalformed, InvalidPermissionNotFound,
+    InvalidSecurityGroupRuleIdNotFound, MissingParameter, unsupported,
+};
+use crate::filters::{Filtered, select};
+use crate::group::{self, SecurityGroup};
+use crate::tags::{self, Tags};
+use crate::vpc::{self, parse_range};
+
+/// AWS's limit of rules per group and direction.
+const RULES_MAX: usize = 60;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    Range(Ipv4Net),
+    /// Kept and shown; networks here have no IPv6, so nothing ever matches it.
+    Range6(String),
+    Group(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    pub id: String,
+    pub egress: bool,
+    pub source: Source,
+    /// `tcp`, `udp`, `icmp`, `-1`, or a number.
+    pub protocol: String,
+    pub from: Option<i32>,
+    pub to: Option<i32>,
+    pub description: Option<String>,
+    pub tags: Tags,
+}
+
+impl Rule {
+    pub fn new(
+        egress: bool,
+        source: Source,
+        protocol: &str,
+        from: Option<i32>,
+        to: Option<i32>,
+    ) -> Self {
+        Self {
+            id: format!("sgr-{}", random_hex(17)),
+            egress,
+            source,
+            protocol: protocol.to_owned(),
+            from,
+            to,
+            description: None,
+            tags: Tags::new(),
+        }
+    }
+
+    pub fn everything_out() -> Self {
+        Self::new(true, Source::Range(Ipv4Net::default()), "-1", None, None)
+    }
+
+    /// Whether the two say the same, whatever their ids and descriptions.
+    fn same(&self, other: &Self) -> bool {
+        (
+            self.egress,
+            &self.source,
+            &self.protocol,
+            self.from,
+            self.to,
+        ) == (
+            other.egress,
+            &other.source,
+            &other.protocol,
+            other.from,
+            other.to,
+        )
+    }
+}
+
+/// A protocol in EC2's own spelling: names in small letters, numbers of the common ones as names.
+fn protocol(text: &str) -> Result<String, Error> {
+    let text = text.to_ascii_lowercase();
+    Ok(match text.as_str() {
+        "-1" | "all" => "-1".into(),
+        "6" | "tcp" => "tcp".into(),
+        "17" | "udp" => "udp".into(),
+        "1" | "icmp" => "icmp".into(),
+        "58" | "icmpv6" => "icmpv6".into(),
+        other => {
+            match other.parse::<u8>() {
+                Ok(number) => number.to_string(),
+                Err(_) => {
+                    return Err(InvalidPermissionMalformed.because(format!("Unsupported IP protocol \"{text}\" - supported: [icmp, tcp, udp, icmpv6, all]")));
+                }
+            }
+        }
+    })
+}
+
+/// The rules that a permission stands for: one per source.
+fn rules_of(egress: bool, permission: &IpPermission) -> Result<Vec<Rule>, Error> {
+    let named = permission.ip_protocol.as_deref().ok_or_else(|| {
+        MissingParameter.because("The request must contain the parameter ipProtocol")
+    })?;
+    let protocol = protocol(named)?;
+    let has_ports = matches!(protocol.as_str(), "tcp" | "udp" | "icmp" | "icmpv6");
+    let (from, to) = if has_ports {
+        (permission.from_port, permission.to_port)
+    } else {
+        (None, None)
+    };
+    if has_ports {
+        check_ports(&protocol, from, to)?;
+    }
+    if permission.prefix_list_ids.iter().flatten().next().is_some() {
+        return Err(unsupported("a prefix list in a security group rule"));
+    }
+    let rule = |source, description: &Option<String>| Rule {
+        description: description.clone(),
+        ..Rule::new(egress, source, &protocol, from, to)
+    };
+    let mut rules = Vec::new();
+    for it in permission.ip_ranges.iter().flatten() {
+        let text = it.cidr_ip.as_deref().unwrap_or_default();
+        rules.push(rule(
+            Source::Range(parse_range(text, "cidrIp")?),
+            &it.description,
+        ));
+    }
+    for it in permission.ipv6_ranges.iter().flatten() {
+        rules.push(rule(
+            Source::Range6(it.cidr_ipv6.clone().unwrap_or_default()),
+            &it.description,
+        ));
+    }
+    for it in permission.user_id_group_pairs.iter().flatten() {
+        let id = it.group_id.clone().ok_or_else(|| {
+            MissingParameter.because("The request must contain the parameter groupId")
+        })?;
+        rules.push(rule(Source::Group(id), &it.description));
+    }
+    Ok(rules)
+}
+
+fn check_ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(), Error> {
+    let (Some(from), Some(to)) = (from, to) else {
+        return Err(InvalidPermissionMalformed.because(format!(
+            "Must specify both from and to ports with {}.",
+            protocol.to_uppercase()
+        )));
+    };
+    let transport = matches!(protocol, "tcp" | "udp");
+    if transport && (!(0..=65535).contains(&from) || !(0..=65535).contains(&to) || from > to) {
+        return Err(
+            InvalidPermissionMalformed.because(format!("Invalid TCP port range ({from} to {to})"))
+        );
+    }
+    Ok(())
+}
+
+/// What the older, flat parameters of the operations mean.
+struct Flat<'a> {
+    protocol: Option<&'a String>,
+    from: Option<i32>,
+    to: Option<i32>,
+    range: Option<&'a String>,
+}
+
+fn requested(
+    egress: bool,
+    permissions: Option<&Vec<IpPermission>>,
+    flat: &Flat<'_>,
+) -> Result<Vec<Rule>, Error> {
+    let mut rules = Vec::new();
+    for permission in permissions.into_iter().flatten() {
+        rules.extend(rules_of(egress, permission)?);
+    }
+    if let Some(protocol) = flat.protocol {
+        let range = IpRange {
+            cidr_ip: flat.range.cloned(),
+            description: None,
+        };
+        let permission = IpPermission {
+            ip_protocol: Some(protocol.clone()),
+            from_port: flat.from,
+            to_port: flat.to,
+            ip_ranges: Some(vec![range]),
+            ..Default::default()
+        };
+        rules.extend(rules_of(egress, &permission)?);
+    }
+    Ok(rules)
+}
+
+fn authorize(
+    cx: &Cx,
+    id: &str,
+    mut rules: Vec<Rule>,
+    tags: &Tags,
+) -> Result<Vec<SecurityGroupRule>, Error> {
+    if rules.is_empty() {
+        return Err(MissingParameter
+            .because("Either 'ipPermissions' or 'securityGroupRuleIds' should be provided."));
+    }
+    cx.write(|tx| {
+        let mut group = group::get(cx, tx, id)?;
+        let mut answer = Vec::new();
+        for rule in &mut rules {
+            if let Source::Group(peer) = &rule.source {
+                group::get(cx, tx, peer)?;
+            }
+            if let Some(existing) = group.rules.iter().find(|it| it.same(rule)) {
+                if cx.token.is_some() {
+                    answer.push(shown(cx, &group, existing));
+                    continue;
+                }
+                return Err(InvalidPermissionDuplicate.because(format!(
+                    "the specified rule \"peer: {}, {}, from port: {}, to port: {}, ALLOW\" already exists",
+                    peer_text(&rule.source),
+                    rule.protocol.to_uppercase(),
+                    rule.from.unwrap_or(-1),
+                    rule.to.unwrap_or(-1)
+                )));
+            }
+            rule.tags.clone_from(tags);
+            answer.push(shown(cx, &group, rule));
+            group.rules.push(rule.clone());
+        }
+        for egress in [false, true] {
+            if group.rules.iter().filter(|it| it.egress == egress).count() > RULES_MAX {
+                return Err(cloud::ErrorCode::sender("RulesPerSecurityGroupLimitExceeded", 400)
+                    .because("The maximum number of rules per security group has been reached."));
+            }
+        }
+        tx.put(&group)?;
+        vpc::touch(cx, tx, &group.vpc)?;
+        Ok(answer)
+    })
+}
+
+fn peer_text(source: &Source) -> String {
+    match source {
+        Source::Range(range) => range.to_string(),
+        Source::Range6(range) => range.clone(),
+        Source::Group(id) => id.clone(),
+    }
+}
+
+pub async fn authorize_ingress(
+    cx: Cx,
+    input: AuthorizeSecurityGroupIngressInput,
+) -> Result<AuthorizeSecurityGroupIngressOutput, Error> {
+    let id = input.group_id.as_deref().ok_or_else(|| {
+        MissingParameter.because("The request must contain the parameter groupId")
+    })?;
+    let flat = Flat {
+        protocol: input.ip_protocol.as_ref(),
+        from: input.from_port,
+        to: input.to_port,
+        range: input.cidr_ip.as_ref(),
+    };
+    let rules = requested(false, input.ip_permissions.as_ref(), &flat)?;
+    let tags = tags::specified(
+        input.tag_specifications.as_ref(),
+        ResourceType::SecurityGroupRule,
+    )?;
+    let rules = authorize(&cx, id, rules, &tags)?;
+    Ok(AuthorizeSecurityGroupIngressOutput {
+        r#return: Some(true),
+        security_group_rules: Some(rules),
+    })
+}
+
+pub async fn authorize_egress(
+    cx: Cx,
+    input: AuthorizeSecurityGroupEgressInput,
+) -> Result<AuthorizeSecurityGroupEgressOutput, Error> {
+    let flat = Flat {
+        protocol: input.ip_protocol.as_ref(),
+        from: input.from_port,
+        to: input.to_port,
+        range: input.cidr_ip.as_ref(),
+    };
+    let rules = requested(true, input.ip_permissions.as_ref(), &flat)?;
+    let tags = tags::specified(
+        input.tag_specifications.as_ref(),
+        ResourceType::SecurityGroupRule,
+    )?;
+    let rules = authorize(&cx, &input.group_id, rules, &tags)?;
+    Ok(AuthorizeSecurityGroupEgressOutput {
+        r#return: Some(true),
+        security_group_rules: Some(rules),
+    })
+}
+
+fn revoke(
+    cx: &Cx,
+    id: &str,
+    egress: bool,
+    rules: &[Rule],
+    ids: Option<&Vec<String>>,
+) -> Result<Vec<RevokedSecurityGroupRule>, Error> {
+    cx.write(|tx| {
+        let mut group = group::get(cx, tx, id)?;
+        let mut revoked = Vec::new();
+        for rule in rules {
+            let at = group.rules.iter().position(|it| it.same(rule));
+            let Some(at) = at else {
+                return Err(InvalidPermissionNotFound
+                    .because("The specified rule does not exist in this security group."));
+            };
+            revoked.push(group.rules.remove(at));
+        }
+        for id in ids.into_iter().flatten() {
+            let at = group
+                .rules
+                .iter()
+                .position(|it| it.id == *id && it.egress == egress);
+            let Some(at) = at else {
+                return Err(InvalidSecurityGroupRuleIdNotFound
+                    .because(format!("The security group rule ID '{id}' does not exist")));
+            };
+            revoked.push(group.rules.remove(at));
+        }
+        tx.put(&group)?;
+        vpc::touch(cx, tx, &group.vpc)?;
+        Ok(revoked
+            .into_iter()
+            .map(|it| revoked_rule(&group.id, it))
+            .collect())
+    })
+}
+
+fn revoked_rule(group: &str, rule: Rule) -> RevokedSecurityGroupRule {
+    let mut shown = RevokedSecurityGroupRule {
+        security_group_rule_id: Some(rule.id),
+        group_id: Some(group.to_owned()),
+        is_egress: Some(rule.egress),
+        ip_protocol: Some(rule.protocol),
+        from_port: Some(rule.from.unwrap_or(-1)),
+        to_port: Some(rule.to.unwrap_or(-1)),
+        description: rule.description,
+        ..Default::default()
+    };
+    match rule.source {
+        Source::Range(range) => shown.cidr_ipv4 = Some(range.to_string()),
+        Source::Range6(range) => shown.cidr_ipv6 = Some(range),
+        Source::Group(id) => shown.referenced_group_id = Some(id),
+    }
+    shown
+}
+
+pub async fn revoke_ingress(
+    cx: Cx,
+    input: RevokeSecurityGroupIngressInput,
+) -> Result<RevokeSecurityGroupIngressOutput, Error> {
+    let id = input.group_id.as_deref().ok_or_else(|| {
+        MissingParameter.because("The request must contain the parameter groupId")
+    })?;
+    let flat = Flat {
+        protocol: input.ip_protocol.as_ref(),
+        from: input.from_port,
+        to: input.to_port,
+        range: input.cidr_ip.as_ref(),
+    };
+    let rules = requested(false, input.ip_permissions.as_ref(), &flat)?;
+    let revoked = revoke(
+        &cx,
+        id,
+        false,
+        &rules,
+        input.security_group_rule_ids.as_ref(),
+    )?;
+    Ok(RevokeSecurityGroupIngressOutput {
+        r#return: Some(true),
+        revoked_security_group_rules: Some(revoked),
+        ..Default::default()
+    })
+}
+
+pub async fn revoke_egress(
+    cx: Cx,
+    input: RevokeSecurityGroupEgressInput,
+) -> Result<RevokeSecurityGroupEgressOutput, Error> {
+    let flat = Flat {
+        protocol: input.ip_protocol.as_ref(),
+        from: input.from_port,
+        to: input.to_port,
+        range: input.cidr_ip.as_ref(),
+    };
+    let rules = requested(true, input.ip_permissions.as_ref(), &flat)?;
+    let revoked = revoke(
+        &cx,
+        &input.group_id,
+        true,
+        &rules,
+        input.security_group_rule_ids.as_ref(),
+    )?;
+    Ok(RevokeSecurityGroupEgressOutput {
+        r#return: Some(true),
+        revoked_security_group_rules: Some(revoked),
+        ..Default::default()
+    })
+}
+
+/// The rules of one direction, grouped by protocol and ports.
+pub fn permissions(cx: &Cx, group: &SecurityGroup, egress: bool) -> Vec<IpPermission> {
+    let mut grouped: BTreeMap<(&str, Option<i32>, Option<i32>), IpPermission> = BTreeMap::new();
+    for rule in group.rules.iter().filter(|it| it.egress == egress) {
+        let permission = grouped
+            .entry((&rule.protocol, rule.from, rule.to))
+            .or_insert_with(|| IpPermission {
+                ip_protocol: Some(rule.protocol.clone()),
+                from_port: rule.from,
+                to_port: rule.to,
+                user_id_group_pairs: Some(vec![]),
+                ip_ranges: Some(vec![]),
+                ipv6_ranges: Some(vec![]),
+                prefix_list_ids: Some(vec![]),
+            });
+        let description = rule.description.clone();
+        match &rule.source {
+            Source::Range(range) => {
+                let range = IpRange {
+                    cidr_ip: Some(range.to_string()),
+                    description,
+                };
+                permission.ip_ranges.get_or_insert_default().push(range);
+            }
+            Source::Range6(range) => {
+                let range = Ipv6Range {
+                    cidr_ipv6: Some(range.clone()),
+                    description,
+                };
+                permission.ipv6_ranges.get_or_insert_default().push(range);
+            }
+            Source::Group(id) => {
+                permission
+                    .user_id_group_pairs
+                    .get_or_insert_default()
+                    .push(UserIdGroupPair {
+                        group_id: Some(id.clone()),
+                        user_id: Some(cx.account().to_owned()),
+                        description,
+                        ..Default::default()
+                    })
+            }
+        }
+    }
+    grouped.into_values().collect()
+}
+
+pub fn referenced_groups(group: &SecurityGroup, egress: bool) -> Vec<String> {
+    let rules = group.rules.iter().filter(|it| it.egress == egress);
+    rules
+        .filter_map(|it| match &it.source {
+            Source::Group(id) => Some(id.clone()),
+            Source::Range(_) | Source::Range6(_) => None,
+        })
+        .collect()
+}
+
+fn shown(cx: &Cx, group: &SecurityGroup, rule: &Rule) -> SecurityGroupRule {
+    let mut shown = SecurityGroupRule {
+        security_group_rule_id: Some(rule.id.clone()),
+        group_id: Some(group.id.clone()),
+        group_owner_id: Some(cx.account().to_owned()),
+        is_egress: Some(rule.egress),
+        ip_protocol: Some(rule.protocol.clone()),
+        from_port: Some(rule.from.unwrap_or(-1)),
+        to_port: Some(rule.to.unwrap_or(-1)),
+        description: rule.description.clone(),
+        tags: tags::shown(&rule.tags),
+        security_group_rule_arn: Some(cx.arn("ec2", &format!("security-group-rule/{}", rule.id))),
+        ..Default::default()
+    };
+    match &rule.source {
+        Source::Range(range) => shown.cidr_ipv4 = Some(range.to_string()),
+        Source::Range6(range) => shown.cidr_ipv6 = Some(range.clone()),
+        Source::Group(id) => {
+            shown.referenced_group_info = Some(ReferencedSecurityGroup {
+                group_id: Some(id.clone()),
+                user_id: Some(cx.account().to_owned()),
+                vpc_id: Some(group.vpc.clone()),
+                ..Default::default()
+            });
+        }
+    }
+    shown
+}
+
+/// A rule with the group that it is in, for filters.
+struct Listed(SecurityGroup, Rule);
+
+impl Filtered for Listed {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        Some(vec![match filter {
+            "group-id" => self.0.id.clone(),
+            "security-group-rule-id" => self.1.id.clone(),
+            _ => return None,
+        }])
+    }
+    fn tags(&self) -> &Tags {
+        &self.1.tags
+    }
+}
+
+pub async fn describe_security_group_rules(
+    cx: Cx,
+    input: DescribeSecurityGroupRulesInput,
+) -> Result<DescribeSecurityGroupRulesOutput, Error> {
+    let groups = cx.read(|tx| tx.list::<SecurityGroup>(&cx.key("")))?;
+    let all = groups.iter().flat_map(|group| {
+        group.rules.iter().map(|rule| {
+            Listed(
+                SecurityGroup {
+                    rules: vec![],
+                    ..group.clone()
+                },
+                rule.clone(),
+            )
+        })
+    });
+    let mut found: Vec<Listed> = all.collect();
+    if let Some(ids) = &input.security_group_rule_ids {
+        if let Some(missing) = ids
+            .iter()
+            .find(|id| !found.iter().any(|it| it.1.id == **id))
+        {
+            return Err(InvalidSecurityGroupRuleIdNotFound.because(format!(
+                "The security group rule ID '{missing}' does not exist"
+            )));
+        }
+        found.retain(|it| ids.contains(&it.1.id));
+    }
+    let rules = select(found, input.filters.as_ref())?
+        .iter()
+        .map(|it| shown(&cx, &it.0, &it.1))
+        .collect();
+    Ok(DescribeSecurityGroupRulesOutput {
+        security_group_rules: Some(rules),
+        next_token: None,
+    })
+}

@@ -1,0 +1,181 @@
+//! Making networks real: records of a VPC and its parts become one description for the engine.
+
+use async_trait::async_trait;
+use cloud::{Cloud, Cx, Next, Reconciler, StoreError, all_keys};
+use engine::{
+    Fault, GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, RouteSpec, RouteTableSpec,
+    RouteTarget, SubnetSpec, VpcSpec,
+};
+
+use crate::addresses::mac;
+use crate::gateway::InternetGateway;
+use crate::group::SecurityGroup;
+use crate::group_rules::{Rule, Source};
+use crate::interface::Interface;
+use crate::route::RouteTable;
+use crate::subnet::Subnet;
+use crate::vpc::Vpc;
+
+pub struct VpcReconciler;
+
+#[async_trait]
+impl Reconciler for VpcReconciler {
+    fn kind(&self) -> &'static str {
+        <Vpc as cloud::Record>::KIND
+    }
+    fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, StoreError> {
+        all_keys::<Vpc>(cloud)
+    }
+
+    async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
+        let Some(vpc) = cx.read(|tx| tx.get::<Vpc>(key))? else {
+            return Ok(Next::Idle);
+        };
+        if vpc.deleting {
+            cx.engine().network.remove_vpc(&vpc.id).await?;
+            cx.write(|tx| tx.delete::<Vpc>(key))?;
+        } else {
+            cx.engine()
+                .network
+                .apply_vpc(description(&cx, &vpc)?)
+                .await?;
+        }
+        Ok(Next::Idle)
+    }
+}
+
+pub struct InterfaceReconciler;
+
+#[async_trait]
+impl Reconciler for InterfaceReconciler {
+    fn kind(&self) -> &'static str {
+        <Interface as cloud::Record>::KIND
+    }
+    fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, StoreError> {
+        all_keys::<Interface>(cloud)
+    }
+
+    async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
+        let Some(interface) = cx.read(|tx| tx.get::<Interface>(key))? else {
+            return Ok(Next::Idle);
+        };
+        let network = &cx.engine().network;
+        if interface.deleting {
+            network.detach(&interface.id).await?;
+            cx.write(|tx| tx.delete::<Interface>(key))?;
+            return Ok(Next::Idle);
+        }
+        let spec = InterfaceSpec {
+            id: interface.id.clone(),
+            vpc: interface.vpc.clone(),
+            subnet: interface.subnet.clone(),
+            address: interface.address,
+            mac: mac(interface.address),
+            groups: interface.groups.clone(),
+            public: interface.public_address.is_some(),
+        };
+        match network.attach(spec.clone()).await {
+            // The VPC's own reconciler has not been there yet: it was made in this same moment, or
+            // a group or subnet of it was.
+            Err(error) if matches!(error.fault, Fault::NotFound | Fault::Invalid) => {
+                let vpc = cx.read(|tx| tx.get::<Vpc>(&cx.key(&interface.vpc)))?;
+                if let Some(vpc) = vpc.filter(|it| !it.deleting) {
+                    network.apply_vpc(description(&cx, &vpc)?).await?;
+                }
+                network.attach(spec).await?;
+            }
+            outcome => outcome?,
+        }
+        Ok(Next::Idle)
+    }
+}
+
+fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
+    let all = cx.key("");
+    cx.read(|tx| {
+        let mut tables = tx.list::<RouteTable>(&all)?;
+        tables.retain(|it| it.vpc == vpc.id);
+        let mut subnets = tx.list::<Subnet>(&all)?;
+        subnets.retain(|it| it.vpc == vpc.id);
+        let mut groups = tx.list::<SecurityGroup>(&all)?;
+        groups.retain(|it| it.vpc == vpc.id);
+        let gateways = tx.list::<InternetGateway>(&all)?;
+        let attached = |id: &str| {
+            gateways
+                .iter()
+                .any(|it| it.id == id && it.vpc.as_ref() == Some(&vpc.id))
+        };
+        Ok(VpcSpec {
+            id: vpc.id.clone(),
+            ranges: vec![vpc.range],
+            subnets: subnets.iter().map(|it| subnet(it, &tables, vpc)).collect(),
+            route_tables: tables.iter().map(|it| route_table(it, &attached)).collect(),
+            groups: groups.iter().map(group).collect(),
+        })
+    })
+}
+
+fn subnet(subnet: &Subnet, tables: &[RouteTable], vpc: &Vpc) -> SubnetSpec {
+    let explicit = tables
+        .iter()
+        .find(|it| it.associations.values().any(|it| *it == subnet.id));
+    SubnetSpec {
+        id: subnet.id.clone(),
+        range: subnet.range,
+        route_table: explicit.map_or_else(|| vpc.main_route_table.clone(), |it| it.id.clone()),
+    }
+}
+
+fn route_table(table: &RouteTable, attached: &dyn Fn(&str) -> bool) -> RouteTableSpec {
+    let routes = table.routes.iter().map(|(destination, gateway)| RouteSpec {
+        destination: *destination,
+        target: if attached(gateway) {
+            RouteTarget::InternetGateway
+        } else {
+            RouteTarget::Blackhole
+        },
+    });
+    RouteTableSpec {
+        id: table.id.clone(),
+        routes: routes.collect(),
+    }
+}
+
+fn group(group: &SecurityGroup) -> GroupSpec {
+    let rules = |egress: bool| -> Vec<GroupRule> {
+        group
+            .rules
+            .iter()
+            .filter(|it| it.egress == egress)
+            .filter_map(rule)
+            .collect()
+    };
+    GroupSpec {
+        id: group.id.clone(),
+        ingress: rules(false),
+        egress: rules(true),
+    }
+}
+
+/// None for what cannot match here: IPv6.
+fn rule(rule: &Rule) -> Option<GroupRule> {
+    let peer = match &rule.source {
+        Source::Range(range) => Peer::Range(*range),
+        Source::Group(id) => Peer::Group(id.clone()),
+        Source::Range6(_) => return None,
+    };
+    let port = |value: Option<i32>, absent: u16| {
+        value
+            .and_then(|it| u16::try_from(it).ok())
+            .unwrap_or(absent)
+    };
+    let (from, to) = (port(rule.from, 0), port(rule.to, u16::MAX));
+    let protocol = match rule.protocol.as_str() {
+        "-1" => Protocol::All,
+        "tcp" => Protocol::Tcp { from, to },
+        "udp" => Protocol::Udp { from, to },
+        "icmp" => Protocol::Icmp,
+        number => Protocol::Other(number.parse().ok()?),
+    };
+    Some(GroupRule { protocol, peer })
+}

@@ -1,0 +1,220 @@
+//! Subnets.
+
+use cloud::{Cx, Error, Record, Records};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use shapes::ec2::{
+    self, CreateSubnetInput, CreateSubnetOutput, DeleteSubnetInput, DeleteSubnetOutput,
+    DescribeSubnetsInput, DescribeSubnetsOutput, ModifySubnetAttributeInput,
+    ModifySubnetAttributeOutput, ResourceType, SubnetState,
+};
+
+use crate::errors::{
+    DependencyViolation, InvalidParameterValue, InvalidSubnetConflict, InvalidSubnetIdNotFound,
+    InvalidSubnetRange, MissingParameter, not_found, refuse, unsupported,
+};
+use crate::filters::{Filtered, select};
+use crate::interface::Interface;
+use crate::route::RouteTable;
+use crate::tags::{self, Tags};
+use crate::vpc::{self, parse_range};
+use crate::{addresses, zones};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subnet {
+    pub id: String,
+    pub region: String,
+    pub vpc: String,
+    pub range: Ipv4Net,
+    pub zone: String,
+    pub public_on_launch: bool,
+    pub tags: Tags,
+}
+
+impl Record for Subnet {
+    const KIND: &'static str = "ec2.subnet";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.id)
+    }
+}
+
+pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Subnet, Error> {
+    tx.get(&cx.key(id))?
+        .ok_or_else(|| not_found(InvalidSubnetIdNotFound, "subnet", id))
+}
+
+pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSubnetOutput, Error> {
+    refuse(&input.ipv6_cidr_block, "Ipv6CidrBlock")?;
+    refuse(&input.outpost_arn, "OutpostArn")?;
+    let text = input.cidr_block.as_deref().ok_or_else(|| {
+        MissingParameter.because("Either 'cidrBlock' or 'ipv6CidrBlock' should be provided.")
+    })?;
+    let range = parse_range(text, "cidrBlock")?;
+    let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::Subnet)?;
+    let zones = zones::names(&cx.region);
+    if let Some(zone) = input
+        .availability_zone
+        .as_ref()
+        .filter(|it| !zones.contains(it))
+    {
+        let known = zones.join(", ");
+        return Err(InvalidParameterValue.because(format!(
+            "Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {known}."
+        )));
+    }
+    cx.write(|tx| {
+        let id = cx.new_id("subnet-", 17);
+        if let Some(existing) = tx.get::<Subnet>(&cx.key(&id))? {
+            return Ok(CreateSubnetOutput {
+                subnet: Some(shown(&cx, tx, &existing)?),
+            });
+        }
+        let vpc = vpc::get(&cx, tx, &input.vpc_id)?;
+        if !vpc.range.contains(&range) || !(16..=28).contains(&range.prefix_len()) {
+            return Err(InvalidSubnetRange.because(format!("The CIDR '{text}' is invalid.")));
+        }
+        let others = tx.list::<Subnet>(&cx.key(""))?;
+        let mut others = others.iter().filter(|it| it.vpc == vpc.id);
+        if others.any(|it| it.range.contains(&range) || range.contains(&it.range)) {
+            return Err(InvalidSubnetConflict
+                .because(format!("The CIDR '{text}' conflicts with another subnet")));
+        }
+        let by_id = input.availability_zone_id.as_ref();
+        let zone = by_id.and_then(|id| zones.iter().find(|it| zones::id(it) == *id).cloned());
+        let subnet = Subnet {
+            id,
+            region: cx.region.clone(),
+            vpc: vpc.id.clone(),
+            range,
+            zone: input
+                .availability_zone
+                .clone()
+                .or(zone)
+                .unwrap_or_else(|| zones[0].clone()),
+            public_on_launch: false,
+            tags: tags.clone(),
+        };
+        tx.put(&subnet)?;
+        vpc::touch(&cx, tx, &vpc.id)?;
+        Ok(CreateSubnetOutput {
+            subnet: Some(shown(&cx, tx, &subnet)?),
+        })
+    })
+}
+
+fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Error> {
+    let used = tx
+        .list::<Interface>(&cx.key(""))?
+        .iter()
+        .filter(|it| it.subnet == subnet.id)
+        .count();
+    let free =
+        addresses::capacity(subnet.range).saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
+    Ok(ec2::Subnet {
+        availability_zone_id: Some(zones::id(&subnet.zone)),
+        availability_zone: Some(subnet.zone.clone()),
+        available_ip_address_count: i32::try_from(free).ok(),
+        cidr_block: Some(subnet.range.to_string()),
+        default_for_az: Some(false),
+        map_public_ip_on_launch: Some(subnet.public_on_launch),
+        assign_ipv6_address_on_creation: Some(false),
+        ipv6_native: Some(false),
+        enable_dns64: Some(false),
+        map_customer_owned_ip_on_launch: Some(false),
+        owner_id: Some(cx.account().to_owned()),
+        state: Some(SubnetState::Available),
+        subnet_arn: Some(cx.arn("ec2", &format!("subnet/{}", subnet.id))),
+        subnet_id: Some(subnet.id.clone()),
+        tags: tags::shown(&subnet.tags),
+        vpc_id: Some(subnet.vpc.clone()),
+        ..Default::default()
+    })
+}
+
+impl Filtered for Subnet {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        Some(vec![match filter {
+            "subnet-id" => self.id.clone(),
+            "vpc-id" => self.vpc.clone(),
+            "cidr" | "cidr-block" | "cidrBlock" => self.range.to_string(),
+            "availability-zone" | "availabilityZone" => self.zone.clone(),
+            "availability-zone-id" => zones::id(&self.zone),
+            "state" => "available".into(),
+            "default-for-az" | "defaultForAz" => "false".into(),
+            "map-public-ip-on-launch" => self.public_on_launch.to_string(),
+            _ => return None,
+        }])
+    }
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+}
+
+pub async fn describe_subnets(
+    cx: Cx,
+    input: DescribeSubnetsInput,
+) -> Result<DescribeSubnetsOutput, Error> {
+    cx.read(|tx| {
+        let found = match &input.subnet_ids {
+            Some(ids) => ids
+                .iter()
+                .map(|id| get(&cx, tx, id))
+                .collect::<Result<_, _>>()?,
+            None => tx.list::<Subnet>(&cx.key(""))?,
+        };
+        let found = select(found, input.filters.as_ref())?;
+        let subnets = found
+            .iter()
+            .map(|it| shown(&cx, tx, it))
+            .collect::<Result<_, _>>()?;
+        Ok(DescribeSubnetsOutput {
+            subnets: Some(subnets),
+            next_token: None,
+        })
+    })
+}
+
+pub async fn delete_subnet(cx: Cx, input: DeleteSubnetInput) -> Result<DeleteSubnetOutput, Error> {
+    cx.write(|tx| {
+        let subnet = get(&cx, tx, &input.subnet_id)?;
+        if tx
+            .list::<Interface>(&cx.key(""))?
+            .iter()
+            .any(|it| it.subnet == subnet.id)
+        {
+            return Err(DependencyViolation.because(format!(
+                "The subnet '{}' has dependencies and cannot be deleted.",
+                subnet.id
+            )));
+        }
+        for mut table in tx.list::<RouteTable>(&cx.key(""))? {
+            let before = table.associations.len();
+            table.associations.retain(|_, it| *it != subnet.id);
+            if table.associations.len() != before {
+                tx.put(&table)?;
+            }
+        }
+        tx.delete::<Subnet>(&subnet.key())?;
+        vpc::touch(&cx, tx, &subnet.vpc)?;
+        Ok(DeleteSubnetOutput {})
+    })
+}
+
+pub async fn modify_subnet_attribute(
+    cx: Cx,
+    input: ModifySubnetAttributeInput,
+) -> Result<ModifySubnetAttributeOutput, Error> {
+    let on = |value: &Option<ec2::AttributeBooleanValue>| value.as_ref().and_then(|it| it.value);
+    if on(&input.assign_ipv6_address_on_creation) == Some(true)
+        || on(&input.enable_dns64) == Some(true)
+    {
+        return Err(unsupported("IPv6"));
+    }
+    cx.write(|tx| {
+        let mut subnet = get(&cx, tx, &input.subnet_id)?;
+        subnet.public_on_launch =
+            on(&input.map_public_ip_on_launch).unwrap_or(subnet.public_on_launch);
+        tx.put(&subnet)?;
+        Ok(ModifySubnetAttributeOutput {})
+    })
+}

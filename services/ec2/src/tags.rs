@@ -1,0 +1,195 @@
+//! Tags: kept inside the record that they belong to.
+
+use std::collections::BTreeMap;
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::ec2::{
+    CreateTagsInput, CreateTagsOutput, DeleteTagsInput, DeleteTagsOutput, DescribeTagsInput,
+    DescribeTagsOutput, ResourceType, Tag, TagDescription, TagSpecification,
+};
+
+use crate::errors::{InvalidIdNotFound, InvalidParameterValue};
+use crate::filters::{Filtered, select};
+use crate::gateway::InternetGateway;
+use crate::group::SecurityGroup;
+use crate::interface::Interface;
+use crate::route::RouteTable;
+use crate::subnet::Subnet;
+use crate::vpc::Vpc;
+
+pub type Tags = BTreeMap<String, String>;
+
+/// AWS's limit of tags per resource.
+const TAGS_MAX: usize = 50;
+
+/// The tags that a create operation gives to the resource it makes.
+pub fn specified(
+    specifications: Option<&Vec<TagSpecification>>,
+    kind: ResourceType,
+) -> Result<Tags, Error> {
+    let mut tags = Tags::new();
+    for specification in specifications.into_iter().flatten() {
+        if specification.resource_type != Some(kind) {
+            let named = specification
+                .resource_type
+                .map(|it| it.to_string())
+                .unwrap_or_default();
+            return Err(InvalidParameterValue.because(format!(
+                "'{named}' is not a valid taggable resource type for this operation."
+            )));
+        }
+        add(&mut tags, specification.tags.as_deref().unwrap_or_default())?;
+    }
+    Ok(tags)
+}
+
+pub fn add(tags: &mut Tags, more: &[Tag]) -> Result<(), Error> {
+    for tag in more {
+        let key = tag.key.clone().unwrap_or_default();
+        if key.is_empty() || key.len() > 128 {
+            return Err(InvalidParameterValue.because("Tag keys must have 1 to 128 characters."));
+        }
+        tags.insert(key, tag.value.clone().unwrap_or_default());
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(cloud::ErrorCode::sender("TagLimitExceeded", 400)
+            .because("More than 50 tags specified"));
+    }
+    Ok(())
+}
+
+/// As they are answered; absent when there are none.
+pub fn shown(tags: &Tags) -> Option<Vec<Tag>> {
+    let list: Vec<Tag> = tags
+        .iter()
+        .map(|(key, value)| Tag {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+        })
+        .collect();
+    (!list.is_empty()).then_some(list)
+}
+
+/// A record that carries tags.
+trait Tagged: Record {
+    const TYPE: ResourceType;
+    fn id(&self) -> &str;
+    fn tags_mut(&mut self) -> &mut Tags;
+}
+
+macro_rules! tagged {
+    ($($record:ty: $prefix:literal = $kind:ident),* $(,)?) => {
+        $(impl Tagged for $record {
+            const TYPE: ResourceType = ResourceType::$kind;
+            fn id(&self) -> &str { &self.id }
+            fn tags_mut(&mut self) -> &mut Tags { &mut self.tags }
+        })*
+
+        /// Changes the tags of the resource with this id, whatever it is.
+        fn change(cx: &Cx, tx: &Records<'_>, id: &str, edit: &dyn Fn(&mut Tags) -> Result<(), Error>) -> Result<(), Error> {
+            $(if id.starts_with($prefix) { return change_record::<$record>(cx, tx, id, edit); })*
+            Err(InvalidIdNotFound.because(format!("The ID '{id}' is not valid")))
+        }
+
+        fn everything(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Described>, Error> {
+            let mut found = Vec::new();
+            $(for mut it in tx.list::<$record>(&cx.key(""))? {
+                let (id, tags) = (it.id().to_owned(), std::mem::take(it.tags_mut()));
+                found.extend(tags.into_iter().map(|(key, value)| Described { id: id.clone(), kind: <$record as Tagged>::TYPE, key, value, none: Tags::new() }));
+            })*
+            Ok(found)
+        }
+    };
+}
+
+tagged! {
+    Vpc: "vpc-" = Vpc,
+    Subnet: "subnet-" = Subnet,
+    InternetGateway: "igw-" = InternetGateway,
+    RouteTable: "rtb-" = RouteTable,
+    SecurityGroup: "sg-" = SecurityGroup,
+    Interface: "eni-" = NetworkInterface,
+}
+
+fn change_record<R: Tagged>(
+    cx: &Cx,
+    tx: &Records<'_>,
+    id: &str,
+    edit: &dyn Fn(&mut Tags) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut record: R = tx.get(&cx.key(id))?.ok_or_else(|| {
+        InvalidIdNotFound.because(format!("The {} ID '{id}' does not exist", R::TYPE))
+    })?;
+    edit(record.tags_mut())?;
+    tx.put(&record)
+}
+
+pub async fn create_tags(cx: Cx, input: CreateTagsInput) -> Result<CreateTagsOutput, Error> {
+    cx.write(|tx| {
+        for id in &input.resources {
+            change(&cx, tx, id, &|tags| add(tags, &input.tags))?;
+        }
+        Ok(CreateTagsOutput {})
+    })
+}
+
+pub async fn delete_tags(cx: Cx, input: DeleteTagsInput) -> Result<DeleteTagsOutput, Error> {
+    cx.write(|tx| {
+        for id in &input.resources {
+            change(&cx, tx, id, &|tags| {
+                let Some(unwanted) = &input.tags else {
+                    tags.clear();
+                    return Ok(());
+                };
+                tags.retain(|key, value| {
+                    !unwanted.iter().any(|it| {
+                        it.key.as_deref() == Some(key)
+                            && it.value.as_deref().is_none_or(|given| given == value)
+                    })
+                });
+                Ok(())
+            })?;
+        }
+        Ok(DeleteTagsOutput {})
+    })
+}
+
+struct Described {
+    id: String,
+    kind: ResourceType,
+    key: String,
+    value: String,
+    none: Tags,
+}
+
+impl Filtered for Described {
+    fn values(&self, filter: &str) -> Option<Vec<String>> {
+        Some(vec![match filter {
+            "key" => self.key.clone(),
+            "value" => self.value.clone(),
+            "resource-id" => self.id.clone(),
+            "resource-type" => self.kind.to_string(),
+            _ => return None,
+        }])
+    }
+    fn tags(&self) -> &Tags {
+        &self.none
+    }
+}
+
+pub async fn describe_tags(cx: Cx, input: DescribeTagsInput) -> Result<DescribeTagsOutput, Error> {
+    let found = cx.read(|tx| everything(&cx, tx))?;
+    let tags = select(found, input.filters.as_ref())?
+        .into_iter()
+        .map(|it| TagDescription {
+            key: Some(it.key),
+            value: Some(it.value),
+            resource_id: Some(it.id),
+            resource_type: Some(it.kind),
+        })
+        .collect();
+    Ok(DescribeTagsOutput {
+        tags: Some(tags),
+        ..Default::default()
+    })
+}
