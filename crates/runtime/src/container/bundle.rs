@@ -106,7 +106,7 @@ pub(crate) fn write_bundle(
     let bundle = files.bundle(index);
     fs::create_dir_all(&bundle).context(|| format!("could not make `{}`", bundle.display()))?;
     write_json(&bundle.join("config.json"), &config)?;
-    Ok(confinement(container, &capabilities)?)
+    confinement(container, &capabilities)
 }
 
 /// See [`Confinement`]. Depends on nothing but the specification, so that a command run later in

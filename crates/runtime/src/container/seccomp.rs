@@ -133,7 +133,8 @@ pub(crate) fn filters(capabilities: &[String]) -> Result<Vec<BpfProgram>> {
     for (capability, numbers) in BY_CAPABILITY {
         // CAP_SYS_ADMIN is the older name of what was split off as these two.
         let older = matches!(*capability, "CAP_BPF" | "CAP_PERFMON" | "CAP_SYSLOG");
-        if !has(capability) && !(older && has("CAP_SYS_ADMIN")) {
+        let allowed = has(capability) || (older && has("CAP_SYS_ADMIN"));
+        if !allowed {
             rules.extend(numbers.iter().map(|number| (*number, Vec::new())));
         }
     }

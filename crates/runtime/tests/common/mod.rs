@@ -107,7 +107,7 @@ impl Machine {
             directories: vec![layer()],
             argv: std::iter::once("/helper".to_owned()).chain(words).collect(),
             essential: true,
-            stop_timeout_ms: 5_000,
+            stop_timeout_ms: 100,
             log_file: Some(self.path(name)),
             ..ContainerSpec::default()
         }
@@ -138,6 +138,28 @@ impl Machine {
     }
     pub async fn wait_state(&self, id: &str, state: TaskState) -> TaskStatus {
         self.wait(id, |status| status.state == state).await
+    }
+
+    /// Waits until the container has written this line.
+    pub async fn wait_log(&self, container: &str, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log(container).iter().any(|have| have == line) {
+            assert!(
+                Instant::now() < deadline,
+                "no `{line}` in {:?}",
+                self.log(container)
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Stops a task and waits for its end.
+    pub async fn end(&self, id: &str) -> TaskStatus {
+        self.runtime().stop(id, "enough").await.unwrap();
+        let killed = Instant::now();
+        let status = self.wait_state(id, TaskState::Stopped).await;
+        assert!(killed.elapsed() < PATIENCE);
+        status
     }
 
     /// Runs one container to its end and returns its status and output.
@@ -231,6 +253,32 @@ pub fn layer() -> PathBuf {
         directory
     });
     layer.path().to_owned()
+}
+
+/// A network namespace that a path leads to.
+pub struct NetworkNamespace(PathBuf);
+
+impl NetworkNamespace {
+    pub fn new(path: &Path) -> Self {
+        std::fs::write(path, "").unwrap();
+        let target = path.to_owned();
+        // A thread can have a namespace of its own, which the mount then keeps.
+        let thread = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let own = Some("/proc/thread-self/ns/net");
+            let nothing: Option<&str> = None;
+            nix::mount::mount(own, &target, nothing, nix::mount::MsFlags::MS_BIND, nothing)
+                .unwrap();
+        });
+        thread.join().unwrap();
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for NetworkNamespace {
+    fn drop(&mut self) {
+        nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
 }
 
 fn left_over(instance: &str, directory: &Path) -> Vec<String> {

@@ -1,0 +1,404 @@
+//! How tasks start, end, fail, and survive.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Machine;
+use engine::*;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn shim_pid(machine: &Machine, id: &str) -> Pid {
+    let path = machine.path("run/tasks").join(id).join("shim.json");
+    let identity: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    Pid::from_raw(identity["pid"].as_i64().unwrap() as i32)
+}
+
+fn check_command(commands: &str, interval_ms: u64, retries: u32) -> Option<HealthCheck> {
+    let words = commands.split_whitespace();
+    Some(HealthCheck {
+        command: ["CMD", "/helper"]
+            .into_iter()
+            .chain(words)
+            .map(str::to_owned)
+            .collect(),
+        interval_ms,
+        timeout_ms: 5_000,
+        start_period_ms: 0,
+        retries,
+    })
+}
+
+async fn cannot_start(change: impl FnOnce(&mut ContainerSpec)) -> String {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "say x");
+    change(&mut container);
+    let (status, _) = machine.run(container).await;
+    machine.check_clean();
+    match status.reason {
+        Some(StopReason::CannotStart { container, message }) if container == "c" => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_says_why() {
+    let argv = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let message = cannot_start(|container| container.argv = argv(&["nothing"])).await;
+    assert_eq!(
+        message,
+        "exec: \"nothing\": executable file not found in $PATH"
+    );
+    let message = cannot_start(|container| container.argv = argv(&["/no/such"])).await;
+    assert_eq!(message, "exec: \"/no/such\": no such file or directory");
+    let message = cannot_start(|container| container.argv = argv(&["/plain"])).await;
+    assert_eq!(message, "exec: \"/plain\": permission denied");
+    let message = cannot_start(|container| container.user = "nobody".to_owned()).await;
+    assert_eq!(
+        message,
+        "unable to find user nobody: no matching entries in passwd file"
+    );
+    let message = cannot_start(|container| container.directories.push("/no/layer".into())).await;
+    assert_eq!(message, "the layer `/no/layer` is missing");
+    let message = cannot_start(|container| container.working_dir = "/plain/x".to_owned()).await;
+    assert!(message.contains("could not make `/plain/x`"), "{message}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused() {
+    let machine = Machine::new().await;
+    let refuse = async |task| machine.runtime().start(task).await.unwrap_err().fault;
+    let good = || machine.container("c", "say x");
+    assert_eq!(
+        refuse(common::task("../up", vec![good()])).await,
+        Fault::Invalid
+    );
+    assert_eq!(refuse(common::task("t", vec![])).await, Fault::Invalid);
+    assert_eq!(
+        refuse(common::task("t", vec![good(), good()])).await,
+        Fault::Invalid
+    );
+    let empty = ContainerSpec {
+        argv: vec![],
+        ..good()
+    };
+    assert_eq!(refuse(common::task("t", vec![empty])).await, Fault::Invalid);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn asking_twice_starts_once() {
+    let machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "say once , sleep 60000")])
+        .await;
+    machine.wait_log("c", "once").await;
+    let pid = machine.status("t").await.containers[0].pid;
+    machine
+        .start("t", vec![machine.container("c", "say once , sleep 60000")])
+        .await;
+    assert_eq!(machine.status("t").await.containers[0].pid, pid);
+    assert_eq!(
+        machine.runtime().remove("t").await.unwrap_err().fault,
+        Fault::Conflict
+    );
+    machine.end("t").await;
+    assert_eq!(machine.log("c"), ["once"]);
+}
+
+#[tokio::test]
+async fn what_ignores_its_signal_is_killed() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "ignore 15 , sleep 60000");
+    container.stop_timeout_ms = 300;
+    machine.start("t", vec![container]).await;
+    machine.wait_log("c", "ignored").await;
+    let asked = Instant::now();
+    machine.runtime().stop("t", "enough").await.unwrap();
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert!(asked.elapsed() >= Duration::from_millis(300));
+    assert_eq!(status.containers[0].exit_code, Some(137));
+    assert_eq!(
+        status.containers[0].reason, None,
+        "it did not run out of memory"
+    );
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn the_image_s_stop_signal_is_used() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "trap 3 33 , sleep 60000");
+    container.stop_signal = "SIGQUIT".to_owned();
+    machine.start("t", vec![container]).await;
+    machine.wait_log("c", "trapped").await;
+    machine.runtime().stop("t", "enough").await.unwrap();
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert_eq!(status.containers[0].exit_code, Some(33));
+}
+
+#[tokio::test]
+async fn an_essential_exit_stops_the_rest_in_reverse_order() {
+    let machine = Machine::new().await;
+    let base = machine.container("base", "trap 15 0 , sleep 60000");
+    let mut middle = machine.container("middle", "trap 15 0 , sleep 60000");
+    middle.depends_on = vec![("base".to_owned(), DependsOn::Start)];
+    let mut main = machine.container("main", "sleep 200 , exit 5");
+    main.depends_on = vec![("middle".to_owned(), DependsOn::Start)];
+    machine.start("t", vec![main, middle, base]).await;
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    let reason = StopReason::EssentialContainerExited {
+        container: "main".to_owned(),
+    };
+    assert_eq!(status.reason, Some(reason));
+    let codes: Vec<_> = status.containers.iter().map(|one| one.exit_code).collect();
+    assert_eq!(codes, [Some(5), Some(0), Some(0)]);
+    assert!(status.containers[1].stopped_at_ms <= status.containers[2].stopped_at_ms);
+    assert!(status.containers[2].started_at_ms <= status.containers[1].started_at_ms);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_side_container_may_end() {
+    let machine = Machine::new().await;
+    let mut side = machine.container("side", "exit 0");
+    side.essential = false;
+    machine
+        .start("t", vec![side, machine.container("main", "sleep 60000")])
+        .await;
+    let ended = |status: &TaskStatus| status.containers[0].state == ContainerState::Stopped;
+    let status = machine.wait("t", ended).await;
+    assert_eq!(status.state, TaskState::Running);
+    machine.end("t").await;
+}
+
+#[tokio::test]
+async fn a_dependency_is_waited_for_until_it_is_healthy() {
+    let machine = Machine::new().await;
+    let mut database = machine.container("db", "sleep 300 , write /tmp/ready x , sleep 60000");
+    database.health_check = check_command("exit-unless /tmp/ready", 20, 1000);
+    let mut main = machine.container("main", "say up , sleep 60000");
+    main.depends_on = vec![("db".to_owned(), DependsOn::Healthy)];
+    machine.start("t", vec![main, database]).await;
+    let status = machine.wait_state("t", TaskState::Running).await;
+    assert_eq!(status.containers[1].health, Health::Healthy);
+    let begun = status.containers[0].started_at_ms.unwrap();
+    assert!(begun - status.containers[1].started_at_ms.unwrap() >= 300);
+    machine.end("t").await;
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_failing_health_check_is_told_and_fails_dependents() {
+    let machine = Machine::new().await;
+    let mut sick = machine.container("sick", "sleep 60000");
+    sick.health_check = check_command("exit 1", 20, 2);
+    machine.start("alone", vec![sick.clone()]).await;
+    let unhealthy = |status: &TaskStatus| status.containers[0].health == Health::Unhealthy;
+    let status = machine.wait("alone", unhealthy).await;
+    assert_eq!(
+        status.state,
+        TaskState::Running,
+        "being unhealthy does not stop a task"
+    );
+    machine.end("alone").await;
+
+    let mut main = machine.container("main", "say never");
+    main.depends_on = vec![("sick".to_owned(), DependsOn::Healthy)];
+    machine.start("t", vec![sick, main]).await;
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert!(
+        matches!(&status.reason, Some(StopReason::DependencyFailed { container, .. }) if container == "sick"),
+        "{status:#?}"
+    );
+    assert!(machine.log("main").is_empty());
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_health_check_that_hangs_fails() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "sleep 60000");
+    let mut check = check_command("sleep 60000", 20, 1).unwrap();
+    check.timeout_ms = 100;
+    container.health_check = Some(check);
+    machine.start("t", vec![container]).await;
+    machine
+        .wait("t", |status| {
+            status.containers[0].health == Health::Unhealthy
+        })
+        .await;
+    machine.end("t").await;
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_killed_shim_takes_its_containers_along() {
+    let machine = Machine::new().await;
+    let mut changes = machine.runtime().changes();
+    machine
+        .start("t", vec![machine.container("c", "say up , sleep 60000")])
+        .await;
+    machine.wait_log("c", "up").await;
+    kill(shim_pid(&machine, "t"), Signal::SIGKILL).unwrap();
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert_eq!(status.reason, Some(StopReason::SupervisorLost));
+    assert_eq!(status.containers[0].state, ContainerState::Stopped);
+    assert_eq!(changes.recv().await.unwrap(), "t");
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_new_daemon_finds_its_tasks_again() {
+    let mut machine = Machine::new().await;
+    machine
+        .start(
+            "t",
+            vec![machine.container("c", "say up , trap 15 4 , sleep 60000")],
+        )
+        .await;
+    machine
+        .start("ended", vec![machine.container("d", "exit 6")])
+        .await;
+    machine.wait_log("c", "trapped").await;
+    machine.wait_state("ended", TaskState::Stopped).await;
+    let pid = machine.status("t").await.containers[0].pid;
+
+    machine.runtime = None;
+    machine.begin().await;
+    let list = machine.runtime().list().await.unwrap();
+    assert_eq!(
+        list.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(),
+        ["ended", "t"]
+    );
+    assert_eq!(list[0].containers[0].exit_code, Some(6));
+    let status = machine.wait_state("t", TaskState::Running).await;
+    assert_eq!(status.containers[0].pid, pid);
+    assert_eq!(status.labels["colour"], "blue");
+    machine.runtime().stop("t", "enough").await.unwrap();
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert_eq!(status.containers[0].exit_code, Some(4));
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn what_ended_while_no_daemon_was_there_is_found() {
+    let mut machine = Machine::new().await;
+    machine
+        .start("ends", vec![machine.container("c", "sleep 200 , exit 3")])
+        .await;
+    machine
+        .start("lost", vec![machine.container("d", "say up , sleep 60000")])
+        .await;
+    machine.wait_log("d", "up").await;
+    let shim = shim_pid(&machine, "lost");
+    machine.runtime = None;
+    kill(shim, Signal::SIGKILL).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    machine.begin().await;
+    let status = machine.status("ends").await;
+    assert_eq!(status.state, TaskState::Stopped);
+    assert_eq!(status.containers[0].exit_code, Some(3));
+    let status = machine.status("lost").await;
+    assert_eq!(status.state, TaskState::Stopped);
+    assert_eq!(status.reason, Some(StopReason::SupervisorLost));
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn rubbish_in_the_directory_is_cleared_away() {
+    let mut machine = Machine::new().await;
+    machine.runtime = None;
+    std::fs::create_dir_all(machine.path("run/tasks/half")).unwrap();
+    std::fs::write(machine.path("run/tasks/half/order.json"), "{\"version\":").unwrap();
+    std::fs::create_dir_all(machine.path("state/tasks/stray/container-0/upper")).unwrap();
+    machine.begin().await;
+    assert!(machine.runtime().list().await.unwrap().is_empty());
+    assert!(!machine.path("run/tasks/half").exists());
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn two_daemons_live_side_by_side() {
+    let (one, other) = (Machine::new().await, Machine::new().await);
+    one.start("t", vec![one.container("c", "say up , sleep 60000")])
+        .await;
+    other
+        .start("t", vec![other.container("c", "say up , sleep 60000")])
+        .await;
+    one.wait_log("c", "up").await;
+    other.wait_log("c", "up").await;
+    one.end("t").await;
+    one.check_clean();
+    assert_eq!(other.status("t").await.state, TaskState::Running);
+    other.end("t").await;
+    other.check_clean();
+}
+
+#[tokio::test]
+async fn a_container_whose_process_is_killed_is_noticed() {
+    let machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "say up , sleep 60000")])
+        .await;
+    machine.wait_log("c", "up").await;
+    let pid = machine.status("t").await.containers[0].pid.unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let status = machine.wait_state("t", TaskState::Stopped).await;
+    assert_eq!(status.containers[0].exit_code, Some(137));
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn many_tasks_start_at_once() {
+    let machine = Machine::new().await;
+    let ids: Vec<String> = (0..20).map(|number| format!("t-{number}")).collect();
+    let starts = ids.iter().map(|id| {
+        let container = machine.container(id, "say up , sleep 60000");
+        machine.runtime().start(common::task(id, vec![container]))
+    });
+    for start in futures(starts).await {
+        start.unwrap();
+    }
+    for id in &ids {
+        machine.wait_log(id, "up").await;
+        machine.wait_state(id, TaskState::Running).await;
+    }
+    for id in &ids {
+        machine.runtime().stop(id, "enough").await.unwrap();
+    }
+    for id in &ids {
+        machine.wait_state(id, TaskState::Stopped).await;
+    }
+    machine.check_clean();
+}
+
+/// Polls all at once and returns their results in order.
+async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut ready = true;
+        for (future, result) in &mut all {
+            if result.is_none() {
+                match future.as_mut().poll(cx) {
+                    std::task::Poll::Ready(done) => *result = Some(done),
+                    std::task::Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    all.into_iter().map(|(_, result)| result.unwrap()).collect()
+}
