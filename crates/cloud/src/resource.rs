@@ -28,7 +28,13 @@ pub struct Property {
     pub members: &'static [Property],
 }
 
+/// The members of one of a resource's tags.
+const TAG: &[Property] = &[Property::new("Key").required(), Property::new("Value").required()];
+
 impl Property {
+    /// `Tags`, a list of `Key` and `Value`.
+    pub const TAGS: Self = Self::new("Tags").members(TAG);
+
     /// Optional, and updated in place.
     pub const fn new(name: &'static str) -> Self {
         Self {
@@ -181,6 +187,7 @@ pub trait ResourceType: Send + Sync {
     /// `AWS::EC2::VPC`.
     fn name(&self) -> &'static str;
     /// All that it knows: a template with any other is refused before anything is made.
+    /// Written as `const { &[…] }`.
     fn properties(&self) -> &'static [Property];
     /// Names for `Fn::GetAtt`.
     fn attributes(&self) -> &'static [&'static str];

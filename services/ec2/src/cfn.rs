@@ -1,3 +1,0 @@
-pub fn register(s: cloud::Service) -> cloud::Service {
-    s
-}

@@ -1,0 +1,389 @@
+//! SecurityGroup, SecurityGroupIngress, SecurityGroupEgress.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::ec2::{
+    self, AuthorizeSecurityGroupEgressInput, AuthorizeSecurityGroupIngressInput,
+    CreateSecurityGroupInput, DeleteSecurityGroupInput, DescribeSecurityGroupsInput, IpPermission,
+    IpRange, Ipv6Range, RevokeSecurityGroupEgressInput, RevokeSecurityGroupIngressInput,
+    UserIdGroupPair,
+};
+
+use super::{gone_is_fine, required, tag_specifications, text, unknown_attribute, update_tags};
+
+const INGRESS: &[Property] = &[
+    Property::new("CidrIp"),
+    Property::new("CidrIpv6"),
+    Property::new("Description"),
+    Property::new("FromPort"),
+    Property::new("IpProtocol").required(),
+    Property::new("SourceSecurityGroupId"),
+    Property::new("SourceSecurityGroupOwnerId"),
+    Property::new("ToPort"),
+];
+const EGRESS: &[Property] = &[
+    Property::new("CidrIp"),
+    Property::new("CidrIpv6"),
+    Property::new("Description"),
+    Property::new("DestinationSecurityGroupId"),
+    Property::new("FromPort"),
+    Property::new("IpProtocol").required(),
+    Property::new("ToPort"),
+];
+
+/// One rule as the API takes it.
+fn permission(rule: &Json) -> Result<IpPermission, ResourceError> {
+    let scalar = |name: &str| match rule.get(name) {
+        Some(Json::String(text)) => Some(text.clone()),
+        Some(Json::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let port = |name: &str| -> Result<Option<i32>, ResourceError> {
+        scalar(name)
+            .map(|it| {
+                it.parse()
+                    .map_err(|_| ResourceError::new(format!("{name} `{it}` is not a port")))
+            })
+            .transpose()
+    };
+    let description = scalar("Description");
+    let group = scalar("SourceSecurityGroupId").or_else(|| scalar("DestinationSecurityGroupId"));
+    let mut permission = IpPermission {
+        ip_protocol: scalar("IpProtocol"),
+        from_port: port("FromPort")?,
+        to_port: port("ToPort")?,
+        ip_ranges: rule.get("CidrIp").map(|_| vec![]),
+        ipv6_ranges: rule.get("CidrIpv6").map(|_| vec![]),
+        user_id_group_pairs: group.as_ref().map(|_| vec![]),
+        prefix_list_ids: None,
+    };
+    if let (Some(ranges), Some(range)) = (&mut permission.ip_ranges, scalar("CidrIp")) {
+        ranges.push(IpRange {
+            cidr_ip: Some(range),
+            description: description.clone(),
+        });
+    }
+    if let (Some(ranges), Some(range)) = (&mut permission.ipv6_ranges, scalar("CidrIpv6")) {
+        ranges.push(Ipv6Range {
+            cidr_ipv6: Some(range),
+            description: description.clone(),
+        });
+    }
+    if let (Some(pairs), Some(group_id)) = (&mut permission.user_id_group_pairs, group) {
+        pairs.push(UserIdGroupPair {
+            group_id: Some(group_id),
+            description,
+            ..Default::default()
+        });
+    }
+    Ok(permission)
+}
+
+fn permissions(properties: &Json, name: &str) -> Result<Vec<IpPermission>, ResourceError> {
+    match properties.get(name) {
+        Some(Json::Array(rules)) => rules.iter().map(permission).collect(),
+        None | Some(Json::Null) => Ok(vec![]),
+        Some(_) => Err(ResourceError::new(format!(
+            "Property {name} must be a list"
+        ))),
+    }
+}
+
+/// The whole outgoing range, as EC2 gives it to a new group.
+fn everything_out() -> IpPermission {
+    IpPermission {
+        ip_protocol: Some("-1".into()),
+        ip_ranges: Some(vec![IpRange {
+            cidr_ip: Some("0.0.0.0/0".into()),
+            description: None,
+        }]),
+        ..Default::default()
+    }
+}
+
+async fn authorize(
+    cx: &Cx,
+    id: &str,
+    egress: bool,
+    rules: Vec<IpPermission>,
+) -> Result<(), ResourceError> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    if egress {
+        let input = AuthorizeSecurityGroupEgressInput {
+            group_id: id.into(),
+            ip_permissions: Some(rules),
+            ..Default::default()
+        };
+        cx.call(input).await?;
+    } else {
+        let input = AuthorizeSecurityGroupIngressInput {
+            group_id: Some(id.into()),
+            ip_permissions: Some(rules),
+            ..Default::default()
+        };
+        cx.call(input).await?;
+    }
+    Ok(())
+}
+
+async fn revoke(
+    cx: &Cx,
+    id: &str,
+    egress: bool,
+    rules: Vec<IpPermission>,
+) -> Result<(), ResourceError> {
+    for rule in rules {
+        let rules = Some(vec![rule]);
+        let outcome = if egress {
+            let input = RevokeSecurityGroupEgressInput {
+                group_id: id.into(),
+                ip_permissions: rules,
+                ..Default::default()
+            };
+            cx.call(input).await.map(drop)
+        } else {
+            let input = RevokeSecurityGroupIngressInput {
+                group_id: Some(id.into()),
+                ip_permissions: rules,
+                ..Default::default()
+            };
+            cx.call(input).await.map(drop)
+        };
+        gone_is_fine(outcome)?;
+    }
+    Ok(())
+}
+
+/// Brings one direction from the old list to the new one, adding before removing.
+async fn change(
+    cx: &Cx,
+    id: &str,
+    egress: bool,
+    old: Vec<IpPermission>,
+    new: Vec<IpPermission>,
+) -> Result<(), ResourceError> {
+    let added = new.iter().filter(|it| !old.contains(it)).cloned().collect();
+    let removed = old.iter().filter(|it| !new.contains(it)).cloned().collect();
+    authorize(cx, id, egress, added).await?;
+    revoke(cx, id, egress, removed).await
+}
+
+/// The outgoing rules that a template means: everything, when it gives none.
+fn egress_of(properties: &Json) -> Result<Vec<IpPermission>, ResourceError> {
+    let rules = permissions(properties, "SecurityGroupEgress")?;
+    Ok(if rules.is_empty() {
+        vec![everything_out()]
+    } else {
+        rules
+    })
+}
+
+pub struct SecurityGroupType;
+
+#[async_trait]
+impl ResourceType for SecurityGroupType {
+    fn name(&self) -> &'static str {
+        "AWS::EC2::SecurityGroup"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("GroupDescription").required().replaces(),
+                Property::new("GroupName").replaces(),
+                Property::new("SecurityGroupEgress").members(EGRESS),
+                Property::new("SecurityGroupIngress").members(INGRESS),
+                Property::TAGS,
+                Property::new("VpcId").required().replaces(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["GroupId", "VpcId"]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let cx = &cx.with_token(&*request.token);
+        let input = CreateSecurityGroupInput {
+            description: required(request, "GroupDescription")?,
+            group_name: request
+                .text("GroupName")
+                .unwrap_or_else(|| request.generated_name(255)),
+            vpc_id: request.text("VpcId"),
+            tag_specifications: tag_specifications(request, ec2::ResourceType::SecurityGroup),
+            ..Default::default()
+        };
+        let id = cx.call(input).await?.group_id.unwrap_or_default();
+        authorize(
+            cx,
+            &id,
+            false,
+            permissions(&request.properties, "SecurityGroupIngress")?,
+        )
+        .await?;
+        change(
+            cx,
+            &id,
+            true,
+            vec![everything_out()],
+            egress_of(&request.properties)?,
+        )
+        .await?;
+        Ok(Created { physical_id: id })
+    }
+    async fn update(
+        &self,
+        cx: &Cx,
+        id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let cx = &cx.with_token(&*request.token);
+        let ingress = |properties| permissions(properties, "SecurityGroupIngress");
+        change(cx, id, false, ingress(old)?, ingress(&request.properties)?).await?;
+        change(
+            cx,
+            id,
+            true,
+            egress_of(old)?,
+            egress_of(&request.properties)?,
+        )
+        .await?;
+        update_tags(cx, id, old, request).await
+    }
+    async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
+        let input = DeleteSecurityGroupInput {
+            group_id: Some(id.into()),
+            ..Default::default()
+        };
+        gone_is_fine(cx.call(input).await)
+    }
+    async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+        let input = DescribeSecurityGroupsInput {
+            group_ids: Some(vec![id.into()]),
+            ..Default::default()
+        };
+        match name {
+            "GroupId" => Ok(json!(id)),
+            "VpcId" => {
+                let groups = cx.call(input).await?.security_groups.unwrap_or_default();
+                Ok(json!(groups.into_iter().next().and_then(|it| it.vpc_id)))
+            }
+            _ => unknown_attribute(name),
+        }
+    }
+}
+
+/// A single rule as a resource of its own.
+async fn create_rule(
+    cx: &Cx,
+    request: &ResourceRequest,
+    egress: bool,
+) -> Result<Created, ResourceError> {
+    let rule = permission(&request.properties)?;
+    authorize(
+        &cx.with_token(&*request.token),
+        &required(request, "GroupId")?,
+        egress,
+        vec![rule],
+    )
+    .await?;
+    Ok(Created {
+        physical_id: request.generated_name(255),
+    })
+}
+
+async fn delete_rule(cx: &Cx, properties: &Json, egress: bool) -> Result<(), ResourceError> {
+    let group = text(properties, "GroupId").unwrap_or_default();
+    revoke(cx, &group, egress, vec![permission(properties)?]).await
+}
+
+pub struct IngressType;
+
+#[async_trait]
+impl ResourceType for IngressType {
+    fn name(&self) -> &'static str {
+        "AWS::EC2::SecurityGroupIngress"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("GroupId").required().replaces(),
+                Property::new("CidrIp").replaces(),
+                Property::new("CidrIpv6").replaces(),
+                Property::new("Description").replaces(),
+                Property::new("FromPort").replaces(),
+                Property::new("IpProtocol").required().replaces(),
+                Property::new("SourceSecurityGroupId").replaces(),
+                Property::new("SourceSecurityGroupOwnerId").replaces(),
+                Property::new("ToPort").replaces(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        create_rule(cx, request, false).await
+    }
+    async fn update(
+        &self,
+        _: &Cx,
+        _: &str,
+        _: &Json,
+        _: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
+        delete_rule(cx, properties, false).await
+    }
+    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
+        unknown_attribute(name)
+    }
+}
+
+pub struct EgressType;
+
+#[async_trait]
+impl ResourceType for EgressType {
+    fn name(&self) -> &'static str {
+        "AWS::EC2::SecurityGroupEgress"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("GroupId").required().replaces(),
+                Property::new("CidrIp").replaces(),
+                Property::new("CidrIpv6").replaces(),
+                Property::new("Description").replaces(),
+                Property::new("DestinationSecurityGroupId").replaces(),
+                Property::new("FromPort").replaces(),
+                Property::new("IpProtocol").required().replaces(),
+                Property::new("ToPort").replaces(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        create_rule(cx, request, true).await
+    }
+    async fn update(
+        &self,
+        _: &Cx,
+        _: &str,
+        _: &Json,
+        _: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
+        delete_rule(cx, properties, true).await
+    }
+    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
+        unknown_attribute(name)
+    }
+}
