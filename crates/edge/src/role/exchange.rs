@@ -216,8 +216,10 @@ fn is_reset(error: &hyper::Error) -> bool {
     })
 }
 
+/// The error of a client's body is ours to send on, and so it comes as the cause of one of ours.
 fn failure_of(error: &hyper::Error) -> Failure {
-    if error.is_user() {
+    let cause = std::error::Error::source(error);
+    if error.is_user() && cause.is_some_and(|cause| cause.is::<hyper::Error>()) {
         Failure::Client
     } else {
         Failure::Broken

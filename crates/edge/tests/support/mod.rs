@@ -51,10 +51,12 @@ impl Network for FakeNetwork {
 
 /// An edge of its own: a directory, a loopback address that no other test has, and the process.
 pub struct Bench {
+    // Dropped in this order: a client that still lived would start a killed edge again.
+    pub client: EdgeClient,
+    _killer: Killer,
     pub dir: tempfile::TempDir,
     pub address: IpAddr,
     pub network: Arc<FakeNetwork>,
-    pub client: EdgeClient,
     generation: AtomicU64,
 }
 
@@ -85,10 +87,11 @@ impl Bench {
         let network = Arc::new(FakeNetwork::default());
         let client = open(&dir, address, &network).await;
         Self {
+            client,
+            _killer: Killer(dir.path().into()),
             dir,
             address,
             network,
-            client,
             generation: AtomicU64::new(1),
         }
     }
@@ -150,10 +153,12 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
-    /// Whatever happened, no process stays.
+/// Whatever happened, no process stays.
+struct Killer(PathBuf);
+
+impl Drop for Killer {
     fn drop(&mut self) {
-        let Ok(file) = std::fs::read(self.dir.path().join("edge.json")) else {
+        let Ok(file) = std::fs::read(self.0.join("edge.json")) else {
             return;
         };
         if let Ok(identity) = serde_json::from_slice::<serde_json::Value>(&file)
