@@ -3,8 +3,8 @@
 //! policy-routing tables. Everything is said to the kernel by netlink; no program is run.
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is the port; `vpc.rs` and `interfaces.rs` say what a
-//! network and an interface are; `firewall.rs` and `routing.rs` are the plans of rules and routes;
-//! `uplink.rs` is the way out; `netlink.rs`, `links.rs`, `nftables.rs` and `expressions.rs` speak to
+//! network and an interface are; `ruleset.rs` and `routing.rs` are the plans of rules and routes, `firewall.rs` keeps the rules;
+//! `uplink.rs` is the way out; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
 //! the kernel; `namespaces.rs` makes and enters namespaces; `records.rs` is what is kept in files;
 //! `doctor.rs` says what the machine lacks.
 //!
@@ -13,6 +13,7 @@
 //! * a packet without a rule that lets it pass is dropped, also when a look-up finds nothing;
 //! * neither the rules nor the work for one interface grow with the number of interfaces.
 
+mod batch;
 mod check;
 mod doctor;
 mod expressions;
@@ -25,6 +26,7 @@ mod netlink;
 mod nftables;
 mod records;
 mod routing;
+mod ruleset;
 #[cfg(test)]
 mod tests;
 mod uplink;

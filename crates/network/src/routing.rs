@@ -24,10 +24,10 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
-use crate::firewall::MARK_PUBLIC;
 use crate::links::{Links, Request, request};
 use crate::netlink::{Dump, NetlinkError};
 use crate::records::{InterfaceRecord, VpcRecord};
+use crate::ruleset::MARK_PUBLIC;
 use crate::uplink::{UPLINK_INDEX, gateway_of};
 
 /// Marks our routes among the kernel's, so that others' are left alone.

@@ -21,11 +21,12 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute};
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
+use crate::batch::{Batch, HookPoint, Policy};
 use crate::expressions::*;
 use crate::links::{self, Links, VethEnd};
 use crate::namespaces;
 use crate::netlink::Dump;
-use crate::nftables::{Batch, HookPoint, Policy, Tables};
+use crate::nftables::Tables;
 
 /// The uplink's index in a network's namespace. Not 2: some machines have tunnel devices there in
 /// every namespace.
@@ -105,7 +106,12 @@ impl Host {
     }
 
     /// Makes an uplink into a network's namespace, or completes the one it has. Returns its block.
-    pub fn make_uplink(&mut self, block: Option<u32>, network_links: &mut Links) -> Result<u32> {
+    pub fn make_uplink(
+        &mut self,
+        block: Option<u32>,
+        network_links: &mut Links,
+        avoid: &[Ipv4Net],
+    ) -> Result<u32> {
         self.make_rules()?;
         self.allow_forwarding()?;
         if let Some(block) = block
@@ -119,7 +125,7 @@ impl Host {
             network_links.change(vec![links::remove_link(UPLINK_INDEX)])?;
         }
         let _lock = self.lock()?;
-        let block = self.free_block()?;
+        let block = self.free_block(avoid)?;
         // Made from the network's side: the kernel heeds the other side's index only together
         // with one for this side, and on the machine no number is ours to choose.
         network_links.change(vec![links::make_veth(
@@ -221,14 +227,17 @@ impl Host {
         }
     }
 
-    /// A block that no address and no route of the machine is in.
-    fn free_block(&mut self) -> Result<u32> {
+    /// A block that no address and no route of the machine is in, and none of these ranges.
+    fn free_block(&mut self, avoid: &[Ipv4Net]) -> Result<u32> {
         let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
         for block in self.links.all_addresses()?.into_iter().filter_map(block_of) {
             taken.insert(block, block);
         }
         for (first, last) in self.routed_blocks()? {
             taken.insert(first, last);
+        }
+        for range in avoid {
+            taken.extend(block_of(range.network()).zip(block_of(range.broadcast())));
         }
         // Each daemon begins elsewhere, so that their blocks are easily told apart.
         let start = self.instance.bytes().fold(0u32, |hash, byte| {

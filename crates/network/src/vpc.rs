@@ -114,7 +114,8 @@ impl Vpc {
             spec,
         };
         if needs_uplink {
-            record.uplink = Some(host.make_uplink(old_uplink, &mut self.links)?);
+            let ranges = &record.spec.ranges;
+            record.uplink = Some(host.make_uplink(old_uplink, &mut self.links, ranges)?);
         }
         // The rules come first: there must be no route that they do not watch.
         self.firewall

@@ -169,21 +169,9 @@ fn rules_change_at_once() {
 }
 
 #[test]
-fn udp_and_icmp_have_rules_of_their_own() {
+fn udp_has_rules_of_its_own() {
     on_a_machine(|lab| async move {
-        let udp = GroupRule {
-            protocol: Protocol::Udp { from: 53, to: 53 },
-            peer: Peer::Range("10.0.0.0/16".parse().unwrap()),
-        };
-        let groups = vec![
-            group("client", vec![], everything()),
-            group("server", vec![udp], everything()),
-        ];
-        lab.machine.apply_vpc(vpc("v", groups)).await.unwrap();
-        for (id, address) in [("client", "10.0.1.10"), ("server", "10.0.1.11")] {
-            let interface = interface("v", id, address, &[id]);
-            lab.machine.attach(interface).await.unwrap();
-        }
+        client_and_server(&lab, Protocol::Udp { from: 53, to: 53 }).await;
         lab.serve("server", 53).await;
         let allowed = lab.inside("server", || bind("0.0.0.0:53")).await;
         let other = lab.inside("server", || bind("0.0.0.0:54")).await;
@@ -195,5 +183,59 @@ fn udp_and_icmp_have_rules_of_their_own() {
         assert!(allowed.recv(&mut [0; 8]).is_ok());
         assert!(other.recv(&mut [0; 8]).is_err());
         lab.expect_silence("client", "10.0.1.11:53").await;
+        assert!(!lab.inside("client", || ping("10.0.1.11")).await);
     });
+}
+
+#[test]
+fn icmp_has_rules_of_its_own() {
+    on_a_machine(|lab| async move {
+        client_and_server(&lab, Protocol::Icmp).await;
+        lab.serve("server", 53).await;
+        assert!(lab.inside("client", || ping("10.0.1.11")).await);
+        assert!(!lab.inside("server", || ping("10.0.1.10")).await);
+        lab.expect_silence("client", "10.0.1.11:53").await;
+    });
+}
+
+#[test]
+fn a_protocol_may_be_a_number() {
+    on_a_machine(|lab| async move {
+        client_and_server(&lab, Protocol::Other(libc::IPPROTO_TCP as u8)).await;
+        lab.serve("server", 53).await;
+        lab.expect_open("client", "10.0.1.11:53").await;
+        assert!(!lab.inside("client", || ping("10.0.1.11")).await);
+    });
+}
+
+/// A client that may send anything and a server that takes one protocol.
+async fn client_and_server(lab: &Lab, protocol: Protocol) {
+    let allowed = GroupRule {
+        protocol,
+        peer: Peer::Range("10.0.0.0/16".parse().unwrap()),
+    };
+    let groups = vec![
+        group("client", vec![], everything()),
+        group("server", vec![allowed], everything()),
+    ];
+    lab.machine.apply_vpc(vpc("v", groups)).await.unwrap();
+    for (id, address) in [("client", "10.0.1.10"), ("server", "10.0.1.11")] {
+        let interface = interface("v", id, address, &[id]);
+        lab.machine.attach(interface).await.unwrap();
+    }
+}
+
+/// Whether an echo request is answered.
+fn ping(to: &str) -> bool {
+    use nix::sys::socket::*;
+    use std::os::fd::AsRawFd;
+    let (raw, icmp) = (SockType::Raw, SockProtocol::Icmp);
+    let socket = socket(AddressFamily::Inet, raw, SockFlag::empty(), icmp).unwrap();
+    let patience = nix::sys::time::TimeVal::new(0, PATIENCE_MS as i64 * 1000);
+    setsockopt(&socket, sockopt::ReceiveTimeout, &patience).unwrap();
+    // Type 8, code 0, its checksum, then an id and a number of zero.
+    let request = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+    let to = SockaddrIn::from(std::net::SocketAddrV4::new(to.parse().unwrap(), 0));
+    sendto(socket.as_raw_fd(), &request, &to, MsgFlags::empty()).unwrap();
+    recv(socket.as_raw_fd(), &mut [0; 64], MsgFlags::empty()).is_ok()
 }

@@ -3,7 +3,8 @@
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
 use super::harness::*;
-use crate::nftables::{Batch, HookPoint, Policy, Tables};
+use crate::batch::{Batch, HookPoint, Policy};
+use crate::nftables::Tables;
 use crate::{Severity, doctor};
 
 #[test]

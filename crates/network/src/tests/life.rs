@@ -1,5 +1,7 @@
 //! Made, found again, changed and removed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::{Fault, Network, RouteTarget};
@@ -47,6 +49,53 @@ fn a_new_daemon_finds_everything() {
 }
 
 #[test]
+fn nothing_is_lost_while_rules_change_and_daemons_come_and_go() {
+    on_a_machine(|lab| async move {
+        let spec = with_default_route(vpc("v", groups()), RouteTarget::NatGateway);
+        lab.machine.apply_vpc(spec.clone()).await.unwrap();
+        client_and_server(&lab).await;
+        lab.serve("server", 80).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = lab.namespace("client").await;
+        let asking = std::thread::spawn({
+            let stop = stop.clone();
+            move || {
+                let ask_until_told = || {
+                    let mut answers = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(ask("10.0.2.10:80")?, "10.0.1.10");
+                        answers += 1;
+                    }
+                    Ok(answers)
+                };
+                crate::namespaces::enter(&client, ask_until_told)
+            }
+        });
+        let mut lab = lab;
+        for round in 0..30u8 {
+            let mut changed = spec.clone();
+            changed.groups[1]
+                .ingress
+                .push(tcp(8000 + u16::from(round), "client"));
+            if round % 3 == 0 {
+                changed.route_tables[0].routes.clear();
+            }
+            lab.machine.apply_vpc(changed).await.unwrap();
+            let guest = format!("10.0.1.{}", 100 + round);
+            let guest = interface("v", "guest", &guest, &["client", "server"]);
+            lab.machine.attach(guest).await.unwrap();
+            if round % 5 == 0 {
+                lab = lab.reopen();
+            }
+            lab.machine.detach("guest").await.unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        let answers: usize = asking.join().unwrap().expect("a request was lost");
+        assert!(answers > 30, "only {answers} requests");
+    });
+}
+
+#[test]
 fn rules_that_were_lost_are_made_whole_by_the_next_daemon() {
     on_a_machine(|lab| async move {
         lab.machine.apply_vpc(vpc("v", groups())).await.unwrap();
@@ -54,7 +103,7 @@ fn rules_that_were_lost_are_made_whole_by_the_next_daemon() {
         lab.serve("server", 80).await;
         let namespace = std::fs::File::open(lab.file("vpc", "v")).unwrap();
         crate::namespaces::enter(&namespace, || {
-            let mut batch = crate::nftables::Batch::new(crate::firewall::TABLE);
+            let mut batch = crate::batch::Batch::new(crate::ruleset::TABLE);
             batch.remove_table();
             Ok(crate::nftables::Tables::open()?.commit(batch)?)
         })

@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 
 use engine::{InterfaceSpec, Network, RouteTarget};
+use ipnet::Ipv4Net;
 
 use super::harness::*;
+use crate::Machine;
 use crate::links::{self, Links, VethEnd};
 use crate::namespaces;
 
@@ -191,12 +193,53 @@ fn the_way_out_leads_neither_to_the_machine_nor_to_other_networks() {
     });
 }
 
-fn uplink_addresses() -> Vec<Ipv4Addr> {
+#[test]
+fn two_daemons_share_a_machine() {
+    on_a_machine(|lab| async move {
+        make_internet(&lab);
+        let second = Machine::open(lab.run.join("second"), "other".into()).unwrap();
+        let spec = with_default_route(vpc("v", open_to_all()), RouteTarget::NatGateway);
+        lab.machine.apply_vpc(spec.clone()).await.unwrap();
+        second.apply_vpc(spec).await.unwrap();
+        attach_two(&lab, "v").await;
+        let theirs = interface("v", "theirs", "10.0.1.10", &["all"]);
+        second.attach(theirs).await.unwrap();
+        uplink_addresses();
+        lab.expect_open("private", SERVER).await;
+        second.cleanup_all().await.unwrap();
+        // What is removed is one's own.
+        lab.expect_open("private", SERVER).await;
+        assert!(lab.machine.has_way_out("private").await.unwrap());
+    });
+}
+
+#[test]
+fn an_uplink_keeps_out_of_the_networks_own_range() {
+    on_a_machine(|lab| async move {
+        make_internet(&lab);
+        let spec = with_default_route(vpc("v", open_to_all()), RouteTarget::NatGateway);
+        lab.machine.apply_vpc(spec.clone()).await.unwrap();
+        let block = uplinks()[0];
+        lab.machine.remove_vpc("v").await.unwrap();
+        let mut spec = spec;
+        let range = Ipv4Net::new(block, 24).unwrap().trunc();
+        spec.ranges.push(range);
+        lab.machine.apply_vpc(spec).await.unwrap();
+        assert!(!range.contains(&uplinks()[0]));
+        attach_two(&lab, "v").await;
+        lab.expect_open("private", SERVER).await;
+    });
+}
+
+fn uplinks() -> Vec<Ipv4Addr> {
     let addresses = Links::open().unwrap().all_addresses().unwrap();
-    let uplinks: Vec<Ipv4Addr> = addresses
-        .into_iter()
-        .filter(|address| crate::uplink::UPLINK_RANGE.contains(address))
-        .collect();
+    let is_uplink = |address: &Ipv4Addr| crate::uplink::UPLINK_RANGE.contains(address);
+    addresses.into_iter().filter(is_uplink).collect()
+}
+
+/// Those of two networks.
+fn uplink_addresses() -> Vec<Ipv4Addr> {
+    let uplinks = uplinks();
     assert_eq!(uplinks.len(), 2);
     uplinks
 }
