@@ -8,7 +8,7 @@ use engine::Engine;
 use store::Store;
 use wire::{Error, Node, Operation};
 
-use crate::service::{Service, Typed};
+use crate::service::{Form, Service, Typed};
 use crate::{Clock, Records, ResourceType, random_hex, records, token_hex};
 
 /// What a [`Cloud`] is made of.
@@ -264,10 +264,33 @@ impl Cx {
 
     /// A request from the network, already authenticated and routed.
     pub async fn serve(&self, service: &str, operation: &str, input: Node) -> Result<Node, Error> {
+        self.run(service, operation, input, Form::Wire).await
+    }
+
+    /// The same for a client that speaks JSON with every service.
+    pub async fn serve_json(
+        &self,
+        service: &str,
+        operation: &str,
+        input: serde_json::Value,
+    ) -> Result<serde_json::Value, Error> {
+        let output = self
+            .run(service, operation, wire::read_json(input), Form::Json)
+            .await?;
+        Ok(wire::write_json(&output))
+    }
+
+    async fn run(
+        &self,
+        service: &str,
+        operation: &str,
+        input: Node,
+        form: Form,
+    ) -> Result<Node, Error> {
         let entry = (self.cloud.services.get(service))
             .and_then(|service| service.operations.get(operation))
             .ok_or_else(|| not_implemented(service, operation))?;
-        (entry.untyped)(self.clone(), input).await
+        (entry.untyped)(self.clone(), input, form).await
     }
 }
 

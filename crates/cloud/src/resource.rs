@@ -29,7 +29,10 @@ pub struct Property {
 }
 
 /// The members of one of a resource's tags.
-const TAG: &[Property] = &[Property::new("Key").required(), Property::new("Value").required()];
+const TAG: &[Property] = &[
+    Property::new("Key").required(),
+    Property::new("Value").required(),
+];
 
 impl Property {
     /// `Tags`, a list of `Key` and `Value`.

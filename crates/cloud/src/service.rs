@@ -6,13 +6,22 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wire::{Error, Node, Operation, Protocol, ServiceModel, Style, Value};
+use wire::{Error, Node, Operation, ServiceModel, Style, Value};
 
 use crate::{Cx, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
-pub(crate) type Untyped = Box<dyn Fn(Cx, Node) -> Reply<Node> + Send + Sync>;
+pub(crate) type Untyped = Box<dyn Fn(Cx, Node, Form) -> Reply<Node> + Send + Sync>;
+
+/// How an input stands in a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the service's protocol writes it.
+    Wire,
+    /// As JSON with the names of answers, whatever the protocol.
+    Json,
+}
 
 pub(crate) struct Entry {
     /// For a request from the network: decodes, validates, runs, encodes.
@@ -55,9 +64,13 @@ impl Service {
             I::NAME
         );
         let model = self.model;
-        let untyped: Untyped = Box::new(move |cx, node| {
+        let untyped: Untyped = Box::new(move |cx, node, form| {
             Box::pin(async move {
-                let input = decode_input::<I>(model, node)?;
+                let input = match form {
+                    Form::Wire => wire::decode_input::<I>(model, node)?,
+                    Form::Json => wire::decode::<I>(node, Style::Json)
+                        .map_err(|error| wire::forbidden(model, &error))?,
+                };
                 handler(cx, input).await.map(|output| output.get())
             })
         });
@@ -102,14 +115,4 @@ impl Service {
     pub fn operations(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.operations.keys().copied()
     }
-}
-
-/// Reads and validates what came over the network, by the rules of the service's protocol.
-fn decode_input<I: Operation>(model: &ServiceModel, node: Node) -> Result<I, Error> {
-    let style = match model.protocol {
-        Protocol::Query { .. } => Style::Query,
-        Protocol::Ec2 { .. } => Style::Ec2,
-        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson => Style::Json,
-    };
-    wire::decode(node, style).map_err(|error| model.validation.because(error.to_string()))
 }
