@@ -38,7 +38,7 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Refusal {
     pub protocol: Protocol,
-    pub error: Error,
+    pub error: Box<Error>,
 }
 
 /// Finds out which service is asked, who asks, and what for.
@@ -54,7 +54,10 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
         Ok(_) => None,
     });
     let protocol = service.map_or_else(|| guess_protocol(head), |service| service.protocol);
-    let refuse = |error: Error| Refusal { protocol, error };
+    let refuse = |error: Error| Refusal {
+        protocol,
+        error: Box::new(error),
+    };
     if body.len() > MAX_BODY_BYTES {
         return Err(refuse(codes::RequestEntityTooLarge.because(format!(
             "The body is larger than {MAX_BODY_BYTES} bytes"

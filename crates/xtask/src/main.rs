@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: cargo xtask codegen [--models DIR] [--out DIR]
 
-  codegen   writes crates/shapes/src from the service models; crates/xtask/fetch-models gets them";
+  codegen   writes the generated files of crates/shapes from the service models;
+            crates/xtask/fetch-models gets them";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -14,7 +15,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.next().as_deref() {
         Some("codegen") => {
             let list = root.join("crates/shapes/operations.toml");
-            let (mut models, mut out) = (None, root.join("crates/shapes/src"));
+            let (mut models, mut out) = (None, root.join("crates/shapes"));
             while let Some(flag) = arguments.next() {
                 let value = arguments.next().map(PathBuf::from);
                 match (flag.as_str(), value) {

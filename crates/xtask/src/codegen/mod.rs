@@ -38,7 +38,7 @@ pub struct Wanted {
     sensitive: Vec<String>,
 }
 
-/// Writes all generated files of `crates/shapes` into `out`.
+/// Writes all generated files of `crates/shapes` into the folder `out`, laid out as that crate is.
 pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> anyhow::Result<()> {
     let list: List = toml::from_str(&fs::read_to_string(list)?).context("operations.toml")?;
     let models = models.map_or_else(|| downloads.join(&list.botocore), Path::to_owned);
@@ -56,7 +56,7 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
     for (module, wanted) in &list.service {
         let text = service::generate(&load(&wanted.model)?, wanted)
             .with_context(|| format!("the shapes of `{module}`"))?;
-        files.push((out.join(format!("{module}.rs")), text));
+        files.push((out.join(format!("src/{module}.rs")), text));
     }
     let known = list
         .known
@@ -64,8 +64,17 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
         .map(|name| Ok((name.as_str(), load(name)?)));
     let known = known.collect::<anyhow::Result<Vec<_>>>()?;
     let modules: Vec<&str> = list.service.keys().map(String::as_str).collect();
-    files.push((out.join("known.rs"), tables::known(&modules, &known)?));
+    files.push((out.join("src/known.rs"), tables::known(&modules, &known)?));
+    let operations = list
+        .service
+        .iter()
+        .map(|(module, wanted)| (module.as_str(), wanted.operations.as_slice()));
+    files.push((
+        out.join("tests/botocore/operations.rs"),
+        tables::tested_operations(operations)?,
+    ));
     for (path, text) in &files {
+        fs::create_dir_all(path.parent().context("every file has a folder")?)?;
         fs::write(path, text)?;
     }
     let paths = files.iter().map(|(path, _)| path);
@@ -75,4 +84,44 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
         .status()?;
     ensure!(formatted.success(), "rustfmt refused the generated code");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs the models in target/models, which crates/xtask/fetch-models puts there; without them
+    /// the test says so and does nothing.
+    #[test]
+    fn the_committed_shapes_are_what_the_generator_writes() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (list, downloads) = (
+            root.join("crates/shapes/operations.toml"),
+            root.join("target/models"),
+        );
+        let version: List = toml::from_str(&fs::read_to_string(&list).unwrap()).unwrap();
+        if !downloads.join(&version.botocore).is_dir() {
+            eprintln!("SKIPPED: no service models; crates/xtask/fetch-models gets them");
+            return;
+        }
+        let fresh = tempfile::tempdir().unwrap();
+        run(&list, None, &downloads, fresh.path()).unwrap();
+        let mut compared = 0;
+        for folder in ["src", "tests/botocore"] {
+            for file in fs::read_dir(fresh.path().join(folder)).unwrap() {
+                let name = file.unwrap().file_name();
+                let text = |root: &Path| {
+                    fs::read_to_string(root.join(folder).join(&name)).unwrap_or_default()
+                };
+                let same = text(fresh.path()) == text(&root.join("crates/shapes"));
+                assert!(
+                    same,
+                    "`{}` is stale: run `cargo xtask codegen`",
+                    name.display()
+                );
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, version.service.len() + 2);
+    }
 }

@@ -1,0 +1,199 @@
+//! What the door answers, before any operation runs.
+
+use crate::common::{EC2, JSON, MODELS, QUERY};
+use http::Request;
+use http::request::{Builder, Parts};
+use wire::{Door, Node, Protocol, Refusal};
+
+const NOW: f64 = 1_795_350_896.0;
+
+fn scope(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=KEY/20261122/us-east-1/{service}/aws4_request, \
+         SignedHeaders=host;x-amz-date;x-amz-target, Signature={}",
+        "0".repeat(64)
+    )
+}
+
+fn head(build: impl FnOnce(Builder) -> Builder) -> Parts {
+    build(
+        Request::builder()
+            .method("POST")
+            .uri("/")
+            .header("host", "h"),
+    )
+    .body(())
+    .unwrap()
+    .into_parts()
+    .0
+}
+
+fn signed(service: &str, time: &str) -> Parts {
+    head(|it| {
+        it.header("authorization", scope(service))
+            .header("x-amz-date", time)
+    })
+}
+
+fn knock(head: &Parts, body: &[u8], secret: Option<&str>) -> Refusal {
+    let secret_of = |_: &str, _: Option<&str>| secret.map(str::to_owned);
+    let door = Door {
+        models: MODELS,
+        secret_of: &secret_of,
+        now: NOW,
+    };
+    wire::receive(head, body, &door).expect_err("it is refused")
+}
+
+#[track_caller]
+fn check(refusal: Refusal, code: &str, status: u16) {
+    assert_eq!(
+        (refusal.error.code, refusal.error.status),
+        (code, status),
+        "{:?}",
+        refusal.error
+    );
+}
+
+#[test]
+fn each_protocol_has_its_own_words_for_a_bad_signature() {
+    let time = "20261122T123456Z";
+    for (service, unknown_key, wrong_signature) in [
+        (
+            "json-service",
+            ("UnrecognizedClientException", 400),
+            ("InvalidSignatureException", 400),
+        ),
+        (
+            "query-service",
+            ("InvalidClientTokenId", 403),
+            ("SignatureDoesNotMatch", 403),
+        ),
+        ("ec2-service", ("AuthFailure", 401), ("AuthFailure", 401)),
+    ] {
+        let head = signed(service, time);
+        check(knock(&head, b"", None), unknown_key.0, unknown_key.1);
+        check(
+            knock(&head, b"", Some("secret")),
+            wrong_signature.0,
+            wrong_signature.1,
+        );
+    }
+}
+
+#[test]
+fn an_unsigned_request_is_refused_in_the_words_of_its_form() {
+    let target = head(|it| it.header("x-amz-target", "Json_1.Make"));
+    let refusal = knock(&target, b"{}", Some("secret"));
+    assert_eq!(refusal.protocol, JSON.protocol);
+    check(refusal, "MissingAuthenticationTokenException", 400);
+    let form = head(|it| it.header("content-type", "application/x-www-form-urlencoded"));
+    let refusal = knock(&form, b"Action=Make&Version=query-service", Some("secret"));
+    assert_eq!(refusal.protocol, QUERY.protocol);
+    check(refusal, "MissingAuthenticationToken", 403);
+    let refusal = knock(&form, b"Action=Make&Version=ec2-service", Some("secret"));
+    assert_eq!(refusal.protocol, EC2.protocol);
+    check(refusal, "MissingParameter", 400);
+    let page = knock(&head(|it| it), b"", Some("secret"));
+    assert_eq!(page.protocol, Protocol::RestXml);
+    check(page, "AccessDenied", 403);
+}
+
+#[test]
+fn incomplete_signatures_say_what_is_missing() {
+    let no_date = head(|it| it.header("authorization", scope("query-service")));
+    check(
+        knock(&no_date, b"", Some("secret")),
+        "IncompleteSignature",
+        400,
+    );
+    let bare = head(|it| it.header("authorization", "AWS4-HMAC-SHA256 Credential=x"));
+    check(
+        knock(&bare, b"", Some("secret")),
+        "IncompleteSignature",
+        400,
+    );
+    let other_day = head(|it| {
+        it.header("authorization", scope("json-service"))
+            .header("x-amz-date", "20261121T000000Z")
+            .header("x-amz-target", "Json_1.Make")
+    });
+    check(
+        knock(&other_day, b"", Some("secret")),
+        "IncompleteSignatureException",
+        400,
+    );
+}
+
+#[test]
+fn errors_are_written_as_each_protocol_has_them() {
+    let error = wire::codes::AccessDenied
+        .because("no <way>")
+        .with("Detail", Node::text("d"));
+    let text = |protocol: Protocol| {
+        let answer = wire::refuse(protocol, "id-1", &error);
+        assert_eq!(answer.status(), 403);
+        assert_eq!(answer.headers()["x-amzn-requestid"], "id-1");
+        let content_type = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (
+            content_type,
+            String::from_utf8(answer.into_body().to_vec()).unwrap(),
+        )
+    };
+    assert_eq!(
+        text(JSON.protocol),
+        (
+            "application/x-amz-json-1.1".into(),
+            r#"{"Detail":"d","__type":"AccessDenied","message":"no <way>"}"#.into()
+        )
+    );
+    assert_eq!(
+        wire::refuse(JSON.protocol, "id-1", &error).headers()["x-amzn-errortype"],
+        "AccessDenied"
+    );
+    assert_eq!(
+        text(QUERY.protocol),
+        (
+            "text/xml".into(),
+            "<ErrorResponse xmlns=\"urn:query\"><Error><Type>Sender</Type><Code>AccessDenied</Code>\
+             <Message>no &lt;way&gt;</Message><Detail>d</Detail></Error><RequestId>id-1</RequestId></ErrorResponse>"
+                .into()
+        )
+    );
+    assert_eq!(
+        text(EC2.protocol),
+        (
+            "text/xml;charset=UTF-8".into(),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>AccessDenied</Code>\
+             <Message>no &lt;way&gt;</Message><Detail>d</Detail></Error></Errors><RequestID>id-1</RequestID></Response>"
+                .into()
+        )
+    );
+}
+
+#[test]
+fn answers_are_written_as_each_protocol_has_them() {
+    let output = Node::Map(vec![("Names".into(), Node::List(vec![Node::text("a")]))]);
+    let text = |service| {
+        String::from_utf8(
+            wire::answer(service, "Make", "id-1", &output)
+                .into_body()
+                .to_vec(),
+        )
+        .unwrap()
+    };
+    assert_eq!(text(&JSON), r#"{"Names":["a"]}"#);
+    assert_eq!(
+        text(&QUERY),
+        "<MakeResponse xmlns=\"urn:query\"><MakeResult><Names><member>a</member></Names></MakeResult>\
+         <ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></MakeResponse>"
+    );
+    assert_eq!(
+        text(&EC2),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MakeResponse xmlns=\"urn:ec2\"><requestId>id-1</requestId>\
+         <Names><item>a</item></Names></MakeResponse>"
+    );
+}

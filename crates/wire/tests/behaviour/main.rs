@@ -1,0 +1,7 @@
+//! How the wire behaves, seen from outside.
+
+mod common;
+mod door;
+mod hostile;
+mod lenient;
+mod validation;
