@@ -17,13 +17,11 @@ use crate::identity::{Identity, fresh_cookie};
 use crate::order::{Order, StepOrder, TaskFiles};
 use crate::shim::Message;
 
-/// Where things are mounted into a step, deepest first. What is made for that is not the step's
-/// change.
-const MOUNT_POINTS: [&str; 7] = [
+/// Where things are mounted into a step. What is made for that is not the step's change.
+const MOUNT_POINTS: [&str; 6] = [
     "etc/hosts",
     "etc/resolv.conf",
     "etc/hostname",
-    "etc",
     "proc",
     "dev",
     "sys",
@@ -40,7 +38,7 @@ impl Steps for Runtime {
         let order = self
             .inner
             .order(task(&step, id), None, Some(step_order(&step)?))?;
-        let made = missing_mount_points(&step)?;
+        let mount_points = MountPoints::look(&step)?;
         let upper = step.upper.clone();
         let mut guard = Guard {
             files: files.clone(),
@@ -72,7 +70,7 @@ impl Steps for Runtime {
             let _ = std::fs::remove_dir_all(&files.directory);
         }
         drop(guard);
-        remove_made(&upper, &made)?;
+        mount_points.remove(&upper)?;
         code.map_err(EngineError::machine)?
     }
 }
@@ -125,24 +123,58 @@ fn step_order(step: &RunStep) -> Result<StepOrder> {
     })
 }
 
-/// Mount points that no layer has, relative to the root.
-fn missing_mount_points(step: &RunStep) -> Result<Vec<PathBuf>> {
-    let mut layers = Vec::new();
-    for directory in step.directories.iter().chain([&step.upper]) {
-        layers.push(Root::open(directory)?);
-    }
-    let asked = step.mounts.iter().map(|(_, path, _)| path.as_path());
-    let points = asked.chain(MOUNT_POINTS.iter().map(Path::new));
-    let missing = points.filter(|path| !layers.iter().any(|layer| layer.has(path)));
-    Ok(missing
-        .map(|path| path.strip_prefix("/").unwrap_or(path).to_owned())
-        .collect())
+/// What mounting makes in a step's upper directory, to be taken out again.
+struct MountPoints {
+    /// In no layer, relative to the root.
+    made: Vec<PathBuf>,
+    /// Directories of a layer in which something is made, with that layer.
+    touched: Vec<(PathBuf, Root)>,
 }
 
-fn remove_made(upper: &Path, made: &[PathBuf]) -> Result<()> {
-    let upper = Root::open(upper)?;
-    made.iter().for_each(|path| upper.remove_if_empty(path));
-    Ok(())
+impl MountPoints {
+    fn look(step: &RunStep) -> Result<Self> {
+        let layer = |path: &PathBuf| Root::open(path);
+        let has = |path: &Path| {
+            let newest_first = step.directories.iter().rev();
+            newest_first
+                .map(layer)
+                .find(|root| root.as_ref().is_ok_and(|root| root.has(path)))
+        };
+        let before = Root::open(&step.upper)?;
+        let asked = step.mounts.iter().map(|(_, path, _)| path.as_path());
+        let mut points = Self {
+            made: Vec::new(),
+            touched: Vec::new(),
+        };
+        for path in asked.chain(MOUNT_POINTS.iter().map(Path::new)) {
+            let path = path.strip_prefix("/").unwrap_or(path);
+            // From the mount point up to the first directory that is in a layer.
+            for path in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+                if before.has(path) {
+                    break;
+                }
+                match has(path) {
+                    Some(layer) => {
+                        points.touched.push((path.to_owned(), layer?));
+                        break;
+                    }
+                    None => points.made.push(path.to_owned()),
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    fn remove(&self, upper: &Path) -> Result<()> {
+        let upper = Root::open(upper)?;
+        self.made
+            .iter()
+            .for_each(|path| upper.remove_if_empty(path));
+        for (path, layer) in &self.touched {
+            upper.remove_if_unchanged(path, layer);
+        }
+        Ok(())
+    }
 }
 
 /// Ends the step when nobody waits for it any more, or when its shim could not clean up.

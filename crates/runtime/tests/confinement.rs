@@ -100,10 +100,8 @@ async fn a_privileged_container_is_not_confined() {
     let machine = Machine::new().await;
     let mut container = machine.container("c", "try mount , try sethostname , status Seccomp:");
     container.privileged = true;
-    let (_, log) = machine.run(container).await;
-    assert_eq!(
-        log,
-        ["mount: allowed", "sethostname: allowed", "Seccomp: 0"]
-    );
+    let (status, log) = machine.run(container).await;
+    let expected = ["mount: allowed", "sethostname: allowed", "Seccomp: 0"];
+    assert_eq!(log, expected, "{status:#?}");
     machine.check_clean();
 }

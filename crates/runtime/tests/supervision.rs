@@ -100,7 +100,7 @@ async fn asking_twice_starts_once() {
         .start("t", vec![machine.container("c", "say once , sleep 60000")])
         .await;
     machine.wait_log("c", "once").await;
-    let pid = machine.status("t").await.containers[0].pid;
+    let pid = machine.wait_state("t", TaskState::Running).await.containers[0].pid;
     machine
         .start("t", vec![machine.container("c", "say once , sleep 60000")])
         .await;
@@ -269,7 +269,7 @@ async fn a_new_daemon_finds_its_tasks_again() {
         .await;
     machine.wait_log("c", "trapped").await;
     machine.wait_state("ended", TaskState::Stopped).await;
-    let pid = machine.status("t").await.containers[0].pid;
+    let pid = machine.wait_state("t", TaskState::Running).await.containers[0].pid;
 
     machine.runtime = None;
     machine.begin().await;
@@ -348,8 +348,9 @@ async fn a_container_whose_process_is_killed_is_noticed() {
     machine
         .start("t", vec![machine.container("c", "say up , sleep 60000")])
         .await;
-    machine.wait_log("c", "up").await;
-    let pid = machine.status("t").await.containers[0].pid.unwrap();
+    let pid = machine.wait_state("t", TaskState::Running).await.containers[0]
+        .pid
+        .unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     let status = machine.wait_state("t", TaskState::Stopped).await;
     assert_eq!(status.containers[0].exit_code, Some(137));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use engine::{ContainerSpec, TaskSpec};
 use serde_json::{Value, json};
 
-use super::capabilities::capabilities;
+use super::capabilities::{capabilities, own_capabilities};
 use super::limits::resource_limits;
 use super::seccomp;
 use super::users::{User, find_user};
@@ -93,7 +93,8 @@ pub(crate) fn write_bundle(
 
     let guarded = Hierarchy::detect()?.guards_devices() || container.privileged;
     let (add, drop) = (&container.add_capabilities, &container.drop_capabilities);
-    let capabilities = capabilities(add, drop, container.privileged, guarded)?;
+    let own = own_capabilities()?;
+    let capabilities = capabilities(add, drop, container.privileged, own, guarded)?;
     let process = process(container, &user, working_dir, &capabilities)?;
     let config = json!({
         "ociVersion": "1.0.2",

@@ -13,6 +13,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::complaints::{self, Listening};
 use super::container_id;
 use super::executor::{Confinement, Launch};
 use crate::error::{Context, Failure, Result};
@@ -44,6 +45,7 @@ pub(crate) fn create(
         confinement,
         report: told.as_raw_fd(),
     };
+    let listening = Listening::to(&told);
     let built = ContainerBuilder::new(container_id(index), SyscallType::default())
         .with_executor(launch)
         .with_stdin(streams.stdin)
@@ -54,7 +56,7 @@ pub(crate) fn create(
             let builder = builder.as_init(files.bundle(index));
             builder.with_systemd(false).with_detach(true).build()
         });
-    drop(told);
+    drop((listening, told));
     match built {
         Ok(container) => Ok(Created { container, report }),
         Err(error) => Err(better_reason(report, &error)),
@@ -72,7 +74,8 @@ impl Created {
         self.container
             .start()
             .map_err(|error| Failure(chain(&error)))?;
-        let reason = read_all(self.report);
+        let said = read_all(self.report);
+        let (reason, _) = complaints::split(&said);
         if reason.is_empty() {
             Ok(())
         } else {
@@ -88,11 +91,11 @@ pub(crate) fn report_pipe() -> Result<(File, OwnedFd)> {
 
 /// What the process inside said is nearer to the cause than what `libcontainer` makes of it.
 pub(crate) fn better_reason(report: File, error: &LibcontainerError) -> Failure {
-    let reason = read_all(report);
-    if reason.is_empty() {
-        Failure(chain(error))
-    } else {
-        Failure(reason)
+    let said = read_all(report);
+    match complaints::split(&said) {
+        (message, _) if !message.is_empty() => Failure(message),
+        (_, Some(complaint)) => Failure(format!("{}: {complaint}", chain(error))),
+        _ => Failure(chain(error)),
     }
 }
 

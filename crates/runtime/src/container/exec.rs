@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::bundle::confinement;
+use super::complaints::Listening;
 use super::container_id;
 use super::create::{Streams, better_reason, report_pipe};
 use super::executor::Launch;
@@ -57,6 +58,7 @@ pub(crate) fn exec_in_container(
         confinement,
         report: told.as_raw_fd(),
     };
+    let listening = Listening::to(&told);
     let built = ContainerBuilder::new(container_id(index), SyscallType::default())
         .with_executor(launch)
         .with_stdin(streams.stdin)
@@ -67,7 +69,7 @@ pub(crate) fn exec_in_container(
             let builder = builder.as_tenant().with_process(Some(&process_file));
             builder.with_detach(true).build()
         });
-    drop(told);
+    drop((listening, told));
     let _ = std::fs::remove_file(&process_file);
     match built {
         Ok(pid) => Ok(Pid::from_raw(pid.as_raw())),

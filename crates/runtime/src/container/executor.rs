@@ -84,7 +84,7 @@ impl Launch {
         // SAFETY: whoever made the `Launch` keeps the descriptor open until the process is created,
         // and this is the created process, with its own copy.
         let report = unsafe { BorrowedFd::borrow_raw(self.report) };
-        let _ = nix::unistd::write(report, message.as_bytes());
+        let _ = nix::unistd::write(report, format!("{message}\n").as_bytes());
     }
 }
 

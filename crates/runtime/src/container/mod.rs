@@ -2,6 +2,7 @@
 
 mod bundle;
 mod capabilities;
+mod complaints;
 mod create;
 mod exec;
 mod executor;

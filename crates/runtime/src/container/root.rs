@@ -1,14 +1,15 @@
 //! Looking into a container's root from outside. Images are hostile: every path is resolved by the
 //! kernel as if the root were `/`, so that no symbolic link leads out of it.
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::error::{Context, Failure, Result};
@@ -82,17 +83,54 @@ impl Root {
         made.map(drop).map_err(failed)
     }
 
-    /// Removes an empty file or directory. No link is followed: what is inside may have been made by
-    /// a container that has run.
+    /// Removes an empty file or directory that was made as a mount point. No link is followed: what
+    /// is inside may have been made by a container that has run.
     pub fn remove_if_empty(&self, path: &Path) {
+        self.remove_empty_where(path, |_| true);
+    }
+
+    /// Removes a directory that is in an overlay's upper directory only because something was made
+    /// and removed in it: empty, hiding nothing, and like the one below it.
+    pub fn remove_if_unchanged(&self, path: &Path, lower: &Self) {
+        let Ok(below) = lower.resolve(path, OFlag::O_PATH) else {
+            return;
+        };
+        let Ok(below) = nix::sys::stat::fstat(&below) else {
+            return;
+        };
+        let opaque = |directory: &OwnedFd| {
+            let mut value = [0u8; 1];
+            // SAFETY: the name ends with a zero, and the buffer is as long as said.
+            let length = unsafe {
+                libc::fgetxattr(
+                    directory.as_raw_fd(),
+                    c"trusted.overlay.opaque".as_ptr(),
+                    value.as_mut_ptr().cast(),
+                    value.len(),
+                )
+            };
+            length > 0
+        };
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let hides = self
+            .resolve(path, flags)
+            .map_or(true, |directory| opaque(&directory));
+        self.remove_empty_where(path, |above| {
+            let alike = |stat: &FileStat| (stat.st_mode, stat.st_uid, stat.st_gid);
+            !hides && alike(above) == alike(&below)
+        });
+    }
+
+    fn remove_empty_where(&self, path: &Path, wanted: impl FnOnce(&FileStat) -> bool) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return;
         };
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let here = Path::new(".");
         let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
+            here
         } else {
             parent
         };
@@ -102,6 +140,9 @@ impl Root {
         let Ok(stat) = fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
             return;
         };
+        if !wanted(&stat) {
+            return;
+        }
         let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
         // A directory that is not empty is refused by the kernel.
         let _ = match kind {

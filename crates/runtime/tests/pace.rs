@@ -1,0 +1,37 @@
+//! How long it takes from asking for a task to the first line of its program's `main`.
+
+mod common;
+
+use common::Machine;
+use engine::*;
+
+const TASKS: usize = 50;
+/// The aim is 15 ms in a release build on a quiet machine. This is a debug build beside other
+/// tests, so only a gross loss of pace fails.
+const MEDIAN_US_MAX: u128 = 100_000;
+
+#[tokio::test]
+async fn a_task_runs_soon() {
+    let machine = Machine::new().await;
+    let mut took = Vec::new();
+    for number in 0..TASKS {
+        let id = format!("t-{number}");
+        let container = machine.container(&id, "now");
+        let asked = now_us();
+        machine.start(&id, vec![container]).await;
+        machine.wait_state(&id, TaskState::Stopped).await;
+        let began: u128 = machine.log(&id)[0].parse().unwrap();
+        took.push(began.saturating_sub(asked));
+        machine.runtime().remove(&id).await.unwrap();
+    }
+    took.sort_unstable();
+    let at = |share: usize| took[(TASKS - 1) * share / 100];
+    println!("start to main: p50 {} us, p99 {} us", at(50), at(99));
+    assert!(at(50) < MEDIAN_US_MAX);
+    machine.check_clean();
+}
+
+fn now_us() -> u128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_micros()
+}
