@@ -133,6 +133,7 @@ impl Vpc {
             links::add_neighbour(ETH0_INDEX, gateway, ROUTER_MAC),
             links::add_default_route(ETH0_INDEX, gateway),
         ])?;
+        self.links.wait_until_usable(index)?;
         let new = InterfaceRecord { spec, index };
         let put = self.firewall.put_interface(&self.record.spec, None, &new);
         self.remember(&new);

@@ -4,10 +4,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -26,6 +27,9 @@ pub(crate) const LOOPBACK_INDEX: u32 = 1;
 /// Requests per datagram. The kernel answers each with an acknowledgement, and these must fit the
 /// receive buffer.
 const REQUESTS_PER_DATAGRAM: usize = 512;
+
+/// The kernel looks at links once a second at the least.
+const USABLE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// One change, and what it is for.
 pub(crate) struct Request {
@@ -116,6 +120,28 @@ impl Links {
         }
     }
 
+    /// Waits until a link takes packets. The end of a veth pair that was up before the other drops
+    /// all packets until the kernel has seen, in its own time, that the other is there too. New
+    /// kernels (6.8) look at once when they are asked.
+    pub fn wait_until_usable(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let give_up = Instant::now() + USABLE_WAIT_MAX;
+        loop {
+            let question = LinkUnspec::new_with_index(index).build();
+            let question = RouteNetlinkMessage::GetLink(question);
+            let found = self.ask("look at a link", question, Dump::One)?;
+            if found.iter().any(is_up) {
+                return Ok(());
+            }
+            if Instant::now() > give_up {
+                return Err(NetlinkError {
+                    doing: "bring a link up in time".into(),
+                    source: io::ErrorKind::TimedOut.into(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Index and name of every link.
     pub fn all_links(&mut self) -> Result<Vec<(u32, String)>, NetlinkError> {
         let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
@@ -142,6 +168,15 @@ impl Links {
                 _ => None,
             };
         Ok(found.into_iter().filter_map(address).collect())
+    }
+}
+
+fn is_up(message: &RouteNetlinkMessage) -> bool {
+    match message {
+        RouteNetlinkMessage::NewLink(link) => link
+            .attributes
+            .contains(&LinkAttribute::OperState(State::Up)),
+        _ => false,
     }
 }
 

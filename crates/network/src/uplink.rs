@@ -163,7 +163,7 @@ impl Host {
             links::add_host_route(index, there),
             links::add_neighbour(index, there, mac_of(block, 2)),
         ])?;
-        Ok(())
+        Ok(network_links.wait_until_usable(UPLINK_INDEX)?)
     }
 
     /// Removes an uplink at once, rather than with its namespace some time later.
