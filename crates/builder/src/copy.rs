@@ -67,12 +67,7 @@ pub fn find(request: &Request, origin: &Origin<'_>, digests: &FileDigests) -> Re
                 name: name.clone(),
                 text: text.clone(),
             }),
-            Source::Path(path) => {
-                for node in matching(path, origin)? {
-                    let items = gatherer.gather(&node)?;
-                    parts.push(Part::Path { node, items });
-                }
-            }
+            Source::Path(path) => find_path(path, &gatherer, origin, &mut parts)?,
         }
     }
     Ok(Found { parts })
@@ -103,31 +98,33 @@ impl Found {
 }
 
 /// What a source stands for: itself, or everything that matches when it is a pattern.
-fn matching(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
-    let found = if is_pattern(path) {
+fn find_path(
+    path: &str,
+    gatherer: &Gatherer<'_>,
+    origin: &Origin<'_>,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
+    let nodes = if is_pattern(path) {
         matching_pattern(path, origin)?
     } else {
-        let hidden = |node: &Node| {
-            origin.ignore.is_some_and(|ignore| {
-                ignore.hides(&node.path) && !(node.is_folder() && ignore.may_show_below(&node.path))
-            })
-        };
-        match origin.tree.find(Path::new(path))? {
-            Some(node) if hidden(&node) => {
-                return Err(EngineError::invalid(format!(
-                    "`{path}` is hidden by `.dockerignore`"
-                )));
-            }
-            found => found.into_iter().collect(),
-        }
+        origin.tree.find(Path::new(path))?.into_iter().collect()
     };
-    if found.is_empty() {
-        return Err(EngineError::invalid(format!(
-            "`{path}` is not in {}",
-            origin.name
-        )));
+    let before = parts.len();
+    let is_hidden = !nodes.is_empty();
+    for node in nodes {
+        let items = gatherer.gather(&node)?;
+        // Empty when `.dockerignore` hides it and all below it.
+        if !items.is_empty() {
+            parts.push(Part::Path { node, items });
+        }
     }
-    Ok(found)
+    if parts.len() > before {
+        return Ok(());
+    }
+    Err(EngineError::invalid(match is_hidden {
+        true => format!("`{path}` is hidden by `.dockerignore`"),
+        false => format!("`{path}` is not in {}", origin.name),
+    }))
 }
 
 fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
@@ -151,20 +148,13 @@ fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
             if seen > crate::limits::COPY_ENTRIES_MAX {
                 return Err(EngineError::invalid("the pattern looks at too many files"));
             }
-            let hidden = origin.ignore.is_some_and(|i| i.hides(&child.path));
-            let shows = !hidden
-                || (child.is_folder()
-                    && origin.ignore.is_some_and(|i| i.may_show_below(&child.path)));
-            if !shows {
-                continue;
-            }
-            if child
+            let matches = child
                 .path
                 .to_str()
-                .is_some_and(|path| pattern.matches(path))
-            {
+                .is_some_and(|path| pattern.matches(path));
+            if matches {
                 // A link that a pattern finds is copied as what it leads to, as if it was named.
-                found.extend(origin.tree.find(&child.path)?.filter(|_| !hidden));
+                found.extend(origin.tree.find(&child.path)?);
             } else if child.is_folder() && depth + 1 < depth_max {
                 ahead.push((child, depth + 1));
             }
@@ -353,6 +343,13 @@ impl<'a> Placing<'a> {
     fn plan(&mut self, path: PathBuf, attributes: Attributes, content: Content<'a>) -> Result<()> {
         if path.as_os_str().is_empty() {
             return Ok(());
+        }
+        let means_deletion = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".wh.");
+        if path.iter().any(means_deletion) {
+            return Err(EngineError::invalid(format!(
+                "`/{}` cannot be made: in a layer, a name that starts with `.wh.` means a deletion",
+                path.display()
+            )));
         }
         let is_folder = matches!(content, Content::Folder);
         let below = self.below.find_itself(&path)?;

@@ -121,8 +121,6 @@ impl Gatherer<'_> {
         } else if metadata.is_symlink() {
             self.tree.link_target(node).map(ItemKind::Link)
         } else if metadata.is_file() {
-            // Under a node's path the real path of its folder differs per build; the digest's key
-            // holds the inode, which is what counts.
             let digest = self.digests.of(&self.tree.real_path(node), metadata, || {
                 self.tree.open(node)
             })?;

@@ -231,7 +231,9 @@ impl Parser<'_> {
             [image] => (image, None),
             [image, keyword, alias] if keyword.eq_ignore_ascii_case("as") => (image, Some(alias)),
             _ => {
-                return Err(self.invalid("FROM takes an image, and then `AS` and a name or nothing"));
+                return Err(
+                    self.invalid("FROM takes an image, and then `AS` and a name or nothing")
+                );
             }
         };
         if let Some(alias) = alias

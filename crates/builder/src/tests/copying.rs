@@ -1,15 +1,407 @@
 use super::World;
 
-#[tokio::test]
-async fn a_file_into_nothing() {
-    let world = World::with(&[("index.html", "hello")]);
+/// Builds over an image that has a few folders and links, and compares the last layer.
+async fn check(files: &[(&str, &str)], instructions: &str, expected: &[&str]) {
+    let world = over_a_base(files).await;
     let outcome = world
-        .build("FROM scratch\nCOPY index.html /srv/\nCMD [\"/static\"]\n")
+        .build(&format!("FROM base\n{instructions}\n"))
+        .await
+        .unwrap_or_else(|error| panic!("{instructions}: {error}"));
+    assert_eq!(outcome.layers.last().unwrap(), expected, "{instructions}");
+}
+
+async fn check_error(files: &[(&str, &str)], instructions: &str, expected: &str) {
+    let world = over_a_base(files).await;
+    let Err(error) = world.build(&format!("FROM base\n{instructions}\n")).await else {
+        panic!("{instructions} was built");
+    };
+    let message = error.message.split(" (in `").next().unwrap();
+    assert_eq!(
+        message,
+        format!("Dockerfile:2: {expected}"),
+        "{instructions}"
+    );
+}
+
+async fn over_a_base(files: &[(&str, &str)]) -> World {
+    let world = World::with(files);
+    let base = "FROM scratch
+        COPY <<EOF /etc/passwd
+root:x:0:0:root:/root:/bin/sh
+app:x:1000:1001:App:/app:/bin/sh
+EOF
+        COPY <<EOF /etc/group
+staff:x:50:
+EOF
+        RUN mkdir usr/bin && symlink bin usr/bin && symlink loop loop && mkdir tmp && chown tmp 7 && write etc/old text";
+    let base = base.replace("\n        ", "\n");
+    world.image("base", &base).await;
+    world
+}
+
+#[tokio::test]
+async fn files() {
+    let file = &[("a.txt", "A"), ("b.txt", "B")][..];
+    let a_in_new = &["dir 755 0:0 new", "file 644 0:0 new/a.txt = A"][..];
+    check(file, "COPY a.txt /new/", a_in_new).await;
+    check(file, "COPY ./a.txt new/", a_in_new).await;
+    check(file, "COPY /a.txt /new/", a_in_new).await;
+    check(file, "COPY ../../a.txt /new/", a_in_new).await;
+    check(file, "COPY [\"a.txt\", \"/new/\"]", a_in_new).await;
+    check(file, "COPY --link a.txt /new/", a_in_new).await;
+    check(file, "ADD a.txt /new/", a_in_new).await;
+    check(file, "copy a.txt /new/", a_in_new).await;
+    check(file, "COPY a.txt /b", &["file 644 0:0 b = A"]).await;
+    check(file, "COPY a.txt /", &["file 644 0:0 a.txt = A"]).await;
+    check(file, "COPY a.txt .", &["file 644 0:0 a.txt = A"]).await;
+    // A folder that the image has keeps its owner and takes the file in, slash or not.
+    check(
+        file,
+        "COPY a.txt /tmp",
+        &["dir 755 7:7 tmp", "file 644 0:0 tmp/a.txt = A"],
+    )
+    .await;
+    check(
+        file,
+        "COPY a.txt /etc/old",
+        &["dir 755 0:0 etc", "file 644 0:0 etc/old = A"],
+    )
+    .await;
+    check(
+        file,
+        "COPY a.txt b.txt /new/",
+        &[
+            "dir 755 0:0 new",
+            "file 644 0:0 new/a.txt = A",
+            "file 644 0:0 new/b.txt = B",
+        ],
+    )
+    .await;
+    check_error(
+        file,
+        "COPY a.txt b.txt /new",
+        "more than one source needs a folder as destination: end `/new` with a `/`",
+    )
+    .await;
+    check_error(file, "COPY c.txt /", "`c.txt` is not in the context").await;
+    check_error(
+        file,
+        "COPY a.txt",
+        "COPY needs at least a source and a destination",
+    )
+    .await;
+    check_error(file, "COPY https://x/y /", "`https://x/y` is not in the context: fetching from a URL is not supported; download it first, or use RUN").await;
+    check_error(
+        file,
+        "COPY --parents a.txt /",
+        "`--parents` is not supported on COPY",
+    )
+    .await;
+    check_error(file, "COPY $none /", "a source is empty here").await;
+}
+
+#[tokio::test]
+async fn folders() {
+    let files = &[
+        ("dir/x", "X"),
+        ("dir/sub/y", "Y"),
+        ("dir/to", "-> sub/y"),
+        ("dir/none/", ""),
+    ][..];
+    let in_new = &[
+        "dir 755 0:0 new",
+        "dir 755 0:0 new/none",
+        "dir 755 0:0 new/sub",
+        "file 644 0:0 new/sub/y = Y",
+        "link new/to -> sub/y",
+        "file 644 0:0 new/x = X",
+    ][..];
+    check(files, "COPY dir /new", in_new).await;
+    check(files, "COPY dir/ /new/", in_new).await;
+    check(files, "COPY dir/. /new/", in_new).await;
+    check(files, "COPY dir/sub /", &["file 644 0:0 y = Y"]).await;
+    // A link that is named is copied as what it leads to.
+    check(files, "COPY dir/to /", &["file 644 0:0 y = Y"]).await;
+    check_error(
+        files,
+        "COPY dir /etc/old",
+        "a folder cannot be copied to `/etc/old`, which is not a folder in the image",
+    )
+    .await;
+    check_error(
+        files,
+        "COPY dir/x /loop",
+        "`/loop` has too many links in a row",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn links_of_the_image_are_followed_and_kept() {
+    let files = &[("tool", "T"), ("root/bin/tool", "T"), ("bin/usr", "file")][..];
+    let expected = &[
+        "dir 755 0:0 usr",
+        "dir 755 0:0 usr/bin",
+        "file 644 0:0 usr/bin/tool = T",
+    ];
+    check(files, "COPY tool /bin/", expected).await;
+    check(files, "COPY tool /bin", expected).await;
+    check(files, "COPY tool /bin/tool", expected).await;
+    check_error(
+        files,
+        "COPY root /",
+        "a folder cannot be copied to `/bin`, which is not a folder in the image",
+    )
+    .await;
+    check_error(
+        files,
+        "COPY bin /",
+        "a file cannot be copied to `/usr`, which is a folder in the image",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn patterns() {
+    let files = &[
+        ("a.js", "1"),
+        ("b.js", "2"),
+        ("c.css", "3"),
+        ("d/e.js", "4"),
+        ("f [1]", "5"),
+    ][..];
+    let scripts = &[
+        "dir 755 0:0 w",
+        "file 644 0:0 w/a.js = 1",
+        "file 644 0:0 w/b.js = 2",
+    ][..];
+    check(files, "COPY *.js /w/", scripts).await;
+    check(files, "COPY [ab].js /w/", scripts).await;
+    check(files, "COPY ?.js /w/", scripts).await;
+    check(
+        files,
+        "COPY d/*.js /w/",
+        &["dir 755 0:0 w", "file 644 0:0 w/e.js = 4"],
+    )
+    .await;
+    check(
+        files,
+        "COPY d* /w/",
+        &["dir 755 0:0 w", "file 644 0:0 w/e.js = 4"],
+    )
+    .await;
+    check(
+        files,
+        "COPY [\"f [[]1]\", \"/\"]",
+        &["file 644 0:0 f [1] = 5"],
+    )
+    .await;
+    check_error(files, "COPY *.go /w/", "`*.go` is not in the context").await;
+    check_error(
+        files,
+        "COPY *.js /w",
+        "more than one source needs a folder as destination: end `/w` with a `/`",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn owners_and_permissions() {
+    let file = &[("a", "A"), ("d/x", "X")][..];
+    check(file, "COPY --chown=app a /", &["file 644 1000:1001 a = A"]).await;
+    check(
+        file,
+        "COPY --chown=app:staff a /",
+        &["file 644 1000:50 a = A"],
+    )
+    .await;
+    check(file, "COPY --chown=5 a /", &["file 644 5:5 a = A"]).await;
+    check(file, "COPY --chown=5:6 a /", &["file 644 5:6 a = A"]).await;
+    check(file, "COPY --chown=root:50 a /", &["file 644 0:50 a = A"]).await;
+    check(file, "COPY --chmod=755 a /", &["file 755 0:0 a = A"]).await;
+    check(
+        file,
+        "COPY --chmod=4711 --chown=app a /",
+        &["file 4711 1000:1001 a = A"],
+    )
+    .await;
+    check(
+        file,
+        "COPY --chown=app d /n/m",
+        &[
+            "dir 755 1000:1001 n",
+            "dir 755 1000:1001 n/m",
+            "file 644 1000:1001 n/m/x = X",
+        ],
+    )
+    .await;
+    check_error(
+        file,
+        "COPY --chown=nobody a /",
+        "the image's `/etc/passwd` has no user `nobody`",
+    )
+    .await;
+    check_error(
+        file,
+        "COPY --chown=1:none a /",
+        "the image's `/etc/group` has no group `none`",
+    )
+    .await;
+    check_error(
+        file,
+        "COPY --chmod=u+x a /",
+        "`--chmod=u+x` is not supported; write octal digits, like `755`",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn heredocs() {
+    check(
+        &[],
+        "COPY <<EOF /a\nhello $x\nEOF",
+        &["file 644 0:0 a = hello \n"],
+    )
+    .await;
+    check(
+        &[],
+        "COPY <<'EOF' /a\nhello $x\nEOF",
+        &["file 644 0:0 a = hello $x\n"],
+    )
+    .await;
+    check(
+        &[],
+        "COPY <<-EOF /a\n\t\tx\n\tEOF",
+        &["file 644 0:0 a = x\n"],
+    )
+    .await;
+    check(
+        &[],
+        "COPY <<one <<two /d/\n1\none\n2\ntwo",
+        &[
+            "dir 755 0:0 d",
+            "file 644 0:0 d/one = 1\n",
+            "file 644 0:0 d/two = 2\n",
+        ],
+    )
+    .await;
+    check(
+        &[],
+        "COPY --chmod=755 <<EOF /a\n# not a comment \\\nEOF",
+        &["file 755 0:0 a = # not a comment \\\n"],
+    )
+    .await;
+    check_error(
+        &[],
+        "COPY <<EOF /a\nx\n",
+        "the heredoc is not closed: no line `EOF` follows",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn variables_and_working_folders() {
+    let file = &[("a", "A")][..];
+    check(
+        file,
+        "ENV d=/x\nCOPY a $d/",
+        &["dir 755 0:0 x", "file 644 0:0 x/a = A"],
+    )
+    .await;
+    check(file, "ARG f=a\nCOPY ${f} /b", &["file 644 0:0 b = A"]).await;
+    let in_work = &["dir 755 0:0 w", "file 644 0:0 w/a = A"][..];
+    check(file, "WORKDIR /w\nCOPY a .", in_work).await;
+    check(file, "WORKDIR /w\nCOPY a ./", in_work).await;
+    check(file, "WORKDIR /w\nCOPY a .\nCMD x", in_work).await;
+    check(file, "WORKDIR /v\nWORKDIR ../w\nCOPY a .", in_work).await;
+    check(
+        file,
+        "WORKDIR /new/deep",
+        &["dir 755 0:0 new", "dir 755 0:0 new/deep"],
+    )
+    .await;
+    check(file, "USER app\nWORKDIR /new", &["dir 755 1000:1001 new"]).await;
+    check_error(
+        file,
+        "WORKDIR /etc/old",
+        "`/etc/old` is not a folder in the image",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_folder_that_exists_is_no_layer() {
+    let world = over_a_base(&[]).await;
+    let before = world.build("FROM base").await.unwrap();
+    let after = world
+        .build("FROM base\nWORKDIR /usr/bin\nWORKDIR /")
         .await
         .unwrap();
+    assert_eq!(before.layers, after.layers);
+    assert_eq!(after.config.working_dir, "/");
+}
+
+#[tokio::test]
+async fn what_is_ignored_is_not_there() {
+    let world = World::with(&[
+        (
+            ".dockerignore",
+            "*.log\nsecret\nkeep/*\n!keep/me\n.dockerignore",
+        ),
+        ("a.log", ""),
+        ("a.txt", "A"),
+        ("secret/key", "K"),
+        ("keep/me", "M"),
+        ("keep/not", "N"),
+    ]);
+    let outcome = world.build("FROM scratch\nCOPY . /").await.unwrap();
     assert_eq!(
         outcome.layers,
-        [["dir 755 0:0 srv", "file 644 0:0 srv/index.html = hello"]]
+        [[
+            "file 644 0:0 a.txt = A",
+            "dir 755 0:0 keep",
+            "file 644 0:0 keep/me = M"
+        ]]
     );
-    assert_eq!(outcome.config.cmd, ["/static"]);
+    let error = world
+        .build("FROM scratch\nCOPY secret /")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .message
+            .contains("`secret` is hidden by `.dockerignore`"),
+        "{error}"
+    );
+    let error = world
+        .build("FROM scratch\nCOPY *.log /")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .message
+            .contains("`*.log` is hidden by `.dockerignore`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_ignore_file_of_the_dockerfile_goes_first() {
+    let world = World::with(&[
+        (".dockerignore", "a"),
+        ("web.Dockerfile.dockerignore", "b\n*ocker*"),
+        ("web.Dockerfile", "FROM scratch\nCOPY . /"),
+        ("a", "A"),
+        ("b", "B"),
+    ]);
+    let outcome = world
+        .build_as("", |request| {
+            request.dockerfile_text = None;
+            request.dockerfile = "web.Dockerfile".into();
+        })
+        .await
+        .unwrap();
+    assert_eq!(outcome.layers, [["file 644 0:0 a = A"]]);
 }

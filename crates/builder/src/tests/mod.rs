@@ -3,9 +3,17 @@
 //! `World` is what the tests know of the builder: files go in, an image and its layers' entries
 //! come out as text.
 
+mod archives;
 mod assembling;
+mod caching;
 mod copying;
+mod errors;
 mod fake;
+mod hostile;
+mod running;
+mod settings;
+mod staging;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,195 @@
+use std::io::Write;
+
+use tar::{EntryType, Header};
+
+use super::World;
+
+/// A tar of entries: a name, a kind, and a text or a link's target. Names are written as they are.
+fn archive(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, kind, text) in entries {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(if kind.is_dir() { 0o700 } else { 0o640 });
+        header.set_uid(3);
+        header.set_gid(4);
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        let is_link = kind.is_symlink() || kind.is_hard_link();
+        if is_link {
+            header.as_gnu_mut().unwrap().linkname[..text.len()].copy_from_slice(text.as_bytes());
+        }
+        let text = if is_link { "" } else { text };
+        header.set_size(text.len() as u64);
+        header.set_cksum();
+        builder.append(&header, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn world(name: &str, bytes: &[u8]) -> World {
+    let world = World::new();
+    std::fs::write(world.context().join(name), bytes).unwrap();
+    world
+}
+
+fn good() -> Vec<u8> {
+    archive(&[
+        ("./", EntryType::Directory, ""),
+        ("./d/", EntryType::Directory, ""),
+        ("d/a", EntryType::Regular, "A"),
+        ("/abs", EntryType::Regular, "B"),
+        ("d/link", EntryType::Symlink, "a"),
+        ("same", EntryType::Link, "d/a"),
+        ("new/x", EntryType::Regular, "X"),
+    ])
+}
+
+#[tokio::test]
+async fn a_local_archive_is_unpacked() {
+    for (name, bytes) in [("a.tar", good()), ("a.tgz", gzip(&good()))] {
+        let world = world(name, &bytes);
+        let outcome = world
+            .build(&format!("FROM scratch\nADD {name} /in\n"))
+            .await
+            .unwrap();
+        assert_eq!(
+            outcome.layers,
+            [[
+                "dir 755 0:0 in",
+                "dir 700 3:4 in/d",
+                "file 640 3:4 in/d/a = A",
+                "file 640 3:4 in/abs = B",
+                "link in/d/link -> a",
+                "same in/same = in/d/a",
+                "dir 755 0:0 in/new",
+                "file 640 3:4 in/new/x = X",
+            ]]
+        );
+    }
+}
+
+#[tokio::test]
+async fn copy_leaves_an_archive_alone_and_add_what_is_none() {
+    let world = world("a.tar", &good());
+    let outcome = world.build("FROM scratch\nCOPY a.tar /\n").await.unwrap();
+    assert_eq!(outcome.layers[0].len(), 1);
+    world.put("text.gz", "not gzip");
+    std::fs::write(world.context().join("one.gz"), gzip(b"text")).unwrap();
+    let outcome = world.build("FROM scratch\nADD text.gz /\n").await.unwrap();
+    assert_eq!(outcome.layers, [["file 644 0:0 text.gz = not gzip"]]);
+}
+
+#[tokio::test]
+async fn an_archive_follows_the_images_links_and_keeps_its_folders() {
+    let bytes = archive(&[
+        ("bin/", EntryType::Directory, ""),
+        ("bin/tool", EntryType::Regular, "T"),
+        ("tmp/", EntryType::Directory, ""),
+        ("tmp/x", EntryType::Regular, "X"),
+    ]);
+    let world = world("root.tar", &bytes);
+    world
+        .image(
+            "base",
+            "FROM scratch\nRUN mkdir usr/bin && symlink bin usr/bin && mkdir tmp && chown tmp 7",
+        )
+        .await;
+    let outcome = world.build("FROM base\nADD root.tar /\n").await.unwrap();
+    assert_eq!(
+        outcome.layers[1],
+        [
+            "dir 755 0:0 usr",
+            "dir 755 0:0 usr/bin",
+            "file 640 3:4 usr/bin/tool = T",
+            "dir 755 7:7 tmp",
+            "file 640 3:4 tmp/x = X",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn hostile_archives_are_refused() {
+    for (entry, message) in [
+        (
+            ("../out", EntryType::Regular, "x"),
+            "the archive's entry `../out` leads out of the archive",
+        ),
+        (
+            ("a/../../out", EntryType::Regular, "x"),
+            "the archive's entry `a/../../out` leads out of the archive",
+        ),
+        (
+            ("hard", EntryType::Link, "../../etc/passwd"),
+            "the archive's entry `../../etc/passwd` leads out of the archive",
+        ),
+        (
+            ("dev", EntryType::Char, ""),
+            "the archive's entry `dev` is a device node",
+        ),
+        (
+            ("sda", EntryType::Block, ""),
+            "the archive's entry `sda` is a device node",
+        ),
+        (
+            ("d/.wh.etc", EntryType::Regular, ""),
+            "the archive's entry `d/.wh.etc` means a deletion in a layer",
+        ),
+    ] {
+        let world = world(
+            "a.tar",
+            &archive(&[("first", EntryType::Regular, "1"), entry]),
+        );
+        let error = world
+            .build("FROM scratch\nADD a.tar /in/\n")
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.message,
+            format!("Dockerfile:2: {message} (in `ADD a.tar /in/`)")
+        );
+        assert_eq!(
+            world
+                .images
+                .layers_put
+                .load(std::sync::atomic::Ordering::SeqCst),
+            0
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cut_off_archive_is_an_error() {
+    let bytes = good();
+    let world = world("a.tar", &bytes[..700]);
+    world
+        .build("FROM scratch\nADD a.tar /\n")
+        .await
+        .err()
+        .unwrap();
+    let zipped = gzip(&[bytes, vec![7; 100_000]].concat());
+    std::fs::write(world.context().join("a.tar"), &zipped[..zipped.len() - 20]).unwrap();
+    world.assert_clean();
+}
+
+#[tokio::test]
+async fn other_compressions_are_refused_by_name() {
+    let world = world("a.tar.xz", &[0xfd, b'7', b'z', b'X', b'Z', 0, 1, 2]);
+    let error = world
+        .build("FROM scratch\nADD a.tar.xz /\n")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .message
+            .contains("is compressed with xz, which ADD cannot unpack"),
+        "{error}"
+    );
+}

@@ -1,0 +1,263 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use engine::{BuildEvent, RunStep};
+
+use super::{Outcome, World};
+
+async fn build(files: &[(&str, &str)], instructions: &str) -> (World, Outcome) {
+    let world = World::with(files);
+    let outcome = world
+        .build(&format!("FROM scratch\n{instructions}\n"))
+        .await
+        .unwrap_or_else(|error| panic!("{instructions}: {error}"));
+    (world, outcome)
+}
+
+async fn step(instructions: &str) -> RunStep {
+    let (world, _) = build(&[("file", "F"), ("dir/x", "X")], instructions).await;
+    world.steps.seen.lock().unwrap().pop().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_step_is_given() {
+    let simple = step("RUN write a A").await;
+    assert_eq!(simple.argv, ["/bin/sh", "-c", "write a A"]);
+    assert_eq!(simple.working_dir, "/");
+    assert_eq!(simple.user, "");
+    assert_eq!(
+        simple.env,
+        ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+    );
+    assert_eq!((simple.directories.len(), simple.mounts.len()), (0, 0));
+
+    let full = step("WORKDIR /w\nENV PATH=/p e=1\nARG a=2 e=3\nUSER 5:6\nSHELL [\"/sh\"]\nRUN write a \"$e\" \\\n  \\\n  # comment\n  more").await;
+    assert_eq!(full.argv, ["/sh", "write a \"$e\"     more"]);
+    assert_eq!(full.working_dir, "/w");
+    assert_eq!(full.user, "5:6");
+    assert_eq!(full.env, ["PATH=/p", "e=1", "a=2"]);
+    assert_eq!(full.directories.len(), 1);
+
+    let exec = step("RUN [\"sh\", \"-x\", \"write a $A\"]").await;
+    assert_eq!(exec.argv, ["sh", "-x", "write a $A"]);
+}
+
+#[tokio::test]
+async fn heredocs() {
+    let script = step("RUN <<EOF\nwrite a A\nwrite b B\nEOF").await;
+    assert_eq!(script.argv[2], "write a A\nwrite b B\n");
+    let expanded = step("ARG x=1\nRUN <<EOF\nwrite a $x\nEOF").await;
+    assert_eq!(expanded.argv[2], "write a 1\n");
+    let literal = step("ARG x=1\nRUN <<'EOF'\nwrite a $x\nEOF").await;
+    assert_eq!(literal.argv[2], "write a $x\n");
+}
+
+#[tokio::test]
+async fn a_heredoc_within_a_command_is_the_shells() {
+    let world = World::new();
+    world.steps.accepts_all.store(true, Ordering::SeqCst);
+    let dockerfile = "FROM scratch\nRUN cat <<EOF > /x && cat <<-'E' >> /x\none $y\nEOF\n\ttwo\n\tE\nENV after=1\n";
+    let outcome = world.build(dockerfile).await.unwrap();
+    let step = world.steps.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        step.argv[2],
+        "cat <<EOF > /x && cat <<-'E' >> /x\none $y\nEOF\n\ttwo\n\tE\n"
+    );
+    assert_eq!(outcome.config.env, ["after=1"]);
+}
+
+#[tokio::test]
+async fn a_script_with_its_own_interpreter_is_mounted() {
+    let world = World::new();
+    world.steps.accepts_all.store(true, Ordering::SeqCst);
+    let dockerfile = "FROM scratch\nRUN <<EOF\n#!/bin/python\nprint(1)\nEOF\n";
+    world.build(dockerfile).await.unwrap();
+    let step = world.steps.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(step.argv, ["/dev/pipes/EOF"]);
+    let (_, target, read_only) = &step.mounts[0];
+    assert_eq!(
+        (target.to_str(), *read_only),
+        (Some("/dev/pipes/EOF"), true)
+    );
+    // Another text is another step.
+    world.build(dockerfile).await.unwrap();
+    world
+        .build(&dockerfile.replace("(1)", "(2)"))
+        .await
+        .unwrap();
+    assert_eq!(world.steps.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_looks_like_a_heredoc_and_is_none() {
+    let world = World::new();
+    world.steps.accepts_all.store(true, Ordering::SeqCst);
+    for command in [
+        "echo \"<<EOF\"",
+        "echo $((1<<2))",
+        "cat <<<\"text\"",
+        "echo '<<EOF'",
+        "echo a<<",
+    ] {
+        let dockerfile = format!("FROM scratch\nRUN {command}\nENV after=1");
+        let outcome = world.build(&dockerfile);
+        assert_eq!(outcome.await.unwrap().config.env, ["after=1"], "{command}");
+        let step = world.steps.seen.lock().unwrap().pop().unwrap();
+        assert_eq!(step.argv[2], command);
+    }
+}
+
+#[tokio::test]
+async fn changes_become_a_layer() {
+    let (_, outcome) = build(
+        &[("file", "F"), ("dir/x", "X"), ("dir/y", "Y")],
+        "COPY . /\nRUN write a A && link a b && chown a 9 && symlink c a && rm file && hide dir && write dir/n N && mkdir e && write p P && capability p",
+    )
+    .await;
+    assert_eq!(
+        outcome.layers[1],
+        [
+            "file 644 9:9 a = A",
+            "same b = a",
+            "link c -> a",
+            "dir 755 0:0 dir",
+            "file 644 0:0 dir/.wh..wh..opq = ",
+            "file 644 0:0 dir/n = N",
+            "dir 755 0:0 e",
+            "file 644 0:0 .wh.file = ",
+            "file 644 0:0 p = P +cap",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_changes_nothing_is_no_layer() {
+    let (world, outcome) = build(
+        &[],
+        "RUN print hello && mkdir proc && mkdir dev && write etc/hosts ",
+    )
+    .await;
+    assert_eq!(outcome.layers.len(), 0, "{:?}", outcome.layers);
+    let again = world
+        .build("FROM scratch\nRUN print hello && mkdir proc && mkdir dev && write etc/hosts ")
+        .await
+        .unwrap();
+    assert_eq!(again.built.cached_steps, 1);
+}
+
+#[tokio::test]
+async fn output_is_passed_on() {
+    let (_, outcome) = build(&[], "ENV a=1\nRUN print one && print two").await;
+    let lines: Vec<_> = outcome
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            BuildEvent::Output { number, line } => Some((*number, line.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lines, [(3, "one"), (3, "two")]);
+}
+
+#[tokio::test]
+async fn a_failed_command_says_what_it_said() {
+    let world = World::new();
+    let error = world
+        .build("FROM scratch\n\nRUN print cannot do && exit 3")
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.message,
+        "Dockerfile:3: the command ended with exit code 3; its last output was: cannot do (in `RUN print cannot do && exit 3`)"
+    );
+    world.assert_clean();
+    // A failure is not cached.
+    world
+        .build("FROM scratch\n\nRUN print cannot do && exit 3")
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(world.steps.seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_gone_listener_does_not_stop_a_build() {
+    let world = World::new();
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    drop(receiver);
+    let request = engine::BuildRequest {
+        context: world.context(),
+        dockerfile_text: Some("FROM scratch\nRUN print a && print b && write a A".into()),
+        ..Default::default()
+    };
+    let built = engine::Builds::build(&world.builder, request, sender)
+        .await
+        .unwrap();
+    assert_eq!(built.steps, 1);
+}
+
+#[tokio::test]
+async fn a_dropped_build_stops_and_cleans_up() {
+    let world = World::new();
+    let build = world.build("FROM scratch\nRUN write a A && hang");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(200), build)
+            .await
+            .is_err()
+    );
+    assert_eq!(world.steps.dropped.load(Ordering::SeqCst), 1);
+    world.assert_clean();
+}
+
+#[tokio::test]
+async fn mounts() {
+    let cache =
+        step("RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=t,ro write a A").await;
+    let places: Vec<_> = cache
+        .mounts
+        .iter()
+        .map(|(_, at, ro)| (at.to_str().unwrap(), *ro))
+        .collect();
+    assert_eq!(places, [("/c", false), ("/t", true)]);
+}
+
+#[tokio::test]
+async fn a_bind_mount_counts_for_the_cache() {
+    let world = World::with(&[("dir/x", "X"), ("other", "O")]);
+    let dockerfile = "FROM scratch AS tools\nRUN write bin/tool T\nFROM scratch\nRUN --mount=source=dir,target=/in --mount=from=tools,source=/bin/tool,target=/bin/tool write a A && mkdir in && write bin/tool \n";
+    let first = world.build(dockerfile).await.unwrap();
+    let step = world.steps.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(step.mounts.len(), 2);
+    assert_eq!(
+        std::fs::read_to_string(step.mounts[0].0.join("x")).unwrap(),
+        "X"
+    );
+    assert_eq!(std::fs::read_to_string(&step.mounts[1].0).unwrap(), "T");
+    assert!(step.mounts.iter().all(|(_, _, read_only)| *read_only));
+    // Mount points are no part of the layer.
+    assert_eq!(first.layers, [["file 644 0:0 a = A", "dir 755 0:0 bin"]]);
+
+    world.put("other", "changed");
+    assert_eq!(world.build(dockerfile).await.unwrap().built.cached_steps, 2);
+    world.put("dir/x", "changed");
+    assert_eq!(world.build(dockerfile).await.unwrap().built.cached_steps, 1);
+}
+
+#[tokio::test]
+async fn a_cache_mount_lasts() {
+    let world = World::new();
+    let folder = |id: &str, run: &str| {
+        format!(
+            "FROM scratch\nRUN --mount=type=cache,id={id},target=/c,sharing=locked write {run} A\n"
+        )
+    };
+    for (id, run) in [("one", "a"), ("one", "b"), ("two", "c")] {
+        world.build(&folder(id, run)).await.unwrap();
+    }
+    let seen = world.steps.seen.lock().unwrap();
+    let folders: Vec<_> = seen.iter().map(|step| step.mounts[0].0.clone()).collect();
+    assert_eq!(folders[0], folders[1]);
+    assert_ne!(folders[0], folders[2]);
+    assert!(folders.iter().all(|folder| folder.is_dir()));
+}
