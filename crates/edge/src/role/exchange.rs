@@ -114,7 +114,8 @@ impl Exchange<'_> {
             Ok(stream) => stream,
             Err(error) => return not_sent(outgoing, error),
         };
-        let sender = pool::handshake_with_upgrades(stream, self.target).await;
+        let sender =
+            pool::handshake_with_upgrades(&self.client.worker.pool, stream, self.target).await;
         let mut sender = sender.map_err(|_| Failure::Broken)?;
         let client_side = outgoing.upgrade.take().map(|(protocol, client_side)| {
             tunnel::announce(&mut outgoing.head.headers, protocol);
@@ -142,7 +143,7 @@ impl Exchange<'_> {
 
     async fn connect(&self) -> io::Result<SendRequest<RequestBody>> {
         let stream = pool::connect(self.origin, self.target).await?;
-        let sender = pool::handshake(stream, self.target).await;
+        let sender = pool::handshake(&self.client.worker.pool, stream, self.target).await;
         sender.map_err(io::Error::other)
     }
 

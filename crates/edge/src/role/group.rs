@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use engine::{GroupTraffic, TargetState};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 /// Names groups in which something changed. Unbounded, yet small: the control loop drains it and
 /// each target adds to it only when its state changes.
@@ -37,7 +37,6 @@ pub struct Target {
     in_flight: AtomicU32,
     draining: AtomicBool,
     cut: AtomicBool,
-    cut_now: Notify,
 }
 
 /// A worker's own counts, apart from the others' in memory, so that cores do not fight over them.
@@ -150,7 +149,6 @@ impl Target {
             in_flight: AtomicU32::new(0),
             draining: AtomicBool::new(false),
             cut: AtomicBool::new(false),
-            cut_now: Notify::new(),
         }
     }
 
@@ -191,19 +189,11 @@ impl Target {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// Ends every connection to it, whatever is under way.
+    /// Marks that every connection to it is to end, whatever is under way. The workers see to it
+    /// when they sweep.
     pub fn cut(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.cut.store(true, Ordering::SeqCst);
-        self.cut_now.notify_waiters();
-    }
-
-    /// Returns when the target is cut.
-    pub async fn cut_off(&self) {
-        let notified = self.cut_now.notified();
-        if !self.is_cut() {
-            notified.await;
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 
 use super::body::RequestBody;
 use super::group::Target;
@@ -32,6 +33,9 @@ type Key = (u64, u64);
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<HashMap<Key, Vec<IdleConnection>>>,
+    /// By target id: what the connections to a target wait for to end early. Kept here and not in
+    /// the target, because every step of a connection takes a lock that workers would fight over.
+    cuts: RefCell<HashMap<u64, (Arc<Target>, Rc<Notify>)>>,
     sweeping: Cell<bool>,
 }
 
@@ -88,8 +92,28 @@ impl Pool {
         None
     }
 
-    /// Closes what is too old, and what leads to targets that get no new requests.
+    /// Returns when the target is cut.
+    pub async fn cut_off(&self, target: &Arc<Target>) {
+        if target.is_cut() {
+            return;
+        }
+        let mut cuts = self.cuts.borrow_mut();
+        let new = || (Arc::clone(target), Rc::default());
+        let cut = Rc::clone(&cuts.entry(target.id).or_insert_with(new).1);
+        drop(cuts);
+        cut.notified().await;
+    }
+
+    /// Ends the connections to targets that were cut, and closes those that wait in vain: the old
+    /// ones, and those to targets that get no new requests.
     pub fn sweep(&self) {
+        self.cuts.borrow_mut().retain(|_, (target, cut)| {
+            if target.is_cut() {
+                cut.notify_waiters();
+            }
+            // Nobody else knows the target: it is gone, and so is every connection to it.
+            !target.is_cut() && Arc::strong_count(target) > 1
+        });
         let keep = |connection: &IdleConnection| {
             connection.since.elapsed() < IDLE_TIME_MAX
                 && !connection.sender.is_closed()
@@ -122,17 +146,18 @@ pub async fn connect(origin: &Origin, target: &Target) -> io::Result<TcpStream> 
 
 /// Speaks HTTP over a new connection until it ends or the target is cut.
 pub async fn handshake(
+    pool: &Rc<Pool>,
     stream: TcpStream,
     target: &Arc<Target>,
 ) -> hyper::Result<SendRequest<RequestBody>> {
     let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;
-    let target = Arc::clone(target);
+    let (pool, target) = (Rc::clone(pool), Arc::clone(target));
     tokio::task::spawn_local(async move {
         tokio::select! {
             biased;
             // How it ended is told to whoever waits for an answer on it.
             _ = connection => {}
-            () = target.cut_off() => {}
+            () = pool.cut_off(&target) => {}
         }
     });
     Ok(sender)
@@ -140,16 +165,17 @@ pub async fn handshake(
 
 /// As [`handshake`], for a request that may turn the connection into a tunnel.
 pub async fn handshake_with_upgrades(
+    pool: &Rc<Pool>,
     stream: TcpStream,
     target: &Arc<Target>,
 ) -> hyper::Result<SendRequest<RequestBody>> {
     let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;
-    let target = Arc::clone(target);
+    let (pool, target) = (Rc::clone(pool), Arc::clone(target));
     tokio::task::spawn_local(async move {
         tokio::select! {
             biased;
             _ = connection.with_upgrades() => {}
-            () = target.cut_off() => {}
+            () = pool.cut_off(&target) => {}
         }
     });
     Ok(sender)

@@ -15,6 +15,7 @@ use super::body::{RequestBody, ResponseBody, TargetBody};
 use super::exchange::{Exchange, Failure, Outgoing};
 use super::group::{Group, InFlight, Target, fingerprint};
 use super::headers::{host_of, prepare_request, remove_hop_by_hop};
+use super::namespace::Origin;
 use super::plan::{CompiledAction, Forward, Frontend};
 use super::worker::Client;
 use super::{router, sticky, tunnel};
@@ -111,6 +112,10 @@ async fn forward_to_group(
     frontend: &Frontend,
     forward: &Forward,
 ) -> Response<ResponseBody> {
+    if let Origin::Missing(interface) = &frontend.origin {
+        let reason = format!("the load balancer's interface `{interface}` is not attached");
+        return plain(StatusCode::SERVICE_UNAVAILABLE, &reason);
+    }
     let Some(group) = choose_group(forward, &outgoing.head) else {
         let reason = "the rule forwards to no target group";
         return plain(StatusCode::SERVICE_UNAVAILABLE, reason);

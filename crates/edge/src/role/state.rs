@@ -25,7 +25,7 @@ pub struct State {
     namespaces: HashMap<String, Arc<Namespace>>,
     listeners: Listeners,
     targets: Targets,
-    workers: Vec<mpsc::UnboundedSender<Command>>,
+    worker_count: usize,
     events: Events,
 }
 
@@ -42,8 +42,8 @@ impl State {
             groups: HashMap::new(),
             namespaces: HashMap::new(),
             listeners: Listeners::new(listen_address, workers.clone()),
-            targets: Targets::default(),
-            workers,
+            worker_count: workers.len(),
+            targets: Targets::new(workers),
             events,
         }
     }
@@ -85,9 +85,7 @@ impl State {
         for group in gone {
             Targets::forget_group(&group);
         }
-        for worker in &self.workers {
-            let _ = worker.send(Command::Sweep);
-        }
+        self.targets.sweep();
         match (conflicts.is_empty(), errors.is_empty()) {
             (true, true) => Answer::Applied,
             (false, _) => Answer::Conflict(conflicts.join("; ")),
@@ -159,7 +157,7 @@ impl State {
         for wanted in &snapshot.target_groups {
             let group = before.remove(&wanted.id).unwrap_or_else(|| {
                 let events = self.events.clone();
-                Arc::new(Group::new(&wanted.id, self.workers.len(), events))
+                Arc::new(Group::new(&wanted.id, self.worker_count, events))
             });
             self.targets.renew_group(&group, wanted);
             self.groups.insert(wanted.id.clone(), group);

@@ -7,15 +7,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::{Action, Snapshot, TargetGroup, TargetHealthCheck, TargetState};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::group::{Group, Target};
 use super::listeners::origin_of;
 use super::namespace::Origin;
 use super::probe::probe_forever;
+use super::worker::Command;
 
-#[derive(Default)]
 pub struct Targets {
+    workers: Vec<mpsc::UnboundedSender<Command>>,
     /// By target id.
     probes: HashMap<u64, Probe>,
     drains: HashMap<u64, Drain>,
@@ -45,6 +47,19 @@ impl Drop for Drain {
 }
 
 impl Targets {
+    pub fn new(workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+        Self {
+            workers,
+            probes: HashMap::new(),
+            drains: HashMap::new(),
+        }
+    }
+
+    /// Has the workers look at their connections to targets that drain or were cut.
+    pub fn sweep(&self) {
+        sweep(&self.workers);
+    }
+
     /// Makes a group's targets what the snapshot says. Those that left get no new requests first
     /// and are cut second.
     pub fn renew_group(&mut self, group: &Arc<Group>, wanted: &TargetGroup) {
@@ -94,9 +109,11 @@ impl Targets {
             return;
         }
         let (group, cut_then) = (Arc::clone(group), Arc::clone(target));
+        let workers = self.workers.clone();
         let task = tokio::task::spawn_local(async move {
             tokio::time::sleep(time_until(until_ms)).await;
             cut_then.cut();
+            sweep(&workers);
             group.tell();
         });
         let task = task.abort_handle();
@@ -137,6 +154,12 @@ impl Targets {
             }
         }
         self.drains.retain(|id, _| alive.contains(id));
+    }
+}
+
+fn sweep(workers: &[mpsc::UnboundedSender<Command>]) {
+    for worker in workers {
+        let _ = worker.send(Command::Sweep);
     }
 }
 

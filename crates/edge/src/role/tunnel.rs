@@ -46,7 +46,7 @@ impl Tunnel {
             // Either side ends a tunnel as it likes; that is not an error of ours.
             _ = tokio::io::copy_bidirectional(&mut client, &mut target) => {}
             () = self.client.activity.died_down(self.idle_timeout) => {}
-            () = self.target.cut_off() => {}
+            () = self.client.worker.pool.cut_off(&self.target) => {}
             _ = stop.wait_for(|stopping| *stopping) => {}
         }
     }

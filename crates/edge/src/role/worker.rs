@@ -1,7 +1,7 @@
 //! The threads that serve: one per core, each with its own runtime, its own sockets on every port
 //! and its own connections to targets. They share nothing but configuration and counts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -41,13 +41,14 @@ pub enum Command {
     Close {
         listener: u64,
     },
-    /// Some targets get no new requests any more.
+    /// Some targets get no new requests any more, or were cut.
     Sweep,
 }
 
 pub struct Worker {
     pub index: usize,
     pub pool: Rc<Pool>,
+    /// The worker's own, because every step of a connection looks at it.
     pub stop: watch::Receiver<bool>,
     random: Cell<u64>,
     open: Rc<Cell<usize>>,
@@ -96,20 +97,32 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let (stop_connections, connections_stop) = watch::channel(false);
     let worker = Rc::new(Worker {
         index,
         pool: Rc::default(),
-        stop,
+        stop: connections_stop,
         random: Cell::new(crate::identity::random_u64() | 1),
         open: Rc::default(),
     });
-    LocalSet::new().block_on(&runtime, obey(worker, commands));
+    LocalSet::new().block_on(&runtime, async move {
+        let accepting = obey(&worker, commands, stop).await;
+        for task in accepting.values() {
+            task.abort();
+        }
+        let _ = stop_connections.send(true);
+        let _ = tokio::time::timeout(STOP_TIME_MAX, all_closed(&worker)).await;
+    });
     Ok(())
 }
 
-async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let accepting: RefCell<HashMap<u64, AbortHandle>> = RefCell::default();
-    let mut stop = worker.stop.clone();
+/// Returns what still accepts clients when it is time to stop.
+async fn obey(
+    worker: &Rc<Worker>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    mut stop: watch::Receiver<bool>,
+) -> HashMap<u64, AbortHandle> {
+    let mut accepting = HashMap::new();
     loop {
         let command = tokio::select! {
             command = commands.recv() => command,
@@ -121,27 +134,25 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 socket,
                 slot,
             }) => {
-                let task = tokio::task::spawn_local(accept(Rc::clone(&worker), socket, slot));
-                accepting.borrow_mut().insert(listener, task.abort_handle());
+                let task = tokio::task::spawn_local(accept(Rc::clone(worker), socket, slot));
+                accepting.insert(listener, task.abort_handle());
             }
             Some(Command::Close { listener }) => {
-                if let Some(task) = accepting.borrow_mut().remove(&listener) {
+                if let Some(task) = accepting.remove(&listener) {
                     task.abort();
                 }
             }
             Some(Command::Sweep) => worker.pool.sweep(),
-            None => break,
+            None => return accepting,
         }
     }
-    for task in accepting.borrow().values() {
-        task.abort();
+}
+
+async fn all_closed(worker: &Worker) {
+    const LOOK_PAUSE: Duration = Duration::from_millis(5);
+    while worker.open.get() > 0 {
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
-    let _ = tokio::time::timeout(STOP_TIME_MAX, async {
-        while worker.open.get() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
 }
 
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, slot: Arc<Slot>) {
