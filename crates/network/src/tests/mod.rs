@@ -5,4 +5,5 @@ mod groups;
 mod harness;
 mod health;
 mod life;
+mod scale;
 mod ways_out;
