@@ -235,6 +235,7 @@ async fn a_killed_edge_is_back_and_serves() {
         .unwrap();
     bench.wait_healthy("web").await;
     for _ in 0..3 {
+        let mut changes = bench.client.changes();
         let pid = bench.pid();
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         let started = Instant::now();
@@ -263,6 +264,8 @@ async fn a_killed_edge_is_back_and_serves() {
             .unwrap();
         bench.wait_healthy("web").await;
         assert_ne!(bench.pid(), pid);
+        // Who watches looks again, and finds the truth at once.
+        assert_eq!(changes.recv().await.unwrap(), "web");
     }
 }
 

@@ -33,6 +33,8 @@ pub struct EdgeClient {
     namespaces: Arc<dyn Network>,
     link: watch::Receiver<Option<Arc<Link>>>,
     changes: broadcast::Sender<String>,
+    /// Of the last snapshot.
+    groups: Arc<Mutex<Vec<String>>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -54,12 +56,20 @@ impl EdgeClient {
         let (changes, _) = broadcast::channel(CHANGES_BEHIND_MAX);
         let first = attach_or_start(&place, &changes).await?;
         let (sender, link) = watch::channel(Some(first));
-        let keeper = tokio::spawn(keep(Arc::clone(&place), sender, changes.clone()));
+        let groups = Arc::default();
+        let keeper = keep(
+            Arc::clone(&place),
+            sender,
+            changes.clone(),
+            Arc::clone(&groups),
+        );
+        let keeper = tokio::spawn(keeper);
         Ok(Self {
             place,
             namespaces,
             link,
             changes,
+            groups,
             keeper: Mutex::new(Some(keeper)),
         })
     }
@@ -138,6 +148,7 @@ async fn keep(
     place: Arc<Place>,
     links: watch::Sender<Option<Arc<Link>>>,
     changes: broadcast::Sender<String>,
+    groups: Arc<Mutex<Vec<String>>>,
 ) {
     loop {
         let link = links.borrow().clone();
@@ -156,6 +167,10 @@ async fn keep(
             pause = (pause * 2).min(START_PAUSE_MAX);
         };
         links.send_replace(Some(link));
+        // What happened while nobody listened is not known, so everything is looked at again.
+        for group in groups.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let _ = changes.send(group.clone());
+        }
     }
 }
 
@@ -163,6 +178,12 @@ async fn keep(
 impl engine::Edge for EdgeClient {
     async fn apply(&self, snapshot: Snapshot) -> Result<()> {
         let (namespaces, missing) = self.find_namespaces(&snapshot).await?;
+        let groups = snapshot
+            .target_groups
+            .iter()
+            .map(|it| it.id.clone())
+            .collect();
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
         let configuration = Configuration {
             snapshot,
             namespaces,

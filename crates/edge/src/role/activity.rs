@@ -26,6 +26,8 @@ pub struct Activity {
     head_since_ms: AtomicU64,
     /// Requests that wait for their target, which have their own time-out.
     waiting: AtomicU32,
+    /// Requests whose answer has not ended, and tunnels.
+    under_way: AtomicU32,
 }
 
 fn now_ms() -> u64 {
@@ -40,7 +42,8 @@ impl Activity {
     fn touch_by_reading(&self) {
         let now = now_ms();
         self.last_ms.store(now, Ordering::Relaxed);
-        if self.head_since_ms.load(Ordering::Relaxed) == 0 {
+        let idle = self.under_way.load(Ordering::Relaxed) == 0;
+        if idle && self.head_since_ms.load(Ordering::Relaxed) == 0 {
             self.head_since_ms.store(now, Ordering::Relaxed);
         }
     }
@@ -56,25 +59,30 @@ impl Activity {
         Waiting(self)
     }
 
+    /// A request is under way until the guard goes: what is read meanwhile is not a head.
+    pub fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.head_since_ms.store(0, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
     /// What is left before the connection counts as dead; `None` when it does.
-    fn time_left(&self, idle_timeout: Duration) -> Option<Duration> {
+    fn time_left(&self, now_ms: u64, idle_timeout: Duration) -> Option<Duration> {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             return Some(idle_timeout);
         }
-        let idle_left = idle_timeout.checked_sub(self.idle_for())?;
-        let head_since = self.head_since_ms.load(Ordering::Relaxed);
-        let head_left = match head_since {
+        let since = |then_ms| Duration::from_millis(now_ms.saturating_sub(then_ms));
+        let idle_left = idle_timeout.checked_sub(since(self.last_ms.load(Ordering::Relaxed)))?;
+        let head_left = match self.head_since_ms.load(Ordering::Relaxed) {
             0 => HEAD_TIME_MAX,
-            since => {
-                HEAD_TIME_MAX.checked_sub(Duration::from_millis(now_ms().saturating_sub(since)))?
-            }
+            head_since => HEAD_TIME_MAX.checked_sub(since(head_since))?,
         };
         Some(idle_left.min(head_left)).filter(|left| !left.is_zero())
     }
 
     /// Returns when nothing has moved for too long.
     pub async fn died_down(&self, idle_timeout: Duration) {
-        while let Some(left) = self.time_left(idle_timeout) {
+        while let Some(left) = self.time_left(now_ms(), idle_timeout) {
             tokio::time::sleep(left).await;
         }
     }
@@ -84,10 +92,17 @@ pub struct Waiting<'a>(&'a Activity);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // The idle time begins anew with the answer, and bytes that came meanwhile were a body.
+        // The idle time begins anew with the answer.
         self.0.touch();
-        self.0.head_since_ms.store(0, Ordering::Relaxed);
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub struct UnderWay(Arc<Activity>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -146,5 +161,49 @@ impl AsyncWrite for WatchedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(300);
+
+    fn left_s(activity: &Activity, now_s: u64) -> Option<u64> {
+        let left = activity.time_left(now_s * 1000, IDLE);
+        left.map(|left| left.as_secs())
+    }
+
+    #[test]
+    fn slow_heads_end_and_slow_bodies_do_not() {
+        let activity = Arc::new(Activity::default());
+        activity.last_ms.store(1_000, Ordering::Relaxed);
+        assert_eq!(left_s(&activity, 2), Some(60));
+        assert_eq!(left_s(&activity, 290), Some(11));
+        assert_eq!(left_s(&activity, 301), None);
+        // A head begins, and is slow.
+        activity.head_since_ms.store(10_000, Ordering::Relaxed);
+        activity.last_ms.store(60_000, Ordering::Relaxed);
+        assert_eq!(left_s(&activity, 60), Some(10));
+        assert_eq!(left_s(&activity, 71), None);
+        // It was complete after all; what is read now is a body, or belongs to a tunnel.
+        let under_way = activity.begin();
+        activity.touch_by_reading();
+        activity.last_ms.store(100_000, Ordering::Relaxed);
+        assert_eq!(left_s(&activity, 399), Some(1));
+        drop(under_way);
+        activity.touch_by_reading();
+        assert_ne!(activity.head_since_ms.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_slow_target_is_not_a_dead_client() {
+        let activity = Activity::default();
+        let waiting = activity.wait_for_target();
+        assert_eq!(left_s(&activity, 1_000), Some(300));
+        drop(waiting);
+        activity.last_ms.store(1_000, Ordering::Relaxed);
+        assert_eq!(left_s(&activity, 1_000), None);
     }
 }

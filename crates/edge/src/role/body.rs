@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::activity::UnderWay;
 use super::group::InFlight;
 use super::pool::Lease;
 
@@ -94,6 +95,7 @@ pub struct TargetBody {
     pub incoming: Incoming,
     pub lease: Option<Lease>,
     pub in_flight: Option<InFlight>,
+    pub under_way: Option<UnderWay>,
 }
 
 impl TargetBody {

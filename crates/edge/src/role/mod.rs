@@ -55,6 +55,8 @@ const PORTS_FREE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// An edge that was just killed has let go of its lock by then.
 const LOCK_FREE_TIME_MAX: Duration = Duration::from_secs(1);
+/// What a restarted edge waits for its first probes before it speaks with the daemon.
+const FIRST_PROBES_TIME_MAX: Duration = Duration::from_millis(250);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Runs the edge in `dir` until it is asked to stop. Listeners of balancers are bound on
@@ -164,6 +166,12 @@ impl Role {
             events,
         );
         serve_last_snapshot(&mut state, &snapshot_path).await;
+        // Requests are served meanwhile. A daemon that asks an edge that was just restarted should
+        // hear what the targets are, not that nobody knows.
+        let patience = Instant::now() + FIRST_PROBES_TIME_MAX;
+        while state.is_finding_out() && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let state = Rc::new(RefCell::new(state));
         let cookie = format!("{:016x}{:016x}", random_u64(), random_u64());
         let listener = self.open_control_socket(&cookie)?;

@@ -35,8 +35,13 @@ pub struct Pool {
     idle: RefCell<HashMap<Key, Vec<IdleConnection>>>,
     /// By target id: what the connections to a target wait for to end early. Kept here and not in
     /// the target, because every step of a connection takes a lock that workers would fight over.
-    cuts: RefCell<HashMap<u64, (Arc<Target>, Rc<Notify>)>>,
+    cuts: RefCell<HashMap<u64, Cut>>,
     sweeping: Cell<bool>,
+}
+
+struct Cut {
+    target: Arc<Target>,
+    now: Rc<Notify>,
 }
 
 struct IdleConnection {
@@ -97,22 +102,27 @@ impl Pool {
         if target.is_cut() {
             return;
         }
-        let mut cuts = self.cuts.borrow_mut();
-        let new = || (Arc::clone(target), Rc::default());
-        let cut = Rc::clone(&cuts.entry(target.id).or_insert_with(new).1);
-        drop(cuts);
+        let cut = self.cut_of(target);
         cut.notified().await;
+    }
+
+    fn cut_of(&self, target: &Arc<Target>) -> Rc<Notify> {
+        let mut cuts = self.cuts.borrow_mut();
+        let cut = cuts.entry(target.id).or_insert_with(|| Cut {
+            target: Arc::clone(target),
+            now: Rc::default(),
+        });
+        Rc::clone(&cut.now)
     }
 
     /// Ends the connections to targets that were cut, and closes those that wait in vain: the old
     /// ones, and those to targets that get no new requests.
     pub fn sweep(&self) {
-        self.cuts.borrow_mut().retain(|_, (target, cut)| {
-            if target.is_cut() {
-                cut.notify_waiters();
+        self.cuts.borrow_mut().retain(|_, cut| {
+            if cut.target.is_cut() {
+                cut.now.notify_waiters();
             }
-            // Nobody else knows the target: it is gone, and so is every connection to it.
-            !target.is_cut() && Arc::strong_count(target) > 1
+            !cut.target.is_cut()
         });
         let keep = |connection: &IdleConnection| {
             connection.since.elapsed() < IDLE_TIME_MAX

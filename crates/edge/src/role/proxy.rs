@@ -32,9 +32,15 @@ pub async fn serve(
     request: Request<Incoming>,
     client: Rc<Client>,
 ) -> Result<Response<ResponseBody>, Refused> {
+    let under_way = client.activity.begin();
     let waiting = client.activity.wait_for_target();
-    let answered = answer(request, &client).await;
+    let mut answered = answer(request, &client).await;
     drop(waiting);
+    if let Ok(response) = &mut answered
+        && let ResponseBody::Target(body) = response.body_mut()
+    {
+        body.under_way = Some(under_way);
+    }
     answered
 }
 
@@ -297,6 +303,7 @@ fn pass_on(answered: super::exchange::Answered, in_flight: InFlight) -> Response
         incoming,
         lease: answered.lease,
         in_flight,
+        under_way: None,
     };
     Response::from_parts(head, ResponseBody::Target(body))
 }

@@ -93,6 +93,15 @@ impl State {
         }
     }
 
+    /// Whether some target's first probes are not over.
+    pub fn is_finding_out(&self) -> bool {
+        self.groups.values().any(|group| {
+            let targets = group.targets.load();
+            let unknown = |it: &Arc<super::group::Target>| it.health() == TargetState::Initial;
+            targets.iter().any(|it| unknown(it) && !it.is_draining())
+        })
+    }
+
     pub fn health(&self, group: &str) -> Answer {
         let Some(group) = self.groups.get(group) else {
             return unknown(group);

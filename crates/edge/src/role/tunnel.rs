@@ -30,9 +30,10 @@ impl Tunnel {
     /// Runs beside the connection that it takes over, and counts as a request under way.
     pub fn start(self, in_flight: Option<InFlight>) {
         let open = self.client.worker.count_connection();
+        let under_way = self.client.activity.begin();
         tokio::task::spawn_local(async move {
             self.run().await;
-            drop((in_flight, open));
+            drop((in_flight, open, under_way));
         });
     }
 
