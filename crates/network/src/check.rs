@@ -2,6 +2,8 @@
 //! references must lead somewhere.
 
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use engine::{EngineError, InterfaceSpec, Protocol, Result, VpcSpec};
 
@@ -35,6 +37,23 @@ pub(crate) fn instance(instance: &str) -> Result<()> {
     Err(EngineError::invalid(format!(
         "the instance tag `{instance}` must be 1 to {INSTANCE_LENGTH_MAX} letters and digits"
     )))
+}
+
+/// A tag for a daemon that is told apart by its state directory: the same each time, and another
+/// for another directory.
+pub fn instance_tag(state_directory: &Path) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    // FNV-1a, which unlike the standard library's hash is the same in every version.
+    let bytes = state_directory.as_os_str().as_bytes();
+    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut digit = || {
+        let digit = DIGITS[(hash % 36) as usize];
+        hash /= 36;
+        char::from(digit)
+    };
+    (0..INSTANCE_LENGTH_MAX).map(|_| digit()).collect()
 }
 
 pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
@@ -124,4 +143,28 @@ fn unique<'a>(kind: &str, ids: impl Iterator<Item = &'a String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_valid_stable_and_distinct() {
+        let tag = instance_tag(Path::new("/var/lib/neargate"));
+        instance(&tag).unwrap();
+        assert_eq!(tag, instance_tag(Path::new("/var/lib/neargate")));
+        assert_ne!(tag, instance_tag(Path::new("/var/lib/neargate2")));
+    }
+
+    #[test]
+    fn ids_are_file_names_without_surprises() {
+        for good in ["eni-0123456789abcdef0", "a"] {
+            id("interface", good).unwrap();
+        }
+        let long = "x".repeat(ID_LENGTH_MAX + 1);
+        for bad in ["", ".", "..", "a/b", "a.json", "a b", "é", &long] {
+            assert!(id("interface", bad).is_err(), "{bad}");
+        }
+    }
 }

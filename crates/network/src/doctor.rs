@@ -71,7 +71,9 @@ pub fn doctor() -> Vec<Finding> {
         ));
     }
     findings.push(forwarding());
-    findings.extend(strange_rules());
+    if possible {
+        findings.extend(strange_rules());
+    }
     findings
 }
 

@@ -32,5 +32,6 @@ mod tests;
 mod uplink;
 mod vpc;
 
+pub use check::instance_tag;
 pub use doctor::{Finding, Severity, doctor};
 pub use machine::Machine;

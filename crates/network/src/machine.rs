@@ -36,8 +36,11 @@ struct State {
 
 impl Machine {
     /// Opens the networks under a run directory, as an earlier daemon left them. `instance` is a
-    /// short tag (letters and digits) that tells this daemon's things apart from another's where
-    /// they share the machine's namespace.
+    /// short tag (see [`instance_tag`](crate::instance_tag)) that tells this daemon's things apart
+    /// from another's where they share the machine's namespace.
+    ///
+    /// The run directory had best be on a file system in memory: an attachment writes two small
+    /// files, which on a disk takes as long as all the rest.
     pub fn open(run_directory: PathBuf, instance: String) -> Result<Self> {
         check::instance(&instance)?;
         let mut state = State {

@@ -38,6 +38,8 @@ pub fn on_a_machine<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F + Send) 
             mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
             let loopback_up = vec![set_up(LOOPBACK_INDEX)];
             Links::open().unwrap().change(loopback_up).unwrap();
+            let namespace = || std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+            let namespace_before = namespace();
             let run = tempfile::tempdir().unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -49,6 +51,7 @@ pub fn on_a_machine<F: Future<Output = ()>>(test: impl FnOnce(Lab) -> F + Send) 
                 next.machine.cleanup_all().await.unwrap();
             });
             expect_nothing_left(run.path());
+            assert_eq!(namespace(), namespace_before);
         });
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
