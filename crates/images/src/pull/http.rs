@@ -1,14 +1,18 @@
 //! A small HTTP client: one connection per request, every wait bounded.
 
+use std::error::Error;
+
 use engine::{EngineError, Result};
 use http::{Request, Response, Uri, header};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::tls::Tls;
 use crate::ingest::describe;
 use crate::limits::{CONNECT_TIMEOUT, READ_TIMEOUT};
 
@@ -59,11 +63,13 @@ impl Url {
     }
 }
 
-pub struct Client {}
+pub struct Client {
+    tls: Tls,
+}
 
 impl Client {
-    pub fn new() -> Self {
-        Self {}
+    pub fn new(tls: Tls) -> Self {
+        Self { tls }
     }
 
     /// Sends a GET and returns when the answer's head is there. `registry` is for the error's words.
@@ -78,33 +84,41 @@ impl Client {
             EngineError::unreachable(format!("cannot reach registry `{registry}`: {why}"))
         };
         let (secure, host, port) = url.origin();
-        if secure {
-            return Err(failed(format!(
-                "`{host}` is to be spoken to over https, which this version cannot do yet; push the \
-                 image to the embedded registry instead"
-            )));
-        }
         let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))).await
         {
             Err(_) => return Err(failed(format!("`{host}:{port}` does not answer"))),
             Ok(Err(error)) => return Err(failed(format!("`{host}:{port}`: {error}"))),
             Ok(Ok(stream)) => stream,
         };
-        let talk = async {
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            // Ends by itself when the answer was read or dropped.
-            tokio::spawn(connection);
-            sender
-                .send_request(request(url, accept, authorization))
-                .await
+        let request = request(url, accept, authorization);
+        let exchange = async {
+            if secure {
+                let stream = self.tls.connect(&host, stream).await?;
+                Ok(talk(stream, request).await?)
+            } else {
+                Ok::<_, Box<dyn Error + Send + Sync>>(talk(stream, request).await?)
+            }
         };
-        match timeout(READ_TIMEOUT, talk).await {
+        match timeout(READ_TIMEOUT, exchange).await {
             Err(_) => Err(failed(format!("`{host}:{port}` does not answer"))),
-            Ok(Err(error)) => Err(failed(describe(&error))),
+            Ok(Err(error)) => {
+                let why = describe(error.as_ref());
+                Err(failed(format!("`{host}:{port}`: {why}")))
+            }
             Ok(Ok(response)) => Ok(response),
         }
     }
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Empty<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Ends by itself when the answer was read or dropped.
+    tokio::spawn(connection);
+    sender.send_request(request).await
 }
 
 fn request(url: &Url, accept: &str, authorization: Option<&str>) -> Request<Empty<Bytes>> {

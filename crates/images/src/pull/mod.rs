@@ -4,6 +4,7 @@
 mod auth;
 mod http;
 mod session;
+mod tls;
 
 use engine::{Descriptor, Digest, EngineError, ImageName, Reference, RegistryLogin, Result};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -22,7 +23,7 @@ pub struct Puller {
 impl Puller {
     pub fn new() -> Self {
         Self {
-            client: http::Client::new(),
+            client: http::Client::new(tls::Tls::default()),
         }
     }
 
