@@ -7,6 +7,7 @@
 //!   `camelCase` or `PascalCase`; `#[aws(output = "camelCase")]`: how they are in answers, where
 //!   that differs;
 //! - on a field `#[aws(name = "…", input = "…", output = "…")]`: where a name follows no rule;
+//!   `item` names a list's items in XML, where the protocol's usual name does not;
 //!   `#[aws(limits = PATH)]`: a `static` of `wire::Limits`; `#[aws(sensitive)]`: never printed.
 
 use proc_macro::TokenStream;
@@ -19,6 +20,7 @@ struct Attributes {
     name: Option<String>,
     input: Option<String>,
     output: Option<String>,
+    item: Option<String>,
     limits: Option<Path>,
     sensitive: bool,
 }
@@ -39,6 +41,8 @@ fn attributes(of: &[syn::Attribute]) -> syn::Result<Attributes> {
                 found.input = text()?;
             } else if meta.path.is_ident("output") {
                 found.output = text()?;
+            } else if meta.path.is_ident("item") {
+                found.item = text()?;
             } else if meta.path.is_ident("limits") {
                 found.limits = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("sensitive") {
@@ -58,6 +62,7 @@ struct Member {
     name: String,
     input: String,
     output: String,
+    item: Option<String>,
     limits: Option<Path>,
     sensitive: bool,
 }
@@ -83,6 +88,7 @@ fn member(field: &Field, of: &Attributes) -> syn::Result<Member> {
         name,
         input,
         output,
+        item: own.item,
         limits: own.limits,
         sensitive: own.sensitive,
     })
@@ -128,11 +134,15 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
     let idents: Vec<_> = members.iter().map(|member| &member.ident).collect();
     let rows = members.iter().map(|member| {
         let Member { name, input, output, sensitive, .. } = member;
+        let item = match &member.item {
+            Some(item) => quote!(Some(#item)),
+            None => quote!(None),
+        };
         let limits = match &member.limits {
             Some(path) => quote!(Some(&#path)),
             None => quote!(None),
         };
-        quote!(::wire::Member { name: #name, input: #input, output: #output, limits: #limits, sensitive: #sensitive })
+        quote!(::wire::Member { name: #name, input: #input, output: #output, item: #item, limits: #limits, sensitive: #sensitive })
     });
     quote! {
         impl ::wire::Value for #struct_name {

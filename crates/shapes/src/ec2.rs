@@ -2299,7 +2299,7 @@ impl wire::Operation for DescribeSecurityGroupRulesInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeSecurityGroupsInput {
-    #[aws(input = "GroupId", output = "GroupId")]
+    #[aws(input = "GroupId", output = "GroupId", item = "groupId")]
     pub group_ids: Option<Vec<String>>,
     #[aws(input = "GroupName", output = "GroupName")]
     pub group_names: Option<Vec<String>>,
@@ -4293,7 +4293,7 @@ pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
     pub delete_on_termination: Option<bool>,
     pub description: Option<String>,
     pub device_index: Option<i32>,
-    #[aws(input = "GroupSet", output = "groupSet")]
+    #[aws(input = "GroupSet", output = "groupSet", item = "groupId")]
     pub groups: Option<Vec<String>>,
     pub interface_type: Option<String>,
     pub ipv6_address_count: Option<i32>,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+use crate::cbor::write_cbor;
 use crate::error::{Error, Fault};
 use crate::json::write_json;
 use crate::model::{Protocol, ServiceModel};
@@ -12,6 +13,10 @@ use crate::xml::{close, open, push_escaped, write_content, write_text_element};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// By these a client of Smithy's RPC knows that the answer is one.
+pub(crate) const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+pub(crate) const RPC_V2_CBOR: &str = "rpc-v2-cbor";
 
 /// What lists' members are called in XML.
 const QUERY_ITEM: &str = "member";
@@ -25,6 +30,9 @@ pub fn answer(
     output: &Node,
 ) -> Response<Bytes> {
     let body = match service.protocol {
+        Protocol::Cbor => {
+            return response(StatusCode::OK, service.protocol, request_id, cbor(output));
+        }
         Protocol::Json { .. } | Protocol::RestJson => write_json(output).to_string(),
         Protocol::Query { xml_namespace } => {
             query_answer(operation, xml_namespace, request_id, output)
@@ -36,7 +44,12 @@ pub fn answer(
             out
         }
     };
-    response(StatusCode::OK, service.protocol, request_id, body)
+    response(
+        StatusCode::OK,
+        service.protocol,
+        request_id,
+        body.into_bytes(),
+    )
 }
 
 fn query_answer(operation: &str, xml_namespace: &str, request_id: &str, output: &Node) -> String {
@@ -74,10 +87,15 @@ fn open_with_namespace(out: &mut String, name: &str, xml_namespace: &str) {
 /// The answer of an operation that failed, or of a request that reached none.
 pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<Bytes> {
     let body = match protocol {
-        Protocol::Json { .. } | Protocol::RestJson => json_error(error),
-        Protocol::Query { xml_namespace } => query_error(xml_namespace, request_id, error),
-        Protocol::Ec2 { .. } => ec2_error(request_id, error),
-        Protocol::RestXml => rest_xml_error(request_id, error),
+        Protocol::Cbor => cbor(&error_node(error)),
+        Protocol::Json { .. } | Protocol::RestJson => {
+            write_json(&error_node(error)).to_string().into_bytes()
+        }
+        Protocol::Query { xml_namespace } => {
+            query_error(xml_namespace, request_id, error).into_bytes()
+        }
+        Protocol::Ec2 { .. } => ec2_error(request_id, error).into_bytes(),
+        Protocol::RestXml => rest_xml_error(request_id, error).into_bytes(),
     };
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, protocol, request_id, body);
@@ -89,7 +107,7 @@ pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<B
     response
 }
 
-fn json_error(error: &Error) -> String {
+fn error_node(error: &Error) -> Node {
     let mut members = vec![
         ("__type".into(), Node::text(error.code)),
         ("message".into(), Node::text(error.message.as_str())),
@@ -100,7 +118,13 @@ fn json_error(error: &Error) -> String {
             .iter()
             .map(|(name, node)| ((*name).into(), node.clone())),
     );
-    write_json(&Node::Map(members)).to_string()
+    Node::Map(members)
+}
+
+fn cbor(node: &Node) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_cbor(&mut out, node);
+    out
 }
 
 fn query_error(xml_namespace: &str, request_id: &str, error: &Error) -> String {
@@ -158,27 +182,37 @@ fn response(
     status: StatusCode,
     protocol: Protocol,
     request_id: &str,
-    body: String,
+    body: Vec<u8>,
 ) -> Response<Bytes> {
     let (content_type, body) = match protocol {
         Protocol::Json { version: "1.0", .. } => ("application/x-amz-json-1.0", body),
         Protocol::Json { .. } => ("application/x-amz-json-1.1", body),
         Protocol::RestJson => ("application/json", body),
+        Protocol::Cbor => ("application/cbor", body),
         Protocol::Query { .. } => ("text/xml", body),
-        Protocol::Ec2 { .. } => ("text/xml;charset=UTF-8", with_declaration(&body)),
-        Protocol::RestXml => ("application/xml", with_declaration(&body)),
+        Protocol::Ec2 { .. } => ("text/xml;charset=UTF-8", with_declaration(body)),
+        Protocol::RestXml => ("application/xml", with_declaration(body)),
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if protocol == Protocol::Cbor {
+        response
+            .headers_mut()
+            .insert(SMITHY_PROTOCOL, HeaderValue::from_static(RPC_V2_CBOR));
+    }
     if let Ok(request_id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, request_id);
     }
     response
 }
 
-fn with_declaration(body: &str) -> String {
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}")
+fn with_declaration(body: Vec<u8>) -> Vec<u8> {
+    [
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".as_slice(),
+        &body,
+    ]
+    .concat()
 }

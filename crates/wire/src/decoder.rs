@@ -226,7 +226,7 @@ impl Decoder {
             Node::Float(number) => number.to_string(),
             Node::Bool(truth) => truth.to_string(),
             Node::Null => "null".into(),
-            Node::List(_) => "[…]".into(),
+            Node::List(_) | Node::Items(..) => "[…]".into(),
             _ => "{…}".into(),
         };
         match node {

@@ -37,7 +37,7 @@ pub fn write_json(node: &Node) -> Json {
         Node::Time(seconds) => time_number(*seconds),
         Node::Str(text) => Json::from(text.as_str()),
         Node::Blob(bytes) => Json::from(base64_text(bytes)),
-        Node::List(items) => items.iter().map(write_json).collect(),
+        Node::List(items) | Node::Items(_, items) => items.iter().map(write_json).collect(),
         Node::Map(members) | Node::Dict(members) => Json::Object(
             members
                 .iter()

@@ -10,6 +10,7 @@
 extern crate self as wire;
 
 mod answer;
+mod cbor;
 mod decoder;
 mod error;
 mod json;

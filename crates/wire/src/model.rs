@@ -18,6 +18,8 @@ pub enum Protocol {
     RestXml,
     /// REST with JSON bodies; known by name only.
     RestJson,
+    /// Smithy's RPC in CBOR: only refusals are written in it.
+    Cbor,
 }
 
 /// A service of the models.

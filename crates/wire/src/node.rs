@@ -14,6 +14,8 @@ pub enum Node {
     Time(f64),
     Blob(Vec<u8>),
     List(Vec<Node>),
+    /// A list whose items have a name of their own in XML.
+    Items(&'static str, Vec<Node>),
     /// A structure: the names are the model's.
     Map(Vec<(Cow<'static, str>, Node)>),
     /// A map: the names are the caller's. XML writes it as entries of key and value.
@@ -57,7 +59,7 @@ impl Node {
             Self::Int(_) => "NUMBER_VALUE",
             Self::Float(_) | Self::Time(_) => "DECIMAL_VALUE",
             Self::Str(_) | Self::Blob(_) => "STRING_VALUE",
-            Self::List(_) => "START_ARRAY",
+            Self::List(_) | Self::Items(..) => "START_ARRAY",
             Self::Map(_) | Self::Dict(_) => "START_OBJECT",
         }
     }

@@ -2,6 +2,7 @@
 
 use http::request::Parts;
 
+use crate::answer::{RPC_V2_CBOR, SMITHY_PROTOCOL};
 use crate::error::{Error, codes};
 use crate::json::read_json;
 use crate::model::{Protocol, ServiceModel};
@@ -53,7 +54,11 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
         Err(_) => find_by_form(door.models, head, body),
         Ok(_) => None,
     });
-    let protocol = service.map_or_else(|| guess_protocol(head), |service| service.protocol);
+    let protocol = match service {
+        _ if speaks_cbor(head) => Protocol::Cbor,
+        Some(service) => service.protocol,
+        None => guess_protocol(head),
+    };
     let refuse = |error: Error| Refusal {
         protocol,
         error: Box::new(error),
@@ -161,6 +166,12 @@ fn guess_protocol(head: &Parts) -> Protocol {
     }
 }
 
+fn speaks_cbor(head: &Parts) -> bool {
+    head.headers
+        .get(SMITHY_PROTOCOL)
+        .is_some_and(|value| value == RPC_V2_CBOR)
+}
+
 fn target(head: &Parts) -> Option<&str> {
     head.headers
         .get("x-amz-target")
@@ -177,12 +188,13 @@ fn read_operation(
             read_json_operation(service, target_prefix, head, body)
         }
         Protocol::Query { .. } | Protocol::Ec2 { .. } => read_form_operation(service, head, body),
-        Protocol::RestXml | Protocol::RestJson => Err(codes::NotImplemented.because(format!(
-            "{}: {} {} is not supported by neargate",
-            service.signing_name,
-            head.method,
-            head.uri.path()
-        ))),
+        Protocol::RestXml | Protocol::RestJson | Protocol::Cbor => Err(codes::NotImplemented
+            .because(format!(
+                "{}: {} {} is not supported by neargate",
+                service.signing_name,
+                head.method,
+                head.uri.path()
+            ))),
     }
 }
 
@@ -215,7 +227,7 @@ fn read_json_operation(
         }
     };
     let operation = service.operation(name).ok_or_else(|| unknown(name))?;
-    if head.headers.contains_key("smithy-protocol") {
+    if speaks_cbor(head) {
         return Err(codes::NotImplemented.because(format!(
             "{}:{operation} is not supported by neargate in this protocol",
             service.signing_name
@@ -279,7 +291,7 @@ const NOT_VALIDATED: &str = "AWS was not able to validate the provided access cr
 /// A doubt in the words of a protocol.
 fn unbelieved(protocol: Protocol, doubt: &Doubt) -> Error {
     match protocol {
-        Protocol::Json { .. } | Protocol::RestJson => match doubt {
+        Protocol::Json { .. } | Protocol::RestJson | Protocol::Cbor => match doubt {
             Doubt::Unsigned => {
                 codes::MissingAuthenticationTokenException.because("Missing Authentication Token")
             }

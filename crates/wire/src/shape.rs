@@ -16,6 +16,8 @@ pub struct Member {
     pub input: &'static str,
     /// The name in answers, in JSON and in storage.
     pub output: &'static str,
+    /// What a list's items are called in XML, where that is not the protocol's usual name.
+    pub item: Option<&'static str>,
     pub limits: Option<&'static Limits>,
     /// Never to be printed.
     pub sensitive: bool,
@@ -128,8 +130,15 @@ pub fn get_structure(table: &'static [Member], values: &[&dyn Value]) -> Node {
     for (member, value) in table.iter().zip(values) {
         match value.get() {
             Node::Null => (),
-            node => members.push((Cow::Borrowed(member.output), node)),
+            node => members.push((Cow::Borrowed(member.output), named_items(member, node))),
         }
     }
     Node::Map(members)
+}
+
+fn named_items(member: &Member, node: Node) -> Node {
+    match (member.item, node) {
+        (Some(item), Node::List(items)) => Node::Items(item, items),
+        (_, node) => node,
+    }
 }

@@ -13,7 +13,9 @@ pub fn decode_input<I: Operation>(service: &ServiceModel, node: Node) -> Result<
     let style = match service.protocol {
         Protocol::Query { .. } => Style::Query,
         Protocol::Ec2 { .. } => Style::Ec2,
-        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson => Style::Json,
+        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson | Protocol::Cbor => {
+            Style::Json
+        }
     };
     decode(node, style).map_err(|error| forbidden(service, &error))
 }

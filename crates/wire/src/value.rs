@@ -224,7 +224,7 @@ impl<T: Value + Default> Value for Vec<T> {
 /// A list as JSON has it, or as form parameters have it: `Foo.member.1`, or flattened `Foo.1`.
 fn list_items(node: Node, cx: &mut Decoder) -> Option<Vec<Node>> {
     match node {
-        Node::List(items) => Some(items),
+        Node::List(items) | Node::Items(_, items) => Some(items),
         Node::Str(text) if cx.is_form() && text.is_empty() => Some(Vec::new()),
         Node::Map(mut members) if cx.is_form() => {
             if members.len() == 1 && members[0].0 == "member" {

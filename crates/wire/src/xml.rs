@@ -23,6 +23,11 @@ pub(crate) fn write_content(out: &mut String, node: &Node, item: &str) {
                 write_element(out, item, node, item);
             }
         }
+        Node::Items(own, nodes) => {
+            for node in nodes {
+                write_element(out, own, node, item);
+            }
+        }
         Node::Map(members) => {
             for (name, node) in members {
                 write_element(out, name, node, item);
@@ -94,6 +99,7 @@ mod tests {
                 Node::List(vec![Node::Int(1), Node::Bool(false)]),
             ),
             ("None".into(), Node::List(vec![])),
+            ("Own".into(), Node::Items("own", vec![Node::Int(2)])),
             (
                 "Dict".into(),
                 Node::Dict(vec![("k".into(), Node::Float(1.0))]),
@@ -106,7 +112,7 @@ mod tests {
         assert_eq!(
             out,
             "<R><Text>a&lt;b&gt;&amp;&quot;&#xD;\u{fffd}</Text><List><member>1</member><member>false</member></List>\
-             <None></None><Dict><entry><key>k</key><value>1.0</value></entry></Dict>\
+             <None></None><Own><own>2</own></Own><Dict><entry><key>k</key><value>1.0</value></entry></Dict>\
              <At>1970-01-01T00:00:01.500Z</At><Bytes>AQI=</Bytes></R>"
         );
     }

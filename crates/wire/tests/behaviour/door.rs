@@ -197,3 +197,20 @@ fn answers_are_written_as_each_protocol_has_them() {
          <Names><item>a</item></Names></MakeResponse>"
     );
 }
+
+#[test]
+fn a_client_that_speaks_cbor_can_read_its_refusal() {
+    let head = head(|it| {
+        it.uri("/service/Json/operation/Make")
+            .header("smithy-protocol", "rpc-v2-cbor")
+    });
+    let refusal = knock(&head, b"\xa0", Some("secret"));
+    assert_eq!(refusal.protocol, Protocol::Cbor);
+    let answer = wire::refuse(refusal.protocol, "id-1", &refusal.error);
+    assert_eq!(answer.headers()["smithy-protocol"], "rpc-v2-cbor");
+    assert!(
+        answer
+            .body()
+            .starts_with(b"\xa2\x66__type\x78\x23MissingAuthenticationTokenException")
+    );
+}

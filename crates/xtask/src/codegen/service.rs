@@ -1,6 +1,6 @@
 //! The file of one service: constants, operations, structures, enums, limits, errors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anyhow::{Context, bail, ensure};
@@ -18,10 +18,11 @@ pub struct Service<'a> {
     pub limits: LimitsTable<'a>,
     /// Shapes that requests reach: only these are held against limits.
     pub inputs: BTreeSet<&'a str>,
+    /// Shapes that answers reach.
+    pub outputs: BTreeSet<&'a str>,
 }
 
 pub fn generate(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
-    let mut roots: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for name in &wanted.operations {
         let operation = model
@@ -31,11 +32,11 @@ pub fn generate(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
         inputs.extend(operation.input.as_ref().map(|it| it.shape.as_str()));
         outputs.extend(operation.output.as_ref().map(|it| it.shape.as_str()));
     }
-    for root in inputs.iter().chain(&outputs) {
-        *roots.entry(root).or_default() += 1;
-    }
     let reached = model.reach(inputs.iter().chain(&outputs).copied())?;
-    let inputs = model.reach(inputs.into_iter())?;
+    let (inputs, outputs) = (
+        model.reach(inputs.into_iter())?,
+        model.reach(outputs.into_iter())?,
+    );
     let nested: BTreeSet<&str> = reached
         .iter()
         .copied()
@@ -46,6 +47,7 @@ pub fn generate(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
         wanted,
         limits: LimitsTable::new(model, &inputs)?,
         inputs,
+        outputs,
     };
     let mut body = String::new();
     let mut taken = BTreeSet::new();

@@ -105,6 +105,9 @@ fn write_field(
     if output != derived_output {
         attributes.push(format!("output = {output:?}"));
     }
+    if let Some(item) = own_item_name(service, style, &member.shape)? {
+        attributes.push(format!("item = {item:?}"));
+    }
     if let Some(limits) = service
         .limits
         .name_of(&member.shape)
@@ -154,4 +157,20 @@ fn wire_names(style: &Style, name: &str, member: &ShapeRef) -> (String, String) 
         (None, None) => name.to_owned(),
     };
     (input, location.unwrap_or(name).to_owned())
+}
+
+/// What the items of a list are called in answers, where it is not what the protocol calls them.
+fn own_item_name<'a>(
+    service: &Service<'a>,
+    style: &Style,
+    shape: &str,
+) -> anyhow::Result<Option<&'a str>> {
+    let Some(member) = &service.model.shape(shape)?.member else {
+        return Ok(None);
+    };
+    let usual = if style.camel_output { "item" } else { "member" };
+    Ok(member
+        .location_name
+        .as_deref()
+        .filter(|name| *name != usual && service.outputs.contains(shape)))
 }
