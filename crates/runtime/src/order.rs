@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::{TaskSpec, TaskStatus};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Failure, Result};
@@ -37,6 +39,14 @@ pub(crate) struct StepOrder {
     /// Host path, path in the container, read-only.
     pub mounts: Vec<(PathBuf, PathBuf, bool)>,
     pub has_stdin: bool,
+}
+
+/// See [`TaskFiles::claim`]. Given up when it is dropped, or by the kernel when its process ends.
+pub(crate) type Claim = Flock<fs::File>;
+
+pub(crate) enum Wait {
+    Yes,
+    No,
 }
 
 /// The files of one task.
@@ -91,6 +101,21 @@ impl TaskFiles {
             )));
         }
         Ok(order)
+    }
+    /// Takes the task's order for this process: a shim holds it as long as it lives, so whoever gets
+    /// it knows that there is none. None when another process has it and `wait` is not asked for.
+    pub fn claim(&self, wait: Wait) -> Result<Option<Claim>> {
+        let failed = || format!("could not claim `{}`", self.order().display());
+        let file = fs::File::open(self.order()).context(failed)?;
+        let how = match wait {
+            Wait::Yes => FlockArg::LockExclusive,
+            Wait::No => FlockArg::LockExclusiveNonblock,
+        };
+        match Flock::lock(file, how) {
+            Ok(claim) => Ok(Some(claim)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(error).context(failed),
+        }
     }
     pub fn read_status(&self) -> Option<TaskStatus> {
         read_json(&self.status()).ok()

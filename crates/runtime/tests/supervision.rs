@@ -90,6 +90,51 @@ async fn what_cannot_be_asked_is_refused() {
         ..good()
     };
     assert_eq!(refuse(common::task("t", vec![empty])).await, Fault::Invalid);
+    let depends = |name: &str, on: &str| ContainerSpec {
+        depends_on: vec![(on.to_owned(), DependsOn::Start)],
+        ..machine.container(name, "say x")
+    };
+    let circle = vec![depends("a", "b"), depends("b", "a")];
+    assert_eq!(refuse(common::task("t", circle)).await, Fault::Invalid);
+    let lonely = vec![depends("a", "nobody")];
+    assert_eq!(refuse(common::task("t", lonely)).await, Fault::Invalid);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_a_container() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "long-line 500000 , say x , exit 3");
+    container.log_file = Some("/dev/full".into());
+    let (status, _) = machine.run(container).await;
+    assert_eq!(status.containers[0].exit_code, Some(3));
+}
+
+#[tokio::test]
+async fn a_shim_that_comes_late_finds_its_task_given_up() {
+    let mut machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "say x")])
+        .await;
+    machine.wait_state("t", TaskState::Stopped).await;
+    // As if the daemon had been killed between writing the order and starting the shim.
+    machine.runtime = None;
+    let directory = machine.path("run/tasks/t");
+    for name in ["status.json", "shim.json"] {
+        std::fs::remove_file(directory.join(name)).unwrap();
+    }
+    machine.begin().await;
+    let status = machine.status("t").await;
+    assert_eq!(status.reason, Some(StopReason::SupervisorLost));
+    let late = std::process::Command::new(common::HELPER)
+        .args(["shim", "run"])
+        .arg(&directory)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(late.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("was given up"));
+    assert_eq!(machine.log("c"), ["x"], "it ran once");
     machine.check_clean();
 }
 

@@ -173,6 +173,32 @@ pub(crate) fn remove_shared_parent(path: &Path) {
     }
 }
 
+/// Makes the next move of a process between groups fast, by making one that moves nothing.
+///
+/// The kernel guards moves by a lock whose first holder waits until every core has passed a point of
+/// rest (up to 10 ms), while those that follow shortly do not. Done at the moment when a task is
+/// asked for, that wait passes while its shim starts.
+pub(crate) fn warm_up() {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Ok(hierarchy) = Hierarchy::detect() else {
+        return;
+    };
+    let path = match &hierarchy {
+        Hierarchy::Unified { root } => {
+            let path = own.lines().find_map(|line| line.strip_prefix("0::/"));
+            path.map(|path| root.join(path))
+        }
+        Hierarchy::Split { .. } => own.lines().find_map(|line| {
+            let path = line.split_once(":pids:/")?.1;
+            Some(hierarchy.root_of("pids")?.join(path))
+        }),
+    };
+    if let Some(path) = path {
+        // It is only about time: whatever fails, fails again where it matters.
+        let _ = fs::write(path.join("cgroup.procs"), "0");
+    }
+}
+
 /// Passes controllers down from the root to a group's children. A controller that cannot be passed
 /// on is missed when a limit that needs it is set, which says so by name.
 fn enable_controllers(root: &Path, path: &Path) -> Result<()> {

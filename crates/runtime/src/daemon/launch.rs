@@ -43,6 +43,8 @@ pub(crate) async fn launch(
     order: &Order,
     stdout: Stdio,
 ) -> Result<Connection> {
+    // Nobody waits for it.
+    drop(tokio::task::spawn_blocking(crate::cgroup::warm_up));
     make_private_directory(&files.directory)?;
     write_json(&files.order(), order)?;
     let (ours, theirs) = UnixStream::pair()?;
@@ -52,7 +54,9 @@ pub(crate) async fn launch(
     command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(stdout)
-        .stderr(Stdio::from(log));
+        .stderr(Stdio::from(log))
+        // A task outlives the daemon, a build's step does not outlive who waits for it.
+        .kill_on_drop(order.step.is_some());
     let child = spawn(&mut command)?;
     // The command holds our copy of the shim's end.
     drop(command);

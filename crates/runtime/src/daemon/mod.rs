@@ -34,8 +34,6 @@ const REQUESTS_MAX: usize = 16;
 /// The tasks of this machine. See [`engine::Tasks`] and [`engine::Steps`].
 pub struct Runtime {
     pub(crate) inner: Arc<Inner>,
-    /// One follower for each task whose shim lives. They end with the runtime; the shims do not.
-    followers: Mutex<JoinSet<()>>,
 }
 
 pub(crate) struct Inner {
@@ -46,6 +44,8 @@ pub(crate) struct Inner {
     cgroup_parent: PathBuf,
     entries: Mutex<HashMap<String, Entry>>,
     changes: broadcast::Sender<String>,
+    /// One for each task whose shim lives. They end with the runtime; the shims do not.
+    followers: Mutex<JoinSet<()>>,
 }
 
 /// What is known of a task.
@@ -75,13 +75,13 @@ impl Runtime {
             cgroup_parent: PathBuf::from(format!("neargate-{instance}")),
             entries: Mutex::new(HashMap::new()),
             changes: broadcast::channel(CHANGES_MAX).0,
+            followers: Mutex::new(JoinSet::new()),
         };
         for directory in [&inner.tasks_directory, &inner.data_directory] {
             make_private_directory(directory)?;
         }
         Ok(Self {
             inner: Arc::new(inner),
-            followers: Mutex::new(JoinSet::new()),
         })
     }
 
@@ -90,26 +90,18 @@ impl Runtime {
     pub async fn recover(&self) -> Result<()> {
         for found in recover::look(&self.inner).await? {
             if let Some(connection) = found.connection {
-                self.spawn_follower(found.id, connection, found.requests);
+                self.inner
+                    .spawn_follower(found.id, connection, found.requests);
             }
         }
         Ok(())
-    }
-
-    fn spawn_follower(
-        &self,
-        id: String,
-        connection: follow::Connection,
-        requests: mpsc::Receiver<Request>,
-    ) {
-        let mut followers = self.followers.lock().expect("no holder panics");
-        while followers.try_join_next().is_some() {}
-        followers.spawn(follow::follow(self.inner.clone(), id, connection, requests));
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        // They hold the rest of the runtime.
+        self.inner.followers().abort_all();
         remove_shared_parent(&self.inner.cgroup_parent);
     }
 }
@@ -117,6 +109,38 @@ impl Drop for Runtime {
 impl Inner {
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().expect("no holder panics")
+    }
+
+    fn followers(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.followers.lock().expect("no holder panics")
+    }
+
+    fn spawn_follower(
+        self: &Arc<Self>,
+        id: String,
+        connection: follow::Connection,
+        requests: mpsc::Receiver<Request>,
+    ) {
+        let mut followers = self.followers();
+        while followers.try_join_next().is_some() {}
+        followers.spawn(follow::follow(self.clone(), id, connection, requests));
+    }
+
+    async fn start(self: &Arc<Self>, spec: TaskSpec) -> Result<()> {
+        let id = spec.id.clone();
+        let Some(requests) = self.enter(first_status(&spec)) else {
+            return Ok(());
+        };
+        match launch::launch_task(self, spec).await {
+            Ok(connection) => {
+                self.spawn_follower(id, connection, requests);
+                Ok(())
+            }
+            Err(error) => {
+                self.forget(&id);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn files(&self, id: &str) -> TaskFiles {
@@ -209,20 +233,10 @@ fn make_private_directory(path: &Path) -> Result<()> {
 impl Tasks for Runtime {
     async fn start(&self, spec: TaskSpec) -> Result<()> {
         validate::task(&spec)?;
-        let id = spec.id.clone();
-        let Some(requests) = self.inner.enter(first_status(&spec)) else {
-            return Ok(());
-        };
-        match launch::launch_task(&self.inner, spec).await {
-            Ok(connection) => {
-                self.spawn_follower(id, connection, requests);
-                Ok(())
-            }
-            Err(error) => {
-                self.inner.forget(&id);
-                Err(error)
-            }
-        }
+        // On its own, so that a caller that goes away does not leave it half done.
+        let inner = self.inner.clone();
+        let started = tokio::spawn(async move { inner.start(spec).await }).await;
+        started.map_err(|error| EngineError::machine("a worker panicked").because(error))?
     }
 
     async fn stop(&self, id: &str, reason: &str) -> Result<()> {

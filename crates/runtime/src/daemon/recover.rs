@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use engine::{Result, TaskState};
 use nix::sys::signal::{Signal, kill};
@@ -12,8 +13,13 @@ use super::follow::{Connection, record_loss};
 use super::{Inner, clean_up_task, clean_up_unknown, first_status};
 use crate::error::{Context, Failure};
 use crate::identity::Identity;
-use crate::order::Order;
+use crate::order::{Claim, Order, Wait};
 use crate::shim::Request;
+
+/// How long a shim that lives may take to answer.
+const REACH_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks at a shim that has not answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A task that was found, and the connection to its shim if that lives.
 pub(super) struct Found {
@@ -28,11 +34,10 @@ pub(super) async fn look(inner: &Inner) -> Result<Vec<Found>> {
     for id in &ids {
         match inner.files(id).read_order() {
             Ok(order) if order.step.is_some() => abandon_step(inner, id, order).await?,
-            Ok(order) => found.extend(look_at(inner, id, order).await),
+            Ok(order) => found.extend(look_at(inner, id, order).await?),
             Err(failure) => {
                 tracing::warn!(task = id, "an unreadable task is removed: {failure}");
-                let erased = erase(inner, id);
-                erased?;
+                erase(inner, id)?;
             }
         }
     }
@@ -44,38 +49,73 @@ pub(super) async fn look(inner: &Inner) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-async fn look_at(inner: &Inner, id: &str, order: Order) -> Option<Found> {
+async fn look_at(inner: &Inner, id: &str, order: Order) -> Result<Option<Found>> {
     let files = inner.files(id);
-    let status = files
-        .read_status()
-        .unwrap_or_else(|| first_status(&order.spec));
+    let status = files.read_status();
+    let status = status.unwrap_or_else(|| first_status(&order.spec));
     let stopped = status.state == TaskState::Stopped;
-    let requests = inner.enter(status)?;
+    let Some(requests) = inner.enter(status) else {
+        return Ok(None);
+    };
     let mut connection = None;
     if !stopped {
-        if Identity::read(&files).is_some_and(|identity| identity.lives()) {
-            connection = Connection::to_living(files.clone(), order.clone())
-                .await
-                .ok();
-        }
-        if connection.is_none() {
-            kill_shim(inner, id);
-            inner.learn(record_loss(files, order, None).await);
+        match reach(inner, id, &order).await? {
+            Shim::Lives(living) => connection = Some(living),
+            Shim::Gone(claim) => {
+                inner.learn(record_loss(files, order, None).await);
+                // Only now may a shim that was just being started look, and find its task ended.
+                drop(claim);
+            }
         }
     }
     inner.wake(id);
-    Some(Found {
+    Ok(Some(Found {
         id: id.to_owned(),
         connection,
         requests,
-    })
+    }))
+}
+
+enum Shim {
+    Lives(Connection),
+    /// And none can begin while the claim is held.
+    Gone(Claim),
+}
+
+/// Finds out whether a task has a shim. One that was just being started, or is just ending, gets
+/// time to do so; one that lives but cannot be spoken to is killed.
+async fn reach(inner: &Inner, id: &str, order: &Order) -> Result<Shim> {
+    let files = inner.files(id);
+    let began = Instant::now();
+    loop {
+        if let Some(claim) = files.claim(Wait::No)? {
+            return Ok(Shim::Gone(claim));
+        }
+        if Identity::read(&files).is_some_and(|identity| identity.lives())
+            && let Ok(living) = Connection::to_living(files.clone(), order.clone()).await
+        {
+            return Ok(Shim::Lives(living));
+        }
+        if began.elapsed() > REACH_WAIT {
+            kill_shim(inner, id);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// A build's step is nothing without the build.
 async fn abandon_step(inner: &Inner, id: &str, order: Order) -> Result<()> {
-    kill_shim(inner, id);
+    let claim = loop {
+        kill_shim(inner, id);
+        match inner.files(id).claim(Wait::No)? {
+            Some(claim) => break claim,
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    };
     clean_up_task(inner.files(id), order).await?;
-    Ok(erase(inner, id)?)
+    let erased = erase(inner, id);
+    drop(claim);
+    Ok(erased?)
 }
 
 /// A shim that lives but cannot be spoken to.

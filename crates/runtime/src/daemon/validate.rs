@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use engine::{EngineError, Result, TaskSpec};
+use engine::{ContainerSpec, EngineError, Result, TaskSpec};
 
+/// Ten times what AWS takes.
+const CONTAINERS_MAX: usize = 100;
 /// An id is part of file names and control group names.
 const ID_BYTES_MAX: usize = 128;
 
@@ -30,6 +32,12 @@ pub(super) fn task(spec: &TaskSpec) -> Result<()> {
             spec.id
         )));
     }
+    if spec.containers.len() > CONTAINERS_MAX {
+        return Err(EngineError::invalid(format!(
+            "the task `{}` has more than {CONTAINERS_MAX} containers",
+            spec.id
+        )));
+    }
     let mut names = HashSet::new();
     for container in &spec.containers {
         let name = &container.name;
@@ -44,5 +52,32 @@ pub(super) fn task(spec: &TaskSpec) -> Result<()> {
             )));
         }
     }
-    Ok(())
+    dependencies(&spec.containers)
+}
+
+/// Every dependency has to be there, and none may lead back to where it came from: such containers
+/// would wait for each other for ever.
+fn dependencies(containers: &[ContainerSpec]) -> Result<()> {
+    let mut settled: HashSet<&str> = HashSet::new();
+    loop {
+        let before = settled.len();
+        for container in containers {
+            let mut needed = container.depends_on.iter();
+            if needed.all(|(name, _)| settled.contains(name.as_str())) {
+                settled.insert(&container.name);
+            }
+        }
+        if settled.len() == containers.len() {
+            return Ok(());
+        }
+        if settled.len() == before {
+            let stuck = containers
+                .iter()
+                .find(|one| !settled.contains(one.name.as_str()));
+            let name = stuck.map_or("", |one| &one.name);
+            return Err(EngineError::invalid(format!(
+                "the container `{name}` depends on itself or on one that is not there"
+            )));
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::cleanup::clean_up;
 use crate::container::{TaskMounts, write_task_files};
 use crate::error::{Failure, Result};
 use crate::identity::Identity;
-use crate::order::{Order, TaskFiles};
+use crate::order::{Claim, Order, TaskFiles, Wait};
 use crate::time::now_ms;
 use clients::Clients;
 pub(crate) use clients::{Message, Request, connect};
@@ -55,11 +55,18 @@ struct Supervisor {
     stop_reason: Option<StopReason>,
     started_at_ms: Option<i64>,
     told: Option<TaskStatus>,
+    /// Held to the end.
+    _claim: Option<Claim>,
 }
 
 impl Supervisor {
     fn new(files: TaskFiles) -> Result<Self> {
         let starter = process::take_starter()?;
+        let claim = files.claim(Wait::Yes)?;
+        // A daemon that found the order without a shim has given the task up, and said so.
+        if files.status().exists() || !files.order().exists() {
+            return Err(Failure("the task was given up before it began".to_owned()));
+        }
         let order = files.read_order()?;
         Identity::own(&order.cookie)?.write(&files)?;
         let clients = Clients::new(&files, &order.cookie, starter)?;
@@ -74,6 +81,7 @@ impl Supervisor {
             stop_reason: None,
             started_at_ms: None,
             told: None,
+            _claim: claim,
         })
     }
 
