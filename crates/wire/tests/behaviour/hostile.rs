@@ -75,7 +75,7 @@ proptest! {
 }
 
 #[test]
-fn large_and_deep_input_is_bounded() {
+fn large_input_is_bounded() {
     let door = Door {
         models: MODELS,
         secret_of: &|_, _| None,

@@ -4,4 +4,6 @@ mod common;
 mod door;
 mod hostile;
 mod lenient;
+mod requests;
+mod signer;
 mod validation;
