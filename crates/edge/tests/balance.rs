@@ -36,7 +36,7 @@ async fn requests_go_round_healthy_targets() {
     );
     assert!(text.contains("x-amzn-trace-id: Root=1-"), "{text}");
     assert!(text.contains("host: lb"), "{text}");
-    let traffic = bench.client.traffic("web").await.unwrap();
+    let traffic = bench.client().traffic("web").await.unwrap();
     assert_eq!((traffic.requests, traffic.status_2xx), (7, 7));
     assert!(traffic.response_time_us_sum > 0);
 }
@@ -137,7 +137,7 @@ async fn no_target_is_503_and_a_dead_one_502() {
     });
     bench.apply(plain_balancer(port), vec![dead]).await.unwrap();
     assert_eq!(bench.get(port, "/").await.status, 502);
-    let traffic = bench.client.traffic("web").await.unwrap();
+    let traffic = bench.client().traffic("web").await.unwrap();
     assert_eq!((traffic.status_5xx, traffic.connection_errors), (2, 1));
 }
 
@@ -170,6 +170,7 @@ async fn slow_targets_are_504_and_broken_ones_502() {
         .unwrap();
     assert_eq!(bench.get(port, "/never").await.status, 504);
     assert_eq!(bench.get(port, "/reset").await.status, 502);
+    assert_eq!(bench.get(port, "/garbage").await.status, 502);
     assert_eq!(bench.get(port, "/slow").await.status, 200);
     // A silent client is closed after the idle time.
     let mut silent = bench.connect(port).await;
@@ -195,7 +196,7 @@ async fn clients_that_go_away_are_counted() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(stream);
     for _ in 0..100 {
-        if bench.client.traffic("web").await.unwrap().status_4xx == 1 {
+        if bench.client().traffic("web").await.unwrap().status_4xx == 1 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

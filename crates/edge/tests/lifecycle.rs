@@ -112,7 +112,7 @@ async fn draining_targets_finish_what_they_have() {
     for _ in 0..6 {
         assert!(bench.get(port, "/").await.text().starts_with('b'));
     }
-    let mut changes = bench.client.changes();
+    let mut changes = bench.client().changes();
     let answer = read_answer(&mut slow).await.unwrap();
     assert!(answer.text().starts_with("a /slow"));
     // The end of the last request is told without being asked.
@@ -235,7 +235,7 @@ async fn a_killed_edge_is_back_and_serves() {
         .unwrap();
     bench.wait_healthy("web").await;
     for _ in 0..3 {
-        let mut changes = bench.client.changes();
+        let mut changes = bench.client().changes();
         let pid = bench.pid();
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         let started = Instant::now();
@@ -285,7 +285,7 @@ async fn a_stopped_edge_is_gone_and_stays_gone() {
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_millis(60)).await;
-    let (stopped, answer) = tokio::join!(bench.client.stop(), read_answer(&mut slow));
+    let (stopped, answer) = tokio::join!(bench.client().stop(), read_answer(&mut slow));
     stopped.unwrap();
     assert_eq!(answer.unwrap().status, 200);
     assert!(TcpStream::connect((bench.address, port)).await.is_err());
@@ -294,7 +294,7 @@ async fn a_stopped_edge_is_gone_and_stays_gone() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!bench.dir.path().join("edge.json").exists());
     assert!(!bench.dir.path().join("snapshot.json").exists());
-    let asked = bench.client.health("web").await.unwrap_err();
+    let asked = bench.client().health("web").await.unwrap_err();
     assert_eq!(asked.fault, Fault::Unreachable);
 }
 
@@ -302,7 +302,7 @@ async fn a_stopped_edge_is_gone_and_stays_gone() {
 #[tokio::test]
 async fn a_stranger_with_its_number_is_not_taken_for_the_edge() {
     let mut bench = Bench::start().await;
-    bench.client.stop().await.unwrap();
+    bench.client().stop().await.unwrap();
     let mut stranger = std::process::Command::new("sleep")
         .arg("60")
         .spawn()
@@ -320,4 +320,122 @@ async fn a_stranger_with_its_number_is_not_taken_for_the_edge() {
     );
     stranger.kill().unwrap();
     stranger.wait().unwrap();
+}
+
+/// Idle connections to a draining target are closed, and a tunnel counts as a request under way
+/// until it is cut.
+#[tokio::test]
+async fn draining_lets_go_of_connections() {
+    let bench = Bench::start().await;
+    let port = free_port();
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let web = || {
+        let mut web = group("web", &[&a, &b]);
+        web.health_check.interval_ms = 60_000;
+        web
+    };
+    bench
+        .apply(plain_balancer(port), vec![web()])
+        .await
+        .unwrap();
+    bench.wait_healthy("web").await;
+    let mut tunnel = bench.connect(port).await;
+    let upgrade = b"GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    tunnel.write_all(upgrade).await.unwrap();
+    assert_eq!(read_answer(&mut tunnel).await.unwrap().status, 101);
+    for _ in 0..8 {
+        assert_eq!(bench.get(port, "/").await.status, 200);
+    }
+    let open = |origin: &Origin| origin.open.load(Ordering::Relaxed);
+    assert!(open(&a) > 0 && open(&b) > 0, "nothing is kept open");
+    let drain_both = draining(draining(web(), 0, 60_000), 1, 60_000);
+    bench
+        .apply(plain_balancer(port), vec![drain_both.clone()])
+        .await
+        .unwrap();
+    bench
+        .wait_for("web", |states| {
+            let in_flight = |state: &TargetState| match state {
+                TargetState::Draining { in_flight } => *in_flight,
+                other => panic!("{other:?}"),
+            };
+            states.iter().map(in_flight).sum::<u32>() == 1 && open(&a) + open(&b) == 1
+        })
+        .await;
+    assert_eq!(bench.get(port, "/").await.status, 503);
+    let cut = draining(draining(drain_both, 0, 0), 1, 0);
+    bench.apply(plain_balancer(port), vec![cut]).await.unwrap();
+    let mut nothing = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut tunnel, &mut nothing);
+    let read = tokio::time::timeout(Duration::from_secs(2), read)
+        .await
+        .unwrap();
+    assert!(matches!(read, Ok(0) | Err(_)), "the tunnel is still open");
+    // Both come back: as new targets, which are probed anew.
+    bench
+        .apply(plain_balancer(port), vec![web()])
+        .await
+        .unwrap();
+    bench.wait_healthy("web").await;
+    assert_eq!(bench.get(port, "/").await.status, 200);
+}
+
+/// An edge that is not what this daemon needs, here one that listens elsewhere, is replaced by one
+/// that is; there are never two.
+#[tokio::test]
+async fn an_unsuitable_edge_is_replaced() {
+    let mut bench = Bench::start().await;
+    let port = free_port();
+    let a = Origin::start("a").await;
+    bench
+        .apply(plain_balancer(port), vec![group("web", &[&a])])
+        .await
+        .unwrap();
+    let before = bench.pid();
+    assert_eq!(bench.edges(), [before]);
+    bench.address = own_address();
+    bench.reopen().await;
+    assert_ne!(bench.pid(), before);
+    assert_eq!(bench.edges(), [bench.pid()]);
+    // It serves the last snapshot at its new address.
+    assert_eq!(bench.get(port, "/").await.status, 200);
+}
+
+/// Bytes by chance, and parts of requests, in any order: the edge answers or hangs up, and lives.
+#[tokio::test]
+async fn noise_does_not_end_the_edge() {
+    let bench = Bench::start().await;
+    let port = free_port();
+    let a = Origin::start("a").await;
+    bench
+        .apply(plain_balancer(port), vec![group("web", &[&a])])
+        .await
+        .unwrap();
+    let pid = bench.pid();
+    let parts: [&[u8]; 10] = [
+        b"GET / HTTP/1.1\r\n",
+        b"Host: lb\r\n",
+        b"\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 18446744073709551615\r\n",
+        b"Connection: upgrade, host, content-length\r\nUpgrade: \r\n",
+        b"ffffffffffffffff\r\n",
+        b"\0\xff\x80",
+        b"GET http://[::1 HTTP/1.1\r\n",
+        b"Cookie: AWSALB=zz; =; ;;\r\nX-Forwarded-For: \xff\r\n",
+    ];
+    let mut seed = 42_u64;
+    for _ in 0..400 {
+        let mut stream = bench.connect(port).await;
+        for _ in 0..6 {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let part = parts[(seed >> 33) as usize % parts.len()];
+            let _ = stream.write_all(part).await;
+        }
+    }
+    assert_eq!(bench.get(port, "/").await.status, 200);
+    assert_eq!(bench.pid(), pid);
+    assert_eq!(bench.edges(), [pid]);
 }

@@ -28,7 +28,7 @@ async fn probes_tell_what_is_wrong() {
         });
     }
     drop(nobody);
-    let mut changes = bench.client.changes();
+    let mut changes = bench.client().changes();
     bench.apply(plain_balancer(port), vec![web]).await.unwrap();
     bench
         .wait_for("web", |states| {

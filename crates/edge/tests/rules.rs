@@ -236,10 +236,10 @@ async fn wrong_snapshots_are_refused() {
         generation: 0,
         ..Snapshot::default()
     };
-    let error = bench.client.apply(old).await.unwrap_err();
+    let error = bench.client().apply(old).await.unwrap_err();
     assert_eq!(error.fault, Fault::Conflict);
     assert_eq!(bench.get(port, "/").await.status, 503);
-    let nobody = bench.client.health("nobody").await.unwrap_err();
+    let nobody = bench.client().health("nobody").await.unwrap_err();
     assert_eq!(nobody.fault, Fault::NotFound);
 }
 

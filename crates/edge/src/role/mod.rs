@@ -1,4 +1,5 @@
-//! The edge role: the process that serves.
+//! The edge role: the process that serves. What it has to say goes to its standard error, which the
+//! daemon that starts it leads to `edge.log`.
 
 mod activity;
 mod answer;
@@ -136,7 +137,7 @@ fn start_workers(stopping: &watch::Receiver<bool>) -> io::Result<Workers> {
         let run = move || {
             if let Err(error) = worker::run(index, receiver, stopping) {
                 // Its sockets would take clients and never serve them.
-                tracing::error!("worker {index} cannot run: {error}");
+                eprintln!("edge: worker {index} cannot run: {error}");
                 std::process::abort();
             }
         };
@@ -185,7 +186,7 @@ impl Role {
                     let (receiver, stop) = (changes.subscribe(), stop.clone());
                     tokio::task::spawn_local(async move {
                         if let Err(error) = control::serve(stream, state, cookie, receiver, stop).await {
-                            tracing::debug!("a control connection ended: {error}");
+                            eprintln!("edge: a control connection ended: {error}");
                         }
                     });
                 }
@@ -235,8 +236,8 @@ async fn serve_last_snapshot(state: &mut State, path: &Path) {
     let configuration: Configuration = match serde_json::from_slice(&bytes) {
         Ok(configuration) => configuration,
         Err(error) => {
-            tracing::warn!(
-                "cannot read the last snapshot `{}`: {error}",
+            eprintln!(
+                "edge: cannot read the last snapshot `{}`: {error}",
                 path.display()
             );
             return;
@@ -250,7 +251,7 @@ async fn serve_last_snapshot(state: &mut State, path: &Path) {
             }
             Answer::Applied => return,
             answer => {
-                return tracing::warn!("the last snapshot is only partly in force: {answer:?}");
+                return eprintln!("edge: the last snapshot is only partly in force: {answer:?}");
             }
         }
     }

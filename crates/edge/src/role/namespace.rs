@@ -88,7 +88,7 @@ impl Origin {
         if let Err(error) = setns(host, CloneFlags::CLONE_NEWNET) {
             // A thread that cannot come back would answer the host's clients from a stranger's
             // network. The daemon starts a fresh edge at once.
-            tracing::error!("cannot come back from a namespace: {error}");
+            eprintln!("edge: cannot come back from a namespace: {error}");
             std::process::abort();
         }
         made

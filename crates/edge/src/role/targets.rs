@@ -77,7 +77,11 @@ impl Targets {
                 Some(target) => Arc::clone(target),
                 None => Arc::new(Target::new(&group.id, address)),
             };
-            changed |= target.set_draining(drains);
+            if target.set_draining(drains) {
+                changed = true;
+                // One that comes back was not probed while it drained.
+                target.set_health(TargetState::Initial);
+            }
             self.renew_drain(group, &target, wanted.draining_until_ms);
             targets.push(target);
         }

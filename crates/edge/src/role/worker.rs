@@ -158,7 +158,7 @@ async fn all_closed(worker: &Worker) {
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, slot: Arc<Slot>) {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!("cannot listen on port {}: {error}", slot.port),
+        Err(error) => return eprintln!("edge: cannot listen on port {}: {error}", slot.port),
     };
     loop {
         if worker.open.get() >= CONNECTIONS_MAX {

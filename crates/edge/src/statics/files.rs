@@ -24,7 +24,10 @@ impl Root {
         if !folder.metadata()?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self(folder))
+        let root = Self(folder);
+        // A kernel or a filter that lacks the call would make every page a 404.
+        root.try_open_beneath(".")?;
+        Ok(root)
     }
 
     /// What a request's path leads to; a folder's page is its `index.html`.
@@ -46,13 +49,17 @@ impl Root {
     }
 
     fn open_beneath(&self, path: &str) -> Option<File> {
+        self.try_open_beneath(path).ok()
+    }
+
+    fn try_open_beneath(&self, path: &str) -> io::Result<File> {
         // Without waiting: a pipe in the folder must not stop the server.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let how = OpenHow::new()
             .flags(flags)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        let opened: OwnedFd = openat2(&self.0, path, how).ok()?;
-        Some(File::from(opened))
+        let opened: OwnedFd = openat2(&self.0, path, how)?;
+        Ok(File::from(opened))
     }
 }
 

@@ -52,7 +52,7 @@ impl Network for FakeNetwork {
 /// An edge of its own: a directory, a loopback address that no other test has, and the process.
 pub struct Bench {
     // Dropped in this order: a client that still lived would start a killed edge again.
-    pub client: EdgeClient,
+    client: Option<EdgeClient>,
     _killer: Killer,
     pub dir: tempfile::TempDir,
     pub address: IpAddr,
@@ -87,7 +87,7 @@ impl Bench {
         let network = Arc::new(FakeNetwork::default());
         let client = open(&dir, address, &network).await;
         Self {
-            client,
+            client: Some(client),
             _killer: Killer(dir.path().into()),
             dir,
             address,
@@ -103,13 +103,31 @@ impl Bench {
             balancers,
             target_groups: groups,
         };
-        self.client.apply(snapshot).await
+        self.client().apply(snapshot).await
+    }
+
+    /// The processes that serve this directory.
+    pub fn edges(&self) -> Vec<i32> {
+        let dir = self.dir.path().to_str().unwrap();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap() {
+            let entry = entry.unwrap();
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            if line.split('\0').any(|argument| argument == dir) {
+                found.push(entry.file_name().to_str().unwrap().parse().unwrap());
+            }
+        }
+        found
+    }
+
+    pub fn client(&self) -> &EdgeClient {
+        self.client.as_ref().unwrap()
     }
 
     /// A second client in the place of the first, as after a restart of the daemon.
     pub async fn reopen(&mut self) {
-        let client = open(&self.dir, self.address, &self.network).await;
-        drop(std::mem::replace(&mut self.client, client));
+        drop(self.client.take());
+        self.client = Some(open(&self.dir, self.address, &self.network).await);
     }
 
     pub fn pid(&self) -> i32 {
@@ -121,7 +139,7 @@ impl Bench {
     pub async fn wait_for(&self, group: &str, expect: impl Fn(&[TargetState]) -> bool) {
         let mut last = Vec::new();
         for _ in 0..400 {
-            let health = self.client.health(group).await.unwrap();
+            let health = self.client().health(group).await.unwrap();
             last = health.into_iter().map(|it| it.state).collect();
             if expect(&last) {
                 return;
@@ -256,7 +274,7 @@ pub struct Origin {
     pub address: SocketAddrV4,
     pub status: Arc<AtomicU16>,
     pub connections: Arc<AtomicU32>,
-    pub requests: Arc<AtomicU32>,
+    pub open: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
@@ -278,21 +296,26 @@ impl Origin {
         };
         let status = Arc::new(AtomicU16::new(200));
         let connections = Arc::new(AtomicU32::new(0));
-        let requests = Arc::new(AtomicU32::new(0));
-        let (code, count, asked) = (status.clone(), connections.clone(), requests.clone());
+        let open = Arc::new(AtomicU32::new(0));
+        let (code, count, still) = (status.clone(), connections.clone(), open.clone());
         let task = tokio::spawn(async move {
             let mut tasks = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                tasks.spawn(talk(name, stream, code.clone(), asked.clone()));
+                let (code, still) = (code.clone(), still.clone());
+                tasks.spawn(async move {
+                    still.fetch_add(1, Ordering::Relaxed);
+                    talk(name, stream, code).await;
+                    still.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         Self {
             address,
             status,
             connections,
-            requests,
+            open,
             task,
         }
     }
@@ -307,13 +330,8 @@ impl Origin {
 }
 
 /// Serves one connection: `/health`, `/slow` (300 ms), `/ws` (echo), `/echo` (the body), `/never`,
-/// `/reset`, and for the rest its name, the path, and the request's headers.
-async fn talk(
-    name: &'static str,
-    mut stream: TcpStream,
-    status: Arc<AtomicU16>,
-    asked: Arc<AtomicU32>,
-) {
+/// `/reset`, `/garbage`, and for the rest its name, the path, and the request's headers.
+async fn talk(name: &'static str, mut stream: TcpStream, status: Arc<AtomicU16>) {
     while let Some(request) = read_message(&mut stream).await {
         let first = request.head.lines().next().unwrap_or("").to_owned();
         let path = first.split(' ').nth(1).unwrap_or("").to_owned();
@@ -324,12 +342,15 @@ async fn talk(
             "/slow" => tokio::time::sleep(Duration::from_millis(300)).await,
             "/never" => std::future::pending().await,
             "/reset" => return,
+            "/garbage" => {
+                let _ = stream
+                    .write_all(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+                    .await;
+                return;
+            }
             "/echo" => body = request.body,
             "/ws" => return echo(stream).await,
             _ => {}
-        }
-        if path != "/health" {
-            asked.fetch_add(1, Ordering::Relaxed);
         }
         let mut out = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\n", body.len());
         out.push_str("Keep-Alive: timeout=5\r\n\r\n");
