@@ -113,7 +113,7 @@ impl Blobs {
         }
         file.sync_all().map_err(failed)?;
         let parent = target.parent().expect("a blob has a directory");
-        fs::create_dir_all(parent).map_err(|e| machine("create", parent, e))?;
+        disk::create_directories(parent)?;
         match fs::rename(source, &target) {
             Ok(()) => disk::sync_directory(parent)?,
             Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {

@@ -139,9 +139,25 @@ impl Drop for ScratchDirectory {
 /// Renames a synced file to its place and makes the new name durable.
 pub fn place(source: &Path, target: &Path) -> Result<()> {
     let parent = target.parent().expect("a place in the store has a parent");
-    fs::create_dir_all(parent).map_err(|e| machine("create", parent, e))?;
+    create_directories(parent)?;
     fs::rename(source, target).map_err(|e| machine("create", target, e))?;
     sync_directory(parent)
+}
+
+/// Makes a directory and those above it, each on disk before this returns.
+pub fn create_directories(directory: &Path) -> Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        create_directories(parent)?;
+    }
+    match fs::create_dir(directory) {
+        // Another one was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(|e| machine("create", directory, e))?,
+    }
+    directory.parent().map_or(Ok(()), sync_directory)
 }
 
 pub fn sync_directory(directory: &Path) -> Result<()> {

@@ -2,17 +2,16 @@
 //! thread, with few pieces between the two.
 
 use std::error::Error;
-use std::future::Future;
-use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{EngineError, Result};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::blobs::BlobWriter;
-use crate::limits::CHUNKS_IN_FLIGHT;
+use crate::limits::{CHUNKS_IN_FLIGHT, READ_TIMEOUT};
 use crate::store::blocking;
 
 /// How a body ended.
@@ -28,7 +27,6 @@ pub enum Received {
 pub async fn ingest<B, T>(
     body: B,
     mut writer: BlobWriter,
-    silence_max: Option<Duration>,
     done: impl FnOnce(BlobWriter, Result<Received>) -> Result<T> + Send + 'static,
 ) -> Result<T>
 where
@@ -54,26 +52,23 @@ where
         drop(arriving);
         done(writer, outcome)
     });
-    let reading = send_pieces(body, pieces, silence_max);
+    let reading = send_pieces(body, pieces);
     let (result, ()) = futures_util::future::join(writing, reading).await;
     result
 }
 
 /// Sends every piece and then how the body ended. Stops early when the writer does.
-async fn send_pieces<B>(
-    mut body: B,
-    pieces: mpsc::Sender<Result<Bytes, Option<String>>>,
-    silence_max: Option<Duration>,
-) where
+async fn send_pieces<B>(mut body: B, pieces: mpsc::Sender<Result<Bytes, Option<String>>>)
+where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     loop {
-        let piece = match within(silence_max, body.frame()).await {
-            None => Err(Some("nothing was sent for too long".to_owned())),
-            Some(None) => Err(None),
-            Some(Some(Err(error))) => Err(Some(describe(error.into().as_ref()))),
-            Some(Some(Ok(frame))) => match frame.into_data() {
+        let piece = match timeout(READ_TIMEOUT, body.frame()).await {
+            Err(_) => Err(Some("nothing was sent for too long".to_owned())),
+            Ok(None) => Err(None),
+            Ok(Some(Err(error))) => Err(Some(describe(error.into().as_ref()))),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(bytes) => Ok(bytes),
                 Err(_trailers) => continue,
             },
@@ -82,13 +77,6 @@ async fn send_pieces<B>(
         if pieces.send(piece).await.is_err() || last {
             return;
         }
-    }
-}
-
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        None => Some(work.await),
-        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
     }
 }
 
@@ -110,9 +98,10 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let limited = http_body_util::Limited::new(body, bytes_max as usize);
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => Err(EngineError::invalid(format!(
+    match timeout(READ_TIMEOUT, limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Err(_) => Err(EngineError::unreachable("the body did not come in time")),
+        Ok(Err(error)) => Err(EngineError::invalid(format!(
             "the body cannot be read: {}",
             describe(error.as_ref())
         ))),

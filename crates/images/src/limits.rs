@@ -48,7 +48,7 @@ pub const UNPACK_PARALLEL_MAX: usize = 4;
 pub const PULL_PARALLEL_MAX: usize = 3;
 /// Until a remote registry accepts a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until a remote registry sends the next bytes.
+/// Until the other side sends the next bytes.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Redirects followed for one request; registries send blobs from a content network by one.
 pub const REDIRECTS_MAX: usize = 5;
@@ -63,6 +63,9 @@ pub const GARBAGE_GRACE: Duration = Duration::from_secs(60 * 60);
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Open uploads: each is a file and a hash state.
 pub const UPLOADS_MAX: usize = 1000;
+/// Bodies being received at once: each holds a thread while it is written, and the runtime has a
+/// few hundred.
+pub const RECEIVING_MAX: usize = 64;
 /// Names in one answer of a list, when the client does not say.
 pub const LIST_PAGE: usize = 1000;
 

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use engine::{Digest, EngineError, Reference, Repository, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Scratch, machine};
+use crate::disk::{self, Scratch};
 
 const TAGS: &str = "_tags";
 const MANIFESTS: &str = "_manifests";
@@ -74,11 +74,9 @@ impl Names {
 
     pub fn create(&self, repository: &Repository) -> Result<()> {
         let path = self.path(repository)?;
-        for name in [TAGS, MANIFESTS] {
-            let directory = path.join(name);
-            fs::create_dir_all(&directory).map_err(|e| machine("create", &directory, e))?;
-        }
-        disk::sync_directory(&path)
+        // The second one is what makes the repository exist.
+        disk::create_directories(&path.join(TAGS))?;
+        disk::create_directories(&path.join(MANIFESTS))
     }
 
     pub fn delete(&self, repository: &Repository) -> Result<()> {

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::document::{Content, Manifest, choose, host_platform};
 use crate::ingest::{Received, ingest};
-use crate::limits::{BLOB_BYTES_MAX, PULL_PARALLEL_MAX, READ_TIMEOUT};
+use crate::limits::{BLOB_BYTES_MAX, PULL_PARALLEL_MAX};
 use crate::store::ImageStore;
 use session::Session;
 
@@ -109,17 +109,12 @@ async fn fetch_blob(store: &ImageStore, session: &Session<'_>, part: Descriptor)
         .await?;
     let inner = store.inner.clone();
     let registry = session.registry().to_owned();
-    ingest(
-        body,
-        writer,
-        Some(READ_TIMEOUT),
-        move |writer, outcome| match outcome? {
-            Received::Broken(why) => Err(EngineError::unreachable(format!(
-                "cannot reach registry `{registry}`: blob `{}` broke off: {why}",
-                part.digest
-            ))),
-            Received::Whole => inner.blobs.keep(writer, Some(&part.digest)).map(drop),
-        },
-    )
+    ingest(body, writer, move |writer, outcome| match outcome? {
+        Received::Broken(why) => Err(EngineError::unreachable(format!(
+            "cannot reach registry `{registry}`: blob `{}` broke off: {why}",
+            part.digest
+        ))),
+        Received::Whole => inner.blobs.keep(writer, Some(&part.digest)).map(drop),
+    })
     .await
 }

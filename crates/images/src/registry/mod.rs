@@ -22,7 +22,9 @@ use engine::Repository;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body;
+use tokio::sync::Semaphore;
 
+use crate::limits::RECEIVING_MAX;
 use crate::store::ImageStore;
 use answer::Refusal;
 use route::{Place, Route};
@@ -40,6 +42,7 @@ pub struct RegistryScope {
 pub struct Registry {
     store: ImageStore,
     uploads: Arc<Uploads>,
+    receiving: Semaphore,
 }
 
 impl Registry {
@@ -47,6 +50,7 @@ impl Registry {
         Self {
             store,
             uploads: Arc::default(),
+            receiving: Semaphore::new(RECEIVING_MAX),
         }
     }
 

@@ -136,9 +136,8 @@ impl Registry {
             .map_err(upload_failed)?;
         if let Some(digest) = query.get("digest") {
             let digest = route::digest(digest)?;
-            let ended = ingest(body, writer, None, |writer, received| {
-                Ok((writer, received?))
-            });
+            let _turn = self.receiving.acquire().await;
+            let ended = ingest(body, writer, |writer, received| Ok((writer, received?)));
             let ended = ended.await.map_err(upload_failed)?;
             return self.finish(&repository, ended, digest).await;
         }
@@ -165,12 +164,14 @@ impl Registry {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        // Before the writer is taken: whoever gives up waiting leaves it in its place.
+        let _turn = self.receiving.acquire().await;
         let before = self.upload_size(&repository, id)?;
         let announced = self.check_chunk(&repository, id, head, before)?;
         let writer = self.take(&repository, id)?;
         let uploads = self.uploads.clone();
         let own_id = id.to_owned();
-        let written = ingest(body, writer, None, move |writer, received| {
+        let written = ingest(body, writer, move |writer, received| {
             let size = writer.size_bytes();
             match received {
                 Ok(received) => {
@@ -212,12 +213,14 @@ impl Registry {
             Refusal::bad_request(DIGEST_INVALID, "the query does not say the `digest`")
         })?;
         let digest = route::digest(digest)?;
+        // Before the writer is taken: whoever gives up waiting leaves it in its place.
+        let _turn = self.receiving.acquire().await;
         let before = self.upload_size(&repository, id)?;
         self.check_chunk(&repository, id, head, before)?;
         let writer = self.take(&repository, id)?;
         let uploads = self.uploads.clone();
         let own_id = id.to_owned();
-        let written = ingest(body, writer, None, move |writer, received| match received {
+        let written = ingest(body, writer, move |writer, received| match received {
             Ok(Received::Whole) => {
                 uploads.remove(&own_id);
                 Ok(Ok((writer, Received::Whole)))
