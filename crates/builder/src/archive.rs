@@ -4,6 +4,7 @@
 //! image are followed only within the image, device nodes and deletion marks are refused, and
 //! entries and bytes are counted.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -13,7 +14,7 @@ use tar::EntryType;
 
 use crate::assemble::parents;
 use crate::layer::{Attributes, LayerWriter};
-use crate::limits::{ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX};
+use crate::limits::{ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_HEADER_BYTES_MAX};
 use crate::place::During;
 use crate::tree::Tree;
 
@@ -85,43 +86,77 @@ fn is_tar_header(block: &[u8]) -> bool {
     written == Some(counted)
 }
 
-/// Copies all entries of the archive into the layer, below `folder`.
-pub fn unpack(mut file: File, folder: &Path, below: &Tree, layer: &mut LayerWriter) -> Result<()> {
+/// Copies all entries of the archive into the layer, below `folder`. They belong to `owner`, or to
+/// whom the archive says.
+pub fn unpack(
+    open: impl Fn() -> Result<File>,
+    folder: &Path,
+    owner: Option<(u64, u64)>,
+    below: &Tree,
+    layer: &mut LayerWriter,
+) -> Result<()> {
+    let what = || "cannot read the archive".to_owned();
+    check_sizes(&mut tar::Archive::new(reader(open()?)?))?;
+    let mut archive = tar::Archive::new(reader(open()?)?);
+    let mut unpacking = Unpacking {
+        folder,
+        owner,
+        below,
+        layer,
+        written: BTreeSet::new(),
+    };
+    for entry in archive.entries().during(what)? {
+        unpacking.entry(entry.during(what)?)?;
+    }
+    Ok(())
+}
+
+fn reader(mut file: File) -> Result<Box<dyn Read>> {
     let what = || "cannot read the archive".to_owned();
     let start = read_block(&mut file).during(what)?;
     file.seek(SeekFrom::Start(0)).during(what)?;
-    let reader: Box<dyn Read> = if start.starts_with(GZIP_MAGIC) {
-        Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
+    let reader = BufReader::new(file);
+    Ok(if start.starts_with(GZIP_MAGIC) {
+        Box::new(flate2::read::MultiGzDecoder::new(reader).take(ARCHIVE_BYTES_MAX))
     } else {
-        Box::new(BufReader::new(file))
-    };
-    // One byte more than allowed, so that too much is noticed and not cut off.
-    let mut archive = tar::Archive::new(reader.take(ARCHIVE_BYTES_MAX + 1));
-    let mut unpacking = Unpacking {
-        folder,
-        below,
-        layer,
-        written: std::collections::BTreeSet::new(),
-        bytes: 0,
-    };
-    for (index, entry) in archive.entries().during(what)?.enumerate() {
-        if index >= ARCHIVE_ENTRIES_MAX {
-            return Err(EngineError::invalid(format!(
-                "the archive holds more than {ARCHIVE_ENTRIES_MAX} entries"
-            )));
+        Box::new(reader.take(ARCHIVE_BYTES_MAX))
+    })
+}
+
+/// Looks at the bare headers first: long names and extended headers are read into memory later, so
+/// they must be known to be small.
+fn check_sizes(archive: &mut tar::Archive<Box<dyn Read>>) -> Result<()> {
+    let what = || "cannot read the archive".to_owned();
+    let too_much = |what: &str| Err(EngineError::invalid(format!("the archive holds {what}")));
+    let mut bytes = 0_u64;
+    for (index, entry) in archive.entries().during(what)?.raw(true).enumerate() {
+        let entry = entry.during(what)?;
+        let kind = entry.header().entry_type();
+        let is_header = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions();
+        if is_header && entry.size() > ARCHIVE_HEADER_BYTES_MAX {
+            return too_much("a name or header that is too long");
         }
-        unpacking.entry(entry.during(what)?)?;
+        bytes = bytes.saturating_add(entry.size());
+        if bytes > ARCHIVE_BYTES_MAX {
+            return too_much(&format!("more than {ARCHIVE_BYTES_MAX} bytes"));
+        }
+        if index >= ARCHIVE_ENTRIES_MAX {
+            return too_much(&format!("more than {ARCHIVE_ENTRIES_MAX} entries"));
+        }
     }
     Ok(())
 }
 
 struct Unpacking<'a> {
     folder: &'a Path,
+    owner: Option<(u64, u64)>,
     below: &'a Tree,
     layer: &'a mut LayerWriter,
     /// Folders that the layer holds so far because of this archive.
-    written: std::collections::BTreeSet<PathBuf>,
-    bytes: u64,
+    written: BTreeSet<PathBuf>,
 }
 
 impl Unpacking<'_> {
@@ -132,21 +167,19 @@ impl Unpacking<'_> {
             return Ok(());
         };
         let header = entry.header();
+        let (uid, gid) = match self.owner {
+            Some(owner) => owner,
+            None => (header.uid().during(what)?, header.gid().during(what)?),
+        };
         let attributes = Attributes {
             mode: header.mode().during(what)? & 0o7777,
-            uid: header.uid().during(what)?,
-            gid: header.gid().during(what)?,
+            uid,
+            gid,
             modified_seconds: header.mtime().during(what)?,
             extended: Vec::new(),
         };
         let kind = header.entry_type();
         let size = entry.size();
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > ARCHIVE_BYTES_MAX {
-            return Err(EngineError::invalid(format!(
-                "the archive holds more than {ARCHIVE_BYTES_MAX} bytes"
-            )));
-        }
         let link = entry
             .link_name()
             .during(what)?
@@ -207,7 +240,7 @@ impl Unpacking<'_> {
                 continue;
             }
             let attributes = match self.below.find_itself(&parent)? {
-                Some(node) if node.is_folder() => crate::copy::attributes_of(&node),
+                Some(node) if node.is_folder() => crate::placing::attributes_of(&node),
                 Some(_) => {
                     return Err(refuse(path, "lies below what is not a folder in the image"));
                 }

@@ -15,6 +15,11 @@ use crate::digests::FileDigests;
 use crate::place::During;
 
 /// Implements [`Builds`] over a content store and a runner of RUN steps.
+///
+/// In what it answers, `steps` counts the instructions that may make a layer (COPY, ADD, RUN,
+/// WORKDIR), so that a build that changed nothing has as many `cached_steps`. Events number all
+/// instructions of the needed stages. A listener that is slow slows the build; one that is gone
+/// does not.
 pub struct Builder {
     shared: Arc<Shared>,
 }

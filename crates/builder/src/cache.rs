@@ -3,11 +3,12 @@
 //! One small JSON file per key, written by atomic rename, so that builds may run side by side. A
 //! layer that the store has dropped since counts as not cached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::{CachedStep, Images, Result};
 
 use crate::digests::{Sha256, hex};
+use crate::limits::REMEMBERED_STEPS_MAX;
 use crate::place::During;
 
 pub struct StepCache {
@@ -18,6 +19,7 @@ impl StepCache {
     pub fn open(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder)
             .during(|| format!("cannot make the cache folder `{}`", folder.display()))?;
+        forget_oldest(&folder).during(|| "cannot shorten the step cache".into())?;
         Ok(Self { folder })
     }
 
@@ -51,4 +53,24 @@ impl StepCache {
     fn file(&self, key: &Sha256) -> PathBuf {
         self.folder.join(format!("{}.json", hex(key)))
     }
+}
+
+/// Half of what is too much goes, so that this is not done at every start.
+fn forget_oldest(folder: &Path) -> std::io::Result<()> {
+    let files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    if files.len() <= REMEMBERED_STEPS_MAX {
+        return Ok(());
+    }
+    let mut by_age: Vec<(std::time::SystemTime, PathBuf)> = files
+        .into_iter()
+        .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file)))
+        .collect();
+    by_age.sort();
+    let surplus = by_age.len() - REMEMBERED_STEPS_MAX / 2;
+    for (_, file) in &by_age[..surplus] {
+        std::fs::remove_file(file)?;
+    }
+    Ok(())
 }

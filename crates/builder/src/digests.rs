@@ -192,3 +192,33 @@ impl Hasher {
         to_array(&self.0.finish())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_once_until_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let never = || panic!("the file was read again");
+        std::fs::write(&file, "one").unwrap();
+        std::thread::sleep(2 * TICK_MARGIN);
+        let metadata = std::fs::metadata(&file).unwrap();
+        let open = || Ok(File::open(&file)?);
+
+        let digests = FileDigests::open(folder.path().join("digests")).unwrap();
+        assert_eq!(digests.of(&file, &metadata, open).unwrap(), sha256(b"one"));
+        assert_eq!(digests.of(&file, &metadata, never).unwrap(), sha256(b"one"));
+        // The same from disk.
+        let digests = FileDigests::open(folder.path().join("digests")).unwrap();
+        assert_eq!(digests.of(&file, &metadata, never).unwrap(), sha256(b"one"));
+
+        std::fs::write(&file, "two").unwrap();
+        let metadata = std::fs::metadata(&file).unwrap();
+        assert_eq!(digests.of(&file, &metadata, open).unwrap(), sha256(b"two"));
+        // Changed just now: not trusted yet.
+        std::fs::write(&file, "six").unwrap();
+        assert_eq!(digests.of(&file, &metadata, open).unwrap(), sha256(b"six"));
+    }
+}

@@ -81,8 +81,8 @@ impl Gatherer<'_> {
         });
         if is_folder {
             for (name, child) in self.tree.children(node)? {
-                let prune = self.is_ignored(&child.path)
-                    && !(child.is_folder() && self.may_show_below(&child.path));
+                let prune =
+                    self.is_ignored(&child.path) && !(child.is_folder() && self.may_show_below());
                 if !prune {
                     self.visit(&child, path.join(&name), depth + 1, items)?;
                 }
@@ -99,9 +99,8 @@ impl Gatherer<'_> {
         self.ignore.is_some_and(|ignore| ignore.hides(path))
     }
 
-    fn may_show_below(&self, path: &Path) -> bool {
-        self.ignore
-            .is_some_and(|ignore| ignore.may_show_below(path))
+    fn may_show_below(&self) -> bool {
+        self.ignore.is_some_and(Ignore::may_show_below)
     }
 
     fn kind(&self, node: &Node) -> Result<ItemKind> {

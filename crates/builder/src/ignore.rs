@@ -8,8 +8,9 @@ use std::path::{Component, Path, PathBuf};
 use engine::{EngineError, Result};
 
 use crate::layer::normalised;
-use crate::limits::IGNORE_PATTERNS_MAX;
+use crate::limits::{IGNORE_BYTES_MAX, IGNORE_PATTERNS_MAX};
 use crate::pattern::Pattern;
+use crate::tree::Tree;
 
 #[derive(Debug, Default)]
 pub struct Ignore {
@@ -52,22 +53,15 @@ impl Ignore {
     }
 
     /// The ignore file of a context: `<Dockerfile>.dockerignore` goes before `.dockerignore`.
-    pub fn of_context(context: &Path, dockerfile: Option<&Path>) -> Result<Self> {
+    pub fn of_context(context: &Tree, dockerfile: Option<&Path>) -> Result<Self> {
         let beside = dockerfile.map(|dockerfile| {
             let mut name = dockerfile.as_os_str().to_owned();
             name.push(".dockerignore");
             PathBuf::from(name)
         });
-        for file in beside.into_iter().chain([context.join(".dockerignore")]) {
-            match std::fs::read_to_string(&file) {
-                Ok(text) => return Self::parse(&text),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(EngineError::invalid(format!(
-                        "cannot read `{}`: {error}",
-                        file.display()
-                    )));
-                }
+        for file in beside.into_iter().chain([".dockerignore".into()]) {
+            if let Some(text) = context.read_text(&file, IGNORE_BYTES_MAX)? {
+                return Self::parse(&text);
             }
         }
         Ok(Self::default())
@@ -90,7 +84,7 @@ impl Ignore {
     }
 
     /// Whether a hidden folder must be looked into, because something below may be shown again.
-    pub fn may_show_below(&self, _folder: &Path) -> bool {
+    pub fn may_show_below(&self) -> bool {
         self.rules.iter().any(|rule| rule.shows)
     }
 }

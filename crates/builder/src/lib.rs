@@ -29,6 +29,7 @@ mod mounts;
 mod owner;
 mod pattern;
 mod place;
+mod placing;
 mod run;
 mod settings;
 mod stage;

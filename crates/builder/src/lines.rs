@@ -1,5 +1,8 @@
 //! A Dockerfile's text as logical lines: comments gone, continued lines joined, heredocs attached,
 //! and the keyword and the `--flags` split off. What the rest means is the instruction's business.
+//!
+//! Read here and not by a library, because the one that comes nearest knows a heredoc in RUN only as
+//! its very first word (`RUN cat <<EOF > file` would fail) and leaves all arguments raw anyway.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! One build: its inputs, and its stages as far as they are done.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -86,35 +86,41 @@ fn inputs(request: &BuildRequest) -> Result<(String, String, Arc<Context>)> {
             request.context.display()
         )));
     }
+    let tree = Tree::of_folder(folder);
     let name = match request.dockerfile.as_os_str().is_empty() {
         true => Path::new("Dockerfile"),
         false => request.dockerfile.as_path(),
     };
-    let file = folder.join(name);
     let text = match &request.dockerfile_text {
         Some(text) => text.clone(),
-        None => read_dockerfile(&file)?,
+        None => read_dockerfile(&tree, name)?,
     };
-    let ignore = Ignore::of_context(&folder, request.dockerfile_text.is_none().then_some(&file))?;
-    let context = Context {
-        tree: Tree::of_folder(folder),
-        ignore,
-    };
-    Ok((name.display().to_string(), text, Arc::new(context)))
+    let is_of_context = request.dockerfile_text.is_none() && name.is_relative();
+    let ignore = Ignore::of_context(&tree, is_of_context.then_some(name))?;
+    Ok((
+        name.display().to_string(),
+        text,
+        Arc::new(Context { tree, ignore }),
+    ))
 }
 
-fn read_dockerfile(file: &PathBuf) -> Result<String> {
-    let what = || format!("cannot read the Dockerfile `{}`", file.display());
-    let metadata = std::fs::metadata(file).during(what)?;
-    if !metadata.is_file() || metadata.len() > DOCKERFILE_BYTES_MAX as u64 {
-        return Err(EngineError::invalid(format!(
-            "`{}` is not a file of at most {DOCKERFILE_BYTES_MAX} bytes",
-            file.display()
-        )));
+/// A relative path is one of the context, and no link of the context leads out of it: what stands
+/// in a file that is not a Dockerfile would be told in an error.
+fn read_dockerfile(context: &Tree, name: &Path) -> Result<String> {
+    let missing = || {
+        EngineError::not_found(format!(
+            "there is no Dockerfile `{}` in the context",
+            name.display()
+        ))
+    };
+    if name.is_relative() {
+        let text = context.read_text(name, DOCKERFILE_BYTES_MAX)?;
+        return text.ok_or_else(missing);
     }
-    let bytes = std::fs::read(file).during(what)?;
-    String::from_utf8(bytes)
-        .map_err(|_| EngineError::invalid(format!("`{}` is not UTF-8 text", file.display())))
+    let (folder, file) = name.parent().zip(name.file_name()).ok_or_else(missing)?;
+    Tree::of_folder(folder.to_owned())
+        .read_text(Path::new(file), DOCKERFILE_BYTES_MAX)?
+        .ok_or_else(missing)
 }
 
 impl<'a> Build<'a> {

@@ -15,7 +15,7 @@ use crate::run::Build;
 use crate::stages::{Base, platform_arg};
 use crate::tree::Tree;
 use crate::words::Expander;
-use crate::{command, owner, settings};
+use crate::{command, owner, placing, settings};
 
 /// Part of every key: raise it when layers are written in another way.
 const VERSION: &str = "1";
@@ -235,7 +235,7 @@ impl Run<'_, '_> {
             if existing.is_some_and(|node| node.is_folder()) || path == "/" {
                 return Ok(None);
             }
-            copy::write_folder(Path::new(&path), &tree, owner, &scratch).map(Some)
+            placing::write_folder(Path::new(&path), &tree, owner, &scratch).map(Some)
         })
         .await?;
         let layer = self.store(&key, tar).await?;
@@ -306,7 +306,7 @@ impl Run<'_, '_> {
         let (below, owner) = self.below_and_owner(chown).await?;
         let scratch = self.build.shared.scratch.clone();
         let tar = blocking(move || {
-            copy::write(&request, &found, &context.origin(), &below, owner, &scratch)
+            placing::write(&request, &found, &context.origin(), &below, owner, &scratch)
         })
         .await?;
         self.finish(&key, tar).await
@@ -344,18 +344,17 @@ impl Run<'_, '_> {
                 keeps_capabilities: true,
             };
             let found = copy::find(&request, &origin, &digests)?;
-            copy::write(&request, &found, &origin, &below, owner, &scratch)
+            placing::write(&request, &found, &origin, &below, owner, &scratch)
         })
         .await?;
         self.finish(&key, tar).await
     }
 
-    async fn below_and_owner(&self, chown: Option<String>) -> Result<(Tree, (u64, u64))> {
+    async fn below_and_owner(&self, chown: Option<String>) -> Result<(Tree, Option<(u64, u64)>)> {
         let below = self.state.tree(self.build.shared).await?;
-        let owner = match chown {
-            Some(text) => owner::resolve(&text, &below)?,
-            None => (0, 0),
-        };
+        let owner = chown
+            .map(|text| owner::resolve(&text, &below))
+            .transpose()?;
         Ok((below, owner))
     }
 

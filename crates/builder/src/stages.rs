@@ -76,24 +76,11 @@ impl Plan {
         }
         plan.target = match target {
             None => plan.stages.len() - 1,
-            Some(name) => plan.stage(name).ok_or_else(|| {
+            Some(name) => stage_among(&plan.stages, name).ok_or_else(|| {
                 EngineError::invalid(format!("`{file}` has no stage `{name}` to build"))
             })?,
         };
         Ok(plan)
-    }
-
-    /// A stage by name or, as docker allows, by number.
-    pub fn stage(&self, name: &str) -> Option<usize> {
-        let by_name = self
-            .stages
-            .iter()
-            .rposition(|stage| stage.name.eq_ignore_ascii_case(name));
-        by_name.or_else(|| {
-            name.parse()
-                .ok()
-                .filter(|number| *number < self.stages.len())
-        })
     }
 
     /// The stages that the target needs, in the order of the file, the target last.
@@ -184,12 +171,13 @@ impl Plan {
             .rposition(|stage| stage.name.eq_ignore_ascii_case(name))
     }
 
-    /// What `--from` stands for, from within the stage that is being read.
-    pub fn source(&self, from: &str, before: usize) -> Result<Base> {
-        match self.stage(from) {
-            Some(stage) if stage < before => Ok(Base::Stage(stage)),
-            Some(_) => Err(EngineError::invalid(format!(
-                "the stage `{from}` is not built before this one"
+    /// What `--from` stands for, from within stage `current`: an earlier stage, or an image.
+    pub fn source(&self, from: &str, current: usize) -> Result<Base> {
+        let own_name = &self.stages[current].name;
+        match stage_among(&self.stages[..current], from) {
+            Some(stage) => Ok(Base::Stage(stage)),
+            None if own_name.eq_ignore_ascii_case(from) => Err(EngineError::invalid(format!(
+                "the stage `{from}` cannot copy from itself"
             ))),
             None if from.contains('$') => Err(EngineError::invalid(format!(
                 "variables are not replaced in `--from={from}`; name a stage with `FROM … AS name`"
@@ -225,6 +213,14 @@ impl Plan {
         self.stages[current].instructions.push(instruction);
         Ok(())
     }
+}
+
+/// A stage by name or, as docker allows, by number.
+fn stage_among(stages: &[Stage], name: &str) -> Option<usize> {
+    let by_name = stages
+        .iter()
+        .rposition(|stage| stage.name.eq_ignore_ascii_case(name));
+    by_name.or_else(|| name.parse().ok().filter(|number| *number < stages.len()))
 }
 
 /// ARGs that are there without being given, once a stage declares them.

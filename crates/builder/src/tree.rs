@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -94,6 +95,29 @@ impl Tree {
         )
         .map(File::from)
         .during(|| format!("cannot open `{}`", node.path.display()))
+    }
+
+    /// The text of a plain file of at most `bytes_max`; `None` when there is none.
+    pub fn read_text(&self, path: &Path, bytes_max: usize) -> Result<Option<String>> {
+        let Some(node) = self.find(path)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        if node.metadata.is_file() {
+            // One byte more than allowed, so that too much is noticed.
+            self.open(&node)?
+                .take(bytes_max as u64 + 1)
+                .read_to_end(&mut bytes)
+                .during(|| format!("cannot read `{}`", path.display()))?;
+        }
+        let is_fit = node.metadata.is_file() && bytes.len() <= bytes_max;
+        match String::from_utf8(bytes) {
+            Ok(text) if is_fit => Ok(Some(text)),
+            _ => Err(EngineError::invalid(format!(
+                "`{}` is not a text file of at most {bytes_max} bytes",
+                path.display()
+            ))),
+        }
     }
 
     pub fn link_target(&self, node: &Node) -> Result<PathBuf> {

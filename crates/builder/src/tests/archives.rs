@@ -193,3 +193,45 @@ async fn other_compressions_are_refused_by_name() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_owner_that_is_given_goes_before_the_archives() {
+    let world = world("a.tar", &archive(&[("x", EntryType::Regular, "X")]));
+    let outcome = world
+        .build("FROM scratch\nADD --chown=8:9 a.tar /\n")
+        .await
+        .unwrap();
+    assert_eq!(outcome.layers, [["file 640 8:9 x = X"]]);
+    let error = world
+        .build("FROM scratch\nADD --chmod=644 a.tar /\n")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .message
+            .contains("`--chmod` is not supported with an archive"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_without_end_is_not_read_into_memory() {
+    let long = "n".repeat(1024 * 1024);
+    let bytes = archive(&[
+        ("././@LongLink", EntryType::GNULongName, &long),
+        ("x", EntryType::Regular, "X"),
+    ]);
+    let world = world("a.tar", &gzip(&bytes));
+    let error = world
+        .build("FROM scratch\nADD a.tar /\n")
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .message
+            .contains("the archive holds a name or header that is too long"),
+        "{error}"
+    );
+}

@@ -82,7 +82,7 @@ async fn a_stage_cannot_copy_from_itself_or_a_later_one() {
     assert!(
         error
             .message
-            .contains("the stage `me` is not built before this one"),
+            .contains("the stage `me` cannot copy from itself"),
         "{error}"
     );
     let later = "FROM scratch\nCOPY --from=later a /\nFROM scratch AS later\nFROM scratch\nCOPY --from=7 a /";
@@ -133,7 +133,9 @@ async fn a_missing_dockerfile_or_context() {
         .unwrap();
     assert_eq!(error.fault, engine::Fault::NotFound);
     assert!(
-        error.message.starts_with("cannot read the Dockerfile"),
+        error
+            .message
+            .starts_with("there is no Dockerfile `Dockerfile` in the context"),
         "{error}"
     );
     let error = world

@@ -176,3 +176,30 @@ async fn a_file_that_changes_while_it_is_copied_is_noticed() {
     assert_eq!(error.fault, engine::Fault::Conflict);
     assert!(layer.file(path, &attributes, 99, open(), None).is_err());
 }
+
+#[tokio::test]
+async fn a_dockerfile_that_is_a_link_tells_no_secret() {
+    for name in ["Dockerfile", ".dockerignore"] {
+        let world = world(&[(name, "-> ../secret")]);
+        let build = world.build_as("FROM scratch", |request| {
+            if name == "Dockerfile" {
+                request.dockerfile_text = None;
+            }
+        });
+        match build.await {
+            Ok(outcome) => assert_eq!((name, outcome.layers.len()), (".dockerignore", 0)),
+            Err(error) => assert!(!error.chain().contains("SECRET"), "{error}"),
+        }
+    }
+    let binary = world(&[]);
+    std::fs::write(binary.context().join("Dockerfile"), [0xff, 0xfe]).unwrap();
+    let error = binary
+        .build_as("", |r| r.dockerfile_text = None)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(
+        error.message,
+        "`Dockerfile` is not a text file of at most 1048576 bytes"
+    );
+}
