@@ -238,6 +238,7 @@ async fn a_command_runs_in_a_running_container() {
     container.working_dir = "/tmp".to_owned();
     machine.start("t", vec![container]).await;
     machine.wait_log("c", "up").await;
+    machine.wait_state("t", TaskState::Running).await;
     let exec = async |container: &str, commands: &str| {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
         let argv = std::iter::once("/helper").chain(commands.split_whitespace());

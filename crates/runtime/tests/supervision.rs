@@ -403,6 +403,25 @@ async fn a_container_whose_process_is_killed_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_supervisor_is_small() {
+    let machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "say up , sleep 60000")])
+        .await;
+    machine.wait_state("t", TaskState::Running).await;
+    let rollup = format!("/proc/{}/smaps_rollup", shim_pid(&machine, "t"));
+    let rollup = std::fs::read_to_string(rollup).unwrap();
+    let line = rollup
+        .lines()
+        .find(|line| line.starts_with("Pss_Anon:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("a supervisor has {kib} KiB of its own");
+    assert!(kib < 4 * 1024);
+    machine.end("t").await;
+}
+
+#[tokio::test]
 async fn many_tasks_start_at_once() {
     let machine = Machine::new().await;
     let ids: Vec<String> = (0..20).map(|number| format!("t-{number}")).collect();

@@ -60,7 +60,7 @@ async fn look_at(inner: &Inner, id: &str, order: Order) -> Result<Option<Found>>
     let mut connection = None;
     if !stopped {
         match reach(inner, id, &order).await? {
-            Shim::Lives(living) => connection = Some(living),
+            Shim::Lives(living) => connection = Some(*living),
             Shim::Gone(claim) => {
                 inner.learn(record_loss(files, order, None).await);
                 // Only now may a shim that was just being started look, and find its task ended.
@@ -77,7 +77,7 @@ async fn look_at(inner: &Inner, id: &str, order: Order) -> Result<Option<Found>>
 }
 
 enum Shim {
-    Lives(Connection),
+    Lives(Box<Connection>),
     /// And none can begin while the claim is held.
     Gone(Claim),
 }
@@ -94,7 +94,7 @@ async fn reach(inner: &Inner, id: &str, order: &Order) -> Result<Shim> {
         if Identity::read(&files).is_some_and(|identity| identity.lives())
             && let Ok(living) = Connection::to_living(files.clone(), order.clone()).await
         {
-            return Ok(Shim::Lives(living));
+            return Ok(Shim::Lives(Box::new(living)));
         }
         if began.elapsed() > REACH_WAIT {
             kill_shim(inner, id);

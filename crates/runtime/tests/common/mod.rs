@@ -202,6 +202,7 @@ impl Drop for Machine {
         }
         for group in groups(&self.instance) {
             remove_group(&group);
+            let _ = std::fs::remove_dir(group.parent().expect("it is below the shared one"));
         }
     }
 }
