@@ -23,6 +23,6 @@ mod protocol;
 mod role;
 mod statics;
 
-pub use client::{EdgeClient, Executable};
+pub use client::{EdgeClient, Executable, stop_edge};
 pub use role::edge_main;
 pub use statics::static_main;

@@ -298,6 +298,18 @@ async fn a_stopped_edge_is_gone_and_stays_gone() {
     assert_eq!(asked.fault, Fault::Unreachable);
 }
 
+#[tokio::test]
+async fn an_edge_without_a_daemon_can_be_stopped() {
+    let bench = Bench::start().await;
+    let dir = bench.dir.path().to_owned();
+    let (edges, bench) = (bench.edges(), bench.without_daemon());
+    assert_eq!(edges.len(), 1);
+    edge::stop_edge(&dir).await.unwrap();
+    assert!(bench.edges().is_empty());
+    // There is nothing left to stop, which is fine.
+    edge::stop_edge(&dir).await.unwrap();
+}
+
 /// A process that has the number of an edge that died is left alone.
 #[tokio::test]
 async fn a_stranger_with_its_number_is_not_taken_for_the_edge() {

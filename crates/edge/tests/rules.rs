@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::time::Duration;
 
 use engine::*;
 use support::*;
@@ -97,15 +96,8 @@ async fn balancers_of_one_port_are_told_apart_by_host() {
         lost.text()
     );
     bench.apply(vec![], vec![]).await.unwrap();
+    // What is acknowledged is so.
     let refused = tokio::net::TcpStream::connect((bench.address, port)).await;
-    let refused = match refused {
-        Ok(_) => {
-            // The worker closes its socket a moment after the acknowledgement.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            tokio::net::TcpStream::connect((bench.address, port)).await
-        }
-        refused => refused,
-    };
     assert!(refused.is_err(), "the port is still open");
 }
 
@@ -241,6 +233,22 @@ async fn wrong_snapshots_are_refused() {
     assert_eq!(bench.get(port, "/").await.status, 503);
     let nobody = bench.client().health("nobody").await.unwrap_err();
     assert_eq!(nobody.fault, Fault::NotFound);
+}
+
+/// A port that is given up is free at once, for this balancer's successor or another program.
+#[tokio::test]
+async fn ports_come_and_go() {
+    let bench = Bench::start().await;
+    let port = free_port();
+    for turn in 0..30 {
+        let name = format!("lb-{turn}");
+        let one = balancer(&name, port, always(fixed(200, &name)));
+        bench.apply(vec![one], vec![]).await.unwrap();
+        assert_eq!(bench.get(port, "/").await.text(), name);
+        bench.apply(vec![], vec![]).await.unwrap();
+        let other = tokio::net::TcpListener::bind((bench.address, port)).await;
+        drop(other.unwrap());
+    }
 }
 
 /// What a client sends, and the status that the first answer has.

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +141,23 @@ fn open_log(place: &Place) -> Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(true);
     Ok(options.open(log_path(place))?)
+}
+
+/// Ends the edge that serves `dir`, when there is one, without an [`super::EdgeClient`], which
+/// would start one.
+pub async fn stop_edge(dir: &Path) -> Result<()> {
+    let Ok(identity) = Identity::read(dir) else {
+        return Ok(());
+    };
+    let place = Place {
+        dir: dir.to_owned(),
+        listen_address: identity.listen_address,
+        executable: Executable {
+            program: PathBuf::new(),
+            args: Vec::new(),
+        },
+    };
+    stop(&place).await
 }
 
 /// Ends the edge of this place, when there is one.

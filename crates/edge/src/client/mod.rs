@@ -14,7 +14,7 @@ use engine::{Changes, EngineError, GroupTraffic, Network, Result, Snapshot, Targ
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
-pub use self::launch::Executable;
+pub use self::launch::{Executable, stop_edge};
 use self::launch::{Place, attach_or_start};
 use self::link::Link;
 use crate::protocol::{Answer, Ask, Configuration};

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::{Balancer, Listener, Snapshot};
+use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use super::group::Group;
@@ -29,6 +30,18 @@ pub struct Listeners {
 struct Bound {
     id: u64,
     slot: Arc<Slot>,
+    /// The workers' sockets, to end their listening from here: a port that was given up is free at
+    /// once, for another program or for the next snapshot.
+    sockets: Vec<TcpListener>,
+}
+
+impl Bound {
+    fn end_listening(&self) {
+        for socket in &self.sockets {
+            // It fails only for a socket that does not listen any more.
+            let _ = SockRef::from(socket).shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// What a place should be.
@@ -90,6 +103,7 @@ impl Listeners {
             let keep = wanted.contains_key(place);
             if !keep {
                 bound.slot.serves.store(Arc::default());
+                bound.end_listening();
                 for worker in &self.workers {
                     let _ = worker.send(Command::Close { listener: bound.id });
                 }
@@ -106,6 +120,8 @@ impl Listeners {
             _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
         let sockets = bind(&wanted.origin, address, place.1, self.workers.len())?;
+        let ours = sockets.iter().map(TcpListener::try_clone);
+        let ours = ours.collect::<io::Result<Vec<_>>>()?;
         let slot = Arc::new(Slot {
             port: place.1,
             serves: ArcSwap::from_pointee(wanted.frontends),
@@ -119,7 +135,12 @@ impl Listeners {
             });
         }
         let id = self.next;
-        self.bound.insert(place, Bound { id, slot });
+        let bound = Bound {
+            id,
+            slot,
+            sockets: ours,
+        };
+        self.bound.insert(place, bound);
         Ok(())
     }
 }

@@ -130,6 +130,11 @@ impl Bench {
         self.client = Some(open(&self.dir, self.address, &self.network).await);
     }
 
+    pub fn without_daemon(mut self) -> Self {
+        drop(self.client.take());
+        self
+    }
+
     pub fn pid(&self) -> i32 {
         let file = std::fs::read(self.dir.path().join("edge.json")).unwrap();
         let identity: serde_json::Value = serde_json::from_slice(&file).unwrap();
