@@ -1,1 +1,91 @@
-//! (to come)
+//! Amazon ECS: clusters, task definitions, tasks and services on Fargate.
+//!
+//! Handlers check and record; two reconcilers act. [`task_reconciler`] carries one task through its
+//! life. [`scheduler`] looks at one service: it gathers facts (its deployments, its tasks, the health
+//! of its targets), lets [`plan`] decide, and writes down which tasks are to start and to stop. A task
+//! that stops leaves its targets first and waits until they have drained, so that a deployment loses
+//! no request.
+//!
+//! | record | key | |
+//! |---|---|---|
+//! | `ecs.cluster` | region/name | |
+//! | `ecs.task-definition` | region/family:revision | |
+//! | `ecs.service` | region/cluster/name | woken by its tasks, and by target health |
+//! | `ecs.task` | region/cluster/service/id | not stopped; woken by the engine |
+//! | `ecs.stopped-task` | the same | kept for good |
+//! | `ecs.task-place` | id | the way from the engine's id to the record |
+
+mod cfn;
+mod cluster;
+mod container_rules;
+mod definition;
+mod definition_rules;
+mod fargate;
+mod launch;
+mod ledger;
+mod names;
+mod new_task;
+mod plan;
+mod record;
+mod refuse;
+mod run_task;
+mod scheduler;
+mod scheduler_steps;
+mod service;
+mod service_create;
+mod service_rules;
+mod service_view;
+mod spec;
+mod tags;
+mod targets;
+mod task;
+mod task_reconciler;
+mod task_record;
+mod task_start;
+mod task_view;
+
+use cloud::{Service, Watch};
+
+/// Everything that Amazon ECS brings.
+pub fn service() -> Service {
+    Service::new(&shapes::ecs::MODEL)
+        .on(cluster::create_cluster)
+        .on(cluster::describe_clusters)
+        .on(cluster::list_clusters)
+        .on(cluster::delete_cluster)
+        .on(cluster::update_cluster)
+        .on(cluster::update_cluster_settings)
+        .on(cluster::put_cluster_capacity_providers)
+        .on(cluster::describe_capacity_providers)
+        .on(definition::register_task_definition)
+        .on(definition::describe_task_definition)
+        .on(definition::deregister_task_definition)
+        .on(definition::delete_task_definitions)
+        .on(definition::list_task_definitions)
+        .on(definition::list_task_definition_families)
+        .on(run_task::run_task)
+        .on(task::stop_task)
+        .on(task::describe_tasks)
+        .on(task::list_tasks)
+        .on(service_create::create_service)
+        .on(service::update_service)
+        .on(service::delete_service)
+        .on(service::describe_services)
+        .on(service::list_services)
+        .on(tags::tag_resource)
+        .on(tags::untag_resource)
+        .on(tags::list_tags_for_resource)
+        .resource(cfn::Cluster)
+        .resource(cfn::TaskDefinition)
+        .resource(cfn::Service)
+        .reconciles(task_reconciler::TaskReconciler)
+        .reconciles(scheduler::ServiceReconciler)
+        .watches(Watch {
+            changes: |engine| engine.tasks.changes(),
+            keys: task_reconciler::keys_of_engine_task,
+        })
+        .watches(Watch {
+            changes: |engine| engine.edge.changes(),
+            keys: scheduler::keys_of_edge_change,
+        })
+}

@@ -1,0 +1,121 @@
+//! `AWS::ECS::Cluster`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::Value as Json;
+use shapes::ecs::*;
+
+use super::{input, tag_list, unknown_attribute};
+use crate::names::cluster_arn;
+
+pub struct Cluster;
+
+const NAME_LENGTH_MAX: usize = 255;
+
+const STRATEGY: &[Property] = &[
+    Property::new("Base"),
+    Property::new("CapacityProvider"),
+    Property::new("Weight"),
+];
+
+const PROPERTIES: &[Property] = &[
+    Property::new("CapacityProviders"),
+    Property::new("ClusterName").replaces(),
+    Property::new("ClusterSettings").members(&[Property::new("Name"), Property::new("Value")]),
+    Property::new("Configuration").members(&[
+        Property::new("ExecuteCommandConfiguration").members(&[Property::new("Logging")])
+    ]),
+    Property::new("DefaultCapacityProviderStrategy").members(STRATEGY),
+    Property::new("Tags"),
+];
+
+/// `ClusterSettings` is called `settings` by the API; tags go their own way.
+fn renamed(properties: &Json) -> Json {
+    let mut properties = properties.clone();
+    if let Some(members) = properties.as_object_mut()
+        && let Some(settings) = members.remove("ClusterSettings")
+    {
+        members.insert("Settings".into(), settings);
+    }
+    properties
+}
+
+#[async_trait]
+impl ResourceType for Cluster {
+    fn name(&self) -> &'static str {
+        "AWS::ECS::Cluster"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let mut call: CreateClusterInput = input(&renamed(&request.properties), &["Tags"])?;
+        let name = call.cluster_name.clone();
+        let name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        call.cluster_name = Some(name.clone());
+        call.tags = Some(tag_list(request.all_tags()));
+        cx.with_token(&request.token).call(call).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let without = [
+            "Tags",
+            "ClusterName",
+            "CapacityProviders",
+            "DefaultCapacityProviderStrategy",
+        ];
+        let mut update: UpdateClusterInput = input(&renamed(&request.properties), &without)?;
+        update.cluster = physical_id.to_owned();
+        cx.call(update).await?;
+        let without = ["Tags", "ClusterName", "ClusterSettings", "Configuration"];
+        let mut providers: PutClusterCapacityProvidersInput = input(&request.properties, &without)?;
+        providers.cluster = physical_id.to_owned();
+        cx.call(providers).await?;
+        let resource_arn = cluster_arn(cx, physical_id);
+        cx.call(TagResourceInput {
+            resource_arn,
+            tags: tag_list(request.all_tags()),
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        match cx
+            .call(DeleteClusterInput {
+                cluster: physical_id.to_owned(),
+            })
+            .await
+        {
+            Err(error) if error.is(errors::ClusterNotFoundException) => Ok(()),
+            // Tasks that were run by hand, or are just stopping, are waited for as AWS does.
+            Err(error) if error.is(errors::ClusterContainsTasksException) => {
+                Err(ResourceError::retry(error.message))
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(cluster_arn(cx, physical_id).into()),
+            other => Err(unknown_attribute(other)),
+        }
+    }
+}

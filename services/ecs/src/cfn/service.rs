@@ -1,0 +1,173 @@
+//! `AWS::ECS::Service`: `Ref` is its ARN. It is stable when its deployment is completed and all of
+//! its tasks are healthy, and has failed when the circuit breaker says so.
+
+use async_trait::async_trait;
+use cloud::{
+    Created, Cx, Error, Property, ResourceError, ResourceRequest, ResourceType, Stability,
+};
+use serde_json::Value as Json;
+use shapes::ecs::*;
+
+use super::service_properties::PROPERTIES;
+use super::{input, tag_list, unknown_attribute};
+use crate::names::parse_service_arn;
+use crate::plan::Rollout;
+use crate::record::{self, ServiceStatus};
+use crate::task_record::{StoppedTask, Task};
+
+pub struct Service;
+
+const NAME_LENGTH_MAX: usize = 255;
+/// What CloudFormation says when the circuit breaker tripped.
+const TRIPPED: &str =
+    "Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'.";
+
+fn find(cx: &Cx, arn: &str) -> Result<Option<record::Service>, Error> {
+    let Some((cluster, name)) = parse_service_arn(arn) else {
+        return Ok(None);
+    };
+    cx.read(|tx| tx.get(&record::Service::key_of(&cx.region, cluster, name)))
+}
+
+/// Why the newest of the service's failed tasks stopped.
+fn last_failure(cx: &Cx, service: &record::Service) -> Result<Option<String>, Error> {
+    let prefix = Task::prefix_of(&service.region, &service.cluster, Some(&service.name));
+    let stopped = cx.read(|tx| tx.list::<StoppedTask>(&prefix))?;
+    let failed = stopped.into_iter().map(|it| it.0).filter(|it| {
+        it.stop
+            .as_ref()
+            .is_some_and(|stop| stop.failure != crate::task_record::Failure::No)
+    });
+    let newest = failed.max_by_key(|it| it.stopped_ms);
+    Ok(newest.and_then(|it| it.stop).map(|it| it.reason))
+}
+
+fn tripped(cx: &Cx, service: &record::Service) -> Result<Stability, ResourceError> {
+    let why = last_failure(cx, service)?.map(|it| format!(" The last task stopped: {it}"));
+    Ok(Stability::Failed(format!(
+        "{TRIPPED}{}",
+        why.unwrap_or_default()
+    )))
+}
+
+#[async_trait]
+impl ResourceType for Service {
+    fn name(&self) -> &'static str {
+        "AWS::ECS::Service"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Name", "ServiceArn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let mut call: CreateServiceInput =
+            input(&request.properties, &["Tags", "ForceNewDeployment"])?;
+        if call.service_name.is_empty() {
+            call.service_name = request.generated_name(NAME_LENGTH_MAX);
+        }
+        call.tags = Some(tag_list(request.all_tags()));
+        let made = cx.with_token(&request.token).call(call).await?.service;
+        let arn = made.and_then(|it| it.service_arn).unwrap_or_default();
+        Ok(Created { physical_id: arn })
+    }
+
+    async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        let Some(service) = find(cx, physical_id)? else {
+            return Ok(Stability::Failed("the service is gone".into()));
+        };
+        let Some(primary) = service.deployments.first() else {
+            return Ok(Stability::Failed("the service is being deleted".into()));
+        };
+        match primary.rollout {
+            Rollout::Failed => tripped(cx, &service),
+            _ if primary.is_rollback => tripped(cx, &service),
+            Rollout::Completed if service.said_steady => Ok(Stability::Stable),
+            _ => {
+                let said = service.events.first().and_then(|it| it.message.clone());
+                Ok(Stability::Waiting(
+                    said.unwrap_or_else(|| primary.reason.clone()),
+                ))
+            }
+        }
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let Some((cluster, name)) = parse_service_arn(physical_id) else {
+            return Err(ResourceError::new(format!(
+                "`{physical_id}` is not a service's ARN"
+            )));
+        };
+        let without = [
+            "Tags",
+            "ForceNewDeployment",
+            "Cluster",
+            "LaunchType",
+            "Role",
+            "SchedulingStrategy",
+            "ServiceName",
+        ];
+        let mut call: UpdateServiceInput = input(&request.properties, &without)?;
+        (call.cluster, call.service) = (Some(cluster.to_owned()), name.to_owned());
+        if call.load_balancers.is_none() && old.get("LoadBalancers").is_some() {
+            call.load_balancers = Some(Vec::new());
+        }
+        let forced = request.get("ForceNewDeployment");
+        let enabled = forced.is_some_and(|it| it["EnableForceNewDeployment"] == Json::Bool(true));
+        call.force_new_deployment = Some(enabled && forced != old.get("ForceNewDeployment"));
+        cx.with_token(&request.token).call(call).await?;
+        let resource_arn = physical_id.to_owned();
+        cx.call(TagResourceInput {
+            resource_arn,
+            tags: tag_list(request.all_tags()),
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let Some((cluster, name)) = parse_service_arn(physical_id) else {
+            return Ok(());
+        };
+        let call = DeleteServiceInput {
+            cluster: Some(cluster.to_owned()),
+            service: name.to_owned(),
+            force: Some(true),
+        };
+        match cx.call(call).await {
+            Err(error) if error.is(errors::ServiceNotFoundException) => Ok(()),
+            Err(error) if error.is(errors::ClusterNotFoundException) => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    async fn deleted(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        match find(cx, physical_id)? {
+            Some(it) if it.status != ServiceStatus::Inactive => {
+                Ok(Stability::Waiting("its tasks are stopping".into()))
+            }
+            _ => Ok(Stability::Stable),
+        }
+    }
+
+    async fn attribute(
+        &self,
+        _: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match (name, parse_service_arn(physical_id)) {
+            ("Name", Some((_, name))) => Ok(name.into()),
+            ("ServiceArn", _) => Ok(physical_id.into()),
+            (other, _) => Err(unknown_attribute(other)),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `AWS::ECS::TaskDefinition`: `Ref` is its ARN. Everything but the tags is replaced on change.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::Value as Json;
+use shapes::ecs::*;
+
+use super::task_definition_properties::PROPERTIES;
+use super::{input, tag_list, unknown_attribute};
+
+pub struct TaskDefinition;
+
+const NAME_LENGTH_MAX: usize = 255;
+
+#[async_trait]
+impl ResourceType for TaskDefinition {
+    fn name(&self) -> &'static str {
+        "AWS::ECS::TaskDefinition"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["TaskDefinitionArn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let mut call: RegisterTaskDefinitionInput = input(&request.properties, &["Tags"])?;
+        if call.family.is_empty() {
+            call.family = request.generated_name(NAME_LENGTH_MAX);
+        }
+        call.tags = Some(tag_list(request.all_tags()));
+        let made = cx
+            .with_token(&request.token)
+            .call(call)
+            .await?
+            .task_definition;
+        let arn = made
+            .and_then(|it| it.task_definition_arn)
+            .unwrap_or_default();
+        Ok(Created { physical_id: arn })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let resource_arn = physical_id.to_owned();
+        cx.call(TagResourceInput {
+            resource_arn,
+            tags: tag_list(request.all_tags()),
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let call = DeregisterTaskDefinitionInput {
+            task_definition: physical_id.to_owned(),
+        };
+        match cx.call(call).await {
+            Err(error) if error.message.contains("does not exist") => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    async fn attribute(
+        &self,
+        _: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "TaskDefinitionArn" => Ok(physical_id.into()),
+            other => Err(unknown_attribute(other)),
+        }
+    }
+}

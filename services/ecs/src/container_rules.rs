@@ -1,0 +1,294 @@
+//! What one container definition may say.
+
+use cloud::Error;
+use shapes::ecs::*;
+
+use crate::definition_rules::client;
+use crate::names::is_name;
+use crate::refuse::{refuse, unsupported};
+
+/// The least memory that a container may have, in MiB (API reference, `ContainerDefinition`).
+const MEMORY_MIN: i32 = 6;
+/// The longest `stopTimeout` and `startTimeout` on Fargate, in seconds.
+const TIMEOUT_MAX: i32 = 120;
+
+/// What AWS fills in when it registers a definition.
+pub fn fill_defaults(container: &mut ContainerDefinition) {
+    container.cpu.get_or_insert(0);
+    container.essential.get_or_insert(true);
+    container.environment.get_or_insert_default();
+    container.mount_points.get_or_insert_default();
+    container.volumes_from.get_or_insert_default();
+    container.system_controls.get_or_insert_default();
+    for mapping in container.port_mappings.get_or_insert_default() {
+        if mapping.host_port.is_none_or(|port| port == 0) {
+            mapping.host_port = mapping.container_port;
+        }
+        mapping.protocol.get_or_insert(TransportProtocol::Tcp);
+    }
+    if let Some(check) = &mut container.health_check {
+        check.interval.get_or_insert(30);
+        check.timeout.get_or_insert(5);
+        check.retries.get_or_insert(3);
+    }
+}
+
+pub fn check(
+    container: &ContainerDefinition,
+    task: (u32, u32),
+    has_execution_role: bool,
+) -> Result<(), Error> {
+    let name = container.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Err(client("Container.name should not be null or empty."));
+    }
+    if !is_name(name) {
+        return Err(client(format!(
+            "Container name '{name}' contains invalid characters."
+        )));
+    }
+    check_image(container, has_execution_role)?;
+    refuse_what_awsvpc_lacks(container)?;
+    refuse_unbuilt(container)?;
+    check_size(container, name, task)?;
+    check_ports(container)?;
+    check_log(container, has_execution_role)?;
+    check_health(container)?;
+    check_linux(container)?;
+    for timeout in [container.start_timeout, container.stop_timeout]
+        .into_iter()
+        .flatten()
+    {
+        if !(0..=TIMEOUT_MAX).contains(&timeout) {
+            return Err(client(format!(
+                "Timeout of container '{name}' must be between 0 and {TIMEOUT_MAX} seconds."
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub fn is_ecr(image: &str) -> bool {
+    image.split('/').next().is_some_and(|host| {
+        host.contains(".dkr.ecr.")
+            && host
+                .split(':')
+                .next()
+                .is_some_and(|it| it.ends_with(".amazonaws.com"))
+    })
+}
+
+fn check_image(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
+    let image = container.image.as_deref().unwrap_or_default();
+    if image.is_empty() {
+        return Err(client("Container.image should not be null or empty."));
+    }
+    if is_ecr(image) && !has_execution_role {
+        return Err(client(
+            "Fargate requires task definition to have execution role ARN to support ECR images.",
+        ));
+    }
+    Ok(())
+}
+
+/// AWS refuses these itself.
+fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error> {
+    let lists = [
+        (&container.links, "Links are"),
+        (&container.dns_servers, "DNS servers are"),
+        (&container.dns_search_domains, "DNS search domains are"),
+    ];
+    for (list, what) in lists {
+        if list.as_ref().is_some_and(|it| !it.is_empty()) {
+            return Err(client(format!(
+                "{what} not supported on container when networkMode=awsvpc."
+            )));
+        }
+    }
+    if container
+        .extra_hosts
+        .as_ref()
+        .is_some_and(|it| !it.is_empty())
+    {
+        return Err(client(
+            "Extra hosts are not supported on container when networkMode=awsvpc.",
+        ));
+    }
+    if container.hostname.is_some() {
+        return Err(client(
+            "Hostname is not supported on container when networkMode=awsvpc.",
+        ));
+    }
+    if container.privileged == Some(true) {
+        return Err(client(
+            "Tasks using FARGATE compatibility do not support privileged containers.",
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
+    refuse("repositoryCredentials", &container.repository_credentials)?;
+    refuse("environmentFiles", &container.environment_files)?;
+    refuse("secrets", &container.secrets)?;
+    refuse("volumesFrom", &container.volumes_from)?;
+    refuse("disableNetworking", &container.disable_networking)?;
+    refuse("dockerSecurityOptions", &container.docker_security_options)?;
+    refuse("interactive", &container.interactive)?;
+    refuse("pseudoTerminal", &container.pseudo_terminal)?;
+    refuse("systemControls", &container.system_controls)?;
+    refuse("resourceRequirements", &container.resource_requirements)?;
+    refuse("firelensConfiguration", &container.firelens_configuration)?;
+    refuse("credentialSpecs", &container.credential_specs)?;
+    match &container.restart_policy {
+        Some(policy) if policy.enabled => Err(unsupported("restartPolicy")),
+        _ => Ok(()),
+    }
+}
+
+fn check_size(container: &ContainerDefinition, name: &str, task: (u32, u32)) -> Result<(), Error> {
+    let (cpu, memory) = (i64::from(task.0), i64::from(task.1));
+    if !(0..=cpu).contains(&i64::from(container.cpu.unwrap_or(0))) {
+        return Err(client(format!(
+            "Invalid 'cpu' setting for container '{name}'."
+        )));
+    }
+    for size in [container.memory, container.memory_reservation]
+        .into_iter()
+        .flatten()
+    {
+        if size < MEMORY_MIN || i64::from(size) > memory {
+            return Err(client(format!(
+                "Invalid 'memory' setting for container '{name}'."
+            )));
+        }
+    }
+    match (container.memory, container.memory_reservation) {
+        (Some(hard), Some(soft)) if soft > hard => Err(client(format!(
+            "Invalid setting for container '{name}'. 'memory' must be greater than or equal to \
+             'memoryReservation'."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_ports(container: &ContainerDefinition) -> Result<(), Error> {
+    for mapping in container.port_mappings.iter().flatten() {
+        refuse("containerPortRange", &mapping.container_port_range)?;
+        if !mapping
+            .container_port
+            .is_some_and(|port| (1..=65_535).contains(&port))
+        {
+            return Err(client(
+                "Invalid containerPort: it must be between 1 and 65535.",
+            ));
+        }
+        if mapping.host_port != mapping.container_port {
+            return Err(client(
+                "When networkMode=awsvpc, the host ports and container ports in port mappings must match.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Options of `awslogs` that mean what they do on AWS. `mode` and the buffer's size say what to do
+/// when CloudWatch Logs is slow: here a line is written to its file before the container goes on.
+const LOG_OPTIONS: [&str; 6] = [
+    "awslogs-group",
+    "awslogs-region",
+    "awslogs-stream-prefix",
+    "awslogs-create-group",
+    "mode",
+    "max-buffer-size",
+];
+
+fn check_log(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
+    let Some(log) = &container.log_configuration else {
+        return Ok(());
+    };
+    if log.log_driver != LogDriver::Awslogs {
+        return Err(unsupported(format!("log driver {}", log.log_driver)));
+    }
+    refuse("logConfiguration.secretOptions", &log.secret_options)?;
+    if !has_execution_role {
+        return Err(client(
+            "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
+        ));
+    }
+    let options = log.options.clone().unwrap_or_default();
+    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
+        if options.get(option).is_none_or(String::is_empty) {
+            return Err(client(format!(
+                "Log driver awslogs requires options: awslogs-region, awslogs-group, \
+                 awslogs-stream-prefix ({option} is missing)."
+            )));
+        }
+    }
+    match options
+        .keys()
+        .find(|name| !LOG_OPTIONS.contains(&name.as_str()))
+    {
+        Some(name) => Err(unsupported(format!("log option {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_health(container: &ContainerDefinition) -> Result<(), Error> {
+    let Some(check) = &container.health_check else {
+        return Ok(());
+    };
+    let kind = check
+        .command
+        .first()
+        .map(String::as_str)
+        .unwrap_or_default();
+    let says_something = check.command.len() >= 2 || kind == "NONE";
+    if !["CMD", "CMD-SHELL", "NONE"].contains(&kind) || !says_something {
+        return Err(client(
+            "HealthCheck command must start with CMD or CMD-SHELL, followed by the command to run.",
+        ));
+    }
+    for (name, value, low, high) in [
+        ("interval", check.interval, 5, 300),
+        ("timeout", check.timeout, 2, 120),
+        ("retries", check.retries, 1, 10),
+        ("startPeriod", check.start_period, 0, 300),
+    ] {
+        if value.is_some_and(|it| !(low..=high).contains(&it)) {
+            return Err(client(format!(
+                "HealthCheck {name} must be between {low} and {high}."
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_linux(container: &ContainerDefinition) -> Result<(), Error> {
+    for limit in container.ulimits.iter().flatten() {
+        if limit.soft_limit > limit.hard_limit || limit.soft_limit < 0 {
+            return Err(client(format!(
+                "Invalid ulimit {}: soft above hard limit.",
+                limit.name
+            )));
+        }
+    }
+    let Some(linux) = &container.linux_parameters else {
+        return Ok(());
+    };
+    refuse("linuxParameters.devices", &linux.devices)?;
+    refuse(
+        "linuxParameters.sharedMemorySize",
+        &linux.shared_memory_size,
+    )?;
+    refuse("linuxParameters.tmpfs", &linux.tmpfs)?;
+    refuse("linuxParameters.maxSwap", &linux.max_swap)?;
+    refuse("linuxParameters.swappiness", &linux.swappiness)?;
+    let added = linux.capabilities.as_ref().and_then(|it| it.add.as_ref());
+    match added.into_iter().flatten().find(|it| *it != "SYS_PTRACE") {
+        Some(other) => Err(client(format!(
+            "Tasks using FARGATE compatibility can add no capability but SYS_PTRACE, not {other}."
+        ))),
+        None => Ok(()),
+    }
+}

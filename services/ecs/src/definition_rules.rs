@@ -1,0 +1,263 @@
+//! What a task definition may say: AWS's own rules for Fargate, and what is not built yet.
+
+use std::collections::BTreeSet;
+
+use cloud::Error;
+use shapes::ecs::errors::ClientException;
+use shapes::ecs::*;
+
+use crate::container_rules;
+use crate::fargate::task_size;
+use crate::names::is_name;
+use crate::refuse::{refuse, unsupported};
+
+/// The quota "Task definition containers".
+const CONTAINERS_MAX: usize = 10;
+
+pub fn client(message: impl Into<String>) -> Error {
+    ClientException.because(message)
+}
+
+/// Checks a request to register, and fills in what AWS fills in.
+pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
+    if !is_name(&input.family) {
+        return Err(client(
+            "Family contains invalid characters. It can only contain up to 255 letters, numbers, \
+             hyphens and underscores.",
+        ));
+    }
+    refuse_unbuilt(input)?;
+    check_platform(input)?;
+    let (cpu, memory) = task_size(input.cpu.as_deref(), input.memory.as_deref())?;
+    (input.cpu, input.memory) = (Some(cpu.to_string()), Some(memory.to_string()));
+    check_volumes(input)?;
+    if input.container_definitions.is_empty() {
+        return Err(client("Container list cannot be empty."));
+    }
+    if input.container_definitions.len() > CONTAINERS_MAX {
+        return Err(client(format!(
+            "Too many containers: at most {CONTAINERS_MAX} are allowed."
+        )));
+    }
+    let has_role = input
+        .execution_role_arn
+        .as_deref()
+        .is_some_and(|it| !it.is_empty());
+    for container in &mut input.container_definitions {
+        container_rules::fill_defaults(container);
+        container_rules::check(container, (cpu, memory), has_role)?;
+    }
+    check_together(input, cpu, memory)
+}
+
+/// Members of the task that mean something which is not built.
+fn refuse_unbuilt(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+    refuse(
+        "placementConstraints in a task definition",
+        &input.placement_constraints,
+    )?;
+    refuse("pidMode", &input.pid_mode)?;
+    refuse("ipcMode", &input.ipc_mode)?;
+    refuse("proxyConfiguration", &input.proxy_configuration)?;
+    refuse("inferenceAccelerators", &input.inference_accelerators)?;
+    refuse("enableFaultInjection", &input.enable_fault_injection)?;
+    refuse(
+        "trustedExecutionConfiguration",
+        &input.trusted_execution_configuration,
+    )
+}
+
+fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+    let wanted = input
+        .requires_compatibilities
+        .as_deref()
+        .unwrap_or_default();
+    for compatibility in wanted {
+        if !matches!(compatibility, Compatibility::Ec2 | Compatibility::Fargate) {
+            return Err(unsupported(format!(
+                "requiresCompatibilities {compatibility}"
+            )));
+        }
+    }
+    if !wanted.is_empty() && !wanted.contains(&Compatibility::Fargate) {
+        return Err(unsupported("requiresCompatibilities without FARGATE"));
+    }
+    match input.network_mode {
+        Some(NetworkMode::Awsvpc) => (),
+        _ if wanted.contains(&Compatibility::Fargate) => {
+            return Err(client("Fargate only supports network mode ‘awsvpc’."));
+        }
+        Some(mode) => return Err(unsupported(format!("networkMode {mode}"))),
+        None => {
+            return Err(unsupported(
+                "networkMode bridge (which is the default; ask for awsvpc)",
+            ));
+        }
+    }
+    let Some(platform) = &input.runtime_platform else {
+        return Ok(());
+    };
+    if let Some(family) = platform.operating_system_family
+        && family != OSFamily::Linux
+    {
+        return Err(unsupported(format!(
+            "runtimePlatform.operatingSystemFamily {family}"
+        )));
+    }
+    let here = if cfg!(target_arch = "aarch64") {
+        CPUArchitecture::Arm64
+    } else {
+        CPUArchitecture::X8664
+    };
+    match platform.cpu_architecture {
+        Some(other) if other != here => Err(unsupported(format!(
+            "runtimePlatform.cpuArchitecture {other} on this machine"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    for volume in input.volumes.iter().flatten() {
+        let name = volume.name.as_deref().unwrap_or_default();
+        if !is_name(name) {
+            return Err(client("Volume.name should not be null or empty."));
+        }
+        if !names.insert(name) {
+            return Err(client(format!("Volume names must be unique: {name}")));
+        }
+        refuse(
+            "dockerVolumeConfiguration",
+            &volume.docker_volume_configuration,
+        )?;
+        refuse("efsVolumeConfiguration", &volume.efs_volume_configuration)?;
+        refuse(
+            "s3filesVolumeConfiguration",
+            &volume.s3files_volume_configuration,
+        )?;
+        refuse(
+            "fsxWindowsFileServerVolumeConfiguration",
+            &volume.fsx_windows_file_server_volume_configuration,
+        )?;
+        refuse("configuredAtLaunch", &volume.configured_at_launch)?;
+        if volume
+            .host
+            .as_ref()
+            .is_some_and(|host| host.source_path.is_some())
+        {
+            return Err(client(
+                "host.sourcePath should not be set for volumes in Fargate.",
+            ));
+        }
+    }
+    let mounts =
+        (input.container_definitions.iter()).flat_map(|it| it.mount_points.iter().flatten());
+    for mount in mounts {
+        let source = mount.source_volume.as_deref().unwrap_or_default();
+        if !names.contains(source) {
+            return Err(client(format!("Unknown volume '{source}'.")));
+        }
+        if !mount
+            .container_path
+            .as_deref()
+            .unwrap_or_default()
+            .starts_with('/')
+        {
+            return Err(client(
+                "The containerPath of a mount point must be an absolute path.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Rules that concern several containers.
+fn check_together(input: &RegisterTaskDefinitionInput, cpu: u32, memory: u32) -> Result<(), Error> {
+    let containers = &input.container_definitions;
+    let mut names = BTreeSet::new();
+    for container in containers {
+        if !names.insert(container.name.as_deref().unwrap_or_default()) {
+            return Err(client("Container names must be unique."));
+        }
+    }
+    if !containers.iter().any(|it| it.essential == Some(true)) {
+        return Err(client(
+            "Task definition must have at least one essential container.",
+        ));
+    }
+    let total = |of: fn(&ContainerDefinition) -> Option<i32>| -> i64 {
+        containers.iter().filter_map(of).map(i64::from).sum()
+    };
+    if total(|it| it.cpu) > i64::from(cpu) {
+        return Err(client(
+            "The total cpu of the containers exceeds the cpu of the task.",
+        ));
+    }
+    if total(|it| it.memory_reservation.or(it.memory)) > i64::from(memory) {
+        return Err(client(
+            "The total memory of the containers exceeds the memory of the task.",
+        ));
+    }
+    let mut ports = BTreeSet::new();
+    for mapping in containers
+        .iter()
+        .flat_map(|it| it.port_mappings.iter().flatten())
+    {
+        if !ports.insert((mapping.container_port, mapping.protocol)) {
+            return Err(client(
+                "When networkMode=awsvpc, two containers may not use the same port of the task.",
+            ));
+        }
+    }
+    check_dependencies(containers)
+}
+
+fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), Error> {
+    let find = |name: &str| {
+        containers
+            .iter()
+            .position(|it| it.name.as_deref() == Some(name))
+    };
+    let mut after: Vec<Vec<usize>> = Vec::new();
+    for container in containers {
+        let mut own = Vec::new();
+        for dependency in container.depends_on.iter().flatten() {
+            let name = &dependency.container_name;
+            let Some(index) = find(name) else {
+                return Err(client(format!(
+                    "Container dependency '{name}' does not exist."
+                )));
+            };
+            if dependency.condition == ContainerCondition::Healthy
+                && containers[index].health_check.is_none()
+            {
+                return Err(client(format!(
+                    "Container '{name}' has no health check, which the condition HEALTHY needs."
+                )));
+            }
+            let ends = matches!(
+                dependency.condition,
+                ContainerCondition::Complete | ContainerCondition::Success
+            );
+            if ends && containers[index].essential == Some(true) {
+                return Err(client(format!(
+                    "Container '{name}' is essential, so that nothing can wait for its end."
+                )));
+            }
+            own.push(index);
+        }
+        after.push(own);
+    }
+    // Remove what waits for nothing until nothing is left; what cannot be removed is a circle.
+    let mut left: BTreeSet<usize> = (0..containers.len()).collect();
+    while !left.is_empty() {
+        let before = left.len();
+        let waiting = left.clone();
+        left.retain(|index| after[*index].iter().any(|other| waiting.contains(other)));
+        if left.len() == before {
+            return Err(client("Container dependencies must not form a circle."));
+        }
+    }
+    Ok(())
+}

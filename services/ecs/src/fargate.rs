@@ -1,0 +1,95 @@
+//! Task sizes of Fargate ("Amazon ECS task definition parameters for Fargate: task size").
+
+use cloud::Error;
+use shapes::ecs::errors::ClientException;
+
+/// CPU units, least and most memory in MiB, and the step between.
+const SIZES: [(u32, u32, u32, u32); 6] = [
+    (512, 1024, 4096, 1024),
+    (1024, 2048, 8192, 1024),
+    (2048, 4096, 16_384, 1024),
+    (4096, 8192, 30_720, 1024),
+    (8192, 16_384, 61_440, 4096),
+    (16_384, 32_768, 122_880, 8192),
+];
+
+fn exists(cpu: u32, memory: u32) -> bool {
+    if cpu == 256 {
+        return [512, 1024, 2048].contains(&memory);
+    }
+    SIZES.iter().any(|(units, least, most, step)| {
+        *units == cpu && (*least..=*most).contains(&memory) && (memory - least) % step == 0
+    })
+}
+
+/// CPU units and MiB of a task, from texts as the API takes them.
+pub fn task_size(cpu: Option<&str>, memory: Option<&str>) -> Result<(u32, u32), Error> {
+    let lacks = |what: &str| {
+        ClientException.because(format!(
+            "Fargate requires that '{what}' be defined at the task level."
+        ))
+    };
+    let cpu = parse(cpu.ok_or_else(|| lacks("cpu"))?, "vcpu", "cpu")?;
+    let memory = parse(memory.ok_or_else(|| lacks("memory"))?, "gb", "memory")?;
+    if exists(cpu, memory) {
+        Ok((cpu, memory))
+    } else {
+        Err(ClientException.because("No Fargate configuration exists for given values."))
+    }
+}
+
+/// `512`, or `.5 vCPU`, or `0.5GB`: 1024 to the unit.
+fn parse(text: &str, unit: &str, what: &str) -> Result<u32, Error> {
+    let lower = text.trim().to_ascii_lowercase();
+    let number = match lower.strip_suffix(unit) {
+        None => lower.parse::<u32>().ok(),
+        Some(count) => (count.trim().parse::<f64>().ok())
+            .map(|count| (count * 1024.0).round())
+            .filter(|units| (0.0..=f64::from(u32::MAX)).contains(units))
+            .map(|units| units as u32),
+    };
+    number.ok_or_else(|| {
+        ClientException.because(format!("Invalid '{what}' setting for task: {text}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_table() {
+        for (cpu, memory, wanted) in [
+            ("256", "512", Some((256, 512))),
+            ("256", "2048", Some((256, 2048))),
+            (".25 vCPU", "0.5 GB", Some((256, 512))),
+            ("1vcpu", "8GB", Some((1024, 8192))),
+            ("16384", "122880", Some((16_384, 122_880))),
+            ("256", "9999", None),
+            ("256", "4096", None),
+            ("512", "1536", None),
+            ("8192", "17408", None),
+            ("300", "512", None),
+            ("", "512", None),
+            ("-1", "512", None),
+        ] {
+            assert_eq!(
+                task_size(Some(cpu), Some(memory)).ok(),
+                wanted,
+                "{cpu} {memory}"
+            );
+        }
+        let error = task_size(Some("256"), Some("9999")).unwrap_err();
+        assert_eq!(error.code, "ClientException");
+        assert_eq!(
+            error.message,
+            "No Fargate configuration exists for given values."
+        );
+        assert!(
+            task_size(None, Some("512"))
+                .unwrap_err()
+                .message
+                .contains("'cpu'")
+        );
+    }
+}

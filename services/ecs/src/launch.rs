@@ -1,0 +1,266 @@
+//! What a task and a service have in common: where and behind what they are to run, checked against
+//! what is there.
+
+use cloud::{Cx, Error};
+use shapes::ec2::{DescribeSecurityGroupsInput, DescribeSubnetsInput};
+use shapes::ecs::errors::{ClientException, InvalidParameterException};
+use shapes::ecs::*;
+use shapes::elbv2::DescribeTargetGroupsInput;
+
+use crate::cluster::FARGATE_PROVIDERS;
+use crate::names::is_active;
+use crate::record::{Cluster, Definition};
+use crate::refuse::{refuse, unsupported};
+
+/// The newest Fargate platform, which `LATEST` stands for.
+pub const PLATFORM_VERSION: &str = "1.4.0";
+/// Quotas of `awsvpcConfiguration`.
+const SUBNETS_MAX: usize = 16;
+const GROUPS_MAX: usize = 5;
+/// The quota "Target groups per service".
+const TARGET_GROUPS_MAX: usize = 5;
+
+pub fn invalid(message: impl Into<String>) -> Error {
+    InvalidParameterException.because(message)
+}
+
+/// The launch type or the strategy that is in force: Fargate in one form or the other.
+pub fn choose_launch(
+    cluster: &Cluster,
+    launch_type: Option<LaunchType>,
+    strategy: Option<Vec<CapacityProviderStrategyItem>>,
+) -> Result<(Option<LaunchType>, Vec<CapacityProviderStrategyItem>), Error> {
+    let strategy = strategy.unwrap_or_default();
+    if launch_type.is_some() && !strategy.is_empty() {
+        return Err(invalid(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove \
+             one and try again.",
+        ));
+    }
+    match launch_type {
+        Some(LaunchType::Fargate) => return Ok((launch_type, Vec::new())),
+        Some(other) => return Err(unsupported(format!("launchType {other}"))),
+        None => (),
+    }
+    let strategy = if strategy.is_empty() {
+        cluster.default_strategy.clone()
+    } else {
+        strategy
+    };
+    if strategy.is_empty() {
+        return Err(unsupported(
+            "launchType EC2 (which is the default; ask for FARGATE)",
+        ));
+    }
+    for item in &strategy {
+        // A cluster knows FARGATE only when it was put there, as on AWS.
+        let known = FARGATE_PROVIDERS.contains(&item.capacity_provider.as_str());
+        if !known || !cluster.capacity_providers.contains(&item.capacity_provider) {
+            return Err(invalid(
+                "The specified capacity provider strategy cannot contain a capacity provider that is \
+                 not associated with the cluster. Associate the capacity provider with the cluster \
+                 and try again.",
+            ));
+        }
+    }
+    Ok((None, strategy))
+}
+
+pub fn check_platform_version(given: Option<&str>) -> Result<String, Error> {
+    match given {
+        None | Some("" | "LATEST") => Ok("LATEST".into()),
+        Some(PLATFORM_VERSION) => Ok(PLATFORM_VERSION.into()),
+        Some(other) => Err(errors::PlatformUnknownException.because(format!(
+            "The specified platform version does not exist: {other}"
+        ))),
+    }
+}
+
+/// The definition, if it may be run.
+pub fn check_definition(found: Option<Definition>) -> Result<Definition, Error> {
+    let definition = found.ok_or_else(|| ClientException.because("TaskDefinition not found."))?;
+    if is_active(&definition) {
+        Ok(definition)
+    } else {
+        Err(ClientException.because("TaskDefinition is inactive"))
+    }
+}
+
+/// Checks subnets and security groups with EC2, and fills in what AWS fills in.
+pub async fn check_network(
+    cx: &Cx,
+    given: Option<NetworkConfiguration>,
+) -> Result<NetworkConfiguration, Error> {
+    let mut network = given
+        .and_then(|it| it.awsvpc_configuration)
+        .ok_or_else(|| {
+            invalid(
+                "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+            )
+        })?;
+    if network.subnets.is_empty() {
+        return Err(invalid("subnets can not be empty."));
+    }
+    if network.subnets.len() > SUBNETS_MAX {
+        return Err(invalid("subnets can have at most 16 items."));
+    }
+    let groups = network.security_groups.get_or_insert_default().clone();
+    if groups.len() > GROUPS_MAX {
+        return Err(invalid("securityGroups can have at most 5 items."));
+    }
+    let vpcs = vpcs_of_subnets(cx, &network.subnets).await?;
+    if vpcs.iter().any(|vpc| *vpc != vpcs[0]) {
+        return Err(invalid("subnets must belong to the same VPC."));
+    }
+    for (group, vpc) in vpcs_of_groups(cx, &groups).await? {
+        if Some(&vpc) != vpcs.first() {
+            return Err(invalid(format!(
+                "Security group {group} does not appear to belong to the same VPC as the input subnets."
+            )));
+        }
+    }
+    network
+        .assign_public_ip
+        .get_or_insert(AssignPublicIp::Disabled);
+    Ok(NetworkConfiguration {
+        awsvpc_configuration: Some(network),
+    })
+}
+
+async fn vpcs_of_subnets(cx: &Cx, subnets: &[String]) -> Result<Vec<String>, Error> {
+    let asked = DescribeSubnetsInput {
+        subnet_ids: Some(subnets.to_vec()),
+        ..Default::default()
+    };
+    let answer = cx.call(asked).await.map_err(|error| {
+        invalid(format!(
+            "Error retrieving subnet information for [{}]: {} (ErrorCode: {})",
+            subnets.join(", "),
+            error.message,
+            error.code
+        ))
+    })?;
+    let vpcs = answer.subnets.unwrap_or_default();
+    Ok(vpcs
+        .into_iter()
+        .map(|it| it.vpc_id.unwrap_or_default())
+        .collect())
+}
+
+async fn vpcs_of_groups(cx: &Cx, groups: &[String]) -> Result<Vec<(String, String)>, Error> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = DescribeSecurityGroupsInput {
+        group_ids: Some(groups.to_vec()),
+        ..Default::default()
+    };
+    let answer = cx.call(asked).await.map_err(|error| {
+        invalid(format!(
+            "Error retrieving security group information for [{}]: {} (ErrorCode: {})",
+            groups.join(", "),
+            error.message,
+            error.code
+        ))
+    })?;
+    let found = answer.security_groups.unwrap_or_default();
+    Ok((found.into_iter())
+        .map(|it| {
+            (
+                it.group_id.unwrap_or_default(),
+                it.vpc_id.unwrap_or_default(),
+            )
+        })
+        .collect())
+}
+
+/// Checks a service's load balancers with its task definition and with Elastic Load Balancing.
+pub async fn check_load_balancers(
+    cx: &Cx,
+    balancers: &[LoadBalancer],
+    definition: &Definition,
+) -> Result<(), Error> {
+    if balancers.len() > TARGET_GROUPS_MAX {
+        return Err(invalid("load balancers can have at most 5 items."));
+    }
+    for balancer in balancers {
+        refuse(
+            "loadBalancers.loadBalancerName (Classic Load Balancer)",
+            &balancer.load_balancer_name,
+        )?;
+        refuse(
+            "loadBalancers.advancedConfiguration",
+            &balancer.advanced_configuration,
+        )?;
+        check_container_port(balancer, definition)?;
+        check_target_group(cx, balancer).await?;
+    }
+    Ok(())
+}
+
+fn check_container_port(balancer: &LoadBalancer, definition: &Definition) -> Result<(), Error> {
+    let name = balancer.container_name.as_deref().unwrap_or_default();
+    let port = balancer.container_port.unwrap_or_default();
+    let containers = definition
+        .shape
+        .container_definitions
+        .as_deref()
+        .unwrap_or_default();
+    let Some(container) = containers
+        .iter()
+        .find(|it| it.name.as_deref() == Some(name))
+    else {
+        return Err(invalid(format!(
+            "The container {name} does not exist in the task definition."
+        )));
+    };
+    let maps = |it: &PortMapping| it.container_port == Some(port);
+    if container.port_mappings.iter().flatten().any(maps) {
+        Ok(())
+    } else {
+        Err(invalid(format!(
+            "The container {name} did not have a container port {port} defined."
+        )))
+    }
+}
+
+async fn check_target_group(cx: &Cx, balancer: &LoadBalancer) -> Result<(), Error> {
+    let Some(arn) = balancer
+        .target_group_arn
+        .clone()
+        .filter(|it| !it.is_empty())
+    else {
+        return Err(invalid("loadBalancers must name a targetGroupArn."));
+    };
+    let asked = DescribeTargetGroupsInput {
+        target_group_arns: Some(vec![arn.clone()]),
+        ..Default::default()
+    };
+    let answer = cx.call(asked).await.map_err(|error| {
+        invalid(format!(
+            "The target group with targetGroupArn {arn} could not be read: {}",
+            error.message
+        ))
+    })?;
+    let Some(group) = answer.target_groups.unwrap_or_default().into_iter().next() else {
+        return Err(invalid(format!(
+            "The target group with targetGroupArn {arn} does not exist."
+        )));
+    };
+    if group.target_type != Some(shapes::elbv2::TargetTypeEnum::Ip) {
+        let kind = group
+            .target_type
+            .map(|it| it.as_str())
+            .unwrap_or("instance");
+        return Err(invalid(format!(
+            "The provided target group {arn} has target type {kind}, which is incompatible with the \
+             awsvpc network mode specified in the task definition."
+        )));
+    }
+    if group.load_balancer_arns.unwrap_or_default().is_empty() {
+        return Err(invalid(format!(
+            "The target group with targetGroupArn {arn} does not have an associated load balancer."
+        )));
+    }
+    Ok(())
+}

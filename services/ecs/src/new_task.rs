@@ -1,0 +1,120 @@
+//! Making a task's record: the same for `RunTask` and for a service's scheduler.
+
+use cloud::{Cx, Error, Records};
+use shapes::ecs::{
+    CapacityProviderStrategyItem, ContainerDefinition, HealthStatus, LaunchType, LoadBalancer,
+    NetworkConfiguration, Tag, TaskOverride,
+};
+
+use crate::record::{Definition, uuid};
+use crate::task_record::{Container, OfService, Phase, Registration, Target, Task, TaskPlace};
+
+/// What a new task is made of.
+pub struct NewTask<'a> {
+    pub id: String,
+    pub cluster: &'a str,
+    pub definition: &'a Definition,
+    pub service: Option<OfService>,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub network: NetworkConfiguration,
+    pub subnet: String,
+    pub launch_type: Option<LaunchType>,
+    pub strategy: Vec<CapacityProviderStrategyItem>,
+    pub load_balancers: &'a [LoadBalancer],
+    pub overrides: TaskOverride,
+    pub enable_execute_command: bool,
+    pub tags: Vec<Tag>,
+}
+
+/// Puts the record of a new task, and the way from its id to it.
+pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task, Error> {
+    let shape = &new.definition.shape;
+    let containers = shape.container_definitions.as_deref().unwrap_or_default();
+    let target = |it: &LoadBalancer| Target {
+        group: it.target_group_arn.clone().unwrap_or_default(),
+        port: it.container_port.unwrap_or_default(),
+    };
+    let task = Task {
+        region: cx.region.clone(),
+        cluster: new.cluster.to_owned(),
+        id: new.id,
+        service: new.service,
+        definition: new.definition.arn(),
+        group: new.group,
+        started_by: new.started_by,
+        network: new.network,
+        subnet: new.subnet,
+        zone: String::new(),
+        launch_type: new.launch_type,
+        strategy: new.strategy,
+        platform_version: crate::launch::PLATFORM_VERSION.into(),
+        cpu: new
+            .overrides
+            .cpu
+            .clone()
+            .or(shape.cpu.clone())
+            .unwrap_or_default(),
+        memory: new
+            .overrides
+            .memory
+            .clone()
+            .or(shape.memory.clone())
+            .unwrap_or_default(),
+        containers: containers
+            .iter()
+            .map(|it| new_container(it, &new.overrides))
+            .collect(),
+        overrides: new.overrides,
+        enable_execute_command: new.enable_execute_command,
+        tags: new.tags,
+        attachment_id: uuid(),
+        phase: Phase::Provisioning,
+        stop: None,
+        interface: None,
+        targets: new.load_balancers.iter().map(target).collect(),
+        registration: Registration::Never,
+        was_healthy: false,
+        version: 1,
+        created_ms: cx.clock().now_ms(),
+        connected_ms: None,
+        pull_started_ms: None,
+        pull_stopped_ms: None,
+        started_ms: None,
+        stopping_ms: None,
+        execution_stopped_ms: None,
+        stopped_ms: None,
+    };
+    tx.put(&task)?;
+    tx.put(&TaskPlace {
+        id: task.id.clone(),
+        key: task.live_key(),
+    })?;
+    Ok(task)
+}
+
+fn new_container(definition: &ContainerDefinition, overrides: &TaskOverride) -> Container {
+    let name = definition.name.clone().unwrap_or_default();
+    let own = (overrides.container_overrides.iter().flatten())
+        .find(|it| it.name.as_deref() == Some(&name));
+    let text = |over: Option<i32>, own: Option<i32>| over.or(own).map(|it| it.to_string());
+    Container {
+        image: definition.image.clone().unwrap_or_default(),
+        digest: None,
+        essential: definition.essential != Some(false),
+        has_health_check: (definition.health_check.as_ref())
+            .is_some_and(|it| it.command.first().is_some_and(|kind| kind != "NONE")),
+        cpu: text(own.and_then(|it| it.cpu), definition.cpu).unwrap_or_else(|| "0".into()),
+        memory: text(own.and_then(|it| it.memory), definition.memory),
+        memory_reservation: text(
+            own.and_then(|it| it.memory_reservation),
+            definition.memory_reservation,
+        ),
+        arn_id: uuid(),
+        status: None,
+        health: HealthStatus::Unknown,
+        exit_code: None,
+        reason: None,
+        name,
+    }
+}

@@ -1,0 +1,195 @@
+//! `RunTask`: tasks that belong to no service.
+
+use cloud::{Cx, Error};
+use shapes::ecs::*;
+
+use crate::fargate::task_size;
+use crate::launch::{
+    check_definition, check_network, check_platform_version, choose_launch, invalid,
+};
+use crate::names::{find_cluster, find_definition};
+use crate::new_task::{NewTask, put_new_task};
+use crate::record::Definition;
+use crate::refuse::refuse;
+use crate::task_record::{StoppedTask, Task, TaskPlace};
+use crate::task_view::view;
+
+/// The API reference of `RunTask`.
+const COUNT_MAX: i32 = 10;
+
+pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Error> {
+    refuse("placementConstraints", &input.placement_constraints)?;
+    refuse("placementStrategy", &input.placement_strategy)?;
+    refuse("volumeConfigurations", &input.volume_configurations)?;
+    refuse("enableExecuteCommand", &input.enable_execute_command)?;
+    let count = input.count.unwrap_or(1);
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(invalid(format!("count must be between 1 and {COUNT_MAX}.")));
+    }
+    if input.started_by.as_ref().is_some_and(|it| it.len() > 128) {
+        return Err(invalid("startedBy can be at most 128 characters long."));
+    }
+    if input
+        .group
+        .as_ref()
+        .is_some_and(|it| it.starts_with("service:"))
+    {
+        return Err(invalid(
+            "Invalid namespace for group. Namespace cannot be service.",
+        ));
+    }
+    check_platform_version(input.platform_version.as_deref())?;
+    let (cluster, definition) = cx.read(|tx| {
+        let cluster = find_cluster(&cx, tx, input.cluster.as_deref())?;
+        let definition = find_definition(&cx, tx, &input.task_definition)?;
+        Ok((cluster, check_definition(definition)?))
+    })?;
+    let (launch_type, strategy) = choose_launch(
+        &cluster,
+        input.launch_type,
+        input.capacity_provider_strategy,
+    )?;
+    let network = check_network(&cx, input.network_configuration).await?;
+    let overrides = input.overrides.unwrap_or_default();
+    check_overrides(&overrides, &definition)?;
+
+    let subnets = network
+        .awsvpc_configuration
+        .as_ref()
+        .map(|it| it.subnets.clone());
+    let subnets = subnets.unwrap_or_default();
+    let tags = all_tags(
+        input.tags.unwrap_or_default(),
+        input.propagate_tags,
+        &definition,
+        input
+            .enable_ecs_managed_tags
+            .unwrap_or(false)
+            .then_some(cluster.name.as_str()),
+    )?;
+    let token = input.client_token.or(cx.token.clone());
+    let tasks = cx.write(|tx| {
+        let mut tasks = Vec::new();
+        for number in 0..count {
+            let id = match &token {
+                Some(token) => {
+                    let token = format!("{}/{token}/{number}", cluster.name);
+                    cx.with_token(token).new_id("", 32)
+                }
+                None => cloud::random_hex(32),
+            };
+            if let Some(existing) = find_task(tx, &id)? {
+                tasks.push(existing);
+                continue;
+            }
+            let subnet = subnets[number as usize % subnets.len()].clone();
+            let new = NewTask {
+                id,
+                cluster: &cluster.name,
+                definition: &definition,
+                service: None,
+                group: input
+                    .group
+                    .clone()
+                    .unwrap_or_else(|| format!("family:{}", definition.family)),
+                started_by: input.started_by.clone(),
+                network: network.clone(),
+                subnet,
+                launch_type,
+                strategy: strategy.clone(),
+                load_balancers: &[],
+                overrides: overrides.clone(),
+                enable_execute_command: false,
+                tags: tags.clone(),
+            };
+            tasks.push(put_new_task(&cx, tx, new)?);
+        }
+        Ok(tasks)
+    })?;
+    Ok(RunTaskOutput {
+        tasks: Some(tasks.iter().map(|it| view(&cx, it)).collect()),
+        failures: Some(Vec::new()),
+    })
+}
+
+/// A task by its id, live or stopped.
+pub fn find_task(tx: &cloud::Records<'_>, id: &str) -> Result<Option<Task>, Error> {
+    let Some(place) = tx.get::<TaskPlace>(id)? else {
+        return Ok(None);
+    };
+    if let Some(task) = tx.get::<Task>(&place.key)? {
+        return Ok(Some(task));
+    }
+    Ok(tx.get::<StoppedTask>(&place.key)?.map(|it| it.0))
+}
+
+fn check_overrides(overrides: &TaskOverride, definition: &Definition) -> Result<(), Error> {
+    refuse(
+        "overrides.inferenceAcceleratorOverrides",
+        &overrides.inference_accelerator_overrides,
+    )?;
+    let shape = &definition.shape;
+    let cpu = overrides.cpu.as_deref().or(shape.cpu.as_deref());
+    let memory = overrides.memory.as_deref().or(shape.memory.as_deref());
+    task_size(cpu, memory)?;
+    for container in overrides.container_overrides.iter().flatten() {
+        refuse(
+            "containerOverrides.environmentFiles",
+            &container.environment_files,
+        )?;
+        refuse(
+            "containerOverrides.resourceRequirements",
+            &container.resource_requirements,
+        )?;
+        let known = shape
+            .container_definitions
+            .iter()
+            .flatten()
+            .any(|it| it.name == container.name);
+        if !known {
+            return Err(invalid(
+                "Override for container named ".to_owned()
+                    + container.name.as_deref().unwrap_or_default()
+                    + " is not a container in the TaskDefinition.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The task's own tags, those it inherits, and those that AWS manages.
+fn all_tags(
+    mut own: Vec<Tag>,
+    propagate: Option<PropagateTags>,
+    definition: &Definition,
+    managed_for: Option<&str>,
+) -> Result<Vec<Tag>, Error> {
+    match propagate {
+        Some(PropagateTags::TaskDefinition) => add_missing(&mut own, &definition.tags),
+        Some(PropagateTags::Service) => {
+            return Err(invalid(
+                "Tasks that belong to no service cannot inherit its tags.",
+            ));
+        }
+        _ => (),
+    }
+    if let Some(cluster) = managed_for {
+        add_missing(&mut own, &[tag("aws:ecs:clusterName", cluster)]);
+    }
+    Ok(own)
+}
+
+pub fn add_missing(tags: &mut Vec<Tag>, more: &[Tag]) {
+    for tag in more {
+        if tags.iter().all(|it| it.key != tag.key) {
+            tags.push(tag.clone());
+        }
+    }
+}
+
+pub fn tag(key: &str, value: &str) -> Tag {
+    Tag {
+        key: Some(key.into()),
+        value: Some(value.into()),
+    }
+}

@@ -1,0 +1,138 @@
+//! What a service may ask for.
+
+use cloud::Error;
+use shapes::ecs::*;
+
+use crate::launch::invalid;
+use crate::refuse::{refuse, unsupported};
+
+/// The quota "Tasks per service".
+const DESIRED_MAX: i32 = 5000;
+
+/// The desired count, checked.
+pub fn desired_count(given: i32) -> Result<u32, Error> {
+    match u32::try_from(given) {
+        Ok(count) if given <= DESIRED_MAX => Ok(count),
+        Ok(_) => Err(invalid(format!(
+            "desiredCount must not be greater than {DESIRED_MAX}."
+        ))),
+        Err(_) => Err(invalid("desiredCount must not be negative.")),
+    }
+}
+
+pub fn grace_seconds(given: Option<i32>, balanced: bool) -> Result<Option<u32>, Error> {
+    match given {
+        None => Ok(balanced.then_some(0)),
+        // Terraform sends 0 for services without load balancers, and AWS lets it.
+        Some(0) => Ok(Some(0)),
+        Some(_) if !balanced => Err(invalid(
+            "Health check grace period is only valid for services configured to use load balancers",
+        )),
+        Some(seconds) => u32::try_from(seconds)
+            .map(Some)
+            .map_err(|_| invalid("healthCheckGracePeriodSeconds must not be negative.")),
+    }
+}
+
+/// Checks a deployment configuration and fills in AWS's defaults; what `given` leaves open stays as
+/// it is in `current`.
+pub fn deployment_configuration(
+    given: Option<DeploymentConfiguration>,
+    current: Option<&DeploymentConfiguration>,
+) -> Result<DeploymentConfiguration, Error> {
+    let given = given.unwrap_or_default();
+    match given.strategy {
+        None | Some(DeploymentStrategy::Rolling) => (),
+        Some(other) => return Err(unsupported(format!("deployment strategy {other}"))),
+    }
+    refuse(
+        "deploymentConfiguration.lifecycleHooks",
+        &given.lifecycle_hooks,
+    )?;
+    refuse(
+        "deploymentConfiguration.linearConfiguration",
+        &given.linear_configuration,
+    )?;
+    refuse(
+        "deploymentConfiguration.canaryConfiguration",
+        &given.canary_configuration,
+    )?;
+    refuse(
+        "deploymentConfiguration.earlySuccessCriteria",
+        &given.early_success_criteria,
+    )?;
+    if given.bake_time_in_minutes.is_some_and(|it| it != 0) {
+        return Err(unsupported("deploymentConfiguration.bakeTimeInMinutes"));
+    }
+    if given.alarms.as_ref().is_some_and(|it| it.enable) {
+        return Err(unsupported("deploymentConfiguration.alarms"));
+    }
+    let old = current.cloned().unwrap_or_default();
+    let maximum = given.maximum_percent.or(old.maximum_percent).unwrap_or(200);
+    let minimum = given
+        .minimum_healthy_percent
+        .or(old.minimum_healthy_percent)
+        .unwrap_or(100);
+    if !(100..=200).contains(&maximum) && given.maximum_percent.is_some() && maximum < 100 {
+        return Err(invalid("maximumPercent must be at least 100."));
+    }
+    if minimum < 0 || minimum > 100 {
+        return Err(invalid("minimumHealthyPercent must be between 0 and 100."));
+    }
+    if maximum == 100 && minimum == 100 {
+        return Err(invalid(
+            "deploymentConfiguration's maximumPercent and minimumHealthyPercent cannot both be 100.",
+        ));
+    }
+    let breaker = given
+        .deployment_circuit_breaker
+        .or(old.deployment_circuit_breaker);
+    let breaker = breaker.unwrap_or_default();
+    if let Some(threshold) = &breaker.threshold_configuration
+        && threshold.value < 1
+    {
+        return Err(invalid("thresholdConfiguration.value must be at least 1."));
+    }
+    Ok(DeploymentConfiguration {
+        deployment_circuit_breaker: Some(breaker),
+        maximum_percent: Some(maximum),
+        minimum_healthy_percent: Some(minimum),
+        strategy: Some(DeploymentStrategy::Rolling),
+        bake_time_in_minutes: Some(0),
+        ..Default::default()
+    })
+}
+
+/// Members of both requests that mean something which is not built.
+pub struct Unbuilt<'a> {
+    pub service_registries: &'a Option<Vec<ServiceRegistry>>,
+    pub placement_constraints: &'a Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: &'a Option<Vec<PlacementStrategy>>,
+    pub service_connect: &'a Option<ServiceConnectConfiguration>,
+    pub volumes: &'a Option<Vec<ServiceVolumeConfiguration>>,
+    pub lattice: &'a Option<Vec<VpcLatticeConfiguration>>,
+    pub gateways: &'a Option<Vec<GatewayConnector>>,
+    pub monitoring: &'a Option<MonitoringConfiguration>,
+    pub controller: &'a Option<DeploymentController>,
+    pub execute_command: Option<bool>,
+}
+
+pub fn refuse_unbuilt(asked: Unbuilt<'_>) -> Result<(), Error> {
+    refuse("serviceRegistries", asked.service_registries)?;
+    refuse("placementConstraints", asked.placement_constraints)?;
+    refuse("placementStrategy", asked.placement_strategy)?;
+    refuse("volumeConfigurations", asked.volumes)?;
+    refuse("vpcLatticeConfigurations", asked.lattice)?;
+    refuse("gatewayConnectors", asked.gateways)?;
+    refuse("monitoring", asked.monitoring)?;
+    refuse("enableExecuteCommand", &asked.execute_command)?;
+    if asked.service_connect.as_ref().is_some_and(|it| it.enabled) {
+        return Err(unsupported("serviceConnectConfiguration"));
+    }
+    match asked.controller {
+        Some(it) if it.r#type != DeploymentControllerType::Ecs => {
+            Err(unsupported(format!("deploymentController {}", it.r#type)))
+        }
+        _ => Ok(()),
+    }
+}

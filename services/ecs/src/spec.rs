@@ -1,0 +1,238 @@
+//! From a task definition, overrides and prepared images to what the engine runs. Pure.
+
+use std::collections::BTreeMap;
+
+use cloud::Clock;
+use engine::{
+    ContainerSpec, DependsOn, HealthCheck, MountSpec, PreparedImage, TaskSpec, VolumeSpec,
+};
+use shapes::ecs::{ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair};
+
+use crate::record::Definition;
+use crate::task_record::Task;
+
+/// Where a task's record is found again from the engine's side.
+pub const KEY_LABEL: &str = "ecs.task";
+/// The quota of Fargate on processes in a task is the kernel's; this keeps a fork bomb in its task.
+const PIDS_MAX: u32 = 4096;
+/// `stopTimeout` when it is not given (API reference, `ContainerDefinition`).
+const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What was made ready for one container.
+pub struct Ready {
+    pub image: PreparedImage,
+    pub log_file: Option<std::path::PathBuf>,
+}
+
+/// The spec, or the name of a container that has nothing to run.
+pub fn task_spec(
+    task: &Task,
+    definition: &Definition,
+    ready: &BTreeMap<String, Ready>,
+    clock: &Clock,
+) -> Result<TaskSpec, String> {
+    let shape = &definition.shape;
+    let hostname = task
+        .interface
+        .as_ref()
+        .map(|it| match &it.private_dns_name {
+            Some(name) => name.clone(),
+            None => format!("ip-{}", it.address.replace('.', "-")),
+        });
+    let mut containers = Vec::new();
+    for container in shape.container_definitions.iter().flatten() {
+        let name = container.name.clone().unwrap_or_default();
+        let made = ready.get(&name).ok_or_else(|| name.clone())?;
+        containers.push(container_spec(task, container, made, clock)?);
+    }
+    let volumes = shape.volumes.iter().flatten().map(|volume| VolumeSpec {
+        name: volume.name.clone().unwrap_or_default(),
+        host_path: None,
+    });
+    Ok(TaskSpec {
+        id: task.id.clone(),
+        interface: task.interface.as_ref().map(|it| it.id.clone()),
+        hostname: hostname.unwrap_or_default(),
+        dns: Vec::new(),
+        hosts: Vec::new(),
+        cpu_units: task.cpu.parse().ok(),
+        memory_mib: task.memory.parse().ok(),
+        pids_max: Some(PIDS_MAX),
+        containers,
+        volumes: volumes.collect(),
+        labels: BTreeMap::from([(KEY_LABEL.to_owned(), task.live_key())]),
+    })
+}
+
+fn container_spec(
+    task: &Task,
+    container: &ContainerDefinition,
+    ready: &Ready,
+    clock: &Clock,
+) -> Result<ContainerSpec, String> {
+    let name = container.name.clone().unwrap_or_default();
+    let own = (task.overrides.container_overrides.iter().flatten())
+        .find(|it| it.name.as_deref() == Some(&name));
+    let image = &ready.image.config;
+    let argv = argv(container, own, ready);
+    if argv.is_empty() {
+        return Err(name);
+    }
+    let linux = container.linux_parameters.as_ref();
+    let capabilities = linux.and_then(|it| it.capabilities.as_ref());
+    let given = |text: &Option<String>, or: &str| {
+        text.clone()
+            .filter(|it| !it.is_empty())
+            .unwrap_or_else(|| or.to_owned())
+    };
+    Ok(ContainerSpec {
+        directories: ready.image.directories.clone(),
+        argv,
+        env: environment(task, container, own, &image.env),
+        working_dir: given(&container.working_directory, &image.working_dir),
+        user: given(&container.user, &image.user),
+        essential: container.essential != Some(false),
+        read_only_root: container.readonly_root_filesystem == Some(true),
+        privileged: false,
+        init_process: linux.is_some_and(|it| it.init_process_enabled == Some(true)),
+        add_capabilities: capabilities
+            .and_then(|it| it.add.clone())
+            .unwrap_or_default(),
+        drop_capabilities: capabilities
+            .and_then(|it| it.drop.clone())
+            .unwrap_or_default(),
+        cpu_units: positive(own.and_then(|it| it.cpu).or(container.cpu)),
+        memory_mib: positive(own.and_then(|it| it.memory).or(container.memory)),
+        ulimits: ulimits(container),
+        mounts: mounts(container),
+        tmpfs: Vec::new(),
+        health_check: health_check(container, clock),
+        depends_on: depends_on(container),
+        stop_signal: image
+            .stop_signal
+            .clone()
+            .unwrap_or_else(|| "SIGTERM".into()),
+        stop_timeout_ms: match container.stop_timeout {
+            Some(seconds) => milliseconds(seconds),
+            None => clock.paced_ms(STOP_TIMEOUT),
+        },
+        start_timeout_ms: container.start_timeout.map(milliseconds),
+        log_file: ready.log_file.clone(),
+        name,
+    })
+}
+
+/// As docker does it: an entry point of one's own drops the image's command.
+fn argv(
+    container: &ContainerDefinition,
+    own: Option<&ContainerOverride>,
+    ready: &Ready,
+) -> Vec<String> {
+    let image = &ready.image.config;
+    let entry_point = container.entry_point.clone().filter(|it| !it.is_empty());
+    let command = (own
+        .and_then(|it| it.command.clone())
+        .filter(|it| !it.is_empty()))
+    .or(container.command.clone().filter(|it| !it.is_empty()));
+    let command = match (&entry_point, command) {
+        (_, Some(command)) => command,
+        (Some(_), None) => Vec::new(),
+        (None, None) => image.cmd.clone(),
+    };
+    let mut argv = entry_point.unwrap_or_else(|| image.entrypoint.clone());
+    argv.extend(command);
+    argv
+}
+
+/// The image's variables, those that Fargate sets, the definition's, the override's: later ones win.
+fn environment(
+    task: &Task,
+    container: &ContainerDefinition,
+    own: Option<&ContainerOverride>,
+    image: &[String],
+) -> Vec<String> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| match out.iter_mut().find(|it| it.0 == name) {
+        Some(known) => value.clone_into(&mut known.1),
+        None => out.push((name.to_owned(), value.to_owned())),
+    };
+    for pair in image {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        set(name, value);
+    }
+    set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE");
+    set("AWS_REGION", &task.region);
+    set("AWS_DEFAULT_REGION", &task.region);
+    let pairs = |it: &Option<Vec<KeyValuePair>>| it.clone().unwrap_or_default();
+    let overridden = own.map(|it| pairs(&it.environment)).unwrap_or_default();
+    for pair in pairs(&container.environment).into_iter().chain(overridden) {
+        set(
+            &pair.name.unwrap_or_default(),
+            &pair.value.unwrap_or_default(),
+        );
+    }
+    out.into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn positive(number: Option<i32>) -> Option<u32> {
+    number
+        .and_then(|it| u32::try_from(it).ok())
+        .filter(|it| *it > 0)
+}
+
+fn milliseconds(seconds: i32) -> u64 {
+    u64::try_from(seconds).unwrap_or(0) * 1000
+}
+
+fn ulimits(container: &ContainerDefinition) -> Vec<(String, u64, u64)> {
+    let limit = |it: i32| u64::try_from(it).unwrap_or(0);
+    (container.ulimits.iter().flatten())
+        .map(|it| {
+            (
+                it.name.to_string(),
+                limit(it.soft_limit),
+                limit(it.hard_limit),
+            )
+        })
+        .collect()
+}
+
+fn mounts(container: &ContainerDefinition) -> Vec<MountSpec> {
+    (container.mount_points.iter().flatten())
+        .map(|it| MountSpec {
+            volume: it.source_volume.clone().unwrap_or_default(),
+            path: it.container_path.clone().unwrap_or_default().into(),
+            read_only: it.read_only == Some(true),
+        })
+        .collect()
+}
+
+/// The interval is one of AWS's waits and is compressed with the pace. How long a probe may take and
+/// how long a program may need to start is the program's own time.
+fn health_check(container: &ContainerDefinition, clock: &Clock) -> Option<HealthCheck> {
+    let check = container.health_check.as_ref()?;
+    let interval = std::time::Duration::from_millis(milliseconds(check.interval.unwrap_or(30)));
+    Some(HealthCheck {
+        command: check.command.clone(),
+        interval_ms: clock.paced_ms(interval),
+        timeout_ms: milliseconds(check.timeout.unwrap_or(5)),
+        start_period_ms: milliseconds(check.start_period.unwrap_or(0)),
+        retries: u32::try_from(check.retries.unwrap_or(3)).unwrap_or(3),
+    })
+}
+
+fn depends_on(container: &ContainerDefinition) -> Vec<(String, DependsOn)> {
+    (container.depends_on.iter().flatten())
+        .map(|it| {
+            let condition = match it.condition {
+                ContainerCondition::Start => DependsOn::Start,
+                ContainerCondition::Healthy => DependsOn::Healthy,
+                ContainerCondition::Complete => DependsOn::Complete,
+                ContainerCondition::Success => DependsOn::Success,
+            };
+            (it.container_name.clone(), condition)
+        })
+        .collect()
+}

@@ -1,0 +1,232 @@
+//! What is stored of a task.
+
+use serde::{Deserialize, Serialize};
+use shapes::ecs::{
+    CapacityProviderStrategyItem, HealthStatus, LaunchType, NetworkConfiguration, Tag,
+    TaskOverride, TaskStopCode,
+};
+
+/// The words of `lastStatus`, in the order of a task's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// Gets its network interface.
+    Provisioning,
+    /// Its images are pulled and its containers started.
+    Pending,
+    /// Its containers run; it is registered with its target groups.
+    Activating,
+    Running,
+    /// Its targets drain.
+    Deactivating,
+    /// Its containers are being stopped.
+    Stopping,
+    /// Its network interface is being deleted.
+    Deprovisioning,
+    Stopped,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    pub code: TaskStopCode,
+    pub reason: String,
+    /// The task failed: it counts for the circuit breaker and for the back-off.
+    pub failure: Failure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// It was stopped on purpose.
+    No,
+    /// It ended by itself, or could not be started.
+    Ended,
+    /// It was stopped because it failed health checks.
+    HealthCheck,
+}
+
+/// The service that a task belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OfService {
+    pub name: String,
+    pub deployment: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Interface {
+    pub id: String,
+    pub address: String,
+    pub mac: String,
+    pub private_dns_name: Option<String>,
+    pub zone: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub digest: Option<String>,
+    pub essential: bool,
+    pub has_health_check: bool,
+    pub cpu: String,
+    pub memory: Option<String>,
+    pub memory_reservation: Option<String>,
+    pub arn_id: String,
+    pub status: Option<Phase>,
+    pub health: HealthStatus,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+}
+
+/// A target of a task: its address and this port, in a target group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub group: String,
+    pub port: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registration {
+    Never,
+    Registered,
+    Draining,
+    Gone,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub region: String,
+    pub cluster: String,
+    /// 32 hexadecimal digits; the engine's id of it, too.
+    pub id: String,
+    pub service: Option<OfService>,
+    /// ARN of the task definition.
+    pub definition: String,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub network: NetworkConfiguration,
+    /// The subnet chosen out of the network configuration.
+    pub subnet: String,
+    pub zone: String,
+    pub launch_type: Option<LaunchType>,
+    pub strategy: Vec<CapacityProviderStrategyItem>,
+    pub platform_version: String,
+    pub overrides: TaskOverride,
+    pub cpu: String,
+    pub memory: String,
+    pub enable_execute_command: bool,
+    pub tags: Vec<Tag>,
+    pub attachment_id: String,
+
+    pub phase: Phase,
+    /// Desired status STOPPED, and why.
+    pub stop: Option<Stop>,
+    pub interface: Option<Interface>,
+    pub containers: Vec<Container>,
+    pub targets: Vec<Target>,
+    pub registration: Registration,
+    /// It has been healthy at some time.
+    pub was_healthy: bool,
+    /// Grows with every change, as in answers.
+    pub version: i64,
+
+    pub created_ms: i64,
+    pub connected_ms: Option<i64>,
+    pub pull_started_ms: Option<i64>,
+    pub pull_stopped_ms: Option<i64>,
+    pub started_ms: Option<i64>,
+    pub stopping_ms: Option<i64>,
+    pub execution_stopped_ms: Option<i64>,
+    pub stopped_ms: Option<i64>,
+}
+
+/// Stands where a service's name stands in the key of a task that has none; no name holds it.
+const NO_SERVICE: &str = "~";
+
+impl Task {
+    /// The common start of the keys of a service's tasks.
+    pub fn prefix_of(region: &str, cluster: &str, service: Option<&str>) -> String {
+        format!("{region}/{cluster}/{}/", service.unwrap_or(NO_SERVICE))
+    }
+    pub fn live_key(&self) -> String {
+        let service = self.service.as_ref().map(|it| it.name.as_str());
+        format!(
+            "{}{}",
+            Self::prefix_of(&self.region, &self.cluster, service),
+            self.id
+        )
+    }
+    /// From now on the task is to be stopped. The first reason stays.
+    pub fn ask_to_stop(&mut self, stop: Stop, now_ms: i64) {
+        if self.stop.is_none() {
+            self.stop = Some(stop);
+            self.stopping_ms = Some(now_ms);
+            self.version += 1;
+        }
+    }
+
+    /// What its containers' health checks say.
+    pub fn container_health(&self) -> HealthStatus {
+        let checked = || {
+            self.containers
+                .iter()
+                .filter(|it| it.essential && it.has_health_check)
+        };
+        if checked().any(|it| it.health == HealthStatus::Unhealthy) {
+            HealthStatus::Unhealthy
+        } else if checked().next().is_some()
+            && checked().all(|it| it.health == HealthStatus::Healthy)
+        {
+            HealthStatus::Healthy
+        } else {
+            HealthStatus::Unknown
+        }
+    }
+}
+
+/// A task that is not stopped.
+impl cloud::Record for Task {
+    const KIND: &'static str = "ecs.task";
+    fn key(&self) -> String {
+        self.live_key()
+    }
+}
+
+/// A task that is stopped: a kind of its own, so that neither start-up nor a service's scheduler has
+/// to look at the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoppedTask(pub Task);
+
+impl cloud::Record for StoppedTask {
+    const KIND: &'static str = "ecs.stopped-task";
+    fn key(&self) -> String {
+        self.0.live_key()
+    }
+}
+
+/// From a task's id, which is all that the engine knows of it, to its record's key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlace {
+    pub id: String,
+    pub key: String,
+}
+
+impl cloud::Record for TaskPlace {
+    const KIND: &'static str = "ecs.task-place";
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+}

@@ -1,0 +1,284 @@
+//! The way of a task to RUNNING: interface, images, logs, containers. Every step may be repeated.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cloud::{Cx, Error};
+use engine::{Fault, ImageName};
+use shapes::ec2::{
+    CreateNetworkInterfaceInput, ModifyNetworkInterfaceAttributeInput, NetworkInterface,
+};
+use shapes::ecs::{AssignPublicIp, AwsVpcConfiguration, ContainerDefinition, LogConfiguration};
+use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
+
+use crate::container_rules::is_ecr;
+use crate::record::Definition;
+use crate::spec::{Ready, task_spec};
+use crate::task_record::{Interface, Task};
+
+/// An interface is attached in a few milliseconds: it is waited for on the spot, in small steps,
+/// before the task's record is written and looked at again.
+const ATTACH_STEP: Duration = Duration::from_millis(2);
+const ATTACH_STEPS: usize = 40;
+
+/// Why a task cannot be started, in the words of `stoppedReason`.
+pub struct CannotStart(pub String);
+
+/// Makes the task's interface, or finds the one that was made.
+pub async fn make_interface(
+    cx: &Cx,
+    task: &Task,
+) -> Result<Result<Interface, CannotStart>, converge::Error> {
+    let network = task
+        .network
+        .awsvpc_configuration
+        .clone()
+        .unwrap_or_default();
+    let cx = cx.with_token(format!("ecs-task/{}", task.id));
+    match create(&cx, task, &network).await {
+        Ok(interface) => Ok(Ok(interface)),
+        Err(error) if error.status >= 500 => Err(error.into()),
+        Err(error) => Ok(Err(CannotStart(format!(
+            "Unexpected EC2 error while attempting to Create Network Interface in subnet '{}': {}: {}",
+            task.subnet, error.code, error.message
+        )))),
+    }
+}
+
+async fn create(cx: &Cx, task: &Task, network: &AwsVpcConfiguration) -> Result<Interface, Error> {
+    let input = CreateNetworkInterfaceInput {
+        subnet_id: task.subnet.clone(),
+        groups: network.security_groups.clone().filter(|it| !it.is_empty()),
+        description: Some(interface_description(cx, task)),
+        client_token: Some(task.id.clone()),
+        ..Default::default()
+    };
+    let made = cx.call(input).await?.network_interface.unwrap_or_default();
+    if network.assign_public_ip == Some(AssignPublicIp::Enabled) {
+        let input = ModifyNetworkInterfaceAttributeInput {
+            network_interface_id: made.network_interface_id.clone().unwrap_or_default(),
+            associate_public_ip_address: Some(true),
+            ..Default::default()
+        };
+        cx.call(input).await?;
+    }
+    Ok(interface(made))
+}
+
+/// As AWS describes a Fargate task's interface; a lost one is found by it.
+pub fn interface_description(cx: &Cx, task: &Task) -> String {
+    cx.arn("ecs", &format!("attachment/{}", task.attachment_id))
+}
+
+fn interface(made: NetworkInterface) -> Interface {
+    Interface {
+        id: made.network_interface_id.unwrap_or_default(),
+        address: made.private_ip_address.unwrap_or_default(),
+        mac: made.mac_address.unwrap_or_default(),
+        private_dns_name: made.private_dns_name,
+        zone: made.availability_zone.unwrap_or_default(),
+    }
+}
+
+/// Waits a moment for the interface to be attached to the machine's network.
+pub async fn is_attached(cx: &Cx, interface: &Interface) -> Result<bool, converge::Error> {
+    for _ in 0..ATTACH_STEPS {
+        match cx.engine().network.namespace(&interface.id).await {
+            Ok(_) => return Ok(true),
+            Err(error) if error.fault == Fault::NotFound => (),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(ATTACH_STEP).await;
+    }
+    Ok(false)
+}
+
+/// Are all images here already, so that nothing has to be pulled?
+pub async fn images_at_hand(cx: &Cx, definition: &Definition) -> bool {
+    for container in definition.shape.container_definitions.iter().flatten() {
+        let name = container
+            .image
+            .as_deref()
+            .unwrap_or_default()
+            .parse::<ImageName>();
+        match name {
+            Ok(name) if cx.engine().images.resolve(&name).await.is_ok() => (),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Makes images and log streams ready and hands the task to the engine.
+pub async fn start(
+    cx: &Cx,
+    task: &mut Task,
+    definition: &Definition,
+) -> Result<Result<(), CannotStart>, converge::Error> {
+    if let Err(reason) = check_way_out(cx, task, definition).await? {
+        return Ok(Err(reason));
+    }
+    let mut ready = BTreeMap::new();
+    task.pull_started_ms.get_or_insert(cx.clock().now_ms());
+    for container in definition.shape.container_definitions.iter().flatten() {
+        let name = container.name.clone().unwrap_or_default();
+        let image = match prepare(cx, container).await {
+            Ok(image) => image,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let Some(own) = task.containers.iter_mut().find(|it| it.name == name) {
+            own.digest = Some(image.digest.to_string());
+        }
+        ready.insert(
+            name,
+            Ready {
+                image,
+                log_file: None,
+            },
+        );
+    }
+    task.pull_stopped_ms.get_or_insert(cx.clock().now_ms());
+    for container in definition.shape.container_definitions.iter().flatten() {
+        let name = container.name.clone().unwrap_or_default();
+        let Some(log) = &container.log_configuration else {
+            continue;
+        };
+        match open_log(cx, task, &name, log).await? {
+            Ok(file) => {
+                if let Some(own) = ready.get_mut(&name) {
+                    own.log_file = Some(file);
+                }
+            }
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
+    let spec = match task_spec(task, definition, &ready, cx.clock()) {
+        Ok(spec) => spec,
+        Err(name) => {
+            return Ok(Err(CannotStart(format!(
+                "CannotStartContainerError: container {name}: no command specified"
+            ))));
+        }
+    };
+    match cx.engine().tasks.start(spec).await {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if error.fault == Fault::Unreachable => Err(error.into()),
+        Err(error) => Ok(Err(CannotStart(format!(
+            "CannotStartContainerError: {}",
+            error.chain()
+        )))),
+    }
+}
+
+/// On Fargate the image comes through the task's own interface, so a missing route stops it.
+async fn check_way_out(
+    cx: &Cx,
+    task: &Task,
+    definition: &Definition,
+) -> Result<Result<(), CannotStart>, converge::Error> {
+    let Some(interface) = &task.interface else {
+        return Ok(Ok(()));
+    };
+    if cx.engine().network.has_way_out(&interface.id).await? {
+        return Ok(Ok(()));
+    }
+    let images = definition.shape.container_definitions.iter().flatten();
+    let image = images
+        .filter_map(|it| it.image.as_deref())
+        .find(|it| is_ecr(it));
+    let reason = match image {
+        Some(_) => format!(
+            "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot \
+             pull registry auth from Amazon ECR: There is a connection issue between the task and \
+             Amazon ECR. Check your task network configuration. operation error ECR: \
+             GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error \
+             StatusCode: 0, RequestID: , request send failed, Post \
+             \"https://api.ecr.{}.amazonaws.com/\": dial tcp: i/o timeout",
+            task.region
+        ),
+        None => {
+            "CannotPullContainerError: The task cannot pull the image from its registry. There is \
+                 a connection issue between the task and the registry. Check your task network \
+                 configuration: dial tcp: i/o timeout"
+                .to_owned()
+        }
+    };
+    Ok(Err(CannotStart(reason)))
+}
+
+async fn prepare(
+    cx: &Cx,
+    container: &ContainerDefinition,
+) -> Result<engine::PreparedImage, CannotStart> {
+    let text = container.image.as_deref().unwrap_or_default();
+    let name: ImageName = text.parse().map_err(|error: engine::EngineError| {
+        CannotStart(format!(
+            "CannotPullContainerError: invalid reference format: {}",
+            error.chain()
+        ))
+    })?;
+    cx.engine().images.prepare(&name, None).await.map_err(|error| {
+        let cause = match error.fault {
+            Fault::NotFound => format!("{name}: not found"),
+            _ => error.chain(),
+        };
+        CannotStart(format!(
+            "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to \
+             resolve ref {name}: {cause}"
+        ))
+    })
+}
+
+/// Makes the container's stream and answers with the file that the container's output goes to.
+async fn open_log(
+    cx: &Cx,
+    task: &Task,
+    container: &str,
+    log: &LogConfiguration,
+) -> Result<Result<std::path::PathBuf, CannotStart>, converge::Error> {
+    let options = log.options.clone().unwrap_or_default();
+    let option = |name: &str| options.get(name).cloned().unwrap_or_default();
+    let (group, region) = (option("awslogs-group"), option("awslogs-region"));
+    let stream = format!(
+        "{}/{container}/{}",
+        option("awslogs-stream-prefix"),
+        task.id
+    );
+    let cx = cx.in_region(&region);
+    if option("awslogs-create-group") == "true" {
+        let made = cx.call(CreateLogGroupInput {
+            log_group_name: group.clone(),
+            ..Default::default()
+        });
+        if let Err(error) = made.await
+            && !error.is(shapes::logs::errors::ResourceAlreadyExistsException)
+        {
+            return Ok(Err(bad_log(&error, "CreateLogGroup")));
+        }
+    }
+    let input = CreateLogStreamInput {
+        log_group_name: group.clone(),
+        log_stream_name: stream.clone(),
+    };
+    match cx.call(input).await {
+        Err(error) if error.status >= 500 => return Err(error.into()),
+        Err(error) if !error.is(shapes::logs::errors::ResourceAlreadyExistsException) => {
+            return Ok(Err(bad_log(&error, "CreateLogStream")));
+        }
+        _ => (),
+    }
+    Ok(Ok(cx
+        .engine()
+        .logs
+        .stream_file(&format!("{region}/{group}"), &stream)
+        .await?))
+}
+
+fn bad_log(error: &Error, operation: &str) -> CannotStart {
+    CannotStart(format!(
+        "ResourceInitializationError: failed to validate logger args: create stream has been retried \
+         1 times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: {operation}, \
+         https response error StatusCode: {}, {}: {} : exit status 1",
+        error.status, error.code, error.message
+    ))
+}
