@@ -8,7 +8,7 @@ use engine::Engine;
 use store::Store;
 use wire::{Error, Node, Operation};
 
-use crate::service::{Form, Service, Typed};
+use crate::service::{Follow, Form, Service, Typed};
 use crate::{Clock, Records, ResourceType, random_hex, records, token_hex};
 
 /// What a [`Cloud`] is made of.
@@ -48,11 +48,19 @@ impl Cloud {
             .iter()
             .flat_map(|service| service.reconcilers.iter().map(|it| it.kind()))
             .collect();
+        let follows: Vec<Follow> = parts
+            .services
+            .iter()
+            .flat_map(|it| it.follows.iter().copied())
+            .collect();
         let waker = converge.clone();
         parts.store.on_commit(move |changes| {
             for change in changes {
                 if kinds.contains(change.kind) {
                     waker.wake(change.kind, change.key.clone());
+                }
+                for follow in follows.iter().filter(|it| it.changed == change.kind) {
+                    waker.wake(follow.kind, follow.key);
                 }
             }
         });

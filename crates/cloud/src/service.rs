@@ -37,6 +37,15 @@ pub struct Service {
     pub(crate) reconcilers: Vec<Arc<dyn Reconciler>>,
     pub(crate) resource_types: Vec<Arc<dyn ResourceType>>,
     pub(crate) watches: Vec<Watch>,
+    pub(crate) follows: Vec<Follow>,
+}
+
+/// A kind of record, of this service or another, whose changes concern a key of this one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Follow {
+    pub changed: &'static str,
+    pub kind: &'static str,
+    pub key: &'static str,
 }
 
 impl Service {
@@ -47,6 +56,7 @@ impl Service {
             reconcilers: Vec::new(),
             resource_types: Vec::new(),
             watches: Vec::new(),
+            follows: Vec::new(),
         }
     }
 
@@ -97,6 +107,14 @@ impl Service {
     #[must_use]
     pub fn watches(mut self, watch: Watch) -> Self {
         self.watches.push(watch);
+        self
+    }
+
+    /// Wakes `key` of `kind` whenever a record of the kind `changed` changes. The other service's
+    /// record is not read: what it means is asked of its operations.
+    #[must_use]
+    pub fn follows(mut self, changed: &'static str, kind: &'static str, key: &'static str) -> Self {
+        self.follows.push(Follow { changed, kind, key });
         self
     }
 

@@ -1,0 +1,302 @@
+//! Load balancers.
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::ec2::{DescribeSecurityGroupsInput, DescribeSubnetsInput};
+use shapes::elbv2::errors::{
+    DuplicateLoadBalancerNameException, InvalidConfigurationRequestException,
+    InvalidSecurityGroupException, LoadBalancerNotFoundException, OperationNotPermittedException,
+    SubnetNotFoundException,
+};
+use shapes::elbv2::{
+    AvailabilityZone, CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
+    DeleteLoadBalancerOutput, DescribeLoadBalancersInput, DescribeLoadBalancersOutput,
+    IpAddressType, LoadBalancer, LoadBalancerSchemeEnum, LoadBalancerState, LoadBalancerStateEnum,
+    LoadBalancerTypeEnum, SetSecurityGroupsInput, SetSecurityGroupsOutput,
+};
+
+use crate::record::{self, Attributes, Balancer, EDGE_KEY, EdgeApplied, Listener, SubnetPlace};
+use crate::tags;
+
+/// An error for what ALBs can do and this version cannot.
+pub fn unsupported(what: &str) -> Error {
+    InvalidConfigurationRequestException.because(format!("{what} is not supported by neargate"))
+}
+
+/// Letters, digits and hyphens, at most 32, no hyphen at either end.
+pub fn check_name(name: &str, what: &str) -> Result<(), Error> {
+    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if letters
+        && !name.is_empty()
+        && name.len() <= 32
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+    {
+        return Ok(());
+    }
+    Err(wire::codes::ValidationError.because(format!(
+        "The {what} name '{name}' must be 32 characters or less and may only contain letters, digits and hyphens, not at its ends"
+    )))
+}
+
+pub async fn create_load_balancer(
+    cx: Cx,
+    input: CreateLoadBalancerInput,
+) -> Result<CreateLoadBalancerOutput, Error> {
+    check_name(&input.name, "load balancer")?;
+    match input.r#type {
+        None | Some(LoadBalancerTypeEnum::Application) => {}
+        Some(other) => return Err(unsupported(&format!("a load balancer of type '{other}'"))),
+    }
+    if input
+        .ip_address_type
+        .is_some_and(|it| it != IpAddressType::Ipv4)
+    {
+        return Err(unsupported("IPv6"));
+    }
+    let (vpc, subnets) = places(&cx, &input).await?;
+    let groups = security_groups(&cx, input.security_groups.clone(), &vpc).await?;
+    cx.write(|tx| {
+        let all = tx.list::<Balancer>(&cx.key("app/"))?;
+        if let Some(existing) = all.iter().find(|it| it.name == input.name && !it.deleting) {
+            if cx.token.is_some() && existing.made_by == cx.token {
+                return Ok(CreateLoadBalancerOutput {
+                    load_balancers: Some(vec![shown(&cx, tx, existing)?]),
+                });
+            }
+            return Err(DuplicateLoadBalancerNameException.because(format!(
+                "A load balancer with the same name '{}' exists, but with different settings",
+                input.name
+            )));
+        }
+        let balancer = Balancer {
+            region: cx.region.clone(),
+            name: input.name.clone(),
+            id: cx.new_id("", 16),
+            scheme: input
+                .scheme
+                .unwrap_or(LoadBalancerSchemeEnum::InternetFacing),
+            vpc: vpc.clone(),
+            subnets: subnets.clone(),
+            groups: groups.clone(),
+            attributes: Attributes::new(),
+            tags: tags::given(input.tags.as_ref()),
+            created: cx.clock().now(),
+            provisioned: false,
+            deleting: false,
+            made_by: cx.token.clone(),
+        };
+        tx.put(&balancer)?;
+        record::touch(tx)?;
+        Ok(CreateLoadBalancerOutput {
+            load_balancers: Some(vec![shown(&cx, tx, &balancer)?]),
+        })
+    })
+}
+
+/// The VPC and the zones of the subnets: at least two zones, as AWS asks.
+async fn places(
+    cx: &Cx,
+    input: &CreateLoadBalancerInput,
+) -> Result<(String, Vec<SubnetPlace>), Error> {
+    let mapped = input
+        .subnet_mappings
+        .iter()
+        .flatten()
+        .filter_map(|it| it.subnet_id.clone());
+    let ids: Vec<String> = input
+        .subnets
+        .iter()
+        .flatten()
+        .cloned()
+        .chain(mapped)
+        .collect();
+    if ids.is_empty() {
+        return Err(wire::codes::ValidationError.because("You must specify at least one subnet"));
+    }
+    let request = DescribeSubnetsInput {
+        subnet_ids: Some(ids.clone()),
+        ..Default::default()
+    };
+    let found = cx
+        .call(request)
+        .await
+        .map_err(|error| SubnetNotFoundException.because(error.message))?;
+    let mut places: Vec<SubnetPlace> = Vec::new();
+    let mut vpcs: Vec<String> = Vec::new();
+    for subnet in found.subnets.unwrap_or_default() {
+        vpcs.extend(subnet.vpc_id);
+        let zone = subnet.availability_zone.unwrap_or_default();
+        if places.iter().any(|it| it.zone == zone) {
+            return Err(InvalidConfigurationRequestException
+                .because("A load balancer cannot be attached to multiple subnets in the same Availability Zone"));
+        }
+        places.push(SubnetPlace {
+            subnet: subnet.subnet_id.unwrap_or_default(),
+            zone,
+            interface: None,
+        });
+    }
+    vpcs.dedup();
+    let [vpc] = &vpcs[..] else {
+        return Err(
+            InvalidConfigurationRequestException.because("All subnets must belong to the same VPC")
+        );
+    };
+    if places.len() < 2 {
+        return Err(wire::codes::ValidationError.because(
+            "At least two subnets in two different Availability Zones must be specified",
+        ));
+    }
+    Ok((vpc.clone(), places))
+}
+
+/// The groups, checked; the VPC's own when none is given.
+async fn security_groups(
+    cx: &Cx,
+    given: Option<Vec<String>>,
+    vpc: &str,
+) -> Result<Vec<String>, Error> {
+    let filter = |name: &str, value: &str| shapes::ec2::Filter {
+        name: Some(name.into()),
+        values: Some(vec![value.into()]),
+    };
+    let given = given.filter(|it| !it.is_empty());
+    let request = match &given {
+        Some(ids) => DescribeSecurityGroupsInput {
+            group_ids: Some(ids.clone()),
+            ..Default::default()
+        },
+        None => DescribeSecurityGroupsInput {
+            filters: Some(vec![filter("vpc-id", vpc), filter("group-name", "default")]),
+            ..Default::default()
+        },
+    };
+    let found = cx
+        .call(request)
+        .await
+        .map_err(|error| InvalidSecurityGroupException.because(error.message))?;
+    let found = found.security_groups.unwrap_or_default();
+    if let Some(foreign) = found.iter().find(|it| it.vpc_id.as_deref() != Some(vpc)) {
+        let id = foreign.group_id.clone().unwrap_or_default();
+        return Err(InvalidConfigurationRequestException.because(format!(
+            "One or more security groups are invalid: '{id}' is not in VPC '{vpc}'"
+        )));
+    }
+    Ok(found.into_iter().filter_map(|it| it.group_id).collect())
+}
+
+pub fn shown(cx: &Cx, tx: &Records<'_>, balancer: &Balancer) -> Result<LoadBalancer, Error> {
+    let applied = tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default();
+    let (code, reason) = match applied.problem {
+        _ if !balancer.provisioned => (LoadBalancerStateEnum::Provisioning, None),
+        Some(problem) => (LoadBalancerStateEnum::ActiveImpaired, Some(problem)),
+        None => (LoadBalancerStateEnum::Active, None),
+    };
+    let zone = |it: &SubnetPlace| AvailabilityZone {
+        zone_name: Some(it.zone.clone()),
+        subnet_id: Some(it.subnet.clone()),
+        load_balancer_addresses: Some(vec![]),
+        ..Default::default()
+    };
+    Ok(LoadBalancer {
+        load_balancer_arn: Some(balancer.arn(cx)),
+        dns_name: Some(balancer.dns_name()),
+        canonical_hosted_zone_id: Some("Z35SXDOTRQ7X7K".into()),
+        created_time: Some(wire::Timestamp(balancer.created)),
+        load_balancer_name: Some(balancer.name.clone()),
+        scheme: Some(balancer.scheme),
+        vpc_id: Some(balancer.vpc.clone()),
+        state: Some(LoadBalancerState {
+            code: Some(code),
+            reason,
+        }),
+        r#type: Some(LoadBalancerTypeEnum::Application),
+        availability_zones: Some(balancer.subnets.iter().map(zone).collect()),
+        security_groups: Some(balancer.groups.clone()),
+        ip_address_type: Some(IpAddressType::Ipv4),
+        ..Default::default()
+    })
+}
+
+pub async fn describe_load_balancers(
+    cx: Cx,
+    input: DescribeLoadBalancersInput,
+) -> Result<DescribeLoadBalancersOutput, Error> {
+    cx.read(|tx| {
+        let mut found: Vec<Balancer> = match &input.load_balancer_arns {
+            Some(arns) => arns
+                .iter()
+                .map(|arn| record::balancer(&cx, tx, arn))
+                .collect::<Result<_, _>>()?,
+            None => tx.list(&cx.key("app/"))?,
+        };
+        found.retain(|it| !it.deleting);
+        if let Some(names) = &input.names {
+            if let Some(missing) = names
+                .iter()
+                .find(|name| !found.iter().any(|it| it.name == **name))
+            {
+                return Err(LoadBalancerNotFoundException
+                    .because(format!("Load balancers '[{missing}]' not found")));
+            }
+            found.retain(|it| names.contains(&it.name));
+        }
+        let shown = found
+            .iter()
+            .map(|it| shown(&cx, tx, it))
+            .collect::<Result<_, _>>()?;
+        Ok(DescribeLoadBalancersOutput {
+            load_balancers: Some(shown),
+            next_marker: None,
+        })
+    })
+}
+
+pub async fn delete_load_balancer(
+    cx: Cx,
+    input: DeleteLoadBalancerInput,
+) -> Result<DeleteLoadBalancerOutput, Error> {
+    cx.write(|tx| {
+        // AWS answers success for one that is gone.
+        let Ok(mut balancer) = record::balancer(&cx, tx, &input.load_balancer_arn) else {
+            return Ok(DeleteLoadBalancerOutput {});
+        };
+        if balancer
+            .attributes
+            .get("deletion_protection.enabled")
+            .is_some_and(|it| it == "true")
+        {
+            return Err(OperationNotPermittedException.because(format!(
+                "Load balancer '{}' cannot be deleted because deletion protection is enabled",
+                input.load_balancer_arn
+            )));
+        }
+        for listener in tx.list::<Listener>(&format!("{}/", balancer.key()))? {
+            tx.delete::<Listener>(&listener.key())?;
+        }
+        balancer.deleting = true;
+        tx.put(&balancer)?;
+        record::touch(tx)?;
+        Ok(DeleteLoadBalancerOutput {})
+    })
+}
+
+pub async fn set_security_groups(
+    cx: Cx,
+    input: SetSecurityGroupsInput,
+) -> Result<SetSecurityGroupsOutput, Error> {
+    let balancer = cx.read(|tx| record::balancer(&cx, tx, &input.load_balancer_arn))?;
+    let groups = security_groups(&cx, Some(input.security_groups.clone()), &balancer.vpc).await?;
+    cx.write(|tx| {
+        let mut balancer = record::balancer(&cx, tx, &input.load_balancer_arn)?;
+        balancer.groups.clone_from(&groups);
+        // Its interfaces get them in the reconciler.
+        balancer.provisioned = false;
+        tx.put(&balancer)?;
+        record::touch(tx)?;
+        Ok(SetSecurityGroupsOutput {
+            security_group_ids: Some(groups.clone()),
+            ..Default::default()
+        })
+    })
+}

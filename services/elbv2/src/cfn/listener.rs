@@ -1,0 +1,199 @@
+//! AWS::ElasticLoadBalancingV2::Listener and ListenerRule.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use serde_json::{Value as Json, json};
+use shapes::elbv2::{
+    CreateListenerInput, CreateRuleInput, DeleteListenerInput, DeleteRuleInput,
+    ModifyListenerInput, ModifyRuleInput, RulePriorityPair, SetRulePrioritiesInput,
+};
+
+use super::properties::{ACTION, CONDITION};
+use super::{gone_is_fine, shape, unknown_attribute};
+use crate::record::{self, EDGE_KEY, EdgeApplied, Listener};
+
+/// Real once the edge serves the generation that it came with; failed when its port is not to be had.
+fn stability(
+    cx: &Cx,
+    find: impl FnOnce(&cloud::Records<'_>) -> Result<Listener, cloud::Error>,
+) -> Result<Stability, ResourceError> {
+    let (listener, applied) = cx.read(|tx| {
+        Ok((
+            find(tx)?,
+            tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default(),
+        ))
+    })?;
+    let port = format!(":{}", listener.port);
+    Ok(match applied.problem {
+        _ if applied.generation < listener.generation => {
+            Stability::Waiting("the edge has not taken it yet".into())
+        }
+        Some(problem) if problem.contains(&port) => Stability::Failed(problem),
+        _ => Stability::Stable,
+    })
+}
+
+pub struct ListenerType;
+
+#[async_trait]
+impl ResourceType for ListenerType {
+    fn name(&self) -> &'static str {
+        "AWS::ElasticLoadBalancingV2::Listener"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("DefaultActions").required().members(ACTION),
+                Property::new("LoadBalancerArn").required().replaces(),
+                Property::new("Port"),
+                Property::new("Protocol"),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["ListenerArn"]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let input = CreateListenerInput {
+            load_balancer_arn: shape(request, "LoadBalancerArn")?.unwrap_or_default(),
+            protocol: shape(request, "Protocol")?,
+            port: shape(request, "Port")?,
+            default_actions: shape(request, "DefaultActions")?.unwrap_or_default(),
+            ..Default::default()
+        };
+        let made = cx
+            .with_token(&*request.token)
+            .call(input)
+            .await?
+            .listeners
+            .unwrap_or_default();
+        let arn = made
+            .into_iter()
+            .next()
+            .and_then(|it| it.listener_arn)
+            .unwrap_or_default();
+        Ok(Created { physical_id: arn })
+    }
+    async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
+        stability(cx, |tx| record::listener(cx, tx, arn))
+    }
+    async fn update(
+        &self,
+        cx: &Cx,
+        arn: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let input = ModifyListenerInput {
+            listener_arn: arn.into(),
+            port: shape(request, "Port")?,
+            protocol: shape(request, "Protocol")?,
+            default_actions: shape(request, "DefaultActions")?,
+            ..Default::default()
+        };
+        cx.call(input).await?;
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, arn: &str, _properties: &Json) -> Result<(), ResourceError> {
+        gone_is_fine(
+            cx.call(DeleteListenerInput {
+                listener_arn: arn.into(),
+            })
+            .await,
+        )
+    }
+    async fn attribute(&self, _cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
+        if name == "ListenerArn" {
+            Ok(json!(arn))
+        } else {
+            unknown_attribute(name)
+        }
+    }
+}
+
+pub struct RuleType;
+
+#[async_trait]
+impl ResourceType for RuleType {
+    fn name(&self) -> &'static str {
+        "AWS::ElasticLoadBalancingV2::ListenerRule"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("Actions").required().members(ACTION),
+                Property::new("Conditions").required().members(CONDITION),
+                Property::new("ListenerArn").required().replaces(),
+                Property::new("Priority").required(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["RuleArn", "IsDefault"]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let input = CreateRuleInput {
+            listener_arn: shape(request, "ListenerArn")?.unwrap_or_default(),
+            conditions: shape(request, "Conditions")?.unwrap_or_default(),
+            priority: shape(request, "Priority")?.unwrap_or_default(),
+            actions: shape(request, "Actions")?.unwrap_or_default(),
+            ..Default::default()
+        };
+        let made = cx
+            .with_token(&*request.token)
+            .call(input)
+            .await?
+            .rules
+            .unwrap_or_default();
+        let arn = made
+            .into_iter()
+            .next()
+            .and_then(|it| it.rule_arn)
+            .unwrap_or_default();
+        Ok(Created { physical_id: arn })
+    }
+    async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
+        stability(cx, |tx| record::rule(cx, tx, arn).map(|it| it.0))
+    }
+    async fn update(
+        &self,
+        cx: &Cx,
+        arn: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let input = ModifyRuleInput {
+            rule_arn: arn.into(),
+            conditions: shape(request, "Conditions")?,
+            actions: shape(request, "Actions")?,
+            ..Default::default()
+        };
+        cx.call(input).await?;
+        if old.get("Priority") != request.get("Priority") {
+            let pair = RulePriorityPair {
+                rule_arn: Some(arn.into()),
+                priority: shape(request, "Priority")?,
+            };
+            cx.call(SetRulePrioritiesInput {
+                rule_priorities: vec![pair],
+            })
+            .await?;
+        }
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, arn: &str, _properties: &Json) -> Result<(), ResourceError> {
+        gone_is_fine(
+            cx.call(DeleteRuleInput {
+                rule_arn: arn.into(),
+            })
+            .await,
+        )
+    }
+    async fn attribute(&self, _cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
+        match name {
+            "RuleArn" => Ok(json!(arn)),
+            "IsDefault" => Ok(json!(false)),
+            _ => unknown_attribute(name),
+        }
+    }
+}

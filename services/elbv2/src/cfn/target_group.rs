@@ -1,0 +1,206 @@
+//! AWS::ElasticLoadBalancingV2::TargetGroup.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::elbv2::{
+    CreateTargetGroupInput, DeleteTargetGroupInput, DeregisterTargetsInput,
+    DescribeTargetGroupsInput, ModifyTargetGroupAttributesInput, ModifyTargetGroupInput,
+    RegisterTargetsInput, TargetDescription, TargetGroupAttribute,
+};
+
+use super::properties::KEY_VALUE;
+use super::{arn_resource, gone_is_fine, shape, tag_list, unknown_attribute, update_tags};
+
+pub struct TargetGroupType;
+
+const MATCHER: &[Property] = &[Property::new("HttpCode")];
+const TARGET: &[Property] = &[
+    Property::new("AvailabilityZone"),
+    Property::new("Id").required(),
+    Property::new("Port"),
+];
+
+async fn set_attributes(
+    cx: &Cx,
+    arn: &str,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    let Some(attributes) = shape::<Vec<TargetGroupAttribute>>(request, "TargetGroupAttributes")?
+    else {
+        return Ok(());
+    };
+    cx.call(ModifyTargetGroupAttributesInput {
+        target_group_arn: arn.into(),
+        attributes,
+    })
+    .await?;
+    Ok(())
+}
+
+/// Targets that the template itself names.
+async fn set_targets(
+    cx: &Cx,
+    arn: &str,
+    old: &[TargetDescription],
+    new: &[TargetDescription],
+) -> Result<(), ResourceError> {
+    let added: Vec<_> = new.iter().filter(|it| !old.contains(it)).cloned().collect();
+    let removed: Vec<_> = old.iter().filter(|it| !new.contains(it)).cloned().collect();
+    if !added.is_empty() {
+        cx.call(RegisterTargetsInput {
+            target_group_arn: arn.into(),
+            targets: added,
+        })
+        .await?;
+    }
+    if !removed.is_empty() {
+        cx.call(DeregisterTargetsInput {
+            target_group_arn: arn.into(),
+            targets: removed,
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ResourceType for TargetGroupType {
+    fn name(&self) -> &'static str {
+        "AWS::ElasticLoadBalancingV2::TargetGroup"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("HealthCheckEnabled"),
+                Property::new("HealthCheckIntervalSeconds"),
+                Property::new("HealthCheckPath"),
+                Property::new("HealthCheckPort"),
+                Property::new("HealthCheckProtocol"),
+                Property::new("HealthCheckTimeoutSeconds"),
+                Property::new("HealthyThresholdCount"),
+                Property::new("IpAddressType").replaces(),
+                Property::new("Matcher").members(MATCHER),
+                Property::new("Name").replaces(),
+                Property::new("Port").replaces(),
+                Property::new("Protocol").replaces(),
+                Property::new("ProtocolVersion").replaces(),
+                Property::TAGS,
+                Property::new("TargetGroupAttributes").members(KEY_VALUE),
+                Property::new("TargetType").replaces(),
+                Property::new("Targets").members(TARGET),
+                Property::new("UnhealthyThresholdCount"),
+                Property::new("VpcId").replaces(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[
+            "LoadBalancerArns",
+            "TargetGroupArn",
+            "TargetGroupFullName",
+            "TargetGroupName",
+        ]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let cx = &cx.with_token(&*request.token);
+        let input = CreateTargetGroupInput {
+            name: request
+                .text("Name")
+                .unwrap_or_else(|| request.generated_name(32)),
+            protocol: shape(request, "Protocol")?,
+            protocol_version: shape(request, "ProtocolVersion")?,
+            port: shape(request, "Port")?,
+            vpc_id: shape(request, "VpcId")?,
+            health_check_protocol: shape(request, "HealthCheckProtocol")?,
+            health_check_port: shape(request, "HealthCheckPort")?,
+            health_check_enabled: shape(request, "HealthCheckEnabled")?,
+            health_check_path: shape(request, "HealthCheckPath")?,
+            health_check_interval_seconds: shape(request, "HealthCheckIntervalSeconds")?,
+            health_check_timeout_seconds: shape(request, "HealthCheckTimeoutSeconds")?,
+            healthy_threshold_count: shape(request, "HealthyThresholdCount")?,
+            unhealthy_threshold_count: shape(request, "UnhealthyThresholdCount")?,
+            matcher: shape(request, "Matcher")?,
+            target_type: shape(request, "TargetType")?,
+            tags: tag_list(request),
+            ip_address_type: shape(request, "IpAddressType")?,
+            ..Default::default()
+        };
+        let made = cx
+            .call(input)
+            .await?
+            .target_groups
+            .unwrap_or_default()
+            .into_iter()
+            .next();
+        let arn = made.and_then(|it| it.target_group_arn).unwrap_or_default();
+        set_attributes(cx, &arn, request).await?;
+        set_targets(
+            cx,
+            &arn,
+            &[],
+            &shape::<Vec<_>>(request, "Targets")?.unwrap_or_default(),
+        )
+        .await?;
+        Ok(Created { physical_id: arn })
+    }
+    async fn update(
+        &self,
+        cx: &Cx,
+        arn: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let input = ModifyTargetGroupInput {
+            target_group_arn: arn.into(),
+            health_check_protocol: shape(request, "HealthCheckProtocol")?,
+            health_check_port: shape(request, "HealthCheckPort")?,
+            health_check_path: shape(request, "HealthCheckPath")?,
+            health_check_enabled: shape(request, "HealthCheckEnabled")?,
+            health_check_interval_seconds: shape(request, "HealthCheckIntervalSeconds")?,
+            health_check_timeout_seconds: shape(request, "HealthCheckTimeoutSeconds")?,
+            healthy_threshold_count: shape(request, "HealthyThresholdCount")?,
+            unhealthy_threshold_count: shape(request, "UnhealthyThresholdCount")?,
+            matcher: shape(request, "Matcher")?,
+        };
+        cx.call(input).await?;
+        set_attributes(cx, arn, request).await?;
+        let before = ResourceRequest {
+            properties: old.clone(),
+            ..request.clone()
+        };
+        let targets =
+            |it: &ResourceRequest| shape::<Vec<_>>(it, "Targets").map(Option::unwrap_or_default);
+        set_targets(cx, arn, &targets(&before)?, &targets(request)?).await?;
+        update_tags(cx, arn, old, request).await
+    }
+    async fn delete(&self, cx: &Cx, arn: &str, _properties: &Json) -> Result<(), ResourceError> {
+        gone_is_fine(
+            cx.call(DeleteTargetGroupInput {
+                target_group_arn: arn.into(),
+            })
+            .await,
+        )
+    }
+    async fn attribute(&self, cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
+        let input = DescribeTargetGroupsInput {
+            target_group_arns: Some(vec![arn.into()]),
+            ..Default::default()
+        };
+        let group = cx
+            .call(input)
+            .await?
+            .target_groups
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        Ok(match name {
+            "LoadBalancerArns" => json!(group.load_balancer_arns),
+            "TargetGroupArn" => json!(arn),
+            "TargetGroupFullName" => json!(arn_resource(arn)),
+            "TargetGroupName" => json!(group.target_group_name),
+            _ => return unknown_attribute(name),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Target health, as the probes found it.
+
+use cloud::{Cx, Error, Record};
+use engine::{ProbeFailure, TargetState};
+use shapes::elbv2::{
+    DescribeTargetHealthInput, DescribeTargetHealthOutput, TargetDescription, TargetHealth,
+    TargetHealthDescription, TargetHealthReasonEnum as Reason, TargetHealthStateEnum as State,
+};
+
+use crate::record::{self, Target, TargetGroup};
+use crate::targets::place;
+
+pub async fn describe_target_health(
+    cx: Cx,
+    input: DescribeTargetHealthInput,
+) -> Result<DescribeTargetHealthOutput, Error> {
+    let group = cx.read(|tx| record::target_group(&cx, tx, &input.target_group_arn))?;
+    let found = cx
+        .engine()
+        .edge
+        .health(&group.key())
+        .await
+        .map_err(cloud::internal)?;
+    let state = |target: &Target| {
+        let known = found
+            .iter()
+            .find(|it| (it.address, it.port) == (target.address, target.port));
+        match known.map(|it| &it.state) {
+            _ if group.shape.health_check_enabled == Some(false) => health(
+                State::Unavailable,
+                Some((
+                    Reason::TargetHealthCheckDisabled,
+                    "Health checks are disabled",
+                )),
+            ),
+            Some(state) => shown_state(state),
+            // The edge has not heard of it yet.
+            None => health(
+                State::Initial,
+                Some((
+                    Reason::ElbRegistrationInProgress,
+                    "Target registration is in progress",
+                )),
+            ),
+        }
+    };
+    let descriptions = match &input.targets {
+        None => group
+            .targets
+            .iter()
+            .map(|it| description(&group, it, state(it)))
+            .collect(),
+        Some(asked) => {
+            let mut descriptions = Vec::new();
+            for target in asked {
+                let (address, port) = place(&group, target)?;
+                let registered = group
+                    .targets
+                    .iter()
+                    .find(|it| (it.address, it.port) == (address, port));
+                let unknown = Target {
+                    address,
+                    port,
+                    zone: None,
+                    draining_until_ms: None,
+                };
+                let reason = (
+                    Reason::TargetNotRegistered,
+                    "Target is not registered to the target group",
+                );
+                let health = registered.map_or_else(|| health(State::Unused, Some(reason)), state);
+                descriptions.push(description(&group, registered.unwrap_or(&unknown), health));
+            }
+            descriptions
+        }
+    };
+    Ok(DescribeTargetHealthOutput {
+        target_health_descriptions: Some(descriptions),
+    })
+}
+
+fn description(
+    group: &TargetGroup,
+    target: &Target,
+    health: TargetHealth,
+) -> TargetHealthDescription {
+    let own_port = group
+        .shape
+        .health_check_port
+        .as_deref()
+        .is_none_or(|it| it == "traffic-port");
+    let port = if own_port {
+        Some(target.port.to_string())
+    } else {
+        group.shape.health_check_port.clone()
+    };
+    TargetHealthDescription {
+        target: Some(TargetDescription {
+            id: target.address.to_string(),
+            port: Some(i32::from(target.port)),
+            availability_zone: target.zone.clone(),
+            ..Default::default()
+        }),
+        health_check_port: port,
+        target_health: Some(health),
+        ..Default::default()
+    }
+}
+
+fn health(state: State, reason: Option<(Reason, &str)>) -> TargetHealth {
+    TargetHealth {
+        state: Some(state),
+        reason: reason.map(|it| it.0),
+        description: reason.map(|it| it.1.to_owned()),
+    }
+}
+
+/// In AWS's words (ELB User Guide, "Target health status", "Health check reason codes").
+fn shown_state(state: &TargetState) -> TargetHealth {
+    match state {
+        TargetState::Healthy => health(State::Healthy, None),
+        TargetState::Initial => health(
+            State::Initial,
+            Some((
+                Reason::ElbInitialHealthChecking,
+                "Initial health checks in progress",
+            )),
+        ),
+        TargetState::Draining { .. } => health(
+            State::Draining,
+            Some((
+                Reason::TargetDeregistrationInProgress,
+                "Target deregistration is in progress",
+            )),
+        ),
+        TargetState::Unused => health(
+            State::Unused,
+            Some((
+                Reason::TargetNotInUse,
+                "Target group is not configured to receive traffic from the load balancer",
+            )),
+        ),
+        TargetState::Unhealthy(ProbeFailure::Timeout) => health(
+            State::Unhealthy,
+            Some((Reason::TargetTimeout, "Request timed out")),
+        ),
+        TargetState::Unhealthy(ProbeFailure::ResponseCodeMismatch(code)) => {
+            let text = format!("Health checks failed with these codes: [{code}]");
+            health(
+                State::Unhealthy,
+                Some((Reason::TargetResponseCodeMismatch, &text)),
+            )
+        }
+        TargetState::Unhealthy(ProbeFailure::FailedHealthChecks(cause)) => {
+            let text = format!("Health checks failed: {cause}");
+            health(
+                State::Unhealthy,
+                Some((Reason::TargetFailedHealthChecks, &text)),
+            )
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Listeners.
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::elbv2::errors::{DuplicateListenerException, ListenerNotFoundException};
+use shapes::elbv2::{
+    self, Action, ActionTypeEnum, CreateListenerInput, CreateListenerOutput, DeleteListenerInput,
+    DeleteListenerOutput, DescribeListenersInput, DescribeListenersOutput, ForwardActionConfig,
+    ModifyListenerInput, ModifyListenerOutput, ProtocolEnum, TargetGroupStickinessConfig,
+    TargetGroupTuple,
+};
+
+use crate::balancer::unsupported;
+use crate::record::{self, Balancer, Listener, forwarded};
+use crate::tags;
+
+/// Checks that every action can be carried out, and that what it names exists.
+pub fn check_actions(
+    cx: &Cx,
+    tx: &Records<'_>,
+    balancer: &Balancer,
+    actions: &[Action],
+) -> Result<(), Error> {
+    let invalid = |text: &str| Err(wire::codes::ValidationError.because(text));
+    let [action] = actions else {
+        return match actions {
+            [] => invalid("A listener or rule needs an action"),
+            _ => Err(unsupported("more than one action in a listener or rule")),
+        };
+    };
+    match action.r#type {
+        ActionTypeEnum::Forward => {
+            let groups = forwarded(action);
+            if groups.is_empty() {
+                return invalid("You must specify a target group for a forward action");
+            }
+            for (arn, _) in &groups {
+                let group = record::target_group(cx, tx, arn)?;
+                if group.shape.vpc_id.as_ref() != Some(&balancer.vpc) {
+                    return invalid(
+                        "The target group and the load balancer must be in the same VPC",
+                    );
+                }
+            }
+        }
+        ActionTypeEnum::Redirect if action.redirect_config.is_none() => {
+            return invalid("You must specify a redirect configuration for a redirect action");
+        }
+        ActionTypeEnum::FixedResponse if action.fixed_response_config.is_none() => {
+            return invalid(
+                "You must specify a fixed response configuration for a fixed-response action",
+            );
+        }
+        ActionTypeEnum::Redirect | ActionTypeEnum::FixedResponse => {}
+        other => return Err(unsupported(&format!("the action type '{other}'"))),
+    }
+    Ok(())
+}
+
+fn port_of(port: Option<i32>) -> Result<u16, Error> {
+    let port = port
+        .ok_or_else(|| wire::codes::ValidationError.because("A listener port must be specified"))?;
+    u16::try_from(port)
+        .ok()
+        .filter(|it| *it != 0)
+        .ok_or_else(|| {
+            wire::codes::ValidationError.because(format!("Port '{port}' is out of range"))
+        })
+}
+
+fn check_protocol(protocol: Option<ProtocolEnum>) -> Result<(), Error> {
+    match protocol {
+        Some(ProtocolEnum::Http) => Ok(()),
+        None => Err(wire::codes::ValidationError.because("A listener protocol must be specified")),
+        Some(other) => Err(unsupported(&format!("the listener protocol '{other}'"))),
+    }
+}
+
+pub async fn create_listener(
+    cx: Cx,
+    input: CreateListenerInput,
+) -> Result<CreateListenerOutput, Error> {
+    check_protocol(input.protocol)?;
+    let port = port_of(input.port)?;
+    cx.write(|tx| {
+        let balancer = record::balancer(&cx, tx, &input.load_balancer_arn)?;
+        check_actions(&cx, tx, &balancer, &input.default_actions)?;
+        let id = cx.new_id("", 16);
+        let others = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
+        if let Some(other) = others.iter().find(|it| it.port == port) {
+            if other.id == id {
+                return Ok(CreateListenerOutput {
+                    listeners: Some(vec![shown(&cx, other)]),
+                });
+            }
+            return Err(DuplicateListenerException.because(format!(
+                "A listener already exists on this port for this load balancer '{}'",
+                input.load_balancer_arn
+            )));
+        }
+        let listener = Listener {
+            region: cx.region.clone(),
+            balancer: balancer.full_name(),
+            id,
+            port,
+            default_actions: input.default_actions.clone(),
+            rules: vec![],
+            tags: tags::given(input.tags.as_ref()),
+            generation: record::touch(tx)?,
+        };
+        tx.put(&listener)?;
+        Ok(CreateListenerOutput {
+            listeners: Some(vec![shown(&cx, &listener)]),
+        })
+    })
+}
+
+pub fn shown(cx: &Cx, listener: &Listener) -> elbv2::Listener {
+    elbv2::Listener {
+        listener_arn: Some(listener.arn(cx)),
+        load_balancer_arn: Some(cx.arn(
+            "elasticloadbalancing",
+            &format!("loadbalancer/{}", listener.balancer),
+        )),
+        port: Some(i32::from(listener.port)),
+        protocol: Some(ProtocolEnum::Http),
+        default_actions: Some(shown_actions(&listener.default_actions)),
+        ..Default::default()
+    }
+}
+
+/// Forward actions are answered in both forms, the short one and the one with weights.
+pub fn shown_actions(actions: &[Action]) -> Vec<Action> {
+    let mut shown = actions.to_vec();
+    for action in shown
+        .iter_mut()
+        .filter(|it| it.r#type == ActionTypeEnum::Forward)
+    {
+        let groups = forwarded(action);
+        if let [(arn, _)] = &groups[..] {
+            action.target_group_arn = Some(arn.clone());
+        }
+        let tuples = groups.into_iter().map(|(arn, weight)| TargetGroupTuple {
+            target_group_arn: Some(arn),
+            weight: i32::try_from(weight).ok(),
+        });
+        let stickiness = action
+            .forward_config
+            .take()
+            .and_then(|it| it.target_group_stickiness_config);
+        action.forward_config = Some(ForwardActionConfig {
+            target_groups: Some(tuples.collect()),
+            target_group_stickiness_config: Some(stickiness.unwrap_or(
+                TargetGroupStickinessConfig {
+                    enabled: Some(false),
+                    duration_seconds: None,
+                },
+            )),
+        });
+    }
+    shown
+}
+
+pub async fn describe_listeners(
+    cx: Cx,
+    input: DescribeListenersInput,
+) -> Result<DescribeListenersOutput, Error> {
+    let found: Vec<Listener> =
+        cx.read(
+            |tx| match (&input.listener_arns, &input.load_balancer_arn) {
+                (Some(arns), _) => arns
+                    .iter()
+                    .map(|arn| record::listener(&cx, tx, arn))
+                    .collect(),
+                (None, Some(balancer)) => {
+                    let balancer = record::balancer(&cx, tx, balancer)?;
+                    tx.list(&format!("{}/", balancer.key()))
+                }
+                (None, None) => Err(wire::codes::ValidationError
+                    .because("You must specify either listener ARNs or a load balancer ARN")),
+            },
+        )?;
+    let listeners = found.iter().map(|it| shown(&cx, it)).collect();
+    Ok(DescribeListenersOutput {
+        listeners: Some(listeners),
+        next_marker: None,
+    })
+}
+
+pub async fn modify_listener(
+    cx: Cx,
+    input: ModifyListenerInput,
+) -> Result<ModifyListenerOutput, Error> {
+    if input.protocol.is_some() {
+        check_protocol(input.protocol)?;
+    }
+    cx.write(|tx| {
+        let mut listener = record::listener(&cx, tx, &input.listener_arn)?;
+        let balancer: Balancer = tx.get(&cx.key(&listener.balancer))?.ok_or_else(|| {
+            ListenerNotFoundException
+                .because(format!("Listener '{}' not found", input.listener_arn))
+        })?;
+        if let Some(actions) = &input.default_actions {
+            check_actions(&cx, tx, &balancer, actions)?;
+            listener.default_actions.clone_from(actions);
+        }
+        if input.port.is_some() {
+            listener.port = port_of(input.port)?;
+            let others = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
+            if others
+                .iter()
+                .any(|it| it.id != listener.id && it.port == listener.port)
+            {
+                return Err(DuplicateListenerException
+                    .because("A listener already exists on this port for this load balancer"));
+            }
+        }
+        listener.generation = record::touch(tx)?;
+        tx.put(&listener)?;
+        Ok(ModifyListenerOutput {
+            listeners: Some(vec![shown(&cx, &listener)]),
+        })
+    })
+}
+
+pub async fn delete_listener(
+    cx: Cx,
+    input: DeleteListenerInput,
+) -> Result<DeleteListenerOutput, Error> {
+    cx.write(|tx| {
+        let listener = record::listener(&cx, tx, &input.listener_arn)?;
+        tx.delete::<Listener>(&listener.key())?;
+        record::touch(tx)?;
+        Ok(DeleteListenerOutput {})
+    })
+}

@@ -1,0 +1,276 @@
+//! What is stored.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use cloud::{Cx, Error, Record, Records};
+use serde::{Deserialize, Serialize};
+use shapes::elbv2::errors::{
+    ListenerNotFoundException, LoadBalancerNotFoundException, RuleNotFoundException,
+    TargetGroupNotFoundException,
+};
+use shapes::elbv2::{self, Action, LoadBalancerSchemeEnum, RuleCondition};
+
+pub type Tags = BTreeMap<String, String>;
+pub type Attributes = BTreeMap<String, String>;
+
+/// A load balancer. Its key, without the region, is the end of its ARN: `app/<name>/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Balancer {
+    pub region: String,
+    pub name: String,
+    /// Sixteen hexadecimal digits.
+    pub id: String,
+    pub scheme: LoadBalancerSchemeEnum,
+    pub vpc: String,
+    pub subnets: Vec<SubnetPlace>,
+    pub groups: Vec<String>,
+    pub attributes: Attributes,
+    pub tags: Tags,
+    /// Seconds since 1970.
+    pub created: f64,
+    /// Every subnet has its interface.
+    pub provisioned: bool,
+    pub deleting: bool,
+    pub made_by: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubnetPlace {
+    pub subnet: String,
+    pub zone: String,
+    pub interface: Option<String>,
+}
+
+impl Balancer {
+    pub fn full_name(&self) -> String {
+        format!("app/{}/{}", self.name, self.id)
+    }
+
+    pub fn arn(&self, cx: &Cx) -> String {
+        cx.in_region(&self.region).arn(
+            "elasticloadbalancing",
+            &format!("loadbalancer/{}", self.full_name()),
+        )
+    }
+
+    pub fn internal(&self) -> bool {
+        self.scheme == LoadBalancerSchemeEnum::Internal
+    }
+
+    /// Ends in `localhost`, which curl and browsers resolve to this machine.
+    pub fn dns_name(&self) -> String {
+        let number = u64::from_str_radix(&self.id, 16).unwrap_or(0) % 10_000_000_000;
+        let prefix = if self.internal() { "internal-" } else { "" };
+        format!(
+            "{prefix}{}-{number:010}.{}.elb.localhost",
+            self.name, self.region
+        )
+        .to_lowercase()
+    }
+}
+
+impl Record for Balancer {
+    const KIND: &'static str = "elbv2.load-balancer";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.full_name())
+    }
+}
+
+/// A target group. Its key, without the region, is the end of its ARN: `<name>/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroup {
+    pub region: String,
+    pub name: String,
+    pub id: String,
+    /// As it is described, without the load balancers, which follow from the listeners.
+    pub shape: elbv2::TargetGroup,
+    pub attributes: Attributes,
+    pub tags: Tags,
+    pub targets: Vec<Target>,
+    pub made_by: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    pub address: Ipv4Addr,
+    pub port: u16,
+    pub zone: Option<String>,
+    pub draining_until_ms: Option<i64>,
+}
+
+impl TargetGroup {
+    pub fn full_name(&self) -> String {
+        format!("targetgroup/{}/{}", self.name, self.id)
+    }
+    pub fn arn(&self, cx: &Cx) -> String {
+        cx.in_region(&self.region)
+            .arn("elasticloadbalancing", &self.full_name())
+    }
+}
+
+impl Record for TargetGroup {
+    const KIND: &'static str = "elbv2.target-group";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.full_name())
+    }
+}
+
+/// A listener with its rules. Its key, without the region, is `<balancer's full name>/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    pub region: String,
+    /// The balancer's full name.
+    pub balancer: String,
+    pub id: String,
+    pub port: u16,
+    pub default_actions: Vec<Action>,
+    pub rules: Vec<Rule>,
+    pub tags: Tags,
+    /// The generation that it came or last changed with: it is real once the edge serves that one.
+    pub generation: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    pub id: String,
+    pub priority: i32,
+    pub conditions: Vec<RuleCondition>,
+    pub actions: Vec<Action>,
+    pub tags: Tags,
+}
+
+impl Listener {
+    pub fn arn(&self, cx: &Cx) -> String {
+        let resource = format!("listener/{}/{}", self.balancer, self.id);
+        cx.in_region(&self.region)
+            .arn("elasticloadbalancing", &resource)
+    }
+    pub fn rule_arn(&self, cx: &Cx, rule: &str) -> String {
+        let resource = format!("listener-rule/{}/{}/{rule}", self.balancer, self.id);
+        cx.in_region(&self.region)
+            .arn("elasticloadbalancing", &resource)
+    }
+    /// The default rule's id follows from the listener's.
+    pub fn default_rule(&self) -> String {
+        cloud::token_hex(&self.id, "default rule", 16)
+    }
+    pub fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.default_actions
+            .iter()
+            .chain(self.rules.iter().flat_map(|it| &it.actions))
+    }
+}
+
+impl Record for Listener {
+    const KIND: &'static str = "elbv2.listener";
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.region, self.balancer, self.id)
+    }
+}
+
+pub const EDGE: &str = "elbv2.edge";
+pub const EDGE_KEY: &str = "all";
+
+/// Counted up with every change: wakes the reconciler that makes the snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EdgeWanted {
+    pub generation: u64,
+}
+
+impl Record for EdgeWanted {
+    const KIND: &'static str = EDGE;
+    fn key(&self) -> String {
+        EDGE_KEY.to_owned()
+    }
+}
+
+/// What the edge took, and what it could not do of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EdgeApplied {
+    pub generation: u64,
+    pub problem: Option<String>,
+}
+
+impl Record for EdgeApplied {
+    const KIND: &'static str = "elbv2.edge-applied";
+    fn key(&self) -> String {
+        EDGE_KEY.to_owned()
+    }
+}
+
+/// Something changed: returns the new generation.
+pub fn touch(tx: &Records<'_>) -> Result<u64, Error> {
+    let mut wanted = tx.get::<EdgeWanted>(EDGE_KEY)?.unwrap_or_default();
+    wanted.generation += 1;
+    tx.put(&wanted)?;
+    Ok(wanted.generation)
+}
+
+/// The part of an ARN after its kind: `loadbalancer/app/web/1` gives `app/web/1`.
+fn resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
+    arn.split(':').nth(5)?.strip_prefix(kind)
+}
+
+pub fn balancer(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Balancer, Error> {
+    let found = match resource(arn, "loadbalancer/") {
+        Some(name) => tx.get::<Balancer>(&cx.key(name))?,
+        None => None,
+    };
+    found.filter(|it| !it.deleting).ok_or_else(|| {
+        LoadBalancerNotFoundException.because(format!("Load balancer '{arn}' not found"))
+    })
+}
+
+pub fn target_group(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<TargetGroup, Error> {
+    let found = match resource(arn, "targetgroup/") {
+        Some(name) => tx.get(&cx.key(&format!("targetgroup/{name}")))?,
+        None => None,
+    };
+    found.ok_or_else(|| {
+        TargetGroupNotFoundException.because(format!("Target groups '{arn}' not found"))
+    })
+}
+
+pub fn listener(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Listener, Error> {
+    let found = match resource(arn, "listener/") {
+        Some(name) => tx.get(&cx.key(name))?,
+        None => None,
+    };
+    found.ok_or_else(|| ListenerNotFoundException.because(format!("Listener '{arn}' not found")))
+}
+
+/// A rule's listener and its id there.
+pub fn rule(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<(Listener, String), Error> {
+    let missing = || RuleNotFoundException.because(format!("Rule '{arn}' not found"));
+    let (listener, id) = resource(arn, "listener-rule/")
+        .and_then(|it| it.rsplit_once('/'))
+        .ok_or_else(missing)?;
+    let listener: Listener = tx.get(&cx.key(listener))?.ok_or_else(missing)?;
+    if listener.default_rule() == id || listener.rules.iter().any(|it| it.id == id) {
+        Ok((listener, id.to_owned()))
+    } else {
+        Err(missing())
+    }
+}
+
+/// The target groups that actions forward to, with their weights.
+pub fn forwarded(action: &Action) -> Vec<(String, u32)> {
+    let several = action
+        .forward_config
+        .as_ref()
+        .and_then(|it| it.target_groups.as_ref());
+    match (several, &action.target_group_arn) {
+        (Some(groups), _) if !groups.is_empty() => groups
+            .iter()
+            .filter_map(|it| {
+                Some((
+                    it.target_group_arn.clone()?,
+                    it.weight.unwrap_or(1).max(0).unsigned_abs(),
+                ))
+            })
+            .collect(),
+        (_, Some(arn)) => vec![(arn.clone(), 1)],
+        _ => vec![],
+    }
+}

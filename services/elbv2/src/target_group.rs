@@ -1,0 +1,287 @@
+//! Target groups.
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::elbv2::errors::{
+    DuplicateTargetGroupNameException, ResourceInUseException, TargetGroupNotFoundException,
+};
+use shapes::elbv2::{
+    self, CreateTargetGroupInput, CreateTargetGroupOutput, DeleteTargetGroupInput,
+    DeleteTargetGroupOutput, DescribeTargetGroupsInput, DescribeTargetGroupsOutput, Matcher,
+    ModifyTargetGroupInput, ModifyTargetGroupOutput, ProtocolEnum, TargetGroupIpAddressTypeEnum,
+    TargetTypeEnum,
+};
+
+use crate::balancer::{check_name, unsupported};
+use crate::plan::matcher_ranges;
+use crate::record::{self, Attributes, Listener, TargetGroup, forwarded};
+use crate::tags;
+
+pub async fn create_target_group(
+    cx: Cx,
+    input: CreateTargetGroupInput,
+) -> Result<CreateTargetGroupOutput, Error> {
+    check_name(&input.name, "target group")?;
+    let shape = described(&cx, &input).await?;
+    cx.write(|tx| {
+        let all = tx.list::<TargetGroup>(&cx.key("targetgroup/"))?;
+        if let Some(existing) = all.iter().find(|it| it.name == input.name) {
+            if cx.token.is_some() && existing.made_by == cx.token {
+                return Ok(CreateTargetGroupOutput {
+                    target_groups: Some(vec![shown(&cx, tx, existing)?]),
+                });
+            }
+            return Err(DuplicateTargetGroupNameException.because(format!(
+                "A target group with the same name '{}' exists, but with different settings",
+                input.name
+            )));
+        }
+        let group = TargetGroup {
+            region: cx.region.clone(),
+            name: input.name.clone(),
+            id: cx.new_id("", 16),
+            shape: shape.clone(),
+            attributes: Attributes::new(),
+            tags: tags::given(input.tags.as_ref()),
+            targets: vec![],
+            made_by: cx.token.clone(),
+        };
+        tx.put(&group)?;
+        record::touch(tx)?;
+        Ok(CreateTargetGroupOutput {
+            target_groups: Some(vec![shown(&cx, tx, &group)?]),
+        })
+    })
+}
+
+/// The group as it will be described, with AWS's defaults
+/// (ELBv2 API reference, "CreateTargetGroup").
+async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::TargetGroup, Error> {
+    let required =
+        |name: &str| wire::codes::ValidationError.because(format!("A {name} must be specified"));
+    let protocol = input.protocol.ok_or_else(|| required("protocol"))?;
+    if protocol != ProtocolEnum::Http {
+        return Err(unsupported(&format!(
+            "the target group protocol '{protocol}'"
+        )));
+    }
+    let target_type = input.target_type.unwrap_or(TargetTypeEnum::Instance);
+    if !matches!(target_type, TargetTypeEnum::Instance | TargetTypeEnum::Ip) {
+        return Err(unsupported(&format!("the target type '{target_type}'")));
+    }
+    if input
+        .protocol_version
+        .as_deref()
+        .is_some_and(|it| it != "HTTP1")
+    {
+        return Err(unsupported("a protocol version other than HTTP1"));
+    }
+    if input
+        .health_check_protocol
+        .is_some_and(|it| it != ProtocolEnum::Http)
+    {
+        return Err(unsupported("a health check protocol other than HTTP"));
+    }
+    let vpc = input.vpc_id.clone().ok_or_else(|| required("VPC ID"))?;
+    let known = shapes::ec2::DescribeVpcsInput {
+        vpc_ids: Some(vec![vpc.clone()]),
+        ..Default::default()
+    };
+    cx.call(known).await.map_err(|_| {
+        wire::codes::ValidationError.because(format!("The VPC ID '{vpc}' is not found"))
+    })?;
+    let shape = elbv2::TargetGroup {
+        target_group_name: Some(input.name.clone()),
+        protocol: Some(protocol),
+        port: Some(input.port.ok_or_else(|| required("port"))?),
+        vpc_id: Some(vpc),
+        health_check_protocol: Some(ProtocolEnum::Http),
+        health_check_port: Some(
+            input
+                .health_check_port
+                .clone()
+                .unwrap_or_else(|| "traffic-port".into()),
+        ),
+        health_check_enabled: Some(input.health_check_enabled.unwrap_or(true)),
+        health_check_interval_seconds: Some(input.health_check_interval_seconds.unwrap_or(30)),
+        health_check_timeout_seconds: Some(input.health_check_timeout_seconds.unwrap_or(5)),
+        healthy_threshold_count: Some(input.healthy_threshold_count.unwrap_or(5)),
+        unhealthy_threshold_count: Some(input.unhealthy_threshold_count.unwrap_or(2)),
+        health_check_path: Some(
+            input
+                .health_check_path
+                .clone()
+                .unwrap_or_else(|| "/".into()),
+        ),
+        matcher: Some(input.matcher.clone().unwrap_or(Matcher {
+            http_code: Some("200".into()),
+            grpc_code: None,
+        })),
+        target_type: Some(target_type),
+        protocol_version: Some("HTTP1".into()),
+        ip_address_type: Some(TargetGroupIpAddressTypeEnum::Ipv4),
+        ..Default::default()
+    };
+    check_health_check(&shape)?;
+    Ok(shape)
+}
+
+fn check_health_check(shape: &elbv2::TargetGroup) -> Result<(), Error> {
+    let invalid = |text: String| Err(wire::codes::ValidationError.because(text));
+    let (interval, timeout) = (
+        shape.health_check_interval_seconds,
+        shape.health_check_timeout_seconds,
+    );
+    if timeout >= interval {
+        return invalid("Health check timeout must be smaller than the interval".into());
+    }
+    let codes = shape
+        .matcher
+        .as_ref()
+        .and_then(|it| it.http_code.as_deref())
+        .unwrap_or("200");
+    if matcher_ranges(codes).is_none() {
+        return invalid(format!(
+            "Health check matcher HTTP code '{codes}' must be within '200-499' inclusive"
+        ));
+    }
+    if !shape
+        .health_check_path
+        .as_deref()
+        .is_some_and(|it| it.starts_with('/'))
+    {
+        return invalid("Health check path must begin with a '/' character".into());
+    }
+    Ok(())
+}
+
+/// The group with the load balancers whose listeners use it.
+pub fn shown(cx: &Cx, tx: &Records<'_>, group: &TargetGroup) -> Result<elbv2::TargetGroup, Error> {
+    let arn = group.arn(cx);
+    let balancers = balancers_of(cx, tx, &arn)?;
+    Ok(elbv2::TargetGroup {
+        target_group_arn: Some(arn),
+        load_balancer_arns: Some(balancers),
+        ..group.shape.clone()
+    })
+}
+
+fn balancers_of(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for listener in tx.list::<Listener>(&cx.key("app/"))? {
+        if listener
+            .all_actions()
+            .any(|action| forwarded(action).iter().any(|(it, _)| it == arn))
+        {
+            found.push(cx.arn(
+                "elasticloadbalancing",
+                &format!("loadbalancer/{}", listener.balancer),
+            ));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+pub async fn describe_target_groups(
+    cx: Cx,
+    input: DescribeTargetGroupsInput,
+) -> Result<DescribeTargetGroupsOutput, Error> {
+    cx.read(|tx| {
+        let mut found: Vec<TargetGroup> = match &input.target_group_arns {
+            Some(arns) => arns
+                .iter()
+                .map(|arn| record::target_group(&cx, tx, arn))
+                .collect::<Result<_, _>>()?,
+            None => tx.list(&cx.key("targetgroup/"))?,
+        };
+        if let Some(names) = &input.names {
+            if names
+                .iter()
+                .any(|name| !found.iter().any(|it| it.name == *name))
+            {
+                return Err(
+                    TargetGroupNotFoundException.because("One or more target groups not found")
+                );
+            }
+            found.retain(|it| names.contains(&it.name));
+        }
+        let mut shown: Vec<_> = found
+            .iter()
+            .map(|it| shown(&cx, tx, it))
+            .collect::<Result<_, _>>()?;
+        if let Some(balancer) = &input.load_balancer_arn {
+            shown.retain(|it| {
+                it.load_balancer_arns
+                    .iter()
+                    .flatten()
+                    .any(|arn| arn == balancer)
+            });
+        }
+        Ok(DescribeTargetGroupsOutput {
+            target_groups: Some(shown),
+            next_marker: None,
+        })
+    })
+}
+
+pub async fn modify_target_group(
+    cx: Cx,
+    input: ModifyTargetGroupInput,
+) -> Result<ModifyTargetGroupOutput, Error> {
+    if input
+        .health_check_protocol
+        .is_some_and(|it| it != ProtocolEnum::Http)
+    {
+        return Err(unsupported("a health check protocol other than HTTP"));
+    }
+    cx.write(|tx| {
+        let mut group = record::target_group(&cx, tx, &input.target_group_arn)?;
+        let shape = &mut group.shape;
+        let port = input.health_check_port.clone();
+        shape.health_check_port = port.or(shape.health_check_port.take());
+        let path = input.health_check_path.clone();
+        shape.health_check_path = path.or(shape.health_check_path.take());
+        shape.health_check_enabled = input.health_check_enabled.or(shape.health_check_enabled);
+        shape.health_check_interval_seconds = input
+            .health_check_interval_seconds
+            .or(shape.health_check_interval_seconds);
+        shape.health_check_timeout_seconds = input
+            .health_check_timeout_seconds
+            .or(shape.health_check_timeout_seconds);
+        shape.healthy_threshold_count = input
+            .healthy_threshold_count
+            .or(shape.healthy_threshold_count);
+        shape.unhealthy_threshold_count = input
+            .unhealthy_threshold_count
+            .or(shape.unhealthy_threshold_count);
+        let matcher = input.matcher.clone();
+        shape.matcher = matcher.or(shape.matcher.take());
+        check_health_check(shape)?;
+        tx.put(&group)?;
+        record::touch(tx)?;
+        Ok(ModifyTargetGroupOutput {
+            target_groups: Some(vec![shown(&cx, tx, &group)?]),
+        })
+    })
+}
+
+pub async fn delete_target_group(
+    cx: Cx,
+    input: DeleteTargetGroupInput,
+) -> Result<DeleteTargetGroupOutput, Error> {
+    cx.write(|tx| {
+        let Ok(group) = record::target_group(&cx, tx, &input.target_group_arn) else {
+            return Ok(DeleteTargetGroupOutput {});
+        };
+        if !balancers_of(&cx, tx, &input.target_group_arn)?.is_empty() {
+            return Err(ResourceInUseException.because(format!(
+                "Target group '{}' is currently in use by a listener or a rule",
+                input.target_group_arn
+            )));
+        }
+        tx.delete::<TargetGroup>(&group.key())?;
+        record::touch(tx)?;
+        Ok(DeleteTargetGroupOutput {})
+    })
+}
