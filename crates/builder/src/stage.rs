@@ -118,7 +118,6 @@ pub async fn base(build: &Build<'_>, base: &Base) -> Result<State> {
         Base::Scratch => Ok(State::default()),
         Base::Stage(stage) => {
             let mut state = State::clone(&*build.stage(*stage).await?);
-            state.args = BTreeMap::new();
             state.own_cmd = false;
             Ok(state)
         }
@@ -376,6 +375,10 @@ impl Run<'_, '_> {
                 }
             })
             .collect::<Result<_>>()?;
+        let to = self.expand(&copy.to)?;
+        if to.is_empty() {
+            return Err(EngineError::invalid("the destination is empty here"));
+        }
         let chmod = match &copy.chmod {
             Some(text) => Some(file_mode(&self.expand(text)?)?),
             None => None,
@@ -383,7 +386,7 @@ impl Run<'_, '_> {
         Ok(copy::Request {
             unpacks: copy.unpacks,
             sources,
-            to: absolute(&self.expand(&copy.to)?, &self.state.config.working_dir),
+            to: absolute(&to, &self.state.config.working_dir),
             chmod,
         })
     }

@@ -98,6 +98,7 @@ async fn files() {
     )
     .await;
     check_error(file, "COPY $none /", "a source is empty here").await;
+    check_error(file, "COPY a.txt $none", "the destination is empty here").await;
 }
 
 #[tokio::test]

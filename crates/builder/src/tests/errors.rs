@@ -206,4 +206,38 @@ proptest! {
             ignore.hides(std::path::Path::new(&path));
         }
     }
+
+    #[test]
+    fn any_instructions_are_built_without_panic_or_trace(
+        lines in proptest::collection::vec(
+            prop_oneof![
+                Just("COPY a* /x"), Just("COPY d /"), Just("COPY . ."), Just("COPY d/.. /../y"), Just("COPY up /u"),
+                Just("ADD a $n"), Just("COPY --chown=$n a /"), Just("COPY --from=0 / /z"), Just("COPY --from=s /x /q"),
+                Just("FROM scratch AS s"), Just("FROM s"), Just("FROM s AS t"), Just("WORKDIR x/../.."), Just("WORKDIR x"),
+                Just("RUN anything"), Just("RUN --mount=target=/m,source=d x"), Just("RUN --mount=type=cache,target=c x"),
+                Just("RUN <<E\n$n\nE"), Just("ENV n=x n2=$n"), Just("ARG n"), Just("USER $n"), Just("LABEL a=\"b"),
+                Just("HEALTHCHECK CMD x"), Just("EXPOSE ${n:-80}"), Just("COPY <<E <<F /h/\nx\nE\nF"), Just("CMD []"),
+                Just("COPY [\"\\u0000\", \"/\"]"), Just("COPY a /x/y"), Just("COPY d /x"),
+            ],
+            0..8,
+        ),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::with(&[("a", "A"), ("a2", "B"), ("d/x", "X"), ("d/to", "-> ../a"), ("up", "-> ../..")]);
+            world.steps.accepts_all.store(true, std::sync::atomic::Ordering::SeqCst);
+            // A build that succeeds once succeeds again, out of the cache, with the same result.
+            let dockerfile = format!("FROM scratch\n{}\n", lines.join("\n"));
+            let first = world.build(&dockerfile).await;
+            let second = world.build(&dockerfile).await;
+            match (first, second) {
+                (Ok(first), Ok(second)) => {
+                    assert_eq!(first.built.digest, second.built.digest);
+                    assert_eq!(second.built.cached_steps, second.built.steps);
+                }
+                (Err(first), Err(second)) => assert_eq!(first.message, second.message),
+                (first, second) => panic!("{} then {}", first.is_ok(), second.is_ok()),
+            }
+        });
+    }
 }

@@ -69,8 +69,8 @@ async fn a_stage_stands_on_another() {
         outcome.layers,
         [["file 644 0:0 a = A"], ["file 644 0:0 b = B"]]
     );
-    // Variables of ENV are inherited, those of ARG are not.
-    assert_eq!(outcome.config.env, ["x=1", "z=1"]);
+    // Variables of ENV and of ARG are inherited.
+    assert_eq!(outcome.config.env, ["x=1", "z=12"]);
 }
 
 #[tokio::test]
