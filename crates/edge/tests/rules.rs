@@ -2,7 +2,6 @@
 
 mod support;
 
-
 use engine::*;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
