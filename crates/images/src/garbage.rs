@@ -20,7 +20,9 @@ struct Marked {
 
 impl Inner {
     /// Collects blobs and unpacked layers that no manifest names, that were not used for `grace`,
-    /// and, for layers, that no container is standing on.
+    /// and, for layers, that no container stands on. What containers stand on is asked last: one
+    /// that was started since stands on a layer that was used since. When there is nobody to ask,
+    /// unpacked layers stay.
     pub fn collect_garbage(&self, grace: Duration) -> Result<u64> {
         let _gate = self.gate.write().unwrap_or_else(|e| e.into_inner());
         let marked = self.marked()?;
@@ -36,10 +38,13 @@ impl Inner {
                 freed += metadata.len();
             }
         }
-        let mounted = mounted_text();
+        let Some(ask) = self.in_use.get() else {
+            return Ok(freed);
+        };
+        let in_use = ask()?;
         for (diff_id, used) in self.layers.list()? {
-            let in_use = mounted.iter().any(|mounts| mounts.contains(diff_id.hex()));
-            if !marked.layers.contains(&diff_id) && !too_young(used) && !in_use {
+            let stood_on = in_use.contains(&self.layers.path(&diff_id));
+            if !marked.layers.contains(&diff_id) && !too_young(used) && !stood_on {
                 freed += self.layers.remove(&diff_id)?;
             }
         }
@@ -108,25 +113,4 @@ fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
         Err(e) if matches!(e.fault, Fault::NotFound | Fault::Invalid) => Ok(None),
         Err(e) => Err(e),
     }
-}
-
-/// What is mounted, in every mount namespace of the machine: an overlay's options name its lower
-/// directories, so a layer that is in use appears there by its name. This asks the kernel, which
-/// alone knows it across restarts of this process.
-fn mounted_text() -> Vec<String> {
-    let mut seen = HashSet::new();
-    let mut texts = Vec::new();
-    let processes = disk::list("/proc".as_ref()).unwrap_or_default();
-    for pid in processes {
-        if !pid.bytes().all(|b| b.is_ascii_digit()) {
-            continue;
-        }
-        // Processes come and go while this looks; one that is gone holds no mount.
-        let namespace = fs::read_link(format!("/proc/{pid}/ns/mnt"));
-        if namespace.is_ok_and(|namespace| seen.insert(namespace)) {
-            let mounts = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-            texts.push(String::from_utf8_lossy(&mounts).into_owned());
-        }
-    }
-    texts
 }

@@ -39,7 +39,7 @@ impl Layers {
         Ok(Self { directory, scratch })
     }
 
-    fn path(&self, diff_id: &Digest) -> PathBuf {
+    pub fn path(&self, diff_id: &Digest) -> PathBuf {
         self.directory.join(diff_id.hex())
     }
 

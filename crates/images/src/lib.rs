@@ -16,6 +16,8 @@
 //! `_manifests` cannot be confused with a path component, because those begin with a letter or a
 //! digit. Names from outside become paths in `names` only, where every component is checked.
 //!
+//! Garbage is what no manifest names and nobody used for a while (`garbage`).
+//!
 //! Layers come from strangers: `unpack` says what is refused.
 
 mod blobs;

