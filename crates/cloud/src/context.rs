@@ -181,6 +181,12 @@ pub enum Caller {
         session_name: String,
         access_key: String,
     },
+    /// A user of the account, by one of the keys of its own.
+    User {
+        arn: String,
+        id: String,
+        access_key: String,
+    },
 }
 
 /// Everything that a handler may use. Cheap to clone.

@@ -1,1 +1,7 @@
-//! (to come)
+//! Application Auto Scaling.
+
+use cloud::Service;
+
+pub fn service() -> Service {
+    Service::new(&shapes::application_autoscaling::MODEL)
+}

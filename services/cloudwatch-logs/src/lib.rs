@@ -1,1 +1,7 @@
-//! (to come)
+//! Amazon CloudWatch Logs.
+
+use cloud::Service;
+
+pub fn service() -> Service {
+    Service::new(&shapes::logs::MODEL)
+}
