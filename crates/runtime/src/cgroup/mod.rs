@@ -259,7 +259,36 @@ fn number_after(text: &str, key: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::number_after;
+    use super::*;
+
+    /// Hybrid hosts have a v2 tree too, without controllers: enough to see that what runs in a task
+    /// is killed and its groups removed.
+    #[test]
+    fn a_unified_task_is_emptied_and_removed() {
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
+        let root = roots
+            .into_iter()
+            .find(|root| root.join("cgroup.controllers").exists());
+        let root = root.expect("this kernel has a cgroup v2 tree");
+        let task = TaskCgroup {
+            path: PathBuf::from(format!("neargate-unit-{}/task", std::process::id())),
+            hierarchy: Hierarchy::Unified { root: root.clone() },
+        };
+        task.create(&Limits::default()).unwrap();
+        let container = root.join(&task.path).join("0");
+        fs::create_dir(&container).unwrap();
+        let mut sleeper = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        fs::write(container.join("cgroup.procs"), sleeper.id().to_string()).unwrap();
+        task.remove().unwrap();
+        assert!(!sleeper.wait().unwrap().success());
+        assert!(!root.join(&task.path).exists());
+        task.remove().unwrap();
+        let shared = root.join(&task.path);
+        fs::remove_dir(shared.parent().unwrap()).unwrap();
+    }
 
     #[test]
     fn numbers_are_found_by_their_whole_key() {

@@ -99,9 +99,9 @@ pub(super) async fn follow(
     mut requests: mpsc::Receiver<Request>,
 ) {
     loop {
-        let stopped = listen(&inner, &mut connection, &mut requests).await;
-        if stopped {
+        if let Some(stopped) = listen(&inner, &mut connection, &mut requests).await {
             connection.reap().await;
+            inner.learn(stopped);
             return;
         }
         match reconnect(&mut connection).await {
@@ -116,25 +116,27 @@ pub(super) async fn follow(
     inner.learn(status);
 }
 
-/// Whether the task has stopped; otherwise the connection was closed.
+/// Listens until the connection is closed. The last status if it says that the task has stopped: it
+/// is not passed on before the shim itself is gone too.
 async fn listen(
     inner: &Inner,
     connection: &mut Connection,
     requests: &mut mpsc::Receiver<Request>,
-) -> bool {
-    // Reading a line is not safe to abandon half way, so it goes on while requests are sent.
-    let (mut line, mut open) = (String::new(), true);
+) -> Option<TaskStatus> {
+    let mut stopped = None;
+    // What was read of a line stays in `line` when sending a request interrupts it.
+    let (mut line, mut open) = (Vec::new(), true);
     loop {
         tokio::select! {
-            read = connection.stream.read_line(&mut line) => {
+            read = connection.stream.read_until(b'\n', &mut line) => {
                 if !matches!(read, Ok(count) if count > 0) {
-                    return false;
+                    return stopped;
                 }
-                if let Ok(Message::Status(status)) = serde_json::from_str(&line) {
-                    let stopped = status.state == TaskState::Stopped;
-                    inner.learn(status);
-                    if stopped {
-                        return true;
+                if let Ok(Message::Status(status)) = serde_json::from_slice(&line) {
+                    if status.state == TaskState::Stopped {
+                        stopped = Some(status);
+                    } else {
+                        inner.learn(status);
                     }
                 }
                 line.clear();
