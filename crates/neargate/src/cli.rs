@@ -1,0 +1,96 @@
+//! The command line that people use.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::config::Config;
+use crate::say;
+
+/// AWS's container stack on one Linux machine, for real.
+///
+/// Put a web application online:    neargate up FOLDER
+/// Speak to it as to AWS:           eval "$(neargate env)"; aws ecs list-clusters
+#[derive(Debug, Parser)]
+#[command(name = "neargate", version, verbatim_doc_comment, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    config: Config,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build a folder and put it online; again after an edit: roll it out
+    Up(commands::up::Up),
+    /// Take an application offline
+    Down(commands::down::Down),
+    /// List applications
+    Ls,
+    /// Show what an application's containers print
+    Logs(commands::logs::Logs),
+    /// Print an application's address, and open it where there is a browser
+    Open {
+        /// The application's name
+        name: String,
+    },
+    /// Run the daemon in the foreground
+    Serve,
+    /// Stop the daemon and everything that it runs; nothing is forgotten
+    Stop,
+    /// Print what a shell needs to speak to the daemon: eval "$(neargate env)"
+    Env,
+    /// Say what this machine lacks, and how to mend it
+    Doctor,
+    /// List the operations and resource types that this version answers
+    Coverage,
+    /// Print the version
+    Version,
+}
+
+/// What `up DIR` defaults to.
+pub fn current_directory() -> PathBuf {
+    PathBuf::from(".")
+}
+
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.config.json;
+    match cli
+        .config
+        .checked()
+        .and_then(|config| execute(config, cli.command))
+    {
+        Ok(code) => code,
+        Err(error) => {
+            say::failure(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => crate::daemon::serve(config),
+        Command::Version => commands::version::run(&config),
+        Command::Env => commands::env::run(&config),
+        Command::Doctor => commands::doctor::run(&config),
+        Command::Coverage => commands::coverage::run(&config),
+        Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),
+        Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
+        Command::Stop => client_runtime()?.block_on(commands::stop::run(&config)),
+    }
+}
+
+/// A client waits for one thing at a time: one thread does.
+fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}

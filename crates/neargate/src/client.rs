@@ -1,0 +1,122 @@
+//! The command line's way to the daemon: the same operations as everybody's, asked in one protocol
+//! (JSON) whatever the service speaks, signed with the owner's key pair.
+//!
+//! `POST /_neargate/v1/call/<service>/<operation>` takes an operation's input as JSON and answers its
+//! output, or an error's `code` and `message`. `/_neargate/v1/health` needs no signature.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use wire::Operation;
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+
+mod sign;
+
+/// A daemon on this machine accepts within this time or is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    pub version: String,
+    pub pid: u32,
+    /// The state directory: tells two daemons apart.
+    pub state: String,
+}
+
+/// An error that the daemon answered.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct CallError {
+    pub code: String,
+    pub message: String,
+}
+
+pub struct Client {
+    address: SocketAddr,
+    region: String,
+    credentials: Credentials,
+}
+
+impl Client {
+    /// For a daemon that has been started on this state directory at some time.
+    pub fn new(config: &Config) -> Result<Self> {
+        let credentials = Credentials::read(&config.state)?.ok_or_else(|| {
+            anyhow!("no daemon has run with the state directory `{}`: start one with `neargate up DIR` or `neargate serve`", config.state.display())
+        })?;
+        Ok(Self {
+            address: config.listen,
+            region: config.region.clone(),
+            credentials,
+        })
+    }
+
+    pub async fn call<I: Operation>(&self, input: I) -> Result<I::Output> {
+        let path = format!("/_neargate/v1/call/{}/{}", I::SERVICE, I::NAME);
+        let body = self
+            .post(&path, &wire::to_json(&input))
+            .await?
+            .collect()
+            .await?
+            .to_bytes();
+        let answer: serde_json::Value =
+            serde_json::from_slice(&body).context("the daemon's answer is not JSON")?;
+        wire::from_json(answer)
+            .map_err(|error| anyhow!("the daemon's answer does not fit {}: {error}", I::NAME))
+    }
+
+    /// Sends JSON and returns the answer's body as it arrives. An error answer is a [`CallError`].
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Incoming> {
+        let body = Bytes::from(body.to_string());
+        let request =
+            sign::signed_request(&self.credentials, &self.region, self.address, path, body)?;
+        let response = send(self.address, request).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        match serde_json::from_slice::<CallError>(&bytes) {
+            Ok(error) => Err(error.into()),
+            Err(_) => bail!(
+                "the daemon answered {status}: {}",
+                String::from_utf8_lossy(&bytes)
+            ),
+        }
+    }
+}
+
+/// Asks whoever listens at `address` who it is. None when nobody does.
+pub async fn health(address: SocketAddr) -> Option<Health> {
+    let request = Request::get("/_neargate/v1/health")
+        .header("host", address.to_string())
+        .body(Full::new(Bytes::new()))
+        .ok()?;
+    let response = tokio::time::timeout(CONNECT_TIMEOUT, send(address, request))
+        .await
+        .ok()?
+        .ok()?;
+    let bytes = response.into_body().collect().await.ok()?.to_bytes();
+    serde_json::from_slice(&bytes).ok()
+}
+
+async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+    let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
+    let stream = (connect.await.map_err(anyhow::Error::from))
+        .and_then(|it| it.map_err(anyhow::Error::from))
+        .with_context(|| format!("no daemon answers at {address}: start one with `neargate up DIR` or `neargate serve`"))?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
+}

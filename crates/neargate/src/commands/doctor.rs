@@ -1,0 +1,171 @@
+//! `neargate doctor`: what this machine lacks, with the fix.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use console::style;
+use network::Severity;
+use serde::Serialize;
+
+use crate::config::Config;
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    /// `fine`, `warning` or `broken`.
+    state: &'static str,
+    message: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn new(what: &str, outcome: Result<String, (&'static str, String, &str)>) -> Self {
+        match outcome {
+            Ok(message) => Self {
+                what: what.into(),
+                state: "fine",
+                message,
+                fix: None,
+            },
+            Err((state, message, fix)) => Self {
+                what: what.into(),
+                state,
+                message,
+                fix: Some(fix.into()),
+            },
+        }
+    }
+}
+
+/// Exits with 1 when something is broken.
+pub fn run(config: &Config) -> Result<ExitCode> {
+    let mut findings = vec![root(), overlay(), control_groups()];
+    findings.extend(network::doctor().into_iter().map(|it| Finding {
+        what: it.what.into(),
+        state: match it.severity {
+            Severity::Fine => "fine",
+            Severity::Warning => "warning",
+            Severity::Broken => "broken",
+        },
+        message: it.message,
+        fix: it.fix,
+    }));
+    findings.push(port(
+        "API address",
+        config.listen,
+        "give another with --listen, or `neargate stop`",
+    ));
+    let edge = SocketAddr::new(config.edge, 80);
+    findings.push(port(
+        "load balancers' port 80",
+        edge,
+        "stop the program that has it, or give another address with --edge 127.0.0.2",
+    ));
+    let broken = findings.iter().any(|it| it.state == "broken");
+    if config.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        for it in &findings {
+            print_finding(it);
+        }
+        println!();
+        println!(
+            "{}",
+            if broken {
+                "neargate cannot work here yet."
+            } else {
+                "neargate can work here."
+            }
+        );
+    }
+    Ok(if broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn print_finding(it: &Finding) {
+    let mark = match it.state {
+        "fine" => style("✓").green(),
+        "warning" => style("!").yellow(),
+        _ => style("✗").red(),
+    };
+    println!("{mark} {}: {}", it.what, it.message);
+    if let Some(fix) = &it.fix {
+        println!("    {fix}");
+    }
+}
+
+fn root() -> Finding {
+    let is_root = nix::unistd::geteuid().is_root();
+    Finding::new(
+        "root",
+        if is_root {
+            Ok("running as root".into())
+        } else {
+            Err((
+                "broken",
+                "not running as root".into(),
+                "run with sudo: containers and networks need it",
+            ))
+        },
+    )
+}
+
+fn overlay() -> Finding {
+    let known =
+        std::fs::read_to_string("/proc/filesystems").is_ok_and(|it| it.contains("\toverlay\n"));
+    Finding::new(
+        "overlayfs",
+        if known {
+            Ok("the kernel has it".into())
+        } else {
+            Err((
+                "broken",
+                "the kernel does not know overlayfs".into(),
+                "modprobe overlay",
+            ))
+        },
+    )
+}
+
+fn control_groups() -> Finding {
+    let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let v1 = |name: &str| Path::new("/sys/fs/cgroup").join(name).is_dir();
+    let missing: Vec<&str> = ["memory", "cpu", "pids"]
+        .into_iter()
+        .filter(|it| !v1(it))
+        .collect();
+    Finding::new(
+        "control groups",
+        if v2 {
+            Ok("version 2".into())
+        } else if missing.is_empty() {
+            Ok("version 1".into())
+        } else {
+            Err((
+                "broken",
+                format!("controllers are missing: {}", missing.join(", ")),
+                "boot with cgroup_enable=memory, or with control groups version 2",
+            ))
+        },
+    )
+}
+
+/// A port that the daemon itself has is as it should be.
+fn port(what: &str, address: SocketAddr, fix: &str) -> Finding {
+    Finding::new(
+        what,
+        match TcpListener::bind(address) {
+            Ok(_) => Ok(format!("{address} is free")),
+            Err(error) => Err((
+                "warning",
+                format!("{address} cannot be listened at ({error})"),
+                fix,
+            )),
+        },
+    )
+}

@@ -1,0 +1,59 @@
+//! `neargate env`: what a shell needs, so that `aws` and the SDKs speak to the daemon.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+
+pub fn run(config: &Config) -> Result<ExitCode> {
+    let credentials = Credentials::read(&config.state)?.ok_or_else(|| {
+        anyhow!(
+            "no daemon has run with `{}` yet: start one with `neargate up DIR` or `neargate serve`",
+            config.state.display()
+        )
+    })?;
+    let variables = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", config.listen)),
+        ("AWS_ACCESS_KEY_ID", credentials.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key),
+        ("AWS_DEFAULT_REGION", config.region.clone()),
+        ("AWS_REGION", config.region.clone()),
+    ];
+    if config.json {
+        let map: serde_json::Map<String, serde_json::Value> = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&map)?);
+    } else {
+        for (name, value) in variables {
+            println!("export {name}={}", quoted(&value));
+        }
+        // A session token of another account would be sent along.
+        println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn values_survive_the_shell() {
+        assert_eq!(quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
+        assert_eq!(quoted("a+b'c"), r"'a+b'\''c'");
+    }
+}

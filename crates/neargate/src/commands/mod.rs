@@ -1,0 +1,15 @@
+//! One file per command.
+
+pub mod coverage;
+pub mod doctor;
+pub mod down;
+pub mod env;
+pub mod logs;
+pub mod ls;
+pub mod open;
+pub mod stop;
+pub mod up;
+pub mod version;
+
+mod application;
+mod background;

@@ -1,0 +1,34 @@
+//! `neargate open NAME`: prints the address and, on a desktop, opens it.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::application;
+use crate::client::Client;
+use crate::config::Config;
+
+pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
+    let application = application::find(&Client::new(config)?, name).await?;
+    let url = application
+        .url
+        .with_context(|| format!("`{name}` has no address yet: it is {}", application.status))?;
+    if config.json {
+        println!("{}", serde_json::json!({ "name": name, "url": url }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{url}");
+    let desktop =
+        std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
+    if desktop {
+        let opener = Command::new("xdg-open")
+            .arg(&url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        if let Err(error) = opener {
+            eprintln!("no browser was opened: {error}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

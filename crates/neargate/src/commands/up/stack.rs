@@ -1,0 +1,196 @@
+//! The stack: created, or updated, and watched until it is complete.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use shapes::cloudformation::{
+    Capability, CreateStackInput, DescribeStackEventsInput, DescribeStacksInput, Parameter, Stack,
+    StackEvent, Tag, UpdateStackInput,
+};
+
+use super::{Timings, Up};
+use crate::client::{CallError, Client};
+use crate::commands::application::TAG;
+use crate::config::Config;
+use crate::say::Step;
+
+const TEMPLATE: &str = include_str!("../../templates/application.yaml");
+/// Between looks at a stack that changes: what a person sees as at once.
+const LOOK_EVERY: Duration = Duration::from_millis(30);
+
+pub struct Wanted<'a> {
+    pub name: &'a str,
+    pub image: &'a str,
+    pub port: u16,
+    pub options: &'a Up,
+}
+
+impl Wanted<'_> {
+    fn parameters(&self) -> Vec<Parameter> {
+        let options = self.options;
+        let pairs = [
+            ("Name", self.name.to_owned()),
+            ("Image", self.image.to_owned()),
+            ("Count", options.count.to_string()),
+            ("ContainerPort", self.port.to_string()),
+            ("HealthPath", options.health_path.clone()),
+            ("Cpu", options.cpu.to_string()),
+            ("Memory", options.memory.to_string()),
+        ];
+        pairs
+            .into_iter()
+            .map(|(key, value)| Parameter {
+                parameter_key: Some(key.to_owned()),
+                parameter_value: Some(value),
+                ..Default::default()
+            })
+            .collect()
+    }
+}
+
+/// Returns the URL that the stack puts out.
+pub async fn bring_up(
+    config: &Config,
+    client: &Client,
+    wanted: &Wanted<'_>,
+    timings: &mut Timings,
+) -> Result<String> {
+    let step = Step::begin("stack", config.json);
+    let before = find(client, wanted.name).await?;
+    let known = match &before {
+        Some(_) => event_ids(client, wanted.name).await?,
+        None => HashSet::new(),
+    };
+    let outcome = match before.as_ref().map(|it| it.stack_status.as_str()) {
+        None => create(client, wanted).await.map(|()| "created"),
+        Some("ROLLBACK_COMPLETE" | "CREATE_FAILED" | "DELETE_FAILED") => bail!(
+            "the stack `{0}` is left from a failed start: `neargate down {0}` removes it, then try again",
+            wanted.name
+        ),
+        Some(_) => update(client, wanted).await,
+    }?;
+    let stack = wait(client, wanted.name, known, &step).await?;
+    timings.push(("stack", step.done(&format!("{} {outcome}", wanted.name))));
+    let outputs = stack.outputs.unwrap_or_default();
+    let url = outputs
+        .into_iter()
+        .find(|it| it.output_key.as_deref() == Some("Url"));
+    url.and_then(|it| it.output_value)
+        .context("the stack puts out no Url")
+}
+
+async fn find(client: &Client, name: &str) -> Result<Option<Stack>> {
+    let describe = DescribeStacksInput {
+        stack_name: Some(name.to_owned()),
+        ..Default::default()
+    };
+    match client.call(describe).await {
+        Ok(found) => Ok(found.stacks.unwrap_or_default().into_iter().next()),
+        Err(error) => match error.downcast_ref::<CallError>() {
+            Some(known) if known.message.contains("does not exist") => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+async fn create(client: &Client, wanted: &Wanted<'_>) -> Result<()> {
+    let input = CreateStackInput {
+        stack_name: wanted.name.to_owned(),
+        template_body: Some(TEMPLATE.to_owned()),
+        parameters: Some(wanted.parameters()),
+        capabilities: Some(vec![Capability::CapabilityIam]),
+        tags: Some(vec![Tag {
+            key: TAG.to_owned(),
+            value: wanted.name.to_owned(),
+        }]),
+        ..Default::default()
+    };
+    client.call(input).await?;
+    Ok(())
+}
+
+async fn update(client: &Client, wanted: &Wanted<'_>) -> Result<&'static str> {
+    let input = UpdateStackInput {
+        stack_name: wanted.name.to_owned(),
+        template_body: Some(TEMPLATE.to_owned()),
+        parameters: Some(wanted.parameters()),
+        capabilities: Some(vec![Capability::CapabilityIam]),
+        tags: Some(vec![Tag {
+            key: TAG.to_owned(),
+            value: wanted.name.to_owned(),
+        }]),
+        ..Default::default()
+    };
+    match client.call(input).await {
+        Ok(_) => Ok("updated"),
+        Err(error) => match error.downcast_ref::<CallError>() {
+            Some(known) if known.message.contains("No updates are to be performed") => {
+                Ok("unchanged")
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+async fn events(client: &Client, name: &str) -> Result<Vec<StackEvent>> {
+    let input = DescribeStackEventsInput {
+        stack_name: name.to_owned(),
+        ..Default::default()
+    };
+    // Newest first, as AWS answers; the first page is more than a stack of ours ever has.
+    Ok(client.call(input).await?.stack_events.unwrap_or_default())
+}
+
+async fn event_ids(client: &Client, name: &str) -> Result<HashSet<String>> {
+    Ok(events(client, name)
+        .await?
+        .into_iter()
+        .map(|it| it.event_id)
+        .collect())
+}
+
+/// Shows what happens until nothing is in progress. A stack that did not get there is an error that
+/// says why.
+async fn wait(
+    client: &Client,
+    name: &str,
+    mut known: HashSet<String>,
+    step: &Step,
+) -> Result<Stack> {
+    let mut failures = Vec::new();
+    loop {
+        let stack = find(client, name)
+            .await?
+            .with_context(|| format!("the stack `{name}` is gone"))?;
+        for event in events(client, name).await?.into_iter().rev() {
+            if known.insert(event.event_id.clone()) {
+                show(&event, step, &mut failures);
+            }
+        }
+        match stack.stack_status.as_str() {
+            "CREATE_COMPLETE" | "UPDATE_COMPLETE" => return Ok(stack),
+            status if status.ends_with("IN_PROGRESS") => tokio::time::sleep(LOOK_EVERY).await,
+            status => bail!(
+                "the stack `{name}` is {status}: {}",
+                if failures.is_empty() {
+                    stack.stack_status_reason.unwrap_or_default()
+                } else {
+                    failures.join("; ")
+                }
+            ),
+        }
+    }
+}
+
+fn show(event: &StackEvent, step: &Step, failures: &mut Vec<String>) {
+    let logical = event.logical_resource_id.as_deref().unwrap_or_default();
+    let status = event.resource_status.clone().unwrap_or_default();
+    let reason = event.resource_status_reason.as_deref().unwrap_or_default();
+    if status.ends_with("_FAILED") && !reason.contains("cancelled") {
+        failures.push(format!("{logical}: {reason}"));
+        step.line(&format!("{logical} {status}: {reason}"));
+    } else {
+        step.detail(&format!("{logical} {status}"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The daemon: opens what is on disk and on the machine, composes the services, answers requests,
+//! reconciles.
+
+mod compose;
+mod lock;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::front::Front;
+pub use compose::{Machine, services};
+
+/// Runs the daemon until it is told to end. What it runs goes on, unless `neargate stop` asked.
+pub fn serve(config: Config) -> Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("NEARGATE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(config))?;
+    // What still runs in the background (a pull, a build) is of no use any more.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(config: Config) -> Result<()> {
+    prepare_directories(&config)?;
+    let _lock = lock::take(&config.state)?;
+    // Bound first: a taken address must not cost anything.
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen at {}: choose another with --listen",
+            config.listen
+        )
+    })?;
+    let credentials = Credentials::read_or_make(&config.state)?;
+    let machine = compose::machine(&config).await?;
+    let cloud = compose::cloud(&config, &machine)?;
+    let (ask_to_stop, stop_asked) = watch::channel(false);
+    let front = Arc::new(Front::new(
+        &config,
+        credentials,
+        cloud.clone(),
+        &machine,
+        ask_to_stop,
+    ));
+    let reconciling = tokio::spawn(cloud.clone().run());
+    tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
+    let stop_everything = tokio::select! {
+        () = front.accept(listener) => false,
+        () = terminated() => false,
+        () = asked(stop_asked) => true,
+    };
+    cloud.converge.stop();
+    reconciling.await??;
+    if stop_everything {
+        machine.stop().await?;
+    }
+    tracing::info!(everything = stop_everything, "stopped");
+    Ok(())
+}
+
+/// Ends what a daemon that is not running any more has left running.
+pub async fn stop_what_runs(config: &Config) -> Result<()> {
+    if !config.state.join(compose::STORE_FILE).exists() {
+        return Ok(());
+    }
+    prepare_directories(config)?;
+    let _lock = lock::take(&config.state)?;
+    compose::machine(config).await?.stop().await
+}
+
+/// The state directory is the owner's alone: it holds secrets and images.
+fn prepare_directories(config: &Config) -> Result<()> {
+    for directory in [&config.state, &config.run_dir()] {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make `{}`", directory.display()))?;
+    }
+    // Containers' own users walk through it to nothing: each path below is guarded by itself.
+    fs::set_permissions(&config.state, fs::Permissions::from_mode(0o711))?;
+    Ok(())
+}
+
+async fn terminated() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn asked(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|it| *it).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Machine {
+    /// Stops every task, then the edge, then the networks. The records stay as they are.
+    async fn stop(&self) -> Result<()> {
+        let tasks = self.engine.tasks.list().await?;
+        let ends = tasks.into_iter().map(|task| {
+            let tasks = self.engine.tasks.clone();
+            async move {
+                tasks.stop(&task.id, "neargate is stopping").await?;
+                while let Some(status) = tasks.status(&task.id).await? {
+                    if status.state == engine::TaskState::Stopped {
+                        break;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
+                Ok::<(), engine::EngineError>(())
+            }
+        });
+        let ends: Vec<tokio::task::JoinHandle<_>> = ends.map(tokio::spawn).collect();
+        for end in ends {
+            end.await??;
+        }
+        self.edge.stop().await?;
+        self.network.cleanup_all().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! What the daemon is made of. Nothing else knows all parts.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use cloud::{Clock, Cloud, CloudParts, Store};
+use edge::EdgeClient;
+use engine::Engine;
+use images::{EmbeddedHosts, ImageStore, Registry};
+
+use crate::config::Config;
+
+pub const STORE_FILE: &str = "store.db";
+
+/// The engine, and the parts of it that the composition needs by their own names.
+pub struct Machine {
+    pub engine: Engine,
+    pub registry: Arc<Registry>,
+    pub edge: Arc<EdgeClient>,
+    pub network: Arc<network::Machine>,
+}
+
+/// Opens everything below the services. What an earlier daemon left running is found again.
+pub async fn machine(config: &Config) -> Result<Machine> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let (run, instance) = (config.run_dir(), network::instance_tag(&config.state));
+    let network = Arc::new(network::Machine::open(run.clone(), instance.clone())?);
+    let account = config.account.clone();
+    let store = ImageStore::open(
+        config.state.join("images"),
+        EmbeddedHosts::matching(move |host| is_embedded(host, &account)),
+    )?;
+    let runtime = runtime::Runtime::new(
+        run.clone(),
+        config.state.clone(),
+        network.clone(),
+        runtime::Executable {
+            program: program.clone(),
+            args: vec!["shim".into()],
+        },
+        instance,
+    )?;
+    runtime.recover().await?;
+    let runtime = Arc::new(runtime);
+    let edge = EdgeClient::open(
+        run.join("edge"),
+        config.edge,
+        network.clone(),
+        edge::Executable {
+            program,
+            args: vec!["edge".into()],
+        },
+    )
+    .await?;
+    let edge = Arc::new(edge);
+    let images = Arc::new(store.clone());
+    let builds =
+        builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
+    let engine = Engine {
+        images,
+        builds: Arc::new(builds),
+        tasks: runtime,
+        network: network.clone(),
+        edge: edge.clone(),
+        logs: Arc::new(logs::LogStore::open(config.state.join("logs"))?),
+    };
+    Ok(Machine {
+        engine,
+        registry: Arc::new(Registry::new(store)),
+        edge,
+        network,
+    })
+}
+
+pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
+    let store = Store::open(&config.state.join(STORE_FILE))
+        .with_context(|| format!("cannot open the records in `{}`", config.state.display()))?;
+    Ok(Cloud::new(CloudParts {
+        account: config.account.clone(),
+        default_region: config.region.clone(),
+        store,
+        engine: machine.engine.clone(),
+        clock: Clock::new(config.pace.into()),
+        services: services(),
+    }))
+}
+
+/// Every service of this build.
+pub fn services() -> Vec<cloud::Service> {
+    vec![
+        application_autoscaling::service(),
+        cloudformation::service(),
+        cloudwatch_logs::service(),
+        ec2::service(),
+        ecr::service(),
+        ecs::service(),
+        elbv2::service(),
+        iam::service(),
+        iam::sts_service(),
+    ]
+}
+
+/// `<account>.dkr.ecr.<region>.amazonaws.com`, whatever the region: these are never anybody else's.
+fn is_embedded(host: &str, account: &str) -> bool {
+    host.strip_prefix(account)
+        .and_then(|rest| rest.strip_prefix(".dkr.ecr."))
+        .is_some_and(|rest| rest.ends_with(".amazonaws.com"))
+}

@@ -1,0 +1,133 @@
+//! The front door: one address, several kinds of callers.
+//!
+//! * `/v2/…` is the registry's (Docker and OCI clients, basic authentication with an ECR token);
+//! * `/_neargate/…` is the command line's;
+//! * everything else is AWS's: signed, routed by the credential scope.
+
+mod aws;
+mod own;
+mod registry;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloud::{Caller, Cloud};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::daemon::Machine;
+
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A client that has not sent its request's head by then is not coming.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct Front {
+    cloud: Arc<Cloud>,
+    credentials: Credentials,
+    registry: Arc<images::Registry>,
+    state: String,
+    ask_to_stop: watch::Sender<bool>,
+}
+
+impl Front {
+    pub fn new(
+        config: &Config,
+        credentials: Credentials,
+        cloud: Arc<Cloud>,
+        machine: &Machine,
+        ask_to_stop: watch::Sender<bool>,
+    ) -> Self {
+        Self {
+            cloud,
+            credentials,
+            registry: machine.registry.clone(),
+            state: config.state.display().to_string(),
+            ask_to_stop,
+        }
+    }
+
+    /// Accepts connections for ever.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(self.clone().connection(stream));
+                }
+                Err(error) => {
+                    // Out of descriptors: waiting is all that helps.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(move |request| {
+            let front = self.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        });
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
+        if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if path == "/v2" || path.starts_with("/v2/") {
+            registry::answer(self, request).await
+        } else if path.starts_with("/_neargate/") {
+            own::answer(self, request).await
+        } else {
+            aws::answer(self, request).await
+        }
+    }
+
+    /// The secret of an access key, and whose it is.
+    fn secret_of(&self, access_key: &str, session_token: Option<&str>) -> Option<(String, Caller)> {
+        if access_key == self.credentials.access_key_id && session_token.is_none() {
+            return Some((self.credentials.secret_access_key.clone(), Caller::Root));
+        }
+        iam::find_key(&self.cloud, access_key, session_token)
+    }
+}
+
+/// A whole body, or None when it is longer than `limit` or does not arrive.
+async fn read_body(body: Incoming, limit: usize) -> Option<Bytes> {
+    Some(Limited::new(body, limit).collect().await.ok()?.to_bytes())
+}
+
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(full(value.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("application/json"),
+    );
+    response
+}

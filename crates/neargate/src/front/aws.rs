@@ -1,0 +1,79 @@
+//! AWS's own clients.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cloud::Cx;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use wire::{Door, Protocol, Received, Refusal};
+
+use super::{Body, Front, full, read_body};
+
+pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+    let request_id = request_id();
+    let (head, body) = request.into_parts();
+    let Some(body) = read_body(body, wire::MAX_BODY_BYTES).await else {
+        let error =
+            wire::codes::RequestEntityTooLarge.because("the request is too large or ended early");
+        return wire::refuse(Protocol::Query { xml_namespace: "" }, &request_id, &error).map(full);
+    };
+    let received = match receive(front, &head, &body) {
+        Ok(received) => received,
+        Err(Refusal { protocol, error }) => {
+            return wire::refuse(protocol, &request_id, &error).map(full);
+        }
+    };
+    let caller = front.secret_of(&received.access_key, received.session_token.as_deref());
+    let cx = Cx {
+        cloud: front.cloud.clone(),
+        region: received.region,
+        caller: caller.map_or(cloud::Caller::Root, |it| it.1),
+        token: None,
+        request_id: request_id.clone(),
+    };
+    let service = received.service;
+    match cx
+        .serve(service.signing_name, received.operation, received.input)
+        .await
+    {
+        Ok(output) => wire::answer(service, received.operation, &request_id, &output).map(full),
+        Err(error) => {
+            tracing::debug!(service = service.signing_name, operation = received.operation, %error, "refused");
+            wire::refuse(service.protocol, &request_id, &error).map(full)
+        }
+    }
+}
+
+/// Finds out who asks for what, and whether to believe it.
+fn receive(
+    front: &Front,
+    head: &hyper::http::request::Parts,
+    body: &[u8],
+) -> Result<Received, Refusal> {
+    let door = Door {
+        models: shapes::known::SERVICES,
+        secret_of: &|key, token| front.secret_of(key, token).map(|it| it.0),
+        now: now(),
+    };
+    wire::receive(head, body, &door)
+}
+
+/// Signatures are held against the real time, whatever the pace.
+pub fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |it| it.as_secs_f64())
+}
+
+/// A version 4 UUID, as AWS's request ids are.
+pub fn request_id() -> String {
+    let hex = cloud::random_hex(32);
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[13..16],
+        &hex[17..20],
+        &hex[20..]
+    )
+}

@@ -1,0 +1,205 @@
+//! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's.
+
+use std::io;
+
+use bytes::Bytes;
+use cloud::{Caller, Cx};
+use engine::{AssembleRequest, BuildEvent, BuildRequest};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Body, Front, aws, json, read_body};
+
+/// Templates and build requests are text; files are read from this machine by their path.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Lines of a build that a slow reader may be behind.
+const EVENTS_MAX: usize = 256;
+
+pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    if path == "/_neargate/v1/health" {
+        let version = env!("CARGO_PKG_VERSION");
+        return json(
+            StatusCode::OK,
+            &json!({ "version": version, "pid": std::process::id(), "state": front.state }),
+        );
+    }
+    if request.method() != Method::POST {
+        return refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "send a POST",
+        );
+    }
+    let (head, body) = request.into_parts();
+    let Some(body) = read_body(body, BODY_BYTES_MAX).await else {
+        return refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            "the request is too large",
+        );
+    };
+    let (caller, region) = match authenticate(front, &head, &body) {
+        Ok(who) => who,
+        Err(response) => return *response,
+    };
+    let Ok(input) = serde_json::from_slice::<serde_json::Value>(&body) else {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "SerializationException",
+            "the request is not JSON",
+        );
+    };
+    match path
+        .strip_prefix("/_neargate/v1/")
+        .unwrap_or_default()
+        .split('/')
+        .collect::<Vec<_>>()[..]
+    {
+        ["call", service, operation] => {
+            call(front, caller, region, service, operation, input).await
+        }
+        ["build"] => build(front, input),
+        ["stop"] => {
+            front.ask_to_stop.send_replace(true);
+            json(StatusCode::OK, &json!({}))
+        }
+        _ => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
+    }
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    json(status, &json!({ "code": code, "message": message }))
+}
+
+fn authenticate(
+    front: &Front,
+    head: &hyper::http::request::Parts,
+    body: &[u8],
+) -> Result<(Caller, String), Box<Response<Body>>> {
+    let refuse = |doubt: wire::Doubt| {
+        Box::new(refusal(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            &format!("the request is not accepted: {doubt}"),
+        ))
+    };
+    let credentials = wire::Credentials::of(head).map_err(refuse)?;
+    let secret_of = |key: &str, token: Option<&str>| front.secret_of(key, token).map(|it| it.0);
+    wire::verify(head, body, &credentials, &secret_of, aws::now()).map_err(refuse)?;
+    let caller = front.secret_of(
+        &credentials.access_key,
+        credentials.session_token.as_deref(),
+    );
+    Ok((caller.map_or(Caller::Root, |it| it.1), credentials.region))
+}
+
+/// An operation of a service, in JSON whatever the service speaks.
+async fn call(
+    front: &Front,
+    caller: Caller,
+    region: String,
+    service: &str,
+    operation: &str,
+    input: serde_json::Value,
+) -> Response<Body> {
+    let request_id = aws::request_id();
+    let cx = Cx {
+        cloud: front.cloud.clone(),
+        region,
+        caller,
+        token: None,
+        request_id,
+    };
+    match cx.serve_json(service, operation, input).await {
+        Ok(output) => json(StatusCode::OK, &output),
+        Err(error) => {
+            let status =
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            refusal(status, error.code, &error.message)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+enum BuildInput {
+    /// From a Dockerfile.
+    Build(BuildRequest),
+    /// From plain files; `own_program` is the path in the image that this program itself is put at.
+    Assemble {
+        request: AssembleRequest,
+        own_program: Option<std::path::PathBuf>,
+    },
+}
+
+/// Builds, and answers a line of JSON per event; the last is `Built` or `Error`.
+fn build(front: &Front, input: serde_json::Value) -> Response<Body> {
+    let input: BuildInput = match serde_json::from_value(input) {
+        Ok(input) => input,
+        Err(error) => {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "ValidationError",
+                &error.to_string(),
+            );
+        }
+    };
+    let (builds, images) = (
+        front.cloud.engine.builds.clone(),
+        front.cloud.engine.images.clone(),
+    );
+    let (lines, receiver) = mpsc::channel::<String>(EVENTS_MAX);
+    tokio::spawn(async move {
+        let (events, mut seen) = mpsc::channel::<BuildEvent>(EVENTS_MAX);
+        let copy = lines.clone();
+        let copying = tokio::spawn(async move {
+            while let Some(event) = seen.recv().await {
+                if copy
+                    .send(json!({ "Event": event }).to_string())
+                    .await
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+        let outcome = match input {
+            BuildInput::Build(request) => builds.build(request, events).await,
+            BuildInput::Assemble {
+                mut request,
+                own_program,
+            } => {
+                drop(events);
+                if let (Some(path), Ok(program)) = (own_program, std::env::current_exe()) {
+                    request.files.insert(0, (program, path));
+                }
+                builds.assemble(request).await
+            }
+        };
+        let _ = copying.await;
+        let last = match outcome {
+            Ok(built) => match images.prepare_digest(&built.digest).await {
+                Ok(image) => json!({ "Built": built, "config": image.config }),
+                Err(error) => json!({ "Error": error.chain() }),
+            },
+            Err(error) => json!({ "Error": error.chain() }),
+        };
+        let _ = lines.send(last.to_string()).await;
+    });
+    Response::new(line_body(receiver))
+}
+
+fn line_body(receiver: mpsc::Receiver<String>) -> Body {
+    let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let line = receiver.recv().await?;
+        Some((
+            Ok::<_, io::Error>(Frame::data(Bytes::from(line + "\n"))),
+            receiver,
+        ))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
