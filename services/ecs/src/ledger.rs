@@ -40,7 +40,7 @@ pub fn task_ended(service: &mut Service, task: &Task, clock: &Clock) {
             deployment.crashes = 0;
         }
         // Tasks that were started together and fail together are one round.
-        if task.created_ms > deployment.last_crash_ms {
+        if task.created_ms >= deployment.last_crash_ms {
             deployment.crashes += 1;
             deployment.last_crash_ms = now_ms;
         }

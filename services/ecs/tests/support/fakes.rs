@@ -1,0 +1,251 @@
+//! What ECS calls of EC2, Elastic Load Balancing and CloudWatch Logs.
+
+use std::net::Ipv4Addr;
+
+use cloud::{Cx, Error, ErrorCode, Record, Service};
+use engine::{InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec};
+use serde::{Deserialize, Serialize};
+use shapes::{ec2, elbv2, logs};
+
+/// `subnet-out` has a way out by NAT, `subnet-in` has none.
+pub async fn make_network(sim: &sim::Sim) {
+    let subnet = |id: &str, range: &str, table: &str| SubnetSpec {
+        id: id.into(),
+        range: range.parse().unwrap(),
+        route_table: table.into(),
+    };
+    let out = RouteSpec {
+        destination: "0.0.0.0/0".parse().unwrap(),
+        target: RouteTarget::NatGateway,
+    };
+    let vpc = VpcSpec {
+        id: "vpc-1".into(),
+        ranges: vec!["10.0.0.0/16".parse().unwrap()],
+        subnets: vec![
+            subnet("subnet-out", "10.0.1.0/24", "rtb-out"),
+            subnet("subnet-in", "10.0.2.0/24", "rtb-in"),
+        ],
+        route_tables: vec![
+            RouteTableSpec { id: "rtb-out".into(), routes: vec![out] },
+            RouteTableSpec { id: "rtb-in".into(), routes: vec![] },
+        ],
+        groups: vec![],
+    };
+    sim.network.apply_vpc(vpc).await.unwrap();
+}
+
+pub fn ec2() -> Service {
+    Service::new(&shapes::ec2::MODEL)
+        .on(create_network_interface)
+        .on(describe_network_interfaces)
+        .on(delete_network_interface)
+        .on(describe_subnets)
+        .on(describe_security_groups)
+}
+
+const NO_SUBNET: ErrorCode = ErrorCode::sender("InvalidSubnetID.NotFound", 400);
+const NO_GROUP: ErrorCode = ErrorCode::sender("InvalidGroup.NotFound", 400);
+
+async fn create_network_interface(
+    cx: Cx,
+    input: ec2::CreateNetworkInterfaceInput,
+) -> Result<ec2::CreateNetworkInterfaceOutput, Error> {
+    let id = cx.new_id("eni-", 17);
+    let number = cx.write(|tx| tx.next("fake.address"))?;
+    let address = Ipv4Addr::new(10, 0, 1, u8::try_from(number % 250).unwrap() + 4);
+    let spec = InterfaceSpec {
+        id: id.clone(),
+        vpc: "vpc-1".into(),
+        subnet: input.subnet_id.clone(),
+        address,
+        mac: [2, 0, 0, 0, 0, 1],
+        groups: input.groups.unwrap_or_default(),
+        public: false,
+    };
+    cx.engine().network.attach(spec).await.unwrap();
+    let interface = ec2::NetworkInterface {
+        network_interface_id: Some(id),
+        private_ip_address: Some(address.to_string()),
+        mac_address: Some("02:00:00:00:00:01".into()),
+        availability_zone: Some("us-east-1a".into()),
+        ..Default::default()
+    };
+    Ok(ec2::CreateNetworkInterfaceOutput {
+        network_interface: Some(interface),
+        client_token: None,
+    })
+}
+
+async fn describe_network_interfaces(
+    _: Cx,
+    _: ec2::DescribeNetworkInterfacesInput,
+) -> Result<ec2::DescribeNetworkInterfacesOutput, Error> {
+    Ok(Default::default())
+}
+
+async fn delete_network_interface(
+    cx: Cx,
+    input: ec2::DeleteNetworkInterfaceInput,
+) -> Result<ec2::DeleteNetworkInterfaceOutput, Error> {
+    cx.engine().network.detach(&input.network_interface_id).await.unwrap();
+    Ok(Default::default())
+}
+
+async fn describe_subnets(
+    _: Cx,
+    input: ec2::DescribeSubnetsInput,
+) -> Result<ec2::DescribeSubnetsOutput, Error> {
+    let mut subnets = Vec::new();
+    for id in input.subnet_ids.unwrap_or_default() {
+        if !["subnet-in", "subnet-out"].contains(&id.as_str()) {
+            return Err(NO_SUBNET.because(format!("The subnet ID '{id}' does not exist")));
+        }
+        subnets.push(ec2::Subnet {
+            subnet_id: Some(id),
+            vpc_id: Some("vpc-1".into()),
+            ..Default::default()
+        });
+    }
+    Ok(ec2::DescribeSubnetsOutput { subnets: Some(subnets), ..Default::default() })
+}
+
+async fn describe_security_groups(
+    _: Cx,
+    input: ec2::DescribeSecurityGroupsInput,
+) -> Result<ec2::DescribeSecurityGroupsOutput, Error> {
+    let mut groups = Vec::new();
+    for id in input.group_ids.unwrap_or_default() {
+        if id != "sg-1" {
+            return Err(NO_GROUP.because(format!("The security group '{id}' does not exist")));
+        }
+        groups.push(ec2::SecurityGroup {
+            group_id: Some(id),
+            vpc_id: Some("vpc-1".into()),
+            ..Default::default()
+        });
+    }
+    Ok(ec2::DescribeSecurityGroupsOutput { security_groups: Some(groups), ..Default::default() })
+}
+
+
+/// A registered target. A test sets what probes find, and ends draining by deleting it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FakeTarget {
+    pub address: String,
+    pub state: elbv2::TargetHealthStateEnum,
+}
+
+impl Record for FakeTarget {
+    const KIND: &'static str = "fake.target";
+    fn key(&self) -> String {
+        self.address.clone()
+    }
+}
+
+/// What new targets are found to be, when it is not healthy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeProbe {
+    pub state: elbv2::TargetHealthStateEnum,
+    /// Deregistered targets stay until a test takes them away.
+    pub slow_drain: bool,
+}
+
+impl Record for FakeProbe {
+    const KIND: &'static str = "fake.probe";
+    fn key(&self) -> String {
+        "probe".into()
+    }
+}
+
+pub fn elbv2() -> Service {
+    Service::new(&shapes::elbv2::MODEL)
+        .on(describe_target_groups)
+        .on(register_targets)
+        .on(deregister_targets)
+        .on(describe_target_health)
+}
+
+async fn describe_target_groups(
+    _: Cx,
+    input: elbv2::DescribeTargetGroupsInput,
+) -> Result<elbv2::DescribeTargetGroupsOutput, Error> {
+    let arn = input.target_group_arns.unwrap_or_default().remove(0);
+    if !arn.contains("targetgroup/web/") && !arn.contains("targetgroup/alone/") {
+        return Err(elbv2::errors::TargetGroupNotFoundException
+            .because("One or more target groups not found"));
+    }
+    let used = arn.contains("/web/");
+    let group = elbv2::TargetGroup {
+        target_group_arn: Some(arn),
+        target_type: Some(elbv2::TargetTypeEnum::Ip),
+        load_balancer_arns: Some(if used { vec!["arn:lb".into()] } else { vec![] }),
+        ..Default::default()
+    };
+    Ok(elbv2::DescribeTargetGroupsOutput { target_groups: Some(vec![group]), ..Default::default() })
+}
+
+async fn register_targets(
+    cx: Cx,
+    input: elbv2::RegisterTargetsInput,
+) -> Result<elbv2::RegisterTargetsOutput, Error> {
+    cx.write(|tx| {
+        let probe = tx.get::<FakeProbe>("probe")?;
+        let state = probe.map_or(elbv2::TargetHealthStateEnum::Healthy, |it| it.state);
+        for target in input.targets {
+            tx.put(&FakeTarget { address: target.id, state })?;
+        }
+        Ok(elbv2::RegisterTargetsOutput {})
+    })
+}
+
+async fn deregister_targets(
+    cx: Cx,
+    input: elbv2::DeregisterTargetsInput,
+) -> Result<elbv2::DeregisterTargetsOutput, Error> {
+    cx.write(|tx| {
+        let slow = tx.get::<FakeProbe>("probe")?.is_some_and(|it| it.slow_drain);
+        for target in input.targets {
+            if slow {
+                let state = elbv2::TargetHealthStateEnum::Draining;
+                tx.put(&FakeTarget { address: target.id, state })?;
+            } else {
+                tx.delete::<FakeTarget>(&target.id)?;
+            }
+        }
+        Ok(elbv2::DeregisterTargetsOutput {})
+    })
+}
+
+async fn describe_target_health(
+    cx: Cx,
+    _: elbv2::DescribeTargetHealthInput,
+) -> Result<elbv2::DescribeTargetHealthOutput, Error> {
+    let targets = cx.read(|tx| tx.list::<FakeTarget>(""))?;
+    let shown = targets.into_iter().map(|it| elbv2::TargetHealthDescription {
+        target: Some(elbv2::TargetDescription {
+            id: it.address,
+            port: Some(80),
+            ..Default::default()
+        }),
+        target_health: Some(elbv2::TargetHealth { state: Some(it.state), ..Default::default() }),
+        ..Default::default()
+    });
+    Ok(elbv2::DescribeTargetHealthOutput { target_health_descriptions: Some(shown.collect()) })
+}
+
+pub fn logs() -> Service {
+    Service::new(&shapes::logs::MODEL).on(create_log_stream)
+}
+
+async fn create_log_stream(
+    cx: Cx,
+    input: logs::CreateLogStreamInput,
+) -> Result<logs::CreateLogStreamOutput, Error> {
+    if input.log_group_name != "/web" {
+        return Err(logs::errors::ResourceNotFoundException
+            .because("The specified log group does not exist."));
+    }
+    let group = format!("{}/{}", cx.region, input.log_group_name);
+    cx.engine().logs.create_stream(&group, &input.log_stream_name).await.unwrap();
+    Ok(Default::default())
+}
