@@ -9,6 +9,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::error::{Context, Failure, Result};
 
+/// A page, with its final zero.
+const OPTIONS_BYTES_MAX: usize = 4095;
+
 /// The directories of one container's root. All but `upper` and `work` are inside `base`.
 #[derive(Debug, Clone)]
 pub(crate) struct Overlay {
@@ -31,51 +34,55 @@ impl Overlay {
         root_of(&self.base)
     }
 
-    /// Mounts the layers, the lowest first, and returns the root.
-    ///
-    /// The kernel takes at most a page of mount options, and gives `:` and `,` a meaning in them.
-    /// So layers are named by short symbolic links, relative to the working directory during the
-    /// call; this is why it must only be used in a process with one thread.
+    /// Mounts the layers, the lowest first, and returns the root. Only for a process with one thread:
+    /// it may change the working directory during the call.
     pub fn mount(&self, layers: &[PathBuf]) -> Result<PathBuf> {
-        let links = self.base.join("layers");
-        for directory in [&self.base, &self.upper, &self.work, &self.root(), &links] {
-            fs::create_dir_all(directory)
-                .context(|| format!("could not make `{}`", directory.display()))?;
+        for directory in [&self.base, &self.upper, &self.work, &self.root()] {
+            make_directory(directory)?;
         }
         let layers = self.or_empty(layers)?;
-        for (index, layer) in layers.iter().enumerate() {
-            if !layer.is_dir() {
-                return Err(Failure(format!(
-                    "the layer `{}` is missing",
-                    layer.display()
-                )));
-            }
-            symlink(layer, links.join(index.to_string()))
-                .context(|| format!("could not link to `{}`", layer.display()))?;
+        if let Some(missing) = layers.iter().find(|layer| !layer.is_dir()) {
+            return Err(Failure(format!(
+                "the layer `{}` is missing",
+                missing.display()
+            )));
         }
-        symlink(&self.upper, links.join("u")).context(|| "could not link to upper".to_owned())?;
-        symlink(&self.work, links.join("w")).context(|| "could not link to work".to_owned())?;
-        // The kernel wants the uppermost first.
-        let lower: Vec<String> = (0..layers.len())
-            .rev()
-            .map(|index| index.to_string())
-            .collect();
-        // `volatile`: the upper directory does not outlive a crash of the machine, so syncing it
-        // would be for nothing.
-        let options = format!("lowerdir={},upperdir=u,workdir=w,volatile", lower.join(":"));
-        in_directory(&links, || {
-            // No device file in an image is ever usable; the container's /dev is its own mount.
-            let flags = MsFlags::MS_NODEV;
-            mount(
-                Some("overlay"),
-                &self.root(),
-                Some("overlay"),
-                flags,
-                Some(options.as_str()),
-            )
-            .context(|| format!("could not mount `{}`", self.root().display()))
-        })?;
+        match plain_options(&layers, &self.upper, &self.work) {
+            Some(options) => self.mount_with(&options)?,
+            None => self.mount_by_links(&layers)?,
+        }
         Ok(self.root())
+    }
+
+    /// The kernel takes at most a page of mount options, and gives some signs a meaning in them. So
+    /// many layers, or layers with strange names, are named by short symbolic links in the working
+    /// directory.
+    fn mount_by_links(&self, layers: &[PathBuf]) -> Result<()> {
+        let links = self.base.join("layers");
+        make_directory(&links)?;
+        let mut names = Vec::new();
+        for (index, layer) in layers.iter().enumerate() {
+            names.push(PathBuf::from(index.to_string()));
+            link(layer, &links.join(&names[index]))?;
+        }
+        link(&self.upper, &links.join("u"))?;
+        link(&self.work, &links.join("w"))?;
+        let options = plain_options(&names, Path::new("u"), Path::new("w"));
+        let options = options.ok_or_else(|| Failure("there are too many layers".to_owned()))?;
+        in_directory(&links, || self.mount_with(&options))
+    }
+
+    fn mount_with(&self, options: &str) -> Result<()> {
+        // No device file in an image is ever usable; the container's /dev is its own mount.
+        let flags = MsFlags::MS_NODEV;
+        mount(
+            Some("overlay"),
+            &self.root(),
+            Some("overlay"),
+            flags,
+            Some(options),
+        )
+        .context(|| format!("could not mount `{}`", self.root().display()))
     }
 
     /// An image without layers still needs a lower directory.
@@ -84,9 +91,40 @@ impl Overlay {
             return Ok(layers.to_vec());
         }
         let empty = self.base.join("empty");
-        fs::create_dir_all(&empty).context(|| format!("could not make `{}`", empty.display()))?;
+        make_directory(&empty)?;
         Ok(vec![empty])
     }
+}
+
+/// None when they cannot be said in one page without signs that mean something else.
+fn plain_options(layers: &[PathBuf], upper: &Path, work: &Path) -> Option<String> {
+    let mut texts = Vec::new();
+    // The kernel wants the uppermost first.
+    for path in layers
+        .iter()
+        .rev()
+        .map(PathBuf::as_path)
+        .chain([upper, work])
+    {
+        let text = path
+            .to_str()
+            .filter(|text| !text.contains([':', ',', '\\', '"']))?;
+        texts.push(text);
+    }
+    let (work, upper) = (texts.pop()?, texts.pop()?);
+    // `volatile`: the upper directory does not outlive a crash of the machine, so syncing it would
+    // be for nothing.
+    let lower = texts.join(":");
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},volatile");
+    (options.len() < OPTIONS_BYTES_MAX).then_some(options)
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).context(|| format!("could not make `{}`", path.display()))
+}
+
+fn link(target: &Path, path: &Path) -> Result<()> {
+    symlink(target, path).context(|| format!("could not link to `{}`", target.display()))
 }
 
 fn root_of(base: &Path) -> PathBuf {

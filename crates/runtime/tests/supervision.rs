@@ -67,6 +67,8 @@ async fn what_cannot_be_started_says_why() {
     );
     let message = cannot_start(|container| container.directories.push("/no/layer".into())).await;
     assert_eq!(message, "the layer `/no/layer` is missing");
+    let message = cannot_start(|container| container.directories.clear()).await;
+    assert_eq!(message, "exec: \"/helper\": no such file or directory");
     let message = cannot_start(|container| container.working_dir = "/plain/x".to_owned()).await;
     assert!(message.contains("could not make `/plain/x`"), "{message}");
 }

@@ -10,12 +10,14 @@ mod hierarchy;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use engine::TaskUsage;
 
 use crate::error::{Context, Failure, Result};
+use crate::time::now_ms;
 pub(crate) use hierarchy::Hierarchy;
 
 /// The kernel's customary accounting period for CPU quotas, in microseconds.
@@ -173,30 +175,51 @@ pub(crate) fn remove_shared_parent(path: &Path) {
     }
 }
 
-/// Makes the next move of a process between groups fast, by making one that moves nothing.
+/// How long moves are kept fast after [`warm_up`]: as long as a shim may take to get to its own.
+const WARM_MS: i64 = 40;
+/// Between two moves that keep it so: less than the kernel takes to go back.
+const WARM_AGAIN: Duration = Duration::from_millis(3);
+
+/// Makes the next moves of processes between groups fast, by making some that move nothing.
 ///
 /// The kernel guards moves by a lock whose first holder waits until every core has passed a point of
-/// rest (up to 10 ms), while those that follow shortly do not. Done at the moment when a task is
-/// asked for, that wait passes while its shim starts.
+/// rest (about 10 ms), while those that follow shortly do not. Done when a task is asked for, that
+/// wait passes while its shim starts. Blocks for [`WARM_MS`], unless another thread is at it.
 pub(crate) fn warm_up() {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let Ok(hierarchy) = Hierarchy::detect() else {
+    static UNTIL_MS: AtomicI64 = AtomicI64::new(0);
+    static BUSY: AtomicBool = AtomicBool::new(false);
+    UNTIL_MS.store(now_ms() + WARM_MS, Ordering::Relaxed);
+    if BUSY.swap(true, Ordering::Acquire) {
         return;
-    };
-    let path = match &hierarchy {
+    }
+    if let Some(path) = own_processes() {
+        // It is only about time: whatever fails, fails again where it matters.
+        while fs::write(&path, "0").is_ok() && now_ms() < UNTIL_MS.load(Ordering::Relaxed) {
+            sleep(WARM_AGAIN);
+        }
+    }
+    BUSY.store(false, Ordering::Release);
+}
+
+/// The list of processes of the group that this process is in.
+fn own_processes() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let hierarchy = Hierarchy::detect().ok()?;
+    let group = match &hierarchy {
         Hierarchy::Unified { root } => {
             let path = own.lines().find_map(|line| line.strip_prefix("0::/"));
             path.map(|path| root.join(path))
         }
         Hierarchy::Split { .. } => own.lines().find_map(|line| {
             let path = line.split_once(":pids:/")?.1;
-            Some(hierarchy.root_of("pids")?.join(path))
+            Some(
+                hierarchy
+                    .root_of("pids")?
+                    .join(path.trim_start_matches('/')),
+            )
         }),
     };
-    if let Some(path) = path {
-        // It is only about time: whatever fails, fails again where it matters.
-        let _ = fs::write(path.join("cgroup.procs"), "0");
-    }
+    Some(group?.join("cgroup.procs"))
 }
 
 /// Passes controllers down from the root to a group's children. A controller that cannot be passed

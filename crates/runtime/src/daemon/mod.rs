@@ -68,8 +68,9 @@ impl Runtime {
     ) -> Result<Self> {
         validate::id("the instance", &instance)?;
         let inner = Inner {
-            tasks_directory: run_dir.join("tasks"),
-            data_directory: state_dir.join("tasks"),
+            // Shims have another working directory.
+            tasks_directory: std::path::absolute(run_dir)?.join("tasks"),
+            data_directory: std::path::absolute(state_dir)?.join("tasks"),
             network,
             executable,
             cgroup_parent: PathBuf::from(format!("neargate-{instance}")),

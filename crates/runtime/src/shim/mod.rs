@@ -32,6 +32,8 @@ use slot::Slot;
 pub(crate) fn shim_main(directory: &Path) -> i32 {
     // A session of its own: signals to the daemon's terminal or group are not for the containers.
     let _ = nix::unistd::setsid();
+    // Not to hold the directory that the daemon was started in.
+    let _ = std::env::set_current_dir("/");
     nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     let _ = nix::sys::prctl::set_name(c"neargate-shim");
     let supervisor = Supervisor::new(TaskFiles::new(directory));
