@@ -1,0 +1,302 @@
+//! Doing a step. Every effect may be repeated: it carries the work's token, and what was learnt is
+//! committed together with its events, so that a crash between the two only repeats the effect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud::{Cx, Error, ResourceError, ResourceRequest, ResourceType, Stability};
+use serde_json::Value as Json;
+
+use crate::event::Draft;
+use crate::plan::Step;
+use crate::record::{Action, Phase, Stack, Work};
+use crate::{finish, learn};
+
+/// How long a resource may take to become stable; AWS gives up on an ECS service after three hours.
+const STABILIZE_MAX: Duration = Duration::from_secs(3 * 60 * 60);
+/// How long a call that asks to be repeated is repeated. A deletion may have to wait for what is
+/// draining, so it gets as long as AWS gives a load balancer.
+const RETRY_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Something is known now that was not before: plan again.
+    Moved,
+    /// Look again in a while.
+    Waiting,
+}
+
+/// Whether a change was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    Yes,
+    /// The record is not any more what the step was planned for.
+    No,
+}
+
+/// What an operation's steps share.
+pub struct Run {
+    pub cx: Cx,
+    /// The key of the stack.
+    pub key: String,
+    /// Where the operation was when its steps were planned.
+    pub place: Option<(u64, Phase)>,
+    /// What no event may contain.
+    pub secrets: Vec<String>,
+    /// The outputs, once everything that they read is there.
+    pub outputs: finish::Computed,
+}
+
+impl Run {
+    /// Changes the stack's record, unless something else has begun since the plan was made: a
+    /// handler may have asked for the stack's deletion.
+    pub fn commit(
+        &self,
+        body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
+    ) -> Result<Committed, Error> {
+        self.commit_if(|stack| place(stack) == self.place, body)
+    }
+
+    /// Changes a resource that is still being worked on with `work`'s token, whatever the stack
+    /// is doing by now: what was learnt is true all the same.
+    fn commit_work(
+        &self,
+        id: &str,
+        work: &Work,
+        body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
+    ) -> Result<Progress, Error> {
+        let token = |stack: &Stack| Some(work_of(stack, id)?.token.clone());
+        self.commit_if(|stack| token(stack).as_ref() == Some(&work.token), body)?;
+        Ok(Progress::Moved)
+    }
+
+    fn commit_if(
+        &self,
+        condition: impl FnOnce(&Stack) -> bool,
+        body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
+    ) -> Result<Committed, Error> {
+        let now_ms = self.cx.clock().now_ms();
+        self.cx.write(|tx| {
+            let Some(stack) = tx.get::<Stack>(&self.key)?.filter(condition) else {
+                return Ok(Committed::No);
+            };
+            let mut draft = Draft {
+                stack,
+                tx,
+                now_ms,
+                secrets: self.secrets.clone(),
+            };
+            body(&mut draft)?;
+            tx.put(&draft.stack)?;
+            Ok(Committed::Yes)
+        })
+    }
+
+    fn resource_type(&self, name: &str) -> Result<Arc<dyn ResourceType>, ResourceError> {
+        (self.cx.cloud.resource_type(name)).ok_or_else(|| {
+            ResourceError::new(format!("resource type {name} is not supported by neargate"))
+        })
+    }
+}
+
+/// Which operation a stack is in, and where in it.
+pub fn place(stack: &Stack) -> Option<(u64, Phase)> {
+    stack.operation.as_ref().map(|it| (it.number, it.phase))
+}
+
+pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Error> {
+    match step {
+        Step::Start { id, work, imports } => {
+            return match run.commit(|draft| learn::started(draft, &id, &work, imports))? {
+                Committed::Yes => call(run, stack, &id, &work).await,
+                Committed::No => Ok(Progress::Moved),
+            };
+        }
+        Step::Apply { id } => {
+            if let Some(work) = work_of(stack, &id) {
+                return call(run, stack, &id, work).await;
+            }
+        }
+        Step::Poll { id } => {
+            if let Some(work) = work_of(stack, &id) {
+                return poll(run, &id, work).await;
+            }
+        }
+        Step::Cancel { id } => {
+            if let Some(work) = work_of(stack, &id) {
+                run.commit_work(&id, work, |draft| learn::cancel(draft, &id, work))?;
+            }
+        }
+        Step::Settle { id, goal } => {
+            run.commit(|draft| {
+                learn::settle(draft, &id, goal);
+                Ok(())
+            })?;
+        }
+        Step::TakeBack { id } => {
+            run.commit(|draft| learn::take_back(draft, &id))?;
+        }
+        Step::Skip { id, physical_id } => {
+            run.commit(|draft| learn::skip(draft, &id, &physical_id))?;
+        }
+        Step::Fail { reason } => {
+            run.commit(|draft| {
+                if let Some(operation) = &mut draft.stack.operation {
+                    operation.failure.get_or_insert(reason);
+                }
+                Ok(())
+            })?;
+        }
+        Step::Finish => {
+            run.commit(|draft| finish::finish(draft, &run.outputs))?;
+        }
+    }
+    Ok(Progress::Moved)
+}
+
+fn work_of<'a>(stack: &'a Stack, id: &str) -> Option<&'a Work> {
+    stack.resources.get(id)?.work.as_ref()
+}
+
+/// Makes the call that the work is about.
+async fn call(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progress, Error> {
+    let outcome = match run.resource_type(&work.resource_type) {
+        Ok(resource_type) => perform(run, &*resource_type, stack, id, work).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(physical_id) => run.commit_work(id, work, |draft| {
+            learn::applied(draft, id, work, physical_id)
+        }),
+        Err(error)
+            if error.retry && !is_over(run, work, RETRY_MAX) && !is_pointless(stack, work) =>
+        {
+            Ok(Progress::Waiting)
+        }
+        Err(error) => run.commit_work(id, work, |draft| {
+            learn::failed(draft, id, work, error.message)
+        }),
+    }
+}
+
+/// Nothing is tried again for an operation that has failed already, except taking things away.
+fn is_pointless(stack: &Stack, work: &Work) -> bool {
+    work.action != Action::Delete && crate::plan::is_failing(stack)
+}
+
+fn is_over(run: &Run, work: &Work, documented_max: Duration) -> bool {
+    let max_ms = i64::try_from(run.cx.clock().paced_ms(documented_max)).unwrap_or(i64::MAX);
+    run.cx.clock().now_ms() - work.began_ms >= max_ms
+}
+
+async fn perform(
+    run: &Run,
+    resource_type: &dyn ResourceType,
+    stack: &Stack,
+    id: &str,
+    work: &Work,
+) -> Result<Option<String>, ResourceError> {
+    let physical_id = work.physical_id.as_deref().unwrap_or_default();
+    let request = request(stack, id, work);
+    match work.action {
+        Action::Create | Action::Replace => {
+            let created = resource_type.create(&run.cx, &request).await?;
+            Ok(Some(created.physical_id))
+        }
+        Action::Update | Action::Restore => {
+            let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
+            let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
+            resource_type
+                .update(&run.cx, physical_id, &old, &request)
+                .await?;
+            Ok(Some(physical_id.to_owned()))
+        }
+        Action::Delete => {
+            let deleted = resource_type
+                .delete(&run.cx, physical_id, &work.goal.properties)
+                .await;
+            deleted.map_err(|error| ResourceError {
+                // What still hangs on to it is being deleted as well.
+                retry: error.retry || error.message.contains("Error Code: DependencyViolation"),
+                ..error
+            })?;
+            Ok(Some(physical_id.to_owned()))
+        }
+    }
+}
+
+fn request(stack: &Stack, id: &str, work: &Work) -> ResourceRequest {
+    let mut tags = work.goal.tags.clone();
+    tags.insert("aws:cloudformation:stack-name".into(), stack.name.clone());
+    tags.insert("aws:cloudformation:stack-id".into(), stack.id.clone());
+    tags.insert("aws:cloudformation:logical-id".into(), id.to_owned());
+    ResourceRequest {
+        stack_name: stack.name.clone(),
+        stack_id: stack.id.clone(),
+        logical_id: id.to_owned(),
+        token: work.token.clone(),
+        properties: work.goal.properties.clone(),
+        tags,
+    }
+}
+
+/// Looks whether the work has become true.
+async fn poll(run: &Run, id: &str, work: &Work) -> Result<Progress, Error> {
+    match look(run, work).await {
+        Ok((Stability::Stable, attributes)) => {
+            run.commit_work(id, work, |draft| learn::done(draft, id, work, attributes))
+        }
+        Ok((Stability::Failed(reason), _)) => {
+            run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason))
+        }
+        Ok((Stability::Waiting(reason), _)) if is_over(run, work, STABILIZE_MAX) => {
+            let reason = match reason.as_str() {
+                "" => "Exceeded attempts to wait".to_owned(),
+                _ => format!("Exceeded attempts to wait: {reason}"),
+            };
+            run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason))
+        }
+        Ok((Stability::Waiting(_), _)) => Ok(Progress::Waiting),
+        Err(error) if error.retry && !is_over(run, work, RETRY_MAX) => Ok(Progress::Waiting),
+        Err(error) => run.commit_work(id, work, |draft| {
+            learn::failed(draft, id, work, error.message)
+        }),
+    }
+}
+
+async fn look(
+    run: &Run,
+    work: &Work,
+) -> Result<(Stability, BTreeMap<String, Json>), ResourceError> {
+    let resource_type = run.resource_type(&work.resource_type)?;
+    let physical_id = work.physical_id.as_deref().unwrap_or_default();
+    if work.action == Action::Delete {
+        return Ok((
+            resource_type.deleted(&run.cx, physical_id).await?,
+            BTreeMap::new(),
+        ));
+    }
+    let stability = resource_type.stability(&run.cx, physical_id).await?;
+    let mut attributes = BTreeMap::new();
+    if stability == Stability::Stable {
+        for name in resource_type.attributes() {
+            match resource_type.attribute(&run.cx, physical_id, name).await {
+                Ok(value) => {
+                    attributes.insert((*name).to_owned(), value);
+                }
+                Err(error) if error.retry => return Err(error),
+                // Not every attribute exists for every form of a resource: an error only for
+                // those who read it.
+                Err(error) => tracing::debug!(
+                    physical_id,
+                    name,
+                    error = error.message,
+                    "no such attribute"
+                ),
+            }
+        }
+    }
+    Ok((stability, attributes))
+}

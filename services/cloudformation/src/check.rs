@@ -1,0 +1,247 @@
+//! What neargate can build of a template, found before anything is made: resource types, their
+//! properties and attributes, and the capabilities that have to be acknowledged.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cloud::{Cloud, Error, Property, ResourceType};
+use serde_json::Value as Json;
+use shapes::cloudformation::{Capability, errors::InsufficientCapabilitiesException};
+use template::{
+    Branches, DeletionPolicy, Function, KNOWN_AFTER_APPLY, Kind, Piece, Span, Template,
+    TemplateError, Value,
+};
+
+/// A template or its parameters are wrong: `ValidationError`.
+pub fn invalid(error: impl std::fmt::Display) -> Error {
+    wire::codes::ValidationError.because(error.to_string())
+}
+
+/// Checks every resource of the template. `branches` are those that will be built.
+pub fn check(cloud: &Cloud, template: &Template, branches: Branches<'_>) -> Result<(), Error> {
+    check_types(cloud, template, branches).map_err(invalid)
+}
+
+fn is_left_out(branches: Branches<'_>, condition: Option<&(String, Span)>) -> bool {
+    match (branches, condition) {
+        (Branches::Chosen(decided), Some((name, _))) => decided.get(name) == Some(&false),
+        _ => false,
+    }
+}
+
+fn unsupported(what: impl std::fmt::Display, span: Span) -> TemplateError {
+    TemplateError::new(format!(
+        "Template error: {what} ({span}) is not supported by neargate"
+    ))
+}
+
+fn check_types(
+    cloud: &Cloud,
+    template: &Template,
+    branches: Branches<'_>,
+) -> Result<(), TemplateError> {
+    for (id, resource) in &template.resources {
+        if is_left_out(branches, resource.condition.as_ref()) {
+            continue;
+        }
+        let name = &resource.resource_type;
+        let Some(resource_type) = cloud.resource_type(name) else {
+            return Err(unsupported(
+                format!("resource type {name}"),
+                resource.type_span,
+            ));
+        };
+        for (attribute, value) in [
+            ("CreationPolicy", &resource.creation_policy),
+            ("UpdatePolicy", &resource.update_policy),
+        ] {
+            if let Some(value) = value {
+                return Err(unsupported(
+                    format!("{attribute} of {id} ({name})"),
+                    value.span,
+                ));
+            }
+        }
+        if [resource.deletion_policy, resource.update_replace_policy]
+            .contains(&DeletionPolicy::Snapshot)
+        {
+            return Err(unsupported(
+                format!("a snapshot of {id} ({name})"),
+                resource.span,
+            ));
+        }
+        let place = Place { id, name, branches };
+        place.check(&resource.properties, resource_type.properties(), "")?;
+        for value in resource.values() {
+            check_attributes(cloud, template, value, branches)?;
+        }
+    }
+    for output in template.outputs.values() {
+        if !is_left_out(branches, output.condition.as_ref()) {
+            check_attributes(cloud, template, &output.value, branches)?;
+        }
+    }
+    Ok(())
+}
+
+/// The resource whose properties are checked.
+struct Place<'a> {
+    id: &'a str,
+    name: &'a str,
+    branches: Branches<'a>,
+}
+
+impl Place<'_> {
+    /// Every written property must be known, every required one written. What a function computes
+    /// is left to the service.
+    fn check(&self, value: &Value, known: &[Property], path: &str) -> Result<(), TemplateError> {
+        if known.is_empty() {
+            return Ok(());
+        }
+        match &value.kind {
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    let Some(property) = known.iter().find(|it| it.name == key.text) else {
+                        let (id, name) = (self.id, self.name);
+                        return Err(unsupported(
+                            format!("property {path}{} of {id} ({name})", key.text),
+                            key.span,
+                        ));
+                    };
+                    self.check(value, property.members, &format!("{path}{}.", key.text))?;
+                }
+                let missing = known
+                    .iter()
+                    .find(|it| it.required && !entries.iter().any(|(key, _)| key.text == it.name));
+                match missing {
+                    None => Ok(()),
+                    Some(property) => Err(TemplateError::new(format!(
+                        "Template error: property {path}{} of {} ({}) is required",
+                        property.name, self.id, self.name
+                    ))
+                    .at(value.span)),
+                }
+            }
+            Kind::List(items) => items.iter().try_for_each(|it| self.check(it, known, path)),
+            Kind::Function(function) => match &**function {
+                Function::If { .. } => (function.arguments(self.branches).into_iter())
+                    .try_for_each(|it| self.check(it, known, path)),
+                _ => Ok(()),
+            },
+            Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) => Ok(()),
+        }
+    }
+}
+
+fn check_attributes(
+    cloud: &Cloud,
+    template: &Template,
+    value: &Value,
+    branches: Branches<'_>,
+) -> Result<(), TemplateError> {
+    let mut wrong = None;
+    value.functions(branches, &mut |function, span| {
+        let mut check = |id: &str, attribute: &str| {
+            let known = (template.resources.get(id))
+                .and_then(|it| cloud.resource_type(&it.resource_type))
+                .is_none_or(|it| it.attributes().contains(&attribute));
+            if !known {
+                let message = format!("Template error: resource {id} does not support attribute type {attribute} in Fn::GetAtt");
+                wrong.get_or_insert(TemplateError::new(message).at(span));
+            }
+        };
+        match function {
+            Function::GetAtt { resource, attribute } => {
+                if let Some(attribute) = attribute.literal_text() {
+                    check(resource, &attribute);
+                }
+            }
+            Function::Sub { pieces, variables } => {
+                for piece in pieces {
+                    if let Piece::Attribute(id, attribute) = piece
+                        && !variables.iter().any(|(key, _)| key.text == format!("{id}.{attribute}"))
+                    {
+                        check(id, attribute);
+                    }
+                }
+            }
+            _ => {}
+        }
+    });
+    wrong.map_or(Ok(()), Err)
+}
+
+/// What has to be acknowledged, and which types of resources ask for it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Required {
+    pub capabilities: BTreeSet<Capability>,
+    pub types: BTreeSet<String>,
+}
+
+impl Required {
+    pub fn of(cloud: &Cloud, template: &Template) -> Self {
+        let mut required = Self::default();
+        for resource in template.resources.values() {
+            let capability = (cloud.resource_type(&resource.resource_type))
+                .and_then(|it: Arc<dyn ResourceType>| it.capability(&outline(&resource.properties)))
+                .and_then(|it| it.parse().ok());
+            if let Some(capability) = capability {
+                required.capabilities.insert(capability);
+                required.types.insert(resource.resource_type.clone());
+            }
+        }
+        // The stronger one says it all.
+        if required
+            .capabilities
+            .contains(&Capability::CapabilityNamedIam)
+        {
+            required.capabilities.remove(&Capability::CapabilityIam);
+        }
+        required
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        let types: Vec<&str> = self.types.iter().map(String::as_str).collect();
+        (!types.is_empty()).then(|| {
+            format!(
+                "The following resource(s) require capabilities: [{}]",
+                types.join(", ")
+            )
+        })
+    }
+
+    /// Refuses a request that does not acknowledge what it makes.
+    pub fn acknowledge(&self, given: &[Capability]) -> Result<(), Error> {
+        let covers = |required: &Capability| {
+            given.contains(required)
+                || (*required == Capability::CapabilityIam
+                    && given.contains(&Capability::CapabilityNamedIam))
+        };
+        let missing: Vec<&str> = (self.capabilities.iter())
+            .filter(|it| !covers(it))
+            .map(|it| it.as_str())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(InsufficientCapabilitiesException
+            .because(format!("Requires capabilities : [{}]", missing.join(", "))))
+    }
+}
+
+/// The form of a value, with a placeholder for everything that has to be computed.
+fn outline(value: &Value) -> Json {
+    match &value.kind {
+        Kind::Text(text) => text.as_str().into(),
+        Kind::Number(number) => number.clone().into(),
+        Kind::Bool(it) => (*it).into(),
+        Kind::List(items) => items.iter().map(outline).collect(),
+        Kind::Map(entries) => Json::Object(
+            entries
+                .iter()
+                .map(|(key, it)| (key.text.clone(), outline(it)))
+                .collect(),
+        ),
+        Kind::Function(_) => KNOWN_AFTER_APPLY.into(),
+    }
+}

@@ -1,0 +1,393 @@
+//! What is shown of stacks, their resources and events.
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::cloudformation as api;
+use template::Template;
+use wire::Timestamp;
+
+use crate::check::invalid;
+use crate::finish::importers;
+use crate::lookup::{find, page, require, version_of};
+use crate::record::{Event, Export, Resource, Stack, Version};
+
+const STACKS_IN_A_PAGE: usize = 100;
+const EVENTS_IN_A_PAGE: usize = 100;
+const RESOURCES_IN_A_PAGE: usize = 100;
+
+fn time(ms: i64) -> Timestamp {
+    Timestamp(ms as f64 / 1000.0)
+}
+
+/// Every parameter with its value, NoEcho ones masked.
+pub fn shown_parameters(version: &Version) -> Vec<api::Parameter> {
+    let values = Template::parse(&version.template)
+        .and_then(|it| it.resolve_parameters(&version.parameters));
+    let Ok(values) = values else {
+        // A template that cannot be read any more cannot say which of them are secret.
+        return Vec::new();
+    };
+    (values.masked().iter())
+        .map(|(key, it)| api::Parameter {
+            parameter_key: Some(key.clone()),
+            parameter_value: Some(it.raw.clone()),
+            ..Default::default()
+        })
+        .collect()
+}
+
+pub fn shown_tags(version: &Version) -> Vec<api::Tag> {
+    (version.tags.iter())
+        .map(|(key, value)| api::Tag {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect()
+}
+
+fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
+    let version = version_of(tx, &stack)?;
+    let description = version
+        .as_ref()
+        .and_then(|it| Template::parse(&it.template).ok()?.description);
+    let outputs = (stack.outputs.iter())
+        .map(|it| api::Output {
+            output_key: Some(it.key.clone()),
+            output_value: Some(it.value.clone()),
+            description: it.description.clone(),
+            export_name: it.export.clone(),
+        })
+        .collect();
+    Ok(api::Stack {
+        stack_id: Some(stack.id),
+        stack_name: stack.name,
+        change_set_id: stack.change_set_id,
+        description,
+        parameters: Some(version.as_ref().map(shown_parameters).unwrap_or_default()),
+        creation_time: time(stack.created_ms),
+        deletion_time: stack.deleted_ms.map(time),
+        last_updated_time: stack.updated_ms.map(time),
+        rollback_configuration: Some(api::RollbackConfiguration::default()),
+        stack_status: stack.status,
+        stack_status_reason: stack.status_reason,
+        disable_rollback: Some(stack.disable_rollback),
+        notification_ar_ns: Some(Vec::new()),
+        timeout_in_minutes: stack.timeout_minutes,
+        capabilities: Some(
+            version
+                .as_ref()
+                .map(|it| it.capabilities.clone())
+                .unwrap_or_default(),
+        ),
+        outputs: Some(outputs),
+        tags: Some(version.as_ref().map(shown_tags).unwrap_or_default()),
+        enable_termination_protection: Some(stack.termination_protection),
+        retain_except_on_create: Some(stack.retain_except_on_create),
+        drift_information: Some(api::StackDriftInformation {
+            stack_drift_status: api::StackDriftStatus::NotChecked,
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+/// Every stack of the region, newest first.
+fn all_stacks(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Stack>, Error> {
+    let mut stacks: Vec<Stack> = tx.list(&cx.key(""))?;
+    stacks.sort_by_key(|it| std::cmp::Reverse(it.created_ms));
+    Ok(stacks)
+}
+
+pub async fn describe_stacks(
+    cx: Cx,
+    input: api::DescribeStacksInput,
+) -> Result<api::DescribeStacksOutput, Error> {
+    cx.read(|tx| {
+        let stacks = match input.stack_name.as_deref().filter(|it| !it.is_empty()) {
+            Some(name) => vec![require(&cx, tx, name)?],
+            None => all_stacks(&cx, tx)?
+                .into_iter()
+                .filter(|it| !it.is_deleted())
+                .collect(),
+        };
+        let (stacks, next_token) = page(stacks, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
+        Ok(api::DescribeStacksOutput {
+            stacks: Some(
+                stacks
+                    .into_iter()
+                    .map(|it| shown_stack(tx, it))
+                    .collect::<Result<_, _>>()?,
+            ),
+            next_token,
+        })
+    })
+}
+
+pub async fn list_stacks(
+    cx: Cx,
+    input: api::ListStacksInput,
+) -> Result<api::ListStacksOutput, Error> {
+    let wanted = input.stack_status_filter.unwrap_or_default();
+    cx.read(|tx| {
+        let stacks = all_stacks(&cx, tx)?
+            .into_iter()
+            .filter(|it| wanted.is_empty() || wanted.contains(&it.status))
+            .collect();
+        let (stacks, next_token) = page(stacks, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
+        let summary = |stack: Stack| -> Result<api::StackSummary, Error> {
+            let version = version_of(tx, &stack)?;
+            Ok(api::StackSummary {
+                template_description: version
+                    .and_then(|it| Template::parse(&it.template).ok()?.description),
+                stack_id: Some(stack.id),
+                stack_name: stack.name,
+                creation_time: time(stack.created_ms),
+                last_updated_time: stack.updated_ms.map(time),
+                deletion_time: stack.deleted_ms.map(time),
+                stack_status: stack.status,
+                stack_status_reason: stack.status_reason,
+                drift_information: Some(api::StackDriftInformationSummary {
+                    stack_drift_status: api::StackDriftStatus::NotChecked,
+                    ..Default::default()
+                }),
+                ..Default::default()
+            })
+        };
+        Ok(api::ListStacksOutput {
+            stack_summaries: Some(stacks.into_iter().map(summary).collect::<Result<_, _>>()?),
+            next_token,
+        })
+    })
+}
+
+pub async fn describe_stack_events(
+    cx: Cx,
+    input: api::DescribeStackEventsInput,
+) -> Result<api::DescribeStackEventsOutput, Error> {
+    cx.read(|tx| {
+        let stack = find(&cx, tx, &input.stack_name)?;
+        let stack =
+            stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
+        // Newest first; a page begins before the event that its token names, so that events that
+        // are added meanwhile do not shift it.
+        let end = match input.next_token.as_deref() {
+            None => u64::MAX,
+            Some(token) => token
+                .parse()
+                .map_err(|_| invalid("The NextToken is not valid"))?,
+        };
+        let mut events: Vec<Event> = tx.list(&format!("{}/", stack.key()))?;
+        events.retain(|it| it.number < end);
+        events.reverse();
+        let has_more = events.len() > EVENTS_IN_A_PAGE;
+        events.truncate(EVENTS_IN_A_PAGE);
+        let next_token = events
+            .last()
+            .filter(|_| has_more)
+            .map(|it| it.number.to_string());
+        let shown = |it: Event| api::StackEvent {
+            stack_id: stack.id.clone(),
+            event_id: it.event_id,
+            stack_name: stack.name.clone(),
+            logical_resource_id: Some(it.logical_id),
+            physical_resource_id: Some(it.physical_id.unwrap_or_default()),
+            resource_type: Some(it.resource_type),
+            timestamp: time(it.at_ms),
+            resource_status: Some(it.status),
+            resource_status_reason: it.reason,
+            resource_properties: it.properties,
+            client_request_token: it.token,
+            ..Default::default()
+        };
+        Ok(api::DescribeStackEventsOutput {
+            stack_events: Some(events.into_iter().map(shown).collect()),
+            next_token,
+        })
+    })
+}
+
+/// What has been tried to be made, by logical id.
+fn shown_resources(stack: &Stack) -> impl Iterator<Item = (&String, &Resource)> {
+    stack
+        .resources
+        .iter()
+        .filter(|(_, it)| !it.status.is_empty())
+}
+
+fn drift() -> api::StackResourceDriftInformation {
+    api::StackResourceDriftInformation {
+        stack_resource_drift_status: api::StackResourceDriftStatus::NotChecked,
+        ..Default::default()
+    }
+}
+
+pub async fn list_stack_resources(
+    cx: Cx,
+    input: api::ListStackResourcesInput,
+) -> Result<api::ListStackResourcesOutput, Error> {
+    let stack = cx.read(|tx| require(&cx, tx, &input.stack_name))?;
+    let summaries = shown_resources(&stack)
+        .map(|(id, it)| api::StackResourceSummary {
+            logical_resource_id: id.clone(),
+            physical_resource_id: Some(it.shown_id.clone().unwrap_or_default()),
+            resource_type: it.resource_type.clone(),
+            last_updated_timestamp: time(it.updated_ms),
+            resource_status: it.status.clone(),
+            resource_status_reason: it.status_reason.clone(),
+            drift_information: Some(api::StackResourceDriftInformationSummary {
+                stack_resource_drift_status: api::StackResourceDriftStatus::NotChecked,
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+        .collect();
+    let (summaries, next_token) =
+        page(summaries, input.next_token.as_deref(), RESOURCES_IN_A_PAGE)?;
+    Ok(api::ListStackResourcesOutput {
+        stack_resource_summaries: Some(summaries),
+        next_token,
+    })
+}
+
+pub async fn describe_stack_resources(
+    cx: Cx,
+    input: api::DescribeStackResourcesInput,
+) -> Result<api::DescribeStackResourcesOutput, Error> {
+    let stack = cx.read(
+        |tx| match (&input.stack_name, &input.physical_resource_id) {
+            (Some(name), None) => require(&cx, tx, name),
+            (None, Some(physical_id)) => {
+                let holds = |stack: &Stack| {
+                    stack
+                        .resources
+                        .values()
+                        .any(|it| it.shown_id.as_ref() == Some(physical_id))
+                };
+                let stack = all_stacks(&cx, tx)?
+                    .into_iter()
+                    .find(|it| !it.is_deleted() && holds(it));
+                stack.ok_or_else(|| invalid(format!("Stack for {physical_id} does not exist")))
+            }
+            _ => Err(invalid(
+                "Either StackName or PhysicalResourceId must be specified, but not both",
+            )),
+        },
+    )?;
+    let resources = shown_resources(&stack)
+        .filter(|(id, _)| {
+            input
+                .logical_resource_id
+                .as_ref()
+                .is_none_or(|wanted| wanted == *id)
+        })
+        .map(|(id, it)| api::StackResource {
+            stack_name: Some(stack.name.clone()),
+            stack_id: Some(stack.id.clone()),
+            logical_resource_id: id.clone(),
+            physical_resource_id: Some(it.shown_id.clone().unwrap_or_default()),
+            resource_type: it.resource_type.clone(),
+            timestamp: time(it.updated_ms),
+            resource_status: it.status.clone(),
+            resource_status_reason: it.status_reason.clone(),
+            drift_information: Some(drift()),
+            ..Default::default()
+        })
+        .collect();
+    Ok(api::DescribeStackResourcesOutput {
+        stack_resources: Some(resources),
+    })
+}
+
+pub async fn describe_stack_resource(
+    cx: Cx,
+    input: api::DescribeStackResourceInput,
+) -> Result<api::DescribeStackResourceOutput, Error> {
+    let (stack, version) = cx.read(|tx| {
+        let stack = find(&cx, tx, &input.stack_name)?;
+        let stack =
+            stack.ok_or_else(|| invalid(format!("Stack '{}' does not exist", input.stack_name)))?;
+        let version = version_of(tx, &stack)?;
+        Ok((stack, version))
+    })?;
+    let id = input.logical_resource_id;
+    let Some((_, resource)) = shown_resources(&stack).find(|(it, _)| **it == id) else {
+        return Err(invalid(format!(
+            "Resource {id} does not exist for stack {}",
+            stack.name
+        )));
+    };
+    let metadata = version.and_then(|it| metadata(&cx, &stack, &it, &id));
+    Ok(api::DescribeStackResourceOutput {
+        stack_resource_detail: Some(api::StackResourceDetail {
+            stack_name: Some(stack.name.clone()),
+            stack_id: Some(stack.id.clone()),
+            physical_resource_id: Some(resource.shown_id.clone().unwrap_or_default()),
+            resource_type: resource.resource_type.clone(),
+            last_updated_timestamp: time(resource.updated_ms),
+            resource_status: resource.status.clone(),
+            resource_status_reason: resource.status_reason.clone(),
+            logical_resource_id: id,
+            metadata: Some(metadata.unwrap_or_else(|| "{}".into())),
+            drift_information: Some(drift()),
+            ..Default::default()
+        }),
+    })
+}
+
+/// The resource's metadata as far as it can be computed by now.
+fn metadata(cx: &Cx, stack: &Stack, version: &Version, id: &str) -> Option<String> {
+    let template = Template::parse(&version.template).ok()?;
+    let values = template.resolve_parameters(&version.parameters).ok()?;
+    let instance = template
+        .instantiate(values, crate::scope::environment(cx.account(), stack))
+        .ok()?;
+    let around = Default::default();
+    let scope = crate::scope::StackScope::new(stack, &around);
+    let metadata = instance.resource(id)?.metadata.as_ref()?;
+    Some(
+        instance
+            .masked()
+            .evaluate(metadata, &scope)
+            .ok()??
+            .to_string(),
+    )
+}
+
+pub async fn list_exports(
+    cx: Cx,
+    input: api::ListExportsInput,
+) -> Result<api::ListExportsOutput, Error> {
+    let exports: Vec<Export> = cx.read(|tx| tx.list(&cx.key("")))?;
+    let (exports, next_token) = page(exports, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
+    let shown = |it: Export| api::Export {
+        exporting_stack_id: Some(it.stack_id),
+        name: Some(it.name),
+        value: Some(it.value),
+    };
+    Ok(api::ListExportsOutput {
+        exports: Some(exports.into_iter().map(shown).collect()),
+        next_token,
+    })
+}
+
+pub async fn list_imports(
+    cx: Cx,
+    input: api::ListImportsInput,
+) -> Result<api::ListImportsOutput, Error> {
+    let name = input.export_name;
+    let imports = cx.read(|tx| {
+        if tx.get::<Export>(&cx.key(&name))?.is_none() {
+            return Err(invalid(format!("Export '{name}' does not exist.")));
+        }
+        importers(tx, &cx.region, &name)
+    })?;
+    if imports.is_empty() {
+        return Err(invalid(format!(
+            "Export '{name}' is not imported by any stack."
+        )));
+    }
+    let (imports, next_token) = page(imports, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
+    Ok(api::ListImportsOutput {
+        imports: Some(imports),
+        next_token,
+    })
+}

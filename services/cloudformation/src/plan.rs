@@ -1,0 +1,410 @@
+//! What to do next in a stack's operation: pure, from what is known of each resource.
+//!
+//! Every phase is the same question asked of every resource: *is it as this phase wants it, and if
+//! not, may something be done about it now?* All steps of one plan may be done in any order.
+
+use std::collections::BTreeSet;
+
+use cloud::Property;
+use serde_json::Value as Json;
+
+use crate::diff::differences;
+use crate::record::{Action, Before, Goal, Outcome, Phase, Policy, Resource, Stack, Stage, Work};
+use crate::scope::{StackScope, Surroundings};
+
+/// What a plan needs beside the record.
+pub struct View<'a> {
+    /// The template that is being built. None in phases that only undo.
+    pub target: Option<&'a template::Instance<'a>>,
+    pub tags: &'a std::collections::BTreeMap<String, String>,
+    pub around: &'a Surroundings,
+    pub table: &'a dyn Fn(&str) -> &'static [Property],
+    pub now_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Notes the work with its event, then does it.
+    Start {
+        id: String,
+        work: Box<Work>,
+        imports: BTreeSet<String>,
+    },
+    /// Makes the call of work that is noted already.
+    Apply { id: String },
+    /// Looks whether applied work has become true.
+    Poll { id: String },
+    /// Gives up applied work because something else failed.
+    Cancel { id: String },
+    /// Nothing has to change; policies and needs are noted.
+    Settle { id: String, goal: Option<Box<Goal>> },
+    /// Takes the instance back that an update replaced.
+    TakeBack { id: String },
+    /// Leaves an instance alone for good.
+    Skip { id: String, physical_id: String },
+    /// The whole operation fails.
+    Fail { reason: String },
+    /// The phase is over.
+    Finish,
+}
+
+pub fn plan(stack: &Stack, view: &View<'_>) -> Vec<Step> {
+    let Some(operation) = &stack.operation else {
+        return Vec::new();
+    };
+    let steps = match operation.phase {
+        Phase::Create | Phase::Update => build(stack, view),
+        Phase::UpdateRollback => bring_back(stack, view.now_ms),
+        Phase::Rollback | Phase::Delete | Phase::UpdateCleanup | Phase::RollbackCleanup => {
+            remove(stack, view)
+        }
+    };
+    match steps {
+        None => vec![Step::Finish],
+        Some(steps) => steps,
+    }
+}
+
+/// Has the operation failed, so that nothing new is begun?
+pub fn is_failing(stack: &Stack) -> bool {
+    let failure = stack.operation.as_ref().and_then(|it| it.failure.as_ref());
+    failure.is_some()
+        || stack
+            .resources
+            .values()
+            .any(|it| it.outcome == Some(Outcome::Failed))
+}
+
+/// Work under way goes on.
+fn go_on(stack: &Stack) -> Vec<Step> {
+    (stack.resources.iter())
+        .filter_map(|(id, resource)| {
+            let id = id.clone();
+            Some(match resource.work.as_ref()?.stage {
+                Stage::Started => Step::Apply { id },
+                Stage::Applied => Step::Poll { id },
+            })
+        })
+        .collect()
+}
+
+/// Work under way ends: what may have been begun is begun again, so that what it made is known, and
+/// what is begun is given up.
+fn wind_up(stack: &Stack) -> Vec<Step> {
+    (stack.resources.iter())
+        .filter_map(|(id, resource)| {
+            let (id, work) = (id.clone(), resource.work.as_ref()?);
+            match (work.action, work.stage) {
+                (Action::Delete, _) => None,
+                (_, Stage::Started) => Some(Step::Apply { id }),
+                (_, Stage::Applied) => Some(Step::Cancel { id }),
+            }
+        })
+        .collect()
+}
+
+fn is_settled(resource: &Resource) -> bool {
+    resource.outcome == Some(Outcome::Settled)
+}
+
+/// Steps towards the target, or nothing when it is reached or given up.
+fn build(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
+    if is_failing(stack) {
+        return some_steps(wind_up(stack));
+    }
+    let Some(target) = view.target else {
+        return Some(vec![Step::Fail {
+            reason: "the template of the stack is lost".into(),
+        }]);
+    };
+    let deadline = stack.operation.as_ref().and_then(|it| it.deadline_ms);
+    if deadline.is_some_and(|it| view.now_ms >= it) {
+        let reason = "Stack creation time exceeded the specified timeout.".into();
+        return Some(vec![Step::Fail { reason }]);
+    }
+    let graph = target.dependencies();
+    let settled = |id: &String| stack.resources.get(id).is_some_and(is_settled);
+    if graph.keys().all(settled) {
+        return None;
+    }
+    let mut steps = go_on(stack);
+    for (id, needs) in &graph {
+        let has_work = stack.resources.get(id).is_some_and(|it| it.work.is_some());
+        if settled(id) || has_work || !needs.iter().all(settled) {
+            continue;
+        }
+        match decide(stack, view, target, id, needs) {
+            Ok(step) => steps.push(step),
+            Err(reason) => return Some(vec![Step::Fail { reason }]),
+        }
+    }
+    Some(steps)
+}
+
+fn some_steps(steps: Vec<Step>) -> Option<Vec<Step>> {
+    if steps.is_empty() { None } else { Some(steps) }
+}
+
+/// What has to be done to a resource whose needs are there.
+fn decide(
+    stack: &Stack,
+    view: &View<'_>,
+    target: &template::Instance<'_>,
+    id: &str,
+    needs: &BTreeSet<String>,
+) -> Result<Step, String> {
+    let scope = StackScope::new(stack, view.around);
+    let goal = goal(target, view.tags, id, needs, &scope)?;
+    let wanted = &target
+        .resource(id)
+        .ok_or("the resource is not in the template")?
+        .resource_type;
+    let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
+    let action = match current {
+        None => Action::Create,
+        Some(current) if current.resource_type != *wanted => Action::Replace,
+        Some(current) => {
+            let changes = differences(
+                (view.table)(wanted),
+                &current.goal.properties,
+                &goal.properties,
+            );
+            if changes.iter().any(|it| it.needs_replacement) {
+                Action::Replace
+            } else if !changes.is_empty() || current.goal.tags != goal.tags {
+                Action::Update
+            } else {
+                let goal = Some(Box::new(goal));
+                return Ok(Step::Settle {
+                    id: id.to_owned(),
+                    goal,
+                });
+            }
+        }
+    };
+    let physical_id = match action {
+        Action::Update => current.map(|it| it.physical_id.clone()),
+        _ => None,
+    };
+    let work = work(stack, id, action, wanted, goal, physical_id, view.now_ms);
+    let imports = scope.imports.into_inner();
+    Ok(Step::Start {
+        id: id.to_owned(),
+        work: Box::new(work),
+        imports,
+    })
+}
+
+fn goal(
+    target: &template::Instance<'_>,
+    tags: &std::collections::BTreeMap<String, String>,
+    id: &str,
+    needs: &BTreeSet<String>,
+    scope: &StackScope<'_>,
+) -> Result<Goal, String> {
+    let properties = |instance: &template::Instance<'_>| {
+        let evaluated = instance
+            .properties(id, scope)
+            .map_err(|error| error.to_string())?;
+        Ok::<Json, String>(evaluated.map_or(Json::Null, |it| it.value))
+    };
+    let resource = target
+        .resource(id)
+        .ok_or("the resource is not in the template")?;
+    Ok(Goal {
+        properties: properties(target)?,
+        shown: properties(&target.masked())?,
+        tags: tags.clone(),
+        needs: needs.clone(),
+        deletion_policy: resource.deletion_policy.into(),
+        update_replace_policy: resource.update_replace_policy.into(),
+    })
+}
+
+fn work(
+    stack: &Stack,
+    id: &str,
+    action: Action,
+    resource_type: &str,
+    goal: Goal,
+    physical_id: Option<String>,
+    now_ms: i64,
+) -> Work {
+    // A resource is worked on at most once in each phase of an operation, except that deletions
+    // are told apart by what they delete.
+    let (number, phase) =
+        (stack.operation.as_ref()).map_or((0, Phase::Create), |it| (it.number, it.phase));
+    let what = physical_id.as_deref().unwrap_or_default();
+    Work {
+        action,
+        token: format!("{}/{number}/{phase:?}/{id}/{what}", stack.uuid),
+        resource_type: resource_type.to_owned(),
+        goal,
+        physical_id,
+        stage: Stage::Started,
+        began_ms: now_ms,
+    }
+}
+
+/// Steps back to what was before the update.
+fn bring_back(stack: &Stack, now_ms: i64) -> Option<Vec<Step>> {
+    let waits = |resource: &Resource| {
+        matches!(resource.before, Before::Was(_)) && resource.outcome.is_none()
+    };
+    let mut steps = go_on(stack);
+    if is_failing(stack) {
+        return some_steps(steps);
+    }
+    for (id, resource) in &stack.resources {
+        let Before::Was(was) = &resource.before else {
+            continue;
+        };
+        if resource.work.is_some() || !waits(resource) {
+            continue;
+        }
+        let is_free = (was.goal.needs.iter())
+            .all(|it| it == id || !stack.resources.get(it).is_some_and(waits));
+        if !is_free {
+            continue;
+        }
+        steps.push(match &resource.current {
+            Some(current)
+                if current.physical_id == was.physical_id && is_same(&current.goal, &was.goal) =>
+            {
+                Step::Settle {
+                    id: id.clone(),
+                    goal: Some(Box::new(was.goal.clone())),
+                }
+            }
+            Some(current) if current.physical_id == was.physical_id => {
+                let physical_id = Some(was.physical_id.clone());
+                let restore = work(
+                    stack,
+                    id,
+                    Action::Restore,
+                    &was.resource_type,
+                    was.goal.clone(),
+                    physical_id,
+                    now_ms,
+                );
+                Step::Start {
+                    id: id.clone(),
+                    work: Box::new(restore),
+                    imports: BTreeSet::new(),
+                }
+            }
+            _ => Step::TakeBack { id: id.clone() },
+        });
+    }
+    some_steps(steps)
+}
+
+fn is_same(one: &Goal, other: &Goal) -> bool {
+    one.properties == other.properties && one.tags == other.tags
+}
+
+/// An instance that a phase wants gone.
+struct Doomed<'a> {
+    id: &'a String,
+    instance: &'a crate::record::Instance,
+    is_kept: bool,
+    has_failed: bool,
+}
+
+/// Steps to remove what this phase wants gone: nothing goes while something that needs it is there.
+fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
+    let winding_up = wind_up(stack);
+    if !winding_up.is_empty() {
+        return Some(winding_up);
+    }
+    let doomed = doomed(stack, view);
+    let blocks = |other: &Doomed<'_>, it: &Doomed<'_>| {
+        other.id != it.id && !other.is_kept && other.instance.goal.needs.contains(it.id)
+    };
+    let mut steps = go_on(stack);
+    for it in &doomed {
+        let has_work = stack
+            .resources
+            .get(it.id)
+            .is_some_and(|it| it.work.is_some());
+        if has_work || it.has_failed {
+            continue;
+        }
+        if it.is_kept {
+            let physical_id = it.instance.physical_id.clone();
+            steps.push(Step::Skip {
+                id: it.id.clone(),
+                physical_id,
+            });
+        } else if !doomed.iter().any(|other| blocks(other, it)) {
+            steps.push(delete_step(stack, it, view.now_ms));
+        }
+    }
+    // Two updates that each failed half-way can leave instances that need each other.
+    if steps.is_empty() && !doomed.iter().any(|it| it.has_failed) {
+        steps.extend(doomed.first().map(|it| delete_step(stack, it, view.now_ms)));
+    }
+    // One deletion at a time for each logical id: the record has room for one work.
+    let mut seen = BTreeSet::new();
+    steps.retain(|step| match step {
+        Step::Start { id, .. } => seen.insert(id.clone()),
+        _ => true,
+    });
+    some_steps(steps)
+}
+
+fn delete_step(stack: &Stack, it: &Doomed<'_>, now_ms: i64) -> Step {
+    let physical_id = Some(it.instance.physical_id.clone());
+    let goal = it.instance.goal.clone();
+    let delete = work(
+        stack,
+        it.id,
+        Action::Delete,
+        &it.instance.resource_type,
+        goal,
+        physical_id,
+        now_ms,
+    );
+    Step::Start {
+        id: it.id.clone(),
+        work: Box::new(delete),
+        imports: BTreeSet::new(),
+    }
+}
+
+fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
+    let Some(operation) = &stack.operation else {
+        return Vec::new();
+    };
+    let mut doomed = Vec::new();
+    for (id, resource) in &stack.resources {
+        let goes = match operation.phase {
+            Phase::Rollback | Phase::Delete => true,
+            Phase::UpdateCleanup => view.target.is_some_and(|it| it.resource(id).is_none()),
+            Phase::RollbackCleanup => resource.before == Before::Absent,
+            Phase::Create | Phase::Update | Phase::UpdateRollback => false,
+        };
+        // The first creation is being undone, so `RetainExceptOnCreate` does not hold.
+        let is_undone = matches!(operation.phase, Phase::Rollback | Phase::RollbackCleanup);
+        let is_kept = |policy: Policy| match policy {
+            Policy::Delete => false,
+            Policy::Retain => !(is_undone && stack.retain_except_on_create),
+            Policy::RetainExceptOnCreate => !is_undone,
+        };
+        if let Some(instance) = resource.current.as_ref().filter(|_| goes) {
+            doomed.push(Doomed {
+                id,
+                instance,
+                is_kept: is_kept(instance.goal.deletion_policy) || operation.retain.contains(id),
+                has_failed: resource.outcome == Some(Outcome::Failed),
+            });
+        }
+        doomed.extend(resource.leftovers.iter().map(|it| Doomed {
+            id,
+            instance: &it.instance,
+            is_kept: is_kept(it.policy) || operation.retain.contains(id),
+            has_failed: it.failed,
+        }));
+    }
+    doomed
+}

@@ -1,0 +1,356 @@
+//! What is stored about stacks.
+//!
+//! A stack's record is the whole truth about its operation: which phase it is in and what is known
+//! of each resource. It never holds a position in code, so that any process can go on from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloud::Record;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use shapes::cloudformation::{Capability, StackStatus};
+use template::DeletionPolicy;
+
+/// Every stack that ever was, under `<region>/<name>/<uuid>`: deleted ones are still described by id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    pub region: String,
+    pub name: String,
+    pub uuid: String,
+    pub id: String,
+    pub status: StackStatus,
+    pub status_reason: Option<String>,
+    pub created_ms: i64,
+    pub updated_ms: Option<i64>,
+    pub deleted_ms: Option<i64>,
+    /// The version that the stack shows: what it was made from last. None while in review.
+    pub version: Option<u64>,
+    /// The newest version there is: numbers are never used twice.
+    pub versions: u64,
+    /// What is under way. None when the stack rests.
+    pub operation: Option<Operation>,
+    /// How many operations there have been: part of every token.
+    pub operations: u64,
+    pub resources: BTreeMap<String, Resource>,
+    pub outputs: Vec<Output>,
+    /// Names of exports that its properties use.
+    pub imports: BTreeSet<String>,
+    pub termination_protection: bool,
+    pub policy: Option<String>,
+    pub disable_rollback: bool,
+    pub retain_except_on_create: bool,
+    pub timeout_minutes: Option<i32>,
+    pub change_set_id: Option<String>,
+    /// The newest event's number.
+    pub events: u64,
+    /// The token of the request that made the stack, and of the last that changed it.
+    pub create_token: Option<String>,
+    pub update_token: Option<String>,
+}
+
+impl Record for Stack {
+    const KIND: &'static str = "cloudformation.stack";
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.region, self.name, self.uuid)
+    }
+}
+
+/// A template with everything that was given along with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// The key of the stack.
+    pub stack: String,
+    pub number: u64,
+    pub template: String,
+    /// As they were given: defaults are the template's.
+    pub parameters: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
+    pub capabilities: Vec<Capability>,
+}
+
+impl Version {
+    pub fn key_of(stack: &str, number: u64) -> String {
+        format!("{stack}/{number:06}")
+    }
+}
+
+impl Record for Version {
+    const KIND: &'static str = "cloudformation.version";
+    fn key(&self) -> String {
+        Self::key_of(&self.stack, self.number)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    pub number: u64,
+    pub phase: Phase,
+    /// The version that is being made (or was, while it is undone).
+    pub target: u64,
+    pub on_failure: OnFailure,
+    pub began_ms: i64,
+    /// When the stack itself gives up (`TimeoutInMinutes`).
+    pub deadline_ms: Option<i64>,
+    /// Why the whole operation failed, beyond its resources.
+    pub failure: Option<String>,
+    /// Resources that a deletion leaves alone.
+    pub retain: BTreeSet<String>,
+    pub token: Option<String>,
+}
+
+/// What an operation is doing.
+///
+/// ```text
+/// Create ──> done            Update ──> UpdateCleanup ──> done        Delete ──> done
+///   └─> Rollback ──> done      └─> UpdateRollback ──> RollbackCleanup ──> done
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Create,
+    /// Deletes what a failed creation made.
+    Rollback,
+    Update,
+    /// Deletes what the update replaced or left out.
+    UpdateCleanup,
+    /// Brings back what the update changed.
+    UpdateRollback,
+    /// Deletes what the failed update made.
+    RollbackCleanup,
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    Rollback,
+    DoNothing,
+    Delete,
+}
+
+/// What is known of one logical id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    pub resource_type: String,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_ms: i64,
+    /// The physical id that is shown, also after the resource is gone.
+    pub shown_id: Option<String>,
+    pub current: Option<Instance>,
+    /// What `current` was before this update touched it.
+    pub before: Before,
+    /// Instances that have been replaced and are still there.
+    pub leftovers: Vec<Leftover>,
+    pub work: Option<Work>,
+    /// How the present phase has ended for this resource, if it has.
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Before {
+    Untouched,
+    Absent,
+    Was(Box<Instance>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    Settled,
+    Failed,
+    /// Was stopped because something else failed.
+    Cancelled,
+}
+
+/// A resource that exists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    pub physical_id: String,
+    pub resource_type: String,
+    /// What it was made from.
+    pub goal: Goal,
+    /// What `Fn::GetAtt` answers.
+    pub attributes: BTreeMap<String, Json>,
+}
+
+/// What a resource is to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Goal {
+    pub properties: Json,
+    /// The same with NoEcho parameters masked: for events.
+    pub shown: Json,
+    pub tags: BTreeMap<String, String>,
+    /// Logical ids that have to exist as long as this does.
+    pub needs: BTreeSet<String>,
+    pub deletion_policy: Policy,
+    pub update_replace_policy: Policy,
+}
+
+/// [`DeletionPolicy`], stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Policy {
+    Delete,
+    Retain,
+    RetainExceptOnCreate,
+}
+
+impl From<DeletionPolicy> for Policy {
+    fn from(policy: DeletionPolicy) -> Self {
+        match policy {
+            DeletionPolicy::Delete => Self::Delete,
+            // A snapshot is refused before anything is made; what cannot be saved is kept.
+            DeletionPolicy::Retain | DeletionPolicy::Snapshot => Self::Retain,
+            DeletionPolicy::RetainExceptOnCreate => Self::RetainExceptOnCreate,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Leftover {
+    pub instance: Instance,
+    /// What decides whether it may be deleted.
+    pub policy: Policy,
+    /// It could not be deleted; tried again when the stack is deleted.
+    pub failed: bool,
+}
+
+/// Something that is being done to a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    pub action: Action,
+    /// The same for every repetition of this work, and for no other.
+    pub token: String,
+    pub resource_type: String,
+    pub goal: Goal,
+    /// Of what it is done to; of what it made, once that is known.
+    pub physical_id: Option<String>,
+    pub stage: Stage,
+    pub began_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    Create,
+    /// Create a new one; the present one becomes a leftover.
+    Replace,
+    Update,
+    /// Update back to what it was.
+    Restore,
+    /// Deletes the instance with the work's physical id.
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The call may or may not have been made.
+    Started,
+    /// The call was made: waiting until it is true.
+    Applied,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    pub key: String,
+    pub value: String,
+    pub description: Option<String>,
+    pub export: Option<String>,
+}
+
+/// An export of the region, under `<region>/<name>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    pub region: String,
+    pub name: String,
+    pub value: String,
+    pub stack_id: String,
+}
+
+impl Record for Export {
+    const KIND: &'static str = "cloudformation.export";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.name)
+    }
+}
+
+/// Under the stack's key and its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub stack: String,
+    pub number: u64,
+    pub event_id: String,
+    pub at_ms: i64,
+    pub logical_id: String,
+    pub physical_id: Option<String>,
+    pub resource_type: String,
+    pub status: String,
+    pub reason: Option<String>,
+    pub properties: Option<String>,
+    pub token: Option<String>,
+}
+
+impl Record for Event {
+    const KIND: &'static str = "cloudformation.event";
+    fn key(&self) -> String {
+        format!("{}/{:012}", self.stack, self.number)
+    }
+}
+
+pub const STACK_TYPE: &str = "AWS::CloudFormation::Stack";
+
+impl Resource {
+    pub fn new(resource_type: &str, now_ms: i64) -> Self {
+        Self {
+            resource_type: resource_type.to_owned(),
+            status: String::new(),
+            status_reason: None,
+            updated_ms: now_ms,
+            shown_id: None,
+            current: None,
+            before: Before::Untouched,
+            leftovers: Vec::new(),
+            work: None,
+            outcome: None,
+        }
+    }
+
+    /// Every instance that exists.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        (self.current.iter()).chain(self.leftovers.iter().map(|it| &it.instance))
+    }
+}
+
+impl Stack {
+    pub fn is_deleted(&self) -> bool {
+        self.status == StackStatus::DeleteComplete
+    }
+}
+
+/// Under the stack's key and its name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeSet {
+    /// The key of the stack.
+    pub stack: String,
+    pub stack_id: String,
+    pub stack_name: String,
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub is_creation: bool,
+    /// What it would make; it has no number before it is executed.
+    pub version: Version,
+    pub on_failure: Option<OnFailure>,
+    pub created_ms: i64,
+    pub changes: Vec<shapes::cloudformation::Change>,
+    /// Why there is nothing to execute.
+    pub failure: Option<String>,
+    /// The operation of the stack that executes it.
+    pub executed_by: Option<u64>,
+    /// The stack as it was when the changes were computed: another operation makes them obsolete.
+    pub operations: u64,
+    pub token: Option<String>,
+}
+
+impl Record for ChangeSet {
+    const KIND: &'static str = "cloudformation.change-set";
+    fn key(&self) -> String {
+        format!("{}/{}", self.stack, self.name)
+    }
+}

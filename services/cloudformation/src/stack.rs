@@ -1,0 +1,353 @@
+//! Making and changing stacks: each handler checks, records, and answers.
+
+use std::collections::BTreeSet;
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::cloudformation::{self as api, StackStatus, errors};
+
+use crate::changes::{Changes, changes};
+use crate::check::invalid;
+use crate::event::Draft;
+use crate::finish::enter;
+use crate::lookup::{does_not_exist, find, require, version_of};
+use crate::policy;
+use crate::reconcile::surroundings;
+use crate::record::{OnFailure, Operation, Phase, Stack, Version};
+use crate::scope::environment;
+use crate::source::{Source, accept, refuse};
+
+const STACK_NAME_CHARACTERS_MAX: usize = 128;
+
+pub async fn create_stack(
+    cx: Cx,
+    input: api::CreateStackInput,
+) -> Result<api::CreateStackOutput, Error> {
+    refuse(&[
+        ("RoleARN", input.role_arn.is_some()),
+        (
+            "NotificationARNs",
+            input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
+        ),
+        (
+            "RollbackConfiguration",
+            has_triggers(input.rollback_configuration.as_ref()),
+        ),
+        ("ResourceTypes", input.resource_types.is_some()),
+        ("StackPolicyURL", input.stack_policy_url.is_some()),
+        ("DeploymentConfig", input.deployment_config.is_some()),
+    ])?;
+    if input.disable_rollback.is_some() && input.on_failure.is_some() {
+        return Err(invalid(
+            "You can specify either DisableRollback or OnFailure, but not both.",
+        ));
+    }
+    let on_failure = match (input.on_failure, input.disable_rollback) {
+        (Some(api::OnFailure::DoNothing), _) | (None, Some(true)) => OnFailure::DoNothing,
+        (Some(api::OnFailure::Delete), _) => OnFailure::Delete,
+        _ => OnFailure::Rollback,
+    };
+    let mut stack = new_stack(&cx, &input.stack_name)?;
+    stack.disable_rollback = on_failure == OnFailure::DoNothing;
+    stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
+    stack.termination_protection = input.enable_termination_protection.unwrap_or(false);
+    stack.timeout_minutes = input.timeout_in_minutes;
+    stack.create_token = input.client_request_token;
+    stack.policy = input.stack_policy_body.map(policy::accept).transpose()?;
+    let source = Source {
+        template_body: input.template_body,
+        template_url: input.template_url,
+        parameters: input.parameters.unwrap_or_default(),
+        capabilities: input.capabilities.unwrap_or_default(),
+        tags: Some(input.tags.unwrap_or_default()),
+        ..Source::default()
+    };
+    let existing = cx.read(|tx| find(&cx, tx, &stack.name))?;
+    if let Some(answer) = existing.map(|it| already_there(&stack, it)) {
+        return answer;
+    }
+    let version = source.version(&stack.key(), 1, None)?;
+    accept(&cx, &stack, &version)?;
+    cx.write(|tx| {
+        if let Some(existing) = find(&cx, tx, &stack.name)? {
+            return already_there(&stack, existing);
+        }
+        let mut draft = draft(&cx, tx, stack);
+        begin_creation(&mut draft, &version, on_failure)?;
+        tx.put(&version)?;
+        tx.put(&draft.stack)?;
+        Ok(api::CreateStackOutput {
+            stack_id: Some(draft.stack.id),
+            ..Default::default()
+        })
+    })
+}
+
+/// A repeated request gets the answer of the first one.
+fn already_there(wanted: &Stack, existing: Stack) -> Result<api::CreateStackOutput, Error> {
+    if wanted.create_token.is_some() && existing.create_token == wanted.create_token {
+        return Ok(api::CreateStackOutput {
+            stack_id: Some(existing.id),
+            ..Default::default()
+        });
+    }
+    Err(errors::AlreadyExistsException.because(format!("Stack [{}] already exists", existing.name)))
+}
+
+pub fn has_triggers(configuration: Option<&api::RollbackConfiguration>) -> bool {
+    configuration.is_some_and(|it| {
+        it.rollback_triggers
+            .as_ref()
+            .is_some_and(|it| !it.is_empty())
+    })
+}
+
+pub fn draft<'a>(cx: &Cx, tx: &'a Records<'a>, stack: Stack) -> Draft<'a> {
+    Draft {
+        stack,
+        tx,
+        now_ms: cx.clock().now_ms(),
+        secrets: Vec::new(),
+    }
+}
+
+/// A stack that nothing has been done to.
+pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
+    let is_name = name.len() <= STACK_NAME_CHARACTERS_MAX
+        && name.starts_with(|it: char| it.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|it| it.is_ascii_alphanumeric() || it == '-');
+    if !is_name {
+        return Err(invalid(format!(
+            "1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*"
+        )));
+    }
+    let uuid = new_uuid(cx, "stack");
+    Ok(Stack {
+        region: cx.region.clone(),
+        name: name.to_owned(),
+        id: cx.arn("cloudformation", &format!("stack/{name}/{uuid}")),
+        uuid,
+        status: StackStatus::ReviewInProgress,
+        status_reason: None,
+        created_ms: cx.clock().now_ms(),
+        updated_ms: None,
+        deleted_ms: None,
+        version: None,
+        versions: 0,
+        operation: None,
+        operations: 0,
+        resources: Default::default(),
+        outputs: Vec::new(),
+        imports: BTreeSet::new(),
+        termination_protection: false,
+        policy: None,
+        disable_rollback: false,
+        retain_except_on_create: false,
+        timeout_minutes: None,
+        change_set_id: None,
+        events: 0,
+        create_token: None,
+        update_token: None,
+    })
+}
+
+pub fn new_uuid(cx: &Cx, what: &str) -> String {
+    let digits = cx.new_id(what, 32);
+    let digits = &digits[what.len()..];
+    format!(
+        "{}-{}-{}-{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..]
+    )
+}
+
+pub fn begin(
+    draft: &mut Draft<'_>,
+    phase: Phase,
+    target: u64,
+    on_failure: OnFailure,
+    token: Option<String>,
+) {
+    draft.stack.operations += 1;
+    draft.stack.operation = Some(Operation {
+        number: draft.stack.operations,
+        phase,
+        target,
+        on_failure,
+        began_ms: draft.now_ms,
+        deadline_ms: None,
+        failure: None,
+        retain: BTreeSet::new(),
+        token,
+    });
+    enter(draft, phase);
+}
+
+/// The stack is to be made from its first version.
+pub fn begin_creation(
+    draft: &mut Draft<'_>,
+    version: &Version,
+    on_failure: OnFailure,
+) -> Result<(), Error> {
+    draft.stack.version = Some(version.number);
+    draft.stack.versions = version.number;
+    let token = draft.stack.create_token.clone();
+    begin(draft, Phase::Create, version.number, on_failure, token);
+    let minutes = draft.stack.timeout_minutes.map(i64::from);
+    if let Some(operation) = &mut draft.stack.operation {
+        operation.deadline_ms = minutes.map(|it| operation.began_ms + it * 60_000);
+    }
+    draft.stack_status(StackStatus::CreateInProgress, Some("User Initiated".into()))
+}
+
+/// The stack is to become what `version` says.
+pub fn begin_update(
+    draft: &mut Draft<'_>,
+    version: &Version,
+    on_failure: OnFailure,
+    token: Option<String>,
+) -> Result<(), Error> {
+    draft.stack.versions = version.number;
+    draft.stack.updated_ms = Some(draft.now_ms);
+    draft.stack.disable_rollback = on_failure == OnFailure::DoNothing;
+    draft.stack.update_token = token.clone();
+    begin(draft, Phase::Update, version.number, on_failure, token);
+    draft.stack_status(StackStatus::UpdateInProgress, Some("User Initiated".into()))
+}
+
+pub fn require_updatable(stack: &Stack) -> Result<(), Error> {
+    match stack.status {
+        StackStatus::CreateComplete
+        | StackStatus::UpdateComplete
+        | StackStatus::UpdateRollbackComplete
+        | StackStatus::UpdateFailed => Ok(()),
+        status => Err(invalid(format!(
+            "Stack:{} is in {status} state and can not be updated.",
+            stack.id
+        ))),
+    }
+}
+
+pub async fn update_stack(
+    cx: Cx,
+    input: api::UpdateStackInput,
+) -> Result<api::UpdateStackOutput, Error> {
+    refuse(&[
+        ("RoleARN", input.role_arn.is_some()),
+        (
+            "NotificationARNs",
+            input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
+        ),
+        (
+            "RollbackConfiguration",
+            has_triggers(input.rollback_configuration.as_ref()),
+        ),
+        ("ResourceTypes", input.resource_types.is_some()),
+        ("StackPolicyURL", input.stack_policy_url.is_some()),
+        (
+            "StackPolicyDuringUpdateURL",
+            input.stack_policy_during_update_url.is_some(),
+        ),
+        ("DeploymentConfig", input.deployment_config.is_some()),
+    ])?;
+    let new_policy = input.stack_policy_body.map(policy::accept).transpose()?;
+    let policy_once = input
+        .stack_policy_during_update_body
+        .map(policy::accept)
+        .transpose()?;
+    let token = input.client_request_token;
+    let (stack, previous) = cx.read(|tx| {
+        let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
+        let stack =
+            stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
+        let version = version_of(tx, &stack)?;
+        Ok((stack, version))
+    })?;
+    let answer = || api::UpdateStackOutput {
+        stack_id: Some(stack.id.clone()),
+        ..Default::default()
+    };
+    if token.is_some() && stack.update_token == token {
+        return Ok(answer());
+    }
+    require_updatable(&stack)?;
+    let source = Source {
+        template_body: input.template_body,
+        template_url: input.template_url,
+        use_previous_template: input.use_previous_template.unwrap_or(false),
+        parameters: input.parameters.unwrap_or_default(),
+        capabilities: input.capabilities.unwrap_or_default(),
+        tags: input.tags,
+    };
+    let version = source.version(&stack.key(), stack.versions + 1, previous.as_ref())?;
+    let changes = preview(&cx, &stack, &version).await?;
+    let is_same_policy = new_policy.is_none() || new_policy == stack.policy;
+    if changes.is_empty() && stack.status != StackStatus::UpdateFailed && is_same_policy {
+        return Err(invalid("No updates are to be performed."));
+    }
+    policy::enforce(policy_once.as_deref().or(stack.policy.as_deref()), &changes)?;
+    let on_failure = on_failure(input.disable_rollback);
+    cx.write(|tx| {
+        let fresh = require(&cx, tx, &stack.id)?;
+        require_unchanged(&stack, &fresh)?;
+        let mut draft = draft(&cx, tx, fresh);
+        if let Some(policy) = new_policy {
+            draft.stack.policy = Some(policy);
+        }
+        draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
+        begin_update(&mut draft, &version, on_failure, token)?;
+        tx.put(&version)?;
+        tx.put(&draft.stack)?;
+        Ok(answer())
+    })
+}
+
+pub fn on_failure(disable_rollback: Option<bool>) -> OnFailure {
+    match disable_rollback {
+        Some(true) => OnFailure::DoNothing,
+        _ => OnFailure::Rollback,
+    }
+}
+
+/// Between the check of a request and its record, nothing else may have begun.
+pub fn require_unchanged(checked: &Stack, fresh: &Stack) -> Result<(), Error> {
+    if checked.operations == fresh.operations && checked.status == fresh.status {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Stack:{} is in {} state and can not be updated.",
+        fresh.id, fresh.status
+    )))
+}
+
+/// Checks a new version of a stack, and says what it would change.
+pub async fn preview(cx: &Cx, stack: &Stack, version: &Version) -> Result<Changes, Error> {
+    let template = accept(cx, stack, version)?;
+    let around = surroundings(cx, Some(version)).await?;
+    let values = template
+        .resolve_parameters(&version.parameters)
+        .map_err(invalid)?;
+    let instance = template
+        .instantiate(values, environment(cx.account(), stack))
+        .map_err(invalid)?;
+    changes(&cx.cloud, stack, &instance, &version.tags, &around).map_err(invalid)
+}
+
+pub async fn update_termination_protection(
+    cx: Cx,
+    input: api::UpdateTerminationProtectionInput,
+) -> Result<api::UpdateTerminationProtectionOutput, Error> {
+    cx.write(|tx| {
+        let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
+        let mut stack = stack.ok_or_else(|| does_not_exist(&input.stack_name))?;
+        stack.termination_protection = input.enable_termination_protection;
+        tx.put(&stack)?;
+        Ok(api::UpdateTerminationProtectionOutput {
+            stack_id: Some(stack.id),
+        })
+    })
+}

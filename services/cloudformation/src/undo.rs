@@ -1,0 +1,242 @@
+//! Deleting stacks, and taking updates back.
+
+use std::collections::BTreeSet;
+
+use cloud::{Cx, Error, Record, Records};
+use shapes::cloudformation::{self as api, StackStatus};
+
+use crate::check::invalid;
+use crate::event::Draft;
+use crate::finish::{in_use, unpublish};
+use crate::lookup::{find, require};
+use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Stack};
+use crate::source::refuse;
+use crate::stack::{begin, draft};
+
+pub async fn delete_stack(
+    cx: Cx,
+    input: api::DeleteStackInput,
+) -> Result<api::DeleteStackOutput, Error> {
+    refuse(&[
+        ("RoleARN", input.role_arn.is_some()),
+        (
+            "DeletionMode FORCE_DELETE_STACK",
+            input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack),
+        ),
+        ("DeploymentConfig", input.deployment_config.is_some()),
+    ])?;
+    let retain: BTreeSet<String> = input
+        .retain_resources
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    cx.write(|tx| {
+        // Deleting what is not there succeeds.
+        let Some(stack) = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted()) else {
+            return Ok(api::DeleteStackOutput {});
+        };
+        if stack.termination_protection {
+            return Err(invalid(format!(
+                "Stack [{}] cannot be deleted while TerminationProtection is enabled",
+                stack.name
+            )));
+        }
+        match stack.status {
+            StackStatus::DeleteInProgress => return Ok(api::DeleteStackOutput {}),
+            StackStatus::UpdateInProgress
+            | StackStatus::UpdateCompleteCleanupInProgress
+            | StackStatus::UpdateRollbackInProgress
+            | StackStatus::UpdateRollbackCompleteCleanupInProgress => {
+                return Err(invalid(format!(
+                    "Stack [{}] cannot be deleted while in status {}",
+                    stack.name, stack.status
+                )));
+            }
+            status if !retain.is_empty() && status != StackStatus::DeleteFailed => {
+                return Err(invalid(format!(
+                    "Invalid operation on stack [{}]. When you delete a stack, specify which resources to retain only when the stack is in the DELETE_FAILED state.",
+                    stack.id
+                )));
+            }
+            _ => {}
+        }
+        if let Some(unknown) = retain.iter().find(|it| !stack.resources.contains_key(*it)) {
+            return Err(invalid(format!("Resource {unknown} does not exist in stack [{}]", stack.name)));
+        }
+        let mut draft = draft(&cx, tx, stack);
+        begin_deletion(&mut draft, retain, input.client_request_token)?;
+        tx.put(&draft.stack)?;
+        Ok(api::DeleteStackOutput {})
+    })
+}
+
+fn begin_deletion(
+    draft: &mut Draft<'_>,
+    retain: BTreeSet<String>,
+    token: Option<String>,
+) -> Result<(), Error> {
+    let target =
+        (draft.stack.operation.as_ref()).map_or(draft.stack.version.unwrap_or(0), |it| it.target);
+    begin(draft, Phase::Delete, target, OnFailure::DoNothing, token);
+    if let Some(operation) = &mut draft.stack.operation {
+        operation.retain = retain;
+    }
+    draft.stack_status(StackStatus::DeleteInProgress, Some("User Initiated".into()))?;
+    let exports: Vec<String> = draft
+        .stack
+        .outputs
+        .iter()
+        .filter_map(|it| it.export.clone())
+        .collect();
+    for export in &exports {
+        if let Some(reason) = in_use(draft, export, "deleted")? {
+            draft.stack_status(StackStatus::DeleteFailed, Some(reason))?;
+            draft.stack.operation = None;
+            return Ok(());
+        }
+    }
+    // From now on nobody can begin to use them.
+    unpublish(draft)?;
+    for key in draft
+        .tx
+        .keys::<ChangeSet>(&format!("{}/", draft.stack.key()))?
+    {
+        draft.tx.delete::<ChangeSet>(&key)?;
+    }
+    Ok(())
+}
+
+pub async fn cancel_update_stack(
+    cx: Cx,
+    input: api::CancelUpdateStackInput,
+) -> Result<api::CancelUpdateStackOutput, Error> {
+    cx.write(|tx| {
+        let mut stack = require(&cx, tx, &input.stack_name)?;
+        match &mut stack.operation {
+            Some(operation) if operation.phase == Phase::Update => {
+                operation.failure.get_or_insert("User Initiated".into());
+                operation.on_failure = OnFailure::Rollback;
+            }
+            _ => {
+                return Err(invalid(format!(
+                    "CancelUpdateStack cannot be called from current stack status {}",
+                    stack.status
+                )));
+            }
+        }
+        tx.put(&stack)?;
+        Ok(api::CancelUpdateStackOutput {})
+    })
+}
+
+pub async fn continue_update_rollback(
+    cx: Cx,
+    input: api::ContinueUpdateRollbackInput,
+) -> Result<api::ContinueUpdateRollbackOutput, Error> {
+    refuse(&[("RoleARN", input.role_arn.is_some())])?;
+    let skip: BTreeSet<String> = input
+        .resources_to_skip
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    cx.write(|tx| {
+        let stack = require(&cx, tx, &input.stack_name)?;
+        if stack.status != StackStatus::UpdateRollbackFailed {
+            return Err(invalid(format!(
+                "Stack:{} is in {} state and can not continue rollback.",
+                stack.id, stack.status
+            )));
+        }
+        resume_rollback(&cx, tx, stack, &skip, input.client_request_token)?;
+        Ok(api::ContinueUpdateRollbackOutput {})
+    })
+}
+
+fn resume_rollback(
+    cx: &Cx,
+    tx: &Records<'_>,
+    stack: Stack,
+    skip: &BTreeSet<String>,
+    token: Option<String>,
+) -> Result<(), Error> {
+    let mut draft = draft(cx, tx, stack);
+    let settled: BTreeSet<String> = (draft.stack.resources.iter())
+        .filter(|(id, it)| skip.contains(*id) || it.outcome == Some(Outcome::Settled))
+        .map(|(id, _)| id.clone())
+        .collect();
+    let unknown = skip
+        .iter()
+        .find(|id| !draft.stack.resources.contains_key(*id));
+    if let Some(unknown) = unknown {
+        return Err(invalid(format!(
+            "Resource {unknown} does not exist in stack [{}]",
+            draft.stack.name
+        )));
+    }
+    let target = draft.stack.version.unwrap_or(0);
+    begin(
+        &mut draft,
+        Phase::UpdateRollback,
+        target,
+        OnFailure::Rollback,
+        token,
+    );
+    for id in settled {
+        if let Some(resource) = draft.resource(&id) {
+            resource.outcome = Some(Outcome::Settled);
+        }
+    }
+    draft.stack_status(
+        StackStatus::UpdateRollbackInProgress,
+        Some("User Initiated".into()),
+    )?;
+    tx.put(&draft.stack)
+}
+
+/// Undoes a failed update that was left as it was.
+pub async fn rollback_stack(
+    cx: Cx,
+    input: api::RollbackStackInput,
+) -> Result<api::RollbackStackOutput, Error> {
+    refuse(&[
+        ("RoleARN", input.role_arn.is_some()),
+        ("DeploymentConfig", input.deployment_config.is_some()),
+    ])?;
+    cx.write(|tx| {
+        let mut stack = require(&cx, tx, &input.stack_name)?;
+        let id = stack.id.clone();
+        match stack.status {
+            StackStatus::UpdateFailed => {
+                for resource in stack.resources.values_mut() {
+                    resource.outcome = None;
+                }
+                resume_rollback(&cx, tx, stack, &BTreeSet::new(), input.client_request_token)?;
+            }
+            StackStatus::CreateFailed => {
+                let target = stack.version.unwrap_or(0);
+                let mut draft = draft(&cx, tx, stack);
+                begin(
+                    &mut draft,
+                    Phase::Rollback,
+                    target,
+                    OnFailure::Rollback,
+                    input.client_request_token,
+                );
+                draft.stack_status(
+                    StackStatus::RollbackInProgress,
+                    Some("User Initiated".into()),
+                )?;
+                tx.put(&draft.stack)?;
+            }
+            status => {
+                return Err(invalid(format!(
+                    "Stack:{id} is in {status} state and can not be rolled back."
+                )));
+            }
+        }
+        Ok(api::RollbackStackOutput {
+            stack_id: Some(id),
+            ..Default::default()
+        })
+    })
+}

@@ -1,0 +1,8 @@
+//! Stacks over fake resources, through the API.
+
+mod bench;
+mod change_sets;
+mod crashes;
+mod life;
+mod refusals;
+mod updates;
