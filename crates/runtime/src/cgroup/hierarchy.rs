@@ -18,8 +18,8 @@ pub(crate) enum Hierarchy {
 
 impl Hierarchy {
     pub fn detect() -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo")
-            .context(|| "could not read `/proc/self/mountinfo`".to_owned())?;
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo")
+            .context(|| "could not read `/proc/thread-self/mountinfo`".to_owned())?;
         Self::parse(&mounts)
     }
 

@@ -308,7 +308,7 @@ fn left_over(instance: &str, directory: &Path) -> Vec<String> {
 
 fn mounts(directory: &Path) -> Vec<String> {
     let directory = directory.to_string_lossy().into_owned();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     points
         .filter(|point| point.starts_with(&directory))
