@@ -51,6 +51,13 @@ fn run(command: &[&str]) {
             Ok(()) => println!("wrote {path}"),
             Err(error) => println!("write {path}: {error}"),
         },
+        ["append", path, text] => {
+            let file = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
+            file.unwrap().write_all(text.as_bytes()).unwrap();
+        }
         ["delete", path] => std::fs::remove_file(path).unwrap(),
         ["exists", path] => println!("{path} exists: {}", std::path::Path::new(path).exists()),
         ["exit-unless", path] => {

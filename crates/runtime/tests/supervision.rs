@@ -404,6 +404,57 @@ async fn a_container_whose_process_is_killed_is_noticed() {
     machine.check_clean();
 }
 
+/// All files below a directory, and the open descriptors of a process.
+fn count(directory: &std::path::Path, process: Pid) -> (usize, usize) {
+    let entries = |path: &std::path::Path| std::fs::read_dir(path).unwrap().flatten();
+    let mut files = 0;
+    let mut to_see = vec![directory.to_owned()];
+    while let Some(next) = to_see.pop() {
+        for entry in entries(&next) {
+            files += 1;
+            if entry.file_type().unwrap().is_dir() {
+                to_see.push(entry.path());
+            }
+        }
+    }
+    (
+        files,
+        entries(std::path::Path::new(&format!("/proc/{process}/fd"))).count(),
+    )
+}
+
+#[tokio::test]
+async fn health_checks_leave_nothing_behind() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "sleep 60000");
+    // Each check leaves a mark in the container.
+    container.health_check = check_command("append /tmp/checks x", 10, 1);
+    machine.start("t", vec![container]).await;
+    let status = machine
+        .wait("t", |status| status.containers[0].health == Health::Healthy)
+        .await;
+    let root = format!(
+        "/proc/{}/root/tmp/checks",
+        status.containers[0].pid.unwrap()
+    );
+    let checks = || std::fs::metadata(&root).map_or(0, |metadata| metadata.len());
+    let (directory, shim) = (machine.path("run/tasks/t"), shim_pid(&machine, "t"));
+    let few = count(&directory, shim);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while checks() < 20 {
+        assert!(Instant::now() < deadline, "only {} checks", checks());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let many = count(&directory, shim);
+    // One check may be under way at either count.
+    assert!(
+        many.0 <= few.0 + 5 && many.1 <= few.1 + 5,
+        "{few:?} grew to {many:?}"
+    );
+    machine.end("t").await;
+    machine.check_clean();
+}
+
 #[tokio::test]
 async fn a_supervisor_is_small() {
     let machine = Machine::new().await;

@@ -1,7 +1,7 @@
 //! Running one more command in a container: a health check, or a user's `exec`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
@@ -38,8 +38,8 @@ pub(crate) fn exec_in_container(
         serde_json::from_slice(&text).context(|| "malformed configuration".to_owned())?;
     let mut process = config["process"].clone();
     process["args"] = command.into();
-    // One file for each process that may be here at once: the shim and helpers of the daemon.
-    let process_file = bundle.join(format!("process-{}.json", std::process::id()));
+    let scratch = Scratch::new(files, index)?;
+    let process_file = scratch.0.join("process.json");
     write_json(&process_file, &process)?;
 
     let capabilities: Vec<String> = process["capabilities"]["bounding"]
@@ -64,16 +64,40 @@ pub(crate) fn exec_in_container(
         .with_stdin(streams.stdin)
         .with_stdout(streams.stdout)
         .with_stderr(streams.stderr)
-        .with_root_path(files.containers())
+        .with_root_path(&scratch.0)
         .and_then(|builder| {
             let builder = builder.as_tenant().with_process(Some(&process_file));
             builder.with_detach(true).build()
         });
     drop((listening, told));
-    let _ = std::fs::remove_file(&process_file);
     match built {
         Ok(pid) => Ok(Pid::from_raw(pid.as_raw())),
         Err(error) => Err(better_reason(report, &error)),
+    }
+}
+
+/// A directory for one command. `libcontainer` leaves a socket beside the container's state for each,
+/// so each gets a copy of that state to leave it at. The shim runs one at a time, a helper only one.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(files: &TaskFiles, index: usize) -> Result<Self> {
+        let id = container_id(index);
+        let scratch = Self(files.directory.join(format!("exec-{}", std::process::id())));
+        let state = scratch.0.join(&id);
+        std::fs::create_dir_all(&state)
+            .and_then(|()| {
+                let original = files.containers().join(&id).join("state.json");
+                std::fs::copy(original, state.join("state.json"))
+            })
+            .context(|| format!("could not prepare `{}`", scratch.0.display()))?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

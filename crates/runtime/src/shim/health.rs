@@ -24,6 +24,7 @@ pub(super) struct HealthProbe {
     failures: u32,
     pub health: Health,
     running: Option<RunningProbe>,
+    complaint: Option<String>,
 }
 
 struct RunningProbe {
@@ -47,6 +48,7 @@ impl HealthProbe {
             failures: 0,
             health: Health::Unknown,
             running: None,
+            complaint: None,
         })
     }
 
@@ -81,7 +83,11 @@ impl HealthProbe {
                 Ok(running) => self.running = Some(running),
                 // As when the command is not in the image: the check fails.
                 Err(failure) => {
-                    eprintln!("the health check could not be started: {failure}");
+                    // Said once, not at every check: the shim's log must not grow.
+                    if self.complaint.as_ref() != Some(&failure.0) {
+                        eprintln!("the health check could not be started: {failure}");
+                        self.complaint = Some(failure.0);
+                    }
                     self.judge(false, now);
                 }
             }
