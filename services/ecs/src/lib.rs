@@ -28,13 +28,16 @@ mod new_task;
 mod plan;
 mod record;
 mod refuse;
+mod roles;
 mod run_task;
 mod scheduler;
 mod scheduler_steps;
 mod service;
 mod service_create;
+mod service_deployments;
 mod service_rules;
 mod service_view;
+mod settings;
 mod spec;
 mod tags;
 mod targets;
@@ -72,6 +75,13 @@ pub fn service() -> Service {
         .on(service::delete_service)
         .on(service::describe_services)
         .on(service::list_services)
+        .on(service_deployments::list_service_deployments)
+        .on(service_deployments::describe_service_deployments)
+        .on(service_deployments::describe_service_revisions)
+        .on(settings::put_account_setting)
+        .on(settings::put_account_setting_default)
+        .on(settings::delete_account_setting)
+        .on(settings::list_account_settings)
         .on(tags::tag_resource)
         .on(tags::untag_resource)
         .on(tags::list_tags_for_resource)

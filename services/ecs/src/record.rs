@@ -178,10 +178,19 @@ impl Service {
 
     /// Adds an event in AWS's words: the text after `(service <name>)`.
     pub fn say(&mut self, now_ms: i64, text: &str) {
+        let message = format!("(service {}) {text}", self.name);
+        // What is tried again and again is not said again and again.
+        if self
+            .events
+            .first()
+            .is_some_and(|it| it.message.as_ref() == Some(&message))
+        {
+            return;
+        }
         let event = ServiceEvent {
             id: Some(uuid()),
             created_at: Some(timestamp(now_ms)),
-            message: Some(format!("(service {}) {text}", self.name)),
+            message: Some(message),
         };
         self.events.insert(0, event);
         self.events.truncate(EVENTS_MAX);

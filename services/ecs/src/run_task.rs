@@ -1,6 +1,7 @@
 //! `RunTask`: tasks that belong to no service.
 
 use cloud::{Cx, Error};
+use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
 use crate::fargate::task_size;
@@ -11,6 +12,7 @@ use crate::names::{find_cluster, find_definition};
 use crate::new_task::{NewTask, put_new_task};
 use crate::record::Definition;
 use crate::refuse::refuse;
+use crate::roles::missing_role;
 use crate::task_record::{StoppedTask, Task, TaskPlace};
 use crate::task_view::view;
 
@@ -53,6 +55,9 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&overrides, &definition)?;
 
+    if let Some(reason) = missing_role(&cx, &definition).await? {
+        return Err(ClientException.because(reason));
+    }
     let subnets = network
         .awsvpc_configuration
         .as_ref()

@@ -186,7 +186,14 @@ async fn activate(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error>
         return Ok(on(task, Phase::Deactivating));
     }
     if task.registration == Registration::Never && !task.targets.is_empty() {
-        targets::register(cx, task).await?;
+        if let Err(error) = targets::register(cx, task).await {
+            say(cx, task, |target| {
+                format!(
+                    "failed to register targets in (target-group {target}) with (error {error})"
+                )
+            })?;
+            return Err(error.into());
+        }
         task.registration = Registration::Registered;
         say(cx, task, |target| {
             format!("registered 1 targets in (target-group {})", target)

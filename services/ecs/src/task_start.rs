@@ -13,6 +13,7 @@ use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
 
 use crate::container_rules::is_ecr;
 use crate::record::Definition;
+use crate::roles;
 use crate::spec::{Ready, task_spec};
 use crate::task_record::{Interface, Task};
 
@@ -115,6 +116,9 @@ pub async fn start(
     task: &mut Task,
     definition: &Definition,
 ) -> Result<Result<(), CannotStart>, converge::Error> {
+    if let Some(reason) = roles::missing_role(cx, definition).await? {
+        return Ok(Err(CannotStart(reason)));
+    }
     if let Err(reason) = check_way_out(cx, task, definition).await? {
         return Ok(Err(reason));
     }

@@ -1,9 +1,7 @@
 //! Task definitions and tasks, over a simulated machine.
 
-mod support;
-
+use crate::support::*;
 use shapes::ecs::*;
-use support::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
@@ -21,21 +19,41 @@ async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
     assert_eq!(attachment.status.as_deref(), Some("ATTACHED"));
     let container = &task.containers.as_ref().unwrap()[0];
     assert_eq!(container.last_status.as_deref(), Some("RUNNING"));
-    assert!(container.image_digest.as_ref().unwrap().starts_with("sha256:"));
+    assert!(
+        container
+            .image_digest
+            .as_ref()
+            .unwrap()
+            .starts_with("sha256:")
+    );
     let id = arn.rsplit('/').next().unwrap();
     let spec = world.sim.tasks.spec(id).unwrap();
     assert_eq!((spec.cpu_units, spec.memory_mib), (Some(256), Some(512)));
     assert_eq!(spec.containers[0].argv, ["/bin/app"]);
 
-    let stop = StopTaskInput { task: arn.clone(), reason: Some("enough".into()), ..Default::default() };
+    let stop = StopTaskInput {
+        task: arn.clone(),
+        reason: Some("enough".into()),
+        ..Default::default()
+    };
     world.ok(stop).await;
     let task = world.task_until(&arn, "STOPPED").await;
     assert_eq!(task.stop_code, Some(TaskStopCode::UserInitiated));
     assert_eq!(task.stopped_reason.as_deref(), Some("enough"));
     assert_eq!(task.containers.unwrap()[0].exit_code, Some(0));
-    let stopped = ListTasksInput { desired_status: Some(DesiredStatus::Stopped), ..Default::default() };
+    let stopped = ListTasksInput {
+        desired_status: Some(DesiredStatus::Stopped),
+        ..Default::default()
+    };
     assert_eq!(world.ok(stopped).await.task_arns.unwrap(), [arn]);
-    assert!(world.ok(ListTasksInput::default()).await.task_arns.unwrap().is_empty());
+    assert!(
+        world
+            .ok(ListTasksInput::default())
+            .await
+            .task_arns
+            .unwrap()
+            .is_empty()
+    );
     world.assert_clean();
 }
 
@@ -43,18 +61,38 @@ async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
 async fn a_task_whose_container_exits_says_so() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    let arn = world.ok(run("web")).await.tasks.unwrap().remove(0).task_arn.unwrap();
+    let arn = world
+        .ok(run("web"))
+        .await
+        .tasks
+        .unwrap()
+        .remove(0)
+        .task_arn
+        .unwrap();
     world.task_until(&arn, "RUNNING").await;
-    world.sim.tasks.exit(arn.rsplit('/').next().unwrap(), "web", 3);
+    world
+        .sim
+        .tasks
+        .exit(arn.rsplit('/').next().unwrap(), "web", 3);
     let task = world.task_until(&arn, "STOPPED").await;
     assert_eq!(task.stop_code, Some(TaskStopCode::EssentialContainerExited));
-    assert_eq!(task.stopped_reason.as_deref(), Some("Essential container in task exited"));
+    assert_eq!(
+        task.stopped_reason.as_deref(),
+        Some("Essential container in task exited")
+    );
     assert_eq!(task.containers.unwrap()[0].exit_code, Some(3));
     world.assert_clean();
 }
 
 async fn stopped_reason(world: &World, input: RunTaskInput) -> String {
-    let arn = world.ok(input).await.tasks.unwrap().remove(0).task_arn.unwrap();
+    let arn = world
+        .ok(input)
+        .await
+        .tasks
+        .unwrap()
+        .remove(0)
+        .task_arn
+        .unwrap();
     let task = world.task_until(&arn, "STOPPED").await;
     assert_eq!(task.stop_code, Some(TaskStopCode::TaskFailedToStart));
     world.assert_clean();
@@ -64,15 +102,23 @@ async fn stopped_reason(world: &World, input: RunTaskInput) -> String {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_start_says_why_and_is_never_running() {
     let world = World::new().await;
-    world.register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope").await;
+    world
+        .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
+        .await;
     let reason = stopped_reason(&world, run("web")).await;
     assert!(reason.starts_with("CannotPullContainerError: "), "{reason}");
     assert!(reason.ends_with("web:nope: not found"), "{reason}");
 
     world.register(IMAGE).await;
-    let no_route = RunTaskInput { network_configuration: Some(network("subnet-in")), ..run("web") };
+    let no_route = RunTaskInput {
+        network_configuration: Some(network("subnet-in")),
+        ..run("web")
+    };
     let reason = stopped_reason(&world, no_route).await;
-    assert!(reason.starts_with("ResourceInitializationError: unable to pull"), "{reason}");
+    assert!(
+        reason.starts_with("ResourceInitializationError: unable to pull"),
+        "{reason}"
+    );
 
     let mut logged = definition(IMAGE);
     let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -90,7 +136,10 @@ async fn what_cannot_start_says_why_and_is_never_running() {
     });
     world.ok(logged).await;
     let reason = stopped_reason(&world, run("web")).await;
-    assert!(reason.contains("The specified log group does not exist."), "{reason}");
+    assert!(
+        reason.contains("The specified log group does not exist."),
+        "{reason}"
+    );
 
     world.register(IMAGE).await;
     *world.sim.tasks.broken.lock().unwrap() = Some("no such file: /bin/app".into());
@@ -102,66 +151,169 @@ async fn what_cannot_start_says_why_and_is_never_running() {
 async fn output_goes_to_a_stream_named_after_the_task() {
     let world = World::new().await;
     let mut logged = definition(IMAGE);
-    let options = [("awslogs-group", "/web"), ("awslogs-region", "us-east-1"), ("awslogs-stream-prefix", "app")];
+    let options = [
+        ("awslogs-group", "/web"),
+        ("awslogs-region", "us-east-1"),
+        ("awslogs-stream-prefix", "app"),
+    ];
     logged.container_definitions[0].log_configuration = Some(LogConfiguration {
         log_driver: LogDriver::Awslogs,
-        options: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+        options: Some(
+            options
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        ),
         secret_options: None,
     });
     world.ok(logged).await;
-    let arn = world.ok(run("web")).await.tasks.unwrap().remove(0).task_arn.unwrap();
+    let arn = world
+        .ok(run("web"))
+        .await
+        .tasks
+        .unwrap()
+        .remove(0)
+        .task_arn
+        .unwrap();
     world.task_until(&arn, "RUNNING").await;
     let id = arn.rsplit('/').next().unwrap();
-    let streams = world.cx.engine().logs.streams("us-east-1//web").await.unwrap();
+    let streams = world
+        .cx
+        .engine()
+        .logs
+        .streams("us-east-1//web")
+        .await
+        .unwrap();
     assert_eq!(streams[0].name, format!("app/web/{id}"));
-    assert!(world.sim.tasks.spec(id).unwrap().containers[0].log_file.is_some());
+    assert!(
+        world.sim.tasks.spec(id).unwrap().containers[0]
+            .log_file
+            .is_some()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_make_no_sense_are_refused_in_awss_words() {
     let world = World::new().await;
-    let wrong = RegisterTaskDefinitionInput { memory: Some("9999".into()), ..definition(IMAGE) };
+    let wrong = RegisterTaskDefinitionInput {
+        memory: Some("9999".into()),
+        ..definition(IMAGE)
+    };
     let error = world.err(wrong).await;
     assert_eq!(
         (error.code, error.message.as_str()),
-        ("ClientException", "No Fargate configuration exists for given values.")
+        (
+            "ClientException",
+            "No Fargate configuration exists for given values."
+        )
     );
     let mut secret = definition(IMAGE);
     secret.container_definitions[0].secrets = Some(vec![Secret::default()]);
     let error = world.err(secret).await;
-    assert!(error.message.contains("secrets is not supported by neargate"), "{error}");
+    assert!(
+        error
+            .message
+            .contains("secrets is not supported by neargate"),
+        "{error}"
+    );
     let bridge = RegisterTaskDefinitionInput {
         network_mode: Some(NetworkMode::Bridge),
         requires_compatibilities: None,
         ..definition(IMAGE)
     };
-    assert!(world.err(bridge).await.message.contains("networkMode bridge"));
+    assert!(
+        world
+            .err(bridge)
+            .await
+            .message
+            .contains("networkMode bridge")
+    );
 
     world.register(IMAGE).await;
-    assert_eq!(world.err(run("nope")).await.message, "TaskDefinition not found.");
-    let elsewhere = RunTaskInput { cluster: Some("nope".into()), ..run("web") };
+    assert_eq!(
+        world.err(run("nope")).await.message,
+        "TaskDefinition not found."
+    );
+    let elsewhere = RunTaskInput {
+        cluster: Some("nope".into()),
+        ..run("web")
+    };
     assert_eq!(world.err(elsewhere).await.code, "ClusterNotFoundException");
-    let no_subnet = RunTaskInput { network_configuration: Some(network("subnet-x")), ..run("web") };
+    let no_subnet = RunTaskInput {
+        network_configuration: Some(network("subnet-x")),
+        ..run("web")
+    };
     let error = world.err(no_subnet).await;
     assert_eq!(error.code, "InvalidParameterException");
-    assert!(error.message.contains("The subnet ID 'subnet-x' does not exist"), "{error}");
-    let ec2 = RunTaskInput { launch_type: Some(LaunchType::Ec2), ..run("web") };
+    assert!(
+        error
+            .message
+            .contains("The subnet ID 'subnet-x' does not exist"),
+        "{error}"
+    );
+    let ec2 = RunTaskInput {
+        launch_type: Some(LaunchType::Ec2),
+        ..run("web")
+    };
     assert!(world.err(ec2).await.message.contains("launchType EC2"));
-    let no_network = RunTaskInput { network_configuration: None, ..run("web") };
-    assert!(world.err(no_network).await.message.contains("Network Configuration must be provided"));
+    let no_network = RunTaskInput {
+        network_configuration: None,
+        ..run("web")
+    };
+    assert!(
+        world
+            .err(no_network)
+            .await
+            .message
+            .contains("Network Configuration must be provided")
+    );
 
-    let old = DeregisterTaskDefinitionInput { task_definition: "web:1".into() };
+    let stranger = RegisterTaskDefinitionInput {
+        family: "stranger".into(),
+        task_role_arn: Some("arn:aws:iam::000000000000:role/path/nobody".into()),
+        ..definition(IMAGE)
+    };
+    world.ok(stranger).await;
+    let error = world.err(run("stranger")).await;
+    assert!(
+        error
+            .message
+            .starts_with("ECS was unable to assume the role 'arn:"),
+        "{error}"
+    );
+    let old = DeregisterTaskDefinitionInput {
+        task_definition: "web:1".into(),
+    };
     world.ok(old).await;
-    assert_eq!(world.err(run("web:1")).await.message, "TaskDefinition is inactive");
+    assert_eq!(
+        world.err(run("web:1")).await.message,
+        "TaskDefinition is inactive"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_client_token_runs_one_task() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    let input = RunTaskInput { client_token: Some("once".into()), ..run("web") };
-    let first = world.ok(input.clone()).await.tasks.unwrap().remove(0).task_arn;
+    let input = RunTaskInput {
+        client_token: Some("once".into()),
+        ..run("web")
+    };
+    let first = world
+        .ok(input.clone())
+        .await
+        .tasks
+        .unwrap()
+        .remove(0)
+        .task_arn;
     let second = world.ok(input).await.tasks.unwrap().remove(0).task_arn;
     assert_eq!(first, second);
-    assert_eq!(world.ok(ListTasksInput::default()).await.task_arns.unwrap().len(), 1);
+    assert_eq!(
+        world
+            .ok(ListTasksInput::default())
+            .await
+            .task_arns
+            .unwrap()
+            .len(),
+        1
+    );
 }

@@ -13,36 +13,77 @@ pub use fakes::{FakeProbe, FakeTarget};
 pub const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1";
 pub const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/1";
 
+/// What outlives a daemon: the machine, and the file.
+pub struct Machine {
+    pub sim: sim::Sim,
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        let sim = sim::Sim::default();
+        sim.images.add(IMAGE);
+        Self {
+            sim,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+}
+
+/// A daemon on a machine.
 pub struct World {
     pub sim: sim::Sim,
     pub cloud: std::sync::Arc<Cloud>,
     pub cx: Cx,
-    _directory: tempfile::TempDir,
+    _machine: Option<Machine>,
 }
 
 impl World {
+    /// With a machine of its own.
     pub async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
+        let machine = Machine::new();
+        Self::on(&machine).await.keep(machine)
+    }
+
+    fn keep(mut self, machine: Machine) -> Self {
+        self._machine = Some(machine);
+        self
+    }
+
+    pub async fn on(machine: &Machine) -> Self {
+        let sim = machine.sim.clone();
         fakes::make_network(&sim).await;
-        sim.images.add(IMAGE);
         let cloud = Cloud::new(CloudParts {
             account: "000000000000".into(),
             default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            store: Store::open(&machine.directory.path().join("store.db")).unwrap(),
             engine: sim.engine(),
             clock: Clock::new(Pace::Fast),
-            services: vec![ecs::service(), fakes::ec2(), fakes::elbv2(), fakes::logs()],
+            services: vec![
+                ecs::service(),
+                fakes::ec2(),
+                fakes::elbv2(),
+                fakes::logs(),
+                fakes::iam(),
+            ],
         });
         tokio::spawn(cloud.clone().run());
         let cx = cloud.context("us-east-1");
-        let world = Self { sim, cloud, cx, _directory: directory };
+        let world = Self {
+            sim,
+            cloud,
+            cx,
+            _machine: None,
+        };
         world.ok(CreateClusterInput::default()).await;
         world
     }
 
     pub async fn ok<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
+        self.cx
+            .call(input)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
     }
 
     pub async fn err<I: wire::Operation + Send + 'static>(&self, input: I) -> Error {
@@ -58,13 +99,19 @@ impl World {
     }
 
     pub async fn task(&self, arn: &str) -> Task {
-        let input = DescribeTasksInput { tasks: vec![arn.into()], ..Default::default() };
+        let input = DescribeTasksInput {
+            tasks: vec![arn.into()],
+            ..Default::default()
+        };
         let mut answer = self.ok(input).await;
         answer.tasks.as_mut().unwrap().remove(0)
     }
 
     pub async fn service(&self, name: &str) -> Service {
-        let input = DescribeServicesInput { services: vec![name.into()], ..Default::default() };
+        let input = DescribeServicesInput {
+            services: vec![name.into()],
+            ..Default::default()
+        };
         self.ok(input).await.services.unwrap().remove(0)
     }
 
@@ -123,7 +170,10 @@ pub fn definition(image: &str) -> RegisterTaskDefinitionInput {
         container_definitions: vec![ContainerDefinition {
             name: Some("web".into()),
             image: Some(image.into()),
-            port_mappings: Some(vec![PortMapping { container_port: Some(80), ..Default::default() }]),
+            port_mappings: Some(vec![PortMapping {
+                container_port: Some(80),
+                ..Default::default()
+            }]),
             ..Default::default()
         }],
         ..Default::default()
@@ -181,6 +231,9 @@ pub fn is_steady(service: &Service) -> bool {
 }
 
 pub fn said(service: &Service, text: &str) -> bool {
-    (service.events.iter().flatten())
-        .any(|it| it.message.as_deref().is_some_and(|message| message.contains(text)))
+    (service.events.iter().flatten()).any(|it| {
+        it.message
+            .as_deref()
+            .is_some_and(|message| message.contains(text))
+    })
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use cloud::{Cx, Error, ErrorCode, Record, Service};
 use engine::{InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec};
 use serde::{Deserialize, Serialize};
-use shapes::{ec2, elbv2, logs};
+use shapes::{ec2, elbv2, iam, logs};
 
 /// `subnet-out` has a way out by NAT, `subnet-in` has none.
 pub async fn make_network(sim: &sim::Sim) {
@@ -26,8 +26,14 @@ pub async fn make_network(sim: &sim::Sim) {
             subnet("subnet-in", "10.0.2.0/24", "rtb-in"),
         ],
         route_tables: vec![
-            RouteTableSpec { id: "rtb-out".into(), routes: vec![out] },
-            RouteTableSpec { id: "rtb-in".into(), routes: vec![] },
+            RouteTableSpec {
+                id: "rtb-out".into(),
+                routes: vec![out],
+            },
+            RouteTableSpec {
+                id: "rtb-in".into(),
+                routes: vec![],
+            },
         ],
         groups: vec![],
     };
@@ -43,6 +49,26 @@ pub fn ec2() -> Service {
         .on(describe_security_groups)
 }
 
+/// Calls take a moment, so that a daemon can be lost between any two.
+async fn moment() {
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+}
+
+/// An interface, kept for its description.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FakeInterface {
+    id: String,
+    description: String,
+    address: Ipv4Addr,
+}
+
+impl Record for FakeInterface {
+    const KIND: &'static str = "fake.interface";
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+}
+
 const NO_SUBNET: ErrorCode = ErrorCode::sender("InvalidSubnetID.NotFound", 400);
 const NO_GROUP: ErrorCode = ErrorCode::sender("InvalidGroup.NotFound", 400);
 
@@ -50,9 +76,22 @@ async fn create_network_interface(
     cx: Cx,
     input: ec2::CreateNetworkInterfaceInput,
 ) -> Result<ec2::CreateNetworkInterfaceOutput, Error> {
+    moment().await;
     let id = cx.new_id("eni-", 17);
-    let number = cx.write(|tx| tx.next("fake.address"))?;
-    let address = Ipv4Addr::new(10, 0, 1, u8::try_from(number % 250).unwrap() + 4);
+    let address = cx.write(|tx| {
+        if let Some(known) = tx.get::<FakeInterface>(&id)? {
+            return Ok(known.address);
+        }
+        let number = tx.next("fake.address")?;
+        let address = Ipv4Addr::new(10, 0, 1, u8::try_from(number % 250).unwrap() + 4);
+        let description = input.description.clone().unwrap_or_default();
+        tx.put(&FakeInterface {
+            id: id.clone(),
+            description,
+            address,
+        })?;
+        Ok(address)
+    })?;
     let spec = InterfaceSpec {
         id: id.clone(),
         vpc: "vpc-1".into(),
@@ -63,6 +102,7 @@ async fn create_network_interface(
         public: false,
     };
     cx.engine().network.attach(spec).await.unwrap();
+    moment().await;
     let interface = ec2::NetworkInterface {
         network_interface_id: Some(id),
         private_ip_address: Some(address.to_string()),
@@ -77,17 +117,35 @@ async fn create_network_interface(
 }
 
 async fn describe_network_interfaces(
-    _: Cx,
-    _: ec2::DescribeNetworkInterfacesInput,
+    cx: Cx,
+    input: ec2::DescribeNetworkInterfacesInput,
 ) -> Result<ec2::DescribeNetworkInterfacesOutput, Error> {
-    Ok(Default::default())
+    let filter = input.filters.unwrap_or_default().remove(0);
+    assert_eq!(filter.name.as_deref(), Some("description"));
+    let wanted = filter.values.unwrap_or_default();
+    let all = cx.read(|tx| tx.list::<FakeInterface>(""))?;
+    let found = all
+        .into_iter()
+        .filter(|it| wanted.contains(&it.description));
+    let shown = found.map(|it| ec2::NetworkInterface {
+        network_interface_id: Some(it.id),
+        ..Default::default()
+    });
+    Ok(ec2::DescribeNetworkInterfacesOutput {
+        network_interfaces: Some(shown.collect()),
+        ..Default::default()
+    })
 }
 
 async fn delete_network_interface(
     cx: Cx,
     input: ec2::DeleteNetworkInterfaceInput,
 ) -> Result<ec2::DeleteNetworkInterfaceOutput, Error> {
-    cx.engine().network.detach(&input.network_interface_id).await.unwrap();
+    cx.engine()
+        .network
+        .detach(&input.network_interface_id)
+        .await
+        .unwrap();
     Ok(Default::default())
 }
 
@@ -106,7 +164,10 @@ async fn describe_subnets(
             ..Default::default()
         });
     }
-    Ok(ec2::DescribeSubnetsOutput { subnets: Some(subnets), ..Default::default() })
+    Ok(ec2::DescribeSubnetsOutput {
+        subnets: Some(subnets),
+        ..Default::default()
+    })
 }
 
 async fn describe_security_groups(
@@ -124,9 +185,11 @@ async fn describe_security_groups(
             ..Default::default()
         });
     }
-    Ok(ec2::DescribeSecurityGroupsOutput { security_groups: Some(groups), ..Default::default() })
+    Ok(ec2::DescribeSecurityGroupsOutput {
+        security_groups: Some(groups),
+        ..Default::default()
+    })
 }
-
 
 /// A registered target. A test sets what probes find, and ends draining by deleting it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,18 +244,25 @@ async fn describe_target_groups(
         load_balancer_arns: Some(if used { vec!["arn:lb".into()] } else { vec![] }),
         ..Default::default()
     };
-    Ok(elbv2::DescribeTargetGroupsOutput { target_groups: Some(vec![group]), ..Default::default() })
+    Ok(elbv2::DescribeTargetGroupsOutput {
+        target_groups: Some(vec![group]),
+        ..Default::default()
+    })
 }
 
 async fn register_targets(
     cx: Cx,
     input: elbv2::RegisterTargetsInput,
 ) -> Result<elbv2::RegisterTargetsOutput, Error> {
+    moment().await;
     cx.write(|tx| {
         let probe = tx.get::<FakeProbe>("probe")?;
         let state = probe.map_or(elbv2::TargetHealthStateEnum::Healthy, |it| it.state);
         for target in input.targets {
-            tx.put(&FakeTarget { address: target.id, state })?;
+            tx.put(&FakeTarget {
+                address: target.id,
+                state,
+            })?;
         }
         Ok(elbv2::RegisterTargetsOutput {})
     })
@@ -202,12 +272,18 @@ async fn deregister_targets(
     cx: Cx,
     input: elbv2::DeregisterTargetsInput,
 ) -> Result<elbv2::DeregisterTargetsOutput, Error> {
+    moment().await;
     cx.write(|tx| {
-        let slow = tx.get::<FakeProbe>("probe")?.is_some_and(|it| it.slow_drain);
+        let slow = tx
+            .get::<FakeProbe>("probe")?
+            .is_some_and(|it| it.slow_drain);
         for target in input.targets {
             if slow {
                 let state = elbv2::TargetHealthStateEnum::Draining;
-                tx.put(&FakeTarget { address: target.id, state })?;
+                tx.put(&FakeTarget {
+                    address: target.id,
+                    state,
+                })?;
             } else {
                 tx.delete::<FakeTarget>(&target.id)?;
             }
@@ -221,16 +297,35 @@ async fn describe_target_health(
     _: elbv2::DescribeTargetHealthInput,
 ) -> Result<elbv2::DescribeTargetHealthOutput, Error> {
     let targets = cx.read(|tx| tx.list::<FakeTarget>(""))?;
-    let shown = targets.into_iter().map(|it| elbv2::TargetHealthDescription {
-        target: Some(elbv2::TargetDescription {
-            id: it.address,
-            port: Some(80),
+    let shown = targets
+        .into_iter()
+        .map(|it| elbv2::TargetHealthDescription {
+            target: Some(elbv2::TargetDescription {
+                id: it.address,
+                port: Some(80),
+                ..Default::default()
+            }),
+            target_health: Some(elbv2::TargetHealth {
+                state: Some(it.state),
+                ..Default::default()
+            }),
             ..Default::default()
-        }),
-        target_health: Some(elbv2::TargetHealth { state: Some(it.state), ..Default::default() }),
-        ..Default::default()
-    });
-    Ok(elbv2::DescribeTargetHealthOutput { target_health_descriptions: Some(shown.collect()) })
+        });
+    Ok(elbv2::DescribeTargetHealthOutput {
+        target_health_descriptions: Some(shown.collect()),
+    })
+}
+
+pub fn iam() -> Service {
+    Service::new(&shapes::iam::MODEL).on(get_role)
+}
+
+async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
+    match input.role_name.as_str() {
+        "execution" => Ok(Default::default()),
+        other => Err(iam::errors::NoSuchEntityException
+            .because(format!("The role with name {other} cannot be found."))),
+    }
 }
 
 pub fn logs() -> Service {
@@ -246,6 +341,10 @@ async fn create_log_stream(
             .because("The specified log group does not exist."));
     }
     let group = format!("{}/{}", cx.region, input.log_group_name);
-    cx.engine().logs.create_stream(&group, &input.log_stream_name).await.unwrap();
+    cx.engine()
+        .logs
+        .create_stream(&group, &input.log_stream_name)
+        .await
+        .unwrap();
     Ok(Default::default())
 }

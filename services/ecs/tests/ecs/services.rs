@@ -1,15 +1,16 @@
 //! Services, over a simulated machine.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use shapes::ecs::*;
 use shapes::elbv2::TargetHealthStateEnum;
-use support::*;
 
 fn update(name: &str) -> UpdateServiceInput {
-    UpdateServiceInput { service: name.into(), ..Default::default() }
+    UpdateServiceInput {
+        service: name.into(),
+        ..Default::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,13 +31,31 @@ async fn a_service_keeps_its_count_and_is_deleted_without_a_trace() {
     let service = world.service_until("web", is_steady).await;
     assert_eq!(service.running_count, Some(2));
 
-    let error = world.err(DeleteServiceInput { service: "web".into(), ..Default::default() }).await;
-    assert_eq!(error.message, "The service cannot be stopped while it is scaled above 0.");
-    let force = DeleteServiceInput { service: "web".into(), force: Some(true), ..Default::default() };
+    let error = world
+        .err(DeleteServiceInput {
+            service: "web".into(),
+            ..Default::default()
+        })
+        .await;
+    assert_eq!(
+        error.message,
+        "The service cannot be stopped while it is scaled above 0."
+    );
+    let force = DeleteServiceInput {
+        service: "web".into(),
+        force: Some(true),
+        ..Default::default()
+    };
     world.ok(force).await;
-    world.service_until("web", |it| it.status.as_deref() == Some("INACTIVE")).await;
+    world
+        .service_until("web", |it| it.status.as_deref() == Some("INACTIVE"))
+        .await;
     world.assert_clean();
-    world.ok(DeleteClusterInput { cluster: "default".into() }).await;
+    world
+        .ok(DeleteClusterInput {
+            cluster: "default".into(),
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,16 +64,37 @@ async fn scaling_starts_and_stops_tasks() {
     world.register(IMAGE).await;
     world.ok(create("web", "web", 1)).await;
     world.service_until("web", is_steady).await;
-    world.ok(UpdateServiceInput { desired_count: Some(3), ..update("web") }).await;
-    let service = world.service_until("web", |it| it.running_count == Some(3)).await;
+    world
+        .ok(UpdateServiceInput {
+            desired_count: Some(3),
+            ..update("web")
+        })
+        .await;
+    let service = world
+        .service_until("web", |it| it.running_count == Some(3))
+        .await;
     assert_eq!(service.deployments.unwrap().len(), 1);
-    world.ok(UpdateServiceInput { desired_count: Some(0), ..update("web") }).await;
-    world.service_until("web", |it| it.running_count == Some(0)).await;
+    world
+        .ok(UpdateServiceInput {
+            desired_count: Some(0),
+            ..update("web")
+        })
+        .await;
+    world
+        .service_until("web", |it| it.running_count == Some(0))
+        .await;
     let stopped = world.tasks("web", DesiredStatus::Stopped).await;
     assert_eq!(stopped.len(), 3);
     let task = world.task_until(&stopped[0], "STOPPED").await;
-    assert_eq!(task.stop_code, Some(TaskStopCode::ServiceSchedulerInitiated));
-    assert!(task.stopped_reason.unwrap().starts_with("Scaling activity initiated by (deployment ecs-svc/"));
+    assert_eq!(
+        task.stop_code,
+        Some(TaskStopCode::ServiceSchedulerInitiated)
+    );
+    assert!(
+        task.stopped_reason
+            .unwrap()
+            .starts_with("Scaling activity initiated by (deployment ecs-svc/")
+    );
 }
 
 /// At every moment of a deployment some target is registered, healthy, and has a running task.
@@ -65,41 +105,69 @@ async fn a_rolling_deployment_always_has_a_healthy_target() {
     world.ok(balanced("web", "web", 2)).await;
     world.service_until("web", is_steady).await;
     assert_eq!(world.targets().len(), 2);
-    let probe = FakeProbe { state: TargetHealthStateEnum::Initial, slow_drain: true };
+    let probe = FakeProbe {
+        state: TargetHealthStateEnum::Initial,
+        slow_drain: true,
+    };
     world.cx.write(|tx| tx.put(&probe)).unwrap();
     let old = world.tasks("web", DesiredStatus::Running).await;
-    world.ok(UpdateServiceInput { force_new_deployment: Some(true), ..update("web") }).await;
+    world
+        .ok(UpdateServiceInput {
+            force_new_deployment: Some(true),
+            ..update("web")
+        })
+        .await;
 
     // New tasks run, but are not healthy yet: nothing is taken away.
     let with_four = |it: &Service| it.running_count == Some(4);
     let service = world.service_until("web", with_four).await;
     assert_eq!(service.deployments.as_ref().unwrap().len(), 2);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.targets().iter().filter(|it| it.state == TargetHealthStateEnum::Healthy).count(), 2);
+    assert_eq!(
+        world
+            .targets()
+            .iter()
+            .filter(|it| it.state == TargetHealthStateEnum::Healthy)
+            .count(),
+        2
+    );
 
     // They become healthy: the old ones leave their targets, and stop when they have drained.
-    world.cx.write(|tx| {
-        for mut target in tx.list::<FakeTarget>("")? {
-            target.state = TargetHealthStateEnum::Healthy;
-            tx.put(&target)?;
-        }
-        Ok(())
-    }).unwrap();
+    world
+        .cx
+        .write(|tx| {
+            for mut target in tx.list::<FakeTarget>("")? {
+                target.state = TargetHealthStateEnum::Healthy;
+                tx.put(&target)?;
+            }
+            Ok(())
+        })
+        .unwrap();
     for arn in &old {
         let task = world.task_until(arn, "DEACTIVATING").await;
         assert_eq!(task.desired_status.as_deref(), Some("STOPPED"));
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.sim.tasks.running().len(), 4, "draining tasks still serve");
-    assert_eq!(world.task(&old[0]).await.last_status.as_deref(), Some("DEACTIVATING"));
-    world.cx.write(|tx| {
-        for target in tx.list::<FakeTarget>("")? {
-            if target.state == TargetHealthStateEnum::Draining {
-                tx.delete::<FakeTarget>(&target.address)?;
+    assert_eq!(
+        world.sim.tasks.running().len(),
+        4,
+        "draining tasks still serve"
+    );
+    assert_eq!(
+        world.task(&old[0]).await.last_status.as_deref(),
+        Some("DEACTIVATING")
+    );
+    world
+        .cx
+        .write(|tx| {
+            for target in tx.list::<FakeTarget>("")? {
+                if target.state == TargetHealthStateEnum::Draining {
+                    tx.delete::<FakeTarget>(&target.address)?;
+                }
             }
-        }
-        Ok(())
-    }).unwrap();
+            Ok(())
+        })
+        .unwrap();
     let service = world.service_until("web", is_steady).await;
     assert!(said(&service, "has begun draining connections on 2 tasks."));
     assert!(said(&service, "deregistered 1 targets in (target-group "));
@@ -123,13 +191,27 @@ async fn a_deployment_that_cannot_start_is_rolled_back() {
     world.ok(input).await;
     let before = world.service_until("web", is_steady).await;
     let kept = world.tasks("web", DesiredStatus::Running).await;
-    world.register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope").await;
-    world.ok(UpdateServiceInput { task_definition: Some("web".into()), ..update("web") }).await;
+    world
+        .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
+        .await;
+    world
+        .ok(UpdateServiceInput {
+            task_definition: Some("web".into()),
+            ..update("web")
+        })
+        .await;
     let rolled = |it: &Service| said(it, "rolling back to deployment") && is_steady(it);
     let service = world.service_until("web", rolled).await;
     assert!(service.task_definition.unwrap().ends_with("web:1"));
-    assert_eq!(service.deployments.unwrap()[0].id, before.deployments.unwrap()[0].id);
-    assert_eq!(world.tasks("web", DesiredStatus::Running).await, kept, "nobody was disturbed");
+    assert_eq!(
+        service.deployments.unwrap()[0].id,
+        before.deployments.unwrap()[0].id
+    );
+    assert_eq!(
+        world.tasks("web", DesiredStatus::Running).await,
+        kept,
+        "nobody was disturbed"
+    );
     let failed = world.tasks("web", DesiredStatus::Stopped).await;
     assert!((3..=6).contains(&failed.len()), "{}", failed.len());
 }
@@ -137,7 +219,9 @@ async fn a_deployment_that_cannot_start_is_rolled_back() {
 #[tokio::test(start_paused = true)]
 async fn a_first_deployment_that_cannot_start_fails_and_is_never_green() {
     let world = World::new().await;
-    world.register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope").await;
+    world
+        .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
+        .await;
     let mut input = create("web", "web", 1);
     input.deployment_configuration = Some(DeploymentConfiguration {
         deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
@@ -159,20 +243,32 @@ async fn a_first_deployment_that_cannot_start_fails_and_is_never_green() {
     assert_eq!(service.deployments.unwrap()[0].failed_tasks, Some(2));
     assert_eq!(service.running_count, Some(0));
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(world.tasks("web", DesiredStatus::Stopped).await.len(), 2, "it starts no more");
+    assert_eq!(
+        world.tasks("web", DesiredStatus::Stopped).await.len(),
+        2,
+        "it starts no more"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_circuit_breaker_it_is_tried_again_ever_more_slowly() {
     let world = World::new().await;
-    world.register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope").await;
+    world
+        .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
+        .await;
     world.ok(create("web", "web", 1)).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     let service = world.service("web").await;
-    assert!(said(&service, "is unable to consistently start tasks successfully."));
+    assert!(said(
+        &service,
+        "is unable to consistently start tasks successfully."
+    ));
     let tries = world.tasks("web", DesiredStatus::Stopped).await.len();
     assert!((8..40).contains(&tries), "{tries}");
-    world.sim.images.add("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope");
+    world
+        .sim
+        .images
+        .add("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope");
     world.service_until("web", is_steady).await;
 }
 
@@ -187,11 +283,20 @@ async fn a_task_that_fails_its_probes_is_replaced() {
     target.state = TargetHealthStateEnum::Unhealthy;
     world.cx.write(|tx| tx.put(&target)).unwrap();
     // The edge would say so; here a look at the service does.
-    world.cloud.converge.wake("ecs.service", "us-east-1/default/web");
+    world
+        .cloud
+        .converge
+        .wake("ecs.service", "us-east-1/default/web");
     let task = world.task_until(&sick, "STOPPED").await;
-    assert_eq!(task.stop_code, Some(TaskStopCode::ServiceSchedulerInitiated));
+    assert_eq!(
+        task.stop_code,
+        Some(TaskStopCode::ServiceSchedulerInitiated)
+    );
     let reason = task.stopped_reason.unwrap();
-    assert!(reason.starts_with("Task failed ELB health checks in (target-group arn:"), "{reason}");
+    assert!(
+        reason.starts_with("Task failed ELB health checks in (target-group arn:"),
+        "{reason}"
+    );
     let service = world.service_until("web", is_steady).await;
     assert!(said(&service, "is unhealthy in (target-group"));
 }
@@ -207,19 +312,37 @@ async fn services_that_make_no_sense_are_refused() {
     assert_eq!(error.code, "InvalidParameterException");
     assert_eq!(
         error.message,
-        format!("The target group with targetGroupArn {arn} does not have an associated load balancer.")
+        format!(
+            "The target group with targetGroupArn {arn} does not have an associated load balancer."
+        )
     );
     let mut wrong = balanced("web", "web", 1);
     wrong.load_balancers.as_mut().unwrap()[0].container_port = Some(81);
     let error = world.err(wrong).await;
-    assert_eq!(error.message, "The container web did not have a container port 81 defined.");
+    assert_eq!(
+        error.message,
+        "The container web did not have a container port 81 defined."
+    );
     let mut connect = create("web", "web", 1);
-    connect.service_connect_configuration =
-        Some(ServiceConnectConfiguration { enabled: true, ..Default::default() });
-    assert!(world.err(connect).await.message.contains("serviceConnectConfiguration"));
+    connect.service_connect_configuration = Some(ServiceConnectConfiguration {
+        enabled: true,
+        ..Default::default()
+    });
+    assert!(
+        world
+            .err(connect)
+            .await
+            .message
+            .contains("serviceConnectConfiguration")
+    );
     world.ok(create("web", "web", 0)).await;
     let error = world.err(create("web", "web", 0)).await;
     assert_eq!(error.message, "Creation of service was not idempotent.");
-    let error = world.err(UpdateServiceInput { desired_count: Some(1), ..update("nope") }).await;
+    let error = world
+        .err(UpdateServiceInput {
+            desired_count: Some(1),
+            ..update("nope")
+        })
+        .await;
     assert_eq!(error.code, "ServiceNotFoundException");
 }

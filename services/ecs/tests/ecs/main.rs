@@ -1,0 +1,7 @@
+//! ECS over a simulated machine, with the least of the services that it calls.
+
+mod cloudformation;
+mod crashes;
+mod services;
+mod support;
+mod tasks;
