@@ -5,6 +5,7 @@ mod compose;
 mod lock;
 
 use std::fs;
+use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::front::Front;
 pub use compose::{Machine, services};
+pub use lock::is_taken as runs;
 
 /// Runs the daemon until it is told to end. What it runs goes on, unless `neargate stop` asked.
 pub fn serve(config: Config) -> Result<ExitCode> {
@@ -26,6 +28,7 @@ pub fn serve(config: Config) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cloud::{Caller, Cloud};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -33,6 +33,8 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A client that has not sent its request's head by then is not coming.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest body is there by then, on any line that a daemon on this machine is reached by.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Front {
     cloud: Arc<Cloud>,
@@ -112,7 +114,13 @@ impl Front {
 
 /// A whole body, or None when it is longer than `limit` or does not arrive.
 async fn read_body(body: Incoming, limit: usize) -> Option<Bytes> {
-    Some(Limited::new(body, limit).collect().await.ok()?.to_bytes())
+    // A length that is told beforehand need not be waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return None;
+    }
+    let whole = Limited::new(body, limit).collect();
+    let arrived = tokio::time::timeout(BODY_TIMEOUT, whole).await.ok()?;
+    Some(arrived.ok()?.to_bytes())
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {

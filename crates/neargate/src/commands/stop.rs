@@ -30,7 +30,8 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
         .await?;
     let _ = answer.collect().await?;
     let began = Instant::now();
-    while client::health(config.listen).await.is_some() {
+    // It answers nobody while it stops what it runs: it is gone when its lock is.
+    while crate::daemon::runs(&config.state) {
         if began.elapsed() > STOP_TIMEOUT {
             bail!("the daemon (process {}) does not end", health.pid);
         }

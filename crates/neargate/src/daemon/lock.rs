@@ -26,3 +26,8 @@ pub fn take(state: &Path) -> Result<Flock<File>> {
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
     }
 }
+
+/// Whether a daemon works on the state directory, up to its very end.
+pub fn is_taken(state: &Path) -> bool {
+    state.join("lock").exists() && take(state).is_err()
+}

@@ -2,7 +2,7 @@
 //! writes the requests that are read here, and reads the answers that are written here.
 //!
 //! Needs a Python with the pinned botocore: `NEARGATE_PYTHON`, or the repository's `.venv`, which
-//! `crates/shapes/tests/botocore/install` makes. Without one the test says so and does nothing.
+//! `bin/test-setup` makes. Without one the test says so and does nothing.
 
 mod operations;
 
@@ -84,7 +84,7 @@ fn python() -> Option<PathBuf> {
     let found = found.is_ok_and(|status| status.success());
     if !found {
         eprintln!(
-            "SKIPPED: no Python with botocore; crates/shapes/tests/botocore/install makes one"
+            "SKIPPED: no Python with botocore; bin/test-setup makes one"
         );
     }
     found.then_some(python)

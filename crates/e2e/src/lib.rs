@@ -1,0 +1,29 @@
+//! The real clients against the real executable, on the real machine: what the tests in `tests/all`
+//! share. Nothing here knows the inside of neargate; it starts the executable, speaks HTTP to it, and
+//! looks at the machine afterwards.
+//!
+//! Where to read: [`Machine`] (`machine.rs`) is a daemon of one's own with everything that goes with
+//! it; `traces.rs` says what a daemon may not leave behind; `api.rs` asks operations in JSON;
+//! `aws.rs` runs AWS's command line; `http.rs` and `load.rs` are the clients of the page.
+
+mod api;
+mod aws;
+mod executable;
+mod http;
+mod load;
+mod machine;
+mod sign;
+mod site;
+mod traces;
+mod wait;
+
+pub use api::ApiError;
+pub use aws::{Aws, AwsOutput};
+pub use executable::neargate;
+pub use http::{Answer, Connection, get};
+pub use load::{Load, Tally};
+pub use machine::{Machine, Output};
+pub use sign::{Key, Signed, sign};
+pub use site::{Site, example};
+pub use traces::find_traces;
+pub use wait::{PATIENCE, eventually, eventually_within};

@@ -1,0 +1,160 @@
+//! Malformed and hostile requests: a clear error or a closed connection, in bounded time, and a
+//! daemon that goes on.
+
+use std::time::{Duration, Instant};
+
+use e2e::{Connection, Machine};
+use serde_json::json;
+
+/// Sends bytes as they are. None when the connection was closed without an answer.
+fn status_of(machine: &Machine, bytes: &[u8]) -> Option<u16> {
+    let mut connection = Connection::open(machine.listen).unwrap();
+    // A refusal may come, and the connection end, before everything is sent.
+    let _ = connection.send(bytes);
+    connection.read_answer(false).ok().map(|it| it.status)
+}
+
+#[track_caller]
+fn assert_alive(machine: &Machine) {
+    machine.ask("ecs", "ListClusters", json!({}));
+}
+
+#[test]
+fn malformed_requests_are_refused_and_hurt_nobody() {
+    let machine = Machine::start();
+    let huge_header = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+        "x".repeat(2 << 20)
+    );
+    let many_headers = format!(
+        "GET / HTTP/1.1\r\nhost: a\r\n{}\r\n",
+        "x: y\r\n".repeat(5000)
+    );
+    let long_target = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(2 << 20));
+    let cases: [(&str, &[u8]); 12] = [
+        ("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+        ("a huge header", huge_header.as_bytes()),
+        ("too many headers", many_headers.as_bytes()),
+        ("a long target", long_target.as_bytes()),
+        ("a bad chunk size", b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"),
+        ("an overflowing chunk size", b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+        ("two lengths", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello"),
+        ("a negative length", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n"),
+        ("a body beyond all bounds", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\n\r\nhello"),
+        ("a garbage query", b"GET /?%zz&=&&%00=%ff&X-Amz-Signature=%00&Action HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("a garbage authorization", b"POST / HTTP/1.1\r\nhost: a\r\nauthorization: AWS4-HMAC-SHA256 Credential=,,=/,SignedHeaders=\xff;,Signature\r\ncontent-length: 0\r\n\r\n"),
+        ("a space before a colon", b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"),
+    ];
+    for (what, bytes) in cases {
+        let began = Instant::now();
+        let status = status_of(&machine, bytes);
+        assert!(
+            status.is_none_or(|it| (400..500).contains(&it)),
+            "{what}: {status:?}"
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{what} took {:?}",
+            began.elapsed()
+        );
+        assert_alive(&machine);
+    }
+}
+
+#[test]
+fn hostile_inputs_of_operations_are_refused() {
+    let machine = Machine::start();
+    let key = machine.key();
+    let json = "application/x-amz-json-1.1";
+    let form = "application/x-www-form-urlencoded";
+    let target = Some("AmazonEC2ContainerServiceV20141113.CreateCluster");
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let deep_object = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
+    let deep_form = format!(
+        "Action=DescribeVpcs&Version=2016-11-15&Filter{}=x",
+        ".1".repeat(100_000)
+    );
+    let wide_form = format!(
+        "Action=DescribeVpcs&Version=2016-11-15{}",
+        (0..100_000)
+            .map(|it| format!("&VpcId.{it}=vpc-1"))
+            .collect::<String>()
+    );
+    let far_index = "Action=DescribeVpcs&Version=2016-11-15&VpcId.4294967295=vpc-1";
+    let cases: [(&str, &str, &str, Option<&str>, &[u8]); 9] = [
+        ("deep JSON", "ecs", json, target, deep.as_bytes()),
+        ("a deep object", "ecs", json, target, deep_object.as_bytes()),
+        ("half JSON", "ecs", json, target, br#"{"clusterName": "#),
+        (
+            "no UTF-8",
+            "ecs",
+            json,
+            target,
+            b"{\"clusterName\": \"\xff\xfe\"}",
+        ),
+        (
+            "a number for a text",
+            "ecs",
+            json,
+            target,
+            br#"{"clusterName": 5}"#,
+        ),
+        ("a list for a structure", "ecs", json, target, b"[]"),
+        ("a deep form", "ec2", form, None, deep_form.as_bytes()),
+        ("an index far away", "ec2", form, None, far_index.as_bytes()),
+        ("a wide form", "ec2", form, None, wide_form.as_bytes()),
+    ];
+    for (what, service, content_type, target, body) in cases {
+        let mut headers = vec![("content-type", content_type)];
+        headers.extend(target.map(|it| ("x-amz-target", it)));
+        let began = Instant::now();
+        let answer = machine.post(&key, service, "/", &headers, body).unwrap();
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{what} took {:?}",
+            began.elapsed()
+        );
+        assert!(
+            (400..500).contains(&answer.status),
+            "{what}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        assert_alive(&machine);
+    }
+    let too_large = vec![b' '; 33 << 20];
+    let headers = [("content-type", json), ("x-amz-target", target.unwrap())];
+    // The answer may be lost when the connection ends while the body is still sent.
+    if let Ok(answer) = machine.post(&key, "ecs", "/", &headers, &too_large) {
+        assert!(
+            (400..500).contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    assert_alive(&machine);
+}
+
+/// Clients that never finish their request: others are served all the same.
+#[test]
+fn slow_clients_stop_nobody() {
+    let machine = Machine::start();
+    let slow: Vec<Connection> = (0..200)
+        .map(|_| {
+            let mut connection = Connection::open(machine.listen).unwrap();
+            connection
+                .send(b"POST / HTTP/1.1\r\nhost: a\r\nx: ")
+                .unwrap();
+            connection
+        })
+        .collect();
+    let began = Instant::now();
+    assert_alive(&machine);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "took {:?}",
+        began.elapsed()
+    );
+    drop(slow);
+}

@@ -1,0 +1,5 @@
+//! The real clients against the real executable. One binary, so that it is linked once.
+
+mod door;
+mod hostile;
+mod walk;
