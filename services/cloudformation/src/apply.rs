@@ -19,6 +19,13 @@ const STABILIZE_MAX: Duration = Duration::from_secs(3 * 60 * 60);
 /// draining, so it gets as long as AWS gives a load balancer.
 const RETRY_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// How services say that something still hangs on to what is to be deleted.
+const STILL_IN_USE: [&str; 3] = [
+    "Error Code: DependencyViolation",
+    "Error Code: ResourceInUse",
+    "Error Code: ClusterContains",
+];
+
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -219,7 +226,7 @@ async fn perform(
                 .await;
             deleted.map_err(|error| ResourceError {
                 // What still hangs on to it is being deleted as well.
-                retry: error.retry || error.message.contains("Error Code: DependencyViolation"),
+                retry: error.retry || STILL_IN_USE.iter().any(|it| error.message.contains(it)),
                 ..error
             })?;
             Ok(Some(physical_id.to_owned()))

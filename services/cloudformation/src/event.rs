@@ -75,28 +75,24 @@ impl Draft<'_> {
         resource.status = status.to_owned();
         resource.status_reason = reason.clone();
         resource.updated_ms = now_ms;
-        let physical_id = resource.shown_id.clone();
-        self.resource_event(id, physical_id, status, reason, properties)
+        let instance = (resource.shown_id.clone(), resource.resource_type.clone());
+        self.resource_event(id, instance, status, reason, properties)
     }
 
-    /// Tells of an instance that is not the resource's current one: the resource's own status stays.
+    /// Tells of an instance (its physical id and type). On its own it is for one that is not the
+    /// resource's current one: the resource's status stays.
     pub fn resource_event(
         &mut self,
         id: &str,
-        physical_id: Option<String>,
+        (physical_id, resource_type): (Option<String>, String),
         status: &str,
         reason: Option<String>,
         properties: Option<&Json>,
     ) -> Result<(), Error> {
-        let resource_type = self
-            .stack
-            .resources
-            .get(id)
-            .map(|it| it.resource_type.clone());
         let event = Event {
             logical_id: id.to_owned(),
             physical_id,
-            resource_type: resource_type.unwrap_or_default(),
+            resource_type,
             status: status.to_owned(),
             reason: reason.map(|it| self.mask(it)),
             properties: properties.map(Json::to_string),

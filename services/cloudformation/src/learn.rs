@@ -90,7 +90,8 @@ fn tell(
         .and_then(|it| it.current.as_ref());
     let is_other = current.is_some_and(|it| Some(&it.physical_id) != work.physical_id.as_ref());
     if work.action == Action::Delete && is_other {
-        return draft.resource_event(id, work.physical_id.clone(), status, reason, shown);
+        let instance = (work.physical_id.clone(), work.resource_type.clone());
+        return draft.resource_event(id, instance, status, reason, shown);
     }
     if work.action == Action::Delete
         && let Some(resource) = draft.resource(id)
@@ -228,20 +229,18 @@ pub fn skip(draft: &mut Draft<'_>, id: &str, physical_id: &str) -> Result<(), Er
     let Some(resource) = draft.resource(id) else {
         return Ok(());
     };
+    let skipped = resource
+        .instances()
+        .find(|it| it.physical_id == physical_id)
+        .cloned();
     forget(resource, physical_id);
     if resource.current.is_some() {
-        draft.resource_event(
-            id,
-            Some(physical_id.to_owned()),
-            status::DELETE_SKIPPED,
-            None,
-            None,
-        )?;
-    } else {
-        resource.shown_id = Some(physical_id.to_owned());
-        draft.resource_status(id, status::DELETE_SKIPPED, None, None)?;
+        let resource_type = skipped.map(|it| it.resource_type).unwrap_or_default();
+        let instance = (Some(physical_id.to_owned()), resource_type);
+        return draft.resource_event(id, instance, status::DELETE_SKIPPED, None, None);
     }
-    Ok(())
+    resource.shown_id = Some(physical_id.to_owned());
+    draft.resource_status(id, status::DELETE_SKIPPED, None, None)
 }
 
 /// A replacement is undone: the replaced instance is the current one again.

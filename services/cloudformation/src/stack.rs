@@ -12,7 +12,7 @@ use crate::finish::enter;
 use crate::lookup::{does_not_exist, find, require, version_of};
 use crate::policy;
 use crate::reconcile::surroundings;
-use crate::record::{OnFailure, Operation, Phase, Stack, Version};
+use crate::record::{Event, OnFailure, Operation, Phase, Stack, Version};
 use crate::scope::environment;
 use crate::source::{Source, accept, refuse};
 
@@ -75,11 +75,35 @@ pub async fn create_stack(
         begin_creation(&mut draft, &version, on_failure)?;
         tx.put(&version)?;
         tx.put(&draft.stack)?;
+        forget_old(&cx, tx)?;
         Ok(api::CreateStackOutput {
             stack_id: Some(draft.stack.id),
             ..Default::default()
         })
     })
+}
+
+/// How many deleted stacks of a region are remembered. AWS remembers them for 90 days; a machine
+/// that runs tests all day would fill its disk.
+const DELETED_STACKS_MAX: usize = 200;
+
+/// Forgets the deleted stacks that are beyond the limit, oldest first.
+fn forget_old(cx: &Cx, tx: &Records<'_>) -> Result<(), Error> {
+    let mut deleted: Vec<Stack> = tx.list(&cx.key(""))?;
+    deleted.retain(Stack::is_deleted);
+    deleted.sort_by_key(|it| it.deleted_ms);
+    let count = deleted.len().saturating_sub(DELETED_STACKS_MAX);
+    for stack in &deleted[..count] {
+        let key = stack.key();
+        for event in tx.keys::<Event>(&format!("{key}/"))? {
+            tx.delete::<Event>(&event)?;
+        }
+        for version in tx.keys::<Version>(&format!("{key}/"))? {
+            tx.delete::<Version>(&version)?;
+        }
+        tx.delete::<Stack>(&key)?;
+    }
+    Ok(())
 }
 
 /// A repeated request gets the answer of the first one.
