@@ -133,4 +133,9 @@ impl Service {
     pub fn operations(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.operations.keys().copied()
     }
+
+    /// The types that it lends to CloudFormation.
+    pub fn resource_types(&self) -> impl Iterator<Item = &dyn ResourceType> + '_ {
+        self.resource_types.iter().map(|it| &**it as &dyn ResourceType)
+    }
 }
