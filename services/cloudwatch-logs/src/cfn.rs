@@ -1,0 +1,141 @@
+//! `AWS::Logs::LogGroup`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::logs::{
+    CreateLogGroupInput, DeleteLogGroupInput, DeleteRetentionPolicyInput, LogGroupClass,
+    PutRetentionPolicyInput, TagLogGroupInput, UntagLogGroupInput, errors,
+};
+
+use crate::names::group_arn;
+
+pub struct LogGroupType;
+
+const NAME_LENGTH_MAX: usize = 512;
+
+#[async_trait]
+impl ResourceType for LogGroupType {
+    fn name(&self) -> &'static str {
+        "AWS::Logs::LogGroup"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("LogGroupClass"),
+                Property::new("LogGroupName").replaces(),
+                Property::new("RetentionInDays"),
+                Property::TAGS,
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("LogGroupName")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let input = CreateLogGroupInput {
+            log_group_name: name.clone(),
+            log_group_class: class(request)?,
+            tags: Some(request.all_tags()),
+            ..Default::default()
+        };
+        cx.with_token(&request.token).call(input).await?;
+        set_retention(cx, &name, request).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        // Only one class is known, so this can only refuse another.
+        if class(request)?.is_some_and(|it| it != LogGroupClass::Standard) {
+            return Err(ResourceError::new(
+                "LogGroupClass cannot be changed after the log group is made",
+            ));
+        }
+        set_retention(cx, physical_id, request).await?;
+        let tags = request.all_tags();
+        let before = ResourceRequest {
+            properties: old.clone(),
+            ..request.clone()
+        };
+        let gone: Vec<String> = before
+            .all_tags()
+            .into_keys()
+            .filter(|key| !tags.contains_key(key))
+            .collect();
+        if !gone.is_empty() {
+            let input = UntagLogGroupInput {
+                log_group_name: physical_id.into(),
+                tags: gone,
+            };
+            cx.call(input).await?;
+        }
+        let input = TagLogGroupInput {
+            log_group_name: physical_id.into(),
+            tags,
+        };
+        cx.call(input).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let input = DeleteLogGroupInput {
+            log_group_name: physical_id.into(),
+        };
+        match cx.call(input).await {
+            Err(error) if !error.is(errors::ResourceNotFoundException) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(json!(format!("{}:*", group_arn(cx, physical_id)))),
+            _ => Err(ResourceError::new(format!("attribute {name} is not known"))),
+        }
+    }
+}
+
+fn class(request: &ResourceRequest) -> Result<Option<LogGroupClass>, ResourceError> {
+    let class = request.text("LogGroupClass").map(|it| {
+        it.parse()
+            .map_err(|_| ResourceError::new(format!("LogGroupClass `{it}` is not known")))
+    });
+    class.transpose()
+}
+
+async fn set_retention(
+    cx: &Cx,
+    group: &str,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    let log_group_name = group.to_owned();
+    let Some(days) = request.text("RetentionInDays") else {
+        cx.call(DeleteRetentionPolicyInput { log_group_name })
+            .await?;
+        return Ok(());
+    };
+    let retention_in_days = days.parse().map_err(|_| {
+        ResourceError::new(format!("RetentionInDays `{days}` is not a number of days"))
+    })?;
+    let input = PutRetentionPolicyInput {
+        log_group_name,
+        retention_in_days,
+    };
+    cx.call(input).await?;
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Conditions on messages that are JSON: `{ $.level = "error" && $.status >= 500 }`.
+
+use cloud::Error;
+use serde_json::Value as Json;
+
+use crate::names::{invalid, unsupported};
+use crate::pattern::quoted;
+
+/// Parentheses within parentheses; more than anyone writes, few enough for the stack.
+const DEPTH_MAX: usize = 32;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Test { selector: Vec<Step>, test: Test },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Member(String),
+    Item(usize),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    Compare(Comparison, Operand),
+    Is(Json),
+    NotExists,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operand {
+    Number(f64),
+    /// `*` stands for any text.
+    Text(String),
+}
+
+impl Condition {
+    /// Parses a pattern in its braces.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let inner = text
+            .strip_prefix('{')
+            .and_then(|it| it.trim_end().strip_suffix('}'))
+            .ok_or_else(|| malformed("the braces are not closed"))?;
+        let mut parser = Parser {
+            rest: inner.trim(),
+            depth: 0,
+        };
+        let condition = parser.any()?;
+        if parser.rest.is_empty() {
+            Ok(condition)
+        } else {
+            Err(malformed(format!("`{}` is not understood", parser.rest)))
+        }
+    }
+
+    pub fn holds(&self, json: &Json) -> bool {
+        match self {
+            Self::All(conditions) => conditions.iter().all(|it| it.holds(json)),
+            Self::Any(conditions) => conditions.iter().any(|it| it.holds(json)),
+            Self::Test { selector, test } => {
+                let found = selector.iter().try_fold(json, |at, step| match step {
+                    Step::Member(name) => at.get(name),
+                    Step::Item(index) => at.get(index),
+                });
+                test.holds(found)
+            }
+        }
+    }
+}
+
+impl Test {
+    fn holds(&self, found: Option<&Json>) -> bool {
+        match (self, found) {
+            (Self::NotExists, found) => found.is_none(),
+            (Self::Is(value), Some(found)) => value == found,
+            (Self::Compare(comparison, operand), Some(found)) => {
+                compare(*comparison, operand, found)
+            }
+            (Self::Is(_) | Self::Compare(..), None) => false,
+        }
+    }
+}
+
+fn compare(comparison: Comparison, operand: &Operand, found: &Json) -> bool {
+    let equal = match (operand, found) {
+        (Operand::Number(wanted), Json::Number(number)) => number.as_f64() == Some(*wanted),
+        (Operand::Text(wanted), Json::String(text)) => wildcard_matches(wanted, text),
+        (Operand::Text(wanted), Json::Bool(flag)) => *wanted == flag.to_string(),
+        _ => false,
+    };
+    let ordered = |holds: fn(f64, f64) -> bool| match (operand, found.as_f64()) {
+        (Operand::Number(wanted), Some(number)) => holds(number, *wanted),
+        _ => false,
+    };
+    match comparison {
+        Comparison::Equal => equal,
+        Comparison::NotEqual => !equal,
+        Comparison::Less => ordered(|a, b| a < b),
+        Comparison::LessOrEqual => ordered(|a, b| a <= b),
+        Comparison::Greater => ordered(|a, b| a > b),
+        Comparison::GreaterOrEqual => ordered(|a, b| a >= b),
+    }
+}
+
+/// Whether `text` is `pattern`, in which every `*` stands for any text.
+fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+fn malformed(why: impl std::fmt::Display) -> Error {
+    invalid(format!("Invalid filter pattern: {why}"))
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    /// Takes `text` when it comes next.
+    fn takes(&mut self, text: &str) -> bool {
+        let Some(rest) = self.rest.strip_prefix(text) else {
+            return false;
+        };
+        self.rest = rest.trim_start();
+        true
+    }
+
+    /// Takes what comes before the first character that `ends`.
+    fn word(&mut self, ends: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(ends).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn any(&mut self) -> Result<Condition, Error> {
+        let mut conditions = vec![self.all()?];
+        while self.takes("||") {
+            conditions.push(self.all()?);
+        }
+        Ok(one_or(conditions, Condition::Any))
+    }
+
+    fn all(&mut self) -> Result<Condition, Error> {
+        let mut conditions = vec![self.one()?];
+        while self.takes("&&") {
+            conditions.push(self.one()?);
+        }
+        Ok(one_or(conditions, Condition::All))
+    }
+
+    fn one(&mut self) -> Result<Condition, Error> {
+        if self.takes("(") {
+            self.depth += 1;
+            if self.depth > DEPTH_MAX {
+                return Err(malformed("too many parentheses"));
+            }
+            let condition = self.any()?;
+            self.depth -= 1;
+            if !self.takes(")") {
+                return Err(malformed("a parenthesis is not closed"));
+            }
+            return Ok(condition);
+        }
+        let selector = self.selector()?;
+        let test = self.test()?;
+        Ok(Condition::Test { selector, test })
+    }
+
+    /// `$.a.b[0]["c d"]`.
+    fn selector(&mut self) -> Result<Vec<Step>, Error> {
+        let Some(rest) = self.rest.strip_prefix('$') else {
+            return Err(malformed(format!(
+                "a selector begins with `$`, not with `{}`",
+                self.rest
+            )));
+        };
+        self.rest = rest;
+        let mut steps = Vec::new();
+        loop {
+            if let Some(rest) = self.rest.strip_prefix('.') {
+                self.rest = rest;
+                let name = self.word(|c| !(c.is_alphanumeric() || "_-@".contains(c)));
+                if name.is_empty() {
+                    return Err(malformed("a selector's name is missing"));
+                }
+                steps.push(Step::Member(name.to_owned()));
+            } else if let Some(rest) = self.rest.strip_prefix('[') {
+                self.rest = rest;
+                steps.push(self.index()?);
+            } else {
+                self.rest = self.rest.trim_start();
+                break;
+            }
+        }
+        if steps.is_empty() {
+            return Err(malformed("a selector's name is missing"));
+        }
+        Ok(steps)
+    }
+
+    fn index(&mut self) -> Result<Step, Error> {
+        let step = if self.rest.starts_with('"') {
+            let (name, rest) = quoted(self.rest)?;
+            self.rest = rest;
+            Step::Member(name)
+        } else {
+            let index = self.word(|c| c == ']').trim();
+            let number = index.parse();
+            Step::Item(number.map_err(|_| malformed(format!("`{index}` is no index")))?)
+        };
+        match self.rest.strip_prefix(']') {
+            Some(rest) => self.rest = rest,
+            None => return Err(malformed("a bracket is not closed")),
+        }
+        Ok(step)
+    }
+
+    fn test(&mut self) -> Result<Test, Error> {
+        if self.takes("IS ") {
+            for (word, value) in [
+                ("NULL", Json::Null),
+                ("TRUE", Json::Bool(true)),
+                ("FALSE", Json::Bool(false)),
+            ] {
+                if self.takes(word) {
+                    return Ok(Test::Is(value));
+                }
+            }
+            return Err(malformed("IS takes NULL, TRUE or FALSE"));
+        }
+        if self.takes("NOT ") {
+            return match self.takes("EXISTS") {
+                true => Ok(Test::NotExists),
+                false => Err(malformed("NOT takes EXISTS")),
+            };
+        }
+        // Longer signs before those that they begin with.
+        for (sign, comparison) in [
+            ("!=", Comparison::NotEqual),
+            ("<=", Comparison::LessOrEqual),
+            (">=", Comparison::GreaterOrEqual),
+            ("=", Comparison::Equal),
+            ("<", Comparison::Less),
+            (">", Comparison::Greater),
+        ] {
+            if self.takes(sign) {
+                return Ok(Test::Compare(comparison, self.operand()?));
+            }
+        }
+        Err(malformed(format!("no comparison at `{}`", self.rest)))
+    }
+
+    fn operand(&mut self) -> Result<Operand, Error> {
+        if self.rest.starts_with('"') {
+            let (text, rest) = quoted(self.rest)?;
+            self.rest = rest.trim_start();
+            return Ok(Operand::Text(text));
+        }
+        if self.rest.starts_with('%') {
+            return Err(unsupported("a filter pattern with a regular expression"));
+        }
+        let word = self.word(|c| c.is_whitespace() || "()&|{}".contains(c));
+        self.rest = self.rest.trim_start();
+        if word.is_empty() {
+            return Err(malformed("a value is missing"));
+        }
+        Ok(match word.parse() {
+            Ok(number) => Operand::Number(number),
+            Err(_) => Operand::Text(word.to_owned()),
+        })
+    }
+}
+
+fn one_or(mut conditions: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> Condition {
+    if conditions.len() == 1 {
+        conditions.remove(0)
+    } else {
+        many(conditions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_select_json() {
+        let json = serde_json::json!({
+            "level": "error", "status": 503, "ok": false, "gone": null,
+            "user": {"name": "ann b"}, "list": [{"id": 7}], "a-b": "x",
+        });
+        let cases = [
+            (r#"{ $.level = "error" }"#, true),
+            (r#"{$.level="warn"}"#, false),
+            ("{ $.level = error }", true),
+            ("{ $.level = err* }", true),
+            ("{ $.level = *rro* }", true),
+            ("{ $.level = *x* }", false),
+            ("{ $.level != warn }", true),
+            ("{ $.missing != warn }", false),
+            ("{ $.status = 503 }", true),
+            ("{ $.status >= 503 && $.status < 600 }", true),
+            ("{ $.status > 503 || $.level = error }", true),
+            (
+                "{ ($.status > 503 || $.level = error) && $.ok IS TRUE }",
+                false,
+            ),
+            ("{ $.ok IS FALSE }", true),
+            ("{ $.gone IS NULL }", true),
+            ("{ $.missing IS NULL }", false),
+            ("{ $.missing NOT EXISTS }", true),
+            ("{ $.level NOT EXISTS }", false),
+            (r#"{ $.user.name = "ann b" }"#, true),
+            (r#"{ $["user"]["name"] = "ann*" }"#, true),
+            ("{ $.list[0].id = 7 }", true),
+            ("{ $.list[1].id = 7 }", false),
+            ("{ $.a-b = x }", true),
+        ];
+        for (pattern, expected) in cases {
+            let condition = Condition::parse(pattern).unwrap();
+            assert_eq!(condition.holds(&json), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn malformed_conditions_are_refused() {
+        let deep = format!("{{ {} }}", "(".repeat(5000));
+        for pattern in [
+            "{",
+            "{}",
+            "{ $ = 1 }",
+            "{ $. = 1 }",
+            "{ a = 1 }",
+            "{ $.a }",
+            "{ $.a = }",
+            "{ $.a = 1 && }",
+            "{ ($.a = 1 }",
+            "{ $.a = 1 x }",
+            "{ $.a[x] = 1 }",
+            "{ $.a[0 = 1 }",
+            "{ $.a IS MAYBE }",
+            "{ $.a = %x% }",
+            &deep,
+        ] {
+            let error = Condition::parse(pattern).unwrap_err();
+            assert_eq!(error.code, "InvalidParameterException", "{pattern}");
+        }
+    }
+}
