@@ -18,7 +18,9 @@ fn exists(cpu: u32, memory: u32) -> bool {
         return [512, 1024, 2048].contains(&memory);
     }
     SIZES.iter().any(|(units, least, most, step)| {
-        *units == cpu && (*least..=*most).contains(&memory) && (memory - least) % step == 0
+        *units == cpu
+            && (*least..=*most).contains(&memory)
+            && (memory - least).is_multiple_of(*step)
     })
 }
 

@@ -73,10 +73,10 @@ pub fn deployment_configuration(
         .minimum_healthy_percent
         .or(old.minimum_healthy_percent)
         .unwrap_or(100);
-    if !(100..=200).contains(&maximum) && given.maximum_percent.is_some() && maximum < 100 {
+    if maximum < 100 {
         return Err(invalid("maximumPercent must be at least 100."));
     }
-    if minimum < 0 || minimum > 100 {
+    if !(0..=100).contains(&minimum) {
         return Err(invalid("minimumHealthyPercent must be between 0 and 100."));
     }
     if maximum == 100 && minimum == 100 {

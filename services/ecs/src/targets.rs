@@ -45,7 +45,9 @@ pub async fn deregister(cx: &Cx, task: &Task) -> Result<(), Error> {
         match cx.call(input).await {
             Err(error) if error.is(errors::TargetGroupNotFoundException) => (),
             Err(error) if error.is(errors::InvalidTargetException) => (),
-            other => drop(other?),
+            other => {
+                other?;
+            }
         }
     }
     Ok(())

@@ -368,7 +368,9 @@ async fn deprovision(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Err
         };
         match cx.call(input).await {
             Err(error) if error.code == "InvalidNetworkInterfaceID.NotFound" => (),
-            other => drop(other?),
+            other => {
+                other?;
+            }
         }
     }
     for container in &mut task.containers {

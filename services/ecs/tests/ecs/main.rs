@@ -2,6 +2,7 @@
 
 mod cloudformation;
 mod crashes;
+mod neighbours;
 mod services;
 mod support;
 mod tasks;
