@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// Folders whose children are crates.
 const FOLDERS: &[&str] = &["crates", "services"];
 /// What the papers are: files at the root that promise something to readers.
-const PAPERS: &[&str] = &["README.md", ".ci/run"];
+const PAPERS: &[&str] = &["README.md", "ARCHITECTURE.md", ".ci/run"];
 
 pub struct House {
     pub members: Vec<Member>,

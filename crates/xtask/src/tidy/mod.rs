@@ -52,6 +52,7 @@ const RULES: &[fn(&House) -> Vec<Violation>] = &[
     sources::take_the_lints_of_the_workspace,
     sources::leave_arguments_and_environment_to_the_executable,
     papers::name_the_commands_that_ci_runs,
+    papers::map_every_crate,
     papers::keep_their_markers,
 ];
 

@@ -35,6 +35,24 @@ fn says(line: &str, command: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('#'))
 }
 
+pub fn map_every_crate(house: &House) -> Vec<Violation> {
+    let map = house
+        .papers
+        .get("ARCHITECTURE.md")
+        .map_or("", String::as_str);
+    let missing = house
+        .members
+        .iter()
+        .filter(|it| !map.contains(&format!("| `{}` |", it.name)));
+    missing
+        .map(|member| Violation {
+            place: "ARCHITECTURE.md".into(),
+            what: format!("its code map has no line for `{}`", member.name),
+            why: "a reader finds a crate by the map: one line, what it is",
+        })
+        .collect()
+}
+
 pub fn keep_their_markers(house: &House) -> Vec<Violation> {
     let readme = house.papers.get("README.md").map_or("", String::as_str);
     let broken = WRITTEN_BY_PROGRAMS.iter().filter(|name| {
