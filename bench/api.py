@@ -1,0 +1,109 @@
+"""Calls to neargate's AWS door: Signature Version 4, the JSON and the query protocol.
+
+Only what the benchmark needs. Each call is a connection of its own, as a command line's is.
+"""
+
+import datetime
+import hashlib
+import hmac
+import http.client
+import json
+import urllib.parse
+import xml.etree.ElementTree as xml
+
+# The `X-Amz-Target` prefixes of services that speak JSON.
+JSON_TARGETS = {
+    "ecs": "AmazonEC2ContainerServiceV20141113",
+    "logs": "Logs_20140328",
+    "ecr": "AmazonEC2ContainerRegistry_V20150921",
+}
+# The API versions of services that speak the query protocol.
+QUERY_VERSIONS = {
+    "cloudformation": "2010-05-15",
+    "elasticloadbalancing": "2015-12-01",
+}
+# Longer than any answer takes, so that a benchmark never hangs on one.
+TIMEOUT_SECONDS = 60
+
+
+class ApiError(Exception):
+    """An answer that is not a success."""
+
+
+class Api:
+    """A caller with a key pair. `environment` is what `neargate env --json` prints."""
+
+    def __init__(self, environment):
+        self.address = environment["AWS_ENDPOINT_URL"].removeprefix("http://")
+        self.key_id = environment["AWS_ACCESS_KEY_ID"]
+        self.secret = environment["AWS_SECRET_ACCESS_KEY"]
+        self.region = environment["AWS_REGION"]
+
+    def json(self, service, operation, **members):
+        """An operation of a service that speaks JSON 1.1."""
+        headers = {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": f"{JSON_TARGETS[service]}.{operation}",
+        }
+        body = json.dumps(members).encode()
+        return json.loads(self._post(service, headers, body) or b"{}")
+
+    def query(self, service, operation, **members):
+        """An operation of a service that speaks the query protocol; the answer is an XML element."""
+        form = {"Action": operation, "Version": QUERY_VERSIONS[service]}
+        form |= dict(flattened(members))
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = self._post(service, headers, urllib.parse.urlencode(form).encode())
+        return without_namespaces(xml.fromstring(answer))
+
+    def _post(self, service, headers, body):
+        connection = http.client.HTTPConnection(self.address, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("POST", "/", body, self._signed(service, headers, body))
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ApiError(f"{service} answered {response.status}: {answer.decode(errors='replace')}")
+        return answer
+
+    def _signed(self, service, headers, body):
+        """The headers with those of the signature (AWS IAM User Guide, "Create a signed request")."""
+        time = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        body_hash = hashlib.sha256(body).hexdigest()
+        headers = headers | {
+            "host": self.address, "x-amz-date": time, "x-amz-content-sha256": body_hash,
+        }
+        names = sorted(headers)
+        lines = "".join(f"{name}:{headers[name]}\n" for name in names)
+        canonical = f"POST\n/\n\n{lines}\n{';'.join(names)}\n{body_hash}"
+        scope = f"{time[:8]}/{self.region}/{service}/aws4_request"
+        hashed = hashlib.sha256(canonical.encode()).hexdigest()
+        to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}"
+        key = f"AWS4{self.secret}".encode()
+        for part in (time[:8], self.region, service, "aws4_request", to_sign):
+            key = hmac.digest(key, part.encode(), "sha256")
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={self.key_id}/{scope}, "
+            f"SignedHeaders={';'.join(names)}, Signature={key.hex()}"
+        )
+        return headers
+
+
+def flattened(value, name=""):
+    """The pairs of the query protocol: `A.member.1.B` for nested lists and structures."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flattened(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value, 1):
+            yield from flattened(inner, f"{name}.member.{number}")
+    else:
+        yield name, str(value)
+
+
+def without_namespaces(element):
+    for inner in element.iter():
+        inner.tag = inner.tag.rpartition("}")[2]
+    return element
