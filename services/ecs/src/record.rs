@@ -179,14 +179,6 @@ impl Service {
     /// Adds an event in AWS's words: the text after `(service <name>)`.
     pub fn say(&mut self, now_ms: i64, text: &str) {
         let message = format!("(service {}) {text}", self.name);
-        // What is tried again and again is not said again and again.
-        if self
-            .events
-            .first()
-            .is_some_and(|it| it.message.as_ref() == Some(&message))
-        {
-            return;
-        }
         let event = ServiceEvent {
             id: Some(uuid()),
             created_at: Some(timestamp(now_ms)),
@@ -194,6 +186,14 @@ impl Service {
         };
         self.events.insert(0, event);
         self.events.truncate(EVENTS_MAX);
+    }
+
+    /// The same for what is tried again and again: it is not said twice in a row.
+    pub fn say_once(&mut self, now_ms: i64, text: &str) {
+        let said = self.events.first().and_then(|it| it.message.as_deref());
+        if said.is_none_or(|it| !it.ends_with(text)) {
+            self.say(now_ms, text);
+        }
     }
 
     pub fn remember(&mut self, deployment: Deployment, outcome: Outcome, now_ms: i64) {

@@ -187,31 +187,37 @@ async fn activate(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error>
     }
     if task.registration == Registration::Never && !task.targets.is_empty() {
         if let Err(error) = targets::register(cx, task).await {
-            say(cx, task, |target| {
+            let failed = |target: &str| {
                 format!(
                     "failed to register targets in (target-group {target}) with (error {error})"
                 )
+            };
+            tell(cx, task, |service, now_ms, target| {
+                service.say_once(now_ms, &failed(target))
             })?;
             return Err(error.into());
         }
         task.registration = Registration::Registered;
-        say(cx, task, |target| {
-            format!("registered 1 targets in (target-group {})", target)
+        tell(cx, task, |service, now_ms, target| {
+            service.say(
+                now_ms,
+                &format!("registered 1 targets in (target-group {target})"),
+            );
         })?;
     }
     task.started_ms.get_or_insert(cx.clock().now_ms());
     Ok(on(task, Phase::Running))
 }
 
-/// Says something of each of the task's target groups in its service's events.
-fn say(cx: &Cx, task: &Task, text: impl Fn(&str) -> String) -> Result<(), Error> {
+/// Lets the task's service say something of each of the task's target groups.
+fn tell(cx: &Cx, task: &Task, say: impl Fn(&mut Service, i64, &str)) -> Result<(), Error> {
     let Some(key) = ledger::service_key(task) else {
         return Ok(());
     };
     cx.write(|tx| {
         if let Some(mut service) = tx.get::<Service>(&key)? {
             for target in &task.targets {
-                service.say(cx.clock().now_ms(), &text(&target.group));
+                say(&mut service, cx.clock().now_ms(), &target.group);
             }
             tx.put(&service)?;
         }
@@ -256,8 +262,11 @@ async fn deactivate(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Erro
 async fn leave_targets(cx: &Cx, task: &mut Task) -> Result<(), converge::Error> {
     targets::deregister(cx, task).await?;
     task.registration = Registration::Draining;
-    say(cx, task, |target| {
-        format!("deregistered 1 targets in (target-group {target})")
+    tell(cx, task, |service, now_ms, target| {
+        service.say(
+            now_ms,
+            &format!("deregistered 1 targets in (target-group {target})"),
+        );
     })?;
     Ok(())
 }
