@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ import urllib.request
 
 from api import Api
 
-LISTEN = "127.0.0.1:14566"
-EDGE = "127.0.0.77"
+# An address of the loopback that is this process's own: ids are below 2^22.
+EDGE = f"127.{64 + (os.getpid() >> 16)}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+LISTEN = f"{EDGE}:4566"
 # A command that takes longer than this is not slow but stuck.
 COMMAND_TIMEOUT_SECONDS = 180
 

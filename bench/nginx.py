@@ -58,6 +58,7 @@ BALANCER = """
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Port $server_port;
+            proxy_set_header X-Amzn-Trace-Id "Root=$request_id";
         }}
     }}
 """
