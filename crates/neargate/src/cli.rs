@@ -16,10 +16,10 @@ use crate::say;
 #[derive(Debug, Parser)]
 #[command(name = "neargate", version, verbatim_doc_comment, max_term_width = 100)]
 pub struct Cli {
-    #[command(flatten)]
-    config: Config,
     #[command(subcommand)]
     command: Command,
+    #[command(flatten, next_help_heading = "Which daemon, and how it speaks")]
+    config: Config,
 }
 
 #[derive(Debug, Subcommand)]

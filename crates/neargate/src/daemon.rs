@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -20,6 +21,9 @@ use crate::credentials::Credentials;
 use crate::front::Front;
 pub use compose::{Machine, services};
 pub use lock::is_taken as runs;
+
+/// How often unneeded layers are looked for: as long as they are kept after their last use.
+const GARBAGE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until it is told to end. What it runs goes on, unless `neargate stop` asked.
 pub fn serve(config: Config) -> Result<ExitCode> {
@@ -62,12 +66,14 @@ async fn run(config: Config) -> Result<()> {
         ask_to_stop,
     ));
     let reconciling = tokio::spawn(cloud.clone().run());
+    let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {
         () = front.accept(listener) => false,
         () = terminated() => false,
         () = asked(stop_asked) => true,
     };
+    cleaning.abort();
     cloud.converge.stop();
     reconciling.await??;
     if stop_everything {
@@ -96,6 +102,18 @@ fn prepare_directories(config: &Config) -> Result<()> {
     // Containers' own users walk through it to nothing: each path below is guarded by itself.
     fs::set_permissions(&config.state, fs::Permissions::from_mode(0o711))?;
     Ok(())
+}
+
+/// Blobs and layers that no image needs any more go away, an hour or more after their last use.
+async fn collect_garbage(images: Arc<dyn engine::Images>) {
+    loop {
+        tokio::time::sleep(GARBAGE_EVERY).await;
+        match images.collect_garbage().await {
+            Ok(0) => {}
+            Ok(bytes) => tracing::info!(bytes, "removed layers that no image needs"),
+            Err(error) => tracing::warn!(error = error.chain(), "cannot remove unneeded layers"),
+        }
+    }
 }
 
 async fn terminated() {
@@ -129,7 +147,7 @@ impl Machine {
                     if status.state == engine::TaskState::Stopped {
                         break;
                     }
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 Ok::<(), engine::EngineError>(())
             }

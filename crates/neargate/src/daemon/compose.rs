@@ -42,6 +42,8 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     )?;
     runtime.recover().await?;
     let runtime = Arc::new(runtime);
+    let containers = runtime.clone();
+    store.ask_in_use(move || containers.directories_in_use());
     let edge = EdgeClient::open(
         run.join("edge"),
         config.edge,

@@ -5,7 +5,7 @@ mod launch;
 mod recover;
 mod validate;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -114,6 +114,37 @@ impl Inner {
 
     fn followers(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.followers.lock().expect("no holder panics")
+    }
+
+    /// The directories that containers of this daemon stand on, read from the orders on disk, so
+    /// that those of tasks an earlier daemon started count as well. An order that cannot be read is
+    /// an error: nobody may then take anything away.
+    pub fn directories_in_use(&self) -> Result<HashSet<PathBuf>> {
+        let mut directories = HashSet::new();
+        for entry in std::fs::read_dir(&self.inner.tasks_directory)? {
+            let files = TaskFiles::new(entry?.path());
+            let order = match files.read_order() {
+                Ok(order) => order,
+                // It was removed while we looked.
+                Err(_) if !files.order().exists() => continue,
+                Err(error) => return Err(EngineError::machine(error.to_string())),
+            };
+            directories.extend(
+                order
+                    .spec
+                    .containers
+                    .into_iter()
+                    .flat_map(|it| it.directories),
+            );
+            directories.extend(
+                order
+                    .step
+                    .into_iter()
+                    .flat_map(|it| it.mounts)
+                    .map(|it| it.0),
+            );
+        }
+        Ok(directories)
     }
 
     fn spawn_follower(
