@@ -86,36 +86,6 @@ impl Runtime {
         })
     }
 
-    /// Finds the tasks that an earlier daemon started: listens to the shims that live, and cleans
-    /// up after those that do not.
-    pub async fn recover(&self) -> Result<()> {
-        for found in recover::look(&self.inner).await? {
-            if let Some(connection) = found.connection {
-                self.inner
-                    .spawn_follower(found.id, connection, found.requests);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        // They hold the rest of the runtime.
-        self.inner.followers().abort_all();
-        remove_shared_parent(&self.inner.cgroup_parent);
-    }
-}
-
-impl Inner {
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.entries.lock().expect("no holder panics")
-    }
-
-    fn followers(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.followers.lock().expect("no holder panics")
-    }
-
     /// The directories that containers of this daemon stand on, read from the orders on disk, so
     /// that those of tasks an earlier daemon started count as well. An order that cannot be read is
     /// an error: nobody may then take anything away.
@@ -145,6 +115,36 @@ impl Inner {
             );
         }
         Ok(directories)
+    }
+
+    /// Finds the tasks that an earlier daemon started: listens to the shims that live, and cleans
+    /// up after those that do not.
+    pub async fn recover(&self) -> Result<()> {
+        for found in recover::look(&self.inner).await? {
+            if let Some(connection) = found.connection {
+                self.inner
+                    .spawn_follower(found.id, connection, found.requests);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // They hold the rest of the runtime.
+        self.inner.followers().abort_all();
+        remove_shared_parent(&self.inner.cgroup_parent);
+    }
+}
+
+impl Inner {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().expect("no holder panics")
+    }
+
+    fn followers(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.followers.lock().expect("no holder panics")
     }
 
     fn spawn_follower(
