@@ -18,7 +18,7 @@ pub struct AccessKey {
 impl Record for AccessKey {
     const KIND: &'static str = "iam.access-key";
     fn key(&self) -> String {
-        crate::key(&self.id)
+        crate::names::key(&self.id)
     }
 }
 
@@ -35,7 +35,7 @@ pub struct Session {
 impl Record for Session {
     const KIND: &'static str = "sts.session";
     fn key(&self) -> String {
-        crate::key(&self.access_key)
+        crate::names::key(&self.access_key)
     }
 }
 
@@ -79,7 +79,7 @@ pub fn find_key(
     access_key: &str,
     session_token: Option<&str>,
 ) -> Option<(String, Caller)> {
-    let key = crate::key(access_key);
+    let key = crate::names::key(access_key);
     let Some(token) = session_token else {
         let found: AccessKey = cloud.store.read(|tx| tx.get(&key)).ok()??;
         let caller = Caller::User {
@@ -127,4 +127,9 @@ pub fn new_secret(length: usize) -> Result<Secret, Error> {
         .map(|it| LETTERS[usize::from(it) % LETTERS.len()] as char)
         .collect();
     Ok(Secret(text))
+}
+
+/// The id of a new key: four letters that tell its kind, and 16 more.
+pub fn new_key_id(prefix: &str) -> String {
+    format!("{prefix}{}", cloud::random_upper(16))
 }

@@ -1,0 +1,173 @@
+//! `AWS::IAM::Role`: `Ref` is its name.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::iam::*;
+
+use super::{
+    Holders, capability, document, gone_is_fine, gone_tags, required_document, tag_list, texts,
+    unknown_attribute,
+};
+
+pub struct RoleType;
+
+const NAME_LENGTH_MAX: usize = 64;
+const MAX_SESSION_DEFAULT: i32 = 3600;
+
+const POLICY: &[Property] = &[
+    Property::new("PolicyDocument").required(),
+    Property::new("PolicyName").required(),
+];
+
+fn number(request: &ResourceRequest, name: &str) -> Result<Option<i32>, ResourceError> {
+    let parsed = request.text(name).map(|it| {
+        it.parse()
+            .map_err(|_| ResourceError::new(format!("{name} `{it}` is not a number")))
+    });
+    parsed.transpose()
+}
+
+/// The policies within a role: documents by name.
+fn inline(properties: &Json) -> BTreeMap<String, String> {
+    let items = properties.get("Policies").and_then(Json::as_array);
+    let policy = |it: &Json| {
+        let name = it["PolicyName"].as_str()?.to_owned();
+        Some((name, document(&it["PolicyDocument"])))
+    };
+    items.into_iter().flatten().filter_map(policy).collect()
+}
+
+/// Brings policies from the old properties to the new ones, adding before removing.
+async fn change_policies(cx: &Cx, role: &str, old: &Json, new: &Json) -> Result<(), ResourceError> {
+    let holder = Holders {
+        roles: [role.to_owned()].into(),
+        users: Default::default(),
+    };
+    let (arns, old_arns) = (
+        texts(new, "ManagedPolicyArns"),
+        texts(old, "ManagedPolicyArns"),
+    );
+    for arn in arns.difference(&old_arns) {
+        holder.attach(cx, arn).await?;
+    }
+    for arn in old_arns.difference(&arns) {
+        holder.detach(cx, arn).await?;
+    }
+    let (policies, old_policies) = (inline(new), inline(old));
+    for (name, document) in &policies {
+        holder.put(cx, name, document).await?;
+    }
+    for name in old_policies.keys().filter(|it| !policies.contains_key(*it)) {
+        holder.remove(cx, name).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ResourceType for RoleType {
+    fn name(&self) -> &'static str {
+        "AWS::IAM::Role"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("AssumeRolePolicyDocument").required(),
+                Property::new("Description"),
+                Property::new("ManagedPolicyArns"),
+                Property::new("MaxSessionDuration"),
+                Property::new("Path").replaces(),
+                Property::new("Policies").members(POLICY),
+                Property::new("RoleName").replaces(),
+                Property::TAGS,
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn", "RoleId"]
+    }
+    fn capability(&self, properties: &Json) -> Option<&'static str> {
+        capability(properties, "RoleName")
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("RoleName")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let input = CreateRoleInput {
+            role_name: name.clone(),
+            path: request.text("Path"),
+            assume_role_policy_document: required_document(request, "AssumeRolePolicyDocument")?,
+            description: request.text("Description"),
+            max_session_duration: number(request, "MaxSessionDuration")?,
+            tags: Some(tag_list(&request.all_tags())),
+            ..Default::default()
+        };
+        cx.with_token(&request.token).call(input).await?;
+        change_policies(cx, &name, &Json::Null, &request.properties).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let role_name = physical_id.to_owned();
+        let trust = UpdateAssumeRolePolicyInput {
+            role_name: role_name.clone(),
+            policy_document: required_document(request, "AssumeRolePolicyDocument")?,
+        };
+        cx.call(trust).await?;
+        let seconds = number(request, "MaxSessionDuration")?;
+        let update = UpdateRoleInput {
+            role_name: role_name.clone(),
+            description: Some(request.text("Description").unwrap_or_default()),
+            max_session_duration: Some(seconds.unwrap_or(MAX_SESSION_DEFAULT)),
+        };
+        cx.call(update).await?;
+        change_policies(cx, physical_id, old, &request.properties).await?;
+        let gone = UntagRoleInput {
+            role_name: role_name.clone(),
+            tag_keys: gone_tags(old, request),
+        };
+        cx.call(gone).await?;
+        let tags = tag_list(&request.all_tags());
+        cx.call(TagRoleInput { role_name, tags }).await?;
+        Ok(())
+    }
+
+    async fn delete(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        properties: &Json,
+    ) -> Result<(), ResourceError> {
+        change_policies(cx, physical_id, properties, &Json::Null).await?;
+        let input = DeleteRoleInput {
+            role_name: physical_id.to_owned(),
+        };
+        gone_is_fine(cx.call(input).await)
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        let input = GetRoleInput {
+            role_name: physical_id.to_owned(),
+        };
+        let role = cx.call(input).await?.role;
+        match name {
+            "Arn" => Ok(json!(role.arn)),
+            "RoleId" => Ok(json!(role.role_id)),
+            other => unknown_attribute(other),
+        }
+    }
+}

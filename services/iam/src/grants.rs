@@ -1,0 +1,163 @@
+//! What roles and users have in common: the policies within them and those attached to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloud::{Cx, Error, Record, Records};
+use serde::{Deserialize, Serialize};
+use shapes::iam::AttachedPolicy;
+
+use crate::document::{Purpose, check};
+use crate::names::{Page, conflict, limit, no_such, page};
+use crate::policy;
+
+/// AWS's default quota of attached policies.
+const ATTACHED_MAX: usize = 10;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// Documents by the policy's name.
+    pub inline: BTreeMap<String, String>,
+    /// ARNs.
+    pub attached: BTreeSet<String>,
+}
+
+/// A record that has grants.
+pub trait Holder: Record {
+    /// `role` or `user`, as messages name it.
+    const WHAT: &'static str;
+    fn find(tx: &Records<'_>, name: &str) -> Result<Self, Error>;
+    /// For a change; refused where AWS alone may change it.
+    fn changeable(tx: &Records<'_>, name: &str) -> Result<Self, Error> {
+        Self::find(tx, name)
+    }
+    fn grants(&self) -> &Grants;
+    fn grants_mut(&mut self) -> &mut Grants;
+}
+
+fn edit<R: Holder>(
+    cx: &Cx,
+    holder: &str,
+    body: impl FnOnce(&Records<'_>, &mut Grants) -> Result<(), Error>,
+) -> Result<(), Error> {
+    cx.write(|tx| {
+        let mut record = R::changeable(tx, holder)?;
+        body(tx, record.grants_mut())?;
+        tx.put(&record)
+    })
+}
+
+pub fn put_inline<R: Holder>(
+    cx: &Cx,
+    holder: &str,
+    name: String,
+    document: String,
+) -> Result<(), Error> {
+    check(&document, Purpose::Permissions)?;
+    edit::<R>(cx, holder, |_, grants| {
+        grants.inline.insert(name, document);
+        Ok(())
+    })
+}
+
+fn no_inline<R: Holder>(name: &str) -> Error {
+    no_such(format!(
+        "The {} policy with name {name} cannot be found.",
+        R::WHAT
+    ))
+}
+
+pub fn get_inline<R: Holder>(cx: &Cx, holder: &str, name: &str) -> Result<String, Error> {
+    let record = cx.read(|tx| R::find(tx, holder))?;
+    let document = record.grants().inline.get(name).cloned();
+    document.ok_or_else(|| no_inline::<R>(name))
+}
+
+pub fn delete_inline<R: Holder>(cx: &Cx, holder: &str, name: &str) -> Result<(), Error> {
+    edit::<R>(cx, holder, |_, grants| {
+        let gone = grants.inline.remove(name);
+        gone.map(drop).ok_or_else(|| no_inline::<R>(name))
+    })
+}
+
+pub fn list_inline<R: Holder>(
+    cx: &Cx,
+    holder: &str,
+    marker: Option<&str>,
+    max_items: Option<i32>,
+) -> Result<Page<String>, Error> {
+    let record = cx.read(|tx| R::find(tx, holder))?;
+    let names = record.grants().inline.keys().cloned().collect();
+    page(names, |it| it, marker, max_items)
+}
+
+pub fn attach<R: Holder>(cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> {
+    edit::<R>(cx, holder, |tx, grants| {
+        if !policy::exists(cx, tx, arn)? {
+            return Err(no_such(format!(
+                "Policy {arn} does not exist or is not attachable."
+            )));
+        }
+        grants.attached.insert(arn.to_owned());
+        if grants.attached.len() > ATTACHED_MAX {
+            let quota = if R::WHAT == "role" {
+                "PoliciesPerRole"
+            } else {
+                "PoliciesPerUser"
+            };
+            return Err(limit(quota, ATTACHED_MAX));
+        }
+        Ok(())
+    })
+}
+
+pub fn detach<R: Holder>(cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> {
+    edit::<R>(cx, holder, |_, grants| {
+        if grants.attached.remove(arn) {
+            Ok(())
+        } else {
+            Err(no_such(format!("Policy {arn} was not found.")))
+        }
+    })
+}
+
+pub fn list_attached<R: Holder>(
+    cx: &Cx,
+    holder: &str,
+    path_prefix: Option<&str>,
+    marker: Option<&str>,
+    max_items: Option<i32>,
+) -> Result<Page<AttachedPolicy>, Error> {
+    let record = cx.read(|tx| R::find(tx, holder))?;
+    let prefix = path_prefix.unwrap_or("/");
+    let shown = record
+        .grants()
+        .attached
+        .iter()
+        .filter(|arn| policy::path_of(arn).starts_with(prefix))
+        .map(|arn| AttachedPolicy {
+            policy_name: Some(policy::name_of(arn).to_owned()),
+            policy_arn: Some(arn.clone()),
+        })
+        .collect();
+    page(
+        shown,
+        |it: &AttachedPolicy| it.policy_arn.as_deref().unwrap_or_default(),
+        marker,
+        max_items,
+    )
+}
+
+/// Only what has no policies may be deleted.
+pub fn check_empty(grants: &Grants) -> Result<(), Error> {
+    if !grants.attached.is_empty() {
+        return Err(conflict(
+            "Cannot delete entity, must detach all policies first.",
+        ));
+    }
+    if !grants.inline.is_empty() {
+        return Err(conflict(
+            "Cannot delete entity, must delete policies first.",
+        ));
+    }
+    Ok(())
+}

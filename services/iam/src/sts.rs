@@ -1,0 +1,236 @@
+//! AWS STS: who calls, and temporary credentials.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloud::{Caller, Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
+use shapes::iam::errors::InvalidInputException;
+use shapes::sts::{
+    AssumeRoleInput, AssumeRoleOutput, AssumedRoleUser, Credentials, GetAccessKeyInfoInput,
+    GetAccessKeyInfoOutput, GetCallerIdentityInput, GetCallerIdentityOutput, GetSessionTokenInput,
+    GetSessionTokenOutput,
+};
+
+use crate::credentials::{AccessKey, Identity, Session, new_key_id, new_secret};
+use crate::names::key;
+use crate::role::RoleRecord;
+use crate::trust::{self, Asked};
+
+const SECRET_LENGTH: usize = 40;
+/// Long enough that no client takes it for something else; AWS's vary.
+const TOKEN_LENGTH: usize = 240;
+const HOUR: i32 = 3600;
+/// The API reference's default of `GetSessionToken`.
+const SESSION_TOKEN_SECONDS: i32 = 12 * HOUR;
+
+fn assumed_role_arn(account: &str, role_arn: &str, session: &str) -> String {
+    let role = role_arn.rsplit('/').next().unwrap_or_default();
+    format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+}
+
+fn caller_arn(cx: &Cx) -> String {
+    match &cx.caller {
+        Caller::Root => format!("arn:aws:iam::{}:root", cx.account()),
+        Caller::User { arn, .. } => arn.clone(),
+        Caller::AssumedRole {
+            role_arn,
+            session_name,
+            ..
+        } => assumed_role_arn(cx.account(), role_arn, session_name),
+    }
+}
+
+pub async fn get_caller_identity(
+    cx: Cx,
+    _: GetCallerIdentityInput,
+) -> Result<GetCallerIdentityOutput, Error> {
+    let user_id = match &cx.caller {
+        Caller::Root => cx.account().to_owned(),
+        Caller::User { id, .. } => id.clone(),
+        Caller::AssumedRole {
+            session_name,
+            access_key,
+            ..
+        } => {
+            let session: Option<Session> = cx.read(|tx| tx.get(&key(access_key)))?;
+            match session.map(|it| it.identity) {
+                Some(Identity::AssumedRole { role_id, .. }) => format!("{role_id}:{session_name}"),
+                _ => return Err(expired()),
+            }
+        }
+    };
+    Ok(GetCallerIdentityOutput {
+        user_id: Some(user_id),
+        account: Some(cx.account().to_owned()),
+        arn: Some(caller_arn(&cx)),
+    })
+}
+
+fn expired() -> Error {
+    shapes::sts::errors::ExpiredTokenException
+        .because("The security token included in the request is expired")
+}
+
+pub async fn get_access_key_info(
+    cx: Cx,
+    input: GetAccessKeyInfoInput,
+) -> Result<GetAccessKeyInfoOutput, Error> {
+    let id = key(&input.access_key_id);
+    let known =
+        cx.read(|tx| Ok(tx.get::<AccessKey>(&id)?.is_some() || tx.get::<Session>(&id)?.is_some()))?;
+    if !known {
+        return Err(unsupported(format!(
+            "an access key that this account's IAM did not make, `{}`,",
+            input.access_key_id
+        )));
+    }
+    Ok(GetAccessKeyInfoOutput {
+        account: Some(cx.account().to_owned()),
+    })
+}
+
+fn unsupported(what: impl std::fmt::Display) -> Error {
+    InvalidInputException.because(format!("{what} is not supported by neargate"))
+}
+
+fn refuse(what: &str, given: bool) -> Result<(), Error> {
+    if given {
+        Err(unsupported(what))
+    } else {
+        Ok(())
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    wire::codes::ValidationError.because(message)
+}
+
+pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOutput, Error> {
+    refuse("Policy", input.policy.is_some())?;
+    refuse(
+        "PolicyArns",
+        input.policy_arns.is_some_and(|it| !it.is_empty()),
+    )?;
+    refuse("Tags", input.tags.is_some_and(|it| !it.is_empty()))?;
+    refuse("SerialNumber", input.serial_number.is_some())?;
+    refuse("TokenCode", input.token_code.is_some())?;
+    refuse("SourceIdentity", input.source_identity.is_some())?;
+    refuse(
+        "ProvidedContexts",
+        input.provided_contexts.is_some_and(|it| !it.is_empty()),
+    )?;
+    let role = trusting_role(&cx, &input.role_arn, input.external_id.as_deref())?;
+    let seconds = input.duration_seconds.unwrap_or(HOUR);
+    if seconds > role.max_session_seconds {
+        return Err(invalid(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        ));
+    }
+    if seconds > HOUR && matches!(cx.caller, Caller::AssumedRole { .. }) {
+        return Err(invalid(
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+        ));
+    }
+    let session_name = input.role_session_name;
+    let user = AssumedRoleUser {
+        assumed_role_id: format!("{}:{session_name}", role.id),
+        arn: assumed_role_arn(cx.account(), &role.arn(), &session_name),
+    };
+    let identity = Identity::AssumedRole {
+        role_arn: role.arn(),
+        role_id: role.id,
+        session_name,
+    };
+    Ok(AssumeRoleOutput {
+        credentials: Some(begin_session(&cx, identity, seconds)?),
+        assumed_role_user: Some(user),
+        ..Default::default()
+    })
+}
+
+/// The role, when it is there and trusts the caller. AWS says the same of both failures.
+fn trusting_role(cx: &Cx, arn: &str, external_id: Option<&str>) -> Result<RoleRecord, Error> {
+    let name = arn.rsplit('/').next().unwrap_or_default();
+    let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
+    let asked = Asked {
+        account: cx.account(),
+        caller: &cx.caller,
+        external_id,
+    };
+    role.filter(|it| it.arn() == arn && trust::allows(&it.trust, &asked))
+        .ok_or_else(|| {
+            wire::codes::AccessDenied.because(format!(
+                "User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}",
+                caller_arn(cx)
+            ))
+        })
+}
+
+pub async fn get_session_token(
+    cx: Cx,
+    input: GetSessionTokenInput,
+) -> Result<GetSessionTokenOutput, Error> {
+    refuse("SerialNumber", input.serial_number.is_some())?;
+    refuse("TokenCode", input.token_code.is_some())?;
+    let asked = input.duration_seconds.unwrap_or(SESSION_TOKEN_SECONDS);
+    let (identity, seconds) = match &cx.caller {
+        // Sessions of the account's owner end after an hour, whatever is asked.
+        Caller::Root => (Identity::Root, asked.min(HOUR)),
+        Caller::User { arn, id, .. } => (
+            Identity::User {
+                arn: arn.clone(),
+                id: id.clone(),
+            },
+            asked,
+        ),
+        Caller::AssumedRole { .. } => {
+            return Err(wire::codes::AccessDenied
+                .because("Cannot call GetSessionToken with session credentials"));
+        }
+    };
+    Ok(GetSessionTokenOutput {
+        credentials: Some(begin_session(&cx, identity, seconds)?),
+        ..Default::default()
+    })
+}
+
+fn begin_session(cx: &Cx, identity: Identity, seconds: i32) -> Result<Credentials, Error> {
+    let session = Session {
+        access_key: new_key_id("ASIA"),
+        secret: new_secret(SECRET_LENGTH)?,
+        token: new_secret(TOKEN_LENGTH)?,
+        expires_ms: cx.clock().now_ms() + i64::from(seconds) * 1000,
+        identity,
+    };
+    cx.write(|tx| tx.put(&session))?;
+    Ok(Credentials {
+        access_key_id: session.access_key,
+        secret_access_key: session.secret.0,
+        session_token: session.token.0,
+        expiration: wire::Timestamp((session.expires_ms / 1000) as f64),
+    })
+}
+
+/// Forgets sessions that have ended.
+pub struct SessionReconciler;
+
+#[async_trait]
+impl Reconciler for SessionReconciler {
+    fn kind(&self) -> &'static str {
+        Session::KIND
+    }
+    fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, StoreError> {
+        all_keys::<Session>(cloud)
+    }
+    async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
+        let Some(session) = cx.read(|tx| tx.get::<Session>(key))? else {
+            return Ok(Next::Idle);
+        };
+        let left_ms = session.expires_ms - cx.clock().now_ms();
+        if left_ms > 0 {
+            return Ok(Next::After(Duration::from_millis(left_ms.unsigned_abs())));
+        }
+        cx.write(|tx| tx.delete::<Session>(key))?;
+        Ok(Next::Idle)
+    }
+}

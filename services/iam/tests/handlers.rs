@@ -1,0 +1,431 @@
+//! The operations over records alone.
+
+use std::sync::Arc;
+
+use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use serde_json::json;
+use shapes::iam::*;
+use shapes::sts::{AssumeRoleInput, GetCallerIdentityInput, GetSessionTokenInput};
+
+const EXECUTION: &str = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
+const ALLOW: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+
+fn trust(principal: &str) -> String {
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"}}]}}"#
+    )
+}
+
+struct World {
+    cloud: Arc<Cloud>,
+    cx: Cx,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![iam::service(), iam::sts_service()],
+        });
+        tokio::spawn(cloud.clone().run());
+        Self {
+            cx: cloud.context("us-east-1"),
+            cloud,
+            _directory: directory,
+        }
+    }
+
+    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
+        self.cx.call(input).await.unwrap()
+    }
+
+    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> (String, String)
+    where
+        I::Output: std::fmt::Debug,
+    {
+        let error = self.cx.call(input).await.unwrap_err();
+        (error.code.to_owned(), error.message)
+    }
+
+    async fn role(&self, name: &str, principal: &str) -> Role {
+        self.call(new_role(name, principal)).await.role
+    }
+
+    /// As whom a key with this session token is let in.
+    fn caller(&self, id: &str, token: Option<&str>) -> Option<(String, Caller)> {
+        iam::find_key(&self.cloud, id, token)
+    }
+}
+
+fn new_role(name: &str, principal: &str) -> CreateRoleInput {
+    CreateRoleInput {
+        role_name: name.into(),
+        assume_role_policy_document: trust(principal),
+        ..Default::default()
+    }
+}
+
+fn refusal(code: &str, message: &str) -> (String, String) {
+    (code.to_owned(), message.to_owned())
+}
+
+#[tokio::test]
+async fn errors_are_awss() {
+    let world = World::new();
+    let service = r#"{"Service":"ecs-tasks.amazonaws.com"}"#;
+    let role = world.role("r", service).await;
+    assert_eq!(role.arn, "arn:aws:iam::000000000000:role/r");
+    assert!(role.role_id.starts_with("AROA") && role.role_id.len() == 21);
+    let document = role.assume_role_policy_document.unwrap();
+    assert!(
+        document.starts_with("%7B%22Version%22%3A%222012-10-17%22"),
+        "{document}"
+    );
+
+    assert_eq!(
+        world.refused(new_role("r", service)).await,
+        refusal("EntityAlreadyExists", "Role with name r already exists.")
+    );
+    let get = GetRoleInput {
+        role_name: "x".into(),
+    };
+    assert_eq!(
+        world.refused(get).await,
+        refusal("NoSuchEntity", "The role with name x cannot be found.")
+    );
+    let malformed = UpdateAssumeRolePolicyInput {
+        role_name: "r".into(),
+        policy_document: ALLOW.into(),
+    };
+    assert_eq!(world.refused(malformed).await.0, "MalformedPolicyDocument");
+    let bounded = CreateRoleInput {
+        permissions_boundary: Some(EXECUTION.into()),
+        ..new_role("b", service)
+    };
+    assert_eq!(
+        world.refused(bounded).await.1,
+        "PermissionsBoundary is not supported by neargate"
+    );
+    let attach = |arn: &str| AttachRolePolicyInput {
+        role_name: "r".into(),
+        policy_arn: arn.into(),
+    };
+    let unknown = "arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy";
+    assert_eq!(
+        world.refused(attach(unknown)).await,
+        refusal(
+            "NoSuchEntity",
+            &format!("Policy {unknown} does not exist or is not attachable.")
+        )
+    );
+    world.call(attach(EXECUTION)).await;
+    let delete = DeleteRoleInput {
+        role_name: "r".into(),
+    };
+    assert_eq!(
+        world.refused(delete.clone()).await,
+        refusal(
+            "DeleteConflict",
+            "Cannot delete entity, must detach all policies first."
+        )
+    );
+    let attached = ListAttachedRolePoliciesInput {
+        role_name: "r".into(),
+        ..Default::default()
+    };
+    let attached = world.call(attached).await.attached_policies.unwrap();
+    assert_eq!(attached[0].policy_arn.as_deref(), Some(EXECUTION));
+    world
+        .call(DetachRolePolicyInput {
+            role_name: "r".into(),
+            policy_arn: EXECUTION.into(),
+        })
+        .await;
+    world.call(delete).await;
+}
+
+#[tokio::test]
+async fn policies_have_versions() {
+    let world = World::new();
+    let create = CreatePolicyInput {
+        policy_name: "p".into(),
+        path: Some("/team/".into()),
+        policy_document: ALLOW.into(),
+        ..Default::default()
+    };
+    let arn = world
+        .call(create.clone())
+        .await
+        .policy
+        .unwrap()
+        .arn
+        .unwrap();
+    assert_eq!(arn, "arn:aws:iam::000000000000:policy/team/p");
+    assert_eq!(world.refused(create).await.0, "EntityAlreadyExists");
+    let version = CreatePolicyVersionInput {
+        policy_arn: arn.clone(),
+        policy_document: ALLOW.replace("s3", "sqs"),
+        set_as_default: Some(true),
+    };
+    for _ in 0..4 {
+        world.call(version.clone()).await;
+    }
+    assert_eq!(world.refused(version).await.0, "LimitExceeded");
+    let policy = world
+        .call(GetPolicyInput {
+            policy_arn: arn.clone(),
+        })
+        .await
+        .policy
+        .unwrap();
+    assert_eq!(policy.default_version_id.as_deref(), Some("v5"));
+    let delete = |id: &str| DeletePolicyVersionInput {
+        policy_arn: arn.clone(),
+        version_id: id.into(),
+    };
+    assert_eq!(world.refused(delete("v5")).await.0, "DeleteConflict");
+    assert_eq!(
+        world
+            .refused(DeletePolicyInput {
+                policy_arn: arn.clone()
+            })
+            .await
+            .0,
+        "DeleteConflict"
+    );
+    for id in ["v1", "v2", "v3", "v4"] {
+        world.call(delete(id)).await;
+    }
+    world
+        .call(DeletePolicyInput {
+            policy_arn: arn.clone(),
+        })
+        .await;
+    assert_eq!(
+        world.refused(GetPolicyInput { policy_arn: arn }).await.0,
+        "NoSuchEntity"
+    );
+}
+
+#[tokio::test]
+async fn keys_of_users_and_sessions_sign() {
+    let world = World::new();
+    world
+        .call(CreateUserInput {
+            user_name: "ann".into(),
+            ..Default::default()
+        })
+        .await;
+    let create = CreateAccessKeyInput {
+        user_name: Some("ann".into()),
+    };
+    let key = world.call(create).await.access_key;
+    let (secret, caller) = world.caller(&key.access_key_id, None).unwrap();
+    assert_eq!(secret, key.secret_access_key);
+    assert!(world.caller("AKIANOBODY", None).is_none());
+
+    world.role("open", r#"{"AWS":"000000000000"}"#).await;
+    world
+        .role("shut", r#"{"Service":"ecs-tasks.amazonaws.com"}"#)
+        .await;
+    let assume = |role: &str| AssumeRoleInput {
+        role_arn: format!("arn:aws:iam::000000000000:role/{role}"),
+        role_session_name: "s".into(),
+        ..Default::default()
+    };
+    let as_ann = Cx {
+        caller,
+        ..world.cx.clone()
+    };
+    let error = as_ann.call(assume("shut")).await.unwrap_err();
+    assert_eq!(error.status, 403);
+    assert_eq!(
+        error.message,
+        "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::000000000000:role/shut"
+    );
+    assert!(as_ann.call(assume("none")).await.is_err());
+
+    let session = as_ann
+        .call(assume("open"))
+        .await
+        .unwrap()
+        .credentials
+        .unwrap();
+    assert!(session.access_key_id.starts_with("ASIA"));
+    assert!(world.caller(&session.access_key_id, None).is_none());
+    assert!(
+        world
+            .caller(&session.access_key_id, Some("wrong"))
+            .is_none()
+    );
+    let token = Some(session.session_token.as_str());
+    let (secret, caller) = world.caller(&session.access_key_id, token).unwrap();
+    assert_eq!(secret, session.secret_access_key);
+    let as_role = Cx {
+        caller,
+        ..world.cx.clone()
+    };
+    let identity = as_role.call(GetCallerIdentityInput {}).await.unwrap();
+    assert_eq!(
+        identity.arn.as_deref(),
+        Some("arn:aws:sts::000000000000:assumed-role/open/s")
+    );
+    assert!(identity.user_id.unwrap().ends_with(":s"));
+    assert!(as_role.call(GetSessionTokenInput::default()).await.is_err());
+    let longer = AssumeRoleInput {
+        duration_seconds: Some(3601),
+        ..assume("open")
+    };
+    assert_eq!(world.refused(longer).await.0, "ValidationError");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_end() {
+    let world = World::new();
+    let input = GetSessionTokenInput {
+        duration_seconds: Some(900),
+        ..Default::default()
+    };
+    let session = world.call(input).await.credentials.unwrap();
+    let token = Some(session.session_token.as_str());
+    let found = |world: &World| world.caller(&session.access_key_id, token);
+    assert_eq!(found(&world).unwrap().1, Caller::Root);
+    tokio::time::advance(std::time::Duration::from_secs(899)).await;
+    assert!(found(&world).is_some());
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    assert!(found(&world).is_none());
+}
+
+fn request(token: &str, properties: serde_json::Value) -> ResourceRequest {
+    ResourceRequest {
+        stack_name: "web".into(),
+        stack_id: "stack".into(),
+        logical_id: "It".into(),
+        token: token.into(),
+        properties,
+        tags: Default::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_stack_makes_changes_and_deletes_roles_policies_and_profiles() {
+    let world = World::new();
+    let of = |name: &str| world.cloud.resource_type(name).unwrap();
+    let role_type = of("AWS::IAM::Role");
+    let first = request(
+        "1",
+        json!({
+            "AssumeRolePolicyDocument": trust(r#""*""#),
+            "ManagedPolicyArns": [EXECUTION],
+            "Policies": [{"PolicyName": "a", "PolicyDocument": serde_json::from_str::<serde_json::Value>(ALLOW).unwrap()}],
+        }),
+    );
+    assert_eq!(
+        role_type.capability(&first.properties),
+        Some("CAPABILITY_IAM")
+    );
+    assert_eq!(
+        role_type.capability(&json!({"RoleName": "x"})),
+        Some("CAPABILITY_NAMED_IAM")
+    );
+    let role = role_type
+        .create(&world.cx, &first)
+        .await
+        .unwrap()
+        .physical_id;
+    assert_eq!(
+        role_type
+            .create(&world.cx, &first)
+            .await
+            .unwrap()
+            .physical_id,
+        role
+    );
+    let second = request(
+        "2",
+        json!({
+            "AssumeRolePolicyDocument": trust(r#""*""#),
+            "Policies": [{"PolicyName": "b", "PolicyDocument": ALLOW}],
+        }),
+    );
+    role_type
+        .update(&world.cx, &role, &first.properties, &second)
+        .await
+        .unwrap();
+    let names = ListRolePoliciesInput {
+        role_name: role.clone(),
+        ..Default::default()
+    };
+    assert_eq!(world.call(names).await.policy_names, ["b"]);
+
+    let policy_type = of("AWS::IAM::Policy");
+    let policy = request(
+        "3",
+        json!({"PolicyName": "c", "PolicyDocument": ALLOW, "Roles": [role]}),
+    );
+    let policy_id = policy_type
+        .create(&world.cx, &policy)
+        .await
+        .unwrap()
+        .physical_id;
+    let managed_type = of("AWS::IAM::ManagedPolicy");
+    let managed = request("4", json!({"PolicyDocument": ALLOW, "Roles": [role]}));
+    let arn = managed_type
+        .create(&world.cx, &managed)
+        .await
+        .unwrap()
+        .physical_id;
+    let changed = request(
+        "5",
+        json!({"PolicyDocument": ALLOW.replace("s3", "sqs"), "Roles": [role]}),
+    );
+    managed_type
+        .update(&world.cx, &arn, &managed.properties, &changed)
+        .await
+        .unwrap();
+    let version = managed_type
+        .attribute(&world.cx, &arn, "DefaultVersionId")
+        .await
+        .unwrap();
+    assert_eq!(version, "v2");
+    let profile_type = of("AWS::IAM::InstanceProfile");
+    let profile = request("6", json!({"Roles": [role]}));
+    let name = profile_type
+        .create(&world.cx, &profile)
+        .await
+        .unwrap()
+        .physical_id;
+
+    assert!(
+        role_type
+            .delete(&world.cx, &role, &second.properties)
+            .await
+            .is_err()
+    );
+    for _ in 0..2 {
+        profile_type
+            .delete(&world.cx, &name, &profile.properties)
+            .await
+            .unwrap();
+        managed_type
+            .delete(&world.cx, &arn, &changed.properties)
+            .await
+            .unwrap();
+        policy_type
+            .delete(&world.cx, &policy_id, &policy.properties)
+            .await
+            .unwrap();
+        role_type
+            .delete(&world.cx, &role, &second.properties)
+            .await
+            .unwrap();
+    }
+    assert!(world.call(ListRolesInput::default()).await.roles.is_empty());
+}
