@@ -149,14 +149,21 @@ fn give_up(draft: &mut Draft<'_>, id: &str, outcome: Outcome) {
             }));
         }
         Action::Create | Action::Replace => {}
-        // It may have been changed in part: taken as changed, it is changed back.
+        // It may have been changed in part: taken as changed, it is changed back. Until then it may
+        // need what it needed before as well as what it was to need.
         Action::Update => {
             if let Some(current) = &mut resource.current {
+                let needs = std::mem::take(&mut current.goal.needs);
                 current.goal = work.goal.clone();
+                current.goal.needs.extend(needs);
             }
         }
         // Not known to be what it was: tried again when the rollback is continued.
-        Action::Restore => {}
+        Action::Restore => {
+            if let Some(current) = &mut resource.current {
+                current.goal.needs.extend(work.goal.needs.iter().cloned());
+            }
+        }
         Action::Delete => {
             for leftover in &mut resource.leftovers {
                 if Some(&leftover.instance.physical_id) == work.physical_id.as_ref() {

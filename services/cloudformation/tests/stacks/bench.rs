@@ -79,11 +79,7 @@ impl World {
         self.lock().crashed
     }
     pub fn break_thing(&self, name: &str, what: &str) {
-        self.state
-            .lock()
-            .unwrap()
-            .broken
-            .insert(name.into(), what.into());
+        self.lock().broken.insert(name.into(), what.into());
     }
     pub fn repair(&self) {
         let mut state = self.lock();
@@ -300,7 +296,7 @@ impl Bench {
     pub async fn restart(self) -> Self {
         let (directory, world) = (self.directory.clone(), self.world.clone());
         self.stop().await;
-        world.lock().dead = false;
+        (world.lock().dead, world.lock().crashed) = (false, false);
         Self::open(directory, world)
     }
 

@@ -4,5 +4,6 @@ mod bench;
 mod change_sets;
 mod crashes;
 mod life;
+mod random;
 mod refusals;
 mod updates;
