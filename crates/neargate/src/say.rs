@@ -1,6 +1,7 @@
 //! How commands speak to people: steps with their time, a live view on a terminal, plain lines
 //! elsewhere.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub struct Step {
     what: String,
     began: Instant,
     view: View,
+    last: RefCell<String>,
 }
 
 enum View {
@@ -54,6 +56,7 @@ impl Step {
             what: what.to_owned(),
             began: Instant::now(),
             view,
+            last: RefCell::default(),
         }
     }
 
@@ -61,7 +64,13 @@ impl Step {
     pub fn detail(&self, text: &str) {
         match &self.view {
             View::Live(bar) => bar.set_message(text.to_owned()),
-            View::Plain => eprintln!("    {text}"),
+            View::Plain => {
+                // Without a screen to overwrite, the same line again says nothing.
+                if self.last.borrow().as_str() != text {
+                    eprintln!("    {text}");
+                    text.clone_into(&mut self.last.borrow_mut());
+                }
+            }
             View::Silent => {}
         }
     }

@@ -84,7 +84,7 @@ impl Up {
         let url = stack::bring_up(config, &client, &wanted, &mut timings).await?;
 
         let step = Step::begin("page", config.json);
-        let status = live::fetch(config, &url).await?;
+        let status = live::wait(config, &client, &name, &url, &step).await?;
         timings.push(("page", step.done(&format!("answers {status}"))));
         self.report(config, &client, &name, &url, began.elapsed(), &timings)
             .await?;

@@ -1,7 +1,7 @@
 //! The last word: the page itself, fetched as a client outside would.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -11,12 +11,46 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::client::Client;
+use crate::commands::application;
 use crate::config::Config;
+use crate::say::Step;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stack that is complete may still be coming back after `neargate stop`: its containers start
+/// and are probed within this time, or something is wrong with them.
+const STEADY_TIMEOUT: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until the service is steady and the page answers without a server's error.
+pub async fn wait(
+    config: &Config,
+    client: &Client,
+    name: &str,
+    url: &str,
+    step: &Step,
+) -> Result<StatusCode> {
+    let began = Instant::now();
+    loop {
+        let application = application::find(client, name).await?;
+        let (running, desired) = (application.running, application.desired);
+        let fetched = fetch(config, url).await;
+        match fetched {
+            Ok(status) if running == desired => return Ok(status),
+            Err(error) if began.elapsed() > STEADY_TIMEOUT => return Err(error),
+            Ok(_) if began.elapsed() > STEADY_TIMEOUT => {
+                bail!(
+                    "{running} of {desired} containers run: `neargate logs {name}` says what they print"
+                )
+            }
+            _ => step.detail(&format!("{running} of {desired} containers run")),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
 
 /// Fetches the page from the edge, by the Host that the URL names.
-pub async fn fetch(config: &Config, url: &str) -> Result<StatusCode> {
+async fn fetch(config: &Config, url: &str) -> Result<StatusCode> {
     let host = url
         .trim_start_matches("http://")
         .split('/')
