@@ -35,7 +35,7 @@ enum Line {
     Done {
         #[serde(rename = "Built")]
         built: Built,
-        config: ImageConfig,
+        config: Box<ImageConfig>,
     },
 }
 
@@ -146,7 +146,7 @@ async fn follow(mut answer: Incoming, step: &Step) -> Result<(Built, ImageConfig
             {
                 Line::Event(event) => show(&event, step),
                 Line::Error(message) => bail!("the build failed: {message}"),
-                Line::Done { built, config } => return Ok((built, config)),
+                Line::Done { built, config } => return Ok((built, *config)),
             }
         }
     }
