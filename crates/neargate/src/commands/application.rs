@@ -57,6 +57,7 @@ pub struct Application {
     pub url: Option<String>,
     pub cluster: Option<String>,
     pub service: Option<String>,
+    pub log_group: Option<String>,
     pub running: i32,
     pub desired: i32,
 }
@@ -80,6 +81,7 @@ impl Application {
             url: output("Url"),
             cluster: output("Cluster"),
             service: output("Service"),
+            log_group: output("LogGroup"),
             running: 0,
             desired: 0,
         })

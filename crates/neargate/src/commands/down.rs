@@ -196,6 +196,20 @@ async fn task_definitions(
     }
 }
 
+/// Of every stack that the application ever was.
+async fn log_groups(client: &Client, name: &str) -> Result<Vec<String>> {
+    let prefix = format!("/neargate/{name}/");
+    let input = DescribeLogGroupsInput {
+        log_group_name_prefix: Some(prefix),
+        ..Default::default()
+    };
+    let groups = client.call(input).await?.log_groups.unwrap_or_default();
+    Ok(groups
+        .into_iter()
+        .filter_map(|it| it.log_group_name)
+        .collect())
+}
+
 /// What AWS, too, leaves in the account when the stack is deleted.
 async fn leftovers(client: &Client, name: &str) -> Result<Vec<Left>> {
     let mut left = Vec::new();
@@ -210,16 +224,7 @@ async fn leftovers(client: &Client, name: &str) -> Result<Vec<Left>> {
             command: format!("aws ecr delete-repository --force --repository-name {name}"),
         });
     }
-    let group = format!("/neargate/{name}");
-    let groups = DescribeLogGroupsInput {
-        log_group_name_prefix: Some(group.clone()),
-        ..Default::default()
-    };
-    let groups = client.call(groups).await?.log_groups.unwrap_or_default();
-    if groups
-        .iter()
-        .any(|it| it.log_group_name.as_ref() == Some(&group))
-    {
+    for group in log_groups(client, name).await? {
         left.push(Left {
             what: format!("log group {group}"),
             command: format!("aws logs delete-log-group --log-group-name {group}"),
@@ -254,10 +259,12 @@ async fn remove_traces(client: &Client, name: &str) -> Result<()> {
         ..Default::default()
     };
     ignore_missing(client.call(repository).await.map(drop))?;
-    let group = DeleteLogGroupInput {
-        log_group_name: format!("/neargate/{name}"),
-    };
-    ignore_missing(client.call(group).await.map(drop))?;
+    for group in log_groups(client, name).await? {
+        let group = DeleteLogGroupInput {
+            log_group_name: group,
+        };
+        ignore_missing(client.call(group).await.map(drop))?;
+    }
     for arn in task_definitions(client, name, TaskDefinitionStatus::Active).await? {
         client
             .call(DeregisterTaskDefinitionInput {

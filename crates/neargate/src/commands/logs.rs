@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use console::style;
 use shapes::logs::{FilterLogEventsInput, FilteredLogEvent};
@@ -29,8 +29,13 @@ pub struct Logs {
 impl Logs {
     pub async fn run(&self, config: &Config) -> Result<ExitCode> {
         let client = Client::new(config)?;
-        application::find(&client, &self.name).await?;
-        let group = format!("/neargate/{}", self.name);
+        let application = application::find(&client, &self.name).await?;
+        let group = application.log_group.with_context(|| {
+            format!(
+                "`{}` has no logs yet: it is {}",
+                self.name, application.status
+            )
+        })?;
         let mut from = None;
         let mut shown = std::collections::HashSet::new();
         loop {
