@@ -32,6 +32,9 @@ const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(250);
 /// AWS gives an interface so long to be attached.
 const ATTACH_TIMEOUT_MS: i64 = 180_000;
+/// A way out that is not there after so long is missing: far more than the machine needs, and far
+/// less than AWS takes to give up.
+const ROUTE_SETTLE_MS: i64 = 2000;
 
 pub struct TaskReconciler;
 
@@ -160,6 +163,14 @@ async fn start(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
             let reason = "TaskDefinition not found.".to_owned();
             return Ok(never(cx, task, CannotStart(reason)));
         };
+        if !task_start::has_way_out(cx, task).await? {
+            // The interface, its public address and its routes are put in force one after another.
+            let waited_ms = cx.clock().now_ms() - task.connected_ms.unwrap_or(task.created_ms);
+            if waited_ms < ROUTE_SETTLE_MS {
+                return Ok(poll(cx, cx.clock().now_ms() - waited_ms));
+            }
+            return Ok(never(cx, task, task_start::no_way_out(task, &definition)));
+        }
         if !task_start::images_at_hand(cx, &definition).await {
             // Pulling takes a while: the task is seen to be PENDING meanwhile.
             commit(cx, task)?;

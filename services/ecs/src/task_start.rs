@@ -119,9 +119,6 @@ pub async fn start(
     if let Some(reason) = roles::missing_role(cx, definition).await? {
         return Ok(Err(CannotStart(reason)));
     }
-    if let Err(reason) = check_way_out(cx, task, definition).await? {
-        return Ok(Err(reason));
-    }
     let mut ready = BTreeMap::new();
     task.pull_started_ms.get_or_insert(cx.clock().now_ms());
     for container in definition.shape.container_definitions.iter().flatten() {
@@ -174,18 +171,17 @@ pub async fn start(
     }
 }
 
-/// On Fargate the image comes through the task's own interface, so a missing route stops it.
-async fn check_way_out(
-    cx: &Cx,
-    task: &Task,
-    definition: &Definition,
-) -> Result<Result<(), CannotStart>, converge::Error> {
-    let Some(interface) = &task.interface else {
-        return Ok(Ok(()));
-    };
-    if cx.engine().network.has_way_out(&interface.id).await? {
-        return Ok(Ok(()));
+/// On Fargate images, logs and secrets go through the task's own interface: asks the machine whether
+/// that leads anywhere.
+pub async fn has_way_out(cx: &Cx, task: &Task) -> Result<bool, converge::Error> {
+    match &task.interface {
+        Some(interface) => Ok(cx.engine().network.has_way_out(&interface.id).await?),
+        None => Ok(true),
     }
+}
+
+/// What AWS says when it does not.
+pub fn no_way_out(task: &Task, definition: &Definition) -> CannotStart {
     let images = definition.shape.container_definitions.iter().flatten();
     let image = images
         .filter_map(|it| it.image.as_deref())
@@ -207,7 +203,7 @@ async fn check_way_out(
                 .to_owned()
         }
     };
-    Ok(Err(CannotStart(reason)))
+    CannotStart(reason)
 }
 
 async fn prepare(

@@ -317,3 +317,33 @@ async fn the_same_client_token_runs_one_task() {
         1
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_being_put_in_force_is_waited_for() {
+    let world = World::new().await;
+    world.register(IMAGE).await;
+    let input = RunTaskInput {
+        network_configuration: Some(network("subnet-in")),
+        ..run("web")
+    };
+    let arn = world
+        .ok(input)
+        .await
+        .tasks
+        .unwrap()
+        .remove(0)
+        .task_arn
+        .unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(
+        world.task(&arn).await.last_status.as_deref(),
+        Some("PENDING")
+    );
+    {
+        let mut vpcs = world.sim.network.vpcs.lock().unwrap();
+        for subnet in &mut vpcs.get_mut("vpc-1").unwrap().subnets {
+            subnet.route_table = "rtb-out".into();
+        }
+    }
+    world.task_until(&arn, "RUNNING").await;
+}
