@@ -80,6 +80,7 @@ fn replace_section(readme: &str, section: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n{section}{END}{after}"))
 }
 
+/// A table to look at, and the operations' names behind a fold.
 fn section(services: &[Service]) -> String {
     let operations: usize = services.iter().map(|it| it.operations.len()).sum();
     let types: usize = services.iter().map(|it| it.resource_types.len()).sum();
@@ -88,17 +89,18 @@ fn section(services: &[Service]) -> String {
          | service | operations | resource types |\n|---|---|---|\n",
         services.len()
     );
+    let mut names = "\n<details><summary>The operations by name</summary>\n".to_owned();
     for it in services {
+        let (title, count) = (title(&it.service), it.operations.len());
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| **{}** | {} | {} |",
-            title(&it.service),
-            words(&it.operations),
+            "| {title} | {count} | {} |",
             words(&it.resource_types)
         );
+        let _ = writeln!(names, "\n**{title}**: {}", words(&it.operations));
     }
-    text
+    text + &names + "\n</details>\n"
 }
 
 fn title(signing_name: &str) -> &str {
@@ -109,8 +111,9 @@ fn title(signing_name: &str) -> &str {
 }
 
 fn words(names: &[String]) -> String {
-    let mut names: Vec<String> = names.iter().map(|it| format!("`{it}`")).collect();
+    let mut names: Vec<&String> = names.iter().collect();
     names.sort();
+    let names: Vec<String> = names.iter().map(|it| format!("`{it}`")).collect();
     names.join(" ")
 }
 
@@ -133,8 +136,11 @@ mod tests {
                 "before\n{BEGIN}\n\
                  3 operations of 2 services, and 1 CloudFormation resource types.\n\n\
                  | service | operations | resource types |\n|---|---|---|\n\
-                 | **STS** | `AssumeRole` `GetCallerIdentity` |  |\n\
-                 | **new** | `Do` | `AWS::New::Thing` |\n{END}\nafter\n"
+                 | STS | 2 |  |\n\
+                 | new | 1 | `AWS::New::Thing` |\n\n\
+                 <details><summary>The operations by name</summary>\n\n\
+                 **STS**: `AssumeRole` `GetCallerIdentity`\n\n\
+                 **new**: `Do`\n\n</details>\n{END}\nafter\n"
             )
         );
         assert_eq!(replace_section(&fresh, &section(&services)).unwrap(), fresh);
