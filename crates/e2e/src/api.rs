@@ -44,6 +44,14 @@ impl Machine {
         })
     }
 
+    /// An operation by its type, for services whose members have other names on the way out than on
+    /// the way in.
+    #[track_caller]
+    pub fn typed<I: wire::Operation>(&self, input: I) -> I::Output {
+        let answer = self.ask(I::SERVICE, I::NAME, wire::to_json(&input));
+        wire::from_json(answer).unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
+    }
+
     /// For calls that must work.
     #[track_caller]
     pub fn ask(&self, service: &str, operation: &str, input: Value) -> Value {

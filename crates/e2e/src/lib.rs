@@ -4,7 +4,7 @@
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is a daemon of one's own with everything that goes with
 //! it; `traces.rs` says what a daemon may not leave behind; `api.rs` asks operations in JSON;
-//! `aws.rs` runs AWS's command line; `http.rs` and `load.rs` are the clients of the page.
+//! `aws.rs` runs AWS's command line; `push.rs` pushes images; `http.rs` and `load.rs` are the clients of the page.
 
 mod api;
 mod aws;
@@ -12,6 +12,7 @@ mod executable;
 mod http;
 mod load;
 mod machine;
+mod push;
 mod sign;
 mod site;
 mod traces;
@@ -23,6 +24,7 @@ pub use executable::neargate;
 pub use http::{Answer, Connection, get};
 pub use load::{Load, Tally};
 pub use machine::{Machine, Output};
+pub use push::{Pushed, digest_of};
 pub use sign::{Key, Signed, sign};
 pub use site::{Site, example};
 pub use traces::find_traces;

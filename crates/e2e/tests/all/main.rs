@@ -1,5 +1,8 @@
 //! The real clients against the real executable. One binary, so that it is linked once.
 
 mod door;
+mod ground;
 mod hostile;
+mod registry;
+mod truth;
 mod walk;

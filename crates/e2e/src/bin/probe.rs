@@ -1,0 +1,86 @@
+//! The main process of containers that tests look out of. What it sees goes to standard output, a
+//! line each, and from there through `awslogs` to whoever asks.
+//!
+//! * `probe connect ADDRESS:PORT` says `reached` or `not reached: why`, again and again;
+//! * `probe serve TEXT` is a web server on port 8080 that answers with the text, whatever is asked;
+//! * `probe sleep` does nothing, and listens nowhere;
+//! * `probe crash` ends at once, with code 3;
+//! * `probe stubborn` does not listen to SIGTERM;
+//! * `probe eat` takes memory until it is killed.
+
+#![allow(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const PAUSE: Duration = Duration::from_millis(100);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["connect", address] => connect(address.parse().expect("an address and a port")),
+        ["serve", text] => serve(text),
+        ["sleep"] => sleep(libc::SIG_DFL),
+        ["stubborn"] => sleep(libc::SIG_IGN),
+        ["crash"] => {
+            println!("crashing");
+            ExitCode::from(3)
+        }
+        ["eat"] => eat(),
+        _ => ExitCode::from(2),
+    }
+}
+
+fn connect(address: SocketAddr) -> ExitCode {
+    loop {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(_) => println!("reached"),
+            Err(error) => println!("not reached: {error}"),
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn serve(text: &str) -> ExitCode {
+    let listener = TcpListener::bind("0.0.0.0:8080").expect("the port is free");
+    println!("serving");
+    for stream in listener.incoming().flatten() {
+        let text = text.to_owned();
+        std::thread::spawn(move || answer(stream, &text));
+    }
+    ExitCode::SUCCESS
+}
+
+fn answer(mut stream: TcpStream, text: &str) -> io::Result<()> {
+    // A request of these tests arrives in one piece.
+    let mut request = [0; 16 * 1024];
+    let _ = stream.read(&mut request)?;
+    let length = text.len();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
+    )
+}
+
+fn sleep(on_terminate: libc::sighandler_t) -> ExitCode {
+    // SAFETY: neither of these dispositions runs code of this program.
+    unsafe { libc::signal(libc::SIGTERM, on_terminate) };
+    println!("sleeping");
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn eat() -> ExitCode {
+    const PIECE: usize = 8 << 20;
+    let mut eaten: Vec<Vec<u8>> = Vec::new();
+    loop {
+        // Written to, or the kernel would give none of it.
+        eaten.push(vec![1; PIECE]);
+        println!("ate {} MiB", eaten.len() * 8);
+    }
+}
