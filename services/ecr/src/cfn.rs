@@ -1,49 +1,69 @@
-//! AWS::ECR::Repository.
+//! `AWS::ECR::Repository`: `Ref` is its name.
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
-use shapes::ecr::{
-    CreateRepositoryInput, DeleteRepositoryInput, ImageScanningConfiguration,
-    PutImageScanningConfigurationInput, SetRepositoryPolicyInput, Tag, TagResourceInput,
-    UntagResourceInput,
-};
+use shapes::ecr::*;
 
-use crate::repository::place;
+use crate::names::registry_host;
 
 pub struct RepositoryType;
 
-const SCANNING: &[Property] = &[Property::new("ScanOnPush")];
+const NAME_LENGTH_MAX: usize = 256;
 
-fn shape<T: wire::Value + Default>(
-    request: &ResourceRequest,
+const SCANNING: &[Property] = &[Property::new("ScanOnPush")];
+const ENCRYPTION: &[Property] = &[Property::new("EncryptionType").required()];
+
+fn truth(json: Option<&Json>) -> bool {
+    match json {
+        Some(Json::Bool(flag)) => *flag,
+        Some(Json::String(text)) => text.eq_ignore_ascii_case("true"),
+        _ => false,
+    }
+}
+
+fn scanning(request: &ResourceRequest) -> ImageScanningConfiguration {
+    let given = request.get("ImageScanningConfiguration");
+    ImageScanningConfiguration {
+        scan_on_push: Some(truth(given.and_then(|it| it.get("ScanOnPush")))),
+    }
+}
+
+fn parsed<T: std::str::FromStr>(
+    text: Option<&str>,
     name: &str,
 ) -> Result<Option<T>, ResourceError> {
-    let Some(json) = request.get(name) else {
-        return Ok(None);
+    let parse = |it: &str| {
+        it.parse()
+            .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
     };
-    wire::lenient::<T>(json.clone())
-        .map(Some)
-        .map_err(|error| ResourceError::new(format!("{name}: {error}")))
+    text.map(parse).transpose()
 }
 
-fn tags(request: &ResourceRequest) -> Vec<Tag> {
-    request
-        .all_tags()
-        .into_iter()
-        .map(|(key, value)| Tag { key, value })
-        .collect()
+fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
+    let tags = request.all_tags().into_iter();
+    tags.map(|(key, value)| Tag { key, value }).collect()
 }
 
+/// A policy: an object, or JSON as text. Without one, what was set before is removed.
 async fn set_policy(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<(), ResourceError> {
+    let repository_name = name.to_owned();
     let Some(policy) = request.get("RepositoryPolicyText") else {
-        return Ok(());
+        let input = DeleteRepositoryPolicyInput {
+            repository_name,
+            ..Default::default()
+        };
+        return match cx.call(input).await {
+            Err(error) if !error.is(errors::RepositoryPolicyNotFoundException) => Err(error.into()),
+            _ => Ok(()),
+        };
     };
-    let policy_text = policy
-        .as_str()
-        .map_or_else(|| policy.to_string(), str::to_owned);
+    let policy_text = match policy {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
     let input = SetRepositoryPolicyInput {
-        repository_name: name.into(),
+        repository_name,
         policy_text,
         ..Default::default()
     };
@@ -60,6 +80,9 @@ impl ResourceType for RepositoryType {
         const {
             &[
                 Property::new("EmptyOnDelete"),
+                Property::new("EncryptionConfiguration")
+                    .members(ENCRYPTION)
+                    .replaces(),
                 Property::new("ImageScanningConfiguration").members(SCANNING),
                 Property::new("ImageTagMutability"),
                 Property::new("RepositoryName").replaces(),
@@ -71,81 +94,100 @@ impl ResourceType for RepositoryType {
     fn attributes(&self) -> &'static [&'static str] {
         &["Arn", "RepositoryUri"]
     }
+
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let cx = &cx.with_token(&*request.token);
         let name = request
             .text("RepositoryName")
-            .unwrap_or_else(|| request.generated_name(256).to_lowercase());
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX).to_lowercase());
+        let encryption = request.get("EncryptionConfiguration");
+        let encryption = encryption.and_then(|it| it["EncryptionType"].as_str());
+        let encryption = parsed(encryption, "EncryptionType")?;
+        let mutability = request.text("ImageTagMutability");
         let input = CreateRepositoryInput {
             repository_name: name.clone(),
-            tags: Some(tags(request)),
-            image_tag_mutability: shape(request, "ImageTagMutability")?,
-            image_scanning_configuration: shape(request, "ImageScanningConfiguration")?,
+            tags: Some(tag_list(request)),
+            image_tag_mutability: parsed(mutability.as_deref(), "ImageTagMutability")?,
+            image_scanning_configuration: Some(scanning(request)),
+            encryption_configuration: encryption.map(|encryption_type| EncryptionConfiguration {
+                encryption_type,
+                kms_key: None,
+            }),
             ..Default::default()
         };
-        cx.call(input).await?;
+        cx.with_token(&request.token).call(input).await?;
         set_policy(cx, &name, request).await?;
         Ok(Created { physical_id: name })
     }
+
     async fn update(
         &self,
         cx: &Cx,
-        name: &str,
+        physical_id: &str,
         old: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
-        let scanning = shape::<ImageScanningConfiguration>(request, "ImageScanningConfiguration")?;
+        let repository_name = physical_id.to_owned();
+        let mutability = request.text("ImageTagMutability");
+        if let Some(image_tag_mutability) = parsed(mutability.as_deref(), "ImageTagMutability")? {
+            let input = PutImageTagMutabilityInput {
+                repository_name: repository_name.clone(),
+                image_tag_mutability,
+                ..Default::default()
+            };
+            cx.call(input).await?;
+        }
         let input = PutImageScanningConfigurationInput {
-            repository_name: name.into(),
-            image_scanning_configuration: scanning.unwrap_or_default(),
+            repository_name,
+            image_scanning_configuration: scanning(request),
             ..Default::default()
         };
         cx.call(input).await?;
-        set_policy(cx, name, request).await?;
+        set_policy(cx, physical_id, request).await?;
+        let resource_arn = cx.arn("ecr", &format!("repository/{physical_id}"));
         let before = ResourceRequest {
             properties: old.clone(),
             ..request.clone()
-        }
-        .all_tags();
-        let new = request.all_tags();
-        let arn = cx.arn("ecr", &format!("repository/{name}"));
-        let tag_keys = before
-            .into_keys()
-            .filter(|key| !new.contains_key(key))
-            .collect();
-        cx.call(UntagResourceInput {
-            resource_arn: arn.clone(),
-            tag_keys,
-        })
-        .await?;
-        cx.call(TagResourceInput {
-            resource_arn: arn,
-            tags: tags(request),
-        })
-        .await?;
+        };
+        let now = request.all_tags();
+        let gone = before.all_tags().into_keys();
+        let untag = UntagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tag_keys: gone.filter(|key| !now.contains_key(key)).collect(),
+        };
+        cx.call(untag).await?;
+        let tags = tag_list(request);
+        cx.call(TagResourceInput { resource_arn, tags }).await?;
         Ok(())
     }
-    async fn delete(&self, cx: &Cx, name: &str, properties: &Json) -> Result<(), ResourceError> {
-        let force = properties
-            .get("EmptyOnDelete")
-            .map(|it| it.as_bool() == Some(true) || it == "true");
+
+    async fn delete(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        properties: &Json,
+    ) -> Result<(), ResourceError> {
         let input = DeleteRepositoryInput {
-            repository_name: name.into(),
-            force,
+            repository_name: physical_id.to_owned(),
+            force: Some(truth(properties.get("EmptyOnDelete"))),
             ..Default::default()
         };
         match cx.call(input).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code == "RepositoryNotFoundException" => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) if !error.is(errors::RepositoryNotFoundException) => Err(error.into()),
+            _ => Ok(()),
         }
     }
-    async fn attribute(&self, cx: &Cx, name: &str, attribute: &str) -> Result<Json, ResourceError> {
-        match attribute {
-            "Arn" => Ok(json!(cx.arn("ecr", &format!("repository/{name}")))),
-            "RepositoryUri" => Ok(json!(place(cx, name).to_string())),
-            _ => Err(ResourceError::new(format!(
-                "attribute {attribute} is not known"
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(json!(cx.arn("ecr", &format!("repository/{physical_id}")))),
+            "RepositoryUri" => Ok(json!(format!("{}/{physical_id}", registry_host(cx)))),
+            other => Err(ResourceError::new(format!(
+                "attribute {other} is not known"
             ))),
         }
     }

@@ -1,99 +1,73 @@
-//! Images: what the engine's registry has, in ECR's words.
+//! Images, as the engine's repositories hold them.
 
 use cloud::{Cx, Error};
 use engine::{Fault, ImageName, Reference, StoredManifest};
-use shapes::ecr::errors::{
-    ImageAlreadyExistsException, ImageDigestDoesNotMatchException, ImageNotFoundException,
-    InvalidParameterException, LayersNotFoundException,
-};
 use shapes::ecr::*;
 
-use crate::repository::{self, check_registry, place};
+use crate::names::{engine_error, find, image_name, invalid, no_image};
+use crate::page::page;
+use crate::repository::{RepositoryRecord, images};
 
-const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// The media type of a manifest that names none.
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-/// Every image of a repository, the newest first.
-async fn stored(
-    cx: &Cx,
-    registry: Option<&String>,
-    name: &str,
-) -> Result<Vec<StoredManifest>, Error> {
-    check_registry(cx, registry)?;
-    cx.read(|tx| repository::get(cx, tx, name))?;
-    let mut images = cx
-        .engine()
-        .images
-        .manifests(&place(cx, name))
-        .await
-        .map_err(cloud::internal)?;
-    images.sort_by(|a, b| {
-        b.pushed_at_ms
-            .cmp(&a.pushed_at_ms)
-            .then(a.digest.cmp(&b.digest))
-    });
-    Ok(images)
+fn repository(cx: &Cx, registry: Option<&str>, name: &str) -> Result<RepositoryRecord, Error> {
+    cx.read(|tx| find(cx, tx, registry, name))
 }
 
-fn has_status(image: &StoredManifest, status: Option<TagStatus>) -> bool {
-    match status {
+fn has_status(tags: &[String], wanted: Option<TagStatus>) -> bool {
+    match wanted {
         None | Some(TagStatus::Any) => true,
-        Some(TagStatus::Tagged) => !image.tags.is_empty(),
-        Some(TagStatus::Untagged) => image.tags.is_empty(),
+        Some(TagStatus::Tagged) => !tags.is_empty(),
+        Some(TagStatus::Untagged) => tags.is_empty(),
     }
 }
 
-fn is_meant(image: &StoredManifest, id: &ImageIdentifier) -> bool {
-    let digest = id
-        .image_digest
-        .as_ref()
-        .is_none_or(|it| it == image.digest.as_str());
-    let tag = id
-        .image_tag
-        .as_ref()
-        .is_none_or(|it| image.tags.contains(it));
-    digest && tag && (id.image_digest.is_some() || id.image_tag.is_some())
+fn identifier(digest: &engine::Digest, tag: Option<&String>) -> ImageIdentifier {
+    ImageIdentifier {
+        image_digest: Some(digest.to_string()),
+        image_tag: tag.cloned(),
+    }
 }
 
-fn page<T>(
-    all: Vec<T>,
-    token: Option<&String>,
-    limit: Option<i32>,
-) -> Result<(Vec<T>, Option<String>), Error> {
-    let from: usize = match token {
-        None => 0,
-        Some(token) => token
-            .parse()
-            .map_err(|_| InvalidParameterException.because("Invalid parameter at 'nextToken'"))?,
-    };
-    let limit = limit
-        .and_then(|it| usize::try_from(it).ok())
-        .unwrap_or(100)
-        .clamp(1, 1000);
-    let next = (all.len() > from.saturating_add(limit)).then(|| (from + limit).to_string());
-    Ok((all.into_iter().skip(from).take(limit).collect(), next))
+/// One identifier for each tag; one without where there is none.
+fn identifiers(image: &StoredManifest) -> Vec<ImageIdentifier> {
+    if image.tags.is_empty() {
+        return vec![identifier(&image.digest, None)];
+    }
+    let tags = image.tags.iter();
+    tags.map(|tag| identifier(&image.digest, Some(tag)))
+        .collect()
 }
 
 pub async fn list_images(cx: Cx, input: ListImagesInput) -> Result<ListImagesOutput, Error> {
-    let images = stored(&cx, input.registry_id.as_ref(), &input.repository_name).await?;
-    let status = input.filter.as_ref().and_then(|it| it.tag_status);
-    let mut ids = Vec::new();
-    for image in images.iter().filter(|it| has_status(it, status)) {
-        let digest = Some(image.digest.to_string());
-        if image.tags.is_empty() {
-            ids.push(ImageIdentifier {
-                image_digest: digest.clone(),
-                image_tag: None,
-            });
-        }
-        ids.extend(image.tags.iter().map(|tag| ImageIdentifier {
-            image_digest: digest.clone(),
-            image_tag: Some(tag.clone()),
-        }));
-    }
-    let (image_ids, next_token) = page(ids, input.next_token.as_ref(), input.max_results)?;
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let status = input.filter.and_then(|it| it.tag_status);
+    let found = images(&cx, &repository).await?;
+    let found = found.iter().filter(|it| has_status(&it.tags, status));
+    let ids = found.flat_map(identifiers).collect();
+    let key = |it: &ImageIdentifier| {
+        let part = |it: &Option<String>| it.clone().unwrap_or_default();
+        format!("{} {}", part(&it.image_digest), part(&it.image_tag))
+    };
+    let (ids, next_token) = page(ids, key, input.next_token.as_deref(), input.max_results);
     Ok(ListImagesOutput {
-        image_ids: Some(image_ids),
+        image_ids: Some(ids),
         next_token,
+    })
+}
+
+/// The image among these that an identifier names: both parts must fit where both are given.
+fn pick<'a>(images: &'a [StoredManifest], id: &ImageIdentifier) -> Option<&'a StoredManifest> {
+    if id.image_digest.is_none() && id.image_tag.is_none() {
+        return None;
+    }
+    images.iter().find(|it| {
+        (id.image_digest.as_ref()).is_none_or(|digest| it.digest.as_str() == digest)
+            && id
+                .image_tag
+                .as_ref()
+                .is_none_or(|tag| it.tags.contains(tag))
     })
 }
 
@@ -101,52 +75,49 @@ pub async fn describe_images(
     cx: Cx,
     input: DescribeImagesInput,
 ) -> Result<DescribeImagesOutput, Error> {
-    let images = stored(&cx, input.registry_id.as_ref(), &input.repository_name).await?;
-    for id in input.image_ids.iter().flatten() {
-        if !images.iter().any(|it| is_meant(it, id)) {
-            return Err(ImageNotFoundException.because(format!(
-                "The image with imageId {{imageDigest:'{}', imageTag:'{}'}} does not exist within the repository with name '{}' in the registry with id '{}'",
-                id.image_digest.as_deref().unwrap_or("null"),
-                id.image_tag.as_deref().unwrap_or("null"),
-                input.repository_name,
-                cx.account()
-            )));
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let status = input.filter.and_then(|it| it.tag_status);
+    let mut found = images(&cx, &repository).await?;
+    if let Some(ids) = &input.image_ids {
+        let mut wanted = Vec::with_capacity(ids.len());
+        for id in ids {
+            let image = pick(&found, id).ok_or_else(|| no_image(&cx, &repository.name, id))?;
+            wanted.push(image.digest.clone());
         }
+        found.retain(|it| wanted.contains(&it.digest));
     }
-    let status = input.filter.as_ref().and_then(|it| it.tag_status);
-    let wanted = |it: &&StoredManifest| {
-        input
-            .image_ids
-            .as_ref()
-            .is_none_or(|ids| ids.iter().any(|id| is_meant(it, id)))
-            && has_status(it, status)
-    };
-    let detail = |it: &StoredManifest| ImageDetail {
-        registry_id: Some(cx.account().to_owned()),
-        repository_name: Some(input.repository_name.clone()),
-        image_digest: Some(it.digest.to_string()),
-        image_tags: (!it.tags.is_empty()).then(|| it.tags.clone()),
-        image_size_in_bytes: i64::try_from(it.size_bytes).ok(),
-        image_pushed_at: Some(wire::Timestamp(it.pushed_at_ms as f64 / 1000.0)),
-        image_manifest_media_type: Some(it.media_type.clone()),
-        ..Default::default()
-    };
-    let details = images.iter().filter(wanted).map(detail).collect();
-    let (image_details, next_token) = page(details, input.next_token.as_ref(), input.max_results)?;
+    found.retain(|it| has_status(&it.tags, status));
+    let key = |it: &StoredManifest| it.digest.to_string();
+    let (found, next_token) = page(found, key, input.next_token.as_deref(), input.max_results);
+    let shown = found.into_iter().map(|it| detail(&repository, it));
     Ok(DescribeImagesOutput {
-        image_details: Some(image_details),
+        image_details: Some(shown.collect()),
         next_token,
     })
 }
 
+fn detail(repository: &RepositoryRecord, image: StoredManifest) -> ImageDetail {
+    ImageDetail {
+        registry_id: Some(repository.account.clone()),
+        repository_name: Some(repository.name.clone()),
+        image_digest: Some(image.digest.to_string()),
+        image_tags: (!image.tags.is_empty()).then_some(image.tags),
+        image_size_in_bytes: i64::try_from(image.size_bytes).ok(),
+        image_pushed_at: Some(wire::Timestamp(image.pushed_at_ms as f64 / 1000.0)),
+        image_manifest_media_type: Some(image.media_type),
+        ..Default::default()
+    }
+}
+
 fn failure(id: &ImageIdentifier) -> ImageFailure {
-    let (code, reason) = if id.image_digest.is_none() && id.image_tag.is_none() {
+    let named = id.image_digest.is_some() || id.image_tag.is_some();
+    let (code, reason) = if named {
+        (ImageFailureCode::ImageNotFound, "Requested image not found")
+    } else {
         (
             ImageFailureCode::MissingDigestAndTag,
             "Invalid request parameters: both tag and digest cannot be null",
         )
-    } else {
-        (ImageFailureCode::ImageNotFound, "Requested image not found")
     };
     ImageFailure {
         image_id: Some(id.clone()),
@@ -155,169 +126,161 @@ fn failure(id: &ImageIdentifier) -> ImageFailure {
     }
 }
 
+fn image(repository: &RepositoryRecord, stored: &StoredManifest, tag: Option<String>) -> Image {
+    Image {
+        registry_id: Some(repository.account.clone()),
+        repository_name: Some(repository.name.clone()),
+        image_id: Some(identifier(&stored.digest, tag.as_ref())),
+        image_manifest: Some(String::from_utf8_lossy(&stored.bytes).into_owned()),
+        image_manifest_media_type: Some(stored.media_type.clone()),
+    }
+}
+
 pub async fn batch_get_image(
     cx: Cx,
     input: BatchGetImageInput,
 ) -> Result<BatchGetImageOutput, Error> {
-    let stored = stored(&cx, input.registry_id.as_ref(), &input.repository_name).await?;
-    let (mut images, mut failures) = (Vec::new(), Vec::new());
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let stored = images(&cx, &repository).await?;
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     for id in &input.image_ids {
-        match stored.iter().find(|it| is_meant(it, id)) {
-            Some(found) => images.push(image(
-                &cx,
-                &input.repository_name,
-                found,
-                id.image_tag.clone(),
-            )),
+        match pick(&stored, id) {
+            Some(it) => found.push(image(&repository, it, id.image_tag.clone())),
             None => failures.push(failure(id)),
         }
     }
     Ok(BatchGetImageOutput {
-        images: Some(images),
+        images: Some(found),
         failures: Some(failures),
     })
-}
-
-fn image(cx: &Cx, repository: &str, found: &StoredManifest, tag: Option<String>) -> Image {
-    Image {
-        registry_id: Some(cx.account().to_owned()),
-        repository_name: Some(repository.to_owned()),
-        image_id: Some(ImageIdentifier {
-            image_digest: Some(found.digest.to_string()),
-            image_tag: tag,
-        }),
-        image_manifest: Some(String::from_utf8_lossy(&found.bytes).into_owned()),
-        image_manifest_media_type: Some(found.media_type.clone()),
-    }
 }
 
 pub async fn batch_delete_image(
     cx: Cx,
     input: BatchDeleteImageInput,
 ) -> Result<BatchDeleteImageOutput, Error> {
-    let stored = stored(&cx, input.registry_id.as_ref(), &input.repository_name).await?;
-    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    for id in &input.image_ids {
-        let Some(found) = stored.iter().find(|it| is_meant(it, id)) else {
-            failures.push(failure(id));
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let (mut gone, mut failures) = (Vec::new(), Vec::new());
+    for mut id in input.image_ids {
+        let stored = images(&cx, &repository).await?;
+        let Some(image) = pick(&stored, &id) else {
+            failures.push(failure(&id));
             continue;
         };
-        // By tag: the tag goes, and with the last one the image. By digest: the image goes.
-        let reference = match (&id.image_digest, &id.image_tag) {
-            (None, Some(tag)) if found.tags.len() > 1 => Reference::Tag(tag.clone()),
-            _ => Reference::Digest(found.digest.clone()),
-        };
-        let name = ImageName {
-            repository: place(&cx, &input.repository_name),
-            reference,
-        };
-        cx.engine()
-            .images
-            .delete_manifest(&name)
-            .await
-            .map_err(cloud::internal)?;
-        deleted.push(ImageIdentifier {
-            image_digest: Some(found.digest.to_string()),
-            image_tag: id.image_tag.clone(),
-        });
+        // With its last tag an image goes too.
+        let whole = id.image_tag.is_none() || image.tags.len() == 1;
+        if whole {
+            let tag = id.image_tag.take();
+            id.image_digest = Some(image.digest.to_string());
+            gone.extend(match tag {
+                Some(tag) => vec![identifier(&image.digest, Some(&tag))],
+                None => identifiers(image),
+            });
+        } else {
+            id.image_digest = None;
+            gone.push(identifier(&image.digest, id.image_tag.as_ref()));
+        }
+        let name = image_name(&repository, &id).map_err(engine_error)?;
+        let images = &cx.engine().images;
+        images.delete_manifest(&name).await.map_err(engine_error)?;
     }
     Ok(BatchDeleteImageOutput {
-        image_ids: Some(deleted),
+        image_ids: Some(gone),
         failures: Some(failures),
     })
+}
+
+pub async fn put_image(cx: Cx, input: PutImageInput) -> Result<PutImageOutput, Error> {
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let bytes = input.image_manifest.as_bytes();
+    let json: serde_json::Value = serde_json::from_str(&input.image_manifest)
+        .map_err(|_| invalid("Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"))?;
+    let media_type = input
+        .image_manifest_media_type
+        .or_else(|| json["mediaType"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| DOCKER_MANIFEST.to_owned());
+    let digest = digest_of(bytes);
+    if input
+        .image_digest
+        .as_ref()
+        .is_some_and(|it| *it != digest.as_str())
+    {
+        return Err(errors::ImageDigestDoesNotMatchException
+            .because("The image digest does not match the image manifest"));
+    }
+    let id = identifier(&digest, input.image_tag.as_ref());
+    if pick(&images(&cx, &repository).await?, &id).is_some() {
+        return Err(errors::ImageAlreadyExistsException.because(format!(
+            "Image with digest '{digest}' and tag '{}' already exists in the repository with name '{}' in registry with id '{}'",
+            input.image_tag.as_deref().unwrap_or("null"),
+            repository.name,
+            repository.account
+        )));
+    }
+    let reference = match &input.image_tag {
+        Some(tag) => tag.parse().map_err(engine_error)?,
+        None => Reference::Digest(digest),
+    };
+    let name = ImageName {
+        repository: repository.in_engine(),
+        reference,
+    };
+    let store = &cx.engine().images;
+    store
+        .put_manifest(&name, &media_type, bytes)
+        .await
+        .map_err(|error| match error.fault {
+            Fault::NotFound => errors::LayersNotFoundException.because(error.to_string()),
+            _ => engine_error(error),
+        })?;
+    let stored = store.manifest(&name).await.map_err(engine_error)?;
+    Ok(PutImageOutput {
+        image: Some(image(&repository, &stored, input.image_tag)),
+    })
+}
+
+fn digest_of(bytes: &[u8]) -> engine::Digest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+        .parse()
+        .expect("a SHA-256 is 64 digits")
 }
 
 pub async fn batch_check_layer_availability(
     cx: Cx,
     input: BatchCheckLayerAvailabilityInput,
 ) -> Result<BatchCheckLayerAvailabilityOutput, Error> {
-    check_registry(&cx, input.registry_id.as_ref())?;
-    cx.read(|tx| repository::get(&cx, tx, &input.repository_name))?;
-    let mut layers = Vec::new();
-    for digest in &input.layer_digests {
-        let size = match digest.parse() {
-            Ok(digest) => cx
-                .engine()
-                .images
-                .has_blob(&digest)
-                .await
-                .map_err(cloud::internal)?,
-            Err(_) => None,
+    repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let (mut layers, mut failures) = (Vec::new(), Vec::new());
+    for text in input.layer_digests {
+        let Ok(digest) = text.parse::<engine::Digest>() else {
+            failures.push(LayerFailure {
+                layer_digest: Some(text),
+                failure_code: Some(LayerFailureCode::InvalidLayerDigest),
+                failure_reason: Some("Invalid layer digest".into()),
+            });
+            continue;
+        };
+        let size = cx.engine().images.has_blob(&digest).await;
+        let size = size.map_err(engine_error)?;
+        let availability = match size {
+            Some(_) => LayerAvailability::Available,
+            None => LayerAvailability::Unavailable,
         };
         layers.push(Layer {
-            layer_digest: Some(digest.clone()),
-            layer_availability: Some(match size {
-                Some(_) => LayerAvailability::Available,
-                None => LayerAvailability::Unavailable,
-            }),
+            layer_digest: Some(text),
+            layer_availability: Some(availability),
             layer_size: size.and_then(|it| i64::try_from(it).ok()),
             media_type: None,
         });
     }
     Ok(BatchCheckLayerAvailabilityOutput {
         layers: Some(layers),
-        failures: Some(vec![]),
+        failures: Some(failures),
     })
-}
-
-pub async fn put_image(cx: Cx, input: PutImageInput) -> Result<PutImageOutput, Error> {
-    let before = stored(&cx, input.registry_id.as_ref(), &input.repository_name).await?;
-    let invalid = |error: engine::EngineError| match error.fault {
-        Fault::NotFound => LayersNotFoundException.because(error.chain()),
-        Fault::Invalid | Fault::Conflict => InvalidParameterException.because(error.chain()),
-        Fault::Unreachable | Fault::Machine => cloud::internal(error),
-    };
-    let said = input
-        .image_manifest_media_type
-        .clone()
-        .or_else(|| media_type_of(&input.image_manifest));
-    let media_type = said.unwrap_or_else(|| MANIFEST.to_owned());
-    let digest = digest_of(input.image_manifest.as_bytes());
-    if input.image_digest.as_ref().is_some_and(|it| *it != digest) {
-        return Err(ImageDigestDoesNotMatchException.because(
-            "The specified image digest does not match the digest of the image manifest",
-        ));
-    }
-    let tag = input.image_tag.clone();
-    let known = before.iter().find(|it| it.digest.as_str() == digest);
-    if known.is_some_and(|it| tag.as_ref().is_none_or(|tag| it.tags.contains(tag))) {
-        return Err(ImageAlreadyExistsException.because(format!(
-            "Image with digest '{digest}' and tag '{}' already exists in the repository with name '{}' in registry with id '{}'",
-            tag.as_deref().unwrap_or("null"),
-            input.repository_name,
-            cx.account()
-        )));
-    }
-    let reference = match &tag {
-        Some(tag) => tag.parse().map_err(invalid)?,
-        None => digest.parse().map_err(invalid)?,
-    };
-    let name = ImageName {
-        repository: place(&cx, &input.repository_name),
-        reference,
-    };
-    let images = &cx.engine().images;
-    images
-        .put_manifest(&name, &media_type, input.image_manifest.as_bytes())
-        .await
-        .map_err(invalid)?;
-    let found = images.manifest(&name).await.map_err(cloud::internal)?;
-    Ok(PutImageOutput {
-        image: Some(image(&cx, &input.repository_name, &found, tag)),
-    })
-}
-
-fn media_type_of(manifest: &str) -> Option<String> {
-    let manifest: serde_json::Value = serde_json::from_str(manifest).ok()?;
-    Some(manifest.get("mediaType")?.as_str()?.to_owned())
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let hex: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
 }

@@ -1,12 +1,19 @@
 //! Amazon ECR: repositories over the engine's image store.
 //!
-//! A repository is a record (tags, settings) and a place in the engine's registry, which alone knows
-//! what images there are: pushes go straight to it. The place is made by the handler, before the
-//! record: making it is idempotent, and a place without a record is taken over by the next create.
+//! A repository is a record; the engine has a place of the same name under the registry's host,
+//! `<account>.dkr.ecr.<region>.amazonaws.com`, which images are pushed to through the registry's own
+//! door with the tokens made here ([`token_is_valid`] is asked for each). Repository policies are
+//! recorded and not enforced. What the registry's door cannot keep is refused: immutable tags,
+//! encryption with KMS. Lifecycle policies, scan findings and the layer uploads of this API (clients
+//! push through the registry) are not built.
 
 mod cfn;
 mod image;
+mod names;
+mod page;
 mod repository;
+mod settings;
+mod tags;
 mod token;
 
 use cloud::Service;
@@ -15,23 +22,25 @@ pub use token::token_is_valid;
 
 pub fn service() -> Service {
     Service::new(&shapes::ecr::MODEL)
-        .on(token::get_authorization_token)
         .on(repository::create_repository)
         .on(repository::describe_repositories)
         .on(repository::delete_repository)
-        .on(repository::put_image_tag_mutability)
-        .on(repository::put_image_scanning_configuration)
-        .on(repository::set_repository_policy)
-        .on(repository::get_repository_policy)
-        .on(repository::delete_repository_policy)
-        .on(repository::tag_resource)
-        .on(repository::untag_resource)
-        .on(repository::list_tags_for_resource)
+        .on(repository::describe_registry)
+        .on(token::get_authorization_token)
         .on(image::list_images)
         .on(image::describe_images)
         .on(image::batch_get_image)
         .on(image::batch_delete_image)
-        .on(image::batch_check_layer_availability)
         .on(image::put_image)
+        .on(image::batch_check_layer_availability)
+        .on(settings::set_repository_policy)
+        .on(settings::get_repository_policy)
+        .on(settings::delete_repository_policy)
+        .on(settings::put_image_scanning_configuration)
+        .on(settings::put_image_tag_mutability)
+        .on(tags::tag_resource)
+        .on(tags::untag_resource)
+        .on(tags::list_tags_for_resource)
+        .reconciles(repository::RepositoryReconciler)
         .resource(cfn::RepositoryType)
 }

@@ -11,7 +11,7 @@ use shapes::ecr::{
     AuthorizationData, GetAuthorizationTokenInput, GetAuthorizationTokenOutput, errors,
 };
 
-use crate::repository::registry_host;
+use crate::names::registry_host;
 
 /// How long AWS lets a token live.
 const LIFETIME_MS: i64 = 12 * 60 * 60 * 1000;

@@ -1,0 +1,361 @@
+//! The operations over a machine that is not there.
+
+use std::sync::Arc;
+
+use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use serde_json::json;
+use shapes::ecr::*;
+
+const HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
+
+struct World {
+    cloud: Arc<Cloud>,
+    cx: Cx,
+    sim: sim::Sim,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let sim = sim::Sim::default();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim.engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![ecr::service()],
+        });
+        tokio::spawn(cloud.clone().run());
+        Self {
+            cx: cloud.context("us-east-1"),
+            cloud,
+            sim,
+            _directory: directory,
+        }
+    }
+
+    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
+        self.cx.call(input).await.unwrap()
+    }
+
+    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> (&str, String)
+    where
+        I::Output: std::fmt::Debug,
+    {
+        let error = self.cx.call(input).await.unwrap_err();
+        (error.code, error.message)
+    }
+
+    async fn tags(&self) -> Vec<String> {
+        let input = ListImagesInput {
+            repository_name: "web".into(),
+            ..Default::default()
+        };
+        let ids = self.call(input).await.image_ids.unwrap();
+        let mut tags: Vec<_> = ids.into_iter().filter_map(|it| it.image_tag).collect();
+        tags.sort();
+        tags
+    }
+
+    fn in_engine(&self) -> engine::Repository {
+        engine::Repository {
+            host: HOST.into(),
+            path: "web".into(),
+        }
+    }
+}
+
+fn create() -> CreateRepositoryInput {
+    CreateRepositoryInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    }
+}
+
+fn by_tag(tag: &str) -> ImageIdentifier {
+    ImageIdentifier {
+        image_tag: Some(tag.into()),
+        image_digest: None,
+    }
+}
+
+#[tokio::test]
+async fn a_repository_lives_in_the_engine_too() {
+    let world = World::new();
+    let images = world.sim.engine().images;
+    assert!(images.manifests(&world.in_engine()).await.is_err());
+    let made = world.call(create()).await.repository.unwrap();
+    assert_eq!(made.repository_uri, Some(format!("{HOST}/web")));
+    assert_eq!(
+        made.repository_arn.as_deref(),
+        Some("arn:aws:ecr:us-east-1:000000000000:repository/web")
+    );
+    assert!(images.manifests(&world.in_engine()).await.is_ok());
+    assert_eq!(
+        world.refused(create()).await,
+        (
+            "RepositoryAlreadyExistsException",
+            "The repository with name 'web' already exists in the registry with id '000000000000'"
+                .to_owned()
+        )
+    );
+    world.sim.images.add(&format!("{HOST}/web:1"));
+    let delete = DeleteRepositoryInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        world.refused(delete.clone()).await.0,
+        "RepositoryNotEmptyException"
+    );
+    let force = DeleteRepositoryInput {
+        force: Some(true),
+        ..delete.clone()
+    };
+    world.call(force).await;
+    assert!(images.manifests(&world.in_engine()).await.is_err());
+    assert_eq!(
+        world.refused(delete).await,
+        (
+            "RepositoryNotFoundException",
+            "The repository with name 'web' does not exist in the registry with id '000000000000'"
+                .to_owned()
+        )
+    );
+    world.call(create()).await;
+    assert_eq!(world.tags().await, [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn what_the_registry_cannot_keep_is_refused() {
+    let world = World::new();
+    let immutable = CreateRepositoryInput {
+        image_tag_mutability: Some(ImageTagMutability::Immutable),
+        ..create()
+    };
+    assert_eq!(
+        world.refused(immutable).await.1,
+        "imageTagMutability IMMUTABLE is not supported by neargate"
+    );
+    let encrypted = CreateRepositoryInput {
+        encryption_configuration: Some(EncryptionConfiguration {
+            encryption_type: EncryptionType::Kms,
+            kms_key: None,
+        }),
+        ..create()
+    };
+    assert_eq!(
+        world.refused(encrypted).await.1,
+        "the encryption type KMS is not supported by neargate"
+    );
+    let lifecycle = PutLifecyclePolicyInput::default();
+    assert_eq!(world.refused(lifecycle).await.0, "NotImplemented");
+}
+
+#[tokio::test]
+async fn images_are_listed_fetched_and_deleted() {
+    let world = World::new();
+    world.call(create()).await;
+    world.sim.images.add(&format!("{HOST}/web:1"));
+    world.sim.images.add(&format!("{HOST}/web:2"));
+    assert_eq!(world.tags().await, ["1", "2"]);
+    let describe = |id| DescribeImagesInput {
+        repository_name: "web".into(),
+        image_ids: Some(vec![id]),
+        ..Default::default()
+    };
+    let found = world
+        .call(describe(by_tag("1")))
+        .await
+        .image_details
+        .unwrap();
+    assert_eq!(found[0].image_tags, Some(vec!["1".to_owned()]));
+    assert_eq!(
+        world.refused(describe(by_tag("9"))).await,
+        (
+            "ImageNotFoundException",
+            "The image with imageId {imageDigest:'null', imageTag:'9'} does not exist within the repository with name 'web' in the registry with id '000000000000'".to_owned()
+        )
+    );
+    let get = BatchGetImageInput {
+        repository_name: "web".into(),
+        image_ids: vec![by_tag("1"), by_tag("9"), ImageIdentifier::default()],
+        ..Default::default()
+    };
+    let output = world.call(get).await;
+    assert_eq!(output.images.unwrap().len(), 1);
+    let codes: Vec<_> = output
+        .failures
+        .unwrap()
+        .into_iter()
+        .map(|it| it.failure_code)
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            Some(ImageFailureCode::ImageNotFound),
+            Some(ImageFailureCode::MissingDigestAndTag)
+        ]
+    );
+    let put = PutImageInput {
+        repository_name: "web".into(),
+        image_manifest: r#"{"mediaType":"application/x"}"#.into(),
+        image_tag: Some("3".into()),
+        ..Default::default()
+    };
+    let image = world.call(put.clone()).await.image.unwrap();
+    assert_eq!(
+        image.image_manifest_media_type.as_deref(),
+        Some("application/x")
+    );
+    let wrong = PutImageInput {
+        image_digest: Some(format!("sha256:{}", "0".repeat(64))),
+        ..put
+    };
+    assert_eq!(
+        world.refused(wrong).await.0,
+        "ImageDigestDoesNotMatchException"
+    );
+    let delete = BatchDeleteImageInput {
+        repository_name: "web".into(),
+        image_ids: vec![by_tag("1"), by_tag("9")],
+        ..Default::default()
+    };
+    let output = world.call(delete).await;
+    assert_eq!(output.image_ids.unwrap().len(), 1);
+    assert_eq!(output.failures.unwrap().len(), 1);
+    assert_eq!(world.tags().await, ["2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_open_the_registry_for_twelve_hours() {
+    let world = World::new();
+    let output = world.call(GetAuthorizationTokenInput::default()).await;
+    let data = &output.authorization_data.unwrap()[0];
+    assert_eq!(data.proxy_endpoint, Some(format!("https://{HOST}")));
+    let decoded = decode(data.authorization_token.as_deref().unwrap());
+    let password = decoded.strip_prefix("AWS:").unwrap();
+    assert!(ecr::token_is_valid(&world.cloud, password));
+    assert!(!ecr::token_is_valid(&world.cloud, &password[1..]));
+    assert!(!ecr::token_is_valid(&World::new().cloud, password));
+    tokio::time::advance(std::time::Duration::from_secs(12 * 60 * 60 - 5)).await;
+    assert!(ecr::token_is_valid(&world.cloud, password));
+    tokio::time::advance(std::time::Duration::from_secs(10)).await;
+    assert!(!ecr::token_is_valid(&world.cloud, password));
+}
+
+fn decode(text: &str) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn policies_and_tags_are_kept() {
+    let world = World::new();
+    world.call(create()).await;
+    let get = GetRepositoryPolicyInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        world.refused(get.clone()).await.0,
+        "RepositoryPolicyNotFoundException"
+    );
+    let set = |text: &str| SetRepositoryPolicyInput {
+        repository_name: "web".into(),
+        policy_text: text.into(),
+        ..Default::default()
+    };
+    assert_eq!(world.refused(set("{")).await.0, "InvalidParameterException");
+    world.call(set(r#"{"Statement":[]}"#)).await;
+    assert_eq!(
+        world.call(get).await.policy_text.as_deref(),
+        Some(r#"{"Statement":[]}"#)
+    );
+    let arn = "arn:aws:ecr:us-east-1:000000000000:repository/web".to_owned();
+    let tag = |key: &str| Tag {
+        key: key.into(),
+        value: "v".into(),
+    };
+    world
+        .call(TagResourceInput {
+            resource_arn: arn.clone(),
+            tags: vec![tag("a"), tag("b")],
+        })
+        .await;
+    world
+        .call(UntagResourceInput {
+            resource_arn: arn.clone(),
+            tag_keys: vec!["a".into()],
+        })
+        .await;
+    let tags = world
+        .call(ListTagsForResourceInput { resource_arn: arn })
+        .await
+        .tags;
+    assert_eq!(tags, Some(vec![tag("b")]));
+}
+
+#[tokio::test]
+async fn a_stack_makes_changes_and_deletes_a_repository() {
+    let world = World::new();
+    let kind = world.cloud.resource_type("AWS::ECR::Repository").unwrap();
+    let mut request = ResourceRequest {
+        stack_name: "Web".into(),
+        stack_id: "stack".into(),
+        logical_id: "Images".into(),
+        token: "t".into(),
+        properties: json!({"ImageScanningConfiguration": {"ScanOnPush": "true"}, "RepositoryPolicyText": {"Statement": []}}),
+        tags: Default::default(),
+    };
+    let made = kind.create(&world.cx, &request).await.unwrap();
+    assert!(
+        made.physical_id.starts_with("web-images-"),
+        "{}",
+        made.physical_id
+    );
+    assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
+    let uri = kind
+        .attribute(&world.cx, &made.physical_id, "RepositoryUri")
+        .await
+        .unwrap();
+    assert_eq!(uri, format!("{HOST}/{}", made.physical_id));
+    let old = std::mem::replace(&mut request.properties, json!({}));
+    kind.update(&world.cx, &made.physical_id, &old, &request)
+        .await
+        .unwrap();
+    let all = world
+        .call(DescribeRepositoriesInput::default())
+        .await
+        .repositories
+        .unwrap();
+    let scanning = all[0].image_scanning_configuration.as_ref().unwrap();
+    assert_eq!(scanning.scan_on_push, Some(false));
+    world
+        .sim
+        .images
+        .add(&format!("{HOST}/{}:1", made.physical_id));
+    assert!(
+        kind.delete(&world.cx, &made.physical_id, &json!({}))
+            .await
+            .is_err()
+    );
+    for _ in 0..2 {
+        let properties = json!({"EmptyOnDelete": true});
+        kind.delete(&world.cx, &made.physical_id, &properties)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        world
+            .call(DescribeRepositoriesInput::default())
+            .await
+            .repositories,
+        Some(vec![])
+    );
+}
