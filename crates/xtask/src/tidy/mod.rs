@@ -53,6 +53,7 @@ const RULES: &[fn(&House) -> Vec<Violation>] = &[
     sources::leave_arguments_and_environment_to_the_executable,
     papers::name_the_commands_that_ci_runs,
     papers::map_every_crate,
+    papers::name_files_that_are_there,
     papers::keep_their_markers,
 ];
 

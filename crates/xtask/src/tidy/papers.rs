@@ -53,6 +53,29 @@ pub fn map_every_crate(house: &House) -> Vec<Violation> {
         .collect()
 }
 
+/// Words in backticks such as `ecs/src/plan.rs`.
+pub fn name_files_that_are_there(house: &House) -> Vec<Violation> {
+    let text = house
+        .papers
+        .get("ARCHITECTURE.md")
+        .map_or("", String::as_str);
+    let named = text
+        .split('`')
+        .filter(|it| it.ends_with(".rs") && it.contains("/src/"));
+    let is_there = |name: &str| {
+        let mut sources = house.members.iter().flat_map(|it| &it.sources);
+        sources.any(|it| it.path.ends_with(name))
+    };
+    named
+        .filter(|it| !is_there(it))
+        .map(|name| Violation {
+            place: "ARCHITECTURE.md".into(),
+            what: format!("names `{name}`, which is not there"),
+            why: "a map that leads nowhere is worse than none: say where it is now",
+        })
+        .collect()
+}
+
 pub fn keep_their_markers(house: &House) -> Vec<Violation> {
     let readme = house.papers.get("README.md").map_or("", String::as_str);
     let broken = WRITTEN_BY_PROGRAMS.iter().filter(|name| {

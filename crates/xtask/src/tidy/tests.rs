@@ -195,6 +195,16 @@ fn the_environment_is_read_by_the_executable_only() {
 }
 
 #[test]
+fn files_that_the_architecture_names_are_there() {
+    let paper =
+        "| `engine` | `runtime` | `ecs` | `ec2` |\nsee `ecs/src/lib.rs` and `ecs/src/gone.rs`\n";
+    check_house(
+        &[("ARCHITECTURE.md", paper)],
+        &["ARCHITECTURE.md: names `ecs/src/gone.rs`, which is not there"],
+    );
+}
+
+#[test]
 fn the_readme_names_what_ci_runs_and_keeps_its_markers() {
     check_house(
         &[(".ci/run", "cargo test --workspace --exclude ecs\n")],
