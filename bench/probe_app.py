@@ -70,7 +70,7 @@ class ProbeApp:
         stream = f"web/web/{task.rsplit('/')[-1]}"
         try:
             events = self.api.json(
-                "logs", "GetLogEvents", logGroupName=f"/neargate/{NAME}",
+                "logs", "GetLogEvents", logGroupName=self.resources["LogGroup"],
                 logStreamName=stream, startFromHead=True,
             )["events"]
         except ApiError as error:

@@ -136,6 +136,8 @@ impl Service {
 
     /// The types that it lends to CloudFormation.
     pub fn resource_types(&self) -> impl Iterator<Item = &dyn ResourceType> + '_ {
-        self.resource_types.iter().map(|it| &**it as &dyn ResourceType)
+        self.resource_types
+            .iter()
+            .map(|it| &**it as &dyn ResourceType)
     }
 }

@@ -73,7 +73,10 @@ struct State {
 impl Converge {
     /// Queues a key.
     pub fn wake(&self, kind: &'static str, key: impl Into<String>) {
-        let key = Key { kind, key: key.into() };
+        let key = Key {
+            kind,
+            key: key.into(),
+        };
         self.lock().wake(key);
         self.shared.work.notify_one();
     }
@@ -116,7 +119,10 @@ impl Converge {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Keys> {
-        self.shared.keys.lock().expect("nothing panics while the queue is locked")
+        self.shared
+            .keys
+            .lock()
+            .expect("nothing panics while the queue is locked")
     }
 }
 
@@ -158,11 +164,17 @@ impl Keys {
                 self.timers.remove(&timer);
             }
         }
-        (ready, self.timers.first_key_value().map(|((at, _), _)| *at), self.stopped)
+        (
+            ready,
+            self.timers.first_key_value().map(|((at, _), _)| *at),
+            self.stopped,
+        )
     }
 
     fn finished(&mut self, key: Key, outcome: Result<Next, Error>, now: Instant) {
-        let Some(state) = self.states.get_mut(&key) else { return };
+        let Some(state) = self.states.get_mut(&key) else {
+            return;
+        };
         state.running = false;
         let wait = match outcome {
             Ok(next) => {
@@ -175,7 +187,12 @@ impl Keys {
             Err(error) => {
                 let delay = back_off(state.failures);
                 state.failures = state.failures.saturating_add(1);
-                tracing::warn!(kind = key.kind, key = key.key, error = chain(&*error), "will be tried again");
+                tracing::warn!(
+                    kind = key.kind,
+                    key = key.key,
+                    error = chain(&*error),
+                    "will be tried again"
+                );
                 Some(delay)
             }
         };
@@ -194,7 +211,9 @@ impl Keys {
 }
 
 fn back_off(failures: u32) -> Duration {
-    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(BACK_OFF_MAX)
+    BACK_OFF_MIN
+        .saturating_mul(1 << failures.min(16))
+        .min(BACK_OFF_MAX)
 }
 
 /// An error with all its causes, for a log line.
@@ -274,14 +293,23 @@ mod tests {
                 times.len()
             };
             Box::pin(async move {
-                Ok(if count < 3 { Next::After(Duration::from_millis(100)) } else { Next::Idle })
+                Ok(if count < 3 {
+                    Next::After(Duration::from_millis(100))
+                } else {
+                    Next::Idle
+                })
             })
         });
         converge.wake("k", "a");
         tokio::time::sleep(Duration::from_millis(50)).await;
         converge.wake("k", "a");
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let times: Vec<u128> = times.lock().unwrap().iter().map(|it| it / 10 * 10).collect();
+        let times: Vec<u128> = times
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|it| it / 10 * 10)
+            .collect();
         assert_eq!(times, [0, 50, 150]);
     }
 }

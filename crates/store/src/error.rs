@@ -11,6 +11,8 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
-    #[error("the store was written by a newer version (layout {found}, this version knows {known})")]
+    #[error(
+        "the store was written by a newer version (layout {found}, this version knows {known})"
+    )]
     Newer { found: i64, known: i64 },
 }

@@ -71,7 +71,9 @@ impl Store {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let turn = self.next_reader.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let turn = self
+            .next_reader
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reader = lock(&self.readers[turn % self.readers.len()]);
         let transaction = reader.unchecked_transaction().map_err(StoreError::from)?;
         body(&Transaction::new(&transaction))
@@ -105,7 +107,9 @@ impl Store {
 
 /// A poisoned lock means that a body panicked; its transaction was rolled back when it was dropped.
 fn lock(mutex: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
@@ -120,7 +124,10 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > SCHEMA_VERSION {
-        return Err(StoreError::Newer { found: version, known: SCHEMA_VERSION });
+        return Err(StoreError::Newer {
+            found: version,
+            known: SCHEMA_VERSION,
+        });
     }
     if version == 0 {
         connection.execute_batch(
@@ -160,7 +167,10 @@ mod tests {
     }
 
     fn cluster(name: &str) -> Cluster {
-        Cluster { name: name.into(), size: 1 }
+        Cluster {
+            name: name.into(),
+            size: 1,
+        }
     }
 
     #[test]
@@ -169,7 +179,10 @@ mod tests {
         store.write(|tx| tx.put(&cluster("a"))).unwrap();
         drop(store);
         let store = Store::open(&dir.path().join("store.db")).unwrap();
-        assert_eq!(store.read(|tx| tx.get::<Cluster>("eu/a")).unwrap(), Some(cluster("a")));
+        assert_eq!(
+            store.read(|tx| tx.get::<Cluster>("eu/a")).unwrap(),
+            Some(cluster("a"))
+        );
     }
 
     #[test]
@@ -186,7 +199,13 @@ mod tests {
         assert_eq!(store.read(|tx| tx.get::<Cluster>("eu/a")).unwrap(), None);
         assert!(told.lock().unwrap().is_empty());
         store.write(|tx| tx.put(&cluster("b"))).unwrap();
-        assert_eq!(told.lock().unwrap().as_slice(), [Change { kind: "test.cluster", key: "eu/b".into() }]);
+        assert_eq!(
+            told.lock().unwrap().as_slice(),
+            [Change {
+                kind: "test.cluster",
+                key: "eu/b".into()
+            }]
+        );
     }
 
     #[test]

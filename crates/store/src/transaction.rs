@@ -22,7 +22,10 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(connection: &'a Connection) -> Self {
-        Self { connection, changes: RefCell::default() }
+        Self {
+            connection,
+            changes: RefCell::default(),
+        }
     }
 
     pub(crate) fn into_changes(self) -> Vec<Change> {
@@ -30,17 +33,22 @@ impl<'a> Transaction<'a> {
     }
 
     pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT value FROM records WHERE kind = ? AND key = ?")?;
-        let text: Option<String> =
-            statement.query_row(params![R::KIND, key], |row| row.get(0)).optional()?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT value FROM records WHERE kind = ? AND key = ?")?;
+        let text: Option<String> = statement
+            .query_row(params![R::KIND, key], |row| row.get(0))
+            .optional()?;
         text.map(|text| decode(key, &text)).transpose()
     }
 
     pub fn put<R: Record>(&self, record: &R) -> Result<(), StoreError> {
         let key = record.key();
-        let text = serde_json::to_string(record)
-            .map_err(|source| StoreError::Record { kind: R::KIND, key: key.clone(), source })?;
+        let text = serde_json::to_string(record).map_err(|source| StoreError::Record {
+            kind: R::KIND,
+            key: key.clone(),
+            source,
+        })?;
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO records (kind, key, value) VALUES (?, ?, ?)
              ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
@@ -52,8 +60,9 @@ impl<'a> Transaction<'a> {
 
     /// Whether there was such a record.
     pub fn delete<R: Record>(&self, key: &str) -> Result<bool, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached("DELETE FROM records WHERE kind = ? AND key = ?")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("DELETE FROM records WHERE kind = ? AND key = ?")?;
         let gone = statement.execute(params![R::KIND, key])? > 0;
         if gone {
             self.changed(R::KIND, key.to_owned());
@@ -67,7 +76,12 @@ impl<'a> Transaction<'a> {
     }
 
     /// At most `limit` records whose key begins with `prefix` and comes after `after`, by key.
-    pub fn page<R: Record>(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<R>, StoreError> {
+    pub fn page<R: Record>(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ? AND key > ?
              ORDER BY key LIMIT ?",
@@ -89,8 +103,10 @@ impl<'a> Transaction<'a> {
         let mut statement = self.connection.prepare_cached(
             "SELECT key FROM records WHERE kind = ? AND key >= ? AND key < ? ORDER BY key",
         )?;
-        let rows = statement
-            .query_map(params![R::KIND, prefix, format!("{prefix}\u{10FFFF}")], |row| row.get(0))?;
+        let rows = statement.query_map(
+            params![R::KIND, prefix, format!("{prefix}\u{10FFFF}")],
+            |row| row.get(0),
+        )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -113,6 +129,9 @@ impl<'a> Transaction<'a> {
 }
 
 fn decode<R: Record>(key: &str, text: &str) -> Result<R, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|source| StoreError::Record { kind: R::KIND, key: key.to_owned(), source })
+    serde_json::from_str(text).map_err(|source| StoreError::Record {
+        kind: R::KIND,
+        key: key.to_owned(),
+        source,
+    })
 }

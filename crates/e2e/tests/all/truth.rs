@@ -245,13 +245,6 @@ fn unknown_types_and_properties_fail_before_anything_is_created() {
 #[test]
 fn a_taken_port_fails_the_stack_and_is_named() {
     let machine = Machine::start();
-        machine.ask(
-            "ecr",
-            "CreateRepository",
-            json!({ "repositoryName": "unused" }),
-        );
-        MISSING
-    };
     let taken = TcpListener::bind(machine.edge_port(80)).unwrap();
     machine.create_stack("site", TEMPLATE, &[("Name", "site"), ("Image", MISSING)]);
     let stack = machine.settled_stack("site");

@@ -83,9 +83,7 @@ fn python() -> Option<PathBuf> {
         .status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
-        eprintln!(
-            "SKIPPED: no Python with botocore; bin/test-setup makes one"
-        );
+        eprintln!("SKIPPED: no Python with botocore; bin/test-setup makes one");
     }
     found.then_some(python)
 }

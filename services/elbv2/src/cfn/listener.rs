@@ -23,7 +23,8 @@ fn stability(
             tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default(),
         ))
     })?;
-    let port = format!(":{}", listener.port);
+    // The edge names each port that another program has.
+    let port = format!("port {} of", listener.port);
     Ok(match applied.problem {
         _ if applied.generation < listener.generation => {
             Stability::Waiting("the edge has not taken it yet".into())
