@@ -9,8 +9,8 @@ use serde::Serialize;
 use shapes::cloudformation::{DeleteStackInput, DescribeStackEventsInput, DescribeStacksInput};
 use shapes::ecr::{DeleteRepositoryInput, DescribeImagesInput};
 use shapes::ecs::{
-    DeleteTaskDefinitionsInput, DeregisterTaskDefinitionInput, ListTaskDefinitionsInput,
-    TaskDefinitionStatus,
+    DeleteTaskDefinitionsInput, DeregisterTaskDefinitionInput, DescribeTasksInput,
+    ListTaskDefinitionsInput, ListTasksInput, StopTaskInput, TaskDefinitionStatus,
 };
 use shapes::logs::{DeleteLogGroupInput, DescribeLogGroupsInput};
 
@@ -104,6 +104,7 @@ async fn stack_exists(client: &Client, name: &str) -> Result<bool> {
 
 async fn delete_stack(config: &Config, client: &Client, name: &str) -> Result<()> {
     let step = Step::begin("stack", config.json);
+    stop_single_tasks(client, name, &step).await?;
     let describe = DescribeStacksInput {
         stack_name: Some(name.to_owned()),
         ..Default::default()
@@ -149,6 +150,46 @@ async fn delete_stack(config: &Config, client: &Client, name: &str) -> Result<()
         }
     }
     step.done(&format!("{name} deleted"));
+    Ok(())
+}
+
+/// Tasks that somebody ran in the application's cluster by hand would keep the cluster from being
+/// deleted, on AWS as here.
+async fn stop_single_tasks(client: &Client, name: &str, step: &Step) -> Result<()> {
+    let list = ListTasksInput {
+        cluster: Some(name.to_owned()),
+        ..Default::default()
+    };
+    let Ok(running) = client.call(list).await else {
+        return Ok(());
+    };
+    let arns = running.task_arns.unwrap_or_default();
+    if arns.is_empty() {
+        return Ok(());
+    }
+    let describe = DescribeTasksInput {
+        cluster: Some(name.to_owned()),
+        tasks: arns,
+        ..Default::default()
+    };
+    for task in client.call(describe).await?.tasks.unwrap_or_default() {
+        if task.started_by.is_some_and(|it| it.starts_with("ecs-svc/")) {
+            continue;
+        }
+        let arn = task.task_arn.unwrap_or_default();
+        step.line(&format!(
+            "stopping the task {}",
+            arn.rsplit('/').next().unwrap_or_default()
+        ));
+        let reason = Some("the application is taken offline".to_owned());
+        client
+            .call(StopTaskInput {
+                cluster: Some(name.to_owned()),
+                task: arn,
+                reason,
+            })
+            .await?;
+    }
     Ok(())
 }
 

@@ -51,6 +51,15 @@ pub struct Up {
     pub memory: u32,
 }
 
+/// `.localhost` names lead to 127.0.0.1: for another edge address, curl has to be told.
+fn curl(config: &Config, url: &str) -> String {
+    if config.edge == std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) {
+        format!("curl {url}")
+    } else {
+        format!("curl --connect-to ::{}: {url}", config.edge)
+    }
+}
+
 /// A step's name and how long it took, for `--json`.
 pub(super) type Timings = Vec<(&'static str, Duration)>;
 
@@ -153,7 +162,7 @@ impl Up {
         );
         println!();
         println!("Next:");
-        println!("  curl {url}");
+        println!("  {}", curl(config, url));
         println!("  neargate logs {name} -f          what the containers print");
         println!(
             "  neargate up {}    after an edit: rolled out with no failed request",
