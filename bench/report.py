@@ -32,7 +32,7 @@ def about(machine):
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB of memory, "
         f"{machine['system']}, kernel {machine['kernel']}, {machine['file_system']}, "
-        f"cgroup {machine['cgroups']}; {machine['date']}; "
+        f"cgroup {machine['cgroups']} (a move takes {machine['cgroup_move_ms']} ms); {machine['date']}; "
         f"load average {machine['load_before']} before the run."
     )
 
