@@ -20,7 +20,6 @@ from probe_app import NAME, ProbeApp
 
 ORIGIN_PORT = 8080
 NGINX_PORT = 8099
-ROUNDS = 3
 ROUND_SECONDS = 4
 CONNECTIONS = (8, 64)
 UNITS = {"us": 1e-3, "ms": 1, "s": 1e3}
@@ -32,7 +31,7 @@ def missing():
     return [program for program in ("nginx", "wrk", "nsenter") if not shutil.which(program)]
 
 
-def measure(executable):
+def measure(executable, rounds):
     with Neargate(executable) as neargate:
         app = ProbeApp(neargate)
         _, tasks = app.run_tasks()
@@ -47,7 +46,7 @@ def measure(executable):
             with nginx.balancer(own, EDGE, NGINX_PORT, targets):
                 urls = {"neargate": f"http://{EDGE}/", "nginx": f"http://{EDGE}:{NGINX_PORT}/"}
                 return {"balancer": {
-                    str(connections): in_turns(urls, host, connections)
+                    str(connections): in_turns(urls, host, connections, rounds)
                     for connections in CONNECTIONS
                 }}
 
@@ -92,14 +91,14 @@ def find_interfaces(node):
     return None
 
 
-def in_turns(urls, host, connections):
+def in_turns(urls, host, connections, rounds):
     for url in urls.values():
         wrk(url, host, connections, seconds=1)
-    rounds = {name: [] for name in urls}
-    for _ in range(ROUNDS):
+    found = {name: [] for name in urls}
+    for _ in range(rounds):
         for name, url in urls.items():
-            rounds[name].append(wrk(url, host, connections, ROUND_SECONDS))
-    return {name: median_of(found) for name, found in rounds.items()}
+            found[name].append(wrk(url, host, connections, ROUND_SECONDS))
+    return {name: median_of(it) for name, it in found.items()}
 
 
 def median_of(rounds):
