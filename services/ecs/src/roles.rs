@@ -22,8 +22,6 @@ pub async fn missing_role(cx: &Cx, definition: &Definition) -> Result<Option<Str
                      permissions and that your IAM user has permissions to pass this role."
                 )));
             }
-            // A build without roles has none to ask for.
-            Err(error) if error.is(wire::codes::NotImplemented) => (),
             other => {
                 other?;
             }
