@@ -18,7 +18,7 @@ mod site;
 mod traces;
 mod wait;
 
-pub use api::ApiError;
+pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
 pub use executable::neargate;
 pub use http::{Answer, Connection, get};
@@ -27,5 +27,5 @@ pub use machine::{Machine, Output};
 pub use push::{Pushed, digest_of};
 pub use sign::{Key, Signed, sign};
 pub use site::{Site, example};
-pub use traces::find_traces;
+pub use traces::{find_traces, find_work};
 pub use wait::{PATIENCE, eventually, eventually_within};

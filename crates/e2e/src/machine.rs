@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::http::get;
 use crate::sign::Key;
-use crate::traces::find_traces;
+use crate::traces::{find_traces, find_work, processes_with};
 use crate::wait::{eventually, eventually_within};
 
 /// No command of these tests takes longer.
@@ -123,6 +123,21 @@ impl Machine {
         child.wait().unwrap();
     }
 
+    /// Kills those of the daemon's processes whose arguments contain a text, at most `count`.
+    /// Returns how many there were.
+    pub fn kill_processes(&self, text: &str, count: usize) -> usize {
+        let found = processes_with(&self.state, text);
+        for id in found.iter().take(count) {
+            let id = nix::unistd::Pid::from_raw(*id);
+            let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL);
+        }
+        found.len()
+    }
+
+    pub fn count_processes(&self, text: &str) -> usize {
+        processes_with(&self.state, text).len()
+    }
+
     pub fn daemon_id(&self) -> u32 {
         let daemon = self.daemon.lock().unwrap();
         daemon.as_ref().expect("a daemon runs").id()
@@ -202,6 +217,19 @@ impl Machine {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let port = host.split_once(':').map_or(80, |it| it.1.parse().unwrap());
         get(self.edge_port(port), host, &format!("/{path}"))
+    }
+
+    /// Nothing of networks and tasks is on the machine, while the daemon runs.
+    #[track_caller]
+    pub fn assert_no_work(&self) {
+        eventually_within(Duration::from_secs(15), "no work is left", || {
+            let found = find_work(&self.state);
+            if found.is_empty() {
+                Ok(())
+            } else {
+                Err(found.join("\n"))
+            }
+        });
     }
 
     /// Stops the daemon and everything that it runs, and looks what is left.

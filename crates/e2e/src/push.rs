@@ -21,18 +21,17 @@ pub struct Pushed {
 }
 
 impl Pushed {
-    /// An image of one layer that holds one program, which is its entry point.
-    pub fn program(file: &Path) -> Self {
+    /// An image of one layer that holds one program, which is its entry point with some arguments.
+    pub fn program(file: &Path, arguments: &[&str]) -> Self {
         let name = file.file_name().expect("a program has a name");
         let mut archive = tar::Builder::new(Vec::new());
         archive.mode(tar::HeaderMode::Deterministic);
         archive.append_path_with_name(file, name).unwrap();
         let layer = archive.into_inner().unwrap();
-        let entrypoint = format!("/{}", name.to_string_lossy());
-        Self::layer(
-            layer,
-            json!({ "Entrypoint": [entrypoint], "User": "65534:65534" }),
-        )
+        let mut entrypoint = vec![format!("/{}", name.to_string_lossy())];
+        entrypoint.extend(arguments.iter().map(|it| (*it).to_owned()));
+        let config = json!({ "Entrypoint": entrypoint, "User": "65534:65534" });
+        Self::layer(layer, config)
     }
 
     /// An image of one layer, an archive that need not be a good one.

@@ -23,13 +23,42 @@ pub fn find_traces(state: &Path) -> Vec<String> {
     found
 }
 
+/// What belongs to networks and tasks, and may not be there when there are none.
+pub fn find_work(state: &Path) -> Vec<String> {
+    let is_lasting = |it: &String| {
+        ["control group ", "packet filter table "]
+            .iter()
+            .any(|kind| it.starts_with(kind))
+            || [" serve ", " edge "].iter().any(|role| it.contains(role))
+    };
+    let found = find_traces(state).into_iter();
+    found.filter(|it| !is_lasting(it)).collect()
+}
+
 /// Processes that name the state directory in their arguments, or are in its control groups.
 fn processes(state: &str, group: &str) -> Vec<String> {
+    let found = find_processes(state, group).into_iter();
+    found
+        .map(|(id, arguments)| format!("process {id}: {arguments}"))
+        .collect()
+}
+
+/// The ids of a daemon's processes whose arguments contain a text.
+pub fn processes_with(state: &Path, text: &str) -> Vec<i32> {
+    let group = format!("neargate-{}", network::instance_tag(state));
+    let found = find_processes(&state.display().to_string(), &group).into_iter();
+    let matching = found.filter(|(_, arguments)| arguments.contains(text));
+    matching.map(|(id, _)| id).collect()
+}
+
+fn find_processes(state: &str, group: &str) -> Vec<(i32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let own = std::process::id().to_string();
-        if name == own || !name.bytes().all(|b| b.is_ascii_digit()) {
+        let Ok(id) = name.parse::<i32>() else {
+            continue;
+        };
+        if id.unsigned_abs() == std::process::id() {
             continue;
         }
         let read = |file: &str| {
@@ -38,7 +67,7 @@ fn processes(state: &str, group: &str) -> Vec<String> {
         };
         let arguments = read("cmdline");
         if arguments.contains(state) || read("cgroup").contains(group) {
-            found.push(format!("process {name}: {arguments}"));
+            found.push((id, arguments));
         }
     }
     found

@@ -74,12 +74,14 @@ fn the_command_line_walks_through_an_application() {
 
     let page = machine.page(up["url"].as_str().unwrap()).unwrap();
     assert_eq!(page.status, 200);
-    let events = aws.ask(&[
+    let groups = aws.ask(&[
         "logs",
-        "filter-log-events",
-        "--log-group-name",
+        "describe-log-groups",
+        "--log-group-name-prefix",
         "/neargate/website",
     ]);
+    let group = groups["logGroups"][0]["logGroupName"].as_str().unwrap();
+    let events = aws.ask(&["logs", "filter-log-events", "--log-group-name", group]);
     assert!(
         events["events"].as_array().is_some_and(|it| !it.is_empty()),
         "{events}"

@@ -350,5 +350,16 @@ pub fn probe_image(machine: &Machine) -> String {
         json!({ "repositoryName": "probe" }),
     );
     let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
-    Pushed::program(probe).push(machine, "probe", "latest")
+    Pushed::program(probe, &[]).push(machine, "probe", "latest")
+}
+
+/// An image whose web server answers with `text`, pushed with the text as its tag.
+#[track_caller]
+pub fn web_image(machine: &Machine, text: &str) -> String {
+    let repository = json!({ "repositoryName": "web" });
+    if let Err(error) = machine.call("ecr", "CreateRepository", repository) {
+        assert_eq!(error.code, "RepositoryAlreadyExistsException", "{error:?}");
+    }
+    let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
+    Pushed::program(probe, &["serve", text]).push(machine, "web", text)
 }

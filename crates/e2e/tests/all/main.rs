@@ -2,6 +2,7 @@
 
 mod cli;
 mod door;
+mod faults;
 mod ground;
 mod hostile;
 mod registry;
