@@ -219,6 +219,18 @@ impl Machine {
         get(self.edge_port(port), host, &format!("/{path}"))
     }
 
+    #[track_caller]
+    pub fn assert_no_processes_of_tasks(&self) {
+        eventually_within(Duration::from_secs(15), "no task's process is left", || {
+            let count = self.count_processes(" shim run ") + self.count_processes("/probe");
+            if count == 0 {
+                Ok(())
+            } else {
+                Err(format!("{count} processes"))
+            }
+        });
+    }
+
     /// Nothing of networks and tasks is on the machine, while the daemon runs.
     #[track_caller]
     pub fn assert_no_work(&self) {

@@ -173,6 +173,27 @@ fn a_dead_daemon_is_not_missed_by_clients_of_the_page() {
     assert!(tally.answered > 100, "{tally:?}");
 }
 
+/// A deployment that fails is rolled back by itself, and clients of the page never know.
+#[test]
+fn a_failed_update_rolls_back_without_a_failed_request() {
+    let machine = Machine::start();
+    let url = online(&machine, "first");
+    let load = load(&machine, &url);
+    let missing = "000000000000.dkr.ecr.us-east-1.amazonaws.com/nothing:latest";
+    let input = stack_input("web", TEMPLATE, &parameters("web", missing));
+    machine.ask("cloudformation", "UpdateStack", input);
+    let stack = machine.settled_stack("web");
+    let events = machine.stack_events("web");
+    assert_eq!(stack["StackStatus"], "UPDATE_ROLLBACK_COMPLETE", "{events}");
+    assert!(events.contains("CannotPullContainerError"), "{events}");
+    let tally = load.stop();
+    tally.assert_none_failed();
+    assert_eq!(tally.seen.len(), 1, "{tally:?}");
+    let input = json!({ "cluster": "web", "services": ["web"] });
+    let service = machine.ask("ecs", "DescribeServices", input)["services"][0].clone();
+    assert_eq!(service["runningCount"], 2, "{service}");
+}
+
 #[track_caller]
 fn assert_whole_again(machine: &Machine, tasks_before: &[String]) {
     eventually("two other tasks run", || {

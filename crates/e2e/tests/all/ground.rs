@@ -157,7 +157,7 @@ impl<'a> Ground<'a> {
         text(&answer["taskDefinition"]["taskDefinitionArn"])
     }
 
-    fn execution_role(&self) -> String {
+    pub fn execution_role(&self) -> String {
         let trust = json!({ "Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole",
         }] });

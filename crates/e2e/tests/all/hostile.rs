@@ -138,6 +138,119 @@ fn hostile_inputs_of_operations_are_refused() {
     assert_alive(&machine);
 }
 
+#[test]
+fn hostile_templates_are_refused() {
+    let machine = Machine::start();
+    let laughs = (1..30).fold(
+        "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned(),
+        |text, level| {
+            let before = format!("*a{}", level - 1);
+            text + &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(","))
+        },
+    );
+    let deep = format!("Resources: {}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let deep_block: String = (0..5000)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth % 200)))
+        .collect();
+    let deep_json = format!(
+        "{{\"Resources\": {}1{}}}",
+        "{\"a\":".repeat(20_000),
+        "}".repeat(20_000)
+    );
+    let joins = format!(
+        "Resources:\n  A:\n    Type: AWS::EC2::VPC\n    Properties:\n      CidrBlock: {}x{}\n",
+        "!Join ['', [".repeat(500),
+        "]]".repeat(500)
+    );
+    let many = format!(
+        "Resources:\n{}",
+        (0..600)
+            .map(|it| format!("  R{it}: {{Type: 'AWS::EC2::InternetGateway'}}\n"))
+            .collect::<String>()
+    );
+    let circle = "Resources:\n  A: {Type: 'AWS::EC2::InternetGateway', DependsOn: B}\n  B: {Type: 'AWS::EC2::InternetGateway', DependsOn: A}\n";
+    let long = format!(
+        "Description: {}\nResources: {{A: {{Type: 'AWS::EC2::InternetGateway'}}}}",
+        "x".repeat(60_000)
+    );
+    let cases = [
+        ("a thousand laughs", laughs.as_str()),
+        ("deep lists", &deep),
+        ("deep blocks", &deep_block),
+        ("deep JSON", &deep_json),
+        ("deep functions", &joins),
+        ("too many resources", &many),
+        ("a circle", circle),
+        ("a template too long", &long),
+        ("nothing", " "),
+        ("no template", "- a\n- b\n"),
+        ("two documents", "a: 1\n---\nb: 2\n"),
+        ("a zero byte", "Resources: \0"),
+        ("an unknown tag", "Resources: !!python/object:os.system {}"),
+    ];
+    for (what, template) in cases {
+        let began = Instant::now();
+        let input = json!({ "StackName": "hostile", "TemplateBody": template });
+        let error = machine
+            .call("cloudformation", "CreateStack", input)
+            .expect_err(what);
+        assert_eq!(
+            (error.status, error.code.as_str()),
+            (400, "ValidationError"),
+            "{what}: {error:?}"
+        );
+        assert!(
+            !error.message.is_empty() && error.message.len() < 2000,
+            "{what}: {error:?}"
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{what} took {:?}",
+            began.elapsed()
+        );
+        assert_alive(&machine);
+    }
+}
+
+#[test]
+fn hostile_folders_are_refused() {
+    let machine = Machine::idle();
+    let deep = format!("FROM scratch\n{}", "COPY . /\n".repeat(5000));
+    let cases = [
+        ("no instruction", "HELLO world\n"),
+        ("nothing", "\n"),
+        (
+            "a path outside",
+            "FROM scratch\nCOPY ../../../etc/passwd /x\nEXPOSE 80\n",
+        ),
+        ("too many steps", &deep),
+        ("no base", "COPY . /\n"),
+        (
+            "an unknown stage",
+            "FROM scratch\nCOPY --from=nowhere /x /x\nEXPOSE 80\n",
+        ),
+        ("an open heredoc", "FROM scratch\nCOPY <<EOF /x\nhello\n"),
+    ];
+    for (what, dockerfile) in cases {
+        let site = e2e::Site::empty("hostile");
+        site.write("Dockerfile", dockerfile);
+        let output = machine.run(&["up", &site.argument(), "--port", "80"]);
+        assert_eq!(output.code, 1, "{what}: {output:?}");
+        assert!(output.stderr.contains("error:"), "{what}: {output:?}");
+        assert!(output.took < Duration::from_secs(20), "{what}: {output:?}");
+        assert_alive(&machine);
+    }
+    // A link out of the folder is no way out of it.
+    let site = e2e::Site::page("linked", "hello");
+    std::os::unix::fs::symlink("/etc/passwd", site.path().join("passwd")).unwrap();
+    let output = machine.run(&["up", &site.argument(), "--count", "1", "--json"]);
+    if output.code == 0 {
+        let url = output.json()["url"].as_str().unwrap().to_owned();
+        let page = machine.page(&format!("{url}/passwd")).unwrap();
+        assert!(!page.text().contains("root:"), "{}", page.text());
+    }
+}
+
 /// Clients that never finish their request: others are served all the same.
 #[test]
 fn slow_clients_stop_nobody() {

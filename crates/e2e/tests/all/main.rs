@@ -6,5 +6,6 @@ mod faults;
 mod ground;
 mod hostile;
 mod registry;
+mod tasks;
 mod truth;
 mod walk;

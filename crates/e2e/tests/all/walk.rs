@@ -207,3 +207,31 @@ fn a_stopped_daemon_brings_everything_back() {
         other => Err(format!("{other:?}")),
     });
 }
+
+/// Load balancers share a port; requests go by the name that they were sent to.
+#[test]
+fn two_applications_live_side_by_side() {
+    let machine = Machine::idle();
+    let sites = [("one", "the first edition"), ("two", "the second edition")];
+    let mut urls = Vec::new();
+    for (name, text) in sites {
+        let site = Site::page(name, text);
+        let up = machine
+            .neargate(&["up", &site.argument(), "--count", "1", "--json"])
+            .json();
+        urls.push(up["url"].as_str().unwrap().to_owned());
+    }
+    for (url, (_, text)) in urls.iter().zip(sites) {
+        assert_eq!(machine.page(url).unwrap().text(), text);
+    }
+    let unclear = machine.run(&["down"]);
+    assert_eq!(unclear.code, 1);
+    assert!(
+        unclear.stderr.contains("one") && unclear.stderr.contains("two"),
+        "{unclear:?}"
+    );
+    machine.neargate(&["down", "one"]);
+    assert_eq!(machine.page(&urls[1]).unwrap().text(), "the second edition");
+    machine.neargate(&["down"]);
+    machine.assert_no_work();
+}
