@@ -43,6 +43,32 @@ const READ_ONLY_PATHS: [&str; 5] = [
 /// Host path, path in the container, read-only.
 pub(crate) type TaskMounts = Vec<(PathBuf, PathBuf, bool)>;
 
+/// Name servers for a task: its own; or the machine's, as far as the task can reach them. From a
+/// namespace of its own that leaves out those on the machine's loopback, which is the task's there.
+fn resolv_conf(spec: &TaskSpec) -> String {
+    if !spec.dns.is_empty() {
+        let lines = spec
+            .dns
+            .iter()
+            .map(|server| format!("nameserver {server}\n"));
+        return lines.collect();
+    }
+    let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    if spec.interface.is_none() {
+        return own;
+    }
+    let reachable = |line: &&str| {
+        let address = line
+            .strip_prefix("nameserver")
+            .map(|it| it.trim().parse::<std::net::IpAddr>());
+        !matches!(address, Some(Ok(address)) if address.is_loopback())
+    };
+    own.lines()
+        .filter(reachable)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
 /// Writes the files that all containers of a task share and says where they go.
 pub(crate) fn write_task_files(files: &TaskFiles, spec: &TaskSpec) -> Result<TaskMounts> {
     let mut hosts =
@@ -50,14 +76,7 @@ pub(crate) fn write_task_files(files: &TaskFiles, spec: &TaskSpec) -> Result<Tas
     for (address, name) in &spec.hosts {
         hosts.push_str(&format!("{address}\t{name}\n"));
     }
-    let resolve = if spec.dns.is_empty() && spec.interface.is_none() {
-        fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
-    } else {
-        spec.dns
-            .iter()
-            .map(|server| format!("nameserver {server}\n"))
-            .collect()
-    };
+    let resolve = resolv_conf(spec);
     let hostname = format!("{}\n", spec.hostname);
     let mut mounts = Vec::new();
     for (name, text) in [
