@@ -8,6 +8,8 @@ mod build;
 mod folder;
 mod live;
 mod stack;
+mod verdict;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +91,7 @@ impl Up {
             image: &image.reference,
             port,
             options: self,
+            command: &self.command(),
         };
         let url = stack::bring_up(config, &client, &wanted, &mut timings).await?;
 
@@ -127,6 +130,16 @@ impl Up {
                 bail!("the Dockerfile exposes several ports ({several:?}): choose one with --port")
             }
         }
+    }
+
+    /// The command that was typed, without what advice may change.
+    fn command(&self) -> String {
+        let name = self.name.iter().map(|it| format!(" --name {it}"));
+        format!(
+            "neargate up {}{}",
+            self.directory.display(),
+            name.collect::<String>()
+        )
     }
 
     async fn report(

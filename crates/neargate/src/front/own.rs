@@ -1,5 +1,7 @@
 //! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's.
 
+mod listening;
+
 use std::io;
 
 use bytes::Bytes;
@@ -64,6 +66,7 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
             call(front, caller, region, service, operation, input).await
         }
         ["build"] => build(front, input),
+        ["listening"] => listening(front, &input).await,
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
             json(StatusCode::OK, &json!({}))
@@ -122,6 +125,19 @@ async fn call(
                 StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             refusal(status, error.code, &error.message)
         }
+    }
+}
+
+/// Where the programs of `task` accept connections.
+async fn listening(front: &Front, input: &serde_json::Value) -> Response<Body> {
+    let task = input["task"].as_str().unwrap_or_default();
+    match listening::addresses(&*front.cloud.engine.tasks, task).await {
+        Ok(addresses) => json(StatusCode::OK, &json!({ "addresses": addresses })),
+        Err(error) => refusal(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            &error.to_string(),
+        ),
     }
 }
 

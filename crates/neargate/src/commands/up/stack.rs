@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use shapes::cloudformation::{
-    Capability, CreateStackInput, DescribeStackEventsInput, DescribeStacksInput, Parameter, Stack,
-    StackEvent, Tag, UpdateStackInput,
+    Capability, CreateStackInput, DeleteStackInput, DescribeStackEventsInput, DescribeStacksInput,
+    Parameter, Stack, StackEvent, Tag, UpdateStackInput,
 };
 
-use super::{Timings, Up};
+use super::watch::Watch;
+use super::{Timings, Up, verdict};
 use crate::client::{CallError, Client};
 use crate::commands::application::TAG;
 use crate::config::Config;
@@ -24,9 +25,21 @@ pub struct Wanted<'a> {
     pub image: &'a str,
     pub port: u16,
     pub options: &'a Up,
+    /// What was typed, shortly: for advice.
+    pub command: &'a str,
 }
 
 impl Wanted<'_> {
+    fn for_verdict(&self, is_update: bool) -> verdict::Wanted<'_> {
+        verdict::Wanted {
+            port: self.port,
+            health_path: &self.options.health_path,
+            memory: self.options.memory,
+            is_update,
+            command: self.command,
+        }
+    }
+
     fn parameters(&self) -> Vec<Parameter> {
         let options = self.options;
         let pairs = [
@@ -57,20 +70,18 @@ pub async fn bring_up(
     timings: &mut Timings,
 ) -> Result<String> {
     let step = Step::begin("stack", config.json);
-    let before = find(client, wanted.name).await?;
+    let before = standing(client, wanted.name, &step).await?;
+    let watch = Watch::begin(client, wanted.name);
     let known = match &before {
         Some(_) => event_ids(client, wanted.name).await?,
         None => HashSet::new(),
     };
-    let outcome = match before.as_ref().map(|it| it.stack_status.as_str()) {
+    let outcome = match &before {
         None => create(client, wanted).await.map(|()| "created"),
-        Some("ROLLBACK_COMPLETE" | "CREATE_FAILED" | "DELETE_FAILED") => bail!(
-            "the stack `{0}` is left from a failed start: `neargate down {0}` removes it, then try again",
-            wanted.name
-        ),
         Some(_) => update(client, wanted).await,
     }?;
-    let stack = wait(client, wanted.name, known, &step).await?;
+    let is_update = before.is_some();
+    let stack = wait(client, wanted, is_update, known, watch, &step).await?;
     timings.push(("stack", step.done(&format!("{} {outcome}", wanted.name))));
     let outputs = stack.outputs.unwrap_or_default();
     let url = outputs
@@ -92,6 +103,48 @@ async fn find(client: &Client, name: &str) -> Result<Option<Stack>> {
             _ => Err(error),
         },
     }
+}
+
+/// The application's stack, when there is one to update. What a failed start left is an empty stack
+/// that AWS wants deleted first; another's stack is left alone.
+async fn standing(client: &Client, name: &str, step: &Step) -> Result<Option<Stack>> {
+    let Some(stack) = find(client, name).await? else {
+        return Ok(None);
+    };
+    let is_application = stack.tags.iter().flatten().any(|it| it.key == TAG);
+    ensure!(
+        is_application,
+        "there is a stack `{name}` that is no application of `neargate up`: choose another name with --name"
+    );
+    match stack.stack_status.as_str() {
+        "ROLLBACK_COMPLETE" => {
+            step.detail("removing what the failed start left");
+            remove(client, name).await?;
+            Ok(None)
+        }
+        "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED" => bail!(
+            "the stack `{name}` is {}: `neargate down {name}` removes it, then try again",
+            stack.stack_status
+        ),
+        _ => Ok(Some(stack)),
+    }
+}
+
+async fn remove(client: &Client, name: &str) -> Result<()> {
+    let input = DeleteStackInput {
+        stack_name: name.to_owned(),
+        ..Default::default()
+    };
+    client.call(input).await?;
+    while let Some(stack) = find(client, name).await? {
+        ensure!(
+            stack.stack_status.as_str() != "DELETE_FAILED",
+            "the stack `{name}` cannot be deleted: {}",
+            stack.stack_status_reason.unwrap_or_default()
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn create(client: &Client, wanted: &Wanted<'_>) -> Result<()> {
@@ -154,10 +207,13 @@ async fn event_ids(client: &Client, name: &str) -> Result<HashSet<String>> {
 /// says why.
 async fn wait(
     client: &Client,
-    name: &str,
+    wanted: &Wanted<'_>,
+    is_update: bool,
     mut known: HashSet<String>,
+    mut watch: Watch<'_>,
     step: &Step,
 ) -> Result<Stack> {
+    let name = wanted.name;
     let mut failures = Vec::new();
     loop {
         let stack = find(client, name)
@@ -168,21 +224,24 @@ async fn wait(
                 show(&event, step, &mut failures);
             }
         }
+        watch.look(step).await;
         match stack.stack_status.as_str() {
             "CREATE_COMPLETE" | "UPDATE_COMPLETE" => return Ok(stack),
             status if status.ends_with("IN_PROGRESS") => tokio::time::sleep(LOOK_EVERY).await,
-            status => bail!(
-                "the stack `{name}` is {status}: {}",
-                if failures.is_empty() {
-                    stack.stack_status_reason.unwrap_or_default()
-                } else {
-                    failures.join("; ")
+            status => {
+                if let Some(verdict) = watch.verdict(wanted.for_verdict(is_update)).await {
+                    bail!("{verdict}\n\nThe stack `{name}` is {status}.");
                 }
-            ),
+                if failures.is_empty() {
+                    failures.extend(stack.stack_status_reason.clone());
+                }
+                bail!("the stack `{name}` is {status}: {}", failures.join("; "));
+            }
         }
     }
 }
 
+/// Shows an event. Once something has failed, what the rollback does is of no interest.
 fn show(event: &StackEvent, step: &Step, failures: &mut Vec<String>) {
     let logical = event.logical_resource_id.as_deref().unwrap_or_default();
     let status = event.resource_status.clone().unwrap_or_default();
@@ -190,7 +249,7 @@ fn show(event: &StackEvent, step: &Step, failures: &mut Vec<String>) {
     if status.ends_with("_FAILED") && !reason.contains("cancelled") {
         failures.push(format!("{logical}: {reason}"));
         step.line(&format!("{logical} {status}: {reason}"));
-    } else {
+    } else if failures.is_empty() || status.contains("ROLLBACK") {
         step.detail(&format!("{logical} {status}"));
     }
 }
