@@ -10,6 +10,7 @@ mod registry;
 
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub struct Front {
     credentials: Credentials,
     registry: Arc<images::Registry>,
     state: String,
+    program: PathBuf,
     ask_to_stop: watch::Sender<bool>,
 }
 
@@ -57,6 +59,7 @@ impl Front {
             credentials,
             registry: machine.registry.clone(),
             state: config.state.display().to_string(),
+            program: machine.program.clone(),
             ask_to_stop,
         }
     }

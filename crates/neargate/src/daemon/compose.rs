@@ -1,5 +1,6 @@
 //! What the daemon is made of. Nothing else knows all parts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,9 @@ pub struct Machine {
     pub registry: Arc<Registry>,
     pub edge: Arc<EdgeClient>,
     pub network: Arc<network::Machine>,
+    /// This program's own file, as it was called when the daemon started: a new build that takes
+    /// its place has the same name.
+    pub program: PathBuf,
 }
 
 /// Opens everything below the services. What an earlier daemon left running is found again.
@@ -49,7 +53,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         config.edge,
         network.clone(),
         edge::Executable {
-            program,
+            program: program.clone(),
             args: vec!["edge".into()],
         },
     )
@@ -71,6 +75,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         registry: Arc::new(Registry::new(store)),
         edge,
         network,
+        program,
     })
 }
 

@@ -168,6 +168,7 @@ fn build(front: &Front, input: serde_json::Value) -> Response<Body> {
         front.cloud.engine.builds.clone(),
         front.cloud.engine.images.clone(),
     );
+    let program = front.program.clone();
     let (lines, receiver) = mpsc::channel::<String>(EVENTS_MAX);
     tokio::spawn(async move {
         let (events, mut seen) = mpsc::channel::<BuildEvent>(EVENTS_MAX);
@@ -190,7 +191,7 @@ fn build(front: &Front, input: serde_json::Value) -> Response<Body> {
                 own_program,
             } => {
                 drop(events);
-                if let (Some(path), Ok(program)) = (own_program, std::env::current_exe()) {
+                if let Some(path) = own_program {
                     request.files.insert(0, (program, path));
                 }
                 builds.assemble(request).await
