@@ -18,6 +18,10 @@ pub enum Pace {
 const FAST_DIVISOR: u32 = 30;
 /// No wait becomes shorter than this: a probe and a signal handler need some time.
 const FAST_MIN: Duration = Duration::from_millis(200);
+/// What the fast pace leaves a program for its start: the shortest that AWS's health checks can be
+/// set to leave it (two probes that are five seconds apart), so that what starts in time there does
+/// so here.
+const FAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time for records and waits. It follows tokio's clock, so a test that pauses tokio's time drives
 /// this one as well.
@@ -64,6 +68,15 @@ impl Clock {
         }
     }
 
+    /// How long failed checks say nothing of a program that has just been started, where AWS's own
+    /// checks take `documented` to fail. A program starts no faster because waits are compressed.
+    pub fn patience(&self, documented: Duration) -> Duration {
+        match self.pace {
+            Pace::Real => Duration::ZERO,
+            Pace::Fast => documented.min(FAST_PATIENCE),
+        }
+    }
+
     pub fn paced_ms(&self, documented: Duration) -> u64 {
         u64::try_from(self.paced(documented).as_millis()).unwrap_or(u64::MAX)
     }
@@ -72,6 +85,19 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_has_its_own_time_to_start() {
+        let patience = |pace, seconds| {
+            Clock::new(pace)
+                .patience(Duration::from_secs(seconds))
+                .as_secs()
+        };
+        assert_eq!(patience(Pace::Fast, 60), 10);
+        assert_eq!(patience(Pace::Fast, 5), 5);
+        // The checks themselves take their time.
+        assert_eq!(patience(Pace::Real, 60), 0);
+    }
 
     #[test]
     fn the_fast_pace_is_a_thirtieth_within_bounds() {

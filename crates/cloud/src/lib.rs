@@ -21,7 +21,8 @@ pub use ids::{arn, random_hex, random_upper, token_hex};
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
-    Created, Property, ResourceError, ResourceRequest, ResourceType, Stability, Update,
+    Created, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges, Update,
+    deletion,
 };
 pub use service::Service;
 pub use store::{Record, Store, StoreError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
-use wire::Error;
+use wire::{Error, Value};
 
 use crate::{Cx, token_hex};
 
@@ -91,6 +91,48 @@ impl ResourceRequest {
         }
     }
 
+    /// A property that must be text: the template was checked for its presence.
+    pub fn required_text(&self, name: &str) -> Result<String, ResourceError> {
+        self.text(name)
+            .ok_or_else(|| ResourceError::new(format!("Property {name} must be text")))
+    }
+
+    /// A property that is a boolean, which templates also write as text.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        self.text(name).map(|it| it.eq_ignore_ascii_case("true"))
+    }
+
+    /// A property in the service's own shape, whose members differ from the template's only in the
+    /// case of their first letter and in scalars that are written as another kind.
+    pub fn shape<T: Value + Default>(&self, name: &str) -> Result<Option<T>, ResourceError> {
+        let Some(json) = self.get(name) else {
+            return Ok(None);
+        };
+        wire::lenient::<T>(json.clone())
+            .map(Some)
+            .map_err(|error| ResourceError::new(format!("{name}: {error}")))
+    }
+
+    /// The same request with other properties: those that the resource had before an update.
+    #[must_use]
+    pub fn with_properties(&self, properties: &Json) -> Self {
+        Self {
+            properties: properties.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// What an update has to do to the tags of a resource that had these properties.
+    pub fn tag_changes(&self, old: &Json) -> TagChanges {
+        let set = self.all_tags();
+        let before = self.with_properties(old).all_tags();
+        let unset = before
+            .into_keys()
+            .filter(|key| !set.contains_key(key))
+            .collect();
+        TagChanges { set, unset }
+    }
+
     /// `STACK-LogicalId-<12 capitals and digits>`, the same for every repetition, cut in its first
     /// parts where the service allows fewer characters.
     pub fn generated_name(&self, length_max: usize) -> String {
@@ -131,6 +173,15 @@ impl ResourceRequest {
     }
 }
 
+/// The difference of two sets of tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagChanges {
+    /// All that the resource shall have.
+    pub set: BTreeMap<String, String>,
+    /// Keys that it shall have no longer.
+    pub unset: Vec<String>,
+}
+
 /// A resource as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
@@ -169,6 +220,26 @@ impl ResourceError {
             message: message.into(),
             retry: true,
         }
+    }
+    /// A name that is not in [`ResourceType::attributes`].
+    pub fn unknown_attribute(name: &str) -> Self {
+        Self::new(format!("attribute {name} is not known"))
+    }
+}
+
+/// What the outcome of a service's delete operation means. Error codes that end in one of `gone` say
+/// that there is nothing to delete, which is success. With one of `in_use` something that is being
+/// deleted at this moment may still hold it: that is tried again.
+pub fn deletion<T>(
+    outcome: Result<T, Error>,
+    gone: &[&str],
+    in_use: &[&str],
+) -> Result<(), ResourceError> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) if gone.iter().any(|it| error.code.ends_with(it)) => Ok(()),
+        Err(error) if in_use.contains(&error.code) => Err(ResourceError::retry(error.message)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -239,7 +310,63 @@ pub trait ResourceType: Send + Sync {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn properties_are_read_as_templates_write_them() {
+        let request = ResourceRequest {
+            properties: json!({"Name": "web", "Count": 3, "On": "True", "None": null, "List": [1]}),
+            ..request("web", "Thing")
+        };
+        assert_eq!(request.required_text("Name").unwrap(), "web");
+        assert_eq!(request.text("Count").as_deref(), Some("3"));
+        assert_eq!(request.flag("On"), Some(true));
+        assert_eq!(request.flag("Absent"), None);
+        assert_eq!(request.get("None"), None);
+        let missing = request.required_text("List").unwrap_err();
+        assert_eq!(missing.message, "Property List must be text");
+        assert_eq!(request.shape::<i32>("Count").unwrap(), Some(3));
+        assert_eq!(request.shape::<i32>("Absent").unwrap(), None);
+        let wrong = request.shape::<i32>("Name").unwrap_err();
+        assert!(wrong.message.starts_with("Name: "), "{wrong}");
+    }
+
+    #[test]
+    fn tags_that_are_gone_are_unset_and_the_stacks_own_stay() {
+        let mut request = request("web", "Thing");
+        request.tags.insert("stack".into(), "web".into());
+        request.properties = json!({"Tags": [{"Key": "a", "Value": "2"}]});
+        let old = json!({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "1"}]});
+        let changes = request.tag_changes(&old);
+        assert_eq!(changes.unset, ["b"]);
+        let set: Vec<_> = changes.set.into_iter().collect();
+        assert_eq!(
+            set,
+            [("a".into(), "2".into()), ("stack".into(), "web".into())]
+        );
+    }
+
+    #[test]
+    fn a_deletion_of_what_is_gone_is_done_and_of_what_is_in_use_is_tried_again() {
+        const GONE: wire::ErrorCode = wire::ErrorCode::sender("InvalidVpcID.NotFound", 400);
+        const BUSY: wire::ErrorCode = wire::ErrorCode::sender("DependencyViolation", 400);
+        let outcome = |code: wire::ErrorCode| {
+            deletion::<()>(
+                Err(code.because("why")),
+                &["NotFound"],
+                &["DependencyViolation"],
+            )
+        };
+        assert_eq!(outcome(GONE), Ok(()));
+        assert_eq!(outcome(BUSY), Err(ResourceError::retry("why")));
+        let other = outcome(wire::codes::ValidationError).unwrap_err();
+        assert!(
+            !other.retry && other.message.contains("Error Code: ValidationError"),
+            "{other}"
+        );
+    }
 
     fn request(stack: &str, logical: &str) -> ResourceRequest {
         ResourceRequest {

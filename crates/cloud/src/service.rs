@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wire::{Error, Node, Operation, ServiceModel, Style, Value};
+use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
 
 use crate::{Cx, Reconciler, ResourceType, Watch};
 
@@ -38,6 +38,13 @@ pub struct Service {
     pub(crate) resource_types: Vec<Arc<dyn ResourceType>>,
     pub(crate) watches: Vec<Watch>,
     pub(crate) follows: Vec<Follow>,
+    dry_run: Option<ErrorCode>,
+}
+
+/// Members of inputs are written by the names of answers, some of which begin with a small letter.
+fn is_dry(input: &Node) -> bool {
+    let flag = input.member("DryRun").or_else(|| input.member("dryRun"));
+    flag == Some(&Node::Bool(true))
 }
 
 /// A kind of record, of this service or another, whose changes concern a key of this one.
@@ -57,7 +64,16 @@ impl Service {
             resource_types: Vec::new(),
             watches: Vec::new(),
             follows: Vec::new(),
+            dry_run: None,
         }
+    }
+
+    /// Inputs have a member `DryRun`: a valid request with it is not carried out and answered with
+    /// this error, as EC2 does when the caller has the permission.
+    #[must_use]
+    pub fn dry_run(mut self, answer: ErrorCode) -> Self {
+        self.dry_run = Some(answer);
+        self
     }
 
     /// Adds the operation whose input `handler` takes.
@@ -73,7 +89,7 @@ impl Service {
             "{} belongs to another service",
             I::NAME
         );
-        let model = self.model;
+        let (model, dry_run) = (self.model, self.dry_run);
         let untyped: Untyped = Box::new(move |cx, node, form| {
             Box::pin(async move {
                 let input = match form {
@@ -81,6 +97,13 @@ impl Service {
                     Form::Json => wire::decode::<I>(node, Style::Json)
                         .map_err(|error| wire::forbidden(model, &error))?,
                 };
+                if let Some(answer) = dry_run
+                    && is_dry(&input.get())
+                {
+                    return Err(
+                        answer.because("Request would have succeeded, but DryRun flag is set.")
+                    );
+                }
                 handler(cx, input).await.map(|output| output.get())
             })
         });

@@ -3389,7 +3389,7 @@ pub struct EbsBlockDevice {
 pub struct EbsInstanceBlockDevice {
     pub attach_time: Option<wire::Timestamp>,
     pub delete_on_termination: Option<bool>,
-    pub status: Option<AttachmentStatus>,
+    pub status: Option<String>,
     pub volume_id: Option<String>,
     pub associated_resource: Option<String>,
     pub volume_owner_id: Option<String>,
@@ -3760,7 +3760,7 @@ pub struct InstanceNetworkInterfaceAttachment {
     pub attachment_id: Option<String>,
     pub delete_on_termination: Option<bool>,
     pub device_index: Option<i32>,
-    pub status: Option<AttachmentStatus>,
+    pub status: Option<String>,
     pub network_card_index: Option<i32>,
     pub ena_srd_specification: Option<InstanceAttachmentEnaSrdSpecification>,
     pub ena_queue_count: Option<i32>,
@@ -3904,7 +3904,7 @@ pub struct InstanceSecondaryInterfaceAttachment {
     pub attachment_id: Option<String>,
     pub delete_on_termination: Option<bool>,
     pub device_index: Option<i32>,
-    pub status: Option<AttachmentStatus>,
+    pub status: Option<String>,
     pub network_card_index: Option<i32>,
 }
 
@@ -3956,7 +3956,7 @@ pub struct InternetGateway {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct InternetGatewayAttachment {
-    pub state: Option<AttachmentStatus>,
+    pub state: Option<String>,
     pub vpc_id: Option<String>,
 }
 
@@ -4800,7 +4800,7 @@ pub struct NetworkInterfaceAttachment {
     pub network_card_index: Option<i32>,
     pub instance_id: Option<String>,
     pub instance_owner_id: Option<String>,
-    pub status: Option<AttachmentStatus>,
+    pub status: Option<String>,
     pub ena_srd_specification: Option<AttachmentEnaSrdSpecification>,
     pub ena_queue_count: Option<i32>,
 }
@@ -5776,13 +5776,6 @@ wire::string_enum!(ArchitectureValues {
     Arm64 = "arm64",
     X8664Mac = "x86_64_mac",
     Arm64Mac = "arm64_mac",
-});
-
-wire::string_enum!(AttachmentStatus {
-    Attaching = "attaching",
-    Attached = "attached",
-    Detaching = "detaching",
-    Detached = "detached",
 });
 
 wire::string_enum!(AutoProvisionZonesState {

@@ -1,6 +1,6 @@
 //! Load balancers that answer for every target, unless a test says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 
@@ -14,6 +14,10 @@ pub struct SimEdge {
     states: Mutex<BTreeMap<Ipv4Addr, TargetState>>,
     /// What probes find where nothing is said of the address.
     default_state: Mutex<TargetState>,
+    /// Ports that another program has.
+    taken_ports: Mutex<BTreeSet<u16>>,
+    /// Requests under way to targets that drain.
+    in_flight: Mutex<u32>,
     changes: broadcast::Sender<String>,
 }
 
@@ -23,6 +27,8 @@ impl Default for SimEdge {
             snapshot: Mutex::default(),
             states: Mutex::default(),
             default_state: Mutex::new(TargetState::Healthy),
+            taken_ports: Mutex::default(),
+            in_flight: Mutex::default(),
             changes: broadcast::channel(1024).0,
         }
     }
@@ -37,6 +43,34 @@ impl SimEdge {
     pub fn set_default_state(&self, state: TargetState) {
         *self.default_state.lock().expect("no panic") = state;
         self.announce();
+    }
+
+    /// Lets another program have a port, or give it back.
+    pub fn set_port_taken(&self, port: u16, taken: bool) {
+        let mut ports = self.taken_ports.lock().expect("no panic");
+        if taken {
+            ports.insert(port);
+        } else {
+            ports.remove(&port);
+        }
+    }
+
+    /// How many requests every draining target has under way.
+    pub fn set_in_flight(&self, count: u32) {
+        *self.in_flight.lock().expect("no panic") = count;
+        self.announce();
+    }
+
+    /// In the words of the real edge.
+    fn conflicts(&self) -> Vec<String> {
+        let snapshot = self.snapshot.lock().expect("no panic");
+        let taken = self.taken_ports.lock().expect("no panic");
+        let listeners = snapshot.balancers.iter().flat_map(|it| &it.listeners);
+        let ports: BTreeSet<u16> = listeners.map(|it| it.port).collect();
+        ports
+            .intersection(&taken)
+            .map(|port| format!("port {port} of `127.0.0.1` is taken by another program"))
+            .collect()
     }
 
     fn announce(&self) {
@@ -65,7 +99,10 @@ impl Edge for SimEdge {
             *current = snapshot;
         }
         self.announce();
-        Ok(())
+        match &self.conflicts()[..] {
+            [] => Ok(()),
+            conflicts => Err(EngineError::conflict(conflicts.join("; "))),
+        }
     }
     async fn health(&self, group: &str) -> Result<Vec<TargetHealth>> {
         let snapshot = self.snapshot.lock().expect("no panic");
@@ -75,6 +112,7 @@ impl Edge for SimEdge {
             })
         };
         let states = self.states.lock().expect("no panic");
+        let in_flight = *self.in_flight.lock().expect("no panic");
         let default = self.default_state.lock().expect("no panic").clone();
         let found = snapshot.target_groups.iter().filter(|it| it.id == group);
         Ok(found
@@ -84,7 +122,7 @@ impl Edge for SimEdge {
                 address: target.address,
                 port: target.port,
                 state: if target.draining_until_ms.is_some() {
-                    TargetState::Draining { in_flight: 0 }
+                    TargetState::Draining { in_flight }
                 } else if used(group) {
                     states
                         .get(&target.address)

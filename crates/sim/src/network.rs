@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use engine::*;
@@ -12,11 +13,45 @@ use engine::*;
 pub struct SimNetwork {
     pub vpcs: Mutex<BTreeMap<String, VpcSpec>>,
     pub interfaces: Mutex<BTreeMap<String, InterfaceSpec>>,
+    /// While this is set nothing can be removed: interfaces stay attached, networks stay.
+    pub holds_on: AtomicBool,
+    /// How often a network was applied, refused attempts included.
+    pub applied: AtomicUsize,
+}
+
+impl SimNetwork {
+    fn may_remove(&self, what: &str) -> Result<()> {
+        if self.holds_on.load(Ordering::SeqCst) {
+            return Err(EngineError::machine(format!("`{what}` is busy")));
+        }
+        Ok(())
+    }
+
+    /// A subnet or a group with interfaces in it must stay, as on a real machine.
+    fn refuse_loss(&self, vpc: &VpcSpec) -> Result<()> {
+        let interfaces = self.interfaces.lock().expect("no panic");
+        for interface in interfaces.values().filter(|it| it.vpc == vpc.id) {
+            let subnet = vpc.subnets.iter().any(|it| it.id == interface.subnet);
+            let lost = interface
+                .groups
+                .iter()
+                .find(|id| !vpc.groups.iter().any(|it| it.id == **id));
+            if !subnet || lost.is_some() {
+                return Err(EngineError::conflict(format!(
+                    "a subnet or group is in use by interface `{}`",
+                    interface.id
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Network for SimNetwork {
     async fn apply_vpc(&self, vpc: VpcSpec) -> Result<()> {
+        self.applied.fetch_add(1, Ordering::SeqCst);
+        self.refuse_loss(&vpc)?;
         self.vpcs
             .lock()
             .expect("no panic")
@@ -24,6 +59,7 @@ impl Network for SimNetwork {
         Ok(())
     }
     async fn remove_vpc(&self, id: &str) -> Result<()> {
+        self.may_remove(id)?;
         self.vpcs.lock().expect("no panic").remove(id);
         self.interfaces
             .lock()
@@ -50,6 +86,7 @@ impl Network for SimNetwork {
         Ok(())
     }
     async fn detach(&self, id: &str) -> Result<()> {
+        self.may_remove(id)?;
         self.interfaces.lock().expect("no panic").remove(id);
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Addresses of a subnet: AWS keeps the first four and the last one
 //! (VPC User Guide, "Subnet CIDR blocks").
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -27,16 +26,24 @@ pub fn usable(range: Ipv4Net, address: Ipv4Addr) -> bool {
 
 /// A free address. The search begins at a place that `seed` gives, so that an address is not used
 /// again at once after it was given back: stale connections would reach the next owner.
-pub fn choose(range: Ipv4Net, used: &BTreeSet<Ipv4Addr>, seed: u64) -> Option<Ipv4Addr> {
+pub fn choose<E>(
+    range: Ipv4Net,
+    seed: u64,
+    is_used: impl Fn(Ipv4Addr) -> Result<bool, E>,
+) -> Result<Option<Ipv4Addr>, E> {
     let count = capacity(range);
     if count == 0 {
-        return None;
+        return Ok(None);
     }
     let first = u32::from(range.network()) + RESERVED_FIRST;
     let start = u32::try_from(seed % u64::from(count)).unwrap_or(0);
-    (0..count)
-        .map(|step| Ipv4Addr::from(first + (start + step) % count))
-        .find(|it| !used.contains(it))
+    for step in 0..count {
+        let address = Ipv4Addr::from(first + (start + step) % count);
+        if !is_used(address)? {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
 }
 
 /// A locally administered address that follows from the IP address: unique within the VPC.
@@ -51,13 +58,18 @@ pub fn mac_text(mac: [u8; 6]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn a_subnet_gives_all_its_addresses_and_none_of_awss() {
         let range: Ipv4Net = "10.0.0.0/28".parse().unwrap();
         let mut used = BTreeSet::new();
-        while let Some(address) = choose(range, &used, 7) {
+        let free = |used: &BTreeSet<Ipv4Addr>| {
+            choose(range, 7, |it| Ok::<_, ()>(used.contains(&it))).unwrap()
+        };
+        while let Some(address) = free(&used) {
             assert!(usable(range, address) && used.insert(address));
         }
         assert_eq!(used.len(), 11);

@@ -8,6 +8,9 @@ macro_rules! codes {
     ($($name:ident = $code:literal;)*) => { $(pub const $name: ErrorCode = ErrorCode::sender($code, 400);)* };
 }
 
+/// The answer to a request with `DryRun` that would have been carried out.
+pub const DryRunOperation: ErrorCode = ErrorCode::sender("DryRunOperation", 412);
+
 codes! {
     DependencyViolation = "DependencyViolation";
     GatewayNotAttached = "Gateway.NotAttached";
@@ -15,6 +18,7 @@ codes! {
     InvalidGroupDuplicate = "InvalidGroup.Duplicate";
     InvalidGroupNotFound = "InvalidGroup.NotFound";
     InvalidIdNotFound = "InvalidID";
+    InvalidNextToken = "InvalidNextToken";
     InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound";
     InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound";
     InvalidParameterValue = "InvalidParameterValue";

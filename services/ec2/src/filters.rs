@@ -3,25 +3,44 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Error;
+use cloud::{Cx, Error};
 use shapes::ec2::Filter;
 
-use crate::errors::InvalidParameterValue;
+use crate::errors::{InvalidNextToken, InvalidParameterValue};
+
+/// The filter that every resource with an owner has: everything here belongs to the account.
+const OWNER: &str = "owner-id";
 
 /// What a resource answers to filters.
 pub trait Filtered {
-    /// The values under a filter's name; None when the operation has no such filter.
-    fn values(&self, filter: &str) -> Option<Vec<String>>;
+    /// Names of the operation's own filters, besides those on tags: any other is refused, also when
+    /// there is nothing to filter.
+    const FILTERS: &'static [&'static str];
+    /// What one resource is told apart from another by, unique and steady.
+    fn unique(&self) -> &str;
+    /// The values under one of the names of [`Filtered::FILTERS`].
+    fn values(&self, filter: &str) -> Vec<String>;
     fn tags(&self) -> &BTreeMap<String, String>;
 }
 
-/// Keeps what the ids (when given) and every filter select.
-pub fn select<R: Filtered>(found: Vec<R>, filters: Option<&Vec<Filter>>) -> Result<Vec<R>, Error> {
+/// Keeps what every filter selects.
+pub fn select<R: Filtered>(
+    cx: &Cx,
+    found: Vec<R>,
+    filters: Option<&Vec<Filter>>,
+) -> Result<Vec<R>, Error> {
+    for filter in filters.into_iter().flatten() {
+        let name = filter.name.as_deref().unwrap_or_default();
+        let known = name.starts_with("tag:") || name == "tag-key" || R::FILTERS.contains(&name);
+        if !known {
+            return Err(InvalidParameterValue.because(format!("The filter '{name}' is invalid")));
+        }
+    }
     let mut kept = Vec::with_capacity(found.len());
     for it in found {
         let mut all = true;
         for filter in filters.into_iter().flatten() {
-            all &= matches(&it, filter)?;
+            all &= matches(cx, &it, filter);
         }
         if all {
             kept.push(it);
@@ -30,21 +49,50 @@ pub fn select<R: Filtered>(found: Vec<R>, filters: Option<&Vec<Filter>>) -> Resu
     Ok(kept)
 }
 
-fn matches<R: Filtered>(resource: &R, filter: &Filter) -> Result<bool, Error> {
+/// One page of what was found and the token of the next one. Pages go by id, so that what comes and
+/// goes between two of them neither hides nor repeats anything else.
+pub fn page<R: Filtered>(
+    mut found: Vec<R>,
+    limit: Option<i32>,
+    token: Option<&String>,
+) -> Result<(Vec<R>, Option<String>), Error> {
+    if let Some(token) = token {
+        let after = token
+            .strip_prefix(TOKEN_PREFIX)
+            .ok_or_else(|| InvalidNextToken.because(format!("The token '{token}' is invalid")))?;
+        found.retain(|it| it.unique() > after);
+    }
+    let Some(limit) = limit.and_then(|it| usize::try_from(it).ok()) else {
+        return Ok((found, None));
+    };
+    found.sort_by(|a, b| a.unique().cmp(b.unique()));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|it| format!("{TOKEN_PREFIX}{}", it.unique()));
+    Ok((found, next))
+}
+
+/// Tells a token of ours from anything else.
+const TOKEN_PREFIX: &str = "after-";
+
+fn matches<R: Filtered>(cx: &Cx, resource: &R, filter: &Filter) -> bool {
     let name = filter.name.as_deref().unwrap_or_default();
     let have = if let Some(key) = name.strip_prefix("tag:") {
         resource.tags().get(key).cloned().into_iter().collect()
     } else if name == "tag-key" {
         resource.tags().keys().cloned().collect()
+    } else if name == OWNER {
+        vec![cx.account().to_owned()]
     } else {
-        (resource.values(name)).ok_or_else(|| {
-            InvalidParameterValue.because(format!("The filter '{name}' is invalid"))
-        })?
+        resource.values(name)
     };
     let wanted = filter.values.as_deref().unwrap_or_default();
-    Ok(wanted
+    wanted
         .iter()
-        .any(|pattern| have.iter().any(|value| matches_pattern(pattern, value))))
+        .any(|pattern| have.iter().any(|value| matches_pattern(pattern, value)))
 }
 
 /// Glob matching in linear space: remembers the last `*` and goes back to it.

@@ -3,18 +3,17 @@
 use cloud::{Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
-    self, AttachInternetGatewayInput, AttachInternetGatewayOutput, AttachmentStatus,
-    CreateInternetGatewayInput, CreateInternetGatewayOutput, DeleteInternetGatewayInput,
-    DeleteInternetGatewayOutput, DescribeInternetGatewaysInput, DescribeInternetGatewaysOutput,
-    DetachInternetGatewayInput, DetachInternetGatewayOutput, InternetGatewayAttachment,
-    ResourceType,
+    self, AttachInternetGatewayInput, AttachInternetGatewayOutput, CreateInternetGatewayInput,
+    CreateInternetGatewayOutput, DeleteInternetGatewayInput, DeleteInternetGatewayOutput,
+    DescribeInternetGatewaysInput, DescribeInternetGatewaysOutput, DetachInternetGatewayInput,
+    DetachInternetGatewayOutput, InternetGatewayAttachment, ResourceType,
 };
 
 use crate::errors::{
     DependencyViolation, GatewayNotAttached, InvalidInternetGatewayIdNotFound,
     ResourceAlreadyAssociated,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::interface::Interface;
 use crate::tags::{self, Tags};
 use crate::vpc;
@@ -43,8 +42,7 @@ pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<InternetGateway, Error
 
 fn shown(cx: &Cx, gateway: &InternetGateway) -> ec2::InternetGateway {
     let attachment = gateway.vpc.as_ref().map(|vpc| InternetGatewayAttachment {
-        // EC2 says `available` here, which its own model does not list.
-        state: Some(AttachmentStatus::Attached),
+        state: Some("available".into()),
         vpc_id: Some(vpc.clone()),
     });
     ec2::InternetGateway {
@@ -82,13 +80,22 @@ pub async fn create_internet_gateway(
 }
 
 impl Filtered for InternetGateway {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "internet-gateway-id",
+        "attachment.vpc-id",
+        "attachment.state",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        match filter {
             "internet-gateway-id" => vec![self.id.clone()],
             "attachment.vpc-id" => self.vpc.clone().into_iter().collect(),
             "attachment.state" => self.vpc.iter().map(|_| "available".to_owned()).collect(),
-            _ => return None,
-        })
+            _ => vec![],
+        }
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -103,13 +110,11 @@ pub async fn describe_internet_gateways(
         Some(ids) => ids.iter().map(|id| get(&cx, tx, id)).collect(),
         None => tx.list::<InternetGateway>(&cx.key("")),
     })?;
-    let gateways = select(found, input.filters.as_ref())?
-        .iter()
-        .map(|it| shown(&cx, it))
-        .collect();
+    let found = select(&cx, found, input.filters.as_ref())?;
+    let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
     Ok(DescribeInternetGatewaysOutput {
-        internet_gateways: Some(gateways),
-        next_token: None,
+        internet_gateways: Some(found.iter().map(|it| shown(&cx, it)).collect()),
+        next_token,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::errors::{
     DependencyViolation, InvalidGroupDuplicate, InvalidGroupNotFound, InvalidParameterValue,
     MissingParameter,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::group_rules::{self, Rule, Source};
 use crate::interface::Interface;
 use crate::tags::{self, Tags};
@@ -126,16 +126,28 @@ fn shown(cx: &Cx, group: &SecurityGroup) -> ec2::SecurityGroup {
 }
 
 impl Filtered for SecurityGroup {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "group-id",
+        "group-name",
+        "vpc-id",
+        "description",
+        "ip-permission.group-id",
+        "egress.ip-permission.group-id",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        match filter {
             "group-id" => vec![self.id.clone()],
             "group-name" => vec![self.name.clone()],
             "vpc-id" => vec![self.vpc.clone()],
             "description" => vec![self.description.clone()],
             "ip-permission.group-id" => group_rules::referenced_groups(self, false),
             "egress.ip-permission.group-id" => group_rules::referenced_groups(self, true),
-            _ => return None,
-        })
+            _ => vec![],
+        }
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -153,21 +165,32 @@ pub async fn describe_security_groups(
             .collect::<Result<Vec<_>, _>>(),
         None => tx.list::<SecurityGroup>(&cx.key("")),
     })?;
-    let named = |it: &SecurityGroup| {
-        input
-            .group_names
-            .as_ref()
-            .is_none_or(|names| names.contains(&it.name))
-    };
-    let found = found.into_iter().filter(named).collect();
-    let groups = select(found, input.filters.as_ref())?
-        .iter()
-        .map(|it| shown(&cx, it))
-        .collect();
+    let found = named(found, input.group_names.as_deref())?;
+    let found = select(&cx, found, input.filters.as_ref())?;
+    let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
     Ok(DescribeSecurityGroupsOutput {
-        security_groups: Some(groups),
-        next_token: None,
+        security_groups: Some(found.iter().map(|it| shown(&cx, it)).collect()),
+        next_token,
     })
+}
+
+/// Those with one of these names, when names are given; each must exist.
+fn named(found: Vec<SecurityGroup>, names: Option<&[String]>) -> Result<Vec<SecurityGroup>, Error> {
+    let Some(names) = names else {
+        return Ok(found);
+    };
+    let missing = names
+        .iter()
+        .find(|name| !found.iter().any(|it| it.name == **name));
+    if let Some(name) = missing {
+        return Err(
+            InvalidGroupNotFound.because(format!("The security group '{name}' does not exist"))
+        );
+    }
+    Ok(found
+        .into_iter()
+        .filter(|it| names.contains(&it.name))
+        .collect())
 }
 
 pub async fn delete_security_group(

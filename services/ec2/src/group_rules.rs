@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, random_hex};
+use cloud::{Cx, Error, Records, random_hex};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
@@ -15,10 +15,11 @@ use shapes::ec2::{
 };
 
 use crate::errors::{
-    InvalidPermissionDuplicate, InvalidPermissionMalformed, InvalidPermissionNotFound,
-    InvalidSecurityGroupRuleIdNotFound, MissingParameter, unsupported,
+    InvalidGroupNotFound, InvalidParameterValue, InvalidPermissionDuplicate,
+    InvalidPermissionMalformed, InvalidPermissionNotFound, InvalidSecurityGroupRuleIdNotFound,
+    MissingParameter, refuse, unsupported,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
 use crate::tags::{self, Tags};
 use crate::vpc::{self, parse_range};
@@ -156,8 +157,8 @@ fn rules_of(egress: bool, permission: &IpPermission) -> Result<Vec<Rule>, Error>
 
 fn check_ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(), Error> {
     let (Some(from), Some(to)) = (from, to) else {
-        return Err(InvalidPermissionMalformed.because(format!(
-            "Must specify both from and to ports with {}.",
+        return Err(InvalidParameterValue.because(format!(
+            "Invalid value 'Must specify both from and to ports with {}.' for portRange.",
             protocol.to_uppercase()
         )));
     };
@@ -204,6 +205,21 @@ fn requested(
     Ok(rules)
 }
 
+fn nothing_given() -> Error {
+    MissingParameter.because("Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
+}
+
+/// The group that a rule names must be one of the same network: no other is reached from it.
+fn check_peer(cx: &Cx, tx: &Records<'_>, group: &SecurityGroup, peer: &str) -> Result<(), Error> {
+    if group::get(cx, tx, peer)?.vpc == group.vpc {
+        return Ok(());
+    }
+    Err(InvalidGroupNotFound.because(format!(
+        "You have specified two resources that belong to different networks: '{}' and '{peer}'.",
+        group.id
+    )))
+}
+
 fn authorize(
     cx: &Cx,
     id: &str,
@@ -211,15 +227,14 @@ fn authorize(
     tags: &Tags,
 ) -> Result<Vec<SecurityGroupRule>, Error> {
     if rules.is_empty() {
-        return Err(MissingParameter
-            .because("Either 'ipPermissions' or 'securityGroupRuleIds' should be provided."));
+        return Err(nothing_given());
     }
     cx.write(|tx| {
         let mut group = group::get(cx, tx, id)?;
         let mut answer = Vec::new();
         for rule in &mut rules {
             if let Source::Group(peer) = &rule.source {
-                group::get(cx, tx, peer)?;
+                check_peer(cx, tx, &group, peer)?;
             }
             if let Some(existing) = group.rules.iter().find(|it| it.same(rule)) {
                 if cx.token.is_some() {
@@ -265,6 +280,7 @@ pub async fn authorize_ingress(
     let id = input.group_id.as_deref().ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter groupId")
     })?;
+    refuse(&input.source_security_group_name, "SourceSecurityGroupName")?;
     let flat = Flat {
         protocol: input.ip_protocol.as_ref(),
         from: input.from_port,
@@ -312,6 +328,9 @@ fn revoke(
     rules: &[Rule],
     ids: Option<&Vec<String>>,
 ) -> Result<Vec<RevokedSecurityGroupRule>, Error> {
+    if rules.is_empty() && ids.is_none_or(Vec::is_empty) {
+        return Err(nothing_given());
+    }
     cx.write(|tx| {
         let mut group = group::get(cx, tx, id)?;
         let mut revoked = Vec::new();
@@ -505,12 +524,16 @@ fn shown(cx: &Cx, group: &SecurityGroup, rule: &Rule) -> SecurityGroupRule {
 struct Listed(SecurityGroup, Rule);
 
 impl Filtered for Listed {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
+    const FILTERS: &'static [&'static str] = &["group-id", "security-group-rule-id"];
+    fn unique(&self) -> &str {
+        &self.1.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
             "group-id" => self.0.id.clone(),
             "security-group-rule-id" => self.1.id.clone(),
-            _ => return None,
-        }])
+            _ => return vec![],
+        }]
     }
     fn tags(&self) -> &Tags {
         &self.1.tags
@@ -545,12 +568,11 @@ pub async fn describe_security_group_rules(
         }
         found.retain(|it| ids.contains(&it.1.id));
     }
-    let rules = select(found, input.filters.as_ref())?
-        .iter()
-        .map(|it| shown(&cx, &it.0, &it.1))
-        .collect();
+    let found = select(&cx, found, input.filters.as_ref())?;
+    let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
+    let rules = found.iter().map(|it| shown(&cx, &it.0, &it.1)).collect();
     Ok(DescribeSecurityGroupRulesOutput {
         security_group_rules: Some(rules),
-        next_token: None,
+        next_token,
     })
 }

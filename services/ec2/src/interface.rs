@@ -1,6 +1,5 @@
 //! Network interfaces: the addresses of tasks and load balancers.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use cloud::{Cx, Error, Record, Records};
@@ -18,7 +17,7 @@ use crate::errors::{
     InsufficientFreeAddressesInSubnet, InvalidIpAddressInUse, InvalidNetworkInterfaceIdNotFound,
     InvalidParameterValue, refuse,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
 use crate::subnet::{self, Subnet};
 use crate::tags::{self, Tags};
@@ -46,6 +45,55 @@ impl Record for Interface {
     fn key(&self) -> String {
         format!("{}/{}", self.region, self.id)
     }
+}
+
+/// Who has an address of a subnet, under `<region>/<subnet>/<address>`: so that an interface comes
+/// and goes in the same time however many there are. It is made and deleted with its interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddressUse {
+    key: String,
+    interface: String,
+}
+
+impl Record for AddressUse {
+    const KIND: &'static str = "ec2.address";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+impl AddressUse {
+    fn key_of(cx: &Cx, subnet: &str, address: Ipv4Addr) -> String {
+        cx.key(&format!("{subnet}/{address}"))
+    }
+}
+
+/// How many addresses of a subnet interfaces have.
+pub fn addresses_in_use(cx: &Cx, tx: &Records<'_>, subnet: &str) -> Result<usize, Error> {
+    let used = tx.keys::<AddressUse>(&cx.key(&format!("{subnet}/")))?;
+    Ok(used.len())
+}
+
+/// Whether a subnet has interfaces, those that are being deleted not counted.
+pub fn any_in(cx: &Cx, tx: &Records<'_>, subnet: &str) -> Result<bool, Error> {
+    for used in tx.list::<AddressUse>(&cx.key(&format!("{subnet}/")))? {
+        let interface = tx.get::<Interface>(&cx.key(&used.interface))?;
+        if interface.is_some_and(|it| !it.deleting) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The machine has let go of it: its address is free again.
+pub fn forget(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<(), Error> {
+    tx.delete::<AddressUse>(&AddressUse::key_of(
+        cx,
+        &interface.subnet,
+        interface.address,
+    ))?;
+    tx.delete::<Interface>(&interface.key())?;
+    Ok(())
 }
 
 fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Interface, Error> {
@@ -82,6 +130,10 @@ pub async fn create_network_interface(
             Some(existing) => existing,
             None => {
                 let made = make(&cx, tx, &input, id, &tags)?;
+                tx.put(&AddressUse {
+                    key: AddressUse::key_of(&cx, &made.subnet, made.address),
+                    interface: made.id.clone(),
+                })?;
                 tx.put(&made)?;
                 made
             }
@@ -140,16 +192,15 @@ fn address(
     subnet: &Subnet,
     wanted: Option<&str>,
 ) -> Result<Ipv4Addr, Error> {
-    let interfaces = tx.list::<Interface>(&cx.key(""))?;
     // One that is being deleted keeps its address until the machine has let go of it.
-    let used: BTreeSet<Ipv4Addr> = interfaces
-        .iter()
-        .filter(|it| it.subnet == subnet.id)
-        .map(|it| it.address)
-        .collect();
+    let is_used = |address| {
+        let used = tx.get::<AddressUse>(&AddressUse::key_of(cx, &subnet.id, address))?;
+        Ok::<_, Error>(used.is_some())
+    };
     let Some(wanted) = wanted else {
         let seed = tx.next(&format!("ec2.address/{}", subnet.id))?;
-        return addresses::choose(subnet.range, &used, seed.unsigned_abs()).ok_or_else(|| {
+        let free = addresses::choose(subnet.range, seed.unsigned_abs(), is_used)?;
+        return free.ok_or_else(|| {
             InsufficientFreeAddressesInSubnet.because(format!(
                 "The specified subnet does not have enough free addresses to satisfy the request: {}",
                 subnet.id
@@ -165,7 +216,7 @@ fn address(
                 "Address {wanted} does not fall within the subnet's address range"
             ))
         })?;
-    if used.contains(&address) {
+    if is_used(address)? {
         return Err(InvalidIpAddressInUse.because(format!("Address {wanted} is in use.")));
     }
     Ok(address)
@@ -222,8 +273,25 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
 }
 
 impl Filtered for Interface {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "network-interface-id",
+        "vpc-id",
+        "subnet-id",
+        "group-id",
+        "description",
+        "availability-zone",
+        "private-ip-address",
+        "addresses.private-ip-address",
+        "association.public-ip",
+        "status",
+        "attachment.instance-owner-id",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        match filter {
             "network-interface-id" => vec![self.id.clone()],
             "vpc-id" => vec![self.vpc.clone()],
             "subnet-id" => vec![self.subnet.clone()],
@@ -241,8 +309,8 @@ impl Filtered for Interface {
                 vec!["amazon-elb".into()]
             }
             "attachment.instance-owner-id" => vec!["amazon-aws".into()],
-            _ => return None,
-        })
+            _ => vec![],
+        }
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -262,14 +330,15 @@ pub async fn describe_network_interfaces(
             None => tx.list::<Interface>(&cx.key(""))?,
         };
         let found = found.into_iter().filter(|it| !it.deleting).collect();
-        let found = select(found, input.filters.as_ref())?;
+        let found = select(&cx, found, input.filters.as_ref())?;
+        let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
         let shown = found
             .iter()
             .map(|it| shown(&cx, tx, it))
             .collect::<Result<_, _>>()?;
         Ok(DescribeNetworkInterfacesOutput {
             network_interfaces: Some(shown),
-            next_token: None,
+            next_token,
         })
     })
 }

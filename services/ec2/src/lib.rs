@@ -6,6 +6,7 @@
 //! VPC counts its `revision` up in the same transaction, which is what wakes the first one.
 //! Deleting marks the record; it goes when the machine has let go.
 
+mod account;
 mod addresses;
 mod cfn;
 mod errors;
@@ -25,6 +26,7 @@ use cloud::Service;
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::ec2::MODEL)
+        .dry_run(errors::DryRunOperation)
         .on(vpc::create_vpc)
         .on(vpc::describe_vpcs)
         .on(vpc::delete_vpc)
@@ -60,6 +62,8 @@ pub fn service() -> Service {
         .on(interface::describe_network_interfaces)
         .on(interface::delete_network_interface)
         .on(interface::modify_network_interface_attribute)
+        .on(account::describe_account_attributes)
+        .on(account::describe_regions)
         .on(zones::describe_availability_zones)
         .on(tags::create_tags)
         .on(tags::delete_tags)

@@ -11,7 +11,7 @@ use crate::addresses::mac;
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::group_rules::{Rule, Source};
-use crate::interface::Interface;
+use crate::interface::{self, Interface};
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::vpc::Vpc;
@@ -62,7 +62,7 @@ impl Reconciler for InterfaceReconciler {
         let network = &cx.engine().network;
         if interface.deleting {
             network.detach(&interface.id).await?;
-            cx.write(|tx| tx.delete::<Interface>(key))?;
+            cx.write(|tx| interface::forget(&cx, tx, &interface))?;
             return Ok(Next::Idle);
         }
         let spec = InterfaceSpec {

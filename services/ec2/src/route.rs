@@ -20,7 +20,7 @@ use crate::errors::{
     InvalidRouteTableIdNotFound, MissingParameter, ResourceAlreadyAssociated, RouteAlreadyExists,
     not_found, refuse, unsupported,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::tags::{self, Tags};
 use crate::vpc::{self, Vpc, parse_range};
 use crate::{gateway, subnet};
@@ -130,9 +130,12 @@ pub async fn create_route_table(
     input: CreateRouteTableInput,
 ) -> Result<CreateRouteTableOutput, Error> {
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::RouteTable)?;
+    // A client's own token serves as well as one that a caller inside set.
+    let named = input.client_token.as_ref().filter(|_| cx.token.is_none());
+    let naming = named.map_or_else(|| cx.clone(), |it| cx.with_token(it.as_str()));
     cx.write(|tx| {
         vpc::get(&cx, tx, &input.vpc_id)?;
-        let mut table = RouteTable::new(&cx, &input.vpc_id, false);
+        let mut table = RouteTable::new(&naming, &input.vpc_id, false);
         match tx.get::<RouteTable>(&table.key())? {
             Some(existing) => table = existing,
             None => {
@@ -150,8 +153,22 @@ pub async fn create_route_table(
 }
 
 impl Filtered for RouteTable {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "route-table-id",
+        "association.route-table-id",
+        "vpc-id",
+        "association.main",
+        "association.subnet-id",
+        "association.route-table-association-id",
+        "route.destination-cidr-block",
+        "route.gateway-id",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        match filter {
             "route-table-id" | "association.route-table-id" => vec![self.id.clone()],
             "vpc-id" => vec![self.vpc.clone()],
             "association.main" => {
@@ -174,8 +191,8 @@ impl Filtered for RouteTable {
                 .cloned()
                 .chain(["local".to_owned()])
                 .collect(),
-            _ => return None,
-        })
+            _ => vec![],
+        }
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -194,14 +211,15 @@ pub async fn describe_route_tables(
                 .collect::<Result<_, _>>()?,
             None => tx.list::<RouteTable>(&cx.key(""))?,
         };
-        let found = select(found, input.filters.as_ref())?;
+        let found = select(&cx, found, input.filters.as_ref())?;
+        let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
         let tables = found
             .iter()
             .map(|it| shown(&cx, tx, it))
             .collect::<Result<_, _>>()?;
         Ok(DescribeRouteTablesOutput {
             route_tables: Some(tables),
-            next_token: None,
+            next_token,
         })
     })
 }
@@ -265,6 +283,12 @@ pub async fn create_route(cx: Cx, input: CreateRouteInput) -> Result<CreateRoute
     let destination = destination(input.destination_cidr_block.as_ref())?;
     cx.write(|tx| {
         let mut table = get(&cx, tx, &input.route_table_id)?;
+        let local = vpc::get(&cx, tx, &table.vpc)?.range;
+        if local.contains(&destination) {
+            return Err(InvalidParameterValue.because(format!(
+                "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance."
+            )));
+        }
         let gateway = target(&cx, tx, &table, input.gateway_id.as_ref())?;
         let repeated = cx.token.is_some() && table.routes.get(&destination) == Some(&gateway);
         if !repeated && table.routes.contains_key(&destination) {
@@ -306,6 +330,12 @@ pub async fn delete_route(cx: Cx, input: DeleteRouteInput) -> Result<DeleteRoute
     let destination = destination(input.destination_cidr_block.as_ref())?;
     cx.write(|tx| {
         let mut table = get(&cx, tx, &input.route_table_id)?;
+        if vpc::get(&cx, tx, &table.vpc)?.range == destination {
+            return Err(InvalidParameterValue.because(format!(
+                "cannot remove local route {destination} in route table {}",
+                table.id
+            )));
+        }
         if table.routes.remove(&destination).is_none() {
             return Err(no_route(&table, destination));
         }
@@ -352,9 +382,10 @@ pub async fn associate_route_table(
 /// The table that holds an association.
 fn holder(cx: &Cx, tx: &Records<'_>, association: &str) -> Result<RouteTable, Error> {
     let tables = tx.list::<RouteTable>(&cx.key(""))?;
-    (tables
-        .into_iter()
-        .find(|it| it.associations.contains_key(association)))
+    (tables.into_iter().find(|it| {
+        it.associations.contains_key(association)
+            || (it.main && it.main_association() == association)
+    }))
     .ok_or_else(|| {
         InvalidAssociationIdNotFound
             .because(format!("The association ID '{association}' does not exist"))
@@ -367,7 +398,12 @@ pub async fn disassociate_route_table(
 ) -> Result<DisassociateRouteTableOutput, Error> {
     cx.write(|tx| {
         let mut table = holder(&cx, tx, &input.association_id)?;
-        table.associations.remove(&input.association_id);
+        if table.associations.remove(&input.association_id).is_none() {
+            return Err(InvalidParameterValue.because(format!(
+                "cannot disassociate the main route table association {}",
+                input.association_id
+            )));
+        }
         tx.put(&table)?;
         vpc::touch(&cx, tx, &table.vpc)?;
         Ok(DisassociateRouteTableOutput {})
@@ -380,12 +416,31 @@ pub async fn replace_route_table_association(
 ) -> Result<ReplaceRouteTableAssociationOutput, Error> {
     cx.write(|tx| {
         let mut old = holder(&cx, tx, &input.association_id)?;
+        if get(&cx, tx, &input.route_table_id)?.vpc != old.vpc {
+            return Err(InvalidParameterValue.because(format!(
+                "Route table {} and route table {} belong to different networks",
+                input.route_table_id, old.id
+            )));
+        }
         let subnet = old.associations.remove(&input.association_id);
+        old.main &= subnet.is_some();
         tx.put(&old)?;
         let mut new = get(&cx, tx, &input.route_table_id)?;
-        let id = cx.new_id("rtbassoc-", 17);
-        new.associations
-            .extend(subnet.map(|subnet| (id.clone(), subnet)));
+        let id = match subnet {
+            Some(subnet) => {
+                let id = cx.new_id("rtbassoc-", 17);
+                new.associations.insert(id.clone(), subnet);
+                id
+            }
+            // The table that subnets without an association follow.
+            None => {
+                new.main = true;
+                let mut vpc = vpc::get(&cx, tx, &new.vpc)?;
+                vpc.main_route_table.clone_from(&new.id);
+                tx.put(&vpc)?;
+                new.main_association()
+            }
+        };
         tx.put(&new)?;
         vpc::touch(&cx, tx, &new.vpc)?;
         Ok(ReplaceRouteTableAssociationOutput {

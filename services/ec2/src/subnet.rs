@@ -13,12 +13,11 @@ use crate::errors::{
     DependencyViolation, InvalidParameterValue, InvalidSubnetConflict, InvalidSubnetIdNotFound,
     InvalidSubnetRange, MissingParameter, not_found, refuse, unsupported,
 };
-use crate::filters::{Filtered, select};
-use crate::interface::Interface;
+use crate::filters::{Filtered, page, select};
 use crate::route::RouteTable;
 use crate::tags::{self, Tags};
 use crate::vpc::{self, parse_range};
-use crate::{addresses, zones};
+use crate::{addresses, interface, zones};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subnet {
@@ -62,6 +61,10 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
             "Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {known}."
         )));
     }
+    let by_id = match &input.availability_zone_id {
+        None => None,
+        Some(id) => Some(zone_with_id(&zones, id)?),
+    };
     cx.write(|tx| {
         let id = cx.new_id("subnet-", 17);
         if let Some(existing) = tx.get::<Subnet>(&cx.key(&id))? {
@@ -79,8 +82,6 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
             return Err(InvalidSubnetConflict
                 .because(format!("The CIDR '{text}' conflicts with another subnet")));
         }
-        let by_id = input.availability_zone_id.as_ref();
-        let zone = by_id.and_then(|id| zones.iter().find(|it| zones::id(it) == *id).cloned());
         let subnet = Subnet {
             id,
             region: cx.region.clone(),
@@ -89,7 +90,7 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
             zone: input
                 .availability_zone
                 .clone()
-                .or(zone)
+                .or(by_id.clone())
                 .unwrap_or_else(|| zones[0].clone()),
             public_on_launch: false,
             tags: tags.clone(),
@@ -102,12 +103,19 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
     })
 }
 
+fn zone_with_id(zones: &[String], id: &str) -> Result<String, Error> {
+    let found = zones.iter().find(|it| zones::id(it) == id);
+    found.cloned().ok_or_else(|| {
+        let known: Vec<String> = zones.iter().map(|it| zones::id(it)).collect();
+        InvalidParameterValue.because(format!(
+            "Value ({id}) for parameter availabilityZoneId is invalid. Subnets can currently only be created in the following availability zones: {}.",
+            known.join(", ")
+        ))
+    })
+}
+
 fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Error> {
-    let used = tx
-        .list::<Interface>(&cx.key(""))?
-        .iter()
-        .filter(|it| it.subnet == subnet.id)
-        .count();
+    let used = interface::addresses_in_use(cx, tx, &subnet.id)?;
     let free =
         addresses::capacity(subnet.range).saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
     Ok(ec2::Subnet {
@@ -132,8 +140,26 @@ fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Erro
 }
 
 impl Filtered for Subnet {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "subnet-id",
+        "vpc-id",
+        "cidr",
+        "cidr-block",
+        "cidrBlock",
+        "availability-zone",
+        "availabilityZone",
+        "availability-zone-id",
+        "state",
+        "default-for-az",
+        "defaultForAz",
+        "map-public-ip-on-launch",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
             "subnet-id" => self.id.clone(),
             "vpc-id" => self.vpc.clone(),
             "cidr" | "cidr-block" | "cidrBlock" => self.range.to_string(),
@@ -142,8 +168,8 @@ impl Filtered for Subnet {
             "state" => "available".into(),
             "default-for-az" | "defaultForAz" => "false".into(),
             "map-public-ip-on-launch" => self.public_on_launch.to_string(),
-            _ => return None,
-        }])
+            _ => return vec![],
+        }]
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -162,14 +188,15 @@ pub async fn describe_subnets(
                 .collect::<Result<_, _>>()?,
             None => tx.list::<Subnet>(&cx.key(""))?,
         };
-        let found = select(found, input.filters.as_ref())?;
+        let found = select(&cx, found, input.filters.as_ref())?;
+        let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
         let subnets = found
             .iter()
             .map(|it| shown(&cx, tx, it))
             .collect::<Result<_, _>>()?;
         Ok(DescribeSubnetsOutput {
             subnets: Some(subnets),
-            next_token: None,
+            next_token,
         })
     })
 }
@@ -177,11 +204,7 @@ pub async fn describe_subnets(
 pub async fn delete_subnet(cx: Cx, input: DeleteSubnetInput) -> Result<DeleteSubnetOutput, Error> {
     cx.write(|tx| {
         let subnet = get(&cx, tx, &input.subnet_id)?;
-        if tx
-            .list::<Interface>(&cx.key(""))?
-            .iter()
-            .any(|it| it.subnet == subnet.id)
-        {
+        if interface::any_in(&cx, tx, &subnet.id)? {
             return Err(DependencyViolation.because(format!(
                 "The subnet '{}' has dependencies and cannot be deleted.",
                 subnet.id

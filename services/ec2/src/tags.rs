@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, ErrorCode, Record, Records};
 use shapes::ec2::{
     CreateTagsInput, CreateTagsOutput, DeleteTagsInput, DeleteTagsOutput, DescribeTagsInput,
     DescribeTagsOutput, ResourceType, Tag, TagDescription, TagSpecification,
 };
 
-use crate::errors::{InvalidIdNotFound, InvalidParameterValue};
-use crate::filters::{Filtered, select};
+use crate::errors::{
+    InvalidGroupNotFound, InvalidIdNotFound, InvalidInternetGatewayIdNotFound,
+    InvalidNetworkInterfaceIdNotFound, InvalidParameterValue, InvalidRouteTableIdNotFound,
+    InvalidSubnetIdNotFound, InvalidVpcIdNotFound, not_found,
+};
+use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::interface::Interface;
@@ -71,17 +75,21 @@ pub fn shown(tags: &Tags) -> Option<Vec<Tag>> {
 }
 
 /// A record that carries tags.
-trait Tagged: Record {
+trait Tagged: Record + Filtered {
     const TYPE: ResourceType;
-    fn id(&self) -> &str;
+    /// How EC2 calls it, and its error, when there is none with an id.
+    const MISSING: (&'static str, ErrorCode);
+    /// Whether it is there still: one that is being deleted is not, to callers.
+    fn lives(&self) -> bool;
     fn tags_mut(&mut self) -> &mut Tags;
 }
 
 macro_rules! tagged {
-    ($($record:ty: $prefix:literal = $kind:ident),* $(,)?) => {
+    ($($record:ty: $prefix:literal = $kind:ident, $word:literal, $missing:ident, $lives:expr;)*) => {
         $(impl Tagged for $record {
             const TYPE: ResourceType = ResourceType::$kind;
-            fn id(&self) -> &str { &self.id }
+            const MISSING: (&'static str, ErrorCode) = ($word, $missing);
+            fn lives(&self) -> bool { let lives: fn(&Self) -> bool = $lives; lives(self) }
             fn tags_mut(&mut self) -> &mut Tags { &mut self.tags }
         })*
 
@@ -93,9 +101,9 @@ macro_rules! tagged {
 
         fn everything(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Described>, Error> {
             let mut found = Vec::new();
-            $(for mut it in tx.list::<$record>(&cx.key(""))? {
-                let (id, tags) = (it.id().to_owned(), std::mem::take(it.tags_mut()));
-                found.extend(tags.into_iter().map(|(key, value)| Described { id: id.clone(), kind: <$record as Tagged>::TYPE, key, value, none: Tags::new() }));
+            $(for mut it in tx.list::<$record>(&cx.key(""))?.into_iter().filter(Tagged::lives) {
+                let (id, tags) = (it.unique().to_owned(), std::mem::take(it.tags_mut()));
+                found.extend(tags.into_iter().map(|(key, value)| Described { order: format!("{id} {key}"), id: id.clone(), kind: <$record as Tagged>::TYPE, key, value, none: Tags::new() }));
             })*
             Ok(found)
         }
@@ -103,12 +111,12 @@ macro_rules! tagged {
 }
 
 tagged! {
-    Vpc: "vpc-" = Vpc,
-    Subnet: "subnet-" = Subnet,
-    InternetGateway: "igw-" = InternetGateway,
-    RouteTable: "rtb-" = RouteTable,
-    SecurityGroup: "sg-" = SecurityGroup,
-    Interface: "eni-" = NetworkInterface,
+    Vpc: "vpc-" = Vpc, "vpc", InvalidVpcIdNotFound, |it| !it.deleting;
+    Subnet: "subnet-" = Subnet, "subnet", InvalidSubnetIdNotFound, |_| true;
+    InternetGateway: "igw-" = InternetGateway, "internetGateway", InvalidInternetGatewayIdNotFound, |_| true;
+    RouteTable: "rtb-" = RouteTable, "routeTable", InvalidRouteTableIdNotFound, |_| true;
+    SecurityGroup: "sg-" = SecurityGroup, "security group", InvalidGroupNotFound, |_| true;
+    Interface: "eni-" = NetworkInterface, "networkInterface", InvalidNetworkInterfaceIdNotFound, |it| !it.deleting;
 }
 
 fn change_record<R: Tagged>(
@@ -117,8 +125,10 @@ fn change_record<R: Tagged>(
     id: &str,
     edit: &dyn Fn(&mut Tags) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut record: R = tx.get(&cx.key(id))?.ok_or_else(|| {
-        InvalidIdNotFound.because(format!("The {} ID '{id}' does not exist", R::TYPE))
+    let found: Option<R> = tx.get(&cx.key(id))?;
+    let mut record = found.filter(Tagged::lives).ok_or_else(|| {
+        let (word, code) = R::MISSING;
+        not_found(code, word, id)
     })?;
     edit(record.tags_mut())?;
     tx.put(&record)
@@ -159,18 +169,24 @@ struct Described {
     kind: ResourceType,
     key: String,
     value: String,
+    /// Id and key: what it is told apart by.
+    order: String,
     none: Tags,
 }
 
 impl Filtered for Described {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
+    const FILTERS: &'static [&'static str] = &["key", "value", "resource-id", "resource-type"];
+    fn unique(&self) -> &str {
+        &self.order
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
             "key" => self.key.clone(),
             "value" => self.value.clone(),
             "resource-id" => self.id.clone(),
             "resource-type" => self.kind.to_string(),
-            _ => return None,
-        }])
+            _ => return vec![],
+        }]
     }
     fn tags(&self) -> &Tags {
         &self.none
@@ -179,7 +195,9 @@ impl Filtered for Described {
 
 pub async fn describe_tags(cx: Cx, input: DescribeTagsInput) -> Result<DescribeTagsOutput, Error> {
     let found = cx.read(|tx| everything(&cx, tx))?;
-    let tags = select(found, input.filters.as_ref())?
+    let found = select(&cx, found, input.filters.as_ref())?;
+    let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
+    let tags = found
         .into_iter()
         .map(|it| TagDescription {
             key: Some(it.key),
@@ -190,6 +208,6 @@ pub async fn describe_tags(cx: Cx, input: DescribeTagsInput) -> Result<DescribeT
         .collect();
     Ok(DescribeTagsOutput {
         tags: Some(tags),
-        ..Default::default()
+        next_token,
     })
 }

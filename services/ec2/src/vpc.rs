@@ -14,7 +14,7 @@ use crate::errors::{
     DependencyViolation, InvalidParameterValue, InvalidVpcIdNotFound, InvalidVpcRange,
     MissingParameter, not_found, refuse,
 };
-use crate::filters::{Filtered, select};
+use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::{self, SecurityGroup};
 use crate::route::RouteTable;
@@ -140,8 +140,23 @@ fn shown(cx: &Cx, vpc: &Vpc) -> ec2::Vpc {
 }
 
 impl Filtered for Vpc {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "vpc-id",
+        "cidr",
+        "cidr-block",
+        "cidrBlock",
+        "cidr-block-association.cidr-block",
+        "state",
+        "is-default",
+        "isDefault",
+        "dhcp-options-id",
+        "owner-id",
+    ];
+    fn unique(&self) -> &str {
+        &self.id
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
             "vpc-id" => self.id.clone(),
             "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => {
                 self.range.to_string()
@@ -149,8 +164,8 @@ impl Filtered for Vpc {
             "state" => "available".into(),
             "is-default" | "isDefault" => "false".into(),
             "dhcp-options-id" => self.id.replace("vpc-", "dopt-"),
-            _ => return None,
-        }])
+            _ => return vec![],
+        }]
     }
     fn tags(&self) -> &Tags {
         &self.tags
@@ -163,13 +178,11 @@ pub async fn describe_vpcs(cx: Cx, input: DescribeVpcsInput) -> Result<DescribeV
         None => tx.list::<Vpc>(&cx.key("")),
     })?;
     let found = found.into_iter().filter(|it| !it.deleting).collect();
-    let vpcs = select(found, input.filters.as_ref())?
-        .iter()
-        .map(|it| shown(&cx, it))
-        .collect();
+    let found = select(&cx, found, input.filters.as_ref())?;
+    let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
     Ok(DescribeVpcsOutput {
-        vpcs: Some(vpcs),
-        next_token: None,
+        vpcs: Some(found.iter().map(|it| shown(&cx, it)).collect()),
+        next_token,
     })
 }
 

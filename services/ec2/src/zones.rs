@@ -50,16 +50,28 @@ struct Zone {
 }
 
 impl Filtered for Zone {
-    fn values(&self, filter: &str) -> Option<Vec<String>> {
-        Some(vec![match filter {
+    const FILTERS: &'static [&'static str] = &[
+        "zone-name",
+        "zone-id",
+        "region-name",
+        "group-name",
+        "state",
+        "opt-in-status",
+        "zone-type",
+    ];
+    fn unique(&self) -> &str {
+        &self.name
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
             "zone-name" => self.name.clone(),
             "zone-id" => id(&self.name),
             "region-name" | "group-name" => self.region.clone(),
             "state" => "available".into(),
             "opt-in-status" => "opt-in-not-required".into(),
             "zone-type" => "availability-zone".into(),
-            _ => return None,
-        }])
+            _ => return vec![],
+        }]
     }
     fn tags(&self) -> &BTreeMap<String, String> {
         &self.none
@@ -99,7 +111,7 @@ pub async fn describe_availability_zones(
             region: cx.region.clone(),
             none: BTreeMap::new(),
         });
-    let zones = select(zones.collect(), input.filters.as_ref())?
+    let zones = select(&cx, zones.collect(), input.filters.as_ref())?
         .into_iter()
         .map(|zone| AvailabilityZone {
             opt_in_status: Some(AvailabilityZoneOptInStatus::OptInNotRequired),

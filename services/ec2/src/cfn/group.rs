@@ -7,10 +7,10 @@ use shapes::ec2::{
     self, AuthorizeSecurityGroupEgressInput, AuthorizeSecurityGroupIngressInput,
     CreateSecurityGroupInput, DeleteSecurityGroupInput, DescribeSecurityGroupsInput, IpPermission,
     IpRange, Ipv6Range, RevokeSecurityGroupEgressInput, RevokeSecurityGroupIngressInput,
-    UserIdGroupPair,
+    SecurityGroupRule, UserIdGroupPair,
 };
 
-use super::{gone_is_fine, required, tag_specifications, text, unknown_attribute, update_tags};
+use super::{gone_is_fine, tag_specifications, text, update_tags};
 
 const INGRESS: &[Property] = &[
     Property::new("CidrIp"),
@@ -107,26 +107,26 @@ async fn authorize(
     id: &str,
     egress: bool,
     rules: Vec<IpPermission>,
-) -> Result<(), ResourceError> {
+) -> Result<Vec<SecurityGroupRule>, ResourceError> {
     if rules.is_empty() {
-        return Ok(());
+        return Ok(vec![]);
     }
-    if egress {
+    let made = if egress {
         let input = AuthorizeSecurityGroupEgressInput {
             group_id: id.into(),
             ip_permissions: Some(rules),
             ..Default::default()
         };
-        cx.call(input).await?;
+        cx.call(input).await?.security_group_rules
     } else {
         let input = AuthorizeSecurityGroupIngressInput {
             group_id: Some(id.into()),
             ip_permissions: Some(rules),
             ..Default::default()
         };
-        cx.call(input).await?;
-    }
-    Ok(())
+        cx.call(input).await?.security_group_rules
+    };
+    Ok(made.unwrap_or_default())
 }
 
 async fn revoke(
@@ -201,12 +201,12 @@ impl ResourceType for SecurityGroupType {
         }
     }
     fn attributes(&self) -> &'static [&'static str] {
-        &["GroupId", "VpcId"]
+        &["GroupId", "Id", "VpcId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);
         let input = CreateSecurityGroupInput {
-            description: required(request, "GroupDescription")?,
+            description: request.required_text("GroupDescription")?,
             group_name: request
                 .text("GroupName")
                 .unwrap_or_else(|| request.generated_name(255)),
@@ -265,12 +265,12 @@ impl ResourceType for SecurityGroupType {
             ..Default::default()
         };
         match name {
-            "GroupId" => Ok(json!(id)),
+            "GroupId" | "Id" => Ok(json!(id)),
             "VpcId" => {
                 let groups = cx.call(input).await?.security_groups.unwrap_or_default();
                 Ok(json!(groups.into_iter().next().and_then(|it| it.vpc_id)))
             }
-            _ => unknown_attribute(name),
+            _ => Err(ResourceError::unknown_attribute(name)),
         }
     }
 }
@@ -282,16 +282,18 @@ async fn create_rule(
     egress: bool,
 ) -> Result<Created, ResourceError> {
     let rule = permission(&request.properties)?;
-    authorize(
+    let made = authorize(
         &cx.with_token(&*request.token),
-        &required(request, "GroupId")?,
+        &request.required_text("GroupId")?,
         egress,
         vec![rule],
     )
     .await?;
-    Ok(Created {
-        physical_id: request.generated_name(255),
-    })
+    let id = made
+        .into_iter()
+        .find_map(|it| it.security_group_rule_id)
+        .ok_or_else(|| ResourceError::new("a rule needs a source or a destination"))?;
+    Ok(Created { physical_id: id })
 }
 
 async fn delete_rule(cx: &Cx, properties: &Json, egress: bool) -> Result<(), ResourceError> {
@@ -322,7 +324,7 @@ impl ResourceType for IngressType {
         }
     }
     fn attributes(&self) -> &'static [&'static str] {
-        &[]
+        &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         create_rule(cx, request, false).await
@@ -339,8 +341,11 @@ impl ResourceType for IngressType {
     async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
         delete_rule(cx, properties, false).await
     }
-    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
-        unknown_attribute(name)
+    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+        match name {
+            "Id" => Ok(json!(id)),
+            _ => Err(ResourceError::unknown_attribute(name)),
+        }
     }
 }
 
@@ -366,7 +371,7 @@ impl ResourceType for EgressType {
         }
     }
     fn attributes(&self) -> &'static [&'static str] {
-        &[]
+        &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         create_rule(cx, request, true).await
@@ -383,7 +388,10 @@ impl ResourceType for EgressType {
     async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
         delete_rule(cx, properties, true).await
     }
-    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
-        unknown_attribute(name)
+    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+        match name {
+            "Id" => Ok(json!(id)),
+            _ => Err(ResourceError::unknown_attribute(name)),
+        }
     }
 }

@@ -47,39 +47,18 @@ fn tag_list(tags: &Tags) -> Vec<Tag> {
         .collect()
 }
 
-/// A property that must be there: the engine has checked it, so this is about its form.
-fn required(request: &ResourceRequest, name: &str) -> Result<String, ResourceError> {
-    request
-        .text(name)
-        .ok_or_else(|| ResourceError::new(format!("Property {name} must be text")))
-}
-
-fn flag(request: &ResourceRequest, name: &str) -> Option<bool> {
-    request.text(name).map(|it| it.eq_ignore_ascii_case("true"))
-}
-
 /// Text of a stored property.
 fn text(properties: &Json, name: &str) -> Option<String> {
     properties.get(name)?.as_str().map(str::to_owned)
 }
 
-fn unknown_attribute<T>(name: &str) -> Result<T, ResourceError> {
-    Err(ResourceError::new(format!("attribute {name} is not known")))
-}
-
 /// Deleting what is gone already is success.
 fn gone_is_fine<T>(outcome: Result<T, cloud::Error>) -> Result<(), ResourceError> {
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) if error.code.ends_with("NotFound") || error.code.ends_with("NotAttached") => {
-            Ok(())
-        }
-        // Something that is being deleted at this moment may still hold it.
-        Err(error) if error.code == "DependencyViolation" => {
-            Err(ResourceError::retry(error.message))
-        }
-        Err(error) => Err(error.into()),
-    }
+    cloud::deletion(
+        outcome,
+        &["NotFound", "NotAttached"],
+        &["DependencyViolation"],
+    )
 }
 
 /// Tags that changed, through the same operations as everybody's.
@@ -89,19 +68,11 @@ async fn update_tags(
     old: &Json,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    let new = request.all_tags();
-    let before = ResourceRequest {
-        properties: old.clone(),
-        ..request.clone()
-    }
-    .all_tags();
-    let unwanted: Tags = before
-        .into_iter()
-        .filter(|(key, _)| !new.contains_key(key))
-        .collect();
-    if !unwanted.is_empty() {
-        let tags = unwanted
-            .into_keys()
+    let changes = request.tag_changes(old);
+    if !changes.unset.is_empty() {
+        let tags = changes
+            .unset
+            .into_iter()
             .map(|key| Tag {
                 key: Some(key),
                 value: None,
@@ -114,10 +85,10 @@ async fn update_tags(
         };
         cx.call(input).await?;
     }
-    if !new.is_empty() {
+    if !changes.set.is_empty() {
         let input = shapes::ec2::CreateTagsInput {
             resources: vec![id.into()],
-            tags: tag_list(&new),
+            tags: tag_list(&changes.set),
             ..Default::default()
         };
         cx.call(input).await?;

@@ -1,7 +1,7 @@
 //! VPC, Subnet, InternetGateway, VPCGatewayAttachment.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
 use serde_json::{Value as Json, json};
 use shapes::ec2::{
     self, AttachInternetGatewayInput, AttributeBooleanValue, CreateInternetGatewayInput,
@@ -10,10 +10,9 @@ use shapes::ec2::{
     ModifySubnetAttributeInput, ModifyVpcAttributeInput,
 };
 
-use super::{
-    flag, gone_is_fine, required, tag_specifications, text, unknown_attribute, update_tags,
-};
+use super::{gone_is_fine, tag_specifications, text, update_tags};
 use crate::group::SecurityGroup;
+use crate::vpc::Vpc;
 
 fn id(made: Option<String>) -> Result<Created, ResourceError> {
     made.map(|physical_id| Created { physical_id })
@@ -27,7 +26,11 @@ async fn set_vpc_attributes(
     vpc: &str,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    let value = |name| flag(request, name).map(|it| AttributeBooleanValue { value: Some(it) });
+    let value = |name| {
+        request
+            .flag(name)
+            .map(|it| AttributeBooleanValue { value: Some(it) })
+    };
     let input = ModifyVpcAttributeInput {
         vpc_id: vpc.to_owned(),
         enable_dns_hostnames: value("EnableDnsHostnames"),
@@ -60,6 +63,7 @@ impl ResourceType for VpcType {
             "CidrBlock",
             "DefaultSecurityGroup",
             "CidrBlockAssociations",
+            "Ipv6CidrBlocks",
         ]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -69,7 +73,7 @@ impl ResourceType for VpcType {
             .map(|it| it.parse())
             .transpose();
         let input = CreateVpcInput {
-            cidr_block: Some(required(request, "CidrBlock")?),
+            cidr_block: Some(request.required_text("CidrBlock")?),
             instance_tenancy: tenancy
                 .map_err(|_| ResourceError::new("InstanceTenancy is not valid"))?,
             tag_specifications: tag_specifications(request, ec2::ResourceType::Vpc),
@@ -98,6 +102,14 @@ impl ResourceType for VpcType {
             .await,
         )
     }
+    /// Gone once the machine has let go of it.
+    async fn deleted(&self, cx: &Cx, id: &str) -> Result<Stability, ResourceError> {
+        let left = cx.read(|tx| tx.get::<Vpc>(&cx.key(id)))?;
+        Ok(match left {
+            Some(_) => Stability::Waiting("the network is being removed".into()),
+            None => Stability::Stable,
+        })
+    }
     async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
         let input = DescribeVpcsInput {
             vpc_ids: Some(vec![id.into()]),
@@ -124,6 +136,8 @@ impl ResourceType for VpcType {
                         .collect::<Vec<_>>()
                 )
             }
+            // Networks here have no IPv6.
+            "Ipv6CidrBlocks" => json!([]),
             "DefaultSecurityGroup" => {
                 json!(
                     groups
@@ -132,7 +146,7 @@ impl ResourceType for VpcType {
                         .map(|it| it.id.clone())
                 )
             }
-            _ => return unknown_attribute(name),
+            _ => return Err(ResourceError::unknown_attribute(name)),
         })
     }
 }
@@ -147,7 +161,7 @@ async fn set_subnet_attributes(
     let input = ModifySubnetAttributeInput {
         subnet_id: subnet.to_owned(),
         map_public_ip_on_launch: Some(AttributeBooleanValue {
-            value: Some(flag(request, "MapPublicIpOnLaunch").unwrap_or(false)),
+            value: Some(request.flag("MapPublicIpOnLaunch").unwrap_or(false)),
         }),
         ..Default::default()
     };
@@ -179,12 +193,13 @@ impl ResourceType for SubnetType {
             "AvailabilityZone",
             "AvailabilityZoneId",
             "CidrBlock",
+            "Ipv6CidrBlocks",
         ]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = cx.with_token(&*request.token);
         let input = CreateSubnetInput {
-            vpc_id: required(request, "VpcId")?,
+            vpc_id: request.required_text("VpcId")?,
             cidr_block: request.text("CidrBlock"),
             availability_zone: request.text("AvailabilityZone"),
             availability_zone_id: request.text("AvailabilityZoneId"),
@@ -233,7 +248,8 @@ impl ResourceType for SubnetType {
             "AvailabilityZone" => json!(subnet.availability_zone),
             "AvailabilityZoneId" => json!(subnet.availability_zone_id),
             "CidrBlock" => json!(subnet.cidr_block),
-            _ => return unknown_attribute(name),
+            "Ipv6CidrBlocks" => json!([]),
+            _ => return Err(ResourceError::unknown_attribute(name)),
         })
     }
 }
@@ -279,7 +295,7 @@ impl ResourceType for InternetGatewayType {
         if name == "InternetGatewayId" {
             Ok(json!(id))
         } else {
-            unknown_attribute(name)
+            Err(ResourceError::unknown_attribute(name))
         }
     }
 }
@@ -304,8 +320,8 @@ impl ResourceType for AttachmentType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = AttachInternetGatewayInput {
-            internet_gateway_id: required(request, "InternetGatewayId")?,
-            vpc_id: required(request, "VpcId")?,
+            internet_gateway_id: request.required_text("InternetGatewayId")?,
+            vpc_id: request.required_text("VpcId")?,
             ..Default::default()
         };
         let physical_id = format!("IGW|{}", input.vpc_id);
@@ -333,7 +349,7 @@ impl ResourceType for AttachmentType {
         if name == "AttachmentType" {
             Ok(json!("IGW"))
         } else {
-            unknown_attribute(name)
+            Err(ResourceError::unknown_attribute(name))
         }
     }
 }

@@ -8,7 +8,7 @@ use shapes::ec2::{
     DeleteRouteTableInput, DisassociateRouteTableInput, ReplaceRouteInput,
 };
 
-use super::{gone_is_fine, required, tag_specifications, unknown_attribute, update_tags};
+use super::{gone_is_fine, tag_specifications, update_tags};
 
 pub struct RouteTableType;
 
@@ -25,7 +25,7 @@ impl ResourceType for RouteTableType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateRouteTableInput {
-            vpc_id: required(request, "VpcId")?,
+            vpc_id: request.required_text("VpcId")?,
             tag_specifications: tag_specifications(request, ec2::ResourceType::RouteTable),
             ..Default::default()
         };
@@ -59,7 +59,7 @@ impl ResourceType for RouteTableType {
         if name == "RouteTableId" {
             Ok(json!(id))
         } else {
-            unknown_attribute(name)
+            Err(ResourceError::unknown_attribute(name))
         }
     }
 }
@@ -85,8 +85,8 @@ impl ResourceType for RouteType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let (table, destination) = (
-            required(request, "RouteTableId")?,
-            required(request, "DestinationCidrBlock")?,
+            request.required_text("RouteTableId")?,
+            request.required_text("DestinationCidrBlock")?,
         );
         let physical_id = format!("{table}|{destination}");
         let input = CreateRouteInput {
@@ -106,7 +106,7 @@ impl ResourceType for RouteType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let input = ReplaceRouteInput {
-            route_table_id: required(request, "RouteTableId")?,
+            route_table_id: request.required_text("RouteTableId")?,
             destination_cidr_block: request.text("DestinationCidrBlock"),
             gateway_id: request.text("GatewayId"),
             ..Default::default()
@@ -126,7 +126,7 @@ impl ResourceType for RouteType {
     async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
         match name {
             "CidrBlock" => Ok(json!(id.split_once('|').map_or("", |it| it.1))),
-            _ => unknown_attribute(name),
+            _ => Err(ResourceError::unknown_attribute(name)),
         }
     }
 }
@@ -151,7 +151,7 @@ impl ResourceType for AssociationType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = AssociateRouteTableInput {
-            route_table_id: required(request, "RouteTableId")?,
+            route_table_id: request.required_text("RouteTableId")?,
             subnet_id: request.text("SubnetId"),
             ..Default::default()
         };
@@ -180,7 +180,7 @@ impl ResourceType for AssociationType {
         if name == "Id" {
             Ok(json!(id))
         } else {
-            unknown_attribute(name)
+            Err(ResourceError::unknown_attribute(name))
         }
     }
 }

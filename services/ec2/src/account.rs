@@ -1,0 +1,125 @@
+//! What EC2 says of the account: the regions it may use, and its attributes.
+
+use std::collections::BTreeMap;
+
+use cloud::{Cx, Error};
+use shapes::ec2::{
+    AccountAttribute, AccountAttributeName, AccountAttributeValue, DescribeAccountAttributesInput,
+    DescribeAccountAttributesOutput, DescribeRegionsInput, DescribeRegionsOutput,
+};
+
+use crate::errors::InvalidParameterValue;
+use crate::filters::{Filtered, select};
+
+/// Every region works, on this machine; these are the ones that AWS enables in every account.
+const REGIONS: &[&str] = &[
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+const OPT_IN: &str = "opt-in-not-required";
+
+struct Region {
+    name: &'static str,
+    none: BTreeMap<String, String>,
+}
+
+impl Region {
+    fn endpoint(&self) -> String {
+        format!("ec2.{}.amazonaws.com", self.name)
+    }
+}
+
+impl Filtered for Region {
+    const FILTERS: &'static [&'static str] = &["region-name", "endpoint", "opt-in-status"];
+    fn unique(&self) -> &str {
+        self.name
+    }
+    fn values(&self, filter: &str) -> Vec<String> {
+        vec![match filter {
+            "region-name" => self.name.to_owned(),
+            "endpoint" => self.endpoint(),
+            "opt-in-status" => OPT_IN.to_owned(),
+            _ => return vec![],
+        }]
+    }
+    fn tags(&self) -> &BTreeMap<String, String> {
+        &self.none
+    }
+}
+
+pub async fn describe_regions(
+    cx: Cx,
+    input: DescribeRegionsInput,
+) -> Result<DescribeRegionsOutput, Error> {
+    let asked = input.region_names.as_deref();
+    let unknown = asked
+        .into_iter()
+        .flatten()
+        .find(|it| !REGIONS.contains(&it.as_str()));
+    if let Some(unknown) = unknown {
+        return Err(InvalidParameterValue.because(format!("Invalid region names: [{unknown}]")));
+    }
+    let regions = REGIONS
+        .iter()
+        .filter(|name| asked.is_none_or(|it| it.iter().any(|it| it == *name)))
+        .map(|name| Region {
+            name,
+            none: BTreeMap::new(),
+        });
+    let regions = select(&cx, regions.collect(), input.filters.as_ref())?
+        .into_iter()
+        .map(|it| shapes::ec2::Region {
+            endpoint: Some(it.endpoint()),
+            region_name: Some(it.name.to_owned()),
+            opt_in_status: Some(OPT_IN.to_owned()),
+            ..Default::default()
+        });
+    Ok(DescribeRegionsOutput {
+        regions: Some(regions.collect()),
+    })
+}
+
+/// An account of today: VPCs only, and no default one.
+pub async fn describe_account_attributes(
+    _cx: Cx,
+    input: DescribeAccountAttributesInput,
+) -> Result<DescribeAccountAttributesOutput, Error> {
+    let known = [
+        (AccountAttributeName::SupportedPlatforms, "VPC"),
+        (AccountAttributeName::DefaultVpc, "none"),
+    ];
+    let asked = |name| {
+        input
+            .attribute_names
+            .as_ref()
+            .is_none_or(|it| it.contains(&name))
+    };
+    let attributes = known
+        .into_iter()
+        .filter(|(name, _)| asked(*name))
+        .map(|(name, value)| AccountAttribute {
+            attribute_name: Some(name.to_string()),
+            attribute_values: Some(vec![AccountAttributeValue {
+                attribute_value: Some(value.to_owned()),
+            }]),
+        });
+    Ok(DescribeAccountAttributesOutput {
+        account_attributes: Some(attributes.collect()),
+    })
+}

@@ -1,0 +1,11 @@
+//! EC2 over a machine that is not there.
+
+mod deletion;
+mod engine_side;
+mod filters;
+mod refusals;
+mod repetition;
+mod resource_types;
+mod speed;
+mod success;
+mod world;

@@ -1,0 +1,348 @@
+//! The types that stacks may create: made, made again, read, changed, deleted, deleted again.
+
+use std::collections::BTreeMap;
+
+use cloud::{ResourceRequest, Stability};
+use serde_json::{Value as Json, json};
+use shapes::ec2::*;
+
+use crate::world::{World, text, texts};
+
+fn request(logical_id: &str, properties: Json) -> ResourceRequest {
+    ResourceRequest {
+        stack_name: "web".into(),
+        stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/web/1".into(),
+        logical_id: logical_id.into(),
+        token: format!("web/{logical_id}"),
+        properties,
+        tags: BTreeMap::from([("stack".into(), "web".into())]),
+    }
+}
+
+/// Creates twice with one token; checks that every attribute has a value and that others have none.
+async fn create(world: &World, name: &str, properties: Json) -> String {
+    let kind = world
+        .cloud
+        .resource_type(&format!("AWS::EC2::{name}"))
+        .unwrap();
+    let request = request(name, properties);
+    let first = kind.create(&world.cx, &request).await.unwrap();
+    assert_eq!(
+        kind.create(&world.cx, &request).await.unwrap(),
+        first,
+        "{name}"
+    );
+    assert_eq!(
+        kind.stability(&world.cx, &first.physical_id).await,
+        Ok(Stability::Stable)
+    );
+    for attribute in kind.attributes() {
+        let value = kind
+            .attribute(&world.cx, &first.physical_id, attribute)
+            .await
+            .unwrap();
+        assert!(!value.is_null(), "{name}.{attribute}");
+    }
+    let unknown = kind
+        .attribute(&world.cx, &first.physical_id, "Colour")
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.message, "attribute Colour is not known");
+    first.physical_id
+}
+
+async fn attribute(world: &World, name: &str, id: &str, attribute: &str) -> Json {
+    let kind = world
+        .cloud
+        .resource_type(&format!("AWS::EC2::{name}"))
+        .unwrap();
+    kind.attribute(&world.cx, id, attribute).await.unwrap()
+}
+
+async fn update(world: &World, name: &str, id: &str, old: Json, new: Json) {
+    let kind = world
+        .cloud
+        .resource_type(&format!("AWS::EC2::{name}"))
+        .unwrap();
+    let mut request = request(name, new);
+    request.token.push_str("/update");
+    for _ in 0..2 {
+        kind.update(&world.cx, id, &old, &request).await.unwrap();
+    }
+}
+
+/// Deletes until it is gone, and once more.
+async fn delete(world: &World, name: &str, id: &str, properties: Json) {
+    let kind = world
+        .cloud
+        .resource_type(&format!("AWS::EC2::{name}"))
+        .unwrap();
+    kind.delete(&world.cx, id, &properties).await.unwrap();
+    while kind.deleted(&world.cx, id).await.unwrap() != Stability::Stable {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    kind.delete(&world.cx, id, &properties).await.unwrap();
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Json {
+    pairs
+        .iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect()
+}
+
+#[tokio::test]
+async fn all_ten_from_creation_to_deletion() {
+    let world = World::new();
+    let vpc_properties = json!({"CidrBlock": "10.0.0.0/16", "EnableDnsHostnames": "true", "InstanceTenancy": "default", "Tags": tags(&[("Name", "n"), ("old", "1")])});
+    let vpc = create(&world, "VPC", vpc_properties.clone()).await;
+    assert_eq!(
+        attribute(&world, "VPC", &vpc, "CidrBlock").await,
+        "10.0.0.0/16"
+    );
+    assert_eq!(
+        attribute(&world, "VPC", &vpc, "DefaultSecurityGroup").await,
+        json!(world.default_group(&vpc).await)
+    );
+    let changed = json!({"CidrBlock": "10.0.0.0/16", "EnableDnsSupport": false, "Tags": tags(&[("Name", "m")])});
+    update(&world, "VPC", &vpc, vpc_properties, changed.clone()).await;
+    let found = world.ok::<DescribeVpcsInput>(json!({})).await;
+    assert_eq!(
+        found["vpcSet"][0]["tagSet"],
+        json!([{"key": "Name", "value": "m"}, {"key": "stack", "value": "web"}])
+    );
+    let support = json!({"VpcId": vpc, "Attribute": "enableDnsSupport"});
+    let found = world.ok::<DescribeVpcAttributeInput>(support).await;
+    assert_eq!(found["enableDnsSupport"]["value"], false);
+
+    let subnet_properties = json!({"VpcId": vpc, "CidrBlock": "10.0.1.0/24", "AvailabilityZone": "us-east-1b", "MapPublicIpOnLaunch": true});
+    let subnet = create(&world, "Subnet", subnet_properties.clone()).await;
+    assert_eq!(
+        attribute(&world, "Subnet", &subnet, "AvailabilityZone").await,
+        "us-east-1b"
+    );
+    assert_eq!(
+        attribute(&world, "Subnet", &subnet, "VpcId").await,
+        json!(vpc)
+    );
+    let mut private = subnet_properties.clone();
+    private["MapPublicIpOnLaunch"] = json!("false");
+    update(
+        &world,
+        "Subnet",
+        &subnet,
+        subnet_properties,
+        private.clone(),
+    )
+    .await;
+    let found = world.ok::<DescribeSubnetsInput>(json!({})).await;
+    assert_eq!(found["subnetSet"][0]["mapPublicIpOnLaunch"], false);
+
+    let gateway = create(&world, "InternetGateway", json!({})).await;
+    update(
+        &world,
+        "InternetGateway",
+        &gateway,
+        json!({}),
+        json!({"Tags": tags(&[("a", "b")])}),
+    )
+    .await;
+    let attachment_properties = json!({"VpcId": vpc, "InternetGatewayId": gateway});
+    let attachment = create(
+        &world,
+        "VPCGatewayAttachment",
+        attachment_properties.clone(),
+    )
+    .await;
+    assert_eq!(attachment, format!("IGW|{vpc}"));
+    let table = create(&world, "RouteTable", json!({"VpcId": vpc})).await;
+    update(
+        &world,
+        "RouteTable",
+        &table,
+        json!({"VpcId": vpc}),
+        json!({"VpcId": vpc, "Tags": tags(&[("a", "b")])}),
+    )
+    .await;
+    let route_properties =
+        json!({"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway});
+    let route = create(&world, "Route", route_properties.clone()).await;
+    assert_eq!(route, format!("{table}|0.0.0.0/0"));
+    update(
+        &world,
+        "Route",
+        &route,
+        route_properties.clone(),
+        route_properties.clone(),
+    )
+    .await;
+    let association_properties = json!({"RouteTableId": table, "SubnetId": subnet});
+    let association = create(
+        &world,
+        "SubnetRouteTableAssociation",
+        association_properties.clone(),
+    )
+    .await;
+    assert!(association.starts_with("rtbassoc-"), "{association}");
+
+    let group_properties = json!({"GroupDescription": "d", "VpcId": vpc, "SecurityGroupIngress": [
+        {"IpProtocol": "tcp", "FromPort": "80", "ToPort": 80, "CidrIp": "0.0.0.0/0"},
+        {"IpProtocol": -1, "CidrIp": "10.0.0.0/8", "Description": "inside"},
+    ]});
+    let group = create(&world, "SecurityGroup", group_properties.clone()).await;
+    let described = async || {
+        let found = world
+            .ok::<DescribeSecurityGroupsInput>(json!({"GroupIds": [group]}))
+            .await;
+        found["securityGroupInfo"][0].clone()
+    };
+    let found = described().await;
+    let name = text(&found["groupName"]);
+    assert!(name.starts_with("web-SecurityGroup-"), "{name}");
+    assert_eq!(texts(&found["ipPermissions"], "ipProtocol"), ["-1", "tcp"]);
+    assert_eq!(
+        texts(&found["ipPermissionsEgress"][0]["ipRanges"], "cidrIp"),
+        ["0.0.0.0/0"]
+    );
+    let changed = json!({"GroupDescription": "d", "VpcId": vpc,
+        "SecurityGroupIngress": [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "0.0.0.0/0"}],
+        "SecurityGroupEgress": [{"IpProtocol": "udp", "FromPort": 53, "ToPort": 53, "CidrIp": "0.0.0.0/0"}],
+    });
+    update(
+        &world,
+        "SecurityGroup",
+        &group,
+        group_properties,
+        changed.clone(),
+    )
+    .await;
+    let found = described().await;
+    assert_eq!(found["ipPermissions"][0]["fromPort"], 443);
+    assert_eq!(texts(&found["ipPermissions"], "ipProtocol"), ["tcp"]);
+    assert_eq!(texts(&found["ipPermissionsEgress"], "ipProtocol"), ["udp"]);
+    // None given means everything out, as it does at creation.
+    let mut open = changed.clone();
+    open.as_object_mut().unwrap().remove("SecurityGroupEgress");
+    update(&world, "SecurityGroup", &group, changed, open).await;
+    assert_eq!(
+        texts(&described().await["ipPermissionsEgress"], "ipProtocol"),
+        ["-1"]
+    );
+
+    let own = |source: &str| json!({"GroupId": group, "IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, source: group});
+    let ingress = create(&world, "SecurityGroupIngress", own("SourceSecurityGroupId")).await;
+    let egress = create(
+        &world,
+        "SecurityGroupEgress",
+        own("DestinationSecurityGroupId"),
+    )
+    .await;
+    assert!(ingress.starts_with("sgr-") && egress.starts_with("sgr-"));
+    let rules = json!({"SecurityGroupRuleIds": [ingress, egress]});
+    world.ok::<DescribeSecurityGroupRulesInput>(rules).await;
+
+    // The network cannot go yet: that is tried again, not failed.
+    let kind = world.cloud.resource_type("AWS::EC2::VPC").unwrap();
+    assert!(
+        kind.delete(&world.cx, &vpc, &json!({}))
+            .await
+            .unwrap_err()
+            .retry
+    );
+
+    delete(
+        &world,
+        "SecurityGroupIngress",
+        &ingress,
+        own("SourceSecurityGroupId"),
+    )
+    .await;
+    delete(
+        &world,
+        "SecurityGroupEgress",
+        &egress,
+        own("DestinationSecurityGroupId"),
+    )
+    .await;
+    delete(&world, "SecurityGroup", &group, json!({})).await;
+    delete(
+        &world,
+        "SubnetRouteTableAssociation",
+        &association,
+        association_properties,
+    )
+    .await;
+    delete(&world, "Route", &route, route_properties).await;
+    delete(&world, "RouteTable", &table, json!({})).await;
+    delete(
+        &world,
+        "VPCGatewayAttachment",
+        &attachment,
+        attachment_properties,
+    )
+    .await;
+    delete(&world, "InternetGateway", &gateway, json!({})).await;
+    delete(&world, "Subnet", &subnet, private).await;
+    delete(&world, "VPC", &vpc, json!({})).await;
+    assert_eq!(world.in_engine(&vpc), None);
+}
+
+/// A deleted network is gone for its stack only when the machine has let go of it.
+#[tokio::test]
+async fn a_network_is_deleted_when_the_machine_has_let_go() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let kind = world.cloud.resource_type("AWS::EC2::VPC").unwrap();
+    world.hold_on(true);
+    kind.delete(&world.cx, &vpc, &json!({})).await.unwrap();
+    let waiting = Stability::Waiting("the network is being removed".into());
+    assert_eq!(kind.deleted(&world.cx, &vpc).await, Ok(waiting));
+    world.hold_on(false);
+    while kind.deleted(&world.cx, &vpc).await.unwrap() != Stability::Stable {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn properties_that_cannot_be_carried_out() {
+    let world = World::unmoving();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let group = world.group(&vpc, "web").await;
+    for (name, properties, expected) in [
+        (
+            "VPC",
+            json!({"CidrBlock": "10.0.0.0/16", "InstanceTenancy": "shared"}),
+            "InstanceTenancy is not valid",
+        ),
+        (
+            "VPC",
+            json!({"CidrBlock": ["10.0.0.0/16"]}),
+            "Property CidrBlock must be text",
+        ),
+        (
+            "SecurityGroup",
+            json!({"GroupDescription": "d", "VpcId": vpc, "SecurityGroupIngress": {}}),
+            "Property SecurityGroupIngress must be a list",
+        ),
+        (
+            "SecurityGroup",
+            json!({"GroupDescription": "d", "VpcId": vpc, "SecurityGroupIngress": [{"IpProtocol": "tcp", "FromPort": "http", "CidrIp": "0.0.0.0/0"}]}),
+            "FromPort `http` is not a port",
+        ),
+        (
+            "SecurityGroupIngress",
+            json!({"GroupId": group, "IpProtocol": "-1"}),
+            "Resource handler returned message: \"Either 'ipPermissions' or 'securityGroupRuleIds' should be provided. (Status Code: 400, Error Code: MissingParameter)\"",
+        ),
+    ] {
+        let kind = world
+            .cloud
+            .resource_type(&format!("AWS::EC2::{name}"))
+            .unwrap();
+        let error = kind
+            .create(&world.cx, &request(name, properties))
+            .await
+            .unwrap_err();
+        assert_eq!((error.message.as_str(), error.retry), (expected, false));
+    }
+}
