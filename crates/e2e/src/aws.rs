@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::machine::{Machine, Output, run_bounded};
 
+#[derive(Clone)]
 pub struct Aws {
     program: PathBuf,
     environment: Vec<(String, String)>,
@@ -38,7 +39,19 @@ impl Aws {
 
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env_clear();
+        command.args(arguments);
+        self.run_here(command)
+    }
+
+    /// Runs a program in Python, with boto3 at hand.
+    pub fn python(&self, program: &str) -> Output {
+        let mut command = Command::new(self.program.with_file_name("python"));
+        command.args(["-c", program]);
+        self.run_here(command)
+    }
+
+    fn run_here(&self, mut command: Command) -> Output {
+        command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("AWS_PAGER", "").env("AWS_MAX_ATTEMPTS", "1");
         // Nobody's own configuration.

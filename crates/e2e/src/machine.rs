@@ -180,6 +180,14 @@ impl Machine {
         run_bounded(command)
     }
 
+    /// Starts a command and does not wait.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// For commands that must work.
     #[track_caller]
     pub fn neargate(&self, arguments: &[&str]) -> Output {

@@ -99,8 +99,10 @@ fn prepare_directories(config: &Config) -> Result<()> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make `{}`", directory.display()))?;
     }
-    // Containers' own users walk through it to nothing: each path below is guarded by itself.
-    fs::set_permissions(&config.state, fs::Permissions::from_mode(0o711))?;
+    // Containers' own users need no way through: their roots are mounted before they are anybody.
+    for directory in [&config.state, &config.run_dir()] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    }
     Ok(())
 }
 
@@ -158,6 +160,7 @@ impl Machine {
         }
         self.edge.stop().await?;
         self.network.cleanup_all().await?;
+        self.runtime.remove_shared_groups();
         Ok(())
     }
 }

@@ -9,12 +9,12 @@
 //! * `probe stubborn` does not listen to SIGTERM;
 //! * `probe eat` takes memory until it is killed.
 
-#![allow(unsafe_code)]
-
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
 
 const PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -79,12 +79,14 @@ fn sleep() -> ExitCode {
 
 /// The first process of a container gets only the signals that it asks for.
 fn end_when_asked() {
-    extern "C" fn end(_signal: libc::c_int) {
-        // SAFETY: of what may be called in a signal handler, this is the simplest.
-        unsafe { libc::_exit(0) }
-    }
-    // SAFETY: the handler does nothing but end the process.
-    unsafe { libc::signal(libc::SIGTERM, end as *const () as libc::sighandler_t) };
+    let mut terminate = SigSet::empty();
+    terminate.add(Signal::SIGTERM);
+    terminate.thread_block().expect("the set is a good one");
+    std::thread::spawn(move || {
+        if terminate.wait().is_ok() {
+            std::process::exit(0);
+        }
+    });
 }
 
 fn eat() -> ExitCode {

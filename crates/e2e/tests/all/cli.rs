@@ -1,5 +1,7 @@
 //! AWS's own command line, as it is, with `eval "$(neargate env)"`.
 
+use std::os::unix::fs::PermissionsExt;
+
 use e2e::{Aws, Machine, example};
 
 use crate::ground::TEMPLATE;
@@ -323,4 +325,141 @@ fn the_environment_is_what_a_shell_and_a_program_can_use() {
         json["AWS_ENDPOINT_URL"],
         format!("http://{}", machine.listen)
     );
+}
+
+/// Everything that the daemon keeps and runs is its owner's alone: it holds keys and parameters.
+#[test]
+fn no_other_user_looks_into_the_state() {
+    let machine = Machine::start();
+    for directory in [machine.state.clone(), machine.state.join("run")] {
+        let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", directory.display());
+    }
+}
+
+#[test]
+fn doctor_says_who_has_a_port() {
+    let machine = Machine::idle();
+    let finding = |what: &str| {
+        let findings = machine.neargate(&["doctor", "--json"]).json();
+        let all = findings.as_array().unwrap().clone();
+        let found = all.into_iter().find(|it| it["what"] == what).unwrap();
+        (
+            found["state"].as_str().unwrap().to_owned(),
+            found["message"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (state, said) = finding("API address");
+    assert!(state == "fine" && said.contains("free"), "{said}");
+    let taken = std::net::TcpListener::bind(machine.listen).unwrap();
+    let (state, said) = finding("API address");
+    assert!(
+        state == "warning" && said.contains(&std::process::id().to_string()),
+        "{said}"
+    );
+    drop(taken);
+    machine.serve();
+    let (state, said) = finding("API address");
+    assert!(state == "fine" && said.contains("the daemon's"), "{said}");
+    let text = machine.neargate(&["doctor"]).stdout;
+    assert!(text.contains("neargate can work here."), "{text}");
+}
+
+#[test]
+fn a_second_daemon_does_not_disturb_the_first() {
+    let machine = Machine::start();
+    // The same state, another address.
+    let output = machine.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("another daemon works on"),
+        "{output:?}"
+    );
+    // Another state, the same address.
+    let other = tempfile::tempdir().unwrap();
+    let state = other.path().display().to_string();
+    for command in [&["serve"][..], &["stop"]] {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--state", &state]);
+        let output = machine.run(&arguments);
+        assert_eq!(output.code, 1, "{output:?}");
+    }
+    assert!(
+        machine
+            .call("ecs", "ListClusters", serde_json::json!({}))
+            .is_ok()
+    );
+}
+
+#[test]
+fn another_account_and_region_are_in_every_name() {
+    let machine = Machine::idle();
+    let site = e2e::Site::page("far", "hello");
+    let place = ["--region", "eu-central-1", "--account", "123456789012"];
+    let run = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(place);
+        machine.neargate(&all)
+    };
+    let up = run(&["up", &site.argument(), "--count", "1", "--json"]).json();
+    let url = up["url"].as_str().unwrap();
+    assert!(url.contains(".eu-central-1.elb.localhost"), "{url}");
+    assert_eq!(machine.page(url).unwrap().text(), "hello");
+    let Some(aws) = Aws::of(&machine) else { return };
+    let aws = aws
+        .with("AWS_DEFAULT_REGION", "eu-central-1")
+        .with("AWS_REGION", "eu-central-1");
+    let tasks = aws.ask(&["ecs", "list-tasks", "--cluster", "far"]);
+    let arn = tasks["taskArns"][0].as_str().unwrap();
+    assert!(
+        arn.starts_with("arn:aws:ecs:eu-central-1:123456789012:task/far/"),
+        "{arn}"
+    );
+    // Regions do not see each other.
+    let elsewhere = aws
+        .with("AWS_DEFAULT_REGION", "us-west-2")
+        .with("AWS_REGION", "us-west-2");
+    assert_eq!(
+        elsewhere.ask(&["ecs", "list-clusters"])["clusterArns"],
+        serde_json::json!([])
+    );
+    run(&["down", "far", "--all-traces"]);
+}
+
+/// The SDK that most people script with: waiters and paginators.
+#[test]
+fn boto3_waits_and_turns_pages() {
+    let machine = Machine::idle();
+    let site = e2e::Site::page("boto", "hello");
+    let up = machine.neargate(&["up", &site.argument(), "--json"]).json();
+    for _ in 0..20 {
+        machine.page(up["url"].as_str().unwrap()).unwrap();
+    }
+    let Some(aws) = Aws::of(&machine) else { return };
+    let output = aws.python(
+        r#"
+import boto3
+ecs = boto3.client("ecs")
+ecs.get_waiter("services_stable").wait(cluster="boto", services=["boto"], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+tasks = [arn for page in ecs.get_paginator("list_tasks").paginate(cluster="boto", PaginationConfig={"PageSize": 1}) for arn in page["taskArns"]]
+assert len(set(tasks)) == 2, tasks
+logs = boto3.client("logs")
+group = logs.describe_log_groups(logGroupNamePrefix="/neargate/boto")["logGroups"][0]["logGroupName"]
+count = lambda size: sum(len(page["events"]) for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group, PaginationConfig={"PageSize": size}))
+assert count(3) == count(1000) >= 20, (count(3), count(1000))
+elb = boto3.client("elbv2")
+elb.get_waiter("load_balancer_available").wait(Names=["boto"], WaiterConfig={"Delay": 1})
+cfn = boto3.client("cloudformation")
+events = [event["EventId"] for page in cfn.get_paginator("describe_stack_events").paginate(StackName="boto") for event in page["StackEvents"]]
+assert len(events) == len(set(events)) > 40, len(events)
+try:
+    ecs.describe_tasks(cluster="nowhere", tasks=tasks)
+    raise SystemExit("a cluster that is not there was found")
+except ecs.exceptions.ClusterNotFoundException as error:
+    assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+print("all of it")
+"#,
+    );
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(output.stdout.trim(), "all of it");
 }

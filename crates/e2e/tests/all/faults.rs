@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use e2e::{Load, Machine, eventually, stack_input};
+use e2e::{Load, Machine, Site, eventually, stack_input};
 use serde_json::json;
 
 use crate::ground::{TEMPLATE, text, web_image};
@@ -47,13 +47,15 @@ fn load(machine: &Machine, url: &str) -> Load {
     Load::start(machine.edge_port(80), host, "/", version_of)
 }
 
+/// Deletes a stack if it is there; an earlier request may be under way.
 #[track_caller]
 fn delete_stack(machine: &Machine, name: &str) {
-    let answer = machine.ask(
+    let described = machine.call(
         "cloudformation",
         "DescribeStacks",
         json!({ "StackName": name }),
     );
+    let Ok(answer) = described else { return };
     let id = text(&answer["Stacks"][0]["StackId"]);
     machine.ask("cloudformation", "DeleteStack", json!({ "StackName": id }));
     let stack = machine.settled_stack(&id);
@@ -93,16 +95,7 @@ fn a_daemon_killed_while_it_creates_a_stack_ends_it_truthfully() {
             machine.kill_daemon();
             machine.serve();
         }
-        if machine
-            .call(
-                "cloudformation",
-                "DescribeStacks",
-                json!({ "StackName": name }),
-            )
-            .is_ok()
-        {
-            delete_stack(&machine, &name);
-        }
+        delete_stack(&machine, &name);
         machine.assert_no_work();
     }
 }
@@ -277,4 +270,36 @@ fn everything_killed_at_once_comes_back() {
     });
     delete_stack(&machine, "web");
     machine.assert_no_work();
+}
+
+/// A build and a deployment that break off leave nothing that the next `up` stumbles over.
+#[test]
+fn up_works_again_after_the_daemon_died_under_it() {
+    let machine = Machine::idle();
+    let site = Site::page("again", "first");
+    for point in 0..6 {
+        let up = machine.spawn(&["up", &site.argument()]);
+        std::thread::sleep(Duration::from_millis(250) * point);
+        machine.kill_processes(" serve ", 1);
+        eventually("the daemon is dead", || {
+            match machine.count_processes(" serve ") {
+                0 => Ok(()),
+                count => Err(format!("{count} run")),
+            }
+        });
+        let broken = up.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+        assert!(
+            broken.status.success() || said.contains("error:"),
+            "point {point}: {said}"
+        );
+        let up = machine.neargate(&["up", &site.argument(), "--json"]).json();
+        assert_eq!(
+            machine.page(up["url"].as_str().unwrap()).unwrap().text(),
+            "first"
+        );
+        machine.neargate(&["down", "again"]);
+        machine.assert_no_work();
+    }
+    machine.neargate(&["down", "again", "--all-traces"]);
 }

@@ -235,3 +235,35 @@ fn two_applications_live_side_by_side() {
     machine.neargate(&["down"]);
     machine.assert_no_work();
 }
+
+#[test]
+fn logs_are_followed_as_they_come() {
+    use std::io::BufRead;
+    let machine = Machine::idle();
+    let site = Site::page("talk", "the first edition");
+    let up = machine
+        .neargate(&["up", &site.argument(), "--count", "1", "--json"])
+        .json();
+    let url = up["url"].as_str().unwrap().to_owned();
+    let mut following = machine.spawn(&["logs", "talk", "-f"]);
+    let lines = std::io::BufReader::new(following.stdout.take().unwrap()).lines();
+    let (sender, seen) = std::sync::mpsc::channel();
+    let reading = std::thread::spawn(move || {
+        lines
+            .map_while(Result::ok)
+            .for_each(|line| drop(sender.send(line)));
+    });
+    for number in ["one", "two", "three"] {
+        let path = format!("/nothing-{number}");
+        assert_eq!(machine.page(&format!("{url}{path}")).unwrap().status, 404);
+        loop {
+            let line = seen.recv_timeout(e2e::PATIENCE).expect("the line comes");
+            if line.contains(&path) {
+                break;
+            }
+        }
+    }
+    following.kill().unwrap();
+    following.wait().unwrap();
+    reading.join().unwrap();
+}

@@ -1,5 +1,7 @@
 //! `neargate doctor`: what this machine lacks, with the fix.
 
+mod holder;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,12 +55,14 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         fix: it.fix,
     }));
     findings.push(port(
+        config,
         "API address",
         config.listen,
         "give another with --listen, or `neargate stop`",
     ));
     let edge = SocketAddr::new(config.edge, 80);
     findings.push(port(
+        config,
         "load balancers' port 80",
         edge,
         "stop the program that has it, or give another address with --edge 127.0.0.2",
@@ -156,16 +160,28 @@ fn control_groups() -> Finding {
 }
 
 /// A port that the daemon itself has is as it should be.
-fn port(what: &str, address: SocketAddr, fix: &str) -> Finding {
-    Finding::new(
-        what,
-        match TcpListener::bind(address) {
-            Ok(_) => Ok(format!("{address} is free")),
-            Err(error) => Err((
-                "warning",
-                format!("{address} cannot be listened at ({error})"),
-                fix,
-            )),
-        },
-    )
+fn port(config: &Config, what: &str, address: SocketAddr, fix: &str) -> Finding {
+    let Err(error) = TcpListener::bind(address) else {
+        return Finding::new(what, Ok(format!("{address} is free")));
+    };
+    let (state, run) = (config.state.display(), config.run_dir());
+    let own = [
+        format!("--state {state} "),
+        format!("edge {} ", run.join("edge").display()),
+    ];
+    let outcome = match holder::find(address) {
+        Some(it)
+            if own
+                .iter()
+                .any(|text| format!("{} ", it.command).contains(text)) =>
+        {
+            Ok(format!(
+                "{address} is the daemon's that runs here (process {})",
+                it.id
+            ))
+        }
+        Some(it) => Err(format!("process {} has {address}: `{}`", it.id, it.command)),
+        None => Err(format!("{address} cannot be listened at ({error})")),
+    };
+    Finding::new(what, outcome.map_err(|message| ("warning", message, fix)))
 }

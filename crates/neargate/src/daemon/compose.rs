@@ -19,6 +19,7 @@ pub struct Machine {
     pub registry: Arc<Registry>,
     pub edge: Arc<EdgeClient>,
     pub network: Arc<network::Machine>,
+    pub runtime: Arc<runtime::Runtime>,
     /// This program's own file, as it was called when the daemon started: a new build that takes
     /// its place has the same name.
     pub program: PathBuf,
@@ -65,7 +66,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let engine = Engine {
         images,
         builds: Arc::new(builds),
-        tasks: runtime,
+        tasks: runtime.clone(),
         network: network.clone(),
         edge: edge.clone(),
         logs: Arc::new(logs::LogStore::open(config.state.join("logs"))?),
@@ -75,6 +76,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         registry: Arc::new(Registry::new(store)),
         edge,
         network,
+        runtime,
         program,
     })
 }

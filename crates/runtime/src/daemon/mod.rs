@@ -117,6 +117,12 @@ impl Runtime {
         Ok(directories)
     }
 
+    /// Removes the control group that all tasks share, when there are none. Dropping the runtime
+    /// does it too, but a process may end before its last part is dropped.
+    pub fn remove_shared_groups(&self) {
+        remove_shared_parent(&self.inner.cgroup_parent);
+    }
+
     /// Finds the tasks that an earlier daemon started: listens to the shims that live, and cleans
     /// up after those that do not.
     pub async fn recover(&self) -> Result<()> {
