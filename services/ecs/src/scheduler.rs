@@ -23,6 +23,8 @@ use crate::task_record::{Phase, Task};
 /// Without a load balancer and without a health check a task counts as healthy when it has run for
 /// so long (API reference, `minimumHealthyPercent`).
 const HEALTHY_AFTER: Duration = Duration::from_secs(40);
+/// AWS's target groups probe twice, every 30 seconds, before they call a target unhealthy.
+const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// The edge announces changes of targets; this only guards against one that was missed.
 const TARGET_POLL: Duration = Duration::from_millis(250);
 
@@ -62,6 +64,7 @@ impl Reconciler for ServiceReconciler {
                 cx: &cx,
                 service: before.clone(),
                 tasks,
+                health: health.clone(),
                 now_ms: cx.clock().now_ms(),
             };
             let facts = facts(&turn, &health);
@@ -82,6 +85,8 @@ pub struct Turn<'a> {
     pub cx: &'a Cx,
     pub service: Service,
     pub tasks: Vec<Task>,
+    /// What the probes say of every target, by target group.
+    pub health: BTreeMap<String, GroupHealth>,
     pub now_ms: i64,
 }
 
@@ -230,9 +235,14 @@ fn verdict(turn: &Turn<'_>, task: &Task, health: &AllHealth) -> TaskHealth {
         let found = health
             .get(&target.group)
             .and_then(|it| it.get(&(address.clone(), target.port)));
-        match found.map(|it| it.state) {
-            Some(TargetHealthStateEnum::Healthy) => (),
-            Some(TargetHealthStateEnum::Unhealthy) => {
+        match found.map(|it| (it.state, it.answers)) {
+            Some((TargetHealthStateEnum::Healthy, _)) => (),
+            Some((TargetHealthStateEnum::Unhealthy, false))
+                if turn.now_ms < patient_until_ms(turn, task) =>
+            {
+                return TaskHealth::Unknown;
+            }
+            Some((TargetHealthStateEnum::Unhealthy, _)) => {
                 let why = format!(
                     "Task failed ELB health checks in (target-group {})",
                     target.group
@@ -254,6 +264,15 @@ fn grace_ends_ms(turn: &Turn<'_>, task: &Task) -> i64 {
     task.started_ms.unwrap_or(turn.now_ms) + grace_ms
 }
 
+/// A program that does not answer yet may still be starting.
+fn patient_until_ms(turn: &Turn<'_>, task: &Task) -> i64 {
+    if task.was_healthy {
+        return turn.now_ms;
+    }
+    let patience = turn.cx.clock().patience(UNHEALTHY_AFTER);
+    task.started_ms.unwrap_or(turn.now_ms) + millis(patience)
+}
+
 fn trusted_at_ms(turn: &Turn<'_>, task: &Task) -> i64 {
     task.started_ms.unwrap_or(turn.now_ms) + millis(turn.cx.clock().paced(HEALTHY_AFTER))
 }
@@ -269,7 +288,11 @@ fn next_look(turn: &Turn<'_>, facts: &Facts, plan: &Plan) -> Next {
         if fact.stage != Stage::Running || fact.health == TaskHealth::Healthy {
             continue;
         }
-        times.extend([grace_ends_ms(turn, task), trusted_at_ms(turn, task)]);
+        times.extend([
+            grace_ends_ms(turn, task),
+            patient_until_ms(turn, task),
+            trusted_at_ms(turn, task),
+        ]);
         if !task.targets.is_empty() {
             times.push(turn.now_ms + millis(TARGET_POLL));
         }

@@ -178,8 +178,12 @@ fn stop(turn: &mut Turn<'_>, task: &str, why: &StopWhy, tx: &Records<'_>) -> Res
     if let StopWhy::Unhealthy(_) = why {
         let text = match task.targets.first() {
             Some(target) if task.container_health() != shapes::ecs::HealthStatus::Unhealthy => {
+                let address = task.interface.iter().map(|it| it.address.clone());
+                let key = (address.collect::<String>(), target.port);
+                let probed = turn.health.get(&target.group).and_then(|it| it.get(&key));
+                let because = probed.map(|it| it.description.as_str()).unwrap_or_default();
                 format!(
-                    "(port {}) is unhealthy in (target-group {}) due to (reason Health checks failed)",
+                    "(port {}) is unhealthy in (target-group {}) due to (reason {because})",
                     target.port, target.group
                 )
             }

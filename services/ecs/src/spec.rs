@@ -214,12 +214,15 @@ fn mounts(container: &ContainerDefinition) -> Vec<MountSpec> {
 fn health_check(container: &ContainerDefinition, clock: &Clock) -> Option<HealthCheck> {
     let check = container.health_check.as_ref()?;
     let interval = std::time::Duration::from_millis(milliseconds(check.interval.unwrap_or(30)));
+    let retries = u32::try_from(check.retries.unwrap_or(3)).unwrap_or(3);
+    let patience = clock.patience(interval * retries).as_millis();
     Some(HealthCheck {
         command: check.command.clone(),
         interval_ms: clock.paced_ms(interval),
         timeout_ms: milliseconds(check.timeout.unwrap_or(5)),
-        start_period_ms: milliseconds(check.start_period.unwrap_or(0)),
-        retries: u32::try_from(check.retries.unwrap_or(3)).unwrap_or(3),
+        start_period_ms: milliseconds(check.start_period.unwrap_or(0))
+            + u64::try_from(patience).unwrap_or(0),
+        retries,
     })
 }
 

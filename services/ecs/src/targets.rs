@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error};
 use shapes::elbv2::{
     DeregisterTargetsInput, DescribeTargetHealthInput, RegisterTargetsInput, TargetDescription,
-    TargetHealthStateEnum, errors,
+    TargetHealthReasonEnum, TargetHealthStateEnum, errors,
 };
 
 use crate::task_record::{Interface, Target, Task};
@@ -74,6 +74,8 @@ pub async fn drained(cx: &Cx, task: &Task) -> Result<bool, Error> {
 pub struct Health {
     pub state: TargetHealthStateEnum,
     pub description: String,
+    /// It answered, and as a program does that has started: with an error of the client's.
+    pub answers: bool,
 }
 
 pub type GroupHealth = BTreeMap<(String, i32), Health>;
@@ -94,10 +96,14 @@ pub async fn group_health(cx: &Cx, group: &str) -> Result<GroupHealth, Error> {
             let (target, health) = (it.target?, it.target_health?);
             let state = health.state?;
             let description = health.description.unwrap_or_default();
-            Some((
-                (target.id, target.port.unwrap_or_default()),
-                Health { state, description },
-            ))
+            let answers = health.reason == Some(TargetHealthReasonEnum::TargetResponseCodeMismatch)
+                && !description.contains("[5");
+            let health = Health {
+                state,
+                description,
+                answers,
+            };
+            Some(((target.id, target.port.unwrap_or_default()), health))
         })
         .collect())
 }

@@ -355,7 +355,9 @@ fn stop_words(reason: Option<&StopReason>) -> (TaskStopCode, String) {
 
 /// Takes over what the machine says of the containers.
 fn observe(task: &mut Task, status: &TaskStatus) {
-    task.started_ms = task.started_ms.or(status.started_at_ms);
+    // The machine's clock may have been set back: nothing starts before it was asked for.
+    let started_ms = status.started_at_ms.map(|it| it.max(task.created_ms));
+    task.started_ms = task.started_ms.or(started_ms);
     for seen in &status.containers {
         let Some(own) = task.containers.iter_mut().find(|it| it.name == seen.name) else {
             continue;

@@ -299,6 +299,26 @@ async fn a_task_that_fails_its_probes_is_replaced() {
     );
     let service = world.service_until("web", is_steady).await;
     assert!(said(&service, "is unhealthy in (target-group"));
+    assert!(said(&service, "due to (reason Request timed out)"));
+}
+
+/// Nothing answers while a program starts, and that takes its time however fast AWS's waits pass.
+#[tokio::test(start_paused = true)]
+async fn a_program_has_time_to_start_before_failed_probes_count() {
+    let world = World::new().await;
+    world.register(IMAGE).await;
+    let probe = FakeProbe {
+        state: TargetHealthStateEnum::Unhealthy,
+        slow_drain: false,
+    };
+    world.cx.write(|tx| tx.put(&probe)).unwrap();
+    world.ok(balanced("web", "web", 1)).await;
+    let stopped = |service: &Service| said(service, "is unhealthy in (target-group");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    let service = world.service("web").await;
+    assert!(!stopped(&service), "{:#?}", service.events);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(stopped(&world.service("web").await));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use cloud::{Cx, Error, ErrorCode, Record, Service};
-use engine::{InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec};
+use engine::{
+    GroupSpec, InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
+};
 use serde::{Deserialize, Serialize};
 use shapes::{ec2, elbv2, iam, logs};
 
@@ -17,6 +19,11 @@ pub async fn make_network(sim: &sim::Sim) {
     let out = RouteSpec {
         destination: "0.0.0.0/0".parse().unwrap(),
         target: RouteTarget::NatGateway,
+    };
+    let open = GroupSpec {
+        id: "sg-1".into(),
+        ingress: vec![],
+        egress: vec![],
     };
     let vpc = VpcSpec {
         id: "vpc-1".into(),
@@ -35,7 +42,7 @@ pub async fn make_network(sim: &sim::Sim) {
                 routes: vec![],
             },
         ],
-        groups: vec![],
+        groups: vec![open],
     };
     sim.network.apply_vpc(vpc).await.unwrap();
 }
@@ -307,6 +314,8 @@ async fn describe_target_health(
             }),
             target_health: Some(elbv2::TargetHealth {
                 state: Some(it.state),
+                description: (it.state == elbv2::TargetHealthStateEnum::Unhealthy)
+                    .then(|| "Request timed out".to_owned()),
                 ..Default::default()
             }),
             ..Default::default()
