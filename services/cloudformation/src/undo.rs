@@ -75,13 +75,6 @@ fn begin_deletion(
     retain: BTreeSet<String>,
     token: Option<String>,
 ) -> Result<(), Error> {
-    let target =
-        (draft.stack.operation.as_ref()).map_or(draft.stack.version.unwrap_or(0), |it| it.target);
-    begin(draft, Phase::Delete, target, OnFailure::DoNothing, token);
-    if let Some(operation) = &mut draft.stack.operation {
-        operation.retain = retain;
-    }
-    draft.stack_status(StackStatus::DeleteInProgress, Some("User Initiated".into()))?;
     let exports: Vec<String> = draft
         .stack
         .outputs
@@ -90,11 +83,17 @@ fn begin_deletion(
         .collect();
     for export in &exports {
         if let Some(reason) = in_use(draft, export, "deleted")? {
-            draft.stack_status(StackStatus::DeleteFailed, Some(reason))?;
-            draft.stack.operation = None;
-            return Ok(());
+            // The stack stays what it is, and may be updated.
+            return draft.stack_status(draft.stack.status, Some(reason));
         }
     }
+    let target =
+        (draft.stack.operation.as_ref()).map_or(draft.stack.version.unwrap_or(0), |it| it.target);
+    begin(draft, Phase::Delete, target, OnFailure::DoNothing, token);
+    if let Some(operation) = &mut draft.stack.operation {
+        operation.retain = retain;
+    }
+    draft.stack_status(StackStatus::DeleteInProgress, Some("User Initiated".into()))?;
     // From now on nobody can begin to use them.
     unpublish(draft)?;
     for key in draft

@@ -319,7 +319,7 @@ async fn exports_are_protected_while_they_are_used() {
     assert_eq!(exports[0].value.as_deref(), Some("arn:web-3"));
 
     bench.delete("web").await.unwrap();
-    let stack = bench.ends(&exporter, "DELETE_FAILED").await;
+    let stack = bench.ends(&exporter, "CREATE_COMPLETE").await;
     assert_eq!(
         stack.stack_status_reason.as_deref(),
         Some("Export web-web cannot be deleted as it is in use by user.")
