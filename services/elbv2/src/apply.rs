@@ -1,28 +1,34 @@
 //! Making load balancers real.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, Record, StoreError, all_keys};
 use engine::{Fault, GroupRule, Peer, Protocol, TargetState};
 use shapes::ec2::{
-    CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeSecurityGroupsInput,
-    IpPermission, ModifyNetworkInterfaceAttributeInput,
+    CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput,
+    DescribeSecurityGroupsInput, Filter, IpPermission, ModifyNetworkInterfaceAttributeInput,
 };
 
 use crate::plan::{Facts, snapshot};
 use crate::record::{
     self, Balancer, EDGE, EDGE_KEY, EdgeApplied, EdgeWanted, Listener, TargetGroup,
 };
+use crate::targets::drain_until_ms;
 
 /// How soon to look whether a draining target has finished.
 const DRAIN_LOOK: Duration = Duration::from_millis(25);
 /// How soon to try a port again that somebody else has.
 const CONFLICT_LOOK: Duration = Duration::from_secs(2);
 
+/// One snapshot is made and handed over at a time: made side by side, the older of two with the same
+/// generation could be the last to arrive, and what it knows of security groups would stay in force.
+pub type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// Gives each balancer an interface in each of its subnets, and takes them away again.
-pub struct BalancerReconciler;
+pub struct BalancerReconciler(pub Turn);
 
 #[async_trait]
 impl Reconciler for BalancerReconciler {
@@ -38,7 +44,7 @@ impl Reconciler for BalancerReconciler {
             return Ok(Next::Idle);
         };
         if balancer.deleting {
-            remove(&cx, &balancer).await?;
+            remove(&cx, &self.0, &balancer).await?;
         } else if !balancer.provisioned {
             provision(&cx, balancer).await?;
         }
@@ -53,7 +59,7 @@ async fn provision(cx: &Cx, balancer: Balancer) -> Result<(), converge::Error> {
         let tokened = cx.with_token(token);
         let made = tokened.call(CreateNetworkInterfaceInput {
             subnet_id: place.subnet.clone(),
-            description: Some(format!("ELB {}", balancer.full_name())),
+            description: Some(description(&balancer)),
             groups: Some(balancer.groups.clone()),
             ..Default::default()
         });
@@ -90,14 +96,28 @@ async fn provision(cx: &Cx, balancer: Balancer) -> Result<(), converge::Error> {
     Ok(())
 }
 
+/// By which AWS, and this, know a balancer's interfaces.
+fn description(balancer: &Balancer) -> String {
+    format!("ELB {}", balancer.full_name())
+}
+
 /// The edge has to let go of the interfaces first: it does in the snapshot without the balancer.
-async fn remove(cx: &Cx, balancer: &Balancer) -> Result<(), converge::Error> {
-    apply_snapshot(cx).await?;
-    for interface in balancer
-        .subnets
-        .iter()
-        .filter_map(|it| it.interface.clone())
-    {
+async fn remove(cx: &Cx, turn: &Turn, balancer: &Balancer) -> Result<(), converge::Error> {
+    apply_snapshot(cx, turn).await?;
+    // Asked of EC2: an interface may have been made and not recorded before a crash.
+    let request = DescribeNetworkInterfacesInput {
+        filters: Some(vec![Filter {
+            name: Some("description".into()),
+            values: Some(vec![description(balancer)]),
+        }]),
+        ..Default::default()
+    };
+    let found = cx.call(request).await?.network_interfaces;
+    let interfaces = found
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.network_interface_id);
+    for interface in interfaces {
         let gone = DeleteNetworkInterfaceInput {
             network_interface_id: interface,
             ..Default::default()
@@ -113,7 +133,7 @@ async fn remove(cx: &Cx, balancer: &Balancer) -> Result<(), converge::Error> {
 }
 
 /// Hands everything to the edge, and takes out targets that have drained.
-pub struct EdgeReconciler;
+pub struct EdgeReconciler(pub Turn);
 
 #[async_trait]
 impl Reconciler for EdgeReconciler {
@@ -128,7 +148,7 @@ impl Reconciler for EdgeReconciler {
     }
 
     async fn reconcile(&self, cx: Cx, _key: &str) -> Result<Next, converge::Error> {
-        let conflict = apply_snapshot(&cx).await?;
+        let conflict = apply_snapshot(&cx, &self.0).await?;
         let draining = finish_draining(&cx).await?;
         Ok(match (draining, conflict) {
             (true, _) => Next::After(DRAIN_LOOK),
@@ -139,7 +159,9 @@ impl Reconciler for EdgeReconciler {
 }
 
 /// Returns whether something of it could not be done.
-async fn apply_snapshot(cx: &Cx) -> Result<bool, converge::Error> {
+async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
+    let _turn = turn.lock().await;
+    begin_drains(cx)?;
     let (generation, balancers, listeners, groups) = cx.read(|tx| {
         let wanted = tx.get::<EdgeWanted>(EDGE_KEY)?.unwrap_or_default();
         Ok((
@@ -170,6 +192,7 @@ async fn apply_snapshot(cx: &Cx) -> Result<bool, converge::Error> {
         Err(error) if error.fault == Fault::Conflict => Some(error.chain()),
         Err(error) => return Err(error.into()),
     };
+    drains_are_told(cx, &groups)?;
     let conflict = problem.is_some();
     let applied = EdgeApplied {
         generation,
@@ -180,6 +203,45 @@ async fn apply_snapshot(cx: &Cx) -> Result<bool, converge::Error> {
         _ => tx.put(&applied),
     })?;
     Ok(conflict)
+}
+
+/// Gives the drains that the edge has not heard of yet their whole time.
+fn begin_drains(cx: &Cx) -> Result<(), converge::Error> {
+    let groups = cx.read(|tx| tx.list::<TargetGroup>(""))?;
+    for group in groups.iter().filter(|it| it.targets.iter().any(is_untold)) {
+        cx.write(|tx| {
+            if let Some(mut record) = tx.get::<TargetGroup>(&group.key())? {
+                let until = drain_until_ms(cx, &record);
+                let untold = record.targets.iter_mut().filter(|it| is_untold(it));
+                untold.for_each(|it| it.draining_until_ms = Some(until));
+                tx.put(&record)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Remembers that the edge has taken the drains in the groups that it was given.
+fn drains_are_told(cx: &Cx, given: &[TargetGroup]) -> Result<(), converge::Error> {
+    for group in given.iter().filter(|it| it.targets.iter().any(is_untold)) {
+        cx.write(|tx| {
+            if let Some(mut record) = tx.get::<TargetGroup>(&group.key())? {
+                let told = record
+                    .targets
+                    .iter_mut()
+                    .filter(|it| it.draining_until_ms.is_some() && group.targets.contains(it));
+                told.for_each(|it| it.drain_told = true);
+                tx.put(&record)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn is_untold(target: &record::Target) -> bool {
+    target.draining_until_ms.is_some() && !target.drain_told
 }
 
 /// What a balancer's security groups let in, as the edge checks it for clients outside the VPC.
@@ -244,7 +306,7 @@ async fn finish_draining(cx: &Cx) -> Result<bool, converge::Error> {
             let known = health
                 .iter()
                 .find(|it| (it.address, it.port) == (target.address, target.port));
-            now >= until
+            (now >= until && target.drain_told)
                 || known.is_some_and(|it| {
                     matches!(
                         it.state,

@@ -43,6 +43,15 @@ pub async fn create_load_balancer(
     input: CreateLoadBalancerInput,
 ) -> Result<CreateLoadBalancerOutput, Error> {
     check_name(&input.name, "load balancer")?;
+    if input.name.starts_with("internal-") {
+        return Err(wire::codes::ValidationError.because(format!(
+            "The load balancer name '{}' cannot begin with 'internal-'",
+            input.name
+        )));
+    }
+    if input.customer_owned_ipv4_pool.is_some() || input.ipam_pools.is_some() {
+        return Err(unsupported("an address pool of a load balancer"));
+    }
     match input.r#type {
         None | Some(LoadBalancerTypeEnum::Application) => {}
         Some(other) => return Err(unsupported(&format!("a load balancer of type '{other}'"))),
@@ -53,6 +62,7 @@ pub async fn create_load_balancer(
     {
         return Err(unsupported("IPv6"));
     }
+    let tags = tags::given(input.tags.as_ref())?;
     let (vpc, subnets) = places(&cx, &input).await?;
     let groups = security_groups(&cx, input.security_groups.clone(), &vpc).await?;
     cx.write(|tx| {
@@ -79,7 +89,7 @@ pub async fn create_load_balancer(
             subnets: subnets.clone(),
             groups: groups.clone(),
             attributes: Attributes::new(),
-            tags: tags::given(input.tags.as_ref()),
+            tags: tags.clone(),
             created: cx.clock().now(),
             provisioned: false,
             deleting: false,
@@ -98,6 +108,10 @@ async fn places(
     cx: &Cx,
     input: &CreateLoadBalancerInput,
 ) -> Result<(String, Vec<SubnetPlace>), Error> {
+    let mut mappings = input.subnet_mappings.iter().flatten();
+    if mappings.any(|it| it.allocation_id.is_some() || it.private_ipv4_address.is_some()) {
+        return Err(unsupported("an address of its own in a subnet mapping"));
+    }
     let mapped = input
         .subnet_mappings
         .iter()
@@ -187,8 +201,10 @@ async fn security_groups(
 
 pub fn shown(cx: &Cx, tx: &Records<'_>, balancer: &Balancer) -> Result<LoadBalancer, Error> {
     let applied = tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default();
-    let (code, reason) = match applied.problem {
-        _ if !balancer.provisioned => (LoadBalancerStateEnum::Provisioning, None),
+    let listeners = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
+    let problem = listeners.iter().find_map(|it| applied.problem_of(it.port));
+    let (code, reason) = match problem.cloned() {
+        _ if !balancer.is_ready() => (LoadBalancerStateEnum::Provisioning, None),
         Some(problem) => (LoadBalancerStateEnum::ActiveImpaired, Some(problem)),
         None => (LoadBalancerStateEnum::Active, None),
     };

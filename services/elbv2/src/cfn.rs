@@ -36,16 +36,7 @@ async fn update_tags(
     old: &Json,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    let new = request.all_tags();
-    let before = ResourceRequest {
-        properties: old.clone(),
-        ..request.clone()
-    }
-    .all_tags();
-    let unwanted: Vec<String> = before
-        .into_keys()
-        .filter(|key| !new.contains_key(key))
-        .collect();
+    let unwanted = request.tag_changes(old).unset;
     if !unwanted.is_empty() {
         cx.call(RemoveTagsInput {
             resource_arns: vec![arn.into()],
@@ -63,23 +54,6 @@ async fn update_tags(
     Ok(())
 }
 
-/// A property in the API's shape, whose member names differ from the template's only in case.
-fn shape<T: wire::Value + Default>(
-    request: &ResourceRequest,
-    name: &str,
-) -> Result<Option<T>, ResourceError> {
-    let Some(json) = request.get(name) else {
-        return Ok(None);
-    };
-    wire::lenient::<T>(json.clone())
-        .map(Some)
-        .map_err(|error| ResourceError::new(format!("{name}: {error}")))
-}
-
-fn unknown_attribute<T>(name: &str) -> Result<T, ResourceError> {
-    Err(ResourceError::new(format!("attribute {name} is not known")))
-}
-
 /// The end of an ARN: `targetgroup/web/1`, `loadbalancer/app/web/1`.
 fn arn_resource(arn: &str) -> &str {
     arn.split(':').nth(5).unwrap_or_default()
@@ -87,10 +61,5 @@ fn arn_resource(arn: &str) -> &str {
 
 /// Deleting what is gone already is success; what is still in use will be let go of soon.
 fn gone_is_fine<T>(outcome: Result<T, cloud::Error>) -> Result<(), ResourceError> {
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) if error.code.ends_with("NotFound") => Ok(()),
-        Err(error) if error.code == "ResourceInUse" => Err(ResourceError::retry(error.message)),
-        Err(error) => Err(error.into()),
-    }
+    cloud::deletion(outcome, &["NotFound"], &["ResourceInUse"])
 }

@@ -26,13 +26,6 @@ pub async fn describe_target_health(
             .iter()
             .find(|it| (it.address, it.port) == (target.address, target.port));
         match known.map(|it| &it.state) {
-            _ if group.shape.health_check_enabled == Some(false) => health(
-                State::Unavailable,
-                Some((
-                    Reason::TargetHealthCheckDisabled,
-                    "Health checks are disabled",
-                )),
-            ),
             Some(state) => shown_state(state),
             // The edge has not heard of it yet.
             None => health(
@@ -63,6 +56,7 @@ pub async fn describe_target_health(
                     port,
                     zone: None,
                     draining_until_ms: None,
+                    drain_told: false,
                 };
                 let reason = (
                     Reason::TargetNotRegistered,

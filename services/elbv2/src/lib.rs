@@ -21,6 +21,7 @@ mod targets;
 use cloud::{Service, Watch};
 
 pub fn service() -> Service {
+    let turn = apply::Turn::default();
     let service = Service::new(&shapes::elbv2::MODEL)
         .on(balancer::create_load_balancer)
         .on(balancer::describe_load_balancers)
@@ -51,8 +52,8 @@ pub fn service() -> Service {
         .on(tags::add_tags)
         .on(tags::remove_tags)
         .on(tags::describe_tags)
-        .reconciles(apply::BalancerReconciler)
-        .reconciles(apply::EdgeReconciler)
+        .reconciles(apply::BalancerReconciler(turn.clone()))
+        .reconciles(apply::EdgeReconciler(turn))
         .follows("ec2.security-group", record::EDGE, record::EDGE_KEY)
         .follows("ec2.interface", record::EDGE, record::EDGE_KEY)
         .watches(Watch {

@@ -1,7 +1,11 @@
 //! Listeners.
 
 use cloud::{Cx, Error, Record, Records};
-use shapes::elbv2::errors::{DuplicateListenerException, ListenerNotFoundException};
+use shapes::elbv2::errors::{
+    DuplicateListenerException, InvalidConfigurationRequestException,
+    InvalidLoadBalancerActionException, ListenerNotFoundException,
+    TargetGroupAssociationLimitException,
+};
 use shapes::elbv2::{
     self, Action, ActionTypeEnum, CreateListenerInput, CreateListenerOutput, DeleteListenerInput,
     DeleteListenerOutput, DescribeListenersInput, DescribeListenersOutput, ForwardActionConfig,
@@ -11,7 +15,7 @@ use shapes::elbv2::{
 
 use crate::balancer::unsupported;
 use crate::record::{self, Balancer, Listener, forwarded};
-use crate::tags;
+use crate::{tags, target_group};
 
 /// Checks that every action can be carried out, and that what it names exists.
 pub fn check_actions(
@@ -40,6 +44,7 @@ pub fn check_actions(
                         "The target group and the load balancer must be in the same VPC",
                     );
                 }
+                check_alone(cx, tx, balancer, arn)?;
             }
         }
         ActionTypeEnum::Redirect if action.redirect_config.is_none() => {
@@ -50,10 +55,71 @@ pub fn check_actions(
                 "You must specify a fixed response configuration for a fixed-response action",
             );
         }
-        ActionTypeEnum::Redirect | ActionTypeEnum::FixedResponse => {}
+        ActionTypeEnum::Redirect => check_redirect(action)?,
+        ActionTypeEnum::FixedResponse => check_fixed(action)?,
         other => return Err(unsupported(&format!("the action type '{other}'"))),
     }
     Ok(())
+}
+
+/// A target group belongs to one load balancer (ELBv2 API reference, "TargetGroupAssociationLimit").
+fn check_alone(cx: &Cx, tx: &Records<'_>, balancer: &Balancer, arn: &str) -> Result<(), Error> {
+    let own = balancer.arn(cx);
+    let others = target_group::balancers_of(cx, tx, arn)?;
+    if others.iter().all(|it| *it == own) {
+        return Ok(());
+    }
+    Err(TargetGroupAssociationLimitException.because(format!(
+        "The following target groups cannot be associated with more than one load balancer: {arn}"
+    )))
+}
+
+/// Something of the request has to change, or it would come back for ever.
+fn check_redirect(action: &Action) -> Result<(), Error> {
+    let Some(config) = &action.redirect_config else {
+        return Ok(());
+    };
+    let kept = [
+        (&config.protocol, "#{protocol}"),
+        (&config.host, "#{host}"),
+        (&config.port, "#{port}"),
+        (&config.path, "/#{path}"),
+    ];
+    if kept
+        .iter()
+        .any(|(value, same)| value.as_deref().is_some_and(|it| it != *same))
+    {
+        return Ok(());
+    }
+    Err(InvalidLoadBalancerActionException.because(
+        "You must modify at least one of the following components to avoid a redirect loop: protocol, port, host, or path",
+    ))
+}
+
+fn check_fixed(action: &Action) -> Result<(), Error> {
+    let Some(config) = &action.fixed_response_config else {
+        return Ok(());
+    };
+    let status = &config.status_code;
+    let digits = status.len() == 3 && status.bytes().all(|it| it.is_ascii_digit());
+    if digits && matches!(status.as_bytes()[0], b'2' | b'4' | b'5') {
+        return Ok(());
+    }
+    Err(wire::codes::ValidationError.because(format!(
+        "The fixed response status code '{status}' must be 2XX, 4XX or 5XX"
+    )))
+}
+
+/// What only listeners with TLS have.
+fn refuse_tls(certificates: bool, policy: bool, protocols: bool) -> Result<(), Error> {
+    let what = match (certificates, policy, protocols) {
+        (true, _, _) => "certificates",
+        (_, true, _) => "an SSL policy",
+        (_, _, true) => "an ALPN policy or mutual authentication",
+        _ => return Ok(()),
+    };
+    Err(InvalidConfigurationRequestException
+        .because(format!("A listener with the protocol HTTP has no {what}")))
 }
 
 fn port_of(port: Option<i32>) -> Result<u16, Error> {
@@ -80,7 +146,13 @@ pub async fn create_listener(
     input: CreateListenerInput,
 ) -> Result<CreateListenerOutput, Error> {
     check_protocol(input.protocol)?;
+    refuse_tls(
+        input.certificates.iter().flatten().next().is_some(),
+        input.ssl_policy.is_some(),
+        input.alpn_policy.is_some() || input.mutual_authentication.is_some(),
+    )?;
     let port = port_of(input.port)?;
+    let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {
         let balancer = record::balancer(&cx, tx, &input.load_balancer_arn)?;
         check_actions(&cx, tx, &balancer, &input.default_actions)?;
@@ -104,7 +176,7 @@ pub async fn create_listener(
             port,
             default_actions: input.default_actions.clone(),
             rules: vec![],
-            tags: tags::given(input.tags.as_ref()),
+            tags: tags.clone(),
             generation: record::touch(tx)?,
         };
         tx.put(&listener)?;
@@ -193,6 +265,11 @@ pub async fn modify_listener(
     if input.protocol.is_some() {
         check_protocol(input.protocol)?;
     }
+    refuse_tls(
+        input.certificates.iter().flatten().next().is_some(),
+        input.ssl_policy.is_some(),
+        input.alpn_policy.is_some() || input.mutual_authentication.is_some(),
+    )?;
     cx.write(|tx| {
         let mut listener = record::listener(&cx, tx, &input.listener_arn)?;
         let balancer: Balancer = tx.get(&cx.key(&listener.balancer))?.ok_or_else(|| {

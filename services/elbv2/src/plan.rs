@@ -23,7 +23,7 @@ pub fn snapshot(facts: &Facts<'_>) -> Snapshot {
     let ready = facts
         .balancers
         .iter()
-        .filter(|it| it.provisioned && !it.deleting);
+        .filter(|it| it.is_ready() && !it.deleting);
     Snapshot {
         generation: facts.generation,
         balancers: ready.map(|it| balancer(facts, it)).collect(),

@@ -29,7 +29,7 @@ pub struct Balancer {
     pub tags: Tags,
     /// Seconds since 1970.
     pub created: f64,
-    /// Every subnet has its interface.
+    /// Every subnet has its interface, and each interface the balancer's groups.
     pub provisioned: bool,
     pub deleting: bool,
     pub made_by: Option<String>,
@@ -56,6 +56,11 @@ impl Balancer {
 
     pub fn internal(&self) -> bool {
         self.scheme == LoadBalancerSchemeEnum::Internal
+    }
+
+    /// Every subnet has its interface: it can serve.
+    pub fn is_ready(&self) -> bool {
+        self.subnets.iter().all(|it| it.interface.is_some())
     }
 
     /// Ends in `localhost`, which curl and browsers resolve to this machine.
@@ -97,6 +102,10 @@ pub struct Target {
     pub port: u16,
     pub zone: Option<String>,
     pub draining_until_ms: Option<i64>,
+    /// Whether the edge has taken it that the target drains: its time begins then, so that a daemon
+    /// that dies before it says so takes no time away.
+    #[serde(default)]
+    pub drain_told: bool,
 }
 
 impl TargetGroup {
@@ -196,6 +205,15 @@ impl Record for EdgeApplied {
     const KIND: &'static str = "elbv2.edge-applied";
     fn key(&self) -> String {
         EDGE_KEY.to_owned()
+    }
+}
+
+impl EdgeApplied {
+    /// What the edge could not do, when that concerns a listener on this port. The edge names ports
+    /// as `port 80 of …`.
+    pub fn problem_of(&self, port: u16) -> Option<&String> {
+        let named = format!("port {port} of ");
+        self.problem.as_ref().filter(|it| it.contains(&named))
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn create_rule(cx: Cx, input: CreateRuleInput) -> Result<CreateRuleOut
     }
     check_conditions(&input.conditions)?;
     check_priority(input.priority)?;
+    let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {
         let mut listener = record::listener(&cx, tx, &input.listener_arn)?;
         check_actions(&cx, tx, &holder(&cx, tx, &listener)?, &input.actions)?;
@@ -83,7 +84,7 @@ pub async fn create_rule(cx: Cx, input: CreateRuleInput) -> Result<CreateRuleOut
             priority: input.priority,
             conditions: input.conditions.clone(),
             actions: input.actions.clone(),
-            tags: tags::given(input.tags.as_ref()),
+            tags: tags.clone(),
         };
         listener.rules.push(rule.clone());
         save(tx, &mut listener)?;

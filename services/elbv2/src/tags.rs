@@ -1,17 +1,36 @@
 //! Tags of load balancers, target groups, listeners and rules.
 
 use cloud::{Cx, Error, Record, Records};
+use shapes::elbv2::errors::{DuplicateTagKeysException, TooManyTagsException};
 use shapes::elbv2::{
     AddTagsInput, AddTagsOutput, DescribeTagsInput, DescribeTagsOutput, RemoveTagsInput,
     RemoveTagsOutput, Tag, TagDescription,
 };
 
+use crate::balancer::unsupported;
 use crate::record::{self, Tags};
 
-pub fn given(tags: Option<&Vec<Tag>>) -> Tags {
-    let tags = tags.into_iter().flatten();
-    tags.map(|it| (it.key.clone(), it.value.clone().unwrap_or_default()))
-        .collect()
+/// AWS's limit of tags per resource.
+const TAGS_MAX: usize = 50;
+
+pub fn given(tags: Option<&Vec<Tag>>) -> Result<Tags, Error> {
+    let mut given = Tags::new();
+    for tag in tags.into_iter().flatten() {
+        let value = tag.value.clone().unwrap_or_default();
+        if given.insert(tag.key.clone(), value).is_some() {
+            return Err(DuplicateTagKeysException
+                .because(format!("The tag key '{}' is given more than once", tag.key)));
+        }
+    }
+    check_count(&given)?;
+    Ok(given)
+}
+
+fn check_count(tags: &Tags) -> Result<(), Error> {
+    if tags.len() <= TAGS_MAX {
+        return Ok(());
+    }
+    Err(TooManyTagsException.because(format!("A resource has at most {TAGS_MAX} tags")))
 }
 
 /// Runs `edit` on the tags of whatever has this ARN, stores the result and returns it.
@@ -25,6 +44,7 @@ fn edit(cx: &Cx, tx: &Records<'_>, arn: &str, edit: impl FnOnce(&mut Tags)) -> R
         let before = tags(&mut record).clone();
         edit(tags(&mut record));
         let after = tags(&mut record).clone();
+        check_count(&after)?;
         if before != after {
             tx.put(&record)?;
         }
@@ -43,20 +63,29 @@ fn edit(cx: &Cx, tx: &Records<'_>, arn: &str, edit: impl FnOnce(&mut Tags)) -> R
         change(tx, record::listener(cx, tx, arn)?, |it| &mut it.tags, edit)
     } else {
         let (mut listener, id) = record::rule(cx, tx, arn)?;
-        let Some(rule) = listener.rules.iter_mut().find(|it| it.id == id) else {
-            return Ok(Tags::new());
-        };
-        edit(&mut rule.tags);
-        let tags = rule.tags.clone();
-        tx.put(&listener)?;
-        Ok(tags)
+        let default = id == listener.default_rule();
+        let mut none = Tags::new();
+        let rule = listener.rules.iter_mut().find(|it| it.id == id);
+        let tags = rule.map_or(&mut none, |it| &mut it.tags);
+        let before = tags.clone();
+        edit(tags);
+        let after = tags.clone();
+        check_count(&after)?;
+        if before != after && default {
+            return Err(unsupported("a tag of a default rule"));
+        }
+        if before != after {
+            tx.put(&listener)?;
+        }
+        Ok(after)
     }
 }
 
 pub async fn add_tags(cx: Cx, input: AddTagsInput) -> Result<AddTagsOutput, Error> {
+    let more = given(Some(&input.tags))?;
     cx.write(|tx| {
         for arn in &input.resource_arns {
-            edit(&cx, tx, arn, |tags| tags.extend(given(Some(&input.tags))))?;
+            edit(&cx, tx, arn, |tags| tags.extend(more.clone()))?;
         }
         Ok(AddTagsOutput {})
     })
@@ -74,7 +103,7 @@ pub async fn remove_tags(cx: Cx, input: RemoveTagsInput) -> Result<RemoveTagsOut
 }
 
 pub async fn describe_tags(cx: Cx, input: DescribeTagsInput) -> Result<DescribeTagsOutput, Error> {
-    cx.write(|tx| {
+    cx.read(|tx| {
         let mut descriptions = Vec::new();
         for arn in &input.resource_arns {
             let tags = edit(&cx, tx, arn, |_| {})?;

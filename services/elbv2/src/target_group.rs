@@ -22,6 +22,7 @@ pub async fn create_target_group(
 ) -> Result<CreateTargetGroupOutput, Error> {
     check_name(&input.name, "target group")?;
     let shape = described(&cx, &input).await?;
+    let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {
         let all = tx.list::<TargetGroup>(&cx.key("targetgroup/"))?;
         if let Some(existing) = all.iter().find(|it| it.name == input.name) {
@@ -41,7 +42,7 @@ pub async fn create_target_group(
             id: cx.new_id("", 16),
             shape: shape.clone(),
             attributes: Attributes::new(),
-            tags: tags::given(input.tags.as_ref()),
+            tags: tags.clone(),
             targets: vec![],
             made_by: cx.token.clone(),
         };
@@ -131,6 +132,12 @@ fn check_health_check(shape: &elbv2::TargetGroup) -> Result<(), Error> {
         shape.health_check_interval_seconds,
         shape.health_check_timeout_seconds,
     );
+    if shape.health_check_enabled == Some(false) {
+        return invalid(
+            "Health check enabled must be true for target groups with target type 'ip' or 'instance'"
+                .into(),
+        );
+    }
     if timeout >= interval {
         return invalid("Health check timeout must be smaller than the interval".into());
     }
@@ -165,7 +172,8 @@ pub fn shown(cx: &Cx, tx: &Records<'_>, group: &TargetGroup) -> Result<elbv2::Ta
     })
 }
 
-fn balancers_of(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Vec<String>, Error> {
+/// The load balancers whose listeners or rules forward to a target group.
+pub fn balancers_of(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for listener in tx.list::<Listener>(&cx.key("app/"))? {
         if listener

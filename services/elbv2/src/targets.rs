@@ -55,12 +55,16 @@ pub async fn register_targets(
                 .iter_mut()
                 .find(|it| (it.address, it.port) == (address, port))
             {
-                Some(existing) => existing.draining_until_ms = None,
+                Some(existing) => {
+                    existing.draining_until_ms = None;
+                    existing.drain_told = false;
+                }
                 None => group.targets.push(Target {
                     address,
                     port,
                     zone,
                     draining_until_ms: None,
+                    drain_told: false,
                 }),
             }
         }
@@ -74,27 +78,28 @@ pub async fn register_targets(
     })
 }
 
+/// When a target that begins to drain now is over with it.
+pub fn drain_until_ms(cx: &Cx, group: &TargetGroup) -> i64 {
+    let delay = group.attributes.get("deregistration_delay.timeout_seconds");
+    let seconds = delay
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(DEREGISTRATION_DELAY_SECONDS);
+    let delay = cx.clock().paced_ms(Duration::from_secs(seconds));
+    let now = cx.clock().now_ms();
+    now.saturating_add(i64::try_from(delay).unwrap_or(i64::MAX))
+}
+
 pub async fn deregister_targets(
     cx: Cx,
     input: DeregisterTargetsInput,
 ) -> Result<DeregisterTargetsOutput, Error> {
     cx.write(|tx| {
         let mut group = record::target_group(&cx, tx, &input.target_group_arn)?;
-        let delay = group.attributes.get("deregistration_delay.timeout_seconds");
-        let seconds = delay
-            .and_then(|it| it.parse().ok())
-            .unwrap_or(DEREGISTRATION_DELAY_SECONDS);
-        let delay = cx.clock().paced_ms(Duration::from_secs(seconds));
-        let until = cx
-            .clock()
-            .now_ms()
-            .saturating_add(i64::try_from(delay).unwrap_or(i64::MAX));
+        let until = drain_until_ms(&cx, &group);
         for target in &input.targets {
             let (address, port) = place(&group, target)?;
-            // Without a port every registration of the address is meant.
-            let meant = |it: &&mut Target| {
-                it.address == address && (target.port.is_none() || it.port == port)
-            };
+            // Without a port the group's own is meant, as at registration.
+            let meant = |it: &&mut Target| (it.address, it.port) == (address, port);
             for it in group.targets.iter_mut().filter(meant) {
                 it.draining_until_ms.get_or_insert(until);
             }

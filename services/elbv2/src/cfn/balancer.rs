@@ -10,7 +10,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, shape, tag_list, unknown_attribute, update_tags};
+use super::{arn_resource, gone_is_fine, tag_list, update_tags};
 use crate::record;
 
 pub struct LoadBalancerType;
@@ -32,7 +32,7 @@ async fn set_attributes(
     arn: &str,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    let Some(attributes) = shape::<Vec<LoadBalancerAttribute>>(request, "LoadBalancerAttributes")?
+    let Some(attributes) = request.shape::<Vec<LoadBalancerAttribute>>("LoadBalancerAttributes")?
     else {
         return Ok(());
     };
@@ -83,13 +83,13 @@ impl ResourceType for LoadBalancerType {
             name: request
                 .text("Name")
                 .unwrap_or_else(|| request.generated_name(32)),
-            subnets: shape(request, "Subnets")?,
-            subnet_mappings: shape(request, "SubnetMappings")?,
-            security_groups: shape(request, "SecurityGroups")?,
-            scheme: shape(request, "Scheme")?,
+            subnets: request.shape("Subnets")?,
+            subnet_mappings: request.shape("SubnetMappings")?,
+            security_groups: request.shape("SecurityGroups")?,
+            scheme: request.shape("Scheme")?,
             tags: tag_list(request),
-            r#type: shape(request, "Type")?,
-            ip_address_type: shape(request, "IpAddressType")?,
+            r#type: request.shape("Type")?,
+            ip_address_type: request.shape("IpAddressType")?,
             ..Default::default()
         };
         let made = cx
@@ -123,7 +123,7 @@ impl ResourceType for LoadBalancerType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         if old.get("SecurityGroups") != request.get("SecurityGroups") {
-            let security_groups = shape(request, "SecurityGroups")?.unwrap_or_default();
+            let security_groups = request.shape("SecurityGroups")?.unwrap_or_default();
             let input = SetSecurityGroupsInput {
                 load_balancer_arn: arn.into(),
                 security_groups,
@@ -160,7 +160,7 @@ impl ResourceType for LoadBalancerType {
             "LoadBalancerFullName" => json!(arn_resource(arn).trim_start_matches("loadbalancer/")),
             "LoadBalancerName" => json!(balancer.load_balancer_name),
             "SecurityGroups" => json!(balancer.security_groups),
-            _ => return unknown_attribute(name),
+            _ => return Err(ResourceError::unknown_attribute(name)),
         })
     }
 }

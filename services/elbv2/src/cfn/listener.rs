@@ -8,8 +8,8 @@ use shapes::elbv2::{
     ModifyListenerInput, ModifyRuleInput, RulePriorityPair, SetRulePrioritiesInput,
 };
 
+use super::gone_is_fine;
 use super::properties::{ACTION, CONDITION};
-use super::{gone_is_fine, shape, unknown_attribute};
 use crate::record::{self, EDGE_KEY, EdgeApplied, Listener};
 
 /// Real once the edge serves the generation that it came with; failed when its port is not to be had.
@@ -23,14 +23,12 @@ fn stability(
             tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default(),
         ))
     })?;
-    // The edge names each port that another program has.
-    let port = format!("port {} of", listener.port);
-    Ok(match applied.problem {
+    Ok(match applied.problem_of(listener.port) {
         _ if applied.generation < listener.generation => {
             Stability::Waiting("the edge has not taken it yet".into())
         }
-        Some(problem) if problem.contains(&port) => Stability::Failed(problem),
-        _ => Stability::Stable,
+        Some(problem) => Stability::Failed(problem.clone()),
+        None => Stability::Stable,
     })
 }
 
@@ -56,10 +54,10 @@ impl ResourceType for ListenerType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateListenerInput {
-            load_balancer_arn: shape(request, "LoadBalancerArn")?.unwrap_or_default(),
-            protocol: shape(request, "Protocol")?,
-            port: shape(request, "Port")?,
-            default_actions: shape(request, "DefaultActions")?.unwrap_or_default(),
+            load_balancer_arn: request.shape("LoadBalancerArn")?.unwrap_or_default(),
+            protocol: request.shape("Protocol")?,
+            port: request.shape("Port")?,
+            default_actions: request.shape("DefaultActions")?.unwrap_or_default(),
             ..Default::default()
         };
         let made = cx
@@ -87,9 +85,9 @@ impl ResourceType for ListenerType {
     ) -> Result<(), ResourceError> {
         let input = ModifyListenerInput {
             listener_arn: arn.into(),
-            port: shape(request, "Port")?,
-            protocol: shape(request, "Protocol")?,
-            default_actions: shape(request, "DefaultActions")?,
+            port: request.shape("Port")?,
+            protocol: request.shape("Protocol")?,
+            default_actions: request.shape("DefaultActions")?,
             ..Default::default()
         };
         cx.call(input).await?;
@@ -107,7 +105,7 @@ impl ResourceType for ListenerType {
         if name == "ListenerArn" {
             Ok(json!(arn))
         } else {
-            unknown_attribute(name)
+            Err(ResourceError::unknown_attribute(name))
         }
     }
 }
@@ -134,10 +132,10 @@ impl ResourceType for RuleType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateRuleInput {
-            listener_arn: shape(request, "ListenerArn")?.unwrap_or_default(),
-            conditions: shape(request, "Conditions")?.unwrap_or_default(),
-            priority: shape(request, "Priority")?.unwrap_or_default(),
-            actions: shape(request, "Actions")?.unwrap_or_default(),
+            listener_arn: request.shape("ListenerArn")?.unwrap_or_default(),
+            conditions: request.shape("Conditions")?.unwrap_or_default(),
+            priority: request.shape("Priority")?.unwrap_or_default(),
+            actions: request.shape("Actions")?.unwrap_or_default(),
             ..Default::default()
         };
         let made = cx
@@ -165,15 +163,15 @@ impl ResourceType for RuleType {
     ) -> Result<(), ResourceError> {
         let input = ModifyRuleInput {
             rule_arn: arn.into(),
-            conditions: shape(request, "Conditions")?,
-            actions: shape(request, "Actions")?,
+            conditions: request.shape("Conditions")?,
+            actions: request.shape("Actions")?,
             ..Default::default()
         };
         cx.call(input).await?;
         if old.get("Priority") != request.get("Priority") {
             let pair = RulePriorityPair {
                 rule_arn: Some(arn.into()),
-                priority: shape(request, "Priority")?,
+                priority: request.shape("Priority")?,
             };
             cx.call(SetRulePrioritiesInput {
                 rule_priorities: vec![pair],
@@ -194,7 +192,7 @@ impl ResourceType for RuleType {
         match name {
             "RuleArn" => Ok(json!(arn)),
             "IsDefault" => Ok(json!(false)),
-            _ => unknown_attribute(name),
+            _ => Err(ResourceError::unknown_attribute(name)),
         }
     }
 }

@@ -10,7 +10,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, shape, tag_list, unknown_attribute, update_tags};
+use super::{arn_resource, gone_is_fine, tag_list, update_tags};
 
 pub struct TargetGroupType;
 
@@ -26,7 +26,7 @@ async fn set_attributes(
     arn: &str,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    let Some(attributes) = shape::<Vec<TargetGroupAttribute>>(request, "TargetGroupAttributes")?
+    let Some(attributes) = request.shape::<Vec<TargetGroupAttribute>>("TargetGroupAttributes")?
     else {
         return Ok(());
     };
@@ -108,22 +108,22 @@ impl ResourceType for TargetGroupType {
             name: request
                 .text("Name")
                 .unwrap_or_else(|| request.generated_name(32)),
-            protocol: shape(request, "Protocol")?,
-            protocol_version: shape(request, "ProtocolVersion")?,
-            port: shape(request, "Port")?,
-            vpc_id: shape(request, "VpcId")?,
-            health_check_protocol: shape(request, "HealthCheckProtocol")?,
-            health_check_port: shape(request, "HealthCheckPort")?,
-            health_check_enabled: shape(request, "HealthCheckEnabled")?,
-            health_check_path: shape(request, "HealthCheckPath")?,
-            health_check_interval_seconds: shape(request, "HealthCheckIntervalSeconds")?,
-            health_check_timeout_seconds: shape(request, "HealthCheckTimeoutSeconds")?,
-            healthy_threshold_count: shape(request, "HealthyThresholdCount")?,
-            unhealthy_threshold_count: shape(request, "UnhealthyThresholdCount")?,
-            matcher: shape(request, "Matcher")?,
-            target_type: shape(request, "TargetType")?,
+            protocol: request.shape("Protocol")?,
+            protocol_version: request.shape("ProtocolVersion")?,
+            port: request.shape("Port")?,
+            vpc_id: request.shape("VpcId")?,
+            health_check_protocol: request.shape("HealthCheckProtocol")?,
+            health_check_port: request.shape("HealthCheckPort")?,
+            health_check_enabled: request.shape("HealthCheckEnabled")?,
+            health_check_path: request.shape("HealthCheckPath")?,
+            health_check_interval_seconds: request.shape("HealthCheckIntervalSeconds")?,
+            health_check_timeout_seconds: request.shape("HealthCheckTimeoutSeconds")?,
+            healthy_threshold_count: request.shape("HealthyThresholdCount")?,
+            unhealthy_threshold_count: request.shape("UnhealthyThresholdCount")?,
+            matcher: request.shape("Matcher")?,
+            target_type: request.shape("TargetType")?,
             tags: tag_list(request),
-            ip_address_type: shape(request, "IpAddressType")?,
+            ip_address_type: request.shape("IpAddressType")?,
             ..Default::default()
         };
         let made = cx
@@ -139,7 +139,7 @@ impl ResourceType for TargetGroupType {
             cx,
             &arn,
             &[],
-            &shape::<Vec<_>>(request, "Targets")?.unwrap_or_default(),
+            &request.shape::<Vec<_>>("Targets")?.unwrap_or_default(),
         )
         .await?;
         Ok(Created { physical_id: arn })
@@ -153,24 +153,21 @@ impl ResourceType for TargetGroupType {
     ) -> Result<(), ResourceError> {
         let input = ModifyTargetGroupInput {
             target_group_arn: arn.into(),
-            health_check_protocol: shape(request, "HealthCheckProtocol")?,
-            health_check_port: shape(request, "HealthCheckPort")?,
-            health_check_path: shape(request, "HealthCheckPath")?,
-            health_check_enabled: shape(request, "HealthCheckEnabled")?,
-            health_check_interval_seconds: shape(request, "HealthCheckIntervalSeconds")?,
-            health_check_timeout_seconds: shape(request, "HealthCheckTimeoutSeconds")?,
-            healthy_threshold_count: shape(request, "HealthyThresholdCount")?,
-            unhealthy_threshold_count: shape(request, "UnhealthyThresholdCount")?,
-            matcher: shape(request, "Matcher")?,
+            health_check_protocol: request.shape("HealthCheckProtocol")?,
+            health_check_port: request.shape("HealthCheckPort")?,
+            health_check_path: request.shape("HealthCheckPath")?,
+            health_check_enabled: request.shape("HealthCheckEnabled")?,
+            health_check_interval_seconds: request.shape("HealthCheckIntervalSeconds")?,
+            health_check_timeout_seconds: request.shape("HealthCheckTimeoutSeconds")?,
+            healthy_threshold_count: request.shape("HealthyThresholdCount")?,
+            unhealthy_threshold_count: request.shape("UnhealthyThresholdCount")?,
+            matcher: request.shape("Matcher")?,
         };
         cx.call(input).await?;
         set_attributes(cx, arn, request).await?;
-        let before = ResourceRequest {
-            properties: old.clone(),
-            ..request.clone()
-        };
+        let before = request.with_properties(old);
         let targets =
-            |it: &ResourceRequest| shape::<Vec<_>>(it, "Targets").map(Option::unwrap_or_default);
+            |it: &ResourceRequest| it.shape::<Vec<_>>("Targets").map(Option::unwrap_or_default);
         set_targets(cx, arn, &targets(&before)?, &targets(request)?).await?;
         update_tags(cx, arn, old, request).await
     }
@@ -200,7 +197,7 @@ impl ResourceType for TargetGroupType {
             "TargetGroupArn" => json!(arn),
             "TargetGroupFullName" => json!(arn_resource(arn)),
             "TargetGroupName" => json!(group.target_group_name),
-            _ => return unknown_attribute(name),
+            _ => return Err(ResourceError::unknown_attribute(name)),
         })
     }
 }
