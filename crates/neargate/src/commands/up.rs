@@ -45,6 +45,9 @@ pub struct Up {
     /// A path that answers 200 to 399 while the application is well
     #[arg(long, default_value = "/")]
     pub health_path: String,
+    /// Seconds that the application may take to start before failed health checks count; 10 without
+    #[arg(long, default_value_t = 0)]
+    pub grace: u32,
     /// CPU units of a container: 1024 are one core
     #[arg(long, default_value_t = 256)]
     pub cpu: u32,

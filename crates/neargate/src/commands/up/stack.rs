@@ -48,6 +48,7 @@ impl Wanted<'_> {
             ("Count", options.count.to_string()),
             ("ContainerPort", self.port.to_string()),
             ("HealthPath", options.health_path.clone()),
+            ("Grace", options.grace.to_string()),
             ("Cpu", options.cpu.to_string()),
             ("Memory", options.memory.to_string()),
         ];
@@ -71,7 +72,7 @@ pub async fn bring_up(
 ) -> Result<String> {
     let step = Step::begin("stack", config.json);
     let before = standing(client, wanted.name, &step).await?;
-    let watch = Watch::begin(client, wanted.name);
+    let watch = Watch::begin(client, wanted.name, wanted.port);
     let known = match &before {
         Some(_) => event_ids(client, wanted.name).await?,
         None => HashSet::new(),

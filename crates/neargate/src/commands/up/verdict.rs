@@ -139,6 +139,35 @@ fn code_means(code: i32) -> String {
     }
 }
 
+pub enum Cure {
+    OtherPort(u16),
+    EveryAddress,
+}
+
+/// What is wrong with where a program listens, when it does listen somewhere.
+pub fn misplaced(all: &BTreeSet<SocketAddr>, port: u16) -> Option<(String, Cure)> {
+    let is_local = |it: &SocketAddr| it.ip().is_loopback();
+    let here: Vec<&SocketAddr> = all.iter().filter(|it| it.port() == port).collect();
+    if let Some(local) = here.first() {
+        let why = format!(
+            "the container listens on {local} only, where nothing outside of it gets through"
+        );
+        return here
+            .iter()
+            .all(|it| is_local(it))
+            .then_some((why, Cure::EveryAddress));
+    }
+    let others: BTreeSet<u16> = (all.iter().filter(|it| !is_local(it)))
+        .map(SocketAddr::port)
+        .collect();
+    let ports: Vec<String> = others.iter().map(u16::to_string).collect();
+    let why = format!(
+        "nothing listens on port {port} in the container; it listens on port {}",
+        ports.join(", ")
+    );
+    Some((why, Cure::OtherPort(*others.first()?)))
+}
+
 /// The program runs and the load balancer does not like its answers.
 fn probes(seen: &Seen, last: &Stopped, wanted: Wanted<'_>) -> (String, String) {
     let Wanted {
@@ -152,39 +181,23 @@ fn probes(seen: &Seen, last: &Stopped, wanted: Wanted<'_>) -> (String, String) {
         Some(own) => own.clone(),
         None => seen.listening.values().flatten().copied().collect(),
     };
-    let is_local = |it: &SocketAddr| it.ip().is_loopback();
-    let here: Vec<&SocketAddr> = all.iter().filter(|it| it.port() == port).collect();
-    let others: BTreeSet<u16> = all
-        .iter()
-        .filter(|it| !is_local(it))
-        .map(SocketAddr::port)
-        .collect();
-    if !here.is_empty() && here.iter().all(|it| is_local(it)) {
-        return (
-            format!(
-                "the container listens on {} only, where nothing outside of it gets through",
-                here[0]
-            ),
-            format!("let the program listen on 0.0.0.0 (every address), then `{command}` again"),
-        );
+    if let Some((why, cure)) = misplaced(&all, port) {
+        let again = match cure {
+            Cure::OtherPort(port) => {
+                format!("`{command} --port {port}`, or say `EXPOSE {port}` in the Dockerfile")
+            }
+            Cure::EveryAddress => {
+                format!("let the program listen on 0.0.0.0 (every address), then `{command}` again")
+            }
+        };
+        return (why, again);
     }
-    if here.is_empty()
-        && let Some(other) = others.first()
-    {
-        let ports: Vec<String> = others.iter().map(u16::to_string).collect();
-        return (
-            format!(
-                "nothing listens on port {port} in the container; it listens on port {}",
-                ports.join(", ")
-            ),
-            format!("`{command} --port {other}`, or say `EXPOSE {other}` in the Dockerfile"),
-        );
-    }
-    if here.is_empty() {
+    let here = all.iter().any(|it| it.port() == port);
+    if !here {
         return (
             format!("nothing listens on port {port} in the container: {said}"),
             format!(
-                "let the program listen on 0.0.0.0:{port}, or say with --port where it does; then `{command}` again"
+                "let the program listen on 0.0.0.0:{port}, or say with `--port` where it does; when it only needs longer to start, allow it with `--grace 60`; then `{command}` again"
             ),
         );
     }

@@ -20,6 +20,8 @@ use crate::say::Step;
 
 /// A task that starts and fails at once is still seen to listen, or not to.
 const LOOK_EVERY: Duration = Duration::from_millis(80);
+/// A program that opens several ports has opened them all by then.
+const HINT_AFTER: Duration = Duration::from_secs(1);
 /// How many tasks are described in one call; AWS's limit.
 const TASKS_MAX: usize = 100;
 /// What a container prints last says why it ended.
@@ -37,10 +39,13 @@ pub struct Watch<'a> {
     target_group: Option<String>,
     log_group: Option<String>,
     seen: verdict::Seen,
+    port: u16,
+    first_unhealthy: Option<Instant>,
+    has_hinted: bool,
 }
 
 impl<'a> Watch<'a> {
-    pub fn begin(client: &'a Client, name: &'a str) -> Self {
+    pub fn begin(client: &'a Client, name: &'a str, port: u16) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             client,
@@ -51,6 +56,9 @@ impl<'a> Watch<'a> {
             target_group: None,
             log_group: None,
             seen: verdict::Seen::default(),
+            port,
+            first_unhealthy: None,
+            has_hinted: false,
         }
     }
 
@@ -66,6 +74,7 @@ impl<'a> Watch<'a> {
         let _ = self.look_at_stopped(step).await;
         let _ = self.look_at_listeners().await;
         let _ = self.look_at_targets(step).await;
+        self.hint(step);
     }
 
     /// Why it failed and what to do, when that has been seen.
@@ -177,6 +186,7 @@ impl<'a> Watch<'a> {
                 continue;
             }
             let description = health.description.unwrap_or_default();
+            self.first_unhealthy.get_or_insert_with(Instant::now);
             if self.seen.unhealthy.last() != Some(&description) {
                 let port = target.port.unwrap_or_default();
                 step.line(&format!(
@@ -187,6 +197,24 @@ impl<'a> Watch<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The scheduler is patient with what may still be starting. Who waits hears at once what looks
+    /// wrong.
+    fn hint(&mut self, step: &Step) {
+        let is_time = self
+            .first_unhealthy
+            .is_some_and(|it| it.elapsed() > HINT_AFTER);
+        if self.has_hinted || !is_time {
+            return;
+        }
+        for addresses in self.seen.listening.values() {
+            if let Some((why, _)) = verdict::misplaced(addresses, self.port) {
+                step.line(&format!("still waiting, but {why}"));
+                self.has_hinted = true;
+                return;
+            }
+        }
     }
 
     /// The last lines of a task's container.
