@@ -279,6 +279,12 @@ fn up_works_again_after_the_daemon_died_under_it() {
     let site = Site::page("again", "first");
     for point in 0..6 {
         let up = machine.spawn(&["up", &site.argument()]);
+        eventually("the daemon runs", || {
+            match machine.count_processes(" serve ") {
+                0 => Err("it does not".into()),
+                _ => Ok(()),
+            }
+        });
         std::thread::sleep(Duration::from_millis(250) * point);
         machine.kill_processes(" serve ", 1);
         eventually("the daemon is dead", || {

@@ -20,6 +20,9 @@ const TEMPLATE: &str = include_str!("../../templates/application.yaml");
 /// Between looks at a stack that changes: what a person sees as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
+/// Between looks at a stack that somebody else changes: each is a line where there is no terminal.
+const REST_LOOK_EVERY: Duration = Duration::from_millis(300);
+
 pub struct Wanted<'a> {
     pub name: &'a str,
     pub image: &'a str,
@@ -109,7 +112,7 @@ async fn find(client: &Client, name: &str) -> Result<Option<Stack>> {
 /// The application's stack, when there is one to update. What a failed start left is an empty stack
 /// that AWS wants deleted first; another's stack is left alone.
 async fn standing(client: &Client, name: &str, step: &Step) -> Result<Option<Stack>> {
-    let Some(stack) = find(client, name).await? else {
+    let Some(stack) = at_rest(client, name, step).await? else {
         return Ok(None);
     };
     let is_application = stack.tags.iter().flatten().any(|it| it.key == TAG);
@@ -128,6 +131,20 @@ async fn standing(client: &Client, name: &str, step: &Step) -> Result<Option<Sta
             stack.stack_status
         ),
         _ => Ok(Some(stack)),
+    }
+}
+
+/// The stack, when nothing is in progress: what an `up` that was interrupted began goes on to its end.
+async fn at_rest(client: &Client, name: &str, step: &Step) -> Result<Option<Stack>> {
+    loop {
+        let stack = find(client, name).await?;
+        match stack.as_ref().map(|it| it.stack_status.as_str()) {
+            Some(status) if status.ends_with("_IN_PROGRESS") => {
+                step.detail(&format!("waiting for the end of {status}"));
+            }
+            _ => return Ok(stack),
+        }
+        tokio::time::sleep(REST_LOOK_EVERY).await;
     }
 }
 
