@@ -143,3 +143,23 @@ impl Client {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What tests rely on when they say that no request failed.
+    #[test]
+    fn what_fails_is_counted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = std::thread::spawn(move || drop(listener.accept()));
+        let load = Load::start(address, "page", "/", |_| "any");
+        closing.join().unwrap();
+        crate::eventually("failures are seen", || match load.tally().failed.len() {
+            0 => Err("none yet".into()),
+            _ => Ok(()),
+        });
+        assert_eq!(load.stop().answered, 0);
+    }
+}

@@ -1,7 +1,5 @@
 //! AWS's own command line, as it is, with `eval "$(neargate env)"`.
 
-use std::os::unix::fs::PermissionsExt;
-
 use e2e::{Aws, Machine, example};
 
 use crate::ground::TEMPLATE;
@@ -324,70 +322,6 @@ fn the_environment_is_what_a_shell_and_a_program_can_use() {
     assert_eq!(
         json["AWS_ENDPOINT_URL"],
         format!("http://{}", machine.listen)
-    );
-}
-
-/// Everything that the daemon keeps and runs is its owner's alone: it holds keys and parameters.
-#[test]
-fn no_other_user_looks_into_the_state() {
-    let machine = Machine::start();
-    for directory in [machine.state.clone(), machine.state.join("run")] {
-        let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700, "{}", directory.display());
-    }
-}
-
-#[test]
-fn doctor_says_who_has_a_port() {
-    let machine = Machine::idle();
-    let finding = |what: &str| {
-        let findings = machine.neargate(&["doctor", "--json"]).json();
-        let all = findings.as_array().unwrap().clone();
-        let found = all.into_iter().find(|it| it["what"] == what).unwrap();
-        (
-            found["state"].as_str().unwrap().to_owned(),
-            found["message"].as_str().unwrap().to_owned(),
-        )
-    };
-    let (state, said) = finding("API address");
-    assert!(state == "fine" && said.contains("free"), "{said}");
-    let taken = std::net::TcpListener::bind(machine.listen).unwrap();
-    let (state, said) = finding("API address");
-    assert!(
-        state == "warning" && said.contains(&std::process::id().to_string()),
-        "{said}"
-    );
-    drop(taken);
-    machine.serve();
-    let (state, said) = finding("API address");
-    assert!(state == "fine" && said.contains("the daemon's"), "{said}");
-    let text = machine.neargate(&["doctor"]).stdout;
-    assert!(text.contains("neargate can work here."), "{text}");
-}
-
-#[test]
-fn a_second_daemon_does_not_disturb_the_first() {
-    let machine = Machine::start();
-    // The same state, another address.
-    let output = machine.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert_eq!(output.code, 1, "{output:?}");
-    assert!(
-        output.stderr.contains("another daemon works on"),
-        "{output:?}"
-    );
-    // Another state, the same address.
-    let other = tempfile::tempdir().unwrap();
-    let state = other.path().display().to_string();
-    for command in [&["serve"][..], &["stop"]] {
-        let mut arguments = command.to_vec();
-        arguments.extend(["--state", &state]);
-        let output = machine.run(&arguments);
-        assert_eq!(output.code, 1, "{output:?}");
-    }
-    assert!(
-        machine
-            .call("ecs", "ListClusters", serde_json::json!({}))
-            .is_ok()
     );
 }
 
