@@ -56,7 +56,7 @@ pub fn check_actions(
             );
         }
         ActionTypeEnum::Redirect => check_redirect(action)?,
-        ActionTypeEnum::FixedResponse => check_fixed(action)?,
+        ActionTypeEnum::FixedResponse => {}
         other => return Err(unsupported(&format!("the action type '{other}'"))),
     }
     Ok(())
@@ -96,26 +96,12 @@ fn check_redirect(action: &Action) -> Result<(), Error> {
     ))
 }
 
-fn check_fixed(action: &Action) -> Result<(), Error> {
-    let Some(config) = &action.fixed_response_config else {
-        return Ok(());
-    };
-    let status = &config.status_code;
-    let digits = status.len() == 3 && status.bytes().all(|it| it.is_ascii_digit());
-    if digits && matches!(status.as_bytes()[0], b'2' | b'4' | b'5') {
-        return Ok(());
-    }
-    Err(wire::codes::ValidationError.because(format!(
-        "The fixed response status code '{status}' must be 2XX, 4XX or 5XX"
-    )))
-}
-
 /// What only listeners with TLS have.
 fn refuse_tls(certificates: bool, policy: bool, protocols: bool) -> Result<(), Error> {
     let what = match (certificates, policy, protocols) {
         (true, _, _) => "certificates",
-        (_, true, _) => "an SSL policy",
-        (_, _, true) => "an ALPN policy or mutual authentication",
+        (_, true, _) => "SSL policy",
+        (_, _, true) => "ALPN policy or mutual authentication",
         _ => return Ok(()),
     };
     Err(InvalidConfigurationRequestException

@@ -1,0 +1,359 @@
+//! Load balancers from creation to deletion.
+
+use serde_json::{Value as Json, json};
+use shapes::{ec2, elbv2::*};
+
+use crate::world::{World, ask, text, texts, until};
+
+#[tokio::test]
+async fn from_creation_to_deletion() {
+    let world = World::new().await;
+    let input = json!({"Name": "Web", "Subnets": world.subnets, "SecurityGroups": [world.group]});
+    let made = world.ok::<CreateLoadBalancerInput>(input).await["LoadBalancers"][0].clone();
+    let arn = text(&made["LoadBalancerArn"]);
+    assert!(
+        arn.starts_with(
+            "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/Web/"
+        ),
+        "{arn}"
+    );
+    assert_eq!(made["State"]["Code"], "provisioning");
+    let host = text(&made["DNSName"]);
+    assert!(
+        host.starts_with("web-") && host.ends_with(".us-east-1.elb.localhost"),
+        "{host}"
+    );
+    assert_eq!(
+        texts(&made["AvailabilityZones"], "ZoneName"),
+        ["us-east-1a", "us-east-1b"]
+    );
+    world.until_state(&arn, "active").await;
+    until("each subnet has an interface", || world.interfaces() == 2).await;
+    let found = world
+        .ok::<ec2::DescribeNetworkInterfacesInput>(json!({}))
+        .await;
+    let interfaces = &found["networkInterfaceSet"];
+    let name = arn.split_once("loadbalancer/").unwrap().1;
+    assert_eq!(
+        texts(interfaces, "description"),
+        vec![format!("ELB {name}"); 2]
+    );
+    let mut subnets = texts(interfaces, "subnetId");
+    subnets.sort();
+    let mut expected = world.subnets.to_vec();
+    expected.sort();
+    assert_eq!(subnets, expected);
+    // A subnet with a balancer in it stays.
+    let (code, _) = world
+        .ask::<ec2::DeleteSubnetInput>(json!({"SubnetId": world.subnets[0]}))
+        .await
+        .unwrap_err();
+    assert_eq!(code, "DependencyViolation");
+
+    let listener = world.listener(&arn, 80).await;
+    let rule = world.rule(&listener, 1).await;
+    world
+        .ok::<DeleteLoadBalancerInput>(json!({"LoadBalancerArn": arn}))
+        .await;
+    until("its interfaces are gone", || world.interfaces() == 0).await;
+    until("the edge has let go of it", || {
+        world.snapshot().balancers.is_empty()
+    })
+    .await;
+    for (code, found) in [
+        (
+            "LoadBalancerNotFound",
+            world
+                .ask::<DescribeLoadBalancersInput>(json!({"LoadBalancerArns": [arn]}))
+                .await,
+        ),
+        (
+            "ListenerNotFound",
+            world
+                .ask::<DescribeListenersInput>(json!({"ListenerArns": [listener]}))
+                .await,
+        ),
+        (
+            "LoadBalancerNotFound",
+            world
+                .ask::<DescribeListenersInput>(json!({"LoadBalancerArn": arn}))
+                .await,
+        ),
+        (
+            "RuleNotFound",
+            world
+                .ask::<DescribeRulesInput>(json!({"RuleArns": [rule]}))
+                .await,
+        ),
+        (
+            "RuleNotFound",
+            world.ask::<ModifyRuleInput>(json!({"RuleArn": rule})).await,
+        ),
+    ] {
+        assert_eq!(found.unwrap_err().0, code);
+    }
+    // Once more is success, and the name is free.
+    world
+        .ok::<DeleteLoadBalancerInput>(json!({"LoadBalancerArn": arn}))
+        .await;
+    let again = world.balancer("Web").await;
+    assert_ne!(again, arn);
+}
+
+#[tokio::test]
+async fn what_cannot_be_made() {
+    let world = World::new().await;
+    let same_zone = world.subnet(&world.vpc, "10.0.3.0/24", "us-east-1a").await;
+    let other_vpc = world.vpc("10.1.0.0/16").await;
+    let foreign = world.subnet(&other_vpc, "10.1.0.0/24", "us-east-1b").await;
+    let foreign_group = world.group(&other_vpc, "edge").await;
+    let [a, b] = &world.subnets;
+    world.balancer("taken").await;
+    let name = |name: &str| {
+        format!(
+            "The load balancer name '{name}' must be 32 characters or less and may only contain letters, digits and hyphens, not at its ends"
+        )
+    };
+    let invalid = "InvalidConfigurationRequest";
+    let cases: Vec<(Json, &str, String)> = vec![
+        (json!({"Name": "-web"}), "ValidationError", name("-web")),
+        (json!({"Name": "web-"}), "ValidationError", name("web-")),
+        (json!({"Name": "we_b"}), "ValidationError", name("we_b")),
+        (
+            json!({"Name": "a-name-of-thirty-three-characters"}),
+            "ValidationError",
+            name("a-name-of-thirty-three-characters"),
+        ),
+        (
+            json!({"Name": "internal-web"}),
+            "ValidationError",
+            "The load balancer name 'internal-web' cannot begin with 'internal-'".into(),
+        ),
+        (
+            json!({"Name": "taken", "Subnets": [a, b]}),
+            "DuplicateLoadBalancerName",
+            "A load balancer with the same name 'taken' exists, but with different settings".into(),
+        ),
+        (
+            json!({"Name": "web"}),
+            "ValidationError",
+            "You must specify at least one subnet".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a]}),
+            "ValidationError",
+            "At least two subnets in two different Availability Zones must be specified".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, same_zone]}),
+            invalid,
+            "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
+                .into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, foreign]}),
+            invalid,
+            "All subnets must belong to the same VPC".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, "subnet-1"]}),
+            "SubnetNotFound",
+            "The subnet ID 'subnet-1' does not exist".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, b], "SecurityGroups": ["sg-1"]}),
+            "InvalidSecurityGroup",
+            "The security group 'sg-1' does not exist".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, b], "SecurityGroups": [foreign_group]}),
+            invalid,
+            format!(
+                "One or more security groups are invalid: '{foreign_group}' is not in VPC '{}'",
+                world.vpc
+            ),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, b], "Type": "network"}),
+            invalid,
+            "a load balancer of type 'network' is not supported by neargate".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, b], "IpAddressType": "dualstack"}),
+            invalid,
+            "IPv6 is not supported by neargate".into(),
+        ),
+        (
+            json!({"Name": "web", "SubnetMappings": [{"SubnetId": a, "AllocationId": "eipalloc-1"}]}),
+            invalid,
+            "an address of its own in a subnet mapping is not supported by neargate".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a, b], "Tags": [{"Key": "a"}, {"Key": "a"}]}),
+            "DuplicateTagKeys",
+            "The tag key 'a' is given more than once".into(),
+        ),
+    ];
+    for (input, code, message) in cases {
+        world
+            .refused::<CreateLoadBalancerInput>(input, code, &message)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_creation_makes_one() {
+    let world = World::new().await;
+    let input = json!({"Name": "web", "Subnets": world.subnets});
+    let cx = world.cx.with_token("t");
+    let first = ask::<CreateLoadBalancerInput>(&cx, input.clone())
+        .await
+        .unwrap();
+    let arn = text(&first["LoadBalancers"][0]["LoadBalancerArn"]);
+    world.until_state(&arn, "active").await;
+    let second = ask::<CreateLoadBalancerInput>(&cx, input.clone())
+        .await
+        .unwrap();
+    assert_eq!(second["LoadBalancers"][0]["LoadBalancerArn"], json!(arn));
+    let other = ask::<CreateLoadBalancerInput>(&world.cx.with_token("u"), input).await;
+    assert_eq!(other.unwrap_err().0, "DuplicateLoadBalancerName");
+    assert_eq!(world.interfaces(), 2);
+    // It got the VPC's own group.
+    let group = &first["LoadBalancers"][0]["SecurityGroups"][0];
+    let found = world
+        .ok::<ec2::DescribeSecurityGroupsInput>(json!({"GroupIds": [group]}))
+        .await;
+    assert_eq!(found["securityGroupInfo"][0]["groupName"], "default");
+}
+
+#[tokio::test]
+async fn regions_are_apart() {
+    let world = World::new().await;
+    let arn = world.balancer("web").await;
+    let elsewhere = world.cx.in_region("eu-west-1");
+    let found = ask::<DescribeLoadBalancersInput>(&elsewhere, json!({}))
+        .await
+        .unwrap();
+    assert_eq!(found["LoadBalancers"], json!([]));
+    let found =
+        ask::<DescribeLoadBalancersInput>(&elsewhere, json!({"LoadBalancerArns": [arn]})).await;
+    assert_eq!(found.unwrap_err().0, "LoadBalancerNotFound");
+    let moved = arn.replace("us-east-1", "eu-west-1");
+    let found =
+        ask::<DescribeLoadBalancersInput>(&elsewhere, json!({"LoadBalancerArns": [moved]})).await;
+    assert_eq!(found.unwrap_err().0, "LoadBalancerNotFound");
+}
+
+#[tokio::test]
+async fn attributes() {
+    let world = World::new().await;
+    let arn = world.balancer("web").await;
+    let set = |key: &str, value: &str| json!({"LoadBalancerArn": arn, "Attributes": [{"Key": key, "Value": value}]});
+    for (key, value, code, message) in [
+        (
+            "colour",
+            "red",
+            "ValidationError",
+            "The attribute key 'colour' is not recognized",
+        ),
+        (
+            "access_logs.s3.enabled",
+            "true",
+            "InvalidConfigurationRequest",
+            "the value 'true' of the attribute 'access_logs.s3.enabled' is not supported by neargate",
+        ),
+        (
+            "idle_timeout.timeout_seconds",
+            "0",
+            "ValidationError",
+            "The value '0' is not valid for the attribute 'idle_timeout.timeout_seconds'",
+        ),
+        (
+            "deletion_protection.enabled",
+            "yes",
+            "ValidationError",
+            "The value 'yes' is not valid for the attribute 'deletion_protection.enabled'",
+        ),
+    ] {
+        world
+            .refused::<ModifyLoadBalancerAttributesInput>(set(key, value), code, message)
+            .await;
+    }
+    // What is asked for as it is anyway is fine.
+    world
+        .ok::<ModifyLoadBalancerAttributesInput>(set("access_logs.s3.enabled", "false"))
+        .await;
+    world
+        .ok::<ModifyLoadBalancerAttributesInput>(set("idle_timeout.timeout_seconds", "300"))
+        .await;
+    until("the edge knows", || {
+        world.snapshot().balancers[0].idle_timeout_ms == 300_000
+    })
+    .await;
+
+    world
+        .ok::<ModifyLoadBalancerAttributesInput>(set("deletion_protection.enabled", "true"))
+        .await;
+    let message =
+        format!("Load balancer '{arn}' cannot be deleted because deletion protection is enabled");
+    world
+        .refused::<DeleteLoadBalancerInput>(
+            json!({"LoadBalancerArn": arn}),
+            "OperationNotPermitted",
+            &message,
+        )
+        .await;
+    world
+        .ok::<ModifyLoadBalancerAttributesInput>(set("deletion_protection.enabled", "false"))
+        .await;
+    world
+        .ok::<DeleteLoadBalancerInput>(json!({"LoadBalancerArn": arn}))
+        .await;
+}
+
+#[tokio::test]
+async fn tags_of_everything() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let listener = world.listener(&balancer, 80).await;
+    let rule = world.rule(&listener, 1).await;
+    let arns = [
+        world.target_group("tg").await,
+        balancer,
+        rule,
+        listener.clone(),
+    ];
+    let tags = json!([{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]);
+    world
+        .ok::<AddTagsInput>(json!({"ResourceArns": arns, "Tags": tags}))
+        .await;
+    world
+        .ok::<RemoveTagsInput>(json!({"ResourceArns": arns, "TagKeys": ["a"]}))
+        .await;
+    let found = world
+        .ok::<DescribeTagsInput>(json!({"ResourceArns": arns}))
+        .await;
+    for (at, arn) in arns.iter().enumerate() {
+        let expected = json!({"ResourceArn": arn, "Tags": [{"Key": "b", "Value": "2"}]});
+        assert_eq!(found["TagDescriptions"][at], expected);
+    }
+    let rules = world
+        .ok::<DescribeRulesInput>(json!({"ListenerArn": listener}))
+        .await;
+    let default = &rules["Rules"][1]["RuleArn"];
+    world
+        .refused::<AddTagsInput>(
+            json!({"ResourceArns": [default], "Tags": [{"Key": "a"}]}),
+            "InvalidConfigurationRequest",
+            "a tag of a default rule is not supported by neargate",
+        )
+        .await;
+    let many: Vec<Json> = (0..51).map(|it| json!({"Key": it.to_string()})).collect();
+    world
+        .refused::<AddTagsInput>(
+            json!({"ResourceArns": arns, "Tags": many}),
+            "TooManyTags",
+            "A resource has at most 50 tags",
+        )
+        .await;
+}

@@ -1,0 +1,9 @@
+//! Elastic Load Balancing with EC2, over a machine that is not there.
+
+mod balancers;
+mod health;
+mod listeners;
+mod resource_types;
+mod snapshots;
+mod target_groups;
+mod world;

@@ -1,0 +1,266 @@
+//! What is handed to the edge.
+
+use engine::{Action, Condition, GroupRule, Peer, Protocol};
+use serde_json::json;
+use shapes::{ec2, elbv2::*};
+
+use crate::world::{World, fixed, forward, text, until};
+
+#[tokio::test]
+async fn a_balancer_with_everything() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let (a, b) = (world.target_group("a").await, world.target_group("b").await);
+    let redirect = json!({"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_302", "Host": "example.com", "Path": "/new#{path}"}});
+    let listener = world.listener_to(&balancer, 80, redirect).await;
+    let weighted = json!({"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": a, "Weight": 3}, {"TargetGroupArn": b, "Weight": 0}],
+        "TargetGroupStickinessConfig": {"Enabled": true, "DurationSeconds": 60}}});
+    let rules = [
+        (
+            20,
+            json!([{"Field": "host-header", "Values": ["*.example.com"]}, {"Field": "path-pattern", "Values": ["/api/*"]}]),
+            weighted,
+        ),
+        (
+            10,
+            json!([{"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}}]),
+            fixed("403"),
+        ),
+    ];
+    for (priority, conditions, action) in rules {
+        let input = json!({"ListenerArn": listener, "Priority": priority, "Conditions": conditions, "Actions": [action]});
+        world.ok::<CreateRuleInput>(input).await;
+    }
+    let attributes = json!([{"Key": "stickiness.enabled", "Value": "true"}, {"Key": "stickiness.lb_cookie.duration_seconds", "Value": "30"}]);
+    world
+        .ok::<ModifyTargetGroupAttributesInput>(
+            json!({"TargetGroupArn": a, "Attributes": attributes}),
+        )
+        .await;
+    let targets = json!([{"Id": "10.0.1.10"}, {"Id": "10.0.2.10", "Port": 9000}]);
+    world
+        .ok::<RegisterTargetsInput>(json!({"TargetGroupArn": a, "Targets": targets}))
+        .await;
+    let is_last = || {
+        world
+            .snapshot()
+            .target_groups
+            .iter()
+            .any(|it| it.targets.len() == 2)
+    };
+    until("the last change is served", is_last).await;
+
+    let snapshot = world.snapshot();
+    let served = &snapshot.balancers[0];
+    let found = world.ok::<DescribeLoadBalancersInput>(json!({})).await;
+    assert_eq!(served.host, text(&found["LoadBalancers"][0]["DNSName"]));
+    assert_eq!(served.interfaces.len(), 2);
+    assert_eq!(served.idle_timeout_ms, 60_000);
+    assert!(!served.internal);
+    let [listener] = &served.listeners[..] else {
+        panic!("{served:?}")
+    };
+    let key = |arn: &str| format!("us-east-1/{}", arn.split(':').nth(5).unwrap());
+    let expected = [
+        (
+            vec![Condition::Method(vec!["PUT".into()])],
+            Action::Fixed {
+                status: 403,
+                content_type: "text/plain".into(),
+                body: "here".into(),
+            },
+        ),
+        (
+            vec![
+                Condition::Host(vec!["*.example.com".into()]),
+                Condition::Path(vec!["/api/*".into()]),
+            ],
+            Action::Forward {
+                groups: vec![(key(&a), 3), (key(&b), 0)],
+                stickiness_ms: Some(60_000),
+            },
+        ),
+        (
+            vec![],
+            Action::Redirect {
+                status: 302,
+                protocol: None,
+                host: Some("example.com".into()),
+                port: None,
+                path: Some("/new#{path}".into()),
+                query: None,
+            },
+        ),
+    ];
+    let rules: Vec<_> = listener
+        .rules
+        .iter()
+        .map(|it| (it.conditions.clone(), it.action.clone()))
+        .collect();
+    assert_eq!((listener.port, rules), (80, expected.to_vec()));
+    let group = snapshot
+        .target_groups
+        .iter()
+        .find(|it| it.id == key(&a))
+        .unwrap();
+    assert_eq!(group.stickiness_ms, Some(30_000));
+    let places: Vec<_> = group
+        .targets
+        .iter()
+        .map(|it| format!("{}:{}", it.address, it.port))
+        .collect();
+    assert_eq!(places, ["10.0.1.10:8080", "10.0.2.10:9000"]);
+    // Thirty seconds are one, two probes decide, and only 200 is well.
+    let check = &group.health_check;
+    assert_eq!(
+        (
+            check.interval_ms,
+            check.unhealthy_threshold,
+            check.matcher.clone()
+        ),
+        (1000, 2, vec![(200, 200)])
+    );
+}
+
+#[tokio::test]
+async fn what_the_security_groups_let_in_follows_at_once() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let port = |port| GroupRule {
+        protocol: Protocol::Tcp {
+            from: port,
+            to: port,
+        },
+        peer: Peer::Range("0.0.0.0/0".parse().unwrap()),
+    };
+    let ingress = || world.snapshot().balancers[0].ingress.clone();
+    until("the group is known", || ingress() == [port(80)]).await;
+    let open = json!([{"IpProtocol": "tcp", "FromPort": 81, "ToPort": 81, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]);
+    world
+        .ok::<ec2::AuthorizeSecurityGroupIngressInput>(
+            json!({"GroupId": world.group, "IpPermissions": open}),
+        )
+        .await;
+    until("the new rule is known", || {
+        ingress() == [port(80), port(81)]
+    })
+    .await;
+    let other = world.group(&world.vpc, "other").await;
+    // The balancer serves on while its interfaces get the other group.
+    let served = || world.snapshot().balancers.len() == 1;
+    world
+        .ok::<SetSecurityGroupsInput>(
+            json!({"LoadBalancerArn": balancer, "SecurityGroups": [other]}),
+        )
+        .await;
+    assert_eq!(world.state(&balancer).await["Code"], "active");
+    until("the other group is known", || {
+        assert!(
+            served(),
+            "the balancer is not served while its groups change"
+        );
+        ingress().is_empty()
+    })
+    .await;
+    let groups = || {
+        let interfaces = world.sim.network.interfaces.lock().unwrap();
+        interfaces
+            .values()
+            .all(|it| it.groups == [other.clone()] && it.public)
+    };
+    until("the interfaces are in it", groups).await;
+}
+
+#[tokio::test]
+async fn an_internal_balancer_has_private_interfaces() {
+    let world = World::new().await;
+    let input = json!({"Name": "web", "Subnets": world.subnets, "Scheme": "internal"});
+    let made = world.ok::<CreateLoadBalancerInput>(input).await["LoadBalancers"][0].clone();
+    assert!(text(&made["DNSName"]).starts_with("internal-web-"));
+    world
+        .until_state(&text(&made["LoadBalancerArn"]), "active")
+        .await;
+    until("it is served", || {
+        world.snapshot().balancers.iter().any(|it| it.internal)
+    })
+    .await;
+    assert!(
+        world
+            .sim
+            .network
+            .interfaces
+            .lock()
+            .unwrap()
+            .values()
+            .all(|it| !it.public)
+    );
+}
+
+/// A port that another program has is named, on the balancer that wants it and no other, and is taken
+/// when it becomes free.
+#[tokio::test]
+async fn a_port_that_is_taken() {
+    let world = World::new().await;
+    let (web, other) = (world.balancer("web").await, world.balancer("other").await);
+    world.sim.edge.set_port_taken(8080, true);
+    world.listener(&web, 8080).await;
+    world.listener(&other, 80).await;
+    world.until_state(&web, "active_impaired").await;
+    let reason = text(&world.state(&web).await["Reason"]);
+    assert!(reason.contains("port 8080 of"), "{reason}");
+    assert_eq!(world.state(&other).await["Code"], "active");
+    world.sim.edge.set_port_taken(8080, false);
+    world.until_state(&web, "active").await;
+}
+
+#[tokio::test]
+async fn draining_ends_when_nothing_is_in_flight() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let group = world.target_group("tg").await;
+    world.listener_to(&balancer, 80, forward(&group)).await;
+    let targets = json!([{"Id": "10.0.1.10"}, {"Id": "10.0.1.11"}]);
+    world
+        .ok::<RegisterTargetsInput>(json!({"TargetGroupArn": group, "Targets": targets}))
+        .await;
+    let state = async |id: &str| {
+        let found = world
+            .ok::<DescribeTargetHealthInput>(
+                json!({"TargetGroupArn": group, "Targets": [{"Id": id}]}),
+            )
+            .await;
+        found["TargetHealthDescriptions"][0]["TargetHealth"].clone()
+    };
+    world.sim.edge.set_in_flight(2);
+    // Another port of the same address is another target.
+    let elsewhere = json!({"TargetGroupArn": group, "Targets": [{"Id": "10.0.1.10", "Port": 1}]});
+    world.ok::<DeregisterTargetsInput>(elsewhere).await;
+    let one = json!({"TargetGroupArn": group, "Targets": [{"Id": "10.0.1.10"}]});
+    world.ok::<DeregisterTargetsInput>(one.clone()).await;
+    let draining = || {
+        world
+            .targets()
+            .iter()
+            .filter(|it| it.draining_until_ms.is_some())
+            .count()
+    };
+    until("it drains", || draining() == 1).await;
+    assert_eq!(
+        state("10.0.1.10").await["Reason"],
+        "Target.DeregistrationInProgress"
+    );
+    assert_eq!(state("10.0.1.11").await["State"], "healthy");
+    // Registered again it is in service again.
+    world.ok::<RegisterTargetsInput>(one.clone()).await;
+    until("it drains no more", || draining() == 0).await;
+    assert_eq!(state("10.0.1.10").await["State"], "healthy");
+    world.ok::<DeregisterTargetsInput>(one).await;
+    until("it drains again", || draining() == 1).await;
+    world.sim.edge.set_in_flight(0);
+    until("it is gone", || world.targets().len() == 1).await;
+    let health = state("10.0.1.10").await;
+    assert_eq!(
+        (&health["State"], &health["Reason"]),
+        (&json!("unused"), &json!("Target.NotRegistered"))
+    );
+}
