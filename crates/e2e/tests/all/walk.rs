@@ -100,6 +100,9 @@ fn an_edit_goes_live_without_a_failed_request() {
         tally.seen.contains_key("second") && !tally.seen.contains_key("other"),
         "{tally:?}"
     );
+    // None at all is a wish like any other.
+    machine.neargate(&["up", &site.argument(), "--count", "0"]);
+    assert_eq!(machine.page(url).unwrap().status, 503);
     machine.neargate(&["down", "--all-traces"]);
 }
 

@@ -98,9 +98,12 @@ impl Up {
         };
         let url = stack::bring_up(config, &client, &wanted, &mut timings).await?;
 
-        let step = Step::begin("page", config.json);
-        let status = live::wait(config, &client, &name, &url, &step).await?;
-        timings.push(("page", step.done(&format!("answers {status}"))));
+        // Nobody is there to answer when no container is wanted.
+        if self.count > 0 {
+            let step = Step::begin("page", config.json);
+            let status = live::wait(config, &client, &name, &url, &step).await?;
+            timings.push(("page", step.done(&format!("answers {status}"))));
+        }
         self.report(config, &client, &name, &url, began.elapsed(), &timings)
             .await?;
         Ok(ExitCode::SUCCESS)
