@@ -67,3 +67,25 @@ fn a_second_daemon_does_not_disturb_the_first() {
             .is_ok()
     );
 }
+
+/// What the other tests rely on when they say that nothing is left.
+#[test]
+fn what_runs_is_seen_on_the_machine() {
+    let machine = Machine::idle();
+    let site = e2e::Site::page("seen", "hello");
+    machine.neargate(&["up", &site.argument(), "--count", "1"]);
+    let traces = e2e::find_traces(&machine.state);
+    let kinds = [
+        "process ",
+        "mount ",
+        "control group ",
+        "link ",
+        "packet filter table ",
+    ];
+    for kind in kinds {
+        let seen = traces.iter().any(|it| it.starts_with(kind));
+        assert!(seen, "no {kind}in {traces:#?}");
+    }
+    machine.neargate(&["down", "seen"]);
+    machine.assert_no_work();
+}
