@@ -100,6 +100,28 @@ async fn balancers_of_one_port_are_told_apart_by_host() {
     assert!(refused.is_err(), "the port is still open");
 }
 
+/// An application's own domain leads to the balancer that has a rule for it.
+#[tokio::test]
+async fn a_host_of_a_rule_finds_its_balancer() {
+    let bench = Bench::start().await;
+    let port = free_port();
+    let domain = Condition::Host(vec!["*.example.com".into()]);
+    let mut rules = vec![rule(domain, fixed(200, "shop"))];
+    rules.extend(always(fixed(418, "teapot")));
+    let balancers = vec![
+        balancer("one", port, always(fixed(200, "one"))),
+        balancer("two", port, rules),
+    ];
+    bench.apply(balancers, vec![]).await.unwrap();
+    let answer = ask_host(&bench, port, "shop.Example.com").await;
+    assert_eq!(answer.text(), "shop");
+    assert_eq!(
+        ask_host(&bench, port, "one.elb.localhost").await.text(),
+        "one"
+    );
+    assert_eq!(ask_host(&bench, port, "example.org").await.status, 503);
+}
+
 #[tokio::test]
 async fn weights_and_sticky_cookies() {
     let bench = Bench::start().await;

@@ -10,14 +10,26 @@ use percent_encoding::percent_decode_str;
 use super::pattern::{matches, matches_ignoring_case};
 use super::plan::{CompiledRule, Frontend, client_v4};
 
-/// The balancer of that name, or the only one of the port.
+/// The balancer of that name, or the only one of the port. A name that is no balancer's is the
+/// application's own domain: it belongs to the balancer that has a rule for it.
 pub fn frontend<'a>(serves: &'a [Arc<Frontend>], host: &str) -> Option<&'a Arc<Frontend>> {
-    match serves {
-        [only] => Some(only),
-        several => several
-            .iter()
-            .find(|frontend| frontend.host.eq_ignore_ascii_case(host)),
+    if let [only] = serves {
+        return Some(only);
     }
+    let named = serves.iter().find(|it| it.host.eq_ignore_ascii_case(host));
+    named.or_else(|| serves.iter().find(|it| names(it, host)))
+}
+
+/// Whether a rule asks for this host.
+fn names(frontend: &Frontend, host: &str) -> bool {
+    let conditions = frontend.rules.iter().flat_map(|rule| &rule.conditions);
+    conditions
+        .filter_map(|condition| match condition {
+            Condition::Host(patterns) => Some(patterns),
+            _ => None,
+        })
+        .flatten()
+        .any(|pattern| matches_ignoring_case(pattern, host))
 }
 
 /// The first rule whose every condition holds.
