@@ -1,7 +1,7 @@
 //! Target health, as the probes found it.
 
 use cloud::{Cx, Error, Record};
-use engine::{ProbeFailure, TargetState};
+use engine::{Fault, ProbeFailure, TargetState};
 use shapes::elbv2::{
     DescribeTargetHealthInput, DescribeTargetHealthOutput, TargetDescription, TargetHealth,
     TargetHealthDescription, TargetHealthReasonEnum as Reason, TargetHealthStateEnum as State,
@@ -15,12 +15,11 @@ pub async fn describe_target_health(
     input: DescribeTargetHealthInput,
 ) -> Result<DescribeTargetHealthOutput, Error> {
     let group = cx.read(|tx| record::target_group(&cx, tx, &input.target_group_arn))?;
-    let found = cx
-        .engine()
-        .edge
-        .health(&group.key())
-        .await
-        .map_err(cloud::internal)?;
+    let found = match cx.engine().edge.health(&group.key()).await {
+        // The edge has not heard of the group yet.
+        Err(error) if error.fault == Fault::NotFound => Vec::new(),
+        found => found.map_err(cloud::internal)?,
+    };
     let state = |target: &Target| {
         let known = found
             .iter()
