@@ -62,26 +62,17 @@ impl ResourceType for LogGroupType {
             ));
         }
         set_retention(cx, physical_id, request).await?;
-        let tags = request.all_tags();
-        let before = ResourceRequest {
-            properties: old.clone(),
-            ..request.clone()
-        };
-        let gone: Vec<String> = before
-            .all_tags()
-            .into_keys()
-            .filter(|key| !tags.contains_key(key))
-            .collect();
-        if !gone.is_empty() {
+        let changes = request.tag_changes(old);
+        if !changes.unset.is_empty() {
             let input = UntagLogGroupInput {
                 log_group_name: physical_id.into(),
-                tags: gone,
+                tags: changes.unset,
             };
             cx.call(input).await?;
         }
         let input = TagLogGroupInput {
             log_group_name: physical_id.into(),
-            tags,
+            tags: changes.set,
         };
         cx.call(input).await?;
         Ok(())
@@ -91,10 +82,8 @@ impl ResourceType for LogGroupType {
         let input = DeleteLogGroupInput {
             log_group_name: physical_id.into(),
         };
-        match cx.call(input).await {
-            Err(error) if !error.is(errors::ResourceNotFoundException) => Err(error.into()),
-            _ => Ok(()),
-        }
+        let gone = &[errors::ResourceNotFoundException.code];
+        cloud::deletion(cx.call(input).await, gone, &[])
     }
 
     async fn attribute(
@@ -105,7 +94,7 @@ impl ResourceType for LogGroupType {
     ) -> Result<Json, ResourceError> {
         match name {
             "Arn" => Ok(json!(format!("{}:*", group_arn(cx, physical_id)))),
-            _ => Err(ResourceError::new(format!("attribute {name} is not known"))),
+            _ => Err(ResourceError::unknown_attribute(name)),
         }
     }
 }

@@ -53,10 +53,8 @@ async fn set_policy(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<()
             repository_name,
             ..Default::default()
         };
-        return match cx.call(input).await {
-            Err(error) if !error.is(errors::RepositoryPolicyNotFoundException) => Err(error.into()),
-            _ => Ok(()),
-        };
+        let gone = &[errors::RepositoryPolicyNotFoundException.code];
+        return cloud::deletion(cx.call(input).await, gone, &[]);
     };
     let policy_text = match policy {
         Json::String(text) => text.clone(),
@@ -144,15 +142,9 @@ impl ResourceType for RepositoryType {
         cx.call(input).await?;
         set_policy(cx, physical_id, request).await?;
         let resource_arn = cx.arn("ecr", &format!("repository/{physical_id}"));
-        let before = ResourceRequest {
-            properties: old.clone(),
-            ..request.clone()
-        };
-        let now = request.all_tags();
-        let gone = before.all_tags().into_keys();
         let untag = UntagResourceInput {
             resource_arn: resource_arn.clone(),
-            tag_keys: gone.filter(|key| !now.contains_key(key)).collect(),
+            tag_keys: request.tag_changes(old).unset,
         };
         cx.call(untag).await?;
         let tags = tag_list(request);
@@ -171,10 +163,8 @@ impl ResourceType for RepositoryType {
             force: Some(truth(properties.get("EmptyOnDelete"))),
             ..Default::default()
         };
-        match cx.call(input).await {
-            Err(error) if !error.is(errors::RepositoryNotFoundException) => Err(error.into()),
-            _ => Ok(()),
-        }
+        let gone = &[errors::RepositoryNotFoundException.code];
+        cloud::deletion(cx.call(input).await, gone, &[])
     }
 
     async fn attribute(
@@ -186,9 +176,7 @@ impl ResourceType for RepositoryType {
         match name {
             "Arn" => Ok(json!(cx.arn("ecr", &format!("repository/{physical_id}")))),
             "RepositoryUri" => Ok(json!(format!("{}/{physical_id}", registry_host(cx)))),
-            other => Err(ResourceError::new(format!(
-                "attribute {other} is not known"
-            ))),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

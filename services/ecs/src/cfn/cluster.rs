@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::Value as Json;
 use shapes::ecs::*;
 
-use super::{input, tag_list, unknown_attribute};
+use super::{input, tag_list, update_tags};
 use crate::names::cluster_arn;
 
 pub struct Cluster;
@@ -66,7 +66,7 @@ impl ResourceType for Cluster {
         &self,
         cx: &Cx,
         physical_id: &str,
-        _old: &Json,
+        old: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let without = [
@@ -82,13 +82,7 @@ impl ResourceType for Cluster {
         let mut providers: PutClusterCapacityProvidersInput = input(&request.properties, &without)?;
         providers.cluster = physical_id.to_owned();
         cx.call(providers).await?;
-        let resource_arn = cluster_arn(cx, physical_id);
-        cx.call(TagResourceInput {
-            resource_arn,
-            tags: tag_list(request.all_tags()),
-        })
-        .await?;
-        Ok(())
+        update_tags(cx, &cluster_arn(cx, physical_id), old, request).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -115,7 +109,7 @@ impl ResourceType for Cluster {
     ) -> Result<Json, ResourceError> {
         match name {
             "Arn" => Ok(cluster_arn(cx, physical_id).into()),
-            other => Err(unknown_attribute(other)),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

@@ -8,9 +8,9 @@ mod task_definition_properties;
 
 use std::collections::BTreeMap;
 
-use cloud::ResourceError;
+use cloud::{Cx, ResourceError, ResourceRequest};
 use serde_json::{Map, Value as Json};
-use shapes::ecs::Tag;
+use shapes::ecs::{Tag, TagResourceInput, UntagResourceInput};
 
 pub use cluster::Cluster;
 pub use service::Service;
@@ -38,6 +38,25 @@ fn input<T: wire::Value + Default>(
     wire::lenient_partial(Json::Object(kept)).map_err(|error| ResourceError::new(error.to_string()))
 }
 
-fn unknown_attribute(name: &str) -> ResourceError {
-    ResourceError::new(format!("there is no attribute `{name}`"))
+/// Gives a resource the tags of its template, and takes away those that it had from it before.
+async fn update_tags(
+    cx: &Cx,
+    resource_arn: &str,
+    old: &Json,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    let changes = request.tag_changes(old);
+    if !changes.unset.is_empty() {
+        cx.call(UntagResourceInput {
+            resource_arn: resource_arn.to_owned(),
+            tag_keys: changes.unset,
+        })
+        .await?;
+    }
+    cx.call(TagResourceInput {
+        resource_arn: resource_arn.to_owned(),
+        tags: tag_list(changes.set),
+    })
+    .await?;
+    Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use shapes::ecs::*;
 
 use super::service_properties::PROPERTIES;
-use super::{input, tag_list, unknown_attribute};
+use super::{input, tag_list, update_tags};
 use crate::names::parse_service_arn;
 use crate::plan::Rollout;
 use crate::record::{self, ServiceStatus};
@@ -124,13 +124,7 @@ impl ResourceType for Service {
         let enabled = forced.is_some_and(|it| it["EnableForceNewDeployment"] == Json::Bool(true));
         call.force_new_deployment = Some(enabled && forced != old.get("ForceNewDeployment"));
         cx.with_token(&request.token).call(call).await?;
-        let resource_arn = physical_id.to_owned();
-        cx.call(TagResourceInput {
-            resource_arn,
-            tags: tag_list(request.all_tags()),
-        })
-        .await?;
-        Ok(())
+        update_tags(cx, physical_id, old, request).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -167,7 +161,7 @@ impl ResourceType for Service {
         match (name, parse_service_arn(physical_id)) {
             ("Name", Some((_, name))) => Ok(name.into()),
             ("ServiceArn", _) => Ok(physical_id.into()),
-            (other, _) => Err(unknown_attribute(other)),
+            (other, _) => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use shapes::ecs::*;
 
 use super::task_definition_properties::PROPERTIES;
-use super::{input, tag_list, unknown_attribute};
+use super::{input, tag_list, update_tags};
 
 pub struct TaskDefinition;
 
@@ -45,16 +45,10 @@ impl ResourceType for TaskDefinition {
         &self,
         cx: &Cx,
         physical_id: &str,
-        _old: &Json,
+        old: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
-        let resource_arn = physical_id.to_owned();
-        cx.call(TagResourceInput {
-            resource_arn,
-            tags: tag_list(request.all_tags()),
-        })
-        .await?;
-        Ok(())
+        update_tags(cx, physical_id, old, request).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -75,7 +69,7 @@ impl ResourceType for TaskDefinition {
     ) -> Result<Json, ResourceError> {
         match name {
             "TaskDefinitionArn" => Ok(physical_id.into()),
-            other => Err(unknown_attribute(other)),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

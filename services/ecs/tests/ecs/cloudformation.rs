@@ -226,3 +226,40 @@ async fn a_wrong_property_is_named() {
         "{error}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_leave_the_template_leave_the_resource() {
+    let world = World::new().await;
+    let tagged = |mut properties: Json, keys: &[&str]| {
+        properties["Tags"] = keys
+            .iter()
+            .map(|it| json!({"Key": it, "Value": "1"}))
+            .collect();
+        properties
+    };
+    for (name, properties) in [
+        ("Cluster", json!({"ClusterName": "shop"})),
+        ("TaskDefinition", task_definition(IMAGE)),
+    ] {
+        let kind = kind(&world, &format!("AWS::ECS::{name}"));
+        let old = request(name, tagged(properties.clone(), &["kept", "gone"]));
+        let id = kind
+            .create(&world.cx, &old)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+            .physical_id;
+        let new = request(name, tagged(properties, &["kept", "new"]));
+        let update = kind.update(&world.cx, &id, &old.properties, &new);
+        update.await.unwrap();
+        let resource_arn = match name {
+            "Cluster" => "arn:aws:ecs:us-east-1:000000000000:cluster/shop".to_owned(),
+            _ => id,
+        };
+        let found = world.cx.call(ListTagsForResourceInput { resource_arn });
+        let tags = found.await.unwrap().tags.unwrap_or_default();
+        let mut keys: Vec<_> = tags.into_iter().filter_map(|it| it.key).collect();
+        keys.sort();
+        let expected = ["aws:cloudformation:stack-name", "kept", "new"];
+        assert_eq!(keys, expected, "{name}");
+    }
+}

@@ -60,27 +60,9 @@ fn tag_list(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// The tags that a request had and has no more.
-fn gone_tags(old: &Json, request: &ResourceRequest) -> Vec<String> {
-    let before = ResourceRequest {
-        properties: old.clone(),
-        ..request.clone()
-    };
-    let now = request.all_tags();
-    let before = before.all_tags().into_keys();
-    before.filter(|key| !now.contains_key(key)).collect()
-}
-
-fn unknown_attribute<T>(name: &str) -> Result<T, ResourceError> {
-    Err(ResourceError::new(format!("attribute {name} is not known")))
-}
-
 /// What is gone already needs no removing.
 fn gone_is_fine<T>(outcome: Result<T, Error>) -> Result<(), ResourceError> {
-    match outcome {
-        Err(error) if !error.is(errors::NoSuchEntityException) => Err(error.into()),
-        _ => Ok(()),
-    }
+    cloud::deletion(outcome, &[errors::NoSuchEntityException.code], &[])
 }
 
 /// The holders of a policy, by the property that lists them.

@@ -6,7 +6,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::iam::*;
 
-use super::{Holders, capability, gone_is_fine, required_document, unknown_attribute};
+use super::{Holders, capability, gone_is_fine, required_document};
 
 const NAME_LENGTH_MAX: usize = 128;
 
@@ -89,7 +89,7 @@ impl ResourceType for PolicyType {
     ) -> Result<Json, ResourceError> {
         match name {
             "Id" => Ok(json!(physical_id)),
-            other => unknown_attribute(other),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }
@@ -225,7 +225,7 @@ impl ResourceType for ManagedPolicyType {
             "PermissionsBoundaryUsageCount" => Ok(json!(policy.permissions_boundary_usage_count)),
             "PolicyArn" => Ok(json!(physical_id)),
             "PolicyId" => Ok(json!(policy.policy_id)),
-            other => unknown_attribute(other),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::iam::*;
 
-use super::{capability, gone_is_fine, texts, unknown_attribute};
+use super::{capability, gone_is_fine, texts};
 
 pub struct ProfileType;
 
@@ -108,7 +108,7 @@ impl ResourceType for ProfileType {
         };
         match name {
             "Arn" => Ok(json!(cx.call(input).await?.instance_profile.arn)),
-            other => unknown_attribute(other),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

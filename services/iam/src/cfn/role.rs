@@ -7,10 +7,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::iam::*;
 
-use super::{
-    Holders, capability, document, gone_is_fine, gone_tags, required_document, tag_list, texts,
-    unknown_attribute,
-};
+use super::{Holders, capability, document, gone_is_fine, required_document, tag_list, texts};
 
 pub struct RoleType;
 
@@ -133,7 +130,7 @@ impl ResourceType for RoleType {
         change_policies(cx, physical_id, old, &request.properties).await?;
         let gone = UntagRoleInput {
             role_name: role_name.clone(),
-            tag_keys: gone_tags(old, request),
+            tag_keys: request.tag_changes(old).unset,
         };
         cx.call(gone).await?;
         let tags = tag_list(&request.all_tags());
@@ -167,7 +164,7 @@ impl ResourceType for RoleType {
         match name {
             "Arn" => Ok(json!(role.arn)),
             "RoleId" => Ok(json!(role.role_id)),
-            other => unknown_attribute(other),
+            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }
