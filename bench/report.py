@@ -29,11 +29,14 @@ def markdown(results):
 
 
 def about(machine):
+    busy = machine["load_before"] > machine["cores"] / 4
+    shared = " Other programs ran on the machine meanwhile." if busy else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB of memory, "
         f"{machine['system']}, kernel {machine['kernel']}, {machine['file_system']}, "
         f"cgroup {machine['cgroups']} (a move takes {machine['cgroup_move_ms']} ms); {machine['date']}; "
-        f"load average {machine['load_before']} before the run."
+        f"load average {machine['load_before']} before and {machine['load_after']} after the run."
+        f"{shared}"
     )
 
 
