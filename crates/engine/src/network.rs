@@ -112,6 +112,7 @@ pub trait Network: Send + Sync {
     /// Tries to connect from an interface's namespace: what a process in it would see.
     async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()>;
     /// Whether packets from this interface have a way out of their network, found by asking the
-    /// kernel's routing in the network's own namespace, not by reading the configuration.
+    /// kernel's routing in the network's own namespace, not by reading the configuration; and whether
+    /// its groups let HTTPS out.
     async fn has_way_out(&self, interface: &str) -> Result<bool>;
 }

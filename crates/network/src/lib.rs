@@ -16,6 +16,7 @@
 mod batch;
 mod check;
 mod doctor;
+mod egress;
 mod expressions;
 mod firewall;
 mod interfaces;

@@ -13,7 +13,7 @@ use engine::{EngineError, InterfaceSpec, Network, Result, VpcSpec};
 use crate::records::{self, InterfaceRecord};
 use crate::uplink::Host;
 use crate::vpc::{Place, Vpc};
-use crate::{check, namespaces, routing};
+use crate::{check, egress, namespaces, routing};
 
 /// Networks of this machine: namespaces, links, routes and packet rules in the kernel, found again
 /// by a new daemon.
@@ -133,6 +133,9 @@ impl Network for Machine {
         let id = interface.to_owned();
         self.work(move |state| {
             let (vpc, interface) = state.interface(&id)?;
+            if !egress::lets_https_out(&vpc.record.spec, &interface.spec.groups) {
+                return Ok(false);
+            }
             match vpc.firewall.mark_of(&interface)? {
                 Some(mark) => routing::leads_out(&mut vpc.links, &interface, mark),
                 None => Ok(false),
