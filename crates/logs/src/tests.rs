@@ -155,20 +155,25 @@ async fn a_large_stream_is_read_from_its_end_at_once() {
         count += 1;
     }
     file.into_inner().unwrap();
-    let begun = Instant::now();
     let query = LogQuery {
         backward: true,
         limit: 10,
         ..LogQuery::default()
     };
-    let tail = read(&store, query).await;
-    let took = begun.elapsed();
-    assert!(took < Duration::from_millis(50), "{took:?}");
-    let times: Vec<_> = tail.iter().map(|event| event.timestamp_ms).collect();
-    assert_eq!(times, (count - 10..count).collect::<Vec<_>>());
-    let begun = Instant::now();
-    store.streams(GROUP).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_millis(50));
+    // Whoever reads the whole file is slow every time; a busy machine is not.
+    let (mut tail_took, mut streams_took) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let tail = read(&store, query.clone()).await;
+        tail_took = tail_took.min(begun.elapsed());
+        let times: Vec<_> = tail.iter().map(|event| event.timestamp_ms).collect();
+        assert_eq!(times, (count - 10..count).collect::<Vec<_>>());
+        let begun = Instant::now();
+        store.streams(GROUP).await.unwrap();
+        streams_took = streams_took.min(begun.elapsed());
+    }
+    assert!(tail_took < Duration::from_millis(50), "{tail_took:?}");
+    assert!(streams_took < Duration::from_millis(50), "{streams_took:?}");
 }
 
 #[tokio::test]
