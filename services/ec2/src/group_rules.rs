@@ -205,6 +205,22 @@ fn requested(
     Ok(rules)
 }
 
+/// The rules that an operation asks for: the four inputs have the same members, and no type in common.
+macro_rules! requested_by {
+    ($input:ident, $egress:literal) => {
+        requested(
+            $egress,
+            $input.ip_permissions.as_ref(),
+            &Flat {
+                protocol: $input.ip_protocol.as_ref(),
+                from: $input.from_port,
+                to: $input.to_port,
+                range: $input.cidr_ip.as_ref(),
+            },
+        )
+    };
+}
+
 fn nothing_given() -> Error {
     MissingParameter.because("Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.")
 }
@@ -281,13 +297,7 @@ pub async fn authorize_ingress(
         MissingParameter.because("The request must contain the parameter groupId")
     })?;
     refuse(&input.source_security_group_name, "SourceSecurityGroupName")?;
-    let flat = Flat {
-        protocol: input.ip_protocol.as_ref(),
-        from: input.from_port,
-        to: input.to_port,
-        range: input.cidr_ip.as_ref(),
-    };
-    let rules = requested(false, input.ip_permissions.as_ref(), &flat)?;
+    let rules = requested_by!(input, false)?;
     let tags = tags::specified(
         input.tag_specifications.as_ref(),
         ResourceType::SecurityGroupRule,
@@ -303,13 +313,7 @@ pub async fn authorize_egress(
     cx: Cx,
     input: AuthorizeSecurityGroupEgressInput,
 ) -> Result<AuthorizeSecurityGroupEgressOutput, Error> {
-    let flat = Flat {
-        protocol: input.ip_protocol.as_ref(),
-        from: input.from_port,
-        to: input.to_port,
-        range: input.cidr_ip.as_ref(),
-    };
-    let rules = requested(true, input.ip_permissions.as_ref(), &flat)?;
+    let rules = requested_by!(input, true)?;
     let tags = tags::specified(
         input.tag_specifications.as_ref(),
         ResourceType::SecurityGroupRule,
@@ -388,13 +392,7 @@ pub async fn revoke_ingress(
     let id = input.group_id.as_deref().ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter groupId")
     })?;
-    let flat = Flat {
-        protocol: input.ip_protocol.as_ref(),
-        from: input.from_port,
-        to: input.to_port,
-        range: input.cidr_ip.as_ref(),
-    };
-    let rules = requested(false, input.ip_permissions.as_ref(), &flat)?;
+    let rules = requested_by!(input, false)?;
     let revoked = revoke(
         &cx,
         id,
@@ -413,13 +411,7 @@ pub async fn revoke_egress(
     cx: Cx,
     input: RevokeSecurityGroupEgressInput,
 ) -> Result<RevokeSecurityGroupEgressOutput, Error> {
-    let flat = Flat {
-        protocol: input.ip_protocol.as_ref(),
-        from: input.from_port,
-        to: input.to_port,
-        range: input.cidr_ip.as_ref(),
-    };
-    let rules = requested(true, input.ip_permissions.as_ref(), &flat)?;
+    let rules = requested_by!(input, true)?;
     let revoked = revoke(
         &cx,
         &input.group_id,

@@ -5,7 +5,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use shapes::cloudformation as cfn;
 
-use crate::client::Client;
+use crate::client::{CallError, Client};
 
 /// The tag that marks a stack as an application of `up`; its value is the application's name.
 pub const TAG: &str = "neargate:application";
@@ -85,6 +85,21 @@ impl Application {
             running: 0,
             desired: 0,
         })
+    }
+}
+
+/// The stack with this name or id; None when CloudFormation knows of none.
+pub async fn find_stack(client: &Client, name: &str) -> Result<Option<cfn::Stack>> {
+    let describe = cfn::DescribeStacksInput {
+        stack_name: Some(name.to_owned()),
+        ..Default::default()
+    };
+    match client.call(describe).await {
+        Ok(found) => Ok(found.stacks.unwrap_or_default().into_iter().next()),
+        Err(error) => match error.downcast_ref::<CallError>() {
+            Some(known) if known.message.contains("does not exist") => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
-use shapes::cloudformation::{DeleteStackInput, DescribeStackEventsInput, DescribeStacksInput};
+use shapes::cloudformation::{DeleteStackInput, DescribeStackEventsInput, Stack};
 use shapes::ecr::{DeleteRepositoryInput, DescribeImagesInput};
 use shapes::ecs::{
     DeleteTaskDefinitionsInput, DeregisterTaskDefinitionInput, DescribeTasksInput,
@@ -14,7 +14,7 @@ use shapes::ecs::{
 };
 use shapes::logs::{DeleteLogGroupInput, DescribeLogGroupsInput};
 
-use super::application;
+use super::application::{self, find_stack};
 use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::say::Step;
@@ -43,9 +43,8 @@ impl Down {
     pub async fn run(&self, config: &Config) -> Result<ExitCode> {
         let client = Client::new(config)?;
         let name = self.chosen(&client).await?;
-        let found = stack_exists(&client, &name).await?;
-        if found {
-            delete_stack(config, &client, &name).await?;
+        if let Some(stack) = find_stack(&client, &name).await? {
+            delete_stack(config, &client, &name, stack).await?;
         } else if !self.all_traces {
             application::find(&client, &name).await?;
         }
@@ -88,37 +87,10 @@ impl Down {
     }
 }
 
-async fn stack_exists(client: &Client, name: &str) -> Result<bool> {
-    let describe = DescribeStacksInput {
-        stack_name: Some(name.to_owned()),
-        ..Default::default()
-    };
-    match client.call(describe).await {
-        Ok(_) => Ok(true),
-        Err(error) => match error.downcast_ref::<CallError>() {
-            Some(known) if known.message.contains("does not exist") => Ok(false),
-            _ => Err(error),
-        },
-    }
-}
-
-async fn delete_stack(config: &Config, client: &Client, name: &str) -> Result<()> {
+async fn delete_stack(config: &Config, client: &Client, name: &str, stack: Stack) -> Result<()> {
     let step = Step::begin("stack", config.json);
     stop_single_tasks(client, name, &step).await?;
-    let describe = DescribeStacksInput {
-        stack_name: Some(name.to_owned()),
-        ..Default::default()
-    };
-    let stack = client
-        .call(describe)
-        .await?
-        .stacks
-        .unwrap_or_default()
-        .into_iter()
-        .next();
-    let id = stack
-        .and_then(|it| it.stack_id)
-        .unwrap_or_else(|| name.to_owned());
+    let id = stack.stack_id.unwrap_or_else(|| name.to_owned());
     client
         .call(DeleteStackInput {
             stack_name: id.clone(),
@@ -126,18 +98,7 @@ async fn delete_stack(config: &Config, client: &Client, name: &str) -> Result<()
         })
         .await?;
     loop {
-        let describe = DescribeStacksInput {
-            stack_name: Some(id.clone()),
-            ..Default::default()
-        };
-        let Some(stack) = client
-            .call(describe)
-            .await?
-            .stacks
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-        else {
+        let Some(stack) = find_stack(client, &id).await? else {
             break;
         };
         match stack.stack_status.as_str() {

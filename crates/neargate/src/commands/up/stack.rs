@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use shapes::cloudformation::{
-    Capability, CreateStackInput, DeleteStackInput, DescribeStackEventsInput, DescribeStacksInput,
-    Parameter, Stack, StackEvent, Tag, UpdateStackInput,
+    Capability, CreateStackInput, DeleteStackInput, DescribeStackEventsInput, Parameter, Stack,
+    StackEvent, Tag, UpdateStackInput,
 };
 
 use super::watch::Watch;
 use super::{Timings, Up, verdict};
 use crate::client::{CallError, Client};
-use crate::commands::application::TAG;
+use crate::commands::application::{TAG, find_stack};
 use crate::config::Config;
 use crate::say::Step;
 
@@ -95,20 +95,6 @@ pub async fn bring_up(
         .context("the stack puts out no Url")
 }
 
-async fn find(client: &Client, name: &str) -> Result<Option<Stack>> {
-    let describe = DescribeStacksInput {
-        stack_name: Some(name.to_owned()),
-        ..Default::default()
-    };
-    match client.call(describe).await {
-        Ok(found) => Ok(found.stacks.unwrap_or_default().into_iter().next()),
-        Err(error) => match error.downcast_ref::<CallError>() {
-            Some(known) if known.message.contains("does not exist") => Ok(None),
-            _ => Err(error),
-        },
-    }
-}
-
 /// The application's stack, when there is one to update. What a failed start left is an empty stack
 /// that AWS wants deleted first; another's stack is left alone.
 async fn standing(client: &Client, name: &str, step: &Step) -> Result<Option<Stack>> {
@@ -137,7 +123,7 @@ async fn standing(client: &Client, name: &str, step: &Step) -> Result<Option<Sta
 /// The stack, when nothing is in progress: what an `up` that was interrupted began goes on to its end.
 async fn at_rest(client: &Client, name: &str, step: &Step) -> Result<Option<Stack>> {
     loop {
-        let stack = find(client, name).await?;
+        let stack = find_stack(client, name).await?;
         match stack.as_ref().map(|it| it.stack_status.as_str()) {
             Some(status) if status.ends_with("_IN_PROGRESS") => {
                 step.detail(&format!("waiting for the end of {status}"));
@@ -154,7 +140,7 @@ async fn remove(client: &Client, name: &str) -> Result<()> {
         ..Default::default()
     };
     client.call(input).await?;
-    while let Some(stack) = find(client, name).await? {
+    while let Some(stack) = find_stack(client, name).await? {
         ensure!(
             stack.stack_status.as_str() != "DELETE_FAILED",
             "the stack `{name}` cannot be deleted: {}",
@@ -234,7 +220,7 @@ async fn wait(
     let name = wanted.name;
     let mut failures = Vec::new();
     loop {
-        let stack = find(client, name)
+        let stack = find_stack(client, name)
             .await?
             .with_context(|| format!("the stack `{name}` is gone"))?;
         for event in events(client, name).await?.into_iter().rev() {
