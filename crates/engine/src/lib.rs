@@ -14,20 +14,26 @@
 mod build;
 mod edge;
 mod error;
+mod git;
 mod image;
 mod logs;
 mod network;
+mod objects;
 mod task;
+mod workspaces;
 
 use std::sync::Arc;
 
 pub use build::*;
 pub use edge::*;
 pub use error::*;
+pub use git::*;
 pub use image::*;
 pub use logs::*;
 pub use network::*;
+pub use objects::*;
 pub use task::*;
+pub use workspaces::*;
 
 /// Ids of the things that changed, for whoever wants to look again. A slow receiver may lag: it
 /// then looks at everything.
@@ -42,4 +48,7 @@ pub struct Engine {
     pub network: Arc<dyn Network>,
     pub edge: Arc<dyn Edge>,
     pub logs: Arc<dyn Logs>,
+    pub objects: Arc<dyn Objects>,
+    pub workspaces: Arc<dyn Workspaces>,
+    pub git: Arc<dyn Git>,
 }

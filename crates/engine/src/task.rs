@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -62,6 +63,12 @@ pub struct ContainerSpec {
     pub read_only_root: bool,
     pub privileged: bool,
     pub init_process: bool,
+    /// Its input and output are a terminal.
+    #[serde(default)]
+    pub terminal: bool,
+    /// It has an input that may be attached to; without, it reads nothing.
+    #[serde(default)]
+    pub stdin: bool,
     pub add_capabilities: Vec<String>,
     pub drop_capabilities: Vec<String>,
     pub cpu_units: Option<u32>,
@@ -171,6 +178,45 @@ pub struct TaskUsage {
     pub memory_bytes: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputStream {
+    Stdout,
+    Stderr,
+}
+
+/// A container's input and output, as bytes.
+#[derive(Debug)]
+pub struct Attached {
+    /// Dropped: the end of the input, when the container was made to have one. None when it has none.
+    pub input: Option<mpsc::Sender<Bytes>>,
+    /// With a terminal all is `Stdout`. Ends when the container does.
+    pub output: mpsc::Receiver<(OutputStream, Bytes)>,
+}
+
+/// A command for [`Tasks::exec_attached`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ExecSpec {
+    /// Made by whoever asks; see [`Tasks::resize`].
+    pub id: String,
+    pub argv: Vec<String>,
+    /// Added to the container's own.
+    pub env: Vec<String>,
+    /// Empty: the container's own.
+    pub working_dir: String,
+    /// Empty: the container's own.
+    pub user: String,
+    pub terminal: bool,
+    pub stdin: bool,
+    pub privileged: bool,
+}
+
+#[derive(Debug)]
+pub struct ExecSession {
+    pub attached: Attached,
+    /// The command's exit code, once it has ended.
+    pub exit: tokio::sync::oneshot::Receiver<Result<i32>>,
+}
+
 #[async_trait]
 pub trait Tasks: Send + Sync {
     /// Starts a task and returns when its shim has accepted it. Progress is seen by [`Tasks::status`].
@@ -191,6 +237,26 @@ pub trait Tasks: Send + Sync {
         argv: Vec<String>,
         output: mpsc::Sender<String>,
     ) -> Result<i32>;
+    /// Joins a running container's input and output, from now on. Any number may be attached.
+    async fn attach(&self, id: &str, container: &str) -> Result<Attached>;
+    /// Runs a command in a running container with its own input and output.
+    async fn exec_attached(
+        &self,
+        id: &str,
+        container: &str,
+        command: ExecSpec,
+    ) -> Result<ExecSession>;
+    /// The size of a container's terminal, or of that of one of its commands.
+    async fn resize(
+        &self,
+        id: &str,
+        container: &str,
+        exec: Option<&str>,
+        rows: u16,
+        columns: u16,
+    ) -> Result<()>;
+    /// Sends a signal (`SIGTERM`) to a container's first process.
+    async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()>;
     /// Ids of tasks whose status changed.
     fn changes(&self) -> Changes;
 }

@@ -449,6 +449,32 @@ impl wire::Operation for DescribeStackResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct DescribeStackResourceDriftsInput {
+    #[aws(limits = limits::STACK_NAME_OR_ID)]
+    pub stack_name: String,
+    #[aws(limits = limits::STACK_RESOURCE_DRIFT_STATUS_FILTERS)]
+    pub stack_resource_drift_status_filters: Option<Vec<StackResourceDriftStatus>>,
+    #[aws(limits = limits::NEXT_TOKEN)]
+    pub next_token: Option<String>,
+    #[aws(limits = limits::BOXED_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DescribeStackResourceDriftsOutput {
+    pub stack_resource_drifts: Vec<StackResourceDrift>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeStackResourceDriftsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeStackResourceDrifts";
+    type Output = DescribeStackResourceDriftsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct DescribeStackResourcesInput {
     pub stack_name: Option<String>,
     pub logical_resource_id: Option<String>,
@@ -540,6 +566,47 @@ impl wire::Operation for DescribeTypeInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeType";
     type Output = DescribeTypeOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DetectStackDriftInput {
+    #[aws(limits = limits::STACK_NAME_OR_ID)]
+    pub stack_name: String,
+    #[aws(limits = limits::LOGICAL_RESOURCE_IDS)]
+    pub logical_resource_ids: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DetectStackDriftOutput {
+    pub stack_drift_detection_id: String,
+}
+
+impl wire::Operation for DetectStackDriftInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DetectStackDrift";
+    type Output = DetectStackDriftOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DetectStackResourceDriftInput {
+    #[aws(limits = limits::STACK_NAME_OR_ID)]
+    pub stack_name: String,
+    pub logical_resource_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DetectStackResourceDriftOutput {
+    pub stack_resource_drift: StackResourceDrift,
+}
+
+impl wire::Operation for DetectStackResourceDriftInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DetectStackResourceDrift";
+    type Output = DetectStackResourceDriftOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1108,6 +1175,22 @@ pub struct ParameterDeclaration {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct PhysicalResourceIdContextKeyValuePair {
+    pub key: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct PropertyDifference {
+    pub property_path: String,
+    pub expected_value: String,
+    pub actual_value: String,
+    pub difference_type: DifferenceType,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct RequiredActivatedType {
     pub type_name_alias: Option<String>,
     pub original_type_name: Option<String>,
@@ -1304,6 +1387,23 @@ pub struct StackResourceDetail {
     pub metadata: Option<String>,
     pub drift_information: Option<StackResourceDriftInformation>,
     pub module_info: Option<ModuleInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct StackResourceDrift {
+    pub stack_id: String,
+    pub logical_resource_id: String,
+    pub physical_resource_id: Option<String>,
+    pub physical_resource_id_context: Option<Vec<PhysicalResourceIdContextKeyValuePair>>,
+    pub resource_type: String,
+    pub expected_properties: Option<String>,
+    pub actual_properties: Option<String>,
+    pub property_differences: Option<Vec<PropertyDifference>>,
+    pub stack_resource_drift_status: StackResourceDriftStatus,
+    pub timestamp: wire::Timestamp,
+    pub module_info: Option<ModuleInfo>,
+    pub drift_status_reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1513,6 +1613,12 @@ wire::string_enum!(DetailedStatus {
     ValidationFailed = "VALIDATION_FAILED",
 });
 
+wire::string_enum!(DifferenceType {
+    Add = "ADD",
+    Remove = "REMOVE",
+    NotEqual = "NOT_EQUAL",
+});
+
 wire::string_enum!(DriftIgnoredReason {
     ManagedByAws = "MANAGED_BY_AWS",
     WriteOnlyProperty = "WRITE_ONLY_PROPERTY",
@@ -1707,6 +1813,11 @@ pub mod limits {
 
     use wire::{Limits, Pattern};
 
+    pub static BOXED_MAX_RESULTS: Limits = Limits {
+        min: Some(1),
+        max: Some(100),
+        ..Limits::NONE
+    };
     pub static CHANGE_SET_NAME: Limits = Limits {
         min: Some(1),
         max: Some(128),
@@ -1742,6 +1853,11 @@ pub mod limits {
     pub static DESCRIPTION: Limits = Limits {
         min: Some(1),
         max: Some(1024),
+        ..Limits::NONE
+    };
+    pub static LOGICAL_RESOURCE_IDS: Limits = Limits {
+        min: Some(1),
+        max: Some(200),
         ..Limits::NONE
     };
     pub static MAX_RESULTS: Limits = Limits {
@@ -1869,6 +1985,11 @@ pub mod limits {
     pub static STACK_POLICY_URL: Limits = Limits {
         min: Some(1),
         max: Some(5120),
+        ..Limits::NONE
+    };
+    pub static STACK_RESOURCE_DRIFT_STATUS_FILTERS: Limits = Limits {
+        min: Some(1),
+        max: Some(4),
         ..Limits::NONE
     };
     pub static STACK_SET_NAME_OR_ID: Limits = Limits {

@@ -7,6 +7,12 @@
 
 pub mod application_autoscaling;
 pub mod cloudformation;
+pub mod cloudwatch;
+pub mod codebuild;
+pub mod codecommit;
+pub mod codeconnections;
+pub mod codepipeline;
+pub mod codestar_connections;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;
@@ -14,4 +20,7 @@ pub mod elbv2;
 pub mod iam;
 pub mod known;
 pub mod logs;
+pub mod s3;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;

@@ -4,20 +4,26 @@
 //! let an image exist, let a container exit, let a target be unhealthy, and look at what was asked.
 
 mod edge;
+mod git;
 mod images;
 mod logs;
 mod network;
+mod objects;
 mod tasks;
+mod workspaces;
 
 use std::sync::Arc;
 
 use engine::Engine;
 
 pub use edge::SimEdge;
+pub use git::SimGit;
 pub use images::{SimBuilds, SimImages};
 pub use logs::SimLogs;
 pub use network::SimNetwork;
+pub use objects::SimObjects;
 pub use tasks::SimTasks;
+pub use workspaces::SimWorkspaces;
 
 /// The fakes, and the [`Engine`] made of them.
 #[derive(Clone)]
@@ -27,6 +33,9 @@ pub struct Sim {
     pub network: Arc<SimNetwork>,
     pub edge: Arc<SimEdge>,
     pub logs: Arc<SimLogs>,
+    pub objects: Arc<SimObjects>,
+    pub workspaces: Arc<SimWorkspaces>,
+    pub git: Arc<SimGit>,
 }
 
 impl Default for Sim {
@@ -37,6 +46,9 @@ impl Default for Sim {
             network: Arc::new(SimNetwork::default()),
             edge: Arc::new(SimEdge::default()),
             logs: Arc::new(SimLogs::default()),
+            objects: Arc::default(),
+            workspaces: Arc::default(),
+            git: Arc::default(),
         }
     }
 }
@@ -50,6 +62,9 @@ impl Sim {
             network: self.network.clone(),
             edge: self.edge.clone(),
             logs: self.logs.clone(),
+            objects: self.objects.clone(),
+            workspaces: self.workspaces.clone(),
+            git: self.git.clone(),
         }
     }
 }

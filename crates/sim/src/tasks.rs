@@ -183,6 +183,30 @@ impl Tasks for SimTasks {
             "the simulated machine runs no commands",
         ))
     }
+    async fn attach(&self, _id: &str, _container: &str) -> Result<engine::Attached> {
+        Err(engine::EngineError::machine("not built"))
+    }
+    async fn exec_attached(
+        &self,
+        _id: &str,
+        _container: &str,
+        _command: engine::ExecSpec,
+    ) -> Result<engine::ExecSession> {
+        Err(engine::EngineError::machine("not built"))
+    }
+    async fn resize(
+        &self,
+        _id: &str,
+        _container: &str,
+        _exec: Option<&str>,
+        _rows: u16,
+        _columns: u16,
+    ) -> Result<()> {
+        Err(engine::EngineError::machine("not built"))
+    }
+    async fn signal(&self, _id: &str, _container: &str, _signal: &str) -> Result<()> {
+        Err(engine::EngineError::machine("not built"))
+    }
     fn changes(&self) -> Changes {
         self.changes.subscribe()
     }

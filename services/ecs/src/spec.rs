@@ -95,6 +95,8 @@ fn container_spec(
         read_only_root: container.readonly_root_filesystem == Some(true),
         privileged: false,
         init_process: linux.is_some_and(|it| it.init_process_enabled == Some(true)),
+        terminal: false,
+        stdin: false,
         add_capabilities: capabilities
             .and_then(|it| it.add.clone())
             .unwrap_or_default(),

@@ -1,12 +1,21 @@
 //! The real clients against the real executable. One binary, so that it is linked once.
 
+mod autoscaling;
 mod cli;
+mod codebuild;
 mod daemon;
+mod delivery;
+mod docker;
 mod door;
 mod faults;
+mod git;
 mod ground;
 mod hostile;
+mod iam;
+mod pipeline;
 mod registry;
+mod s3;
+mod stacks;
 mod tasks;
 mod truth;
 mod walk;

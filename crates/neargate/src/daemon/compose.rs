@@ -70,6 +70,11 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         network: network.clone(),
         edge: edge.clone(),
         logs: Arc::new(logs::LogStore::open(config.state.join("logs"))?),
+        objects: Arc::new(objects::ObjectStore::open(config.state.join("objects"))?),
+        workspaces: Arc::new(workspaces::WorkspaceStore::open(
+            config.state.join("workspaces"),
+        )?),
+        git: Arc::new(git::GitStore::open(config.state.join("git"))?),
     };
     Ok(Machine {
         engine,
@@ -99,13 +104,22 @@ pub fn services() -> Vec<cloud::Service> {
     vec![
         application_autoscaling::service(),
         cloudformation::service(),
+        cloudwatch::service(),
         cloudwatch_logs::service(),
+        codebuild::service(),
+        codecommit::service(),
+        codeconnections::service(),
+        codeconnections::codestar_service(),
+        codepipeline::service(),
         ec2::service(),
         ecr::service(),
         ecs::service(),
         elbv2::service(),
         iam::service(),
         iam::sts_service(),
+        s3::service(),
+        secretsmanager::service(),
+        ssm::service(),
     ]
 }
 

@@ -103,6 +103,10 @@ pub const OPERATIONS: &[Entry] = &[
         &shapes::cloudformation::MODEL,
         "cloudformation",
     ),
+    Entry::of::<shapes::cloudformation::DescribeStackResourceDriftsInput>(
+        &shapes::cloudformation::MODEL,
+        "cloudformation",
+    ),
     Entry::of::<shapes::cloudformation::DescribeStackResourcesInput>(
         &shapes::cloudformation::MODEL,
         "cloudformation",
@@ -112,6 +116,14 @@ pub const OPERATIONS: &[Entry] = &[
         "cloudformation",
     ),
     Entry::of::<shapes::cloudformation::DescribeTypeInput>(
+        &shapes::cloudformation::MODEL,
+        "cloudformation",
+    ),
+    Entry::of::<shapes::cloudformation::DetectStackDriftInput>(
+        &shapes::cloudformation::MODEL,
+        "cloudformation",
+    ),
+    Entry::of::<shapes::cloudformation::DetectStackResourceDriftInput>(
         &shapes::cloudformation::MODEL,
         "cloudformation",
     ),
@@ -182,6 +194,342 @@ pub const OPERATIONS: &[Entry] = &[
     Entry::of::<shapes::cloudformation::ValidateTemplateInput>(
         &shapes::cloudformation::MODEL,
         "cloudformation",
+    ),
+    Entry::of::<shapes::cloudwatch::DeleteAlarmsInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::DescribeAlarmHistoryInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::DescribeAlarmsInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::DescribeAlarmsForMetricInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::DisableAlarmActionsInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::EnableAlarmActionsInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::GetMetricDataInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::GetMetricStatisticsInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::ListMetricsInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::ListTagsForResourceInput>(
+        &shapes::cloudwatch::MODEL,
+        "cloudwatch",
+    ),
+    Entry::of::<shapes::cloudwatch::PutMetricAlarmInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::PutMetricDataInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::SetAlarmStateInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::TagResourceInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::cloudwatch::UntagResourceInput>(&shapes::cloudwatch::MODEL, "cloudwatch"),
+    Entry::of::<shapes::codebuild::BatchDeleteBuildsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::BatchGetBuildsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::BatchGetProjectsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::BatchGetReportGroupsInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::BatchGetReportsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::CreateProjectInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::CreateReportGroupInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::CreateWebhookInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::DeleteProjectInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::DeleteReportInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::DeleteReportGroupInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::DeleteSourceCredentialsInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::DeleteWebhookInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::DescribeTestCasesInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::ImportSourceCredentialsInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::InvalidateProjectCacheInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::ListBuildsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::ListBuildsForProjectInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::ListCuratedEnvironmentImagesInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::ListProjectsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::ListReportGroupsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::ListReportsInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::ListReportsForReportGroupInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::ListSourceCredentialsInput>(
+        &shapes::codebuild::MODEL,
+        "codebuild",
+    ),
+    Entry::of::<shapes::codebuild::RetryBuildInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::StartBuildInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::StopBuildInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::UpdateProjectInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::UpdateReportGroupInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codebuild::UpdateWebhookInput>(&shapes::codebuild::MODEL, "codebuild"),
+    Entry::of::<shapes::codecommit::BatchGetRepositoriesInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::CreateBranchInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::CreateCommitInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::CreateRepositoryInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::DeleteBranchInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::DeleteRepositoryInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::GetBranchInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetCommitInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetDifferencesInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetFileInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetFolderInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetRepositoryInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::GetRepositoryTriggersInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::ListBranchesInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::ListRepositoriesInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::ListTagsForResourceInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::PutFileInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::PutRepositoryTriggersInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::TagResourceInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::UntagResourceInput>(&shapes::codecommit::MODEL, "codecommit"),
+    Entry::of::<shapes::codecommit::UpdateDefaultBranchInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::UpdateRepositoryDescriptionInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codecommit::UpdateRepositoryNameInput>(
+        &shapes::codecommit::MODEL,
+        "codecommit",
+    ),
+    Entry::of::<shapes::codeconnections::CreateConnectionInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::CreateHostInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::DeleteConnectionInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::DeleteHostInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::GetConnectionInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::GetHostInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::ListConnectionsInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::ListHostsInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::ListTagsForResourceInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::TagResourceInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::UntagResourceInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codeconnections::UpdateHostInput>(
+        &shapes::codeconnections::MODEL,
+        "codeconnections",
+    ),
+    Entry::of::<shapes::codepipeline::CreatePipelineInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::DeletePipelineInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::DeleteWebhookInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::DeregisterWebhookWithThirdPartyInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::DisableStageTransitionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::EnableStageTransitionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::GetPipelineInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::GetPipelineExecutionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::GetPipelineStateInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListActionExecutionsInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListActionTypesInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListPipelineExecutionsInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListPipelinesInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListTagsForResourceInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::ListWebhooksInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::PutApprovalResultInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::PutWebhookInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::RegisterWebhookWithThirdPartyInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::RetryStageExecutionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::RollbackStageInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::StartPipelineExecutionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::StopPipelineExecutionInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::TagResourceInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::UntagResourceInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codepipeline::UpdatePipelineInput>(
+        &shapes::codepipeline::MODEL,
+        "codepipeline",
+    ),
+    Entry::of::<shapes::codestar_connections::CreateConnectionInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::CreateHostInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::DeleteConnectionInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::DeleteHostInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::GetConnectionInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::GetHostInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::ListConnectionsInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::ListHostsInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::ListTagsForResourceInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::TagResourceInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::UntagResourceInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
+    ),
+    Entry::of::<shapes::codestar_connections::UpdateHostInput>(
+        &shapes::codestar_connections::MODEL,
+        "codestar_connections",
     ),
     Entry::of::<shapes::ec2::AllocateAddressInput>(&shapes::ec2::MODEL, "ec2"),
     Entry::of::<shapes::ec2::AssociateAddressInput>(&shapes::ec2::MODEL, "ec2"),
@@ -475,6 +823,87 @@ pub const OPERATIONS: &[Entry] = &[
     Entry::of::<shapes::logs::TagResourceInput>(&shapes::logs::MODEL, "logs"),
     Entry::of::<shapes::logs::UntagLogGroupInput>(&shapes::logs::MODEL, "logs"),
     Entry::of::<shapes::logs::UntagResourceInput>(&shapes::logs::MODEL, "logs"),
+    Entry::of::<shapes::secretsmanager::BatchGetSecretValueInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::CreateSecretInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::DeleteResourcePolicyInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::DeleteSecretInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::DescribeSecretInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::GetRandomPasswordInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::GetResourcePolicyInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::GetSecretValueInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::ListSecretVersionIdsInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::ListSecretsInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::PutResourcePolicyInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::PutSecretValueInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::RestoreSecretInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::TagResourceInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::UntagResourceInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::UpdateSecretInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::secretsmanager::UpdateSecretVersionStageInput>(
+        &shapes::secretsmanager::MODEL,
+        "secretsmanager",
+    ),
+    Entry::of::<shapes::ssm::AddTagsToResourceInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::DeleteParameterInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::DeleteParametersInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::DescribeParametersInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::GetParameterInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::GetParameterHistoryInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::GetParametersInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::GetParametersByPathInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::LabelParameterVersionInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::ListTagsForResourceInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::PutParameterInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::RemoveTagsFromResourceInput>(&shapes::ssm::MODEL, "ssm"),
+    Entry::of::<shapes::ssm::UnlabelParameterVersionInput>(&shapes::ssm::MODEL, "ssm"),
     Entry::of::<shapes::sts::AssumeRoleInput>(&shapes::sts::MODEL, "sts"),
     Entry::of::<shapes::sts::DecodeAuthorizationMessageInput>(&shapes::sts::MODEL, "sts"),
     Entry::of::<shapes::sts::GetAccessKeyInfoInput>(&shapes::sts::MODEL, "sts"),

@@ -53,8 +53,13 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
         serde_json::from_slice(&text).with_context(|| format!("the model of `{name}`"))
     };
     let mut files = Vec::new();
+    let mut on_the_wire = Vec::new();
     for (module, wanted) in &list.service {
-        let text = service::generate(&load(&wanted.model)?, wanted)
+        let model = load(&wanted.model)?;
+        if !model.is_rest_xml() {
+            on_the_wire.push((module.as_str(), wanted.operations.as_slice()));
+        }
+        let text = service::generate(&model, wanted)
             .with_context(|| format!("the shapes of `{module}`"))?;
         files.push((out.join(format!("src/{module}.rs")), text));
     }
@@ -65,13 +70,9 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
     let known = known.collect::<anyhow::Result<Vec<_>>>()?;
     let modules: Vec<&str> = list.service.keys().map(String::as_str).collect();
     files.push((out.join("src/known.rs"), tables::known(&modules, &known)?));
-    let operations = list
-        .service
-        .iter()
-        .map(|(module, wanted)| (module.as_str(), wanted.operations.as_slice()));
     files.push((
         out.join("tests/botocore/operations.rs"),
-        tables::tested_operations(operations)?,
+        tables::tested_operations(on_the_wire.into_iter())?,
     ));
     for (path, text) in &files {
         fs::create_dir_all(path.parent().context("every file has a folder")?)?;

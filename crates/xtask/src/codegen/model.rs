@@ -122,6 +122,12 @@ impl Model {
             .unwrap_or(&self.metadata.endpoint_prefix)
     }
 
+    /// S3 speaks through a door of its own: its shapes serve calls between services only, which know
+    /// nothing of headers, paths and elements.
+    pub fn is_rest_xml(&self) -> bool {
+        self.metadata.protocol == "rest-xml"
+    }
+
     /// The shapes that `roots` lead to, themselves included.
     pub fn reach<'a>(
         &'a self,

@@ -179,7 +179,7 @@ impl Service<'_> {
             "`{name}` is an event stream, which is not supported"
         );
         ensure!(
-            !shape.flattened,
+            !shape.flattened || self.model.is_rest_xml(),
             "`{name}` is flattened, which is not supported"
         );
         Ok(match shape.kind.as_str() {
@@ -190,7 +190,7 @@ impl Service<'_> {
             "list" => {
                 let member = shape.member.as_ref().context("a list without member")?;
                 ensure!(
-                    !member.flattened,
+                    !member.flattened || self.model.is_rest_xml(),
                     "`{name}` is flattened, which is not supported"
                 );
                 format!("Vec<{}>", self.rust_type(&member.shape)?)

@@ -94,7 +94,10 @@ fn write_field(
     if derived != name {
         attributes.push(format!("name = {name:?}"));
     }
-    let (input, output) = wire_names(style, name, member);
+    let (input, output) = match service.model.is_rest_xml() {
+        true => (name.to_owned(), name.to_owned()),
+        false => wire_names(style, name, member),
+    };
     if input != name {
         attributes.push(format!("input = {input:?}"));
     }
@@ -105,7 +108,9 @@ fn write_field(
     if output != derived_output {
         attributes.push(format!("output = {output:?}"));
     }
-    if let Some(item) = own_item_name(service, style, &member.shape)? {
+    if let Some(item) =
+        own_item_name(service, style, &member.shape)?.filter(|_| !service.model.is_rest_xml())
+    {
         attributes.push(format!("item = {item:?}"));
     }
     if let Some(limits) = service

@@ -1,0 +1,1 @@
+//! Metrics of real tasks, alarms, and services that grow and shrink.

@@ -1,0 +1,1 @@
+//! Continuous delivery: a stack of nested templates, and pushes that go live.

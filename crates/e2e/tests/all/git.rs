@@ -1,0 +1,1 @@
+//! Repositories that are pushed to.

@@ -1,0 +1,1 @@
+//! Who may do what, found out and enforced.

@@ -1,0 +1,1 @@
+//! Buckets and objects, with the clients that people use.

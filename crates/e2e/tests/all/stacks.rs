@@ -1,0 +1,1 @@
+//! Nested stacks, drift, signals, as typed by people.

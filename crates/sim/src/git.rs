@@ -1,0 +1,65 @@
+//! Git, in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use async_trait::async_trait;
+use engine::*;
+
+#[derive(Default)]
+pub struct SimGit;
+
+fn not_built<T>() -> Result<T> {
+    Err(EngineError::machine("not built"))
+}
+
+#[async_trait]
+impl Git for SimGit {
+    async fn create(&self, _id: &str) -> Result<()> {
+        not_built()
+    }
+    async fn delete(&self, _id: &str) -> Result<()> {
+        not_built()
+    }
+    async fn branches(&self, _source: &GitSource) -> Result<BTreeMap<String, String>> {
+        not_built()
+    }
+    async fn commit(&self, _source: &GitSource, _revision: &str) -> Result<GitCommit> {
+        not_built()
+    }
+    async fn checkout(
+        &self,
+        _source: &GitSource,
+        _revision: &str,
+        _into: &Path,
+        _history: GitHistory,
+    ) -> Result<GitCommit> {
+        not_built()
+    }
+    async fn changed_paths(
+        &self,
+        _source: &GitSource,
+        _from: Option<&str>,
+        _to: &str,
+    ) -> Result<Vec<String>> {
+        not_built()
+    }
+    async fn file(
+        &self,
+        _id: &str,
+        _revision: &str,
+        _path: &str,
+        _size_max: u64,
+    ) -> Result<Vec<u8>> {
+        not_built()
+    }
+    async fn set_branch(&self, _id: &str, _branch: &str, _commit: Option<&str>) -> Result<()> {
+        not_built()
+    }
+    async fn write(&self, _id: &str, _change: &GitChange) -> Result<GitCommit> {
+        not_built()
+    }
+    fn changes(&self) -> Changes {
+        tokio::sync::broadcast::channel(1).1
+    }
+}

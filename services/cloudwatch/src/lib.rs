@@ -1,0 +1,7 @@
+//! Amazon CloudWatch.
+
+use cloud::Service;
+
+pub fn service() -> Service {
+    Service::new(&shapes::cloudwatch::MODEL)
+}

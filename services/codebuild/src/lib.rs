@@ -1,0 +1,7 @@
+//! AWS CodeBuild.
+
+use cloud::Service;
+
+pub fn service() -> Service {
+    Service::new(&shapes::codebuild::MODEL)
+}

@@ -1,0 +1,7 @@
+//! AWS CodeCommit.
+
+use cloud::Service;
+
+pub fn service() -> Service {
+    Service::new(&shapes::codecommit::MODEL)
+}
