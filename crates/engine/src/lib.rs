@@ -39,6 +39,15 @@ pub use workspaces::*;
 /// then looks at everything.
 pub type Changes = tokio::sync::broadcast::Receiver<String>;
 
+/// Where programs on this machine reach what is above the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The address of the API, as a URL: `http://127.0.0.1:4566`.
+    pub api: String,
+    /// A socket for Docker's client inside builds, where there is one.
+    pub docker_socket: Option<std::path::PathBuf>,
+}
+
 /// The machine, as the services see it.
 #[derive(Clone)]
 pub struct Engine {
@@ -51,4 +60,5 @@ pub struct Engine {
     pub objects: Arc<dyn Objects>,
     pub workspaces: Arc<dyn Workspaces>,
     pub git: Arc<dyn Git>,
+    pub access: Access,
 }

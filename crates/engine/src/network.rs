@@ -111,6 +111,17 @@ pub trait Network: Send + Sync {
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)>;
     /// Tries to connect from an interface's namespace: what a process in it would see.
     async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()>;
+    /// A connection made from inside an interface's namespace.
+    async fn dial(
+        &self,
+        interface: &str,
+        to: SocketAddr,
+        timeout_ms: u64,
+    ) -> Result<std::net::TcpStream>;
+    /// A socket that listens inside an interface's namespace, at an address that is added to its
+    /// loopback when it is missing. Closed when it is dropped; it does not outlive this process.
+    async fn listen_inside(&self, interface: &str, at: SocketAddr)
+    -> Result<std::net::TcpListener>;
     /// Whether packets from this interface have a way out of their network, found by asking the
     /// kernel's routing in the network's own namespace, not by reading the configuration; and whether
     /// its groups let HTTPS out.

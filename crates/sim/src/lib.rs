@@ -65,6 +65,10 @@ impl Sim {
             objects: self.objects.clone(),
             workspaces: self.workspaces.clone(),
             git: self.git.clone(),
+            access: engine::Access {
+                api: "http://127.0.0.1:4566".into(),
+                docker_socket: None,
+            },
         }
     }
 }

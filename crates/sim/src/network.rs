@@ -127,6 +127,21 @@ impl Network for SimNetwork {
             "the simulated machine has no wires",
         ))
     }
+    async fn dial(
+        &self,
+        _interface: &str,
+        _to: std::net::SocketAddr,
+        _timeout_ms: u64,
+    ) -> engine::Result<std::net::TcpStream> {
+        Err(engine::EngineError::machine("not built"))
+    }
+    async fn listen_inside(
+        &self,
+        _interface: &str,
+        _at: std::net::SocketAddr,
+    ) -> engine::Result<std::net::TcpListener> {
+        Err(engine::EngineError::machine("not built"))
+    }
     async fn has_way_out(&self, interface: &str) -> Result<bool> {
         let interfaces = self.interfaces.lock().expect("no panic");
         let it = interfaces.get(interface).ok_or_else(|| {

@@ -44,6 +44,12 @@ impl Network for FakeNetwork {
     async fn connect(&self, _: &str, _: SocketAddr, _: u64) -> Result<()> {
         unimplemented!()
     }
+    async fn dial(&self, _: &str, _: SocketAddr, _: u64) -> Result<std::net::TcpStream> {
+        unimplemented!("no test asks")
+    }
+    async fn listen_inside(&self, _: &str, _: SocketAddr) -> Result<std::net::TcpListener> {
+        unimplemented!("no test asks")
+    }
     async fn has_way_out(&self, _: &str) -> Result<bool> {
         unimplemented!()
     }

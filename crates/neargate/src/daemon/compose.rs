@@ -75,6 +75,10 @@ pub async fn machine(config: &Config) -> Result<Machine> {
             config.state.join("workspaces"),
         )?),
         git: Arc::new(git::GitStore::open(config.state.join("git"))?),
+        access: engine::Access {
+            api: format!("http://{}", config.listen),
+            docker_socket: None,
+        },
     };
     Ok(Machine {
         engine,

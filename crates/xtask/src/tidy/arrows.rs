@@ -28,6 +28,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("network", &["engine"]),
     ("edge", &["engine"]),
     ("logs", &["engine"]),
+    ("objects", &["engine"]),
+    ("workspaces", &["engine"]),
+    ("git", &["engine"]),
+    ("docker-api", &["engine"]),
     // for tests and for us
     ("sim", &["engine"]),
     ("xtask", &["wire"]),
