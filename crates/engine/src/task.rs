@@ -1,7 +1,9 @@
 //! Tasks: one or more containers that share a network namespace and live and die together.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,7 +38,8 @@ pub struct TaskSpec {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VolumeSpec {
     pub name: String,
-    /// A directory of the host; None is an empty directory of the task's own.
+    /// A directory, file or socket of the host, which stays; what is missing is made, as a directory.
+    /// None is an empty directory of the task's own.
     pub host_path: Option<PathBuf>,
 }
 
@@ -69,6 +72,14 @@ pub struct ContainerSpec {
     /// It has an input that may be attached to; without, it reads nothing.
     #[serde(default)]
     pub stdin: bool,
+    /// Its input ends with that of the first of those who are attached with one. Without, they come
+    /// and go and it waits for more. A terminal's input never ends.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// Not started before somebody has attached to it, so that they see all from the first byte on;
+    /// but after this time it is, attached to or not, so that nobody who goes away holds it for ever.
+    #[serde(default)]
+    pub wait_for_attach_ms: Option<u64>,
     pub add_capabilities: Vec<String>,
     pub drop_capabilities: Vec<String>,
     pub cpu_units: Option<u32>,
@@ -86,6 +97,44 @@ pub struct ContainerSpec {
     /// The file that output is appended to, one event a line (see [`crate::format_log_line`]).
     /// None: output is thrown away.
     pub log_file: Option<PathBuf>,
+    /// Each event in the log begins with where it came from: see [`tagged_output`].
+    #[serde(default)]
+    pub log_tags: bool,
+    /// Where its changes to its root are kept, in a directory that the caller made and that stays: a
+    /// later container with the same `directories` over it sees them. No two at a time. Beside it,
+    /// `<name>.work` is made and removed. None: they go with the task.
+    #[serde(default)]
+    pub upper: Option<PathBuf>,
+    /// The size of `/dev/shm`. None: 64 MiB.
+    #[serde(default)]
+    pub shm_bytes: Option<u64>,
+}
+
+/// How an event's message begins in a log with [`ContainerSpec::log_tags`]: `o` or `e` for a line of
+/// standard output or error, `O` or `E` for a part of one that no line feed follows, because it is
+/// longer than an event may be or the output ended. Without tags a carriage return at a line's end is
+/// left out; with them the text is as it was written.
+pub fn output_tag(stream: OutputStream, ends_line: bool) -> char {
+    match (stream, ends_line) {
+        (OutputStream::Stdout, true) => 'o',
+        (OutputStream::Stdout, false) => 'O',
+        (OutputStream::Stderr, true) => 'e',
+        (OutputStream::Stderr, false) => 'E',
+    }
+}
+
+/// The stream, whether a line feed followed, and the text, of an event's message in a log with
+/// [`ContainerSpec::log_tags`]. None when it has no tag.
+pub fn tagged_output(message: &str) -> Option<(OutputStream, bool, &str)> {
+    let mut rest = message.chars();
+    let (stream, ends_line) = match rest.next()? {
+        'o' => (OutputStream::Stdout, true),
+        'O' => (OutputStream::Stdout, false),
+        'e' => (OutputStream::Stderr, true),
+        'E' => (OutputStream::Stderr, false),
+        _ => return None,
+    };
+    Some((stream, ends_line, rest.as_str()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,12 +219,27 @@ pub enum Health {
     Unhealthy,
 }
 
-/// CPU and memory of a task, from its cgroup.
+/// What a task or a container uses, from its cgroup and its interface.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskUsage {
     /// Total since the start.
     pub cpu_ns: u64,
+    /// Without pages of files that can be had back at any time.
     pub memory_bytes: u64,
+    /// The part of what is charged to it that is pages of files.
+    pub cache_bytes: u64,
+    /// Its own limit; None when it has none.
+    pub memory_max_bytes: Option<u64>,
+    pub processes: u64,
+    /// Total since the start, read from and written to disks.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    /// Through its interface, shared by all its containers; zero when it has none of its own.
+    pub received_bytes: u64,
+    pub received_packets: u64,
+    pub sent_bytes: u64,
+    pub sent_packets: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,12 +248,22 @@ pub enum OutputStream {
     Stderr,
 }
 
+/// Whether whoever attaches may write to the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttachInput {
+    /// If it has an input.
+    Join,
+    Leave,
+}
+
 /// A container's input and output, as bytes.
 #[derive(Debug)]
 pub struct Attached {
-    /// Dropped: the end of the input, when the container was made to have one. None when it has none.
+    /// Dropped: the end of the input, see [`ContainerSpec::stdin_once`]; that of a command always
+    /// ends. None when there is none, or it was not asked for.
     pub input: Option<mpsc::Sender<Bytes>>,
-    /// With a terminal all is `Stdout`. Ends when the container does.
+    /// With a terminal all is `Stdout`. Ends when the container does, when the receiver is dropped,
+    /// and for a receiver that is not read: it holds the container up for some seconds at most.
     pub output: mpsc::Receiver<(OutputStream, Bytes)>,
 }
 
@@ -206,15 +280,33 @@ pub struct ExecSpec {
     /// Empty: the container's own.
     pub user: String,
     pub terminal: bool,
+    /// Rows and columns of the terminal when the command begins.
+    pub terminal_size: Option<(u16, u16)>,
     pub stdin: bool,
     pub privileged: bool,
 }
 
+/// A command that runs. It goes on when nobody reads its output or waits for it, and ends with its
+/// container or with this process.
 #[derive(Debug)]
 pub struct ExecSession {
     pub attached: Attached,
-    /// The command's exit code, once it has ended.
+    /// In the host's pid namespace.
+    pub pid: i32,
+    /// The command's exit code, once it has ended; 128 and the number of the signal that killed it.
     pub exit: tokio::sync::oneshot::Receiver<Result<i32>>,
+}
+
+/// Whose file system to look into: see [`Tasks::root`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootOf {
+    /// A running container's, with all that is mounted in it.
+    Container { task: String, container: String },
+    /// What a container with these `directories` and this `upper` would see. It must not run meanwhile.
+    Layers {
+        directories: Vec<PathBuf>,
+        upper: PathBuf,
+    },
 }
 
 #[async_trait]
@@ -237,16 +329,20 @@ pub trait Tasks: Send + Sync {
         argv: Vec<String>,
         output: mpsc::Sender<String>,
     ) -> Result<i32>;
-    /// Joins a running container's input and output, from now on. Any number may be attached.
-    async fn attach(&self, id: &str, container: &str) -> Result<Attached>;
-    /// Runs a command in a running container with its own input and output.
+    /// Joins a container's input and output, from now on. Any number may be attached. A container that
+    /// does not run yet can be attached to as well; to miss nothing, start its task with
+    /// [`ContainerSpec::wait_for_attach_ms`] and attach at once. `NotFound` when it has ended.
+    async fn attach(&self, id: &str, container: &str, input: AttachInput) -> Result<Attached>;
+    /// Runs a command in a running container with its own input and output. Returns when it runs;
+    /// `Invalid` with the reason when it cannot be executed.
     async fn exec_attached(
         &self,
         id: &str,
         container: &str,
         command: ExecSpec,
     ) -> Result<ExecSession>;
-    /// The size of a container's terminal, or of that of one of its commands.
+    /// The size of a container's terminal, or of that of one of its commands ([`ExecSpec::id`]). That
+    /// of a container that does not run yet is kept for its start.
     async fn resize(
         &self,
         id: &str,
@@ -255,8 +351,15 @@ pub trait Tasks: Send + Sync {
         rows: u16,
         columns: u16,
     ) -> Result<()>;
-    /// Sends a signal (`SIGTERM`) to a container's first process.
+    /// Sends a signal (`SIGTERM`, `TERM` or `15`) to a container's first process.
     async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()>;
+    /// Replaces the hosts entries of a task's containers (address, name), also while they run.
+    async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()>;
+    /// Like [`Tasks::usage`], for one container. None when it does not run.
+    async fn container_usage(&self, id: &str, container: &str) -> Result<Option<TaskUsage>>;
+    /// A directory descriptor of a container's root, as long as it is held. Paths below it must be
+    /// resolved as if it were `/` (`openat2` with `RESOLVE_IN_ROOT`): the links in it are a stranger's.
+    async fn root(&self, of: RootOf) -> Result<Arc<OwnedFd>>;
     /// Ids of tasks whose status changed.
     fn changes(&self) -> Changes;
 }

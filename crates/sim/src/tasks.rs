@@ -183,8 +183,8 @@ impl Tasks for SimTasks {
             "the simulated machine runs no commands",
         ))
     }
-    async fn attach(&self, _id: &str, _container: &str) -> Result<engine::Attached> {
-        Err(engine::EngineError::machine("not built"))
+    async fn attach(&self, _id: &str, _container: &str, _input: AttachInput) -> Result<Attached> {
+        Err(EngineError::machine("not built"))
     }
     async fn exec_attached(
         &self,
@@ -206,6 +206,15 @@ impl Tasks for SimTasks {
     }
     async fn signal(&self, _id: &str, _container: &str, _signal: &str) -> Result<()> {
         Err(engine::EngineError::machine("not built"))
+    }
+    async fn set_hosts(&self, _id: &str, _hosts: Vec<(String, String)>) -> Result<()> {
+        Err(EngineError::machine("not built"))
+    }
+    async fn container_usage(&self, id: &str, _container: &str) -> Result<Option<TaskUsage>> {
+        self.usage(id).await
+    }
+    async fn root(&self, _of: RootOf) -> Result<std::sync::Arc<std::os::fd::OwnedFd>> {
+        Err(EngineError::machine("the simulated machine has no files"))
     }
     fn changes(&self) -> Changes {
         self.changes.subscribe()

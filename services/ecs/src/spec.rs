@@ -95,8 +95,6 @@ fn container_spec(
         read_only_root: container.readonly_root_filesystem == Some(true),
         privileged: false,
         init_process: linux.is_some_and(|it| it.init_process_enabled == Some(true)),
-        terminal: false,
-        stdin: false,
         add_capabilities: capabilities
             .and_then(|it| it.add.clone())
             .unwrap_or_default(),
@@ -121,6 +119,7 @@ fn container_spec(
         start_timeout_ms: container.start_timeout.map(milliseconds),
         log_file: ready.log_file.clone(),
         name,
+        ..ContainerSpec::default()
     })
 }
 

@@ -120,6 +120,7 @@ impl TaskCgroup {
         Some(TaskUsage {
             cpu_ns,
             memory_bytes: used.saturating_sub(idle),
+            ..TaskUsage::default()
         })
     }
 

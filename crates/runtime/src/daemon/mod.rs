@@ -352,7 +352,12 @@ impl Tasks for Runtime {
         launch::exec(&self.inner, id, container, &argv, output).await
     }
 
-    async fn attach(&self, _id: &str, _container: &str) -> Result<engine::Attached> {
+    async fn attach(
+        &self,
+        _id: &str,
+        _container: &str,
+        _input: engine::AttachInput,
+    ) -> Result<engine::Attached> {
         Err(engine::EngineError::machine("not built"))
     }
     async fn exec_attached(
@@ -375,6 +380,15 @@ impl Tasks for Runtime {
     }
     async fn signal(&self, _id: &str, _container: &str, _signal: &str) -> Result<()> {
         Err(engine::EngineError::machine("not built"))
+    }
+    async fn set_hosts(&self, _id: &str, _hosts: Vec<(String, String)>) -> Result<()> {
+        Err(EngineError::machine("not built"))
+    }
+    async fn container_usage(&self, _id: &str, _container: &str) -> Result<Option<TaskUsage>> {
+        Err(EngineError::machine("not built"))
+    }
+    async fn root(&self, _of: engine::RootOf) -> Result<Arc<std::os::fd::OwnedFd>> {
+        Err(EngineError::machine("not built"))
     }
     fn changes(&self) -> Changes {
         self.inner.changes.subscribe()
