@@ -274,6 +274,12 @@ pub trait Images: Send + Sync {
     /// The same for an image known by digest only (a build's intermediate result).
     async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage>;
 
+    /// Asks the image's registry for it, whatever the cache has. From the embedded registry it is
+    /// what the name stands for there.
+    async fn pull(&self, name: &ImageName, login: Option<RegistryLogin>) -> Result<Digest>;
+
+    /// Every repository that has a place here, of whatever host.
+    async fn repositories(&self) -> Result<Vec<Repository>>;
     /// Makes a repository, so that it may be pushed to. The embedded registry refuses others.
     async fn create_repository(&self, repository: &Repository) -> Result<()>;
     /// Deletes a repository with all its manifests and tags.

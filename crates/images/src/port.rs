@@ -30,6 +30,14 @@ impl Images for ImageStore {
         self.prepare_manifest(manifest).await
     }
 
+    async fn pull(&self, name: &ImageName, login: Option<RegistryLogin>) -> Result<Digest> {
+        self.pull_name(name, login).await
+    }
+
+    async fn repositories(&self) -> Result<Vec<Repository>> {
+        self.blocking(|inner| inner.names.all_repositories()).await
+    }
+
     async fn create_repository(&self, repository: &Repository) -> Result<()> {
         let repository = repository.clone();
         self.blocking(move |inner| inner.names.create(&repository))

@@ -35,6 +35,19 @@ impl ImageStore {
         self.prepare_manifest(&digest).await
     }
 
+    pub(crate) async fn pull_name(
+        &self,
+        name: &ImageName,
+        login: Option<RegistryLogin>,
+    ) -> Result<Digest> {
+        if !self.is_embedded(name) {
+            return self.pull(name, login).await;
+        }
+        let wanted = name.clone();
+        self.blocking(move |inner| inner.names.resolve(&wanted.repository, &wanted.reference))
+            .await
+    }
+
     fn is_embedded(&self, name: &ImageName) -> bool {
         self.inner.embedded.contains(&name.repository.host)
     }

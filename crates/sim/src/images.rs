@@ -92,6 +92,13 @@ impl Images for SimImages {
     async fn prepare_digest(&self, _manifest: &Digest) -> Result<PreparedImage> {
         absent("intermediate images")
     }
+    async fn pull(&self, name: &ImageName, _login: Option<RegistryLogin>) -> Result<Digest> {
+        self.resolve(name).await
+    }
+    async fn repositories(&self) -> Result<Vec<Repository>> {
+        let repositories = self.repositories.lock().expect("no panic");
+        Ok(repositories.keys().cloned().collect())
+    }
     async fn create_repository(&self, repository: &Repository) -> Result<()> {
         self.repositories
             .lock()

@@ -129,6 +129,12 @@ impl Images for FakeImages {
         self.prepared.fetch_add(1, Ordering::SeqCst);
         Ok(self.image(manifest))
     }
+    async fn pull(&self, _: &ImageName, _: Option<RegistryLogin>) -> Result<Digest> {
+        unused()
+    }
+    async fn repositories(&self) -> Result<Vec<Repository>> {
+        unused()
+    }
     async fn create_repository(&self, _: &Repository) -> Result<()> {
         unused()
     }
