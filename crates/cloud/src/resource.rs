@@ -265,6 +265,16 @@ pub trait ResourceType: Send + Sync {
     fn properties(&self) -> &'static [Property];
     /// Names for `Fn::GetAtt`.
     fn attributes(&self) -> &'static [&'static str];
+    /// Whether `Fn::GetAtt` may ask for it.
+    fn has_attribute(&self, name: &str) -> bool {
+        self.attributes().contains(&name)
+    }
+    /// Whether it is a stack itself. Such a resource is updated whenever the stack that it is in is,
+    /// since its template may have changed without a change of its properties; and it keeps what an
+    /// update replaced until it is told to [`ResourceType::release`] it.
+    fn is_stack(&self) -> bool {
+        false
+    }
     /// Capabilities that a template with this resource must acknowledge.
     fn capability(&self, _properties: &Json) -> Option<&'static str> {
         None
@@ -286,6 +296,24 @@ pub trait ResourceType: Send + Sync {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError>;
 
+    /// Changes a resource back to what it was before an update of its stack that failed. `old` is
+    /// what the update had made, or was making, of it.
+    async fn restore(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        self.update(cx, physical_id, old, request).await
+    }
+
+    /// Asked of a resource that is a stack until it says `Stable`: the update of the stack that it is
+    /// in will not be taken back any more, and neither will its own.
+    async fn release(&self, _cx: &Cx, _physical_id: &str) -> Result<Stability, ResourceError> {
+        Ok(Stability::Stable)
+    }
+
     /// Begins to delete; succeeds when it is gone already.
     async fn delete(
         &self,
@@ -306,6 +334,42 @@ pub trait ResourceType: Send + Sync {
         physical_id: &str,
         name: &str,
     ) -> Result<Json, ResourceError>;
+
+    /// All attributes that it has.
+    async fn attribute_values(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+    ) -> Result<BTreeMap<String, Json>, ResourceError> {
+        let mut values = BTreeMap::new();
+        for name in self.attributes() {
+            match self.attribute(cx, physical_id, name).await {
+                Ok(value) => {
+                    values.insert((*name).to_owned(), value);
+                }
+                Err(error) if error.retry => return Err(error),
+                // Not every attribute exists for every form of a resource: an error only for those
+                // who read it.
+                Err(error) => {
+                    let error = error.message;
+                    tracing::debug!(physical_id, name, error, "no such attribute");
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// The properties that the resource has in truth, of those that were asked for: what drift
+    /// detection compares. `None` for types that cannot say it; `Json::Null` when it is gone.
+    /// Properties that cannot be read back are left out.
+    async fn actual(
+        &self,
+        _cx: &Cx,
+        _physical_id: &str,
+        _expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use regex::{Regex, RegexBuilder};
 
 use crate::error::{Result, TemplateError};
+use crate::evaluate::KNOWN_AFTER_APPLY;
 use crate::limits::{PARAMETER_VALUE_BYTES_MAX, PATTERN_BYTES_MAX};
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, ParameterType};
 use crate::template::Template;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct ResolvedParameter {
     /// As it was given, or the default: what descriptions of the stack show.
     pub raw: String,
     pub value: ParameterValue,
+    /// What is stored under the name that was given, for parameters of that kind.
+    pub stored: Option<String>,
     /// The value must never be shown.
     pub no_echo: bool,
 }
@@ -46,6 +49,7 @@ impl ParameterValues {
         let mut masked = self.clone();
         for parameter in masked.0.values_mut().filter(|it| it.no_echo) {
             parameter.raw = MASK.to_owned();
+            parameter.stored = parameter.stored.as_ref().map(|_| MASK.to_owned());
             parameter.value = match &parameter.value {
                 ParameterValue::Text(_) => ParameterValue::Text(MASK.to_owned()),
                 ParameterValue::List(_) => ParameterValue::List(vec![MASK.to_owned()]),
@@ -54,15 +58,36 @@ impl ParameterValues {
         masked
     }
 
+    /// Treats the named parameters as NoEcho, whatever the template says.
+    pub fn hide<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) {
+        for name in names {
+            if let Some(parameter) = self.0.get_mut(name) {
+                parameter.no_echo = true;
+            }
+        }
+    }
+
     /// The values that no message may contain.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        (self.0.values().filter(|it| it.no_echo)).map(|it| it.raw.as_str())
+        (self.0.values().filter(|it| it.no_echo))
+            .flat_map(|it| [Some(it.raw.as_str()), it.stored.as_deref()])
+            .flatten()
     }
 }
 
 impl Template {
     /// Gives every parameter its value and checks it against its constraints.
     pub fn resolve_parameters(&self, given: &BTreeMap<String, String>) -> Result<ParameterValues> {
+        self.resolve_stored_parameters(given, &BTreeMap::new())
+    }
+
+    /// The same, with what is stored under the names that were given for parameters of that kind.
+    /// A value that is not known yet is taken without a check.
+    pub fn resolve_stored_parameters(
+        &self,
+        given: &BTreeMap<String, String>,
+        stored: &BTreeMap<String, String>,
+    ) -> Result<ParameterValues> {
         let unknown: Vec<&str> = (given.keys())
             .filter(|name| !self.parameters.contains_key(*name))
             .map(String::as_str)
@@ -85,12 +110,23 @@ impl Template {
         for (name, parameter) in &self.parameters {
             let raw = given.get(name).or(parameter.default.as_ref());
             let raw = raw.expect("a parameter without a value was refused above");
-            let value = resolve(name, parameter, raw).map_err(|error| error.at(parameter.span))?;
+            let stored = match parameter.parameter_type {
+                ParameterType::Stored(_) => Some(stored.get(name).cloned().ok_or_else(|| {
+                    TemplateError::new(format!(
+                        "Unable to fetch parameters [{raw}] from parameter store for this account."
+                    ))
+                    .at(parameter.span)
+                })?),
+                _ => None,
+            };
+            let value = resolve(name, parameter, raw, stored.as_deref())
+                .map_err(|error| error.at(parameter.span))?;
             values.insert(
                 name.clone(),
                 ResolvedParameter {
                     raw: raw.clone(),
                     value,
+                    stored,
                     no_echo: parameter.no_echo,
                 },
             );
@@ -99,26 +135,49 @@ impl Template {
     }
 }
 
-fn resolve(name: &str, parameter: &Parameter, raw: &str) -> Result<ParameterValue> {
+fn resolve(
+    name: &str,
+    parameter: &Parameter,
+    raw: &str,
+    stored: Option<&str>,
+) -> Result<ParameterValue> {
+    if raw.contains(KNOWN_AFTER_APPLY) {
+        return Ok(match parameter.parameter_type.is_list() {
+            true => ParameterValue::List(vec![raw.to_owned()]),
+            false => ParameterValue::Text(raw.to_owned()),
+        });
+    }
     if raw.len() > PARAMETER_VALUE_BYTES_MAX {
         return Err(TemplateError::new(format!(
             "Parameter '{name}' must contain at most {PARAMETER_VALUE_BYTES_MAX} bytes"
         )));
     }
-    if !parameter.parameter_type.is_list() {
+    let is_list = parameter.parameter_type.is_list();
+    if let Some(stored) = stored {
+        // Constraints are about what is given: the name.
+        check(name, parameter, raw)?;
+        return Ok(match is_list {
+            true => ParameterValue::List(split(stored)),
+            false => ParameterValue::Text(stored.to_owned()),
+        });
+    }
+    if !is_list {
         check(name, parameter, raw)?;
         return Ok(ParameterValue::Text(raw.to_owned()));
     }
-    // A subnet list travels as the joined output of another stack and is a list again here.
-    let items: Vec<String> = if raw.is_empty() {
-        Vec::new()
-    } else {
-        raw.split(',').map(|it| it.trim().to_owned()).collect()
-    };
+    let items = split(raw);
     for item in &items {
         check(name, parameter, item)?;
     }
     Ok(ParameterValue::List(items))
+}
+
+/// A subnet list travels as the joined output of another stack and is a list again here.
+fn split(raw: &str) -> Vec<String> {
+    match raw {
+        "" => Vec::new(),
+        _ => raw.split(',').map(|it| it.trim().to_owned()).collect(),
+    }
 }
 
 /// Checks a value, or one item of a list.

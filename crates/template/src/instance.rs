@@ -1,12 +1,12 @@
 //! A template with its parameters: what one stack is made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
 use crate::constraint::ParameterValues;
 use crate::error::{Result, TemplateError};
-use crate::evaluate::{Evaluator, NoScope, Scope};
+use crate::evaluate::{Evaluator, KNOWN_AFTER_APPLY, NoScope, Scope};
 use crate::graph::Graph;
 use crate::limits::DEPTH_MAX;
 use crate::node::Span;
@@ -54,6 +54,10 @@ impl Template {
         for name in self.conditions.keys() {
             instance.decide(name, 0)?;
         }
+        if instance.drop_undecided() {
+            // What they leave is checked once everything is known.
+            return Ok(instance);
+        }
         for (_, resource) in instance.resources() {
             for value in resource.values() {
                 instance.check_references(value, "Resources")?;
@@ -100,6 +104,45 @@ impl<'a> Instance<'a> {
         let decided = evaluator.decide(function, value.span)?;
         self.conditions.insert(name.to_owned(), decided);
         Ok(())
+    }
+
+    /// Takes away the conditions that depend on a parameter that is not known yet. True if there
+    /// was one.
+    fn drop_undecided(&mut self) -> bool {
+        let mut undecided: BTreeSet<String> = (self.parameters.iter())
+            .filter(|(_, it)| {
+                let stored = it.stored.as_deref().unwrap_or_default();
+                [&it.raw, stored]
+                    .iter()
+                    .any(|it| it.contains(KNOWN_AFTER_APPLY))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        if undecided.is_empty() {
+            return false;
+        }
+        loop {
+            let is_undecided = |value: &Value| {
+                let mut found = false;
+                value.functions(Branches::Both, &mut |function, _| {
+                    found |= match function {
+                        crate::Function::Condition(name) => undecided.contains(name),
+                        function => function.names().iter().any(|it| undecided.contains(*it)),
+                    };
+                });
+                found
+            };
+            let more: Vec<String> = (self.template.conditions.iter())
+                .filter(|(name, value)| !undecided.contains(*name) && is_undecided(value))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            undecided.extend(more);
+        }
+        self.conditions.retain(|name, _| !undecided.contains(name));
+        true
     }
 
     fn holds(&self, condition: Option<&(String, Span)>) -> bool {

@@ -11,11 +11,14 @@
 //! left for the evaluation of a resource's properties is what only exists while a stack is built:
 //! physical ids, attributes, exports. They come from a [`Scope`].
 //!
-//! Deliberately absent: transforms (macros, SAM, language extensions), rules, hooks, dynamic
-//! references and SSM parameter types. Each is refused by name.
+//! Dynamic references ([`dynamic`]) stay text here: whoever makes a resource puts their values in.
+//!
+//! Deliberately absent: transforms (macros, SAM, language extensions), rules and hooks. Each is
+//! refused by name.
 
 mod cidr;
 mod constraint;
+pub mod dynamic;
 mod error;
 mod evaluate;
 mod function;

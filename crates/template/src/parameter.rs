@@ -31,7 +31,13 @@ pub enum ParameterType {
     Aws(String),
     /// `List<AWS::EC2::Subnet::Id>` and its like.
     ListOfAws(String),
+    /// `AWS::SSM::Parameter::Value<…>`: what is given is the name under which the value is stored.
+    Stored(Box<ParameterType>),
+    /// `AWS::SSM::Parameter::Name`.
+    StoredName,
 }
+
+const STORED_NAME: &str = "AWS::SSM::Parameter::Name";
 
 const AWS_TYPES: [&str; 9] = [
     "AWS::EC2::AvailabilityZone::Name",
@@ -51,13 +57,18 @@ impl ParameterType {
     fn parse(text: &str, span: Span) -> Result<Self> {
         let unknown =
             || TemplateError::format(span, format!("Unrecognized parameter type: {text}"));
-        if text.starts_with("AWS::SSM::Parameter::") {
-            return Err(TemplateError::unsupported(
-                span,
-                format!("the parameter type {text}"),
-            ));
+        if let Some(inner) = text.strip_prefix("AWS::SSM::Parameter::Value<") {
+            let inner = inner.strip_suffix('>').ok_or_else(unknown)?;
+            let inner = Self::parse(inner.trim(), span).map_err(|_| unknown())?;
+            return match inner {
+                Self::Stored(_) | Self::StoredName | Self::Number | Self::ListOfNumbers => {
+                    Err(unknown())
+                }
+                inner => Ok(Self::Stored(Box::new(inner))),
+            };
         }
         Ok(match text {
+            STORED_NAME => Self::StoredName,
             "String" => Self::String,
             "Number" => Self::Number,
             "CommaDelimitedList" => Self::CommaDelimitedList,
@@ -77,7 +88,23 @@ impl ParameterType {
     }
 
     pub fn is_list(&self) -> bool {
-        !matches!(self, Self::String | Self::Number | Self::Aws(_))
+        match self {
+            Self::Stored(inner) => inner.is_list(),
+            Self::String | Self::Number | Self::Aws(_) | Self::StoredName => false,
+            Self::ListOfStrings
+            | Self::ListOfNumbers
+            | Self::CommaDelimitedList
+            | Self::ListOfAws(_) => true,
+        }
+    }
+
+    /// The kind of AWS's things that values of this type name: `AWS::EC2::VPC::Id`.
+    pub fn named_kind(&self) -> Option<&str> {
+        match self {
+            Self::Aws(kind) | Self::ListOfAws(kind) => Some(kind),
+            Self::Stored(inner) => inner.named_kind(),
+            _ => None,
+        }
     }
 
     pub fn is_number(&self) -> bool {
@@ -95,6 +122,8 @@ impl std::fmt::Display for ParameterType {
             Self::CommaDelimitedList => f.write_str("CommaDelimitedList"),
             Self::Aws(name) => f.write_str(name),
             Self::ListOfAws(name) => write!(f, "List<{name}>"),
+            Self::Stored(inner) => write!(f, "AWS::SSM::Parameter::Value<{inner}>"),
+            Self::StoredName => f.write_str(STORED_NAME),
         }
     }
 }

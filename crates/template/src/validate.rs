@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::dynamic;
 use crate::error::{Result, TemplateError};
 use crate::function::Function;
 use crate::graph::{self, Graph};
@@ -183,7 +184,7 @@ fn check_value(template: &Template, value: &Value, block: &str) -> Result<()> {
 fn check_one(template: &Template, value: &Value, block: &str) -> Result<()> {
     let function = match &value.kind {
         Kind::Function(function) => function,
-        Kind::Text(text) => return refuse_dynamic_reference(text, value.span),
+        Kind::Text(text) => return check_dynamic_references(text, value.span),
         _ => return Ok(()),
     };
     match &**function {
@@ -200,7 +201,7 @@ fn check_one(template: &Template, value: &Value, block: &str) -> Result<()> {
         Function::Sub { pieces, .. } => {
             for piece in pieces {
                 if let Piece::Literal(text) = piece {
-                    refuse_dynamic_reference(text, value.span)?;
+                    check_dynamic_references(text, value.span)?;
                 }
                 if let Piece::Attribute(name, _) = piece
                     && function.names().contains(&name.as_str())
@@ -221,15 +222,27 @@ fn check_one(template: &Template, value: &Value, block: &str) -> Result<()> {
 }
 
 /// A secret that stays text would be a wrong password that looks right.
-fn refuse_dynamic_reference(text: &str, span: Span) -> Result<()> {
-    match text.split_once("{{resolve:") {
-        None => Ok(()),
-        Some((_, rest)) => {
-            let service = rest.split([':', '}']).next().unwrap_or_default();
-            Err(TemplateError::unsupported(
-                span,
-                format!("the dynamic reference {{{{resolve:{service}:…}}}}"),
-            ))
+fn check_dynamic_references(text: &str, span: Span) -> Result<()> {
+    for (_, rest) in text
+        .match_indices(dynamic::BEGIN)
+        .map(|(at, it)| text.split_at(at + it.len()))
+    {
+        match rest.split([':', '}']).next().unwrap_or_default() {
+            "ssm" | "secretsmanager" => {}
+            "ssm-secure" => {
+                // AWS lets only some properties of other services' resources take them.
+                return Err(TemplateError::new(
+                    "SSM Secure reference is not supported in the properties of these resources",
+                )
+                .at(span));
+            }
+            service => {
+                return Err(TemplateError::unsupported(
+                    span,
+                    format!("the dynamic reference {{{{resolve:{service}:…}}}}"),
+                ));
+            }
         }
     }
+    Ok(())
 }

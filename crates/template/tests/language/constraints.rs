@@ -166,8 +166,8 @@ fn declarations_are_checked() {
             "Template format error: Unrecognized parameter type: List<AWS::EC2::KeyPair::KeyName> (line 2, column 13)",
         ),
         (
-            "Type: AWS::SSM::Parameter::Value<String>",
-            "Template error: the parameter type AWS::SSM::Parameter::Value<String> is not supported by neargate (line 2, column 13)",
+            "Type: AWS::SSM::Parameter::Value<Number>",
+            "Template format error: Unrecognized parameter type: AWS::SSM::Parameter::Value<Number> (line 2, column 13)",
         ),
         (
             "Type: String, Defualt: a",

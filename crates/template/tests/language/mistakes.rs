@@ -269,12 +269,12 @@ fn function_arguments() {
             "Template error: Fn::Sub must stand alone in its object",
         ),
         (
-            "'{{resolve:ssm:/a}}'",
-            "Template error: the dynamic reference {{resolve:ssm:…}} is not supported by neargate",
+            "'{{resolve:ssm-secure:/a}}'",
+            "SSM Secure reference is not supported in the properties of these resources",
         ),
         (
-            "!Sub 'x{{resolve:secretsmanager:${P}}}'",
-            "Template error: the dynamic reference {{resolve:secretsmanager:…}} is not supported by neargate",
+            "!Sub 'x{{resolve:vault:${P}}}'",
+            "Template error: the dynamic reference {{resolve:vault:…}} is not supported by neargate",
         ),
     ] {
         let text = format!(
