@@ -29,9 +29,9 @@ pub trait Workspaces: Send + Sync {
     async fn path(&self, id: &str) -> Result<PathBuf>;
     /// Unpacks a ZIP archive into a folder of the workspace.
     async fn unzip(&self, id: &str, into: &Path, archive: ByteStream) -> Result<()>;
-    /// Packs files; `Invalid` when a plain name of the selection is missing, or nothing matches.
+    /// Packs files; `Invalid` when nothing matches.
     async fn zip(&self, id: &str, selection: &Selection) -> Result<ByteStream>;
-    /// Names of the files that a selection matches, relative to its base.
+    /// Names of the files that a selection matches, relative to its base; `Invalid` when none does.
     async fn matching(&self, id: &str, selection: &Selection) -> Result<Vec<String>>;
     async fn read(&self, id: &str, path: &Path, size_max: u64) -> Result<Vec<u8>>;
     async fn write(&self, id: &str, path: &Path, bytes: &[u8]) -> Result<()>;
