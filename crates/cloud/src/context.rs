@@ -187,6 +187,8 @@ pub enum Caller {
         id: String,
         access_key: String,
     },
+    /// A service that assumes a role on behalf of what it runs: `codebuild.amazonaws.com`.
+    Service(&'static str),
 }
 
 /// Everything that a handler may use. Cheap to clone.
@@ -253,6 +255,15 @@ impl Cx {
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self {
             token: Some(token.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same context for a call that a service makes in its own name: roles trust it or do not.
+    #[must_use]
+    pub fn as_service(&self, principal: &'static str) -> Self {
+        Self {
+            caller: Caller::Service(principal),
             ..self.clone()
         }
     }

@@ -48,3 +48,4 @@ pub use template::{
     DeletionPolicy, Environment, Export, Mapping, MappingValue, Output, Resource, Template,
 };
 pub use value::{Branches, Kind, Value};
+pub use yaml::read as read_yaml;

@@ -32,6 +32,7 @@ fn caller_arn(cx: &Cx) -> String {
     match &cx.caller {
         Caller::Root => format!("arn:aws:iam::{}:root", cx.account()),
         Caller::User { arn, .. } => arn.clone(),
+        Caller::Service(principal) => (*principal).to_owned(),
         Caller::AssumedRole {
             role_arn,
             session_name,
@@ -47,6 +48,7 @@ pub async fn get_caller_identity(
     let user_id = match &cx.caller {
         Caller::Root => cx.account().to_owned(),
         Caller::User { id, .. } => id.clone(),
+        Caller::Service(principal) => (*principal).to_owned(),
         Caller::AssumedRole {
             session_name,
             access_key,
@@ -183,7 +185,7 @@ pub async fn get_session_token(
             },
             asked,
         ),
-        Caller::AssumedRole { .. } => {
+        Caller::AssumedRole { .. } | Caller::Service(_) => {
             return Err(wire::codes::AccessDenied
                 .because("Cannot call GetSessionToken with session credentials"));
         }

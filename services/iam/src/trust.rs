@@ -39,6 +39,8 @@ fn names_the_action(statement: &Json) -> bool {
 fn names_the_caller(statement: &Json, asked: &Asked<'_>) -> bool {
     let principals = match &statement["Principal"] {
         Json::String(all) if all == "*" => vec!["*"],
+        // A service is never meant by an account or by everybody in one.
+        principals if matches!(asked.caller, Caller::Service(_)) => texts(&principals["Service"]),
         principals => texts(&principals["AWS"]),
     };
     let own = identities(asked);
@@ -50,9 +52,12 @@ fn names_the_caller(statement: &Json, asked: &Asked<'_>) -> bool {
 /// Every way in which a principal may name the caller.
 fn identities(asked: &Asked<'_>) -> Vec<String> {
     let account = asked.account;
+    if let Caller::Service(principal) = asked.caller {
+        return vec![(*principal).to_owned()];
+    }
     let mut names = vec![account.to_owned(), format!("arn:aws:iam::{account}:root")];
     match asked.caller {
-        Caller::Root => {}
+        Caller::Root | Caller::Service(_) => {}
         Caller::User { arn, .. } => names.push(arn.clone()),
         Caller::AssumedRole {
             role_arn,
@@ -161,6 +166,31 @@ mod tests {
                 };
                 assert_eq!(allows(&document, &asked), expected, "{rest} {caller:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_service_is_trusted_by_its_name_alone() {
+        let service = Caller::Service("codebuild.amazonaws.com");
+        let asked = Asked {
+            account: "1",
+            caller: &service,
+            external_id: None,
+        };
+        for (principal, expected) in [
+            (r#"{"Service":"codebuild.amazonaws.com"}"#, true),
+            (
+                r#"{"Service":["ec2.amazonaws.com","codebuild.amazonaws.com"]}"#,
+                true,
+            ),
+            (r#"{"Service":"codepipeline.amazonaws.com"}"#, false),
+            (r#"{"AWS":"1"}"#, false),
+            (r#"{"AWS":"codebuild.amazonaws.com"}"#, false),
+        ] {
+            let document = format!(
+                r#"{{"Statement":{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{principal}}}}}"#
+            );
+            assert_eq!(allows(&document, &asked), expected, "{principal}");
         }
     }
 
