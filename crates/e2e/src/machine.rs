@@ -47,11 +47,25 @@ pub struct Machine {
     pub edge: IpAddr,
     directory: Option<tempfile::TempDir>,
     daemon: Mutex<Option<Child>>,
+    /// Options beside these.
+    options: Vec<String>,
 }
 
 impl Machine {
     /// A place where no daemon runs yet.
     pub fn idle() -> Self {
+        let edge = own_address();
+        Self::at(free_port(edge), edge, &[])
+    }
+
+    /// A place with the addresses that a new user's daemon has: for tests that have a network
+    /// namespace of their own (see [`crate::in_own_network`]).
+    pub fn alone(options: &[&str]) -> Self {
+        let address = Ipv4Addr::LOCALHOST;
+        Self::at(SocketAddr::from((address, 4566)), address, options)
+    }
+
+    fn at(listen: SocketAddr, edge: Ipv4Addr, options: &[&str]) -> Self {
         let parent = if Path::new(MEMORY).is_dir() {
             PathBuf::from(MEMORY)
         } else {
@@ -61,13 +75,13 @@ impl Machine {
             .prefix("neargate-e2e-")
             .tempdir_in(parent)
             .unwrap();
-        let edge = own_address();
         Self {
             state: directory.path().join("state"),
-            listen: free_port(edge),
+            listen,
             edge: edge.into(),
             directory: Some(directory),
             daemon: Mutex::new(None),
+            options: options.iter().map(|it| (*it).to_owned()).collect(),
         }
     }
 
@@ -157,7 +171,7 @@ impl Machine {
         let flat = pairs
             .into_iter()
             .flat_map(|(name, value)| [name.to_owned(), value]);
-        flat.collect()
+        flat.chain(self.options.iter().cloned()).collect()
     }
 
     fn command(&self) -> Command {
@@ -322,7 +336,11 @@ impl Machine {
 }
 
 /// Runs to the end, or kills it.
-pub fn run_bounded(mut command: Command) -> Output {
+pub fn run_bounded(command: Command) -> Output {
+    run_bounded_by(command, COMMAND_TIMEOUT)
+}
+
+pub fn run_bounded_by(mut command: Command, timeout: Duration) -> Output {
     let began = Instant::now();
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -340,7 +358,7 @@ pub fn run_bounded(mut command: Command) -> Output {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if began.elapsed() > COMMAND_TIMEOUT {
+        if began.elapsed() > timeout {
             let _ = child.kill();
             let _ = child.wait();
             panic!(

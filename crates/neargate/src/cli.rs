@@ -37,6 +37,8 @@ enum Command {
         /// The application's name
         name: String,
     },
+    /// Say what deleted stacks and builds have left in the account, and what removes it
+    Leftovers(commands::leftovers::Leftovers),
     /// Run the daemon in the foreground
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
@@ -82,6 +84,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),
+        Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
         Command::Stop => client_runtime()?.block_on(commands::stop::run(&config)),
