@@ -396,6 +396,28 @@ impl wire::Operation for CreateServiceLinkedRoleInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct CreateServiceSpecificCredentialInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: String,
+    pub service_name: String,
+    #[aws(limits = limits::CREDENTIAL_AGE_DAYS)]
+    pub credential_age_days: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct CreateServiceSpecificCredentialOutput {
+    pub service_specific_credential: Option<ServiceSpecificCredential>,
+}
+
+impl wire::Operation for CreateServiceSpecificCredentialInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateServiceSpecificCredential";
+    type Output = CreateServiceSpecificCredentialOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct CreateUserInput {
     #[aws(limits = limits::PATH_TYPE)]
     pub path: Option<String>,
@@ -554,6 +576,24 @@ impl wire::Operation for DeleteServiceLinkedRoleInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteServiceLinkedRole";
     type Output = DeleteServiceLinkedRoleOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DeleteServiceSpecificCredentialInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: Option<String>,
+    #[aws(limits = limits::SERVICE_SPECIFIC_CREDENTIAL_ID)]
+    pub service_specific_credential_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct DeleteServiceSpecificCredentialOutput {}
+
+impl wire::Operation for DeleteServiceSpecificCredentialInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteServiceSpecificCredential";
+    type Output = DeleteServiceSpecificCredentialOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1104,6 +1144,33 @@ impl wire::Operation for ListRolesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct ListServiceSpecificCredentialsInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: Option<String>,
+    pub service_name: Option<String>,
+    pub all_users: Option<bool>,
+    #[aws(limits = limits::MARKER_TYPE)]
+    pub marker: Option<String>,
+    #[aws(limits = limits::MAX_ITEMS_TYPE)]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ListServiceSpecificCredentialsOutput {
+    pub service_specific_credentials: Option<Vec<ServiceSpecificCredentialMetadata>>,
+    pub marker: Option<String>,
+    pub is_truncated: Option<bool>,
+}
+
+impl wire::Operation for ListServiceSpecificCredentialsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ListServiceSpecificCredentials";
+    type Output = ListServiceSpecificCredentialsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct ListUserPoliciesInput {
     #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
     pub user_name: String,
@@ -1226,6 +1293,27 @@ impl wire::Operation for RemoveRoleFromInstanceProfileInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "RemoveRoleFromInstanceProfile";
     type Output = RemoveRoleFromInstanceProfileOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ResetServiceSpecificCredentialInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: Option<String>,
+    #[aws(limits = limits::SERVICE_SPECIFIC_CREDENTIAL_ID)]
+    pub service_specific_credential_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ResetServiceSpecificCredentialOutput {
+    pub service_specific_credential: Option<ServiceSpecificCredential>,
+}
+
+impl wire::Operation for ResetServiceSpecificCredentialInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ResetServiceSpecificCredential";
+    type Output = ResetServiceSpecificCredentialOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1413,6 +1501,25 @@ impl wire::Operation for UpdateRoleDescriptionInput {
     type Output = UpdateRoleDescriptionOutput;
 }
 
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct UpdateServiceSpecificCredentialInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: Option<String>,
+    #[aws(limits = limits::SERVICE_SPECIFIC_CREDENTIAL_ID)]
+    pub service_specific_credential_id: String,
+    pub status: StatusType,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct UpdateServiceSpecificCredentialOutput {}
+
+impl wire::Operation for UpdateServiceSpecificCredentialInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "UpdateServiceSpecificCredential";
+    type Output = UpdateServiceSpecificCredentialOutput;
+}
+
 // Structures inside inputs and outputs.
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -1546,6 +1653,36 @@ pub struct RoleUsageType {
     pub resources: Option<Vec<String>>,
 }
 
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ServiceSpecificCredential {
+    pub create_date: wire::Timestamp,
+    pub expiration_date: Option<wire::Timestamp>,
+    pub service_name: String,
+    pub service_user_name: Option<String>,
+    #[aws(sensitive)]
+    pub service_password: Option<String>,
+    pub service_credential_alias: Option<String>,
+    #[aws(sensitive)]
+    pub service_credential_secret: Option<String>,
+    pub service_specific_credential_id: String,
+    pub user_name: String,
+    pub status: StatusType,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ServiceSpecificCredentialMetadata {
+    pub user_name: String,
+    pub status: StatusType,
+    pub service_user_name: Option<String>,
+    pub service_credential_alias: Option<String>,
+    pub create_date: wire::Timestamp,
+    pub expiration_date: Option<wire::Timestamp>,
+    pub service_specific_credential_id: String,
+    pub service_name: String,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct SourceRoleTemplate {
@@ -1635,6 +1772,11 @@ pub mod limits {
     pub static ARN_TYPE: Limits = Limits {
         min: Some(20),
         max: Some(2048),
+        ..Limits::NONE
+    };
+    pub static CREDENTIAL_AGE_DAYS: Limits = Limits {
+        min: Some(1),
+        max: Some(36600),
         ..Limits::NONE
     };
     pub static CUSTOM_SUFFIX_TYPE: Limits = Limits {
@@ -1762,6 +1904,15 @@ pub mod limits {
         max: Some(64),
         pattern: {
             static PATTERN: Pattern = Pattern::new("[\\w+=,.@-]+");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
+    pub static SERVICE_SPECIFIC_CREDENTIAL_ID: Limits = Limits {
+        min: Some(20),
+        max: Some(128),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[\\w]+");
             Some(&PATTERN)
         },
         ..Limits::NONE
