@@ -16,6 +16,7 @@ mod names;
 mod policy;
 mod profile;
 mod role;
+mod service_credential;
 mod sts;
 mod tags;
 mod trust;
@@ -24,6 +25,7 @@ mod user;
 use cloud::Service;
 
 pub use credentials::find_key;
+pub use service_credential::find_git_login;
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
@@ -68,6 +70,11 @@ pub fn service() -> Service {
         .on(user::create_access_key)
         .on(user::list_access_keys)
         .on(user::delete_access_key)
+        .on(service_credential::create_service_specific_credential)
+        .on(service_credential::list_service_specific_credentials)
+        .on(service_credential::update_service_specific_credential)
+        .on(service_credential::reset_service_specific_credential)
+        .on(service_credential::delete_service_specific_credential)
         .on(user::put_user_policy)
         .on(user::get_user_policy)
         .on(user::delete_user_policy)

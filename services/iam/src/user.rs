@@ -9,6 +9,7 @@ use crate::grants::{self, Grants, Holder};
 use crate::names::{
     arn, conflict, encoded, exists, key, limit, new_id, no_such, page, path, timestamp, unsupported,
 };
+use crate::service_credential::credentials_of;
 use crate::tags::{self, Tags};
 
 /// AWS's quota.
@@ -50,7 +51,7 @@ impl Holder for UserRecord {
 }
 
 impl UserRecord {
-    fn arn(&self) -> String {
+    pub fn arn(&self) -> String {
         arn(&self.account, "user", &self.path, &self.name)
     }
 
@@ -68,7 +69,7 @@ impl UserRecord {
 }
 
 /// The user that is named, or who calls.
-fn name_or_caller(cx: &Cx, name: Option<String>) -> Result<String, Error> {
+pub fn name_or_caller(cx: &Cx, name: Option<String>) -> Result<String, Error> {
     match (name, &cx.caller) {
         (Some(name), _) => Ok(name),
         (None, Caller::User { arn, .. }) => {
@@ -149,6 +150,11 @@ pub async fn delete_user(cx: Cx, input: DeleteUserInput) -> Result<DeleteUserOut
         if !keys_of(tx, &user.name)?.is_empty() {
             return Err(conflict(
                 "Cannot delete entity, must delete access keys first.",
+            ));
+        }
+        if !credentials_of(tx, &user.name)?.is_empty() {
+            return Err(conflict(
+                "Cannot delete entity, must remove service specific credentials first.",
             ));
         }
         grants::check_empty(&user.grants)?;
