@@ -1,7 +1,7 @@
 //! The context of a call, and what all calls share.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use converge::Converge;
 use engine::Engine;
@@ -9,7 +9,7 @@ use store::Store;
 use wire::{Error, Node, Operation};
 
 use crate::service::{Follow, Form, Service, Typed};
-use crate::{Clock, Records, ResourceType, random_hex, records, token_hex};
+use crate::{Authority, Clock, Records, ResourceType, random_hex, records, token_hex};
 
 /// What a [`Cloud`] is made of.
 pub struct CloudParts {
@@ -31,6 +31,7 @@ pub struct Cloud {
     pub converge: Converge,
     services: BTreeMap<&'static str, Service>,
     resource_types: BTreeMap<&'static str, Arc<dyn ResourceType>>,
+    authority: OnceLock<Arc<dyn Authority>>,
 }
 
 impl Cloud {
@@ -77,7 +78,18 @@ impl Cloud {
                 .map(|it| (it.model.signing_name, it))
                 .collect(),
             resource_types,
+            authority: OnceLock::new(),
         })
+    }
+
+    /// Who decides over the calls of everybody but the owner. Without, they may do everything.
+    pub fn decide_by(&self, authority: Arc<dyn Authority>) {
+        let fresh = self.authority.set(authority).is_ok();
+        assert!(fresh, "one authority decides, set at start-up");
+    }
+
+    pub(crate) fn authority(&self) -> Option<&Arc<dyn Authority>> {
+        self.authority.get()
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Service> {
@@ -315,6 +327,9 @@ impl Cx {
         let entry = (self.cloud.services.get(service))
             .and_then(|service| service.operations.get(operation))
             .ok_or_else(|| not_implemented(service, operation))?;
+        if !matches!(self.caller, Caller::Root) {
+            self.authorize(service, operation, &wire::write_json(&input))?;
+        }
         (entry.untyped)(self.clone(), input, form).await
     }
 }

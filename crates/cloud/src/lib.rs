@@ -6,6 +6,7 @@
 //! resource types that it lends to CloudFormation. No service knows another: they meet through
 //! [`Cx::call`], which is the same door as a request from the network.
 
+mod authority;
 mod clock;
 mod context;
 mod ids;
@@ -14,6 +15,7 @@ mod records;
 mod resource;
 mod service;
 
+pub use authority::Authority;
 pub use clock::{Clock, Pace};
 pub use context::{Caller, Cloud, CloudParts, Cx};
 pub use converge::Next;

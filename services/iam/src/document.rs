@@ -47,6 +47,11 @@ pub fn check(text: &str, purpose: Purpose) -> Result<(), Error> {
         .try_for_each(|it| check_statement(it, purpose))
 }
 
+/// A document that was checked when it was stored.
+pub fn parsed(text: &str) -> Option<Json> {
+    serde_json::from_str(text).ok()
+}
+
 /// The statements of a document: a list, or one object.
 pub fn statements(document: &Json) -> Vec<&Json> {
     match document.get("Statement") {

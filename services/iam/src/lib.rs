@@ -2,30 +2,37 @@
 //!
 //! Everything here is a record; IAM is global, so keys begin with `global/`. What this service makes
 //! real is credentials: [`find_key`] is asked for the secret of every request that arrives, and a
-//! role can be assumed by whom its trust policy names. **Permissions are recorded and not enforced**:
-//! a request that is signed may do everything, whatever policies its user or role has. What would
-//! promise a restriction beyond that (permissions boundaries, session policies, MFA) is refused.
+//! role can be assumed by whom its trust policy names. Every call of a user or a role is evaluated
+//! against its policies ([`Policies`]) and recorded; whether what is not allowed is refused is the
+//! daemon's mode. What would promise a restriction beyond that (permissions boundaries, session
+//! policies, MFA) is refused.
 
+mod authority;
 mod cfn;
 mod credentials;
 mod document;
+mod evaluate;
 mod grants;
 mod linked;
 mod managed;
 mod names;
+mod needs;
 mod policy;
 mod profile;
 mod role;
 mod service_credential;
 mod sts;
+mod suggest;
 mod tags;
 mod trust;
 mod user;
 
 use cloud::Service;
 
+pub use authority::{Call, Mode, Policies};
 pub use credentials::find_key;
 pub use service_credential::find_git_login;
+pub use suggest::{calls, policy_for};
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)

@@ -147,6 +147,18 @@ pub fn path_of(arn: &str) -> &str {
     &path_and_name[..=end]
 }
 
+/// The document of a policy's default version; None when there is no such policy.
+pub fn document_of(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Option<String>, Error> {
+    if let Some(policy) = managed::find(arn) {
+        return Ok(Some(policy.document()));
+    }
+    let policy = CustomerPolicy::get(cx, tx, arn)?;
+    Ok(policy.and_then(|it| {
+        let version = it.version(&version_id(it.default_version)).ok()?;
+        Some(version.document.clone())
+    }))
+}
+
 pub fn exists(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<bool, Error> {
     Ok(managed::find(arn).is_some() || CustomerPolicy::get(cx, tx, arn)?.is_some())
 }
