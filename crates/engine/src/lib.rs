@@ -46,6 +46,8 @@ pub struct Access {
     pub api: String,
     /// A socket for Docker's client inside builds, where there is one.
     pub docker_socket: Option<std::path::PathBuf>,
+    /// Where repositories of GitHub are read from: `https://github.com`, or a server of that form.
+    pub github: String,
 }
 
 /// The machine, as the services see it.

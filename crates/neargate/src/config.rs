@@ -60,6 +60,15 @@ pub struct Config {
         default_value = "fast"
     )]
     pub pace: Pace,
+    /// Where repositories of GitHub are read from
+    #[arg(
+        long,
+        global = true,
+        env = "NEARGATE_GITHUB",
+        value_name = "URL",
+        default_value = "https://github.com"
+    )]
+    pub github: String,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -131,6 +140,7 @@ impl Config {
             ("--account", self.account.clone()),
             ("--region", self.region.clone()),
             ("--pace", pace.to_owned()),
+            ("--github", self.github.clone()),
         ];
         pairs
             .into_iter()

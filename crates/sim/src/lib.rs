@@ -68,6 +68,7 @@ impl Sim {
             access: engine::Access {
                 api: "http://127.0.0.1:4566".into(),
                 docker_socket: None,
+                github: "https://github.com".into(),
             },
         }
     }

@@ -17,6 +17,7 @@ pub const STORE_FILE: &str = "store.db";
 pub struct Machine {
     pub engine: Engine,
     pub registry: Arc<Registry>,
+    pub git: Arc<git::GitStore>,
     pub edge: Arc<EdgeClient>,
     pub network: Arc<network::Machine>,
     pub runtime: Arc<runtime::Runtime>,
@@ -63,6 +64,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let images = Arc::new(store.clone());
     let builds =
         builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
+    let git = Arc::new(git::GitStore::open(config.state.join("git"))?);
     let engine = Engine {
         images,
         builds: Arc::new(builds),
@@ -74,15 +76,17 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         workspaces: Arc::new(workspaces::WorkspaceStore::open(
             config.state.join("workspaces"),
         )?),
-        git: Arc::new(git::GitStore::open(config.state.join("git"))?),
+        git: git.clone(),
         access: engine::Access {
             api: format!("http://{}", config.listen),
             docker_socket: None,
+            github: config.github.trim_end_matches('/').to_owned(),
         },
     };
     Ok(Machine {
         engine,
         registry: Arc::new(Registry::new(store)),
+        git,
         edge,
         network,
         runtime,
