@@ -136,6 +136,7 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
                 run.commit_work(&id, work, |draft| learn::cancel(draft, &id, work))?;
             }
         }
+        Step::Release { id } => return release(run, stack, &id).await,
         Step::Settle { id, goal } => {
             run.commit(|draft| {
                 learn::settle(draft, &id, goal);
@@ -215,9 +216,19 @@ async fn perform(
         Action::Update | Action::Restore => {
             let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
             let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
-            resource_type
-                .update(&run.cx, physical_id, &old, &request)
-                .await?;
+            let cx = &run.cx;
+            match work.action {
+                Action::Restore => {
+                    resource_type
+                        .restore(cx, physical_id, &old, &request)
+                        .await?
+                }
+                _ => {
+                    resource_type
+                        .update(cx, physical_id, &old, &request)
+                        .await?
+                }
+            }
             Ok(Some(physical_id.to_owned()))
         }
         Action::Delete => {
@@ -247,6 +258,34 @@ fn request(stack: &Stack, id: &str, work: &Work) -> ResourceRequest {
         properties: work.goal.properties.clone(),
         tags,
     }
+}
+
+/// Lets a nested stack clean up. There is no way back from here, so whatever goes wrong with it is
+/// the nested stack's own to tell.
+async fn release(run: &Run, stack: &Stack, id: &str) -> Result<Progress, Error> {
+    let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
+    let released = match current {
+        Some(current) => match run.resource_type(&current.resource_type) {
+            Ok(resource_type) => resource_type.release(&run.cx, &current.physical_id).await,
+            Err(error) => Err(error),
+        },
+        None => Ok(Stability::Stable),
+    };
+    match released {
+        Ok(Stability::Waiting(_)) => return Ok(Progress::Waiting),
+        Err(error) if error.retry => return Ok(Progress::Waiting),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(
+            id,
+            error = error.message,
+            "a nested stack is not cleaned up"
+        ),
+    }
+    run.commit(|draft| {
+        learn::settle(draft, id, None);
+        Ok(())
+    })?;
+    Ok(Progress::Moved)
 }
 
 /// Looks whether the work has become true.
@@ -286,24 +325,9 @@ async fn look(
         ));
     }
     let stability = resource_type.stability(&run.cx, physical_id).await?;
-    let mut attributes = BTreeMap::new();
-    if stability == Stability::Stable {
-        for name in resource_type.attributes() {
-            match resource_type.attribute(&run.cx, physical_id, name).await {
-                Ok(value) => {
-                    attributes.insert((*name).to_owned(), value);
-                }
-                Err(error) if error.retry => return Err(error),
-                // Not every attribute exists for every form of a resource: an error only for
-                // those who read it.
-                Err(error) => tracing::debug!(
-                    physical_id,
-                    name,
-                    error = error.message,
-                    "no such attribute"
-                ),
-            }
-        }
-    }
+    let attributes = match stability {
+        Stability::Stable => resource_type.attribute_values(&run.cx, physical_id).await?,
+        _ => BTreeMap::new(),
+    };
     Ok((stability, attributes))
 }

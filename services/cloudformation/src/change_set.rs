@@ -91,7 +91,10 @@ pub async fn create_change_set(
         capabilities: input.capabilities.unwrap_or_default(),
         tags: input.tags,
     };
-    let version = source.version(&stack.key(), stack.versions + 1, previous.as_ref())?;
+    let number = stack.versions + 1;
+    let version = source
+        .version(&cx, &stack.key(), number, previous.as_ref())
+        .await?;
     let changes = preview(&cx, &stack, &version).await?;
     let uuid = new_uuid(&cx, "change-set");
     let change_set = ChangeSet {

@@ -28,6 +28,8 @@ pub enum Kind {
         replacement: Replacement,
         differences: Vec<Difference>,
         has_new_tags: bool,
+        /// Nothing of its own changes, but what it is made from may have: a nested stack.
+        is_automatic: bool,
         update_replace_policy: Policy,
     },
     Remove {
@@ -57,7 +59,9 @@ pub fn changes(
     let table = |name: &str| -> &'static [Property] {
         cloud.resource_type(name).map_or(&[], |it| it.properties())
     };
+    let is_stack = |name: &str| cloud.resource_type(name).is_some_and(|it| it.is_stack());
     let mut unknown = BTreeSet::new();
+    let mut changing = BTreeSet::new();
     let mut resources = Vec::new();
     for id in order(&target.dependencies()) {
         let Some(resource) = target.resource(&id) else {
@@ -75,7 +79,7 @@ pub fn changes(
             });
             continue;
         };
-        let scope = StackScope::ahead(stack, around, &unknown);
+        let scope = StackScope::ahead(stack, around, &unknown, &changing);
         let evaluated = target.properties(&id, &scope)?;
         let after = evaluated.map_or(serde_json::Value::Null, |it| it.value);
         let differences = differences(table(&resource_type), &current.goal.properties, &after);
@@ -85,8 +89,13 @@ pub fn changes(
         } else {
             replacement(&differences)
         };
-        if differences.is_empty() && !has_new_tags && replacement == Replacement::False {
+        let is_same = differences.is_empty() && !has_new_tags && replacement == Replacement::False;
+        let is_stack = is_stack(&resource_type);
+        if is_same && !is_stack {
             continue;
+        }
+        if is_stack {
+            changing.insert(id.clone());
         }
         if replacement != Replacement::False {
             unknown.insert(id.clone());
@@ -99,6 +108,7 @@ pub fn changes(
                 replacement,
                 differences,
                 has_new_tags,
+                is_automatic: is_same,
                 update_replace_policy: resource.update_replace_policy.into(),
             },
         });
@@ -115,7 +125,7 @@ pub fn changes(
             },
         })
     }));
-    let outputs = target.outputs(&StackScope::ahead(stack, around, &unknown))?;
+    let outputs = target.outputs(&StackScope::ahead(stack, around, &unknown, &changing))?;
     let has_new_outputs = outputs.len() != stack.outputs.len()
         || outputs.iter().any(|it| {
             !(stack.outputs.iter()).any(|old| {
@@ -189,11 +199,12 @@ pub fn shown(planned: &Planned) -> Change {
             replacement,
             differences,
             has_new_tags,
+            is_automatic,
             update_replace_policy,
         } => {
             let is_replaced = *replacement == Replacement::True;
             let mut scope = Vec::new();
-            if !differences.is_empty() {
+            if !differences.is_empty() || *is_automatic {
                 scope.push(ResourceAttribute::Properties);
             }
             if *has_new_tags {
@@ -207,7 +218,12 @@ pub fn shown(planned: &Planned) -> Change {
                     Policy::Retain | Policy::RetainExceptOnCreate => PolicyAction::ReplaceAndRetain,
                 }),
                 scope: Some(scope),
-                details: Some(differences.iter().map(detail).collect()),
+                details: Some(
+                    (differences.iter().map(detail))
+                        .chain(has_new_tags.then(tags_detail))
+                        .chain(is_automatic.then(automatic_detail))
+                        .collect(),
+                ),
                 ..base
             }
         }
@@ -215,6 +231,33 @@ pub fn shown(planned: &Planned) -> Change {
     Change {
         r#type: Some(ChangeType::Resource),
         resource_change: Some(change),
+        ..Default::default()
+    }
+}
+
+fn tags_detail() -> ResourceChangeDetail {
+    ResourceChangeDetail {
+        target: Some(ResourceTargetDefinition {
+            attribute: Some(ResourceAttribute::Tags),
+            requires_recreation: Some(RequiresRecreation::Never),
+            ..Default::default()
+        }),
+        evaluation: Some(EvaluationType::Static),
+        change_source: Some(ChangeSource::DirectModification),
+        ..Default::default()
+    }
+}
+
+/// A nested stack of which nothing changes here: its template may have.
+fn automatic_detail() -> ResourceChangeDetail {
+    ResourceChangeDetail {
+        target: Some(ResourceTargetDefinition {
+            attribute: Some(ResourceAttribute::Properties),
+            requires_recreation: Some(RequiresRecreation::Never),
+            ..Default::default()
+        }),
+        evaluation: Some(EvaluationType::Dynamic),
+        change_source: Some(ChangeSource::Automatic),
         ..Default::default()
     }
 }

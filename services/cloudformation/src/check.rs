@@ -24,7 +24,8 @@ pub fn check(cloud: &Cloud, template: &Template, branches: Branches<'_>) -> Resu
 
 fn is_left_out(branches: Branches<'_>, condition: Option<&(String, Span)>) -> bool {
     match (branches, condition) {
-        (Branches::Chosen(decided), Some((name, _))) => decided.get(name) == Some(&false),
+        // What is not decided yet is not refused yet.
+        (Branches::Chosen(decided), Some((name, _))) => decided.get(name) != Some(&true),
         _ => false,
     }
 }
@@ -144,7 +145,7 @@ fn check_attributes(
         let mut check = |id: &str, attribute: &str| {
             let known = (template.resources.get(id))
                 .and_then(|it| cloud.resource_type(&it.resource_type))
-                .is_none_or(|it| it.attributes().contains(&attribute));
+                .is_none_or(|it| it.has_attribute(attribute));
             if !known {
                 let message = format!("Template error: resource {id} does not support attribute type {attribute} in Fn::GetAtt");
                 wrong.get_or_insert(TemplateError::new(message).at(span));
@@ -190,14 +191,22 @@ impl Required {
                 required.types.insert(resource.resource_type.clone());
             }
         }
-        // The stronger one says it all.
-        if required
-            .capabilities
-            .contains(&Capability::CapabilityNamedIam)
-        {
-            required.capabilities.remove(&Capability::CapabilityIam);
-        }
+        required.keep_the_stronger();
         required
+    }
+
+    /// Asks for what `other` asks for as well.
+    pub fn add(&mut self, other: Self) {
+        self.capabilities.extend(other.capabilities);
+        self.types.extend(other.types);
+        self.keep_the_stronger();
+    }
+
+    /// The stronger capability says it all.
+    fn keep_the_stronger(&mut self) {
+        if self.capabilities.contains(&Capability::CapabilityNamedIam) {
+            self.capabilities.remove(&Capability::CapabilityIam);
+        }
     }
 
     pub fn reason(&self) -> Option<String> {

@@ -20,8 +20,7 @@ fn time(ms: i64) -> Timestamp {
 
 /// Every parameter with its value, NoEcho ones masked.
 pub fn shown_parameters(version: &Version) -> Vec<api::Parameter> {
-    let values = Template::parse(&version.template)
-        .and_then(|it| it.resolve_parameters(&version.parameters));
+    let values = Template::parse(&version.template).and_then(|it| version.values(&it));
     let Ok(values) = values else {
         // A template that cannot be read any more cannot say which of them are secret.
         return Vec::new();
@@ -30,6 +29,7 @@ pub fn shown_parameters(version: &Version) -> Vec<api::Parameter> {
         .map(|(key, it)| api::Parameter {
             parameter_key: Some(key.clone()),
             parameter_value: Some(it.raw.clone()),
+            resolved_value: it.stored.clone(),
             ..Default::default()
         })
         .collect()
@@ -46,6 +46,7 @@ pub fn shown_tags(version: &Version) -> Vec<api::Tag> {
 
 fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
     let version = version_of(tx, &stack)?;
+    let termination_protection = is_protected(tx, &stack)?;
     let description = version
         .as_ref()
         .and_then(|it| Template::parse(&it.template).ok()?.description);
@@ -80,7 +81,9 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         ),
         outputs: Some(outputs),
         tags: Some(version.as_ref().map(shown_tags).unwrap_or_default()),
-        enable_termination_protection: Some(stack.termination_protection),
+        enable_termination_protection: Some(termination_protection),
+        parent_id: stack.nested.as_ref().map(|it| it.parent_id.clone()),
+        root_id: stack.nested.map(|it| it.root_id),
         retain_except_on_create: Some(stack.retain_except_on_create),
         drift_information: Some(api::StackDriftInformation {
             stack_drift_status: api::StackDriftStatus::NotChecked,
@@ -88,6 +91,21 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         }),
         ..Default::default()
     })
+}
+
+/// A nested stack is protected as its root is.
+pub fn is_protected(tx: &Records<'_>, stack: &Stack) -> Result<bool, Error> {
+    let root = match &stack.nested {
+        Some(nested) => (nested.root_id.split_once(":stack/"))
+            .map(|(_, path)| format!("{}/{path}", stack.region)),
+        None => None,
+    };
+    match root {
+        Some(key) => Ok(tx
+            .get::<Stack>(&key)?
+            .is_some_and(|it| it.termination_protection)),
+        None => Ok(stack.termination_protection),
+    }
 }
 
 /// Every stack of the region, newest first.
@@ -145,6 +163,8 @@ pub async fn list_stacks(
                 deletion_time: stack.deleted_ms.map(time),
                 stack_status: stack.status,
                 stack_status_reason: stack.status_reason,
+                parent_id: stack.nested.as_ref().map(|it| it.parent_id.clone()),
+                root_id: stack.nested.map(|it| it.root_id),
                 drift_information: Some(api::StackDriftInformationSummary {
                     stack_drift_status: api::StackDriftStatus::NotChecked,
                     ..Default::default()
@@ -336,7 +356,7 @@ pub async fn describe_stack_resource(
 /// The resource's metadata as far as it can be computed by now.
 fn metadata(cx: &Cx, stack: &Stack, version: &Version, id: &str) -> Option<String> {
     let template = Template::parse(&version.template).ok()?;
-    let values = template.resolve_parameters(&version.parameters).ok()?;
+    let values = version.values(&template).ok()?;
     let instance = template
         .instantiate(values, crate::scope::environment(cx.account(), stack))
         .ok()?;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use cloud::{Error, Records};
+use cloud::{Error, Record, Records};
 use shapes::cloudformation::StackStatus;
 
 use crate::event::Draft;
+use crate::nested;
 use crate::record::{
     Before, Export, OnFailure, Operation, Outcome, Output, Phase, Resource, Stack, Version,
 };
@@ -33,7 +34,9 @@ pub fn finish(draft: &mut Draft<'_>, outputs: &Computed) -> Result<(), Error> {
             pause(draft, StackStatus::UpdateRollbackFailed, Some(reason))
         }
         Phase::UpdateRollback => {
+            nested::forget_update(draft)?;
             enter(draft, Phase::RollbackCleanup);
+            hold(draft);
             draft.stack_status(StackStatus::UpdateRollbackCompleteCleanupInProgress, None)
         }
         Phase::RollbackCleanup => rest(draft, StackStatus::UpdateRollbackComplete, None),
@@ -103,8 +106,18 @@ pub fn enter(draft: &mut Draft<'_>, phase: Phase) {
     }
 }
 
+/// What is part of the operation of the stack above does not clean up before that does.
+fn hold(draft: &mut Draft<'_>) {
+    if let Some(operation) = &mut draft.stack.operation {
+        operation.is_held = operation.is_part;
+    }
+}
+
 fn give_up(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Error> {
     let reason = failure_reason(&draft.stack);
+    if let Some(nested) = &mut draft.stack.nested {
+        nested.failure = Some(reason.clone());
+    }
     let with = |end: &str| Some(format!("{reason}{end}"));
     match (operation.phase, operation.on_failure) {
         (Phase::Create, OnFailure::Rollback) => {
@@ -162,6 +175,7 @@ fn complete(
                 return rest(draft, StackStatus::CreateComplete, None);
             }
             enter(draft, Phase::UpdateCleanup);
+            hold(draft);
             draft.stack_status(StackStatus::UpdateCompleteCleanupInProgress, None)
         }
     }
@@ -171,6 +185,9 @@ fn complete(
 fn rest(draft: &mut Draft<'_>, status: StackStatus, reason: Option<String>) -> Result<(), Error> {
     draft.stack_status(status, reason)?;
     draft.stack.operation = None;
+    if let Some(nested) = &mut draft.stack.nested {
+        nested.was = None;
+    }
     (draft.stack.resources).retain(|_, it| it.current.is_some() || !it.leftovers.is_empty());
     for resource in draft.stack.resources.values_mut() {
         resource.before = Before::Untouched;
@@ -282,6 +299,24 @@ fn publish(draft: &mut Draft<'_>, outputs: &[Output]) -> Result<Result<(), Strin
         })?;
     }
     Ok(Ok(()))
+}
+
+/// Publishes what was published before, whatever has been published since.
+pub fn publish_again(draft: &mut Draft<'_>, outputs: &[Output]) -> Result<(), Error> {
+    unpublish(draft)?;
+    for output in outputs {
+        let Some(name) = &output.export else { continue };
+        let export = Export {
+            region: draft.stack.region.clone(),
+            name: name.clone(),
+            value: output.value.clone(),
+            stack_id: draft.stack.id.clone(),
+        };
+        if draft.tx.get::<Export>(&export.key())?.is_none() {
+            draft.tx.put(&export)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the stack's exports back.

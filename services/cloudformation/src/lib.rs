@@ -6,11 +6,13 @@
 //! [`learn`] commits what came of it with its events, [`finish`] turns phases. Rolling back is another
 //! phase of the same plan over the same facts, and a crash anywhere is nothing but a pause.
 //!
-//! Deliberately absent, and refused by name: nested stacks and template URLs (they need S3),
-//! transforms, custom resources, signals and creation policies, drift detection, stack sets, imports
+//! Nested stacks ([`nested`]) are a resource type like any other, lent by this service itself.
+//!
+//! Deliberately absent, and refused by name: transforms, custom resources, signals and creation policies, drift detection, stack sets, imports
 //! of existing resources, service roles, notifications.
 
 mod apply;
+mod cfn;
 mod change_set;
 mod changes;
 mod check;
@@ -19,7 +21,10 @@ mod diff;
 mod event;
 mod finish;
 mod learn;
+mod location;
 mod lookup;
+mod lookups;
+mod nested;
 mod plan;
 mod policy;
 mod reconcile;
@@ -28,12 +33,13 @@ mod scope;
 mod source;
 mod stack;
 mod templates;
+mod tree;
 mod undo;
 
 use cloud::Service;
 
 pub fn service() -> Service {
-    Service::new(&shapes::cloudformation::MODEL)
+    let service = Service::new(&shapes::cloudformation::MODEL)
         .on(stack::create_stack)
         .on(stack::update_stack)
         .on(undo::delete_stack)
@@ -59,5 +65,6 @@ pub fn service() -> Service {
         .on(templates::get_template)
         .on(templates::get_template_summary)
         .on(templates::validate_template)
-        .reconciles(reconcile::StackReconciler)
+        .reconciles(reconcile::StackReconciler);
+    cfn::register(service)
 }

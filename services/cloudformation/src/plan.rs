@@ -19,6 +19,8 @@ pub struct View<'a> {
     pub tags: &'a std::collections::BTreeMap<String, String>,
     pub around: &'a Surroundings,
     pub table: &'a dyn Fn(&str) -> &'static [Property],
+    /// Whether resources of a type are stacks themselves.
+    pub is_stack: &'a dyn Fn(&str) -> bool,
     pub now_ms: i64,
 }
 
@@ -40,6 +42,8 @@ pub enum Step {
     Settle { id: String, goal: Option<Box<Goal>> },
     /// Takes the instance back that an update replaced.
     TakeBack { id: String },
+    /// Lets a nested stack clean up what the operation replaced in it.
+    Release { id: String },
     /// Leaves an instance alone for good.
     Skip { id: String, physical_id: String },
     /// The whole operation fails.
@@ -52,9 +56,12 @@ pub fn plan(stack: &Stack, view: &View<'_>) -> Vec<Step> {
     let Some(operation) = &stack.operation else {
         return Vec::new();
     };
+    if operation.is_held {
+        return Vec::new();
+    }
     let steps = match operation.phase {
         Phase::Create | Phase::Update => build(stack, view),
-        Phase::UpdateRollback => bring_back(stack, view.now_ms),
+        Phase::UpdateRollback => bring_back(stack, view),
         Phase::Rollback | Phase::Delete | Phase::UpdateCleanup | Phase::RollbackCleanup => {
             remove(stack, view)
         }
@@ -171,7 +178,10 @@ fn decide(
             );
             if changes.iter().any(|it| it.needs_replacement) {
                 Action::Replace
-            } else if !changes.is_empty() || current.goal.tags != goal.tags {
+            } else if !changes.is_empty()
+                || current.goal.tags != goal.tags
+                || (view.is_stack)(wanted)
+            {
                 Action::Update
             } else {
                 let goal = Some(Box::new(goal));
@@ -247,7 +257,7 @@ fn work(
 }
 
 /// Steps back to what was before the update.
-fn bring_back(stack: &Stack, now_ms: i64) -> Option<Vec<Step>> {
+fn bring_back(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     let waits = |resource: &Resource| {
         matches!(resource.before, Before::Was(_)) && resource.outcome.is_none()
     };
@@ -269,7 +279,9 @@ fn bring_back(stack: &Stack, now_ms: i64) -> Option<Vec<Step>> {
         }
         steps.push(match &resource.current {
             Some(current)
-                if current.physical_id == was.physical_id && is_same(&current.goal, &was.goal) =>
+                if current.physical_id == was.physical_id
+                    && is_same(&current.goal, &was.goal)
+                    && !(view.is_stack)(&was.resource_type) =>
             {
                 Step::Settle {
                     id: id.clone(),
@@ -285,7 +297,7 @@ fn bring_back(stack: &Stack, now_ms: i64) -> Option<Vec<Step>> {
                     &was.resource_type,
                     was.goal.clone(),
                     physical_id,
-                    now_ms,
+                    view.now_ms,
                 );
                 Step::Start {
                     id: id.clone(),
@@ -303,12 +315,15 @@ fn is_same(one: &Goal, other: &Goal) -> bool {
     one.properties == other.properties && one.tags == other.tags
 }
 
-/// An instance that a phase wants gone.
+/// An instance that a phase wants gone, or a nested stack that has to clean up.
 struct Doomed<'a> {
     id: &'a String,
     instance: &'a crate::record::Instance,
+    /// What has to stay as long as it is there.
+    needs: BTreeSet<&'a String>,
     is_kept: bool,
     has_failed: bool,
+    is_release: bool,
 }
 
 /// Steps to remove what this phase wants gone: nothing goes while something that needs it is there.
@@ -317,9 +332,14 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     if !winding_up.is_empty() {
         return Some(winding_up);
     }
-    let doomed = doomed(stack, view);
+    let mut doomed = doomed(stack, view);
+    doomed.extend(releases(stack, view));
     let blocks = |other: &Doomed<'_>, it: &Doomed<'_>| {
-        other.id != it.id && !other.is_kept && other.instance.goal.needs.contains(it.id)
+        other.id != it.id
+            && !other.is_kept
+            && other.needs.contains(it.id)
+            // A nested stack cleans up in the end, whatever else has failed.
+            && !(it.is_release && other.has_failed)
     };
     let mut steps = go_on(stack);
     for it in &doomed {
@@ -337,12 +357,14 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
                 physical_id,
             });
         } else if !doomed.iter().any(|other| blocks(other, it)) {
-            steps.push(delete_step(stack, it, view.now_ms));
+            steps.push(removal(stack, it, view.now_ms));
         }
     }
     // Two updates that each failed half-way can leave instances that need each other.
-    if steps.is_empty() && !doomed.iter().any(|it| it.has_failed) {
-        steps.extend(doomed.first().map(|it| delete_step(stack, it, view.now_ms)));
+    if steps.is_empty() {
+        let has_failed = doomed.iter().any(|it| it.has_failed);
+        let next = doomed.iter().find(|it| it.is_release || !has_failed);
+        steps.extend(next.map(|it| removal(stack, it, view.now_ms)));
     }
     // One deletion at a time for each logical id: the record has room for one work.
     let mut seen = BTreeSet::new();
@@ -351,6 +373,45 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
         _ => true,
     });
     some_steps(steps)
+}
+
+fn removal(stack: &Stack, it: &Doomed<'_>, now_ms: i64) -> Step {
+    match it.is_release {
+        true => Step::Release { id: it.id.clone() },
+        false => delete_step(stack, it, now_ms),
+    }
+}
+
+/// Nested stacks that hold what this operation replaced in them. What they hold may need what they
+/// needed before as well as what they need now.
+fn releases<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
+    let phase = stack.operation.as_ref().map(|it| it.phase);
+    if !matches!(phase, Some(Phase::UpdateCleanup | Phase::RollbackCleanup)) {
+        return Vec::new();
+    }
+    let stays = |id: &String| {
+        phase == Some(Phase::RollbackCleanup)
+            || view.target.is_none_or(|it| it.resource(id).is_some())
+    };
+    (stack.resources.iter())
+        .filter(|(id, resource)| stays(id) && resource.outcome.is_none())
+        .filter_map(|(id, resource)| {
+            let instance = resource.current.as_ref()?;
+            let Before::Was(was) = &resource.before else {
+                return None;
+            };
+            (view.is_stack)(&instance.resource_type).then(|| Doomed {
+                id,
+                instance,
+                needs: (instance.goal.needs.iter())
+                    .chain(&was.goal.needs)
+                    .collect(),
+                is_kept: false,
+                has_failed: false,
+                is_release: true,
+            })
+        })
+        .collect()
 }
 
 fn delete_step(stack: &Stack, it: &Doomed<'_>, now_ms: i64) -> Step {
@@ -385,7 +446,8 @@ fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
             Phase::Create | Phase::Update | Phase::UpdateRollback => false,
         };
         // The first creation is being undone, so `RetainExceptOnCreate` does not hold.
-        let is_undone = matches!(operation.phase, Phase::Rollback | Phase::RollbackCleanup);
+        let is_undone = operation.is_undone
+            || matches!(operation.phase, Phase::Rollback | Phase::RollbackCleanup);
         let is_kept = |policy: Policy| match policy {
             Policy::Delete => false,
             Policy::Retain => !(is_undone && stack.retain_except_on_create),
@@ -395,15 +457,19 @@ fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
             doomed.push(Doomed {
                 id,
                 instance,
+                needs: instance.goal.needs.iter().collect(),
                 is_kept: is_kept(instance.goal.deletion_policy) || operation.retain.contains(id),
                 has_failed: resource.outcome == Some(Outcome::Failed),
+                is_release: false,
             });
         }
         doomed.extend(resource.leftovers.iter().map(|it| Doomed {
             id,
             instance: &it.instance,
+            needs: it.instance.goal.needs.iter().collect(),
             is_kept: is_kept(it.policy) || operation.retain.contains(id),
             has_failed: it.failed,
+            is_release: false,
         }));
     }
     doomed

@@ -203,6 +203,7 @@ mod tests {
             replacement,
             differences: Vec::new(),
             has_new_tags: false,
+            is_automatic: false,
             update_replace_policy: crate::record::Policy::Delete,
         };
         Changes {

@@ -36,7 +36,11 @@ async fn drive(cx: Cx, key: &str) -> Result<Next, Error> {
         let Some(stack) = cx.read(|tx| tx.get::<Stack>(key))? else {
             return Ok(Next::Idle);
         };
-        if stack.operation.is_none() {
+        if stack.operation.as_ref().is_none_or(|it| it.is_held) {
+            // The stack that it is in waits for this; a wake-up too many does no harm.
+            if let Some(nested) = stack.nested {
+                cx.cloud.converge.wake(Stack::KIND, nested.parent);
+            }
             return Ok(Next::Idle);
         }
         let mut has_moved = false;
@@ -88,6 +92,7 @@ async fn look(cx: &Cx, key: &str, stack: &Stack) -> Result<(Run, Vec<Step>), Err
         tags: version.as_ref().map_or(&no_tags, |it| &it.tags),
         around: &around,
         table: &table,
+        is_stack: &|name| cx.cloud.resource_type(name).is_some_and(|it| it.is_stack()),
         now_ms: cx.clock().now_ms(),
     };
     let is_building = matches!(
@@ -96,7 +101,7 @@ async fn look(cx: &Cx, key: &str, stack: &Stack) -> Result<(Run, Vec<Step>), Err
     );
     let read = |version: &Version| {
         let template = Template::parse(&version.template)?;
-        let values = template.resolve_parameters(&version.parameters)?;
+        let values = version.values(&template)?;
         Ok((template, values))
     };
     let (template, values) = match version.as_ref().map(read).transpose() {

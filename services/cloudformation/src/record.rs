@@ -46,6 +46,42 @@ pub struct Stack {
     /// The token of the request that made the stack, and of the last that changed it.
     pub create_token: Option<String>,
     pub update_token: Option<String>,
+    /// Set for a stack that is a resource of another.
+    #[serde(default)]
+    pub nested: Option<Nested>,
+}
+
+/// What a nested stack knows of the stack that it is in; see [`crate::nested`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Nested {
+    /// The parent's key.
+    pub parent: String,
+    pub parent_id: String,
+    pub root_id: String,
+    /// What the parent asked for last, and the token that it asked with.
+    pub wanted: Wanted,
+    pub token: String,
+    /// Why it has not become so.
+    pub failure: Option<String>,
+    /// What the stack showed before the update that may still be taken back.
+    pub was: Option<Was>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    Create,
+    Update,
+    /// Back to what it was before the update.
+    Restore,
+    /// The last request found everything as it should be.
+    Nothing,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Was {
+    pub version: Option<u64>,
+    pub outputs: Vec<Output>,
+    pub imports: BTreeSet<String>,
 }
 
 impl Record for Stack {
@@ -64,6 +100,12 @@ pub struct Version {
     pub template: String,
     /// As they were given: defaults are the template's.
     pub parameters: BTreeMap<String, String>,
+    /// What was found in the Parameter Store, by the template's names of the parameters.
+    #[serde(default)]
+    pub stored: BTreeMap<String, String>,
+    /// Parameters that are secret because they are so in the stack above.
+    #[serde(default)]
+    pub hidden: BTreeSet<String>,
     pub tags: BTreeMap<String, String>,
     pub capabilities: Vec<Capability>,
 }
@@ -96,6 +138,15 @@ pub struct Operation {
     /// Resources that a deletion leaves alone.
     pub retain: BTreeSet<String>,
     pub token: Option<String>,
+    /// It is part of an operation of the stack above: its cleaning up is held.
+    #[serde(default)]
+    pub is_part: bool,
+    /// Everything is done but the cleaning up, which waits for the stack above.
+    #[serde(default)]
+    pub is_held: bool,
+    /// A deletion that undoes a failed operation of the stack above.
+    #[serde(default)]
+    pub is_undone: bool,
 }
 
 /// What an operation is doing.

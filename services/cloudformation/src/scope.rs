@@ -23,6 +23,8 @@ pub struct StackScope<'a> {
     around: &'a Surroundings,
     /// Resources that will be made or made anew: not known yet. None while the stack is built.
     unknown: Option<&'a BTreeSet<String>>,
+    /// Resources whose attributes may be others afterwards: nested stacks.
+    changing: Option<&'a BTreeSet<String>>,
     pub imports: RefCell<BTreeSet<String>>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> StackScope<'a> {
             stack,
             around,
             unknown: None,
+            changing: None,
             imports: RefCell::default(),
         }
     }
@@ -42,9 +45,11 @@ impl<'a> StackScope<'a> {
         stack: &'a Stack,
         around: &'a Surroundings,
         unknown: &'a BTreeSet<String>,
+        changing: &'a BTreeSet<String>,
     ) -> Self {
         Self {
             unknown: Some(unknown),
+            changing: Some(changing),
             ..Self::new(stack, around)
         }
     }
@@ -74,7 +79,7 @@ impl Scope for StackScope<'_> {
     }
 
     fn attribute(&self, id: &str, attribute: &str) -> Result<Json, String> {
-        if self.is_unknown(id) {
+        if self.is_unknown(id) || self.changing.is_some_and(|it| it.contains(id)) {
             return Ok(KNOWN_AFTER_APPLY.into());
         }
         let current = self

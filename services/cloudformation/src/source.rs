@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error};
 use shapes::cloudformation::{Capability, Parameter, Tag};
-use template::{Branches, Template};
+use shapes::s3;
+use template::{Branches, ParameterValues, Template, TemplateError};
 
 use crate::check::{self, Required, invalid};
+use crate::location::Location;
 use crate::record::{Stack, Version};
 use crate::scope::environment;
+use crate::{lookups, tree};
 
 /// The members that CreateStack, UpdateStack and CreateChangeSet have in common.
 #[derive(Default)]
@@ -23,14 +26,22 @@ pub struct Source {
 }
 
 /// Reads the template of a request.
-pub fn template_text(body: Option<String>, url: Option<&str>) -> Result<String, Error> {
-    if let Some(url) = url {
-        return Err(invalid(format!(
-            "TemplateURL {url} is not supported by neargate: pass the template as TemplateBody"
-        )));
-    }
-    let body =
-        body.ok_or_else(|| invalid("Either Template URL or Template Body must be specified."))?;
+pub async fn template_text(
+    cx: &Cx,
+    body: Option<String>,
+    url: Option<&str>,
+) -> Result<String, Error> {
+    let body = match (body, url) {
+        (Some(_), Some(_)) => {
+            return Err(invalid(
+                "Both Template URL and Template Body cannot be specified.",
+            ));
+        }
+        (None, Some(url)) => return fetch(cx, url).await,
+        (body, None) => {
+            body.ok_or_else(|| invalid("Either Template URL or Template Body must be specified."))?
+        }
+    };
     let max = template::limits::INLINE_TEMPLATE_BYTES_MAX;
     if body.len() > max {
         return Err(invalid(format!(
@@ -40,10 +51,39 @@ pub fn template_text(body: Option<String>, url: Option<&str>) -> Result<String, 
     Ok(body)
 }
 
+/// Reads a template out of a bucket.
+pub async fn fetch(cx: &Cx, url: &str) -> Result<String, Error> {
+    let location = Location::parse(url, &cx.engine().access.api).map_err(invalid)?;
+    let place = format!("{}/{}", location.bucket, location.key);
+    let answer = cx
+        .call(s3::GetObjectInput {
+            bucket: location.bucket,
+            key: location.key,
+            version_id: location.version_id,
+            ..Default::default()
+        })
+        .await;
+    let answer = answer.map_err(|error| match error.status {
+        500.. => error,
+        _ => invalid(format!("S3 error: {} ({place})", error.message)),
+    })?;
+    let bytes = answer.body.unwrap_or_default().0;
+    let max = template::limits::TEMPLATE_BYTES_MAX;
+    if bytes.len() > max {
+        return Err(invalid(format!(
+            "Template may not exceed {max} bytes in size: {place}"
+        )));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| invalid(format!("Template format error: {place} is not UTF-8 text")))
+}
+
 impl Source {
-    /// The version that the request describes; `previous` is what it may refer to.
-    pub fn version(
+    /// The version that the request describes, with everything that it names looked up; `previous`
+    /// is what it may refer to.
+    pub async fn version(
         self,
+        cx: &Cx,
         stack_key: &str,
         number: u64,
         previous: Option<&Version>,
@@ -55,64 +95,89 @@ impl Source {
                 previous.template.clone()
             }
             (true, _) => return Err(invalid("The previous template cannot be used here.")),
-            (false, _) => template_text(self.template_body, self.template_url.as_deref())?,
-        };
-        let mut parameters = BTreeMap::new();
-        for parameter in self.parameters {
-            let key = parameter
-                .parameter_key
-                .ok_or_else(|| invalid("Every parameter needs a ParameterKey."))?;
-            let value = match (parameter.use_previous_value, parameter.parameter_value) {
-                (Some(true), Some(_)) => {
-                    return Err(invalid(format!(
-                        "Invalid input for parameter key {key}. Cannot specify usePreviousValue as true and non empty value for a parameter"
-                    )));
-                }
-                (Some(true), None) => match previous {
-                    // A value that was a default stays whatever the default is.
-                    Some(previous) => previous.parameters.get(&key).cloned(),
-                    None => {
-                        return Err(invalid(format!(
-                            "Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
-                        )));
-                    }
-                },
-                (_, Some(value)) => Some(value),
-                (_, None) => {
-                    return Err(invalid(format!(
-                        "Invalid input for parameter key {key}. Must specify a value or usePreviousValue"
-                    )));
-                }
-            };
-            if let Some(value) = value {
-                parameters.insert(key, value);
+            (false, _) => {
+                template_text(cx, self.template_body, self.template_url.as_deref()).await?
             }
-        }
+        };
+        let parameters = given(self.parameters, previous)?;
         let tags = match self.tags {
             Some(tags) => tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
             None => previous.map(|it| it.tags.clone()).unwrap_or_default(),
         };
-        Ok(Version {
+        let mut version = Version {
             stack: stack_key.to_owned(),
             number,
             template,
             parameters,
+            stored: BTreeMap::new(),
+            hidden: Default::default(),
             tags,
             capabilities: self.capabilities,
-        })
+        };
+        lookups::complete(cx, &mut version).await?;
+        Ok(version)
     }
 }
 
-/// Checks all that can be checked before anything is made, and hands on the parsed template.
-pub fn accept(cx: &Cx, stack: &Stack, version: &Version) -> Result<Template, Error> {
+fn given(
+    parameters: Vec<Parameter>,
+    previous: Option<&Version>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut given = BTreeMap::new();
+    for parameter in parameters {
+        let key = parameter
+            .parameter_key
+            .ok_or_else(|| invalid("Every parameter needs a ParameterKey."))?;
+        let value = match (parameter.use_previous_value, parameter.parameter_value) {
+            (Some(true), Some(_)) => {
+                return Err(invalid(format!(
+                    "Invalid input for parameter key {key}. Cannot specify usePreviousValue as true and non empty value for a parameter"
+                )));
+            }
+            (Some(true), None) => match previous {
+                // A value that was a default stays whatever the default is.
+                Some(previous) => previous.parameters.get(&key).cloned(),
+                None => {
+                    return Err(invalid(format!(
+                        "Invalid input for parameter key {key}. Cannot specify usePreviousValue as true for a parameter key not in the previous template"
+                    )));
+                }
+            },
+            (_, Some(value)) => Some(value),
+            (_, None) => {
+                return Err(invalid(format!(
+                    "Invalid input for parameter key {key}. Must specify a value or usePreviousValue"
+                )));
+            }
+        };
+        if let Some(value) = value {
+            given.insert(key, value);
+        }
+    }
+    Ok(given)
+}
+
+impl Version {
+    /// The values of the template's parameters.
+    pub fn values(&self, template: &Template) -> Result<ParameterValues, TemplateError> {
+        let mut values = template.resolve_stored_parameters(&self.parameters, &self.stored)?;
+        values.hide(&self.hidden);
+        Ok(values)
+    }
+}
+
+/// Checks all that can be checked before anything is made, nested stacks included, and hands on the
+/// parsed template.
+pub async fn accept(cx: &Cx, stack: &Stack, version: &Version) -> Result<Template, Error> {
     let template = Template::parse(&version.template).map_err(invalid)?;
-    let values = template
-        .resolve_parameters(&version.parameters)
-        .map_err(invalid)?;
+    let values = version.values(&template).map_err(invalid)?;
     let instance =
         (template.instantiate(values, environment(cx.account(), stack))).map_err(invalid)?;
     check::check(&cx.cloud, &template, Branches::Chosen(&instance.conditions))?;
-    Required::of(&cx.cloud, &template).acknowledge(&version.capabilities)?;
+    let mut required = Required::of(&cx.cloud, &template);
+    tree::look_ahead(cx, stack, version, &instance, &mut required).await?;
+    required.acknowledge(&version.capabilities)?;
+    drop(instance);
     Ok(template)
 }
 

@@ -65,8 +65,8 @@ pub async fn create_stack(
     if let Some(answer) = existing.map(|it| already_there(&stack, it)) {
         return answer;
     }
-    let version = source.version(&stack.key(), 1, None)?;
-    accept(&cx, &stack, &version)?;
+    let version = source.version(&cx, &stack.key(), 1, None).await?;
+    accept(&cx, &stack, &version).await?;
     cx.write(|tx| {
         if let Some(existing) = find(&cx, tx, &stack.name)? {
             return already_there(&stack, existing);
@@ -173,6 +173,7 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
         events: 0,
         create_token: None,
         update_token: None,
+        nested: None,
     })
 }
 
@@ -207,6 +208,9 @@ pub fn begin(
         failure: None,
         retain: BTreeSet::new(),
         token,
+        is_part: false,
+        is_held: false,
+        is_undone: false,
     });
     enter(draft, phase);
 }
@@ -307,7 +311,10 @@ pub async fn update_stack(
         capabilities: input.capabilities.unwrap_or_default(),
         tags: input.tags,
     };
-    let version = source.version(&stack.key(), stack.versions + 1, previous.as_ref())?;
+    let number = stack.versions + 1;
+    let version = source
+        .version(&cx, &stack.key(), number, previous.as_ref())
+        .await?;
     let changes = preview(&cx, &stack, &version).await?;
     let is_same_policy = new_policy.is_none() || new_policy == stack.policy;
     if changes.is_empty() && stack.status != StackStatus::UpdateFailed && is_same_policy {
@@ -350,11 +357,9 @@ pub fn require_unchanged(checked: &Stack, fresh: &Stack) -> Result<(), Error> {
 
 /// Checks a new version of a stack, and says what it would change.
 pub async fn preview(cx: &Cx, stack: &Stack, version: &Version) -> Result<Changes, Error> {
-    let template = accept(cx, stack, version)?;
+    let template = accept(cx, stack, version).await?;
     let around = surroundings(cx, Some(version)).await?;
-    let values = template
-        .resolve_parameters(&version.parameters)
-        .map_err(invalid)?;
+    let values = version.values(&template).map_err(invalid)?;
     let instance = template
         .instantiate(values, environment(cx.account(), stack))
         .map_err(invalid)?;
@@ -368,6 +373,12 @@ pub async fn update_termination_protection(
     cx.write(|tx| {
         let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
         let mut stack = stack.ok_or_else(|| does_not_exist(&input.stack_name))?;
+        if let Some(nested) = &stack.nested {
+            return Err(invalid(format!(
+                "Termination protection of the nested stack [{}] is set on its root stack {}",
+                stack.name, nested.root_id
+            )));
+        }
         stack.termination_protection = input.enable_termination_protection;
         tx.put(&stack)?;
         Ok(api::UpdateTerminationProtectionOutput {

@@ -45,7 +45,7 @@ pub async fn validate_template(
     cx: Cx,
     input: api::ValidateTemplateInput,
 ) -> Result<api::ValidateTemplateOutput, Error> {
-    let text = template_text(input.template_body, input.template_url.as_deref())?;
+    let text = template_text(&cx, input.template_body, input.template_url.as_deref()).await?;
     let template = Template::parse(&text).map_err(invalid)?;
     check::check(&cx.cloud, &template, Branches::Both)?;
     let required = Required::of(&cx.cloud, &template);
@@ -79,7 +79,7 @@ pub async fn get_template_summary(
     ])?;
     let text = match &input.stack_name {
         Some(name) => cx.read(|tx| template_of(&cx, tx, name))?,
-        None => template_text(input.template_body, input.template_url.as_deref())?,
+        None => template_text(&cx, input.template_body, input.template_url.as_deref()).await?,
     };
     let template = Template::parse(&text).map_err(invalid)?;
     let required = Required::of(&cx.cloud, &template);

@@ -6,10 +6,11 @@ use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation::{self as api, StackStatus};
 
 use crate::check::invalid;
+use crate::describe::is_protected;
 use crate::event::Draft;
 use crate::finish::{in_use, unpublish};
 use crate::lookup::{find, require};
-use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Stack};
+use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Resource, Stack};
 use crate::source::refuse;
 use crate::stack::{begin, draft};
 
@@ -35,7 +36,7 @@ pub async fn delete_stack(
         let Some(stack) = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted()) else {
             return Ok(api::DeleteStackOutput {});
         };
-        if stack.termination_protection {
+        if is_protected(tx, &stack)? {
             return Err(invalid(format!(
                 "Stack [{}] cannot be deleted while TerminationProtection is enabled",
                 stack.name
@@ -70,7 +71,7 @@ pub async fn delete_stack(
     })
 }
 
-fn begin_deletion(
+pub fn begin_deletion(
     draft: &mut Draft<'_>,
     retain: BTreeSet<String>,
     token: Option<String>,
@@ -139,28 +140,67 @@ pub async fn continue_update_rollback(
         .into_iter()
         .collect();
     cx.write(|tx| {
-        let stack = require(&cx, tx, &input.stack_name)?;
+        let stack = require_root(&cx, tx, &input.stack_name)?;
         if stack.status != StackStatus::UpdateRollbackFailed {
             return Err(invalid(format!(
                 "Stack:{} is in {} state and can not continue rollback.",
                 stack.id, stack.status
             )));
         }
-        resume_rollback(&cx, tx, stack, &skip, input.client_request_token)?;
+        let (inner, skip): (BTreeSet<String>, BTreeSet<String>) =
+            skip.into_iter().partition(|it: &String| it.contains('.'));
+        for path in inner {
+            skip_inside(&cx, tx, &stack, &path)?;
+        }
+        let mut draft = draft(&cx, tx, stack);
+        resume_rollback(&mut draft, true, &skip, input.client_request_token)?;
+        tx.put(&draft.stack)?;
         Ok(api::ContinueUpdateRollbackOutput {})
     })
 }
 
-fn resume_rollback(
-    cx: &Cx,
-    tx: &Records<'_>,
-    stack: Stack,
+/// A nested stack goes back with the tree that it is in.
+fn require_root(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<Stack, Error> {
+    let stack = require(cx, tx, name)?;
+    match &stack.nested {
+        None => Ok(stack),
+        Some(nested) => Err(invalid(format!(
+            "RollbackUpdatedStack may not be called on a nested stack; its root stack is {}",
+            nested.root_id
+        ))),
+    }
+}
+
+/// Skips `NestedStackName.LogicalId` of the tree below `root`.
+fn skip_inside(cx: &Cx, tx: &Records<'_>, root: &Stack, path: &str) -> Result<(), Error> {
+    let (name, id) = path.split_once('.').unwrap_or((path, ""));
+    let stack = find(cx, tx, name)?.filter(|it| {
+        (it.nested.as_ref()).is_some_and(|it| it.root_id == root.id)
+            && it.status == StackStatus::UpdateRollbackFailed
+    });
+    let unknown = || {
+        invalid(format!(
+            "Resource {path} does not exist in a nested stack of [{}] that is in UPDATE_ROLLBACK_FAILED",
+            root.name
+        ))
+    };
+    let mut stack = stack.ok_or_else(unknown)?;
+    let resource = stack.resources.get_mut(id).ok_or_else(unknown)?;
+    resource.outcome = Some(Outcome::Settled);
+    tx.put(&stack)
+}
+
+/// Goes on with bringing back what an update changed. What has been brought back already stays so
+/// when it was begun before (`is_again`).
+pub fn resume_rollback(
+    draft: &mut Draft<'_>,
+    is_again: bool,
     skip: &BTreeSet<String>,
     token: Option<String>,
 ) -> Result<(), Error> {
-    let mut draft = draft(cx, tx, stack);
+    let is_settled = |it: &Resource| is_again && it.outcome == Some(Outcome::Settled);
     let settled: BTreeSet<String> = (draft.stack.resources.iter())
-        .filter(|(id, it)| skip.contains(*id) || it.outcome == Some(Outcome::Settled))
+        .filter(|(id, it)| skip.contains(*id) || is_settled(it))
         .map(|(id, _)| id.clone())
         .collect();
     let unknown = skip
@@ -174,7 +214,7 @@ fn resume_rollback(
     }
     let target = draft.stack.version.unwrap_or(0);
     begin(
-        &mut draft,
+        draft,
         Phase::UpdateRollback,
         target,
         OnFailure::Rollback,
@@ -188,8 +228,7 @@ fn resume_rollback(
     draft.stack_status(
         StackStatus::UpdateRollbackInProgress,
         Some("User Initiated".into()),
-    )?;
-    tx.put(&draft.stack)
+    )
 }
 
 /// Undoes a failed update that was left as it was.
@@ -202,14 +241,14 @@ pub async fn rollback_stack(
         ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
     cx.write(|tx| {
-        let mut stack = require(&cx, tx, &input.stack_name)?;
+        let stack = require_root(&cx, tx, &input.stack_name)?;
         let id = stack.id.clone();
         match stack.status {
             StackStatus::UpdateFailed => {
-                for resource in stack.resources.values_mut() {
-                    resource.outcome = None;
-                }
-                resume_rollback(&cx, tx, stack, &BTreeSet::new(), input.client_request_token)?;
+                let mut draft = draft(&cx, tx, stack);
+                let token = input.client_request_token;
+                resume_rollback(&mut draft, false, &BTreeSet::new(), token)?;
+                tx.put(&draft.stack)?;
             }
             StackStatus::CreateFailed => {
                 let target = stack.version.unwrap_or(0);

@@ -10,7 +10,7 @@ use cloud::{
     ResourceType, Service, Stability, Store,
 };
 use serde_json::Value as Json;
-use shapes::{cloudformation as api, ec2};
+use shapes::{cloudformation as api, ec2, s3, ssm};
 
 pub const REGION: &str = "eu-west-1";
 
@@ -256,6 +256,59 @@ async fn zones(
     })
 }
 
+/// What lies in a bucket, or is stored under a name: kept with the records, since handlers are
+/// functions without a place of their own.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Kept {
+    key: String,
+    text: String,
+}
+
+impl cloud::Record for Kept {
+    const KIND: &'static str = "test.kept";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+const NO_SUCH_KEY: cloud::ErrorCode = cloud::ErrorCode::sender("NoSuchKey", 404);
+
+async fn get_object(cx: Cx, input: s3::GetObjectInput) -> Result<s3::GetObjectOutput, Error> {
+    let kept = cx.read(|tx| tx.get::<Kept>(&format!("{}/{}", input.bucket, input.key)))?;
+    let kept = kept.ok_or_else(|| NO_SUCH_KEY.because("The specified key does not exist."))?;
+    Ok(s3::GetObjectOutput {
+        body: Some(wire::Blob(kept.text.into_bytes())),
+        ..Default::default()
+    })
+}
+
+async fn get_parameters(
+    cx: Cx,
+    input: ssm::GetParametersInput,
+) -> Result<ssm::GetParametersOutput, Error> {
+    let mut parameters = Vec::new();
+    for name in input.names {
+        let kept = cx.read(|tx| tx.get::<Kept>(&format!("ssm:{name}")))?;
+        parameters.extend(kept.map(|it| ssm::Parameter {
+            name: Some(name),
+            value: Some(it.text),
+            ..Default::default()
+        }));
+    }
+    Ok(ssm::GetParametersOutput {
+        parameters: Some(parameters),
+        invalid_parameters: None,
+    })
+}
+
+async fn vpcs(_: Cx, input: ec2::DescribeVpcsInput) -> Result<ec2::DescribeVpcsOutput, Error> {
+    const NOT_FOUND: cloud::ErrorCode = cloud::ErrorCode::sender("InvalidVpcID.NotFound", 400);
+    match input.vpc_ids.unwrap_or_default().first() {
+        Some(id) if id == "vpc-1" => Ok(ec2::DescribeVpcsOutput::default()),
+        _ => Err(NOT_FOUND.because("The vpc ID does not exist")),
+    }
+}
+
 pub struct Bench {
     pub world: Arc<World>,
     pub cloud: Arc<Cloud>,
@@ -271,6 +324,7 @@ impl Bench {
     fn open(directory: Arc<tempfile::TempDir>, world: Arc<World>) -> Self {
         let fakes = Service::new(&ec2::MODEL)
             .on(zones)
+            .on(vpcs)
             .resource(Thing(world.clone()));
         let cloud = Cloud::new(CloudParts {
             account: "000000000000".into(),
@@ -278,7 +332,12 @@ impl Bench {
             store: Store::open(&directory.path().join("store.db")).unwrap(),
             engine: sim::Sim::default().engine(),
             clock: Clock::new(Pace::Fast),
-            services: vec![cloudformation::service(), fakes],
+            services: vec![
+                cloudformation::service(),
+                fakes,
+                Service::new(&s3::MODEL).on(get_object),
+                Service::new(&ssm::MODEL).on(get_parameters),
+            ],
         });
         let running = tokio::spawn({
             let cloud = cloud.clone();
@@ -303,6 +362,20 @@ impl Bench {
     pub async fn stop(self) {
         self.cloud.converge.stop();
         self.running.await.unwrap();
+    }
+
+    /// Puts a text into a bucket: `bucket/key`.
+    pub fn put(&self, key: &str, text: &str) {
+        let kept = Kept {
+            key: key.into(),
+            text: text.into(),
+        };
+        self.cx().write(|tx| tx.put(&kept)).unwrap();
+    }
+
+    /// The id of a resource, by its logical id.
+    pub async fn physical_id(&self, stack: &str, id: &str) -> String {
+        self.resources(stack).await[id].0.clone()
     }
 
     pub fn cx(&self) -> Cx {

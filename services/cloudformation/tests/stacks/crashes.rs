@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::bench::{Bench, Crash};
+use crate::nested;
 
 const BEFORE: &str = "
 Resources:
@@ -210,4 +211,103 @@ async fn deletion() {
         1,
     )
     .await;
+}
+
+/// What a tree of stacks has come to: the status of each stack, what exists, and each resource.
+#[derive(Debug, PartialEq)]
+struct TreeEnd {
+    stacks: Vec<(String, String)>,
+    live: Vec<String>,
+    resources: Vec<(String, String)>,
+}
+
+async fn run_tree(
+    operation: Operation,
+    broken: Option<(&str, &str)>,
+    crash: Option<(u32, bool)>,
+) -> (TreeEnd, u32) {
+    let mut bench = Bench::start();
+    let mut id = String::new();
+    if !matches!(operation, Operation::Create) {
+        id = nested::tree(&bench).await;
+        bench.ends(&id, "CREATE_COMPLETE").await;
+    }
+    if let Some((name, what)) = broken {
+        bench.world.break_thing(name, what);
+    }
+    let first = bench.world.calls();
+    if let Some((call, after)) = crash {
+        let call = first + call;
+        bench.world.crash(Crash { call, after });
+    }
+    match operation {
+        Operation::Create => id = nested::tree(&bench).await,
+        Operation::Update => {
+            let net = nested::NET.replace("Name: a,", "Name: a2,");
+            let web = nested::WEB.replace("Name: web", "Name: web2");
+            nested::put(&bench, &net, &web);
+            nested::update_tree(&bench).await.unwrap();
+        }
+        Operation::Delete => bench.delete("root").await.unwrap(),
+    }
+    if crash.is_some() {
+        while !bench.world.has_crashed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench = bench.restart().await;
+    }
+    bench.rest(&id).await;
+    let input = shapes::cloudformation::ListStacksInput::default();
+    let stacks = bench.call(input).await.unwrap().stack_summaries.unwrap();
+    let mut end = TreeEnd {
+        stacks: Vec::new(),
+        live: (bench.world.live().values())
+            .map(|it| it["Name"].to_string())
+            .collect(),
+        resources: Vec::new(),
+    };
+    for stack in stacks {
+        // What differs from run to run is the last part of a generated name.
+        let id = stack.stack_id.unwrap();
+        let rested = bench.rest(&id).await;
+        let name: Vec<&str> = rested.stack_name.split('-').take(2).collect();
+        end.stacks
+            .push((name.join("-"), rested.stack_status.to_string()));
+        end.resources
+            .extend((bench.resources(&id).await.into_iter()).map(|(id, (_, status))| (id, status)));
+    }
+    end.stacks.sort();
+    end.live.sort();
+    end.resources.sort();
+    let calls = bench.world.calls() - first;
+    bench.stop().await;
+    (end, calls)
+}
+
+async fn check_tree(operation: Operation, broken: Option<(&str, &str)>, status: &str, live: usize) {
+    let (calm, calls) = run_tree(operation, broken, None).await;
+    let root = ("root".to_owned(), status.to_owned());
+    assert!(calm.stacks.contains(&root), "{operation:?} {calm:#?}");
+    assert_eq!(calm.live.len(), live, "{operation:?} {calm:#?}");
+    for call in 0..calls {
+        for after in [false, true] {
+            let (end, _) = run_tree(operation, broken, Some((call + 1, after))).await;
+            assert_eq!(end, calm, "{operation:?} {broken:?} died at {call} {after}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees() {
+    check_tree(Operation::Create, None, "CREATE_COMPLETE", 4).await;
+    check_tree(Operation::Update, None, "UPDATE_COMPLETE", 4).await;
+    check_tree(Operation::Delete, None, "DELETE_COMPLETE", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_trees() {
+    let broken = Some(("web", "create"));
+    check_tree(Operation::Create, broken, "ROLLBACK_COMPLETE", 0).await;
+    let broken = Some(("web2", "stability"));
+    check_tree(Operation::Update, broken, "UPDATE_ROLLBACK_COMPLETE", 4).await;
 }

@@ -4,6 +4,7 @@ mod bench;
 mod change_sets;
 mod crashes;
 mod life;
+mod nested;
 mod random;
 mod refusals;
 mod updates;

@@ -154,7 +154,7 @@ async fn requests_that_make_no_sense_are_refused() {
                 template_url: Some("https://s3/x".into()),
                 ..create("web", good)
             },
-            "TemplateURL https://s3/x is not supported by neargate: pass the template as TemplateBody",
+            "Both Template URL and Template Body cannot be specified.",
         ),
         (
             api::CreateStackInput {

@@ -1,0 +1,94 @@
+//! `AWS::CloudFormation::Stack`: a stack in a stack, out of a template in a bucket.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use serde_json::Value as Json;
+
+use crate::nested;
+use crate::record::STACK_TYPE;
+
+pub struct NestedStackType;
+
+/// Attributes are outputs: `Outputs.Name`.
+const OUTPUTS: &str = "Outputs.";
+
+#[async_trait]
+impl ResourceType for NestedStackType {
+    fn name(&self) -> &'static str {
+        STACK_TYPE
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("TemplateURL").required(),
+                Property::new("Parameters"),
+                Property::new("TimeoutInMinutes"),
+                Property::TAGS,
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn has_attribute(&self, name: &str) -> bool {
+        name.strip_prefix(OUTPUTS).is_some_and(|it| !it.is_empty())
+    }
+    fn is_stack(&self) -> bool {
+        true
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let physical_id = nested::create(cx, request).await?;
+        Ok(Created { physical_id })
+    }
+    async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        nested::stability(cx, physical_id)
+    }
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        nested::update(cx, physical_id, request).await
+    }
+    async fn restore(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        nested::restore(cx, physical_id, request)
+    }
+    async fn release(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        nested::release(cx, physical_id)
+    }
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        nested::delete(cx, physical_id)
+    }
+    async fn deleted(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        nested::deleted(cx, physical_id)
+    }
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        let values = self.attribute_values(cx, physical_id).await?;
+        (values.get(name).cloned()).ok_or_else(|| ResourceError::unknown_attribute(name))
+    }
+    async fn attribute_values(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+    ) -> Result<BTreeMap<String, Json>, ResourceError> {
+        let outputs = nested::outputs(cx, physical_id)?;
+        Ok((outputs.into_iter())
+            .map(|it| (format!("{OUTPUTS}{}", it.key), it.value.into()))
+            .collect())
+    }
+}
