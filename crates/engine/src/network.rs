@@ -111,7 +111,8 @@ pub trait Network: Send + Sync {
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)>;
     /// Tries to connect from an interface's namespace: what a process in it would see.
     async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()>;
-    /// A connection made from inside an interface's namespace.
+    /// A connection made from inside an interface's namespace: its groups' rules hold for it. The
+    /// stream waits, as those of the standard library do.
     async fn dial(
         &self,
         interface: &str,
@@ -119,7 +120,8 @@ pub trait Network: Send + Sync {
         timeout_ms: u64,
     ) -> Result<std::net::TcpStream>;
     /// A socket that listens inside an interface's namespace, at an address that is added to its
-    /// loopback when it is missing. Closed when it is dropped; it does not outlive this process.
+    /// loopback when it is missing. IPv4 only. Closed when it is dropped; it does not outlive this
+    /// process. `Conflict` when another socket listens there.
     async fn listen_inside(&self, interface: &str, at: SocketAddr)
     -> Result<std::net::TcpListener>;
     /// Whether packets from this interface have a way out of their network, found by asking the

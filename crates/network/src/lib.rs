@@ -28,6 +28,7 @@ mod nftables;
 mod records;
 mod routing;
 mod ruleset;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod uplink;

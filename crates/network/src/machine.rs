@@ -13,7 +13,7 @@ use engine::{EngineError, InterfaceSpec, Network, Result, VpcSpec};
 use crate::records::{self, InterfaceRecord};
 use crate::uplink::Host;
 use crate::vpc::{Place, Vpc};
-use crate::{check, egress, namespaces, routing};
+use crate::{check, egress, namespaces, routing, sockets};
 
 /// Networks of this machine: namespaces, links, routes and packet rules in the kernel, found again
 /// by a new daemon.
@@ -131,19 +131,24 @@ impl Network for Machine {
 
     async fn dial(
         &self,
-        _interface: &str,
-        _to: std::net::SocketAddr,
-        _timeout_ms: u64,
-    ) -> engine::Result<std::net::TcpStream> {
-        Err(engine::EngineError::machine("not built"))
+        interface: &str,
+        to: SocketAddr,
+        timeout_ms: u64,
+    ) -> Result<std::net::TcpStream> {
+        let pin = self.namespace(interface).await?;
+        let socket = blocking(move || sockets::make(&pin, to)).await?;
+        sockets::connect(socket, to, timeout_ms).await
     }
+
     async fn listen_inside(
         &self,
-        _interface: &str,
-        _at: std::net::SocketAddr,
-    ) -> engine::Result<std::net::TcpListener> {
-        Err(engine::EngineError::machine("not built"))
+        interface: &str,
+        at: SocketAddr,
+    ) -> Result<std::net::TcpListener> {
+        let pin = self.namespace(interface).await?;
+        blocking(move || sockets::listen(&pin, at)).await
     }
+
     async fn has_way_out(&self, interface: &str) -> Result<bool> {
         let id = interface.to_owned();
         self.work(move |state| {

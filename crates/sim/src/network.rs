@@ -133,14 +133,18 @@ impl Network for SimNetwork {
         _to: std::net::SocketAddr,
         _timeout_ms: u64,
     ) -> engine::Result<std::net::TcpStream> {
-        Err(engine::EngineError::machine("not built"))
+        Err(engine::EngineError::unreachable(
+            "the simulated machine has no wires",
+        ))
     }
     async fn listen_inside(
         &self,
         _interface: &str,
         _at: std::net::SocketAddr,
     ) -> engine::Result<std::net::TcpListener> {
-        Err(engine::EngineError::machine("not built"))
+        Err(engine::EngineError::machine(
+            "the simulated machine has no wires",
+        ))
     }
     async fn has_way_out(&self, interface: &str) -> Result<bool> {
         let interfaces = self.interfaces.lock().expect("no panic");

@@ -6,4 +6,5 @@ mod harness;
 mod health;
 mod life;
 mod scale;
+mod sockets;
 mod ways_out;
