@@ -113,6 +113,7 @@ impl Cloud {
             caller: Caller::Root,
             token: None,
             request_id: random_hex(32),
+            is_waiter: false,
         }
     }
 
@@ -213,6 +214,9 @@ pub struct Cx {
     /// means the same request. See [`Cx::new_id`].
     pub token: Option<String>,
     pub request_id: String,
+    /// The caller is a client's waiter: it asks until something is done, with pauses of its own
+    /// between. It is better served by an answer that comes a little later.
+    pub is_waiter: bool,
 }
 
 impl Cx {

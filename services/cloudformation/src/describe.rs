@@ -1,5 +1,7 @@
 //! What is shown of stacks, their resources and events.
 
+use std::time::Duration;
+
 use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation as api;
 use template::Template;
@@ -115,10 +117,36 @@ fn all_stacks(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Stack>, Error> {
     Ok(stacks)
 }
 
+/// How long a waiter's question is held. Clients give an answer 60 seconds.
+const HELD_MAX: Duration = Duration::from_secs(20);
+const HELD_STEP: Duration = Duration::from_millis(50);
+
+/// Waits until nothing is under way with the stack, or for as long as a client has patience: AWS's
+/// waiters ask every 30 seconds, and most stacks are done long before they ask again.
+async fn hold(cx: &Cx, name: &str) -> Result<(), Error> {
+    let is_busy = |id: &str| {
+        let stack = cx.read(|tx| find(cx, tx, id))?;
+        Ok::<_, Error>(stack.filter(|it| it.operation.is_some()).map(|it| it.id))
+    };
+    // From here on by its id: a name leads nowhere once the stack is deleted.
+    let Some(id) = is_busy(name)? else {
+        return Ok(());
+    };
+    let begin = cx.clock().now_ms();
+    let held_max = i64::try_from(HELD_MAX.as_millis()).unwrap_or(i64::MAX);
+    while is_busy(&id)?.is_some() && cx.clock().now_ms() - begin < held_max {
+        tokio::time::sleep(HELD_STEP).await;
+    }
+    Ok(())
+}
+
 pub async fn describe_stacks(
     cx: Cx,
     input: api::DescribeStacksInput,
 ) -> Result<api::DescribeStacksOutput, Error> {
+    if let Some(name) = input.stack_name.as_deref().filter(|_| cx.is_waiter) {
+        hold(&cx, name).await?;
+    }
     cx.read(|tx| {
         let stacks = match input.stack_name.as_deref().filter(|it| !it.is_empty()) {
             Some(name) => vec![require(&cx, tx, name)?],

@@ -25,11 +25,10 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
     };
     let caller = front.secret_of(&received.access_key, received.session_token.as_deref());
     let cx = Cx {
-        cloud: front.cloud.clone(),
-        region: received.region,
         caller: caller.map_or(cloud::Caller::Root, |it| it.1),
-        token: None,
         request_id: request_id.clone(),
+        is_waiter: is_waiter(&head.headers),
+        ..front.cloud.context(&received.region)
     };
     let service = received.service;
     match cx
@@ -42,6 +41,16 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
             wire::refuse(service.protocol, &request_id, &error).map(full)
         }
     }
+}
+
+/// Whether a client's waiter asks: AWS's clients put the letters of what they use into their name,
+/// as `m/B,N,Z`, and `B` stands for waiters (AWS SDKs and Tools Reference Guide, "User agent metrics").
+fn is_waiter(headers: &hyper::HeaderMap) -> bool {
+    let agent = headers.get(hyper::header::USER_AGENT);
+    let agent = agent.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    (agent.split_ascii_whitespace())
+        .filter_map(|it| it.strip_prefix("m/"))
+        .any(|it| it.split(',').any(|letter| letter == "B"))
 }
 
 /// Finds out who asks for what, and whether to believe it.

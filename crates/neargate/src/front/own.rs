@@ -112,11 +112,9 @@ async fn call(
 ) -> Response<Body> {
     let request_id = aws::request_id();
     let cx = Cx {
-        cloud: front.cloud.clone(),
-        region,
         caller,
-        token: None,
         request_id,
+        ..front.cloud.context(&region)
     };
     match cx.serve_json(service, operation, input).await {
         Ok(output) => json(StatusCode::OK, &output),
