@@ -156,12 +156,45 @@ pub enum ProbeFailure {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupTraffic {
     pub requests: u64,
+    /// Answers of targets, by class.
     pub status_2xx: u64,
     pub status_3xx: u64,
     pub status_4xx: u64,
     pub status_5xx: u64,
+    /// Answers that the balancer gave itself because no target did, or the client went away.
+    #[serde(default)]
+    pub own_4xx: u64,
+    #[serde(default)]
+    pub own_5xx: u64,
     pub connection_errors: u64,
     pub response_time_us_sum: u64,
+    /// How many answers took how long: see [`response_time_bucket`]. Short where the rest is zero.
+    #[serde(default)]
+    pub response_times: Vec<u64>,
+}
+
+/// Response times are counted in this many buckets, four to each doubling from 64 µs to two minutes.
+pub const RESPONSE_TIME_BUCKETS: usize = 1 + 4 * 21;
+/// Anything shorter is in the first bucket.
+const SHORTEST_US: u64 = 64;
+
+/// The bucket that a response time is counted in.
+pub fn response_time_bucket(us: u64) -> usize {
+    if us < SHORTEST_US {
+        return 0;
+    }
+    let doublings = us.ilog2() - SHORTEST_US.ilog2();
+    let quarter = (us >> (us.ilog2() - 2)) & 3;
+    (1 + 4 * doublings as usize + quarter as usize).min(RESPONSE_TIME_BUCKETS - 1)
+}
+
+/// The middle of a bucket: at most an eighth away from what was counted in it.
+pub fn response_time_of_bucket(bucket: usize) -> u64 {
+    let Some(above) = bucket.checked_sub(1) else {
+        return SHORTEST_US / 2;
+    };
+    let octave = SHORTEST_US << (above / 4);
+    octave + octave * (2 * (above as u64 % 4) + 1) / 8
 }
 
 #[async_trait]
@@ -177,4 +210,22 @@ pub trait Edge: Send + Sync {
     fn address(&self, port: u16) -> SocketAddr;
     /// Ids of target groups in which some target's health changed.
     fn changes(&self) -> Changes;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_time_is_near_the_middle_of_its_bucket() {
+        for us in [64, 70, 100, 127, 128, 1000, 12_345, 999_999, 100_000_000] {
+            let middle = response_time_of_bucket(response_time_bucket(us));
+            let ratio = middle as f64 / us as f64;
+            assert!((0.87..1.13).contains(&ratio), "{us} in {middle}");
+        }
+        assert_eq!(response_time_bucket(0), 0);
+        assert_eq!(response_time_bucket(u64::MAX), RESPONSE_TIME_BUCKETS - 1);
+        let all = (0..RESPONSE_TIME_BUCKETS).map(response_time_of_bucket);
+        assert!(all.is_sorted());
+    }
 }

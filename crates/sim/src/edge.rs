@@ -18,6 +18,8 @@ pub struct SimEdge {
     taken_ports: Mutex<BTreeSet<u16>>,
     /// Requests under way to targets that drain.
     in_flight: Mutex<u32>,
+    /// What was counted, by target group.
+    traffic: Mutex<BTreeMap<String, GroupTraffic>>,
     changes: broadcast::Sender<String>,
 }
 
@@ -29,6 +31,7 @@ impl Default for SimEdge {
             default_state: Mutex::new(TargetState::Healthy),
             taken_ports: Mutex::default(),
             in_flight: Mutex::default(),
+            traffic: Mutex::default(),
             changes: broadcast::channel(1024).0,
         }
     }
@@ -59,6 +62,12 @@ impl SimEdge {
     pub fn set_in_flight(&self, count: u32) {
         *self.in_flight.lock().expect("no panic") = count;
         self.announce();
+    }
+
+    /// What was counted for a target group since the edge started.
+    pub fn set_traffic(&self, group: &str, traffic: GroupTraffic) {
+        let mut all = self.traffic.lock().expect("no panic");
+        all.insert(group.into(), traffic);
     }
 
     /// In the words of the real edge.
@@ -134,8 +143,9 @@ impl Edge for SimEdge {
             })
             .collect())
     }
-    async fn traffic(&self, _group: &str) -> Result<GroupTraffic> {
-        Ok(GroupTraffic::default())
+    async fn traffic(&self, group: &str) -> Result<GroupTraffic> {
+        let all = self.traffic.lock().expect("no panic");
+        Ok(all.get(group).cloned().unwrap_or_default())
     }
     fn address(&self, port: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, port).into()

@@ -12,6 +12,8 @@ pub struct SimTasks {
     changes: broadcast::Sender<String>,
     /// When set, every start ends with this message.
     pub broken: Mutex<Option<String>>,
+    /// What tasks have used.
+    usage: Mutex<BTreeMap<String, TaskUsage>>,
 }
 
 impl Default for SimTasks {
@@ -20,6 +22,7 @@ impl Default for SimTasks {
             tasks: Mutex::default(),
             changes: broadcast::channel(1024).0,
             broken: Mutex::default(),
+            usage: Mutex::default(),
         }
     }
 }
@@ -58,6 +61,11 @@ impl SimTasks {
     /// Lets the supervisor vanish.
     pub fn lose(&self, id: &str) {
         self.end(id, StopReason::SupervisorLost, 137);
+    }
+
+    /// What a task has used since its start.
+    pub fn set_usage(&self, id: &str, usage: TaskUsage) {
+        self.usage.lock().expect("no panic").insert(id.into(), usage);
     }
 
     /// Sets a container's health.
@@ -170,7 +178,9 @@ impl Tasks for SimTasks {
         Ok(())
     }
     async fn usage(&self, id: &str) -> Result<Option<TaskUsage>> {
-        Ok(self.status(id).await?.map(|_| TaskUsage::default()))
+        let known = self.usage.lock().expect("no panic").get(id).copied();
+        let there = self.status(id).await?;
+        Ok(there.map(|_| known.unwrap_or_default()))
     }
     async fn exec(
         &self,

@@ -23,6 +23,7 @@ mod definition_rules;
 mod fargate;
 mod launch;
 mod ledger;
+mod metrics;
 mod names;
 mod new_task;
 mod plan;
@@ -90,6 +91,8 @@ pub fn service() -> Service {
         .resource(cfn::Service)
         .reconciles(task_reconciler::TaskReconciler)
         .reconciles(scheduler::ServiceReconciler)
+        .reconciles(metrics::MetricsReconciler::default())
+        .follows("ecs.task", metrics::KIND, metrics::KEY)
         .watches(Watch {
             changes: |engine| engine.tasks.changes(),
             keys: task_reconciler::keys_of_engine_task,

@@ -11,6 +11,7 @@ mod balancer;
 mod cfn;
 mod health;
 mod listener;
+mod metrics;
 mod plan;
 mod record;
 mod rule;
@@ -54,6 +55,8 @@ pub fn service() -> Service {
         .on(tags::describe_tags)
         .reconciles(apply::BalancerReconciler(turn.clone()))
         .reconciles(apply::EdgeReconciler(turn))
+        .reconciles(metrics::MetricsReconciler::default())
+        .follows("elbv2.load-balancer", metrics::KIND, metrics::KEY)
         .follows("ec2.security-group", record::EDGE, record::EDGE_KEY)
         .follows("ec2.interface", record::EDGE, record::EDGE_KEY)
         .watches(Watch {

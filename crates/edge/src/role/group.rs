@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use engine::{GroupTraffic, TargetState};
+use engine::{GroupTraffic, RESPONSE_TIME_BUCKETS, TargetState, response_time_bucket};
 use tokio::sync::mpsc;
 
 /// Names groups in which something changed. Unbounded, yet small: the control loop drains it and
@@ -40,13 +40,16 @@ pub struct Target {
 }
 
 /// A worker's own counts, apart from the others' in memory, so that cores do not fight over them.
-#[derive(Default)]
 #[repr(align(128))]
 pub struct TrafficShard {
     pub requests: AtomicU64,
-    pub status: [AtomicU64; 4],
+    /// Of targets: 2xx to 5xx.
+    status: [AtomicU64; 4],
+    /// The balancer's own: 2xx to 5xx.
+    own_status: [AtomicU64; 4],
     pub connection_errors: AtomicU64,
-    pub response_time_us: AtomicU64,
+    response_time_us: AtomicU64,
+    response_times: [AtomicU64; RESPONSE_TIME_BUCKETS],
 }
 
 /// A request under way at a target, counted while this lives.
@@ -122,19 +125,60 @@ impl Group {
             status_3xx: sum(&|shard| &shard.status[1]),
             status_4xx: sum(&|shard| &shard.status[2]),
             status_5xx: sum(&|shard| &shard.status[3]),
+            own_4xx: sum(&|shard| &shard.own_status[2]),
+            own_5xx: sum(&|shard| &shard.own_status[3]),
             connection_errors: sum(&|shard| &shard.connection_errors),
             response_time_us_sum: sum(&|shard| &shard.response_time_us),
+            response_times: {
+                let all = 0..RESPONSE_TIME_BUCKETS;
+                let mut counts: Vec<u64> = all
+                    .map(|it| sum(&|shard| &shard.response_times[it]))
+                    .collect();
+                while counts.last() == Some(&0) {
+                    counts.pop();
+                }
+                counts
+            },
+        }
+    }
+}
+
+/// Who gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnsweredBy {
+    Target,
+    Balancer,
+}
+
+impl Default for TrafficShard {
+    fn default() -> Self {
+        Self {
+            requests: AtomicU64::default(),
+            status: Default::default(),
+            own_status: Default::default(),
+            connection_errors: AtomicU64::default(),
+            response_time_us: AtomicU64::default(),
+            response_times: std::array::from_fn(|_| AtomicU64::default()),
         }
     }
 }
 
 impl TrafficShard {
-    pub fn count_status(&self, status: u16) {
+    pub fn count_status(&self, status: u16, by: AnsweredBy) {
+        let counts = match by {
+            AnsweredBy::Target => &self.status,
+            AnsweredBy::Balancer => &self.own_status,
+        };
         if let Some(class) = usize::from(status / 100).checked_sub(2)
-            && let Some(count) = self.status.get(class)
+            && let Some(count) = counts.get(class)
         {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub fn count_response_time(&self, us: u64) {
+        self.response_time_us.fetch_add(us, Ordering::Relaxed);
+        self.response_times[response_time_bucket(us)].fetch_add(1, Ordering::Relaxed);
     }
 }
 

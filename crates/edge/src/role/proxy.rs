@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::answer::{by_rule, plain};
 use super::body::{RequestBody, ResponseBody, TargetBody};
 use super::exchange::{Exchange, Failure, Outgoing};
-use super::group::{Group, InFlight, Target, fingerprint};
+use super::group::{AnsweredBy, Group, InFlight, Target, fingerprint};
 use super::headers::{host_of, prepare_request, remove_hop_by_hop};
 use super::namespace::Origin;
 use super::plan::{CompiledAction, Forward, Frontend};
@@ -132,6 +132,7 @@ async fn forward_to_group(
         group,
         worker: client.worker.index,
         status: CLIENT_WENT_AWAY,
+        by: AnsweredBy::Balancer,
     };
     let stays_with_target = group.stickiness_ms.load(Ordering::Relaxed);
     let wanted = (stays_with_target > 0)
@@ -139,6 +140,9 @@ async fn forward_to_group(
         .flatten();
     let (mut response, target) = offer_around(outgoing, client, frontend, group, wanted).await;
     count.status = response.status().as_u16();
+    if matches!(response.body(), ResponseBody::Target(_)) {
+        count.by = AnsweredBy::Target;
+    }
     if let (Some(target), true) = (target, stays_with_target > 0) {
         let lasts = Duration::from_millis(stays_with_target);
         let headers = response.headers_mut();
@@ -159,11 +163,12 @@ struct CountOnce<'a> {
     group: &'a Group,
     worker: usize,
     status: u16,
+    by: AnsweredBy,
 }
 
 impl Drop for CountOnce<'_> {
     fn drop(&mut self) {
-        self.group.traffic[self.worker].count_status(self.status);
+        self.group.traffic[self.worker].count_status(self.status, self.by);
     }
 }
 
@@ -239,7 +244,7 @@ async fn offer_around(
         let failure = match exchange.run(outgoing).await {
             Ok(answered) => {
                 let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                traffic.response_time_us.fetch_add(took, Ordering::Relaxed);
+                traffic.count_response_time(took);
                 return (pass_on(answered, in_flight), Some(target));
             }
             Err(failure) => failure,

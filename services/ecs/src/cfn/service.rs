@@ -116,6 +116,10 @@ impl ResourceType for Service {
             "ServiceName",
         ];
         let mut call: UpdateServiceInput = input(&request.properties, &without)?;
+        // What was scaled since stays so: a template that says the same as before asks for nothing.
+        if request.get("DesiredCount") == old.get("DesiredCount") {
+            call.desired_count = None;
+        }
         (call.cluster, call.service) = (Some(cluster.to_owned()), name.to_owned());
         if call.load_balancers.is_none() && old.get("LoadBalancers").is_some() {
             call.load_balancers = Some(Vec::new());

@@ -1,0 +1,148 @@
+//! `AWS::CloudWatch::Alarm`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Map, Value as Json, json};
+use shapes::cloudwatch::{
+    DeleteAlarmsInput, PutMetricAlarmInput, Tag, TagResourceInput, UntagResourceInput, errors,
+};
+
+pub struct AlarmType;
+
+const NAME_LENGTH_MAX: usize = 255;
+
+const DIMENSION: &[Property] = &[
+    Property::new("Name").required(),
+    Property::new("Value").required(),
+];
+const METRIC: &[Property] = &[
+    Property::new("Dimensions").members(DIMENSION),
+    Property::new("MetricName"),
+    Property::new("Namespace"),
+];
+const METRIC_STAT: &[Property] = &[
+    Property::new("Metric").required().members(METRIC),
+    Property::new("Period").required(),
+    Property::new("Stat").required(),
+    Property::new("Unit"),
+];
+const QUERY: &[Property] = &[
+    Property::new("Expression"),
+    Property::new("Id").required(),
+    Property::new("Label"),
+    Property::new("MetricStat").members(METRIC_STAT),
+    Property::new("Period"),
+    Property::new("ReturnData"),
+];
+
+const PROPERTIES: &[Property] = &[
+    Property::new("ActionsEnabled"),
+    Property::new("AlarmActions"),
+    Property::new("AlarmDescription"),
+    Property::new("AlarmName").replaces(),
+    Property::new("ComparisonOperator").required(),
+    Property::new("DatapointsToAlarm"),
+    Property::new("Dimensions").members(DIMENSION),
+    Property::new("EvaluateLowSampleCountPercentile"),
+    Property::new("EvaluationPeriods").required(),
+    Property::new("ExtendedStatistic"),
+    Property::new("InsufficientDataActions"),
+    Property::new("MetricName"),
+    Property::new("Metrics").members(QUERY),
+    Property::new("Namespace"),
+    Property::new("OKActions"),
+    Property::new("Period"),
+    Property::new("Statistic"),
+    Property::TAGS,
+    Property::new("Threshold"),
+    Property::new("TreatMissingData"),
+    Property::new("Unit"),
+];
+
+fn input(name: &str, request: &ResourceRequest) -> Result<PutMetricAlarmInput, ResourceError> {
+    let all = request.properties.as_object().cloned().unwrap_or_default();
+    let kept: Map<String, Json> = all
+        .into_iter()
+        .filter(|(name, _)| name != "AlarmName" && name != "Tags")
+        .collect();
+    let read: PutMetricAlarmInput = wire::lenient_partial(Json::Object(kept))
+        .map_err(|error| ResourceError::new(error.to_string()))?;
+    let tags = request.all_tags().into_iter();
+    Ok(PutMetricAlarmInput {
+        alarm_name: name.to_owned(),
+        tags: Some(tags.map(|(key, value)| Tag { key, value }).collect()),
+        ..read
+    })
+}
+
+fn arn(cx: &Cx, name: &str) -> String {
+    cx.arn("cloudwatch", &format!("alarm:{name}"))
+}
+
+#[async_trait]
+impl ResourceType for AlarmType {
+    fn name(&self) -> &'static str {
+        "AWS::CloudWatch::Alarm"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("AlarmName")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        cx.with_token(&request.token)
+            .call(input(&name, request)?)
+            .await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        cx.call(input(physical_id, request)?).await?;
+        let changes = request.tag_changes(old);
+        let resource_arn = arn(cx, physical_id);
+        if !changes.unset.is_empty() {
+            cx.call(UntagResourceInput {
+                resource_arn: resource_arn.clone(),
+                tag_keys: changes.unset,
+            })
+            .await?;
+        }
+        let tags = changes.set.into_iter();
+        cx.call(TagResourceInput {
+            resource_arn,
+            tags: tags.map(|(key, value)| Tag { key, value }).collect(),
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let input = DeleteAlarmsInput {
+            alarm_names: vec![physical_id.to_owned()],
+        };
+        cloud::deletion(cx.call(input).await, &[errors::ResourceNotFound.code], &[])
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(json!(arn(cx, physical_id))),
+            _ => Err(ResourceError::unknown_attribute(name)),
+        }
+    }
+}

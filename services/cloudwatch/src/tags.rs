@@ -1,0 +1,53 @@
+//! Tags of alarms.
+
+use cloud::{Cx, Error, Records};
+use shapes::cloudwatch::errors::ResourceNotFoundException;
+use shapes::cloudwatch::{
+    ListTagsForResourceInput, ListTagsForResourceOutput, Tag, TagResourceInput, TagResourceOutput,
+    UntagResourceInput, UntagResourceOutput,
+};
+
+use crate::alarm::{Alarm, tag_map};
+
+fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Alarm, Error> {
+    let name = arn.strip_prefix(&cx.arn("cloudwatch", "alarm:"));
+    let found = name.map(|it| tx.get(&cx.key(it))).transpose()?.flatten();
+    found.ok_or_else(|| ResourceNotFoundException.because(format!("Unknown resource: {arn}")))
+}
+
+pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
+    cx.write(|tx| {
+        let mut alarm = by_arn(&cx, tx, &input.resource_arn)?;
+        let old = std::mem::take(&mut alarm.tags);
+        let old = old.into_iter().map(|(key, value)| Tag { key, value });
+        alarm.tags = tag_map(old.chain(input.tags).collect())?;
+        tx.put(&alarm)?;
+        Ok(TagResourceOutput {})
+    })
+}
+
+pub async fn untag_resource(
+    cx: Cx,
+    input: UntagResourceInput,
+) -> Result<UntagResourceOutput, Error> {
+    cx.write(|tx| {
+        let mut alarm = by_arn(&cx, tx, &input.resource_arn)?;
+        alarm.tags.retain(|key, _| !input.tag_keys.contains(key));
+        tx.put(&alarm)?;
+        Ok(UntagResourceOutput {})
+    })
+}
+
+pub async fn list_tags_for_resource(
+    cx: Cx,
+    input: ListTagsForResourceInput,
+) -> Result<ListTagsForResourceOutput, Error> {
+    let alarm = cx.read(|tx| by_arn(&cx, tx, &input.resource_arn))?;
+    let tags = alarm
+        .tags
+        .into_iter()
+        .map(|(key, value)| Tag { key, value });
+    Ok(ListTagsForResourceOutput {
+        tags: Some(tags.collect()),
+    })
+}

@@ -1,0 +1,176 @@
+//! What services use of CPU and memory, told to CloudWatch every (paced) minute under `AWS/ECS`.
+//!
+//! A sample is a percentage of what a task has reserved, one for each running task of a service
+//! (Developer Guide, "Amazon ECS service utilization metrics"). A sample's time is the beginning of
+//! the minute that it is of, so that each minute has one. What was read last is kept in memory only:
+//! a daemon that was started anew tells its first samples of tasks that ran before a minute later.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloud::{Cloud, Cx, Next, Reconciler, StoreError};
+use engine::TaskUsage;
+use shapes::cloudwatch::{Dimension, MetricDatum, PutMetricDataInput, StandardUnit};
+use wire::Timestamp;
+
+use crate::task_record::{Phase, Task};
+
+pub const KIND: &str = "ecs.metrics";
+pub const KEY: &str = "all";
+/// How often AWS's services tell their metrics.
+const MINUTE: Duration = Duration::from_secs(60);
+const NAMESPACE: &str = "AWS/ECS";
+/// Data of one request: half of what CloudWatch takes.
+const DATA_AT_ONCE: usize = 500;
+/// Samples of one datum (the API reference of `PutMetricData`).
+const VALUES_MAX: usize = 150;
+const UNITS_PER_CORE: f64 = 1024.0;
+const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
+
+/// One reconciler of one key for all services, so that they are told together.
+#[derive(Default)]
+pub struct MetricsReconciler(Mutex<Read>);
+
+/// What was read last.
+#[derive(Default)]
+struct Read {
+    minute_ms: Option<i64>,
+    /// By task: when, and its CPU time so far.
+    tasks: HashMap<String, (i64, u64)>,
+}
+
+#[async_trait]
+impl Reconciler for MetricsReconciler {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+    fn keys(&self, _: &Cloud) -> Result<Vec<String>, StoreError> {
+        Ok(vec![KEY.to_owned()])
+    }
+    fn region(&self, _: &str) -> String {
+        String::new()
+    }
+
+    async fn reconcile(&self, cx: Cx, _: &str) -> Result<Next, converge::Error> {
+        let minute = millis(cx.clock().paced(MINUTE));
+        let now_ms = cx.clock().now_ms();
+        let begun_ms = now_ms.div_euclid(minute) * minute;
+        let next = Next::After(Duration::from_millis(
+            (begun_ms + minute - now_ms).unsigned_abs(),
+        ));
+        let last_ms = self.read().minute_ms;
+        if last_ms == Some(begun_ms) {
+            return Ok(next);
+        }
+        let mut tasks = cx.read(|tx| tx.list::<Task>(""))?;
+        tasks.retain(|it| it.phase == Phase::Running && it.stop.is_none() && it.service.is_some());
+        let mut found = Vec::new();
+        for task in tasks {
+            // One that ended at this moment has no usage any more.
+            if let Ok(Some(usage)) = cx.engine().tasks.usage(&task.id).await {
+                found.push((task, usage));
+            }
+        }
+        let samples = self.take_in(&found, begun_ms, now_ms);
+        if found.is_empty() {
+            // A task that begins to run wakes this key.
+            return Ok(Next::Idle);
+        }
+        for (region, data) in data(samples, begun_ms - minute) {
+            for some in data.chunks(DATA_AT_ONCE) {
+                let input = PutMetricDataInput {
+                    namespace: NAMESPACE.into(),
+                    metric_data: Some(some.to_vec()),
+                    ..Default::default()
+                };
+                let token = format!("{KIND}/{begun_ms}");
+                cx.in_region(&region).with_token(token).call(input).await?;
+            }
+        }
+        Ok(next)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A service, and of each of its tasks the percentages of CPU (once known) and memory.
+type Samples = BTreeMap<(String, String, String), Vec<(Option<f64>, f64)>>;
+
+impl MetricsReconciler {
+    fn read(&self) -> std::sync::MutexGuard<'_, Read> {
+        self.0.lock().expect("nothing panics while this is locked")
+    }
+
+    fn take_in(&self, found: &[(Task, TaskUsage)], begun_ms: i64, now_ms: i64) -> Samples {
+        let mut read = self.read();
+        let (last_ms, before) = (read.minute_ms, std::mem::take(&mut read.tasks));
+        read.minute_ms = (!found.is_empty()).then_some(begun_ms);
+        let mut samples = Samples::new();
+        for (task, usage) in found {
+            read.tasks.insert(task.id.clone(), (now_ms, usage.cpu_ns));
+            let Some(service) = &task.service else {
+                continue;
+            };
+            // A task that has begun since the last look has used all of it since then.
+            let begun = || {
+                let started_ms = task.started_ms?;
+                (last_ms? <= started_ms && started_ms < now_ms).then_some((started_ms, 0))
+            };
+            let since = before.get(&task.id).copied().or_else(begun);
+            let cpu = since.and_then(|it| cpu_percent(task, it, (now_ms, usage.cpu_ns)));
+            let memory = usage.memory_bytes as f64 / BYTES_PER_MIB;
+            let Some(memory) = percent(memory, &task.memory) else {
+                continue;
+            };
+            let key = (
+                task.region.clone(),
+                task.cluster.clone(),
+                service.name.clone(),
+            );
+            samples.entry(key).or_default().push((cpu, memory));
+        }
+        samples
+    }
+}
+
+fn cpu_percent(task: &Task, before: (i64, u64), now: (i64, u64)) -> Option<f64> {
+    let (ms, ns) = (now.0 - before.0, now.1.checked_sub(before.1)?);
+    let cores = ns as f64 / (ms as f64 * 1e6);
+    (ms > 0).then(|| percent(cores * UNITS_PER_CORE, &task.cpu))?
+}
+
+/// Of what is reserved.
+fn percent(used: f64, reserved: &str) -> Option<f64> {
+    let reserved: f64 = reserved.parse().ok().filter(|it| *it > 0.0)?;
+    Some(used / reserved * 100.0)
+}
+
+/// By region.
+fn data(samples: Samples, at_ms: i64) -> BTreeMap<String, Vec<MetricDatum>> {
+    let mut by_region: BTreeMap<String, Vec<MetricDatum>> = BTreeMap::new();
+    for ((region, cluster, service), tasks) in samples {
+        let data = by_region.entry(region).or_default();
+        let dimensions = [("ClusterName", &cluster), ("ServiceName", &service)];
+        let dimensions = dimensions.map(|(name, value)| Dimension {
+            name: name.into(),
+            value: value.clone(),
+        });
+        let cpu: Vec<f64> = tasks.iter().filter_map(|it| it.0).collect();
+        let memory: Vec<f64> = tasks.iter().map(|it| it.1).collect();
+        for (name, values) in [("CPUUtilization", cpu), ("MemoryUtilization", memory)] {
+            data.extend(values.chunks(VALUES_MAX).map(|values| MetricDatum {
+                metric_name: name.into(),
+                dimensions: Some(dimensions.to_vec()),
+                timestamp: Some(Timestamp(at_ms as f64 / 1000.0)),
+                values: Some(values.to_vec()),
+                unit: Some(StandardUnit::Percent),
+                ..Default::default()
+            }));
+        }
+    }
+    by_region
+}
