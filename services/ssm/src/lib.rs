@@ -1,7 +1,41 @@
 //! AWS Systems Manager: parameters.
+//!
+//! A parameter is a record of what is true of its latest version; older versions are records of their
+//! own. Nothing has to become real: what is put can be got.
+//!
+//! **What a SecureString is here**: its value is stored as it is, in the store that only root can
+//! read, and encrypted by no key of its own. It is never shown without `WithDecryption`: what is shown
+//! instead is random text of the form of KMS's ciphertexts, the same for as long as the version
+//! lives. `alias/aws/ssm` is the only key.
+//!
+//! AWS's public parameters (`/aws/service/…`) are not there: `ParameterNotFound`. Parameter policies,
+//! sharing between accounts and the data types that AWS checks (`aws:ec2:image`) are refused.
+
+mod cfn;
+mod describe;
+mod get;
+mod history;
+mod names;
+mod put;
+mod record;
+mod tags;
 
 use cloud::Service;
 
 pub fn service() -> Service {
     Service::new(&shapes::ssm::MODEL)
+        .on(put::put_parameter)
+        .on(put::delete_parameter)
+        .on(put::delete_parameters)
+        .on(get::get_parameter)
+        .on(get::get_parameters)
+        .on(get::get_parameters_by_path)
+        .on(describe::describe_parameters)
+        .on(history::get_parameter_history)
+        .on(history::label_parameter_version)
+        .on(history::unlabel_parameter_version)
+        .on(tags::add_tags_to_resource)
+        .on(tags::remove_tags_from_resource)
+        .on(tags::list_tags_for_resource)
+        .resource(cfn::ParameterType)
 }

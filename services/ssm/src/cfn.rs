@@ -1,0 +1,147 @@
+//! `AWS::SSM::Parameter`: `Ref` is its name.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::ssm::*;
+
+pub struct ParameterType;
+
+/// What a generated name may be, with the rest of the parameter's ARN.
+const NAME_LENGTH_MAX: usize = 512;
+
+/// Unlike elsewhere, `Tags` is a map; the stack's own tags come with it.
+fn tags(request: &ResourceRequest, properties: &Json) -> BTreeMap<String, String> {
+    let mut tags = request.tags.clone();
+    for (key, value) in properties["Tags"].as_object().into_iter().flatten() {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        tags.insert(key.clone(), text);
+    }
+    tags
+}
+
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag { key, value };
+    tags.into_iter().map(tag).collect()
+}
+
+fn input(request: &ResourceRequest, name: &str) -> Result<PutParameterInput, ResourceError> {
+    let parsed =
+        |name: &str, text: String| ResourceError::new(format!("{name} `{text}` is not known"));
+    let kind = request.required_text("Type")?;
+    let kind = kind.parse().map_err(|_| parsed("Type", kind))?;
+    if kind == shapes::ssm::ParameterType::SecureString {
+        return Err(ResourceError::new(
+            "AWS CloudFormation doesn't support creating a SecureString parameter type",
+        ));
+    }
+    let tier = match request.text("Tier") {
+        Some(tier) => Some(tier.parse().map_err(|_| parsed("Tier", tier))?),
+        None => None,
+    };
+    Ok(PutParameterInput {
+        name: name.to_owned(),
+        description: request.text("Description"),
+        value: request.required_text("Value")?,
+        r#type: Some(kind),
+        allowed_pattern: request.text("AllowedPattern"),
+        data_type: request.text("DataType"),
+        tier,
+        ..Default::default()
+    })
+}
+
+#[async_trait]
+impl ResourceType for ParameterType {
+    fn name(&self) -> &'static str {
+        "AWS::SSM::Parameter"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("AllowedPattern"),
+                Property::new("DataType"),
+                Property::new("Description"),
+                Property::new("Name").replaces(),
+                Property::new("Tags"),
+                Property::new("Tier"),
+                Property::new("Type").required(),
+                Property::new("Value").required(),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Type", "Value"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("Name")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let input = PutParameterInput {
+            tags: Some(tag_list(tags(request, &request.properties))),
+            ..input(request, &name)?
+        };
+        cx.with_token(&request.token).call(input).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let input = PutParameterInput {
+            overwrite: Some(true),
+            ..input(request, physical_id)?
+        };
+        cx.call(input).await?;
+        let (before, after) = (tags(request, old), tags(request, &request.properties));
+        let gone = before.into_keys().filter(|key| !after.contains_key(key));
+        let untag = RemoveTagsFromResourceInput {
+            resource_type: ResourceTypeForTagging::Parameter,
+            resource_id: physical_id.to_owned(),
+            tag_keys: gone.collect(),
+        };
+        cx.call(untag).await?;
+        let tag = AddTagsToResourceInput {
+            resource_type: ResourceTypeForTagging::Parameter,
+            resource_id: physical_id.to_owned(),
+            tags: tag_list(after),
+        };
+        cx.call(tag).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let input = DeleteParameterInput {
+            name: physical_id.to_owned(),
+        };
+        let gone = &[errors::ParameterNotFound.code];
+        cloud::deletion(cx.call(input).await, gone, &[])
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        let input = GetParameterInput {
+            name: physical_id.to_owned(),
+            ..Default::default()
+        };
+        let found = cx.call(input).await?.parameter.unwrap_or_default();
+        match name {
+            "Type" => Ok(json!(found.r#type.map(|it| it.to_string()))),
+            "Value" => Ok(json!(found.value)),
+            other => Err(ResourceError::unknown_attribute(other)),
+        }
+    }
+}

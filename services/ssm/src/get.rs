@@ -1,0 +1,99 @@
+//! Getting parameters: one, several, or all under a path.
+
+use cloud::{Cx, Error};
+use shapes::ssm::*;
+
+use crate::describe::{Filter, page};
+use crate::names::{invalid, parse, select};
+use crate::record::ParameterRecord;
+
+pub async fn get_parameter(cx: Cx, input: GetParameterInput) -> Result<GetParameterOutput, Error> {
+    let decrypted = input.with_decryption == Some(true);
+    let parameter = cx.read(|tx| {
+        let named = parse(&cx, tx, &input.name)?;
+        Ok(select(&cx, tx, &named)?.shown(&cx, decrypted, named.selector))
+    })?;
+    Ok(GetParameterOutput {
+        parameter: Some(parameter),
+    })
+}
+
+pub async fn get_parameters(
+    cx: Cx,
+    input: GetParametersInput,
+) -> Result<GetParametersOutput, Error> {
+    let decrypted = input.with_decryption == Some(true);
+    cx.read(|tx| {
+        let (mut parameters, mut missing) = (Vec::new(), Vec::new());
+        for name in &input.names {
+            let found = parse(&cx, tx, name)
+                .and_then(|named| Ok((select(&cx, tx, &named)?, named.selector)));
+            match found {
+                Ok((version, selector)) => {
+                    parameters.push(version.shown(&cx, decrypted, selector));
+                }
+                Err(error) if error.status >= 500 => return Err(error),
+                Err(_) => missing.push(name.clone()),
+            }
+        }
+        Ok(GetParametersOutput {
+            parameters: Some(parameters),
+            invalid_parameters: Some(missing),
+        })
+    })
+}
+
+pub async fn get_parameters_by_path(
+    cx: Cx,
+    input: GetParametersByPathInput,
+) -> Result<GetParametersByPathOutput, Error> {
+    /// AWS's default, and its most.
+    const PAGE: usize = 10;
+    if !input.path.starts_with('/') {
+        return Err(invalid(format!(
+            "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\". It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol \"/\". Valid example: /get/parameters2-/by1./path0_. ({})",
+            input.path
+        )));
+    }
+    let filters = input.parameter_filters.unwrap_or_default();
+    let filters = filters
+        .into_iter()
+        .map(|it| Filter::new(it, &["Type", "KeyId", "Label"]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let folder = format!("{}/", input.path.trim_end_matches('/'));
+    let (recursive, decrypted) = (
+        input.recursive == Some(true),
+        input.with_decryption == Some(true),
+    );
+    cx.read(|tx| {
+        let mut found = Vec::new();
+        for parameter in tx.list::<ParameterRecord>(&cx.key(&folder))? {
+            let below = &parameter.name[folder.len()..];
+            if !recursive && below.contains('/') {
+                continue;
+            }
+            let labels: Vec<_> = filters.iter().filter(|it| it.is("Label")).collect();
+            let version = match labels.is_empty() {
+                true => Some(parameter.latest(tx)?),
+                false => {
+                    let mut versions = parameter.versions(tx)?.into_iter().rev();
+                    versions.find(|it| labels.iter().all(|label| label.matches(&parameter, it)))
+                }
+            };
+            let Some(version) = version else { continue };
+            if filters.iter().all(|it| it.matches(&parameter, &version)) {
+                found.push(version);
+            }
+        }
+        let token = input.next_token.as_deref();
+        let (found, next_token) = page(found, |it| &it.name, token, input.max_results, PAGE);
+        Ok(GetParametersByPathOutput {
+            parameters: Some(
+                (found.iter())
+                    .map(|it| it.shown(&cx, decrypted, None))
+                    .collect(),
+            ),
+            next_token,
+        })
+    })
+}

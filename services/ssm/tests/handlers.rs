@@ -1,0 +1,348 @@
+//! The operations over a machine that is not there.
+
+use std::sync::Arc;
+
+use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use serde_json::json;
+use shapes::ssm::*;
+
+struct World {
+    cloud: Arc<Cloud>,
+    cx: Cx,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![ssm::service()],
+        });
+        Self {
+            cx: cloud.context("us-east-1"),
+            cloud,
+            _directory: directory,
+        }
+    }
+
+    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
+        self.cx.call(input).await.unwrap()
+    }
+
+    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
+    where
+        I::Output: std::fmt::Debug,
+    {
+        self.cx.call(input).await.unwrap_err().code
+    }
+
+    async fn put(&self, name: &str, kind: ParameterType, value: &str) -> i64 {
+        let input = PutParameterInput {
+            overwrite: Some(true),
+            ..parameter(name, kind, value)
+        };
+        self.call(input).await.version.unwrap()
+    }
+
+    async fn get(&self, name: &str, decrypted: bool) -> Parameter {
+        let input = GetParameterInput {
+            name: name.into(),
+            with_decryption: Some(decrypted),
+        };
+        self.call(input).await.parameter.unwrap()
+    }
+
+    async fn value(&self, name: &str) -> String {
+        self.get(name, false).await.value.unwrap()
+    }
+
+    async fn missing(&self, name: &str) -> &'static str {
+        let input = GetParameterInput {
+            name: name.into(),
+            ..Default::default()
+        };
+        self.refused(input).await
+    }
+}
+
+fn parameter(name: &str, kind: ParameterType, value: &str) -> PutParameterInput {
+    PutParameterInput {
+        name: name.into(),
+        r#type: Some(kind),
+        value: value.into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn versions_are_counted_found_and_labelled() {
+    let world = World::new();
+    assert_eq!(world.put("/web/url", ParameterType::String, "a").await, 1);
+    let again = parameter("/web/url", ParameterType::String, "b");
+    assert_eq!(world.refused(again).await, "ParameterAlreadyExists");
+    assert_eq!(world.put("/web/url", ParameterType::String, "b").await, 2);
+    assert_eq!(world.value("/web/url").await, "b");
+    assert_eq!(world.value("/web/url:1").await, "a");
+    let by_arn = "arn:aws:ssm:us-east-1:000000000000:parameter/web/url";
+    let found = world.get(by_arn, false).await;
+    assert_eq!(found.name.as_deref(), Some("/web/url"));
+    assert_eq!(found.arn.as_deref(), Some(by_arn));
+
+    let label = |number, label: &str| LabelParameterVersionInput {
+        name: "/web/url".into(),
+        parameter_version: number,
+        labels: vec![label.into()],
+    };
+    world.call(label(Some(1), "live")).await;
+    assert_eq!(world.value("/web/url:live").await, "a");
+    world.call(label(None, "live")).await;
+    let found = world.get("/web/url:live", false).await;
+    assert_eq!(found.value.as_deref(), Some("b"));
+    assert_eq!(found.selector.as_deref(), Some(":live"));
+    let bad = world.call(label(None, "aws-x")).await;
+    assert_eq!(bad.invalid_labels.unwrap(), ["aws-x"]);
+
+    assert_eq!(
+        world.missing("/web/url:3").await,
+        "ParameterVersionNotFound"
+    );
+    assert_eq!(
+        world.missing("/web/url:other").await,
+        "ParameterVersionNotFound"
+    );
+    assert_eq!(world.missing("/web").await, "ParameterNotFound");
+    assert_eq!(
+        world
+            .missing("/aws/service/ecs/optimized-ami/amazon-linux-2/recommended")
+            .await,
+        "ParameterNotFound"
+    );
+    let history = GetParameterHistoryInput {
+        name: "/web/url".into(),
+        max_results: Some(1),
+        ..Default::default()
+    };
+    let page = world.call(history.clone()).await;
+    assert_eq!(page.parameters.unwrap()[0].value.as_deref(), Some("a"));
+    let history = GetParameterHistoryInput {
+        next_token: page.next_token,
+        ..history
+    };
+    let page = world.call(history).await;
+    let last = &page.parameters.unwrap()[0];
+    assert_eq!((last.version, page.next_token), (Some(2), None));
+    assert_eq!(last.labels.as_deref(), Some(&["live".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn the_oldest_of_a_hundred_versions_goes() {
+    let world = World::new();
+    for number in 1..=101 {
+        let made = world
+            .put("a", ParameterType::String, &number.to_string())
+            .await;
+        assert_eq!(made, number);
+    }
+    assert_eq!(world.missing("a:1").await, "ParameterVersionNotFound");
+    assert_eq!(world.value("a:2").await, "2");
+    let label = LabelParameterVersionInput {
+        name: "a".into(),
+        parameter_version: Some(2),
+        labels: vec!["kept".into()],
+    };
+    world.call(label).await;
+    let input = PutParameterInput {
+        overwrite: Some(true),
+        ..parameter("a", ParameterType::String, "x")
+    };
+    assert_eq!(
+        world.refused(input).await,
+        "ParameterMaxVersionLimitExceeded"
+    );
+}
+
+#[tokio::test]
+async fn a_secure_string_is_shown_to_who_asks_for_it() {
+    let world = World::new();
+    world
+        .put("/web/key", ParameterType::SecureString, "hunter2")
+        .await;
+    assert_eq!(world.get("/web/key", true).await.value.unwrap(), "hunter2");
+    let shown = world.value("/web/key").await;
+    assert!(shown.len() > 100 && !shown.contains("hunter2"), "{shown}");
+    assert_eq!(world.value("/web/key").await, shown);
+    let printed = format!("{:?}", world.get("/web/key", true).await);
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_parameter_is_said() {
+    let world = World::new();
+    let string = |name: &str| parameter(name, ParameterType::String, "x");
+    for name in ["aws/x", "/aws/x", "SSM-x", "a b", "/a//b", "/"] {
+        assert_eq!(
+            world.refused(string(name)).await,
+            "ValidationException",
+            "{name}"
+        );
+    }
+    let deep = "/a".repeat(16);
+    assert_eq!(
+        world.refused(string(&deep)).await,
+        "HierarchyLevelLimitExceededException"
+    );
+    let large = "x".repeat(4097);
+    let large = |tier| PutParameterInput {
+        tier: Some(tier),
+        ..parameter("large", ParameterType::String, &large)
+    };
+    assert_eq!(
+        world.refused(large(ParameterTier::Standard)).await,
+        "ValidationException"
+    );
+    let made = world.call(large(ParameterTier::IntelligentTiering)).await;
+    assert_eq!(made.tier, Some(ParameterTier::Advanced));
+    let pattern = |value: &str| PutParameterInput {
+        allowed_pattern: Some("^\\d+$".into()),
+        ..parameter("number", ParameterType::String, value)
+    };
+    assert_eq!(
+        world.refused(pattern("1a")).await,
+        "ParameterPatternMismatchException"
+    );
+    world.call(pattern("12")).await;
+    let other = PutParameterInput {
+        overwrite: Some(true),
+        ..parameter("number", ParameterType::SecureString, "1")
+    };
+    assert_eq!(world.refused(other).await, "HierarchyTypeMismatchException");
+    let key = PutParameterInput {
+        key_id: Some("alias/mine".into()),
+        ..parameter("b", ParameterType::SecureString, "1")
+    };
+    assert_eq!(world.refused(key).await, "InvalidKeyId");
+}
+
+#[tokio::test]
+async fn parameters_are_found_by_path_and_filter() {
+    let world = World::new();
+    for name in ["/web/a", "/web/b/c", "/web/d", "/webs/e", "plain"] {
+        world.put(name, ParameterType::String, name).await;
+    }
+    let by_path = |recursive, token| GetParametersByPathInput {
+        path: "/web".into(),
+        recursive: Some(recursive),
+        max_results: Some(2),
+        next_token: token,
+        ..Default::default()
+    };
+    let names = |found: Vec<Parameter>| {
+        let names = found.into_iter().filter_map(|it| it.name);
+        names.collect::<Vec<_>>()
+    };
+    let page = world.call(by_path(false, None)).await;
+    assert_eq!(names(page.parameters.unwrap()), ["/web/a", "/web/d"]);
+    assert_eq!(page.next_token, None);
+    let page = world.call(by_path(true, None)).await;
+    assert_eq!(names(page.parameters.unwrap()), ["/web/a", "/web/b/c"]);
+    let page = world.call(by_path(true, page.next_token)).await;
+    assert_eq!(names(page.parameters.unwrap()), ["/web/d"]);
+
+    let tag = AddTagsToResourceInput {
+        resource_type: ResourceTypeForTagging::Parameter,
+        resource_id: "plain".into(),
+        tags: vec![Tag {
+            key: "team".into(),
+            value: "web".into(),
+        }],
+    };
+    world.call(tag).await;
+    let check = async |key: &str, option: Option<&str>, value: &str, expected: &[&str]| {
+        let input = DescribeParametersInput {
+            parameter_filters: Some(vec![ParameterStringFilter {
+                key: key.into(),
+                option: option.map(str::to_owned),
+                values: Some(vec![value.into()]),
+            }]),
+            ..Default::default()
+        };
+        let found = world.call(input).await.parameters.unwrap();
+        let names: Vec<_> = found.into_iter().filter_map(|it| it.name).collect();
+        assert_eq!(names, expected, "{key} {option:?} {value}");
+    };
+    check(
+        "Path",
+        Some("Recursive"),
+        "/web",
+        &["/web/a", "/web/b/c", "/web/d"],
+    )
+    .await;
+    check("Path", None, "/web", &["/web/a", "/web/d"]).await;
+    check("Name", Some("Contains"), "lai", &["plain"]).await;
+    check("Name", Some("BeginsWith"), "/web/b", &["/web/b/c"]).await;
+    check("tag:team", None, "web", &["plain"]).await;
+    let bad = DescribeParametersInput {
+        parameter_filters: Some(vec![ParameterStringFilter {
+            key: "Colour".into(),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    assert_eq!(world.refused(bad).await, "InvalidFilterKey");
+    let several = GetParametersInput {
+        names: vec!["plain".into(), "nothing".into()],
+        ..Default::default()
+    };
+    let found = world.call(several).await;
+    assert_eq!(names(found.parameters.unwrap()), ["plain"]);
+    assert_eq!(found.invalid_parameters.unwrap(), ["nothing"]);
+    let delete = DeleteParametersInput {
+        names: vec!["plain".into(), "nothing".into()],
+    };
+    let gone = world.call(delete).await;
+    assert_eq!(gone.deleted_parameters.unwrap(), ["plain"]);
+    assert_eq!(world.missing("plain").await, "ParameterNotFound");
+}
+
+#[tokio::test]
+async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
+    let world = World::new();
+    let kind = world.cloud.resource_type("AWS::SSM::Parameter").unwrap();
+    let mut request = ResourceRequest {
+        stack_name: "stack".into(),
+        stack_id: "stack-id".into(),
+        logical_id: "Url".into(),
+        token: "token".into(),
+        properties: json!({ "Type": "String", "Value": "a", "Tags": { "team": "web" } }),
+        tags: [("stack".into(), "stack".into())].into(),
+    };
+    let made = kind.create(&world.cx, &request).await.unwrap();
+    assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
+    assert_eq!(world.get(&made.physical_id, false).await.version, Some(1));
+    let old = request.properties.clone();
+    request.properties = json!({ "Type": "String", "Value": "b" });
+    kind.update(&world.cx, &made.physical_id, &old, &request)
+        .await
+        .unwrap();
+    let value = kind.attribute(&world.cx, &made.physical_id, "Value").await;
+    assert_eq!(value.unwrap(), "b");
+    let tags = ListTagsForResourceInput {
+        resource_type: ResourceTypeForTagging::Parameter,
+        resource_id: made.physical_id.clone(),
+    };
+    let tags = world.call(tags).await.tag_list.unwrap();
+    assert_eq!(tags.len(), 1);
+    for _ in 0..2 {
+        kind.delete(&world.cx, &made.physical_id, &old)
+            .await
+            .unwrap();
+    }
+    request.properties = json!({ "Type": "SecureString", "Value": "b" });
+    let error = kind.create(&world.cx, &request).await.unwrap_err();
+    assert!(error.message.contains("SecureString"), "{error}");
+}
