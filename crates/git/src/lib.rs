@@ -18,6 +18,7 @@
 //!
 //! Not done: submodules are not fetched, and files of Git LFS stay the pointers that they are.
 
+mod inflate;
 mod limits;
 mod names;
 mod read;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 use engine::*;
 use tokio::sync::{Semaphore, broadcast};
 
+pub use inflate::inflate;
 pub use serve::{Pack, known_protocol};
 
 use crate::limits::{CHANGES_MAX, FETCH_TIMEOUT, SERVED_MAX};
@@ -64,11 +66,6 @@ impl GitStore {
             changes: broadcast::channel(CHANGES_MAX).0,
             served: Arc::new(Semaphore::new(SERVED_MAX)),
         })
-    }
-
-    /// The version of the program, or why there is none.
-    pub async fn version() -> Result<String> {
-        git(["--version"]).text().await
     }
 
     /// What a repository that is kept here has, in answer to a client's `info/refs`.
@@ -141,6 +138,14 @@ impl GitStore {
     fn changed(&self, id: &str) {
         let _ = self.changes.send(id.to_owned());
     }
+}
+
+/// The version of the program, or why there is none.
+pub fn version() -> Result<String> {
+    let output = std::process::Command::new("git").arg("--version").output();
+    let output = output
+        .map_err(|error| EngineError::machine("the program `git` cannot be run").because(error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// A clone of what is on this disk, which knows where it came from.

@@ -1,10 +1,12 @@
 //! The front door: one address, several kinds of callers.
 //!
 //! * `/v2/…` is the registry's (Docker and OCI clients, basic authentication with an ECR token);
+//! * `/v1/repos/…` is CodeCommit's for Git's own clients (basic authentication);
 //! * `/_neargate/…` is the command line's;
 //! * everything else is AWS's: signed, routed by the credential scope.
 
 mod aws;
+mod git;
 mod own;
 mod registry;
 
@@ -41,6 +43,7 @@ pub struct Front {
     cloud: Arc<Cloud>,
     credentials: Credentials,
     registry: Arc<images::Registry>,
+    git: Arc<::git::GitStore>,
     state: String,
     program: PathBuf,
     ask_to_stop: watch::Sender<bool>,
@@ -58,6 +61,7 @@ impl Front {
             cloud,
             credentials,
             registry: machine.registry.clone(),
+            git: machine.git.clone(),
             state: config.state.display().to_string(),
             program: machine.program.clone(),
             ask_to_stop,
@@ -99,6 +103,8 @@ impl Front {
         let path = request.uri().path();
         if path == "/v2" || path.starts_with("/v2/") {
             registry::answer(self, request).await
+        } else if path.starts_with(git::PATH) {
+            git::answer(self, request).await
         } else if path.starts_with("/_neargate/") {
             own::answer(self, request).await
         } else {

@@ -43,7 +43,7 @@ impl Finding {
 
 /// Exits with 1 when something is broken.
 pub fn run(config: &Config) -> Result<ExitCode> {
-    let mut findings = vec![root(), overlay(), control_groups()];
+    let mut findings = vec![root(), overlay(), control_groups(), git()];
     findings.extend(network::doctor().into_iter().map(|it| Finding {
         what: it.what.into(),
         state: match it.severity {
@@ -156,6 +156,20 @@ fn control_groups() -> Finding {
                 "boot with cgroup_enable=memory, or with control groups version 2",
             ))
         },
+    )
+}
+
+/// Repositories are kept and read with it; nothing else needs it.
+fn git() -> Finding {
+    Finding::new(
+        "git",
+        ::git::version().map_err(|error| {
+            (
+                "warning",
+                format!("{error}: CodeCommit and pipelines from Git cannot work"),
+                "install it: apt install git",
+            )
+        }),
     )
 }
 

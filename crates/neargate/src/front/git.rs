@@ -1,0 +1,204 @@
+//! Git's own clients: `/v1/repos/<name>/…`, CodeCommit's path, in Git's smart protocol over HTTP.
+//!
+//! Who is asked for a user name and password may show
+//! * what `aws iam create-service-specific-credential` made;
+//! * what `aws codecommit credential-helper --ignore-host-check` makes (with
+//!   `credential.UseHttpPath=true`, as on AWS): a signature, which ends after a quarter of an hour;
+//! * an access key and its secret.
+
+use std::io;
+
+use ::git::{Pack, inflate, known_protocol};
+use base64::Engine as _;
+use bytes::Bytes;
+use cloud::Caller;
+use engine::{ByteStream, EngineError, Fault};
+use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::{Body, Front, aws, full, read_body};
+
+pub const PATH: &str = "/v1/repos/";
+
+/// A compressed question: see [`inflate`].
+const COMPRESSED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a client asks for.
+struct Asked {
+    name: String,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Refs(Pack),
+    Exchange(Pack),
+}
+
+pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+    let Some(asked) = asked(&request) else {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "there is no such path: Git's clients of protocol version 0 to 2 are served, dumb ones are not",
+        );
+    };
+    // Nobody is told which repositories there are before it is known who asks.
+    let repository = codecommit::find_by_path(&front.cloud, &asked.name);
+    let region = repository.as_ref().map(|it| it.region.as_str());
+    let Some(caller) = caller(front, &request, &asked.name, region) else {
+        let why = "log in with Git credentials of an IAM user, with the credential helper of the aws CLI, or with an access key and its secret";
+        let mut response = refuse(StatusCode::UNAUTHORIZED, why);
+        let realm = HeaderValue::from_static("Basic realm=\"neargate CodeCommit\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+        return response;
+    };
+    let Some(repository) = repository else {
+        let why = format!("repository {} does not exist", asked.name);
+        return refuse(StatusCode::NOT_FOUND, &why);
+    };
+    tracing::debug!(repository = repository.arn, ?caller, "a client of Git");
+    match serve(front, request, &repository.id, asked.what).await {
+        Ok(response) => response,
+        Err(error) => {
+            let status = match error.fault {
+                Fault::NotFound => StatusCode::NOT_FOUND,
+                Fault::Invalid => StatusCode::BAD_REQUEST,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            tracing::warn!(error = error.chain(), "cannot serve a client of Git");
+            refuse(status, &error.message)
+        }
+    }
+}
+
+fn asked(request: &Request<Incoming>) -> Option<Asked> {
+    let rest = request.uri().path().strip_prefix(PATH)?;
+    let (name, what) = rest.split_once('/')?;
+    let what = match (request.method(), what) {
+        (&Method::GET, "info/refs") => {
+            let service = request.uri().query()?.split('&');
+            let service = service
+                .filter_map(|it| it.strip_prefix("service="))
+                .next()?;
+            What::Refs(Pack::from_service(service)?)
+        }
+        (&Method::POST, service) => What::Exchange(Pack::from_service(service)?),
+        _ => return None,
+    };
+    Some(Asked {
+        name: name.strip_suffix(".git").unwrap_or(name).to_owned(),
+        what,
+    })
+}
+
+fn header(request: &Request<Incoming>, name: &HeaderName) -> Option<String> {
+    let value = request.headers().get(name)?.to_str().ok()?;
+    Some(value.to_owned())
+}
+
+/// Who asks, when what they show is true.
+fn caller(
+    front: &Front,
+    request: &Request<Incoming>,
+    name: &str,
+    region: Option<&str>,
+) -> Option<Caller> {
+    let shown = header(request, &AUTHORIZATION)?;
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(shown.strip_prefix("Basic ")?.trim())
+        .ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    if let Some(caller) = iam::find_git_login(&front.cloud, user, password) {
+        return Some(caller);
+    }
+    // Temporary keys come with their token.
+    let (access_key, token) = match user.split_once('%') {
+        Some((access_key, token)) => (access_key, Some(token)),
+        None => (user, None),
+    };
+    let (secret, caller) = front.secret_of(access_key, token)?;
+    if !codecommit::is_signature(password) {
+        return same(&secret, password).then_some(caller);
+    }
+    let host = header(request, &HOST).unwrap_or_default();
+    let default_region = front.cloud.default_region.as_str();
+    let regions = [region.unwrap_or(default_region), default_region];
+    // The helper signs the address as the user wrote it, which may end in `.git`.
+    [format!("{PATH}{name}"), format!("{PATH}{name}.git")]
+        .iter()
+        .any(|path| {
+            let asked = codecommit::Asked { host: &host, path };
+            codecommit::is_signed(password, &asked, &secret, &regions, aws::now())
+        })
+        .then_some(caller)
+}
+
+/// Compares digests, so that the time it takes says nothing about how much was right.
+fn same(a: &str, b: &str) -> bool {
+    let digest = |it: &str| ring::digest::digest(&ring::digest::SHA256, it.as_bytes());
+    digest(a).as_ref() == digest(b).as_ref()
+}
+
+async fn serve(
+    front: &Front,
+    request: Request<Incoming>,
+    id: &str,
+    what: What,
+) -> Result<Response<Body>, EngineError> {
+    let protocol = header(&request, &HeaderName::from_static("git-protocol"));
+    let protocol = protocol.as_deref().and_then(known_protocol);
+    let (body, pack, kind) = match what {
+        What::Refs(pack) => {
+            let refs = front.git.advertise(id, pack, protocol).await?;
+            (full(refs), pack, "advertisement")
+        }
+        What::Exchange(pack) => {
+            let input = input(request).await?;
+            let output = front.git.exchange(id, pack, protocol, input).await?;
+            let frames = output.map(|piece| piece.map(Frame::data));
+            (StreamBody::new(frames).boxed_unsync(), pack, "result")
+        }
+    };
+    let mut response = Response::new(body);
+    let kind = format!("application/x-{}-{kind}", pack.service());
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&kind) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// The request's body as it comes, or what was compressed in it.
+async fn input(request: Request<Incoming>) -> Result<ByteStream, EngineError> {
+    let encoding = header(&request, &CONTENT_ENCODING);
+    let body = request.into_body();
+    if !matches!(encoding.as_deref(), Some("gzip" | "x-gzip")) {
+        let frames = TryStreamExt::map_err(BodyStream::new(body), io::Error::other);
+        let pieces = frames.try_filter_map(|it| async move { Ok(it.into_data().ok()) });
+        return Ok(Box::pin(pieces));
+    }
+    let compressed = read_body(body, COMPRESSED_BYTES_MAX).await;
+    let compressed = compressed
+        .ok_or_else(|| EngineError::invalid("the request is too large or ended early"))?;
+    let whole = tokio::task::spawn_blocking(move || inflate(&compressed)).await;
+    let whole = whole.map_err(|_| EngineError::machine("cannot read a request"))??;
+    let once = futures_util::stream::once(async move { Ok(Bytes::from(whole)) });
+    Ok(Box::pin(once))
+}
+
+/// Git shows its user the text of an answer that is not a success.
+fn refuse(status: StatusCode, why: &str) -> Response<Body> {
+    let mut response = Response::new(full(format!("{why}\n")));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
