@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::cgroup::TaskCgroup;
 use crate::error::{Context, Failure, Result};
-use crate::order::{Order, TaskFiles};
+use crate::order::{Order, TaskFiles, work_beside};
 use crate::overlay;
 
 /// Kills what still runs, unmounts roots, removes control groups and data. Goes on after a failure,
@@ -19,11 +19,21 @@ pub(crate) fn clean_up(files: &TaskFiles, order: &Order) -> Result<()> {
         let _ = fs::remove_dir_all(files.bundle(index));
     }
     let _ = fs::remove_dir_all(files.containers());
-    let _ = fs::remove_file(files.directory.join(TaskFiles::socket_name()));
+    for socket in [TaskFiles::socket_name(), TaskFiles::console_name()] {
+        let _ = fs::remove_file(files.directory.join(socket));
+    }
     let work = order
         .step
         .as_ref()
         .map_or(Ok(()), |step| remove_tree(&step.work));
+    for upper in order
+        .spec
+        .containers
+        .iter()
+        .filter_map(|it| it.upper.as_ref())
+    {
+        let _ = remove_tree(&work_beside(upper));
+    }
     groups.and(data).and(work)
 }
 

@@ -44,12 +44,16 @@ pub struct Executable {
 }
 
 /// The shim role: `run <task directory>` supervises a task to its end, `exec <task directory>
-/// <container> <argument>…` runs a command in one of its containers. Must be called before the
+/// <container> <argument>…` runs a command in one of its containers, `exec-attached <task directory>
+/// <container>` one that it is told by the daemon. Must be called before the
 /// process has a second thread. Returns the exit code.
 pub fn main(args: &[OsString]) -> i32 {
     let words: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
     match words.unwrap_or_default().as_slice() {
         ["run", directory] => shim::shim_main(Path::new(directory)),
+        ["exec-attached", directory, container] => {
+            container::exec_attached_main(Path::new(directory), container)
+        }
         ["exec", directory, container, command @ ..] if !command.is_empty() => {
             container::exec_main(Path::new(directory), container, command)
         }

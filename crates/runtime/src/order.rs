@@ -73,6 +73,10 @@ impl TaskFiles {
     pub fn socket_name() -> &'static str {
         "shim.sock"
     }
+    /// Where a container that is being made hands over its terminal.
+    pub fn console_name() -> &'static str {
+        "console.sock"
+    }
     /// What the shim itself has to say, normally nothing.
     pub fn shim_log(&self) -> PathBuf {
         self.directory.join("shim.log")
@@ -132,6 +136,13 @@ pub(crate) fn container_data(data: &Path, index: usize) -> PathBuf {
 
 pub(crate) fn volume_data(data: &Path, index: usize) -> PathBuf {
     data.join(format!("volume-{index}"))
+}
+
+/// Where an overlay works that keeps its changes in `upper`: it has to be on the same file system.
+pub(crate) fn work_beside(upper: &Path) -> PathBuf {
+    let mut name = upper.file_name().unwrap_or_default().to_owned();
+    name.push(".work");
+    upper.with_file_name(name)
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {

@@ -9,8 +9,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::error::{Context, Failure, Result};
 
-/// A page, with its final zero.
-const OPTIONS_BYTES_MAX: usize = 4095;
+/// A page, with its final zero and room for `,volatile`.
+const OPTIONS_BYTES_MAX: usize = 4095 - 9;
 
 /// The directories of one container's root. All but `upper` and `work` are inside `base`.
 #[derive(Debug, Clone)]
@@ -18,17 +18,36 @@ pub(crate) struct Overlay {
     base: PathBuf,
     upper: PathBuf,
     work: PathBuf,
+    /// Whether what a program asks to be on the disk has to be there.
+    durable: bool,
 }
 
 impl Overlay {
     /// An overlay whose changes are thrown away with `base`.
     pub fn new(base: PathBuf) -> Self {
         let (upper, work) = (base.join("upper"), base.join("work"));
-        Self { base, upper, work }
+        Self {
+            base,
+            upper,
+            work,
+            durable: false,
+        }
     }
     /// An overlay whose changes are kept in `upper`. `work` must be on the same file system.
     pub fn keeping(base: PathBuf, upper: PathBuf, work: PathBuf) -> Self {
-        Self { base, upper, work }
+        Self {
+            base,
+            upper,
+            work,
+            durable: false,
+        }
+    }
+    /// As [`Overlay::keeping`], for changes that have to outlive a crash of the machine.
+    pub fn keeping_well(base: PathBuf, upper: PathBuf, work: PathBuf) -> Self {
+        Self {
+            durable: true,
+            ..Self::keeping(base, upper, work)
+        }
     }
     pub fn root(&self) -> PathBuf {
         root_of(&self.base)
@@ -75,12 +94,15 @@ impl Overlay {
     fn mount_with(&self, options: &str) -> Result<()> {
         // No device file in an image is ever usable; the container's /dev is its own mount.
         let flags = MsFlags::MS_NODEV;
+        // `volatile`: an upper directory that does not outlive a crash of the machine need not be
+        // synced.
+        let volatile = if self.durable { "" } else { ",volatile" };
         mount(
             Some("overlay"),
             &self.root(),
             Some("overlay"),
             flags,
-            Some(options),
+            Some(format!("{options}{volatile}").as_str()),
         )
         .context(|| format!("could not mount `{}`", self.root().display()))
     }
@@ -112,10 +134,8 @@ fn plain_options(layers: &[PathBuf], upper: &Path, work: &Path) -> Option<String
         texts.push(text);
     }
     let (work, upper) = (texts.pop()?, texts.pop()?);
-    // `volatile`: the upper directory does not outlive a crash of the machine, so syncing it would
-    // be for nothing.
     let lower = texts.join(":");
-    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},volatile");
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
     (options.len() < OPTIONS_BYTES_MAX).then_some(options)
 }
 
@@ -127,7 +147,7 @@ fn link(target: &Path, path: &Path) -> Result<()> {
     symlink(target, path).context(|| format!("could not link to `{}`", target.display()))
 }
 
-fn root_of(base: &Path) -> PathBuf {
+pub(crate) fn root_of(base: &Path) -> PathBuf {
     base.join("root")
 }
 

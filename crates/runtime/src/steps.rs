@@ -14,7 +14,7 @@ use crate::cleanup::clean_up;
 use crate::container::Root;
 use crate::daemon::{Runtime, copy_lines, launch};
 use crate::identity::{Identity, fresh_cookie};
-use crate::order::{Order, StepOrder, TaskFiles};
+use crate::order::{Order, StepOrder, TaskFiles, work_beside};
 use crate::shim::Message;
 
 /// Where things are mounted into a step. What is made for that is not the step's change.
@@ -110,14 +110,15 @@ fn task(step: &RunStep, id: String) -> TaskSpec {
     }
 }
 
-/// The overlay's work directory has to be on the file system of `upper`, so it is beside it.
 fn step_order(step: &RunStep) -> Result<StepOrder> {
-    let name = step.upper.file_name().and_then(|name| name.to_str());
-    let name =
-        name.ok_or_else(|| EngineError::invalid("the step's upper directory has no name"))?;
+    if step.upper.file_name().is_none() {
+        return Err(EngineError::invalid(
+            "the step's upper directory has no name",
+        ));
+    }
     Ok(StepOrder {
         upper: step.upper.clone(),
-        work: step.upper.with_file_name(format!("{name}.work")),
+        work: work_beside(&step.upper),
         mounts: step.mounts.clone(),
         has_stdin: step.stdin.is_some(),
     })

@@ -47,6 +47,34 @@ fn run(command: &[&str]) {
             std::io::stdin().read_to_string(&mut text).unwrap();
             print!("{text}");
         }
+        // Answers each line of its input, until that ends.
+        ["echo"] => {
+            for line in std::io::stdin().lines() {
+                println!("got {}", line.unwrap());
+            }
+            println!("input ended");
+        }
+        ["flood", kib] => flood(kib.parse().unwrap()),
+        ["terminal"] => terminal(),
+        ["wait-for-size"] => {
+            let before = size();
+            while size() == before {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            println!("size={:?}", size());
+        }
+        ["reopen"] => match std::fs::OpenOptions::new()
+            .write(true)
+            .open("/proc/self/fd/1")
+        {
+            Ok(mut file) => writeln!(file, "reopened").unwrap(),
+            Err(error) => println!("reopen: {error}"),
+        },
+        ["send", path, text] => {
+            let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+        }
+        ["linger", ms] => linger(ms.parse().unwrap()),
         ["write", path, text] => match std::fs::write(path, text) {
             Ok(()) => println!("wrote {path}"),
             Err(error) => println!("write {path}: {error}"),
@@ -81,6 +109,50 @@ fn run(command: &[&str]) {
             }
         }
         other => panic!("unknown command {other:?}"),
+    }
+}
+
+/// Numbered lines of 1 KiB.
+fn flood(kib: u32) {
+    let mut out = std::io::stdout().lock();
+    for number in 0..kib {
+        writeln!(out, "{number:0>1023}").unwrap();
+    }
+}
+
+/// What the terminal is, if there is one.
+fn terminal() {
+    for stream in 0..3 {
+        // SAFETY: only asks.
+        println!(
+            "{stream} is a terminal: {}",
+            unsafe { libc::isatty(stream) } == 1
+        );
+    }
+    let name = std::fs::read_link("/proc/self/fd/0").unwrap();
+    println!("name={} size={:?}", name.display(), size());
+    println!("controlling={}", std::fs::File::open("/dev/tty").is_ok());
+    println!("console={}", std::path::Path::new("/dev/console").exists());
+    // SAFETY: only asks.
+    let (front, own) = unsafe { (libc::tcgetpgrp(0), libc::getpgrp()) };
+    println!("in front={}", front == own);
+}
+
+fn size() -> (u16, u16) {
+    // SAFETY: the structure is plain data, and written during the call.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        libc::ioctl(1, libc::TIOCGWINSZ, &mut size);
+        (size.ws_row, size.ws_col)
+    }
+}
+
+/// Leaves a child that keeps the streams open.
+fn linger(ms: u64) {
+    // SAFETY: the process has one thread; the child only waits.
+    if unsafe { libc::fork() } == 0 {
+        std::thread::sleep(Duration::from_millis(ms));
+        std::process::exit(0);
     }
 }
 

@@ -26,6 +26,8 @@ const CPU_PERIOD_US: u64 = 100_000;
 const CPU_UNITS_PER_CORE: u64 = 1024;
 /// The kernel refuses quotas below this, in microseconds.
 const CPU_QUOTA_US_MIN: u64 = 1_000;
+/// What cgroup v1 says where there is no limit is about the largest number there is.
+const NO_LIMIT_BYTES: u64 = 1 << 62;
 /// How long processes may take to vanish after SIGKILL. One that takes longer hangs in the kernel.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
@@ -115,13 +117,34 @@ impl TaskCgroup {
         let used = self.pick("memory.usage_in_bytes", "memory.current");
         let used: u64 = read("memory", used)?.trim().parse().ok()?;
         // Cached file pages that nobody uses can be had back at any time, so they are not counted.
+        let stat = read("memory", "memory.stat")?;
         let idle = self.pick("total_inactive_file ", "inactive_file ");
-        let idle = number_after(&read("memory", "memory.stat")?, idle).unwrap_or(0);
+        let idle = number_after(&stat, idle).unwrap_or(0);
+        let limit = read("memory", self.pick("memory.limit_in_bytes", "memory.max"));
+        let limit = limit.and_then(|text| text.trim().parse().ok());
+        let processes = read("pids", "pids.current").and_then(|text| text.trim().parse().ok());
+        let (read_bytes, written_bytes) = self.disk_bytes();
         Some(TaskUsage {
             cpu_ns,
             memory_bytes: used.saturating_sub(idle),
+            cache_bytes: number_after(&stat, self.pick("total_cache ", "file ")).unwrap_or(0),
+            memory_max_bytes: limit.filter(|bytes| *bytes < NO_LIMIT_BYTES),
+            processes: processes.unwrap_or(0),
+            read_bytes,
+            written_bytes,
             ..TaskUsage::default()
         })
+    }
+
+    /// Read from and written to all disks. Zero where the kernel does not count.
+    fn disk_bytes(&self) -> (u64, u64) {
+        let (controller, file) = match self.hierarchy {
+            Hierarchy::Unified { .. } => ("io", "io.stat"),
+            Hierarchy::Split { .. } => ("blkio", "blkio.throttle.io_service_bytes_recursive"),
+        };
+        let root = self.hierarchy.root_of(controller);
+        let text = root.and_then(|root| fs::read_to_string(root.join(&self.path).join(file)).ok());
+        disk_bytes(&text.unwrap_or_default())
     }
 
     /// Kills whatever still runs in the task and removes its groups. Nothing to do is a success.
@@ -274,6 +297,28 @@ fn children(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Sums up `254:0 Read 4096` (v1) and `254:0 rbytes=4096 wbytes=0` (v2).
+fn disk_bytes(text: &str) -> (u64, u64) {
+    let (mut read, mut written) = (0, 0);
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [_, "Read", count] => read += count.parse().unwrap_or(0),
+            [_, "Write", count] => written += count.parse().unwrap_or(0),
+            _ => {
+                for word in words {
+                    match word.split_once('=') {
+                        Some(("rbytes", count)) => read += count.parse().unwrap_or(0),
+                        Some(("wbytes", count)) => written += count.parse().unwrap_or(0),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    (read, written)
+}
+
 /// The number on the line that starts with `key`.
 fn number_after(text: &str, key: &str) -> Option<u64> {
     text.lines()
@@ -312,6 +357,15 @@ mod tests {
         task.remove().unwrap();
         let shared = root.join(&task.path);
         fs::remove_dir(shared.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn disk_traffic_is_summed_up_in_both_forms() {
+        let split = "8:0 Read 10\n8:0 Write 2\n8:0 Total 12\n8:1 Read 5\nTotal 17\n";
+        assert_eq!(disk_bytes(split), (15, 2));
+        let unified = "8:0 rbytes=10 wbytes=2 rios=1 wios=1 dbytes=0 dios=0\n8:1 rbytes=5\n";
+        assert_eq!(disk_bytes(unified), (15, 2));
+        assert_eq!(disk_bytes(""), (0, 0));
     }
 
     #[test]

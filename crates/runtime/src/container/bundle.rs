@@ -1,6 +1,7 @@
 //! The OCI configuration of a container, written out of what the task asks for.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use engine::{ContainerSpec, TaskSpec};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::capabilities::{capabilities, own_capabilities};
 use super::limits::resource_limits;
 use super::seccomp;
+use super::terminal::Owner;
 use super::users::{User, find_user};
 use super::{Confinement, Root};
 use crate::cgroup::Hierarchy;
@@ -16,6 +18,9 @@ use crate::error::{Context, Result};
 use crate::order::{Order, TaskFiles, volume_data, write_json};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The size of `/dev/shm` for one who does not ask, as in Docker.
+const SHM_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Kernel interfaces that tell about, or reach, the host.
 const MASKED_PATHS: [&str; 12] = [
@@ -69,13 +74,42 @@ fn resolv_conf(spec: &TaskSpec) -> String {
         .collect()
 }
 
-/// Writes the files that all containers of a task share and says where they go.
-pub(crate) fn write_task_files(files: &TaskFiles, spec: &TaskSpec) -> Result<TaskMounts> {
-    let mut hosts =
-        String::from("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    for (address, name) in &spec.hosts {
-        hosts.push_str(&format!("{address}\t{name}\n"));
+/// Names and addresses for a task: in the machine's own namespace what the machine knows as well.
+fn hosts(spec: &TaskSpec, is_step: bool) -> String {
+    let own = match spec.interface {
+        None if !is_step => fs::read_to_string("/etc/hosts").ok(),
+        _ => None,
+    };
+    let mut text = own
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| {
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
+        });
+    if !text.ends_with('\n') {
+        text.push('\n');
     }
+    for (address, name) in &spec.hosts {
+        text.push_str(&format!("{address}\t{name}\n"));
+    }
+    text
+}
+
+/// Writes the hosts file anew, in place: it is mounted into containers.
+pub(crate) fn write_hosts(files: &TaskFiles, spec: &TaskSpec) -> Result<()> {
+    let text = hosts(spec, false);
+    let path = files.directory.join("hosts");
+    let failed = || format!("could not write `{}`", path.display());
+    let file = fs::OpenOptions::new().write(true).open(&path);
+    let mut file = file.context(failed)?;
+    // Never empty for a moment: somebody may be reading.
+    file.write_all(text.as_bytes()).context(failed)?;
+    file.set_len(text.len() as u64).context(failed)
+}
+
+/// Writes the files that all containers of a task share and says where they go.
+pub(crate) fn write_task_files(files: &TaskFiles, order: &Order) -> Result<TaskMounts> {
+    let spec = &order.spec;
+    let hosts = hosts(spec, order.step.is_some());
     let resolve = resolv_conf(spec);
     let hostname = format!("{}\n", spec.hostname);
     let mut mounts = Vec::new();
@@ -91,6 +125,12 @@ pub(crate) fn write_task_files(files: &TaskFiles, spec: &TaskSpec) -> Result<Tas
     Ok(mounts)
 }
 
+/// A container's configuration, written.
+pub(crate) struct Bundle {
+    pub confinement: Confinement,
+    pub owner: Owner,
+}
+
 /// Writes the configuration of a container whose root is mounted, and of a command that is run in
 /// it later, and returns what else is to be done to its processes.
 pub(crate) fn write_bundle(
@@ -99,7 +139,7 @@ pub(crate) fn write_bundle(
     index: usize,
     root_path: &Path,
     task_mounts: &TaskMounts,
-) -> Result<Confinement> {
+) -> Result<Bundle> {
     let container = &order.spec.containers[index];
     let root = Root::open(root_path)?;
     let user = find_user(&root, &container.user)?;
@@ -126,7 +166,13 @@ pub(crate) fn write_bundle(
     let bundle = files.bundle(index);
     fs::create_dir_all(&bundle).context(|| format!("could not make `{}`", bundle.display()))?;
     write_json(&bundle.join("config.json"), &config)?;
-    confinement(container, &capabilities)
+    Ok(Bundle {
+        confinement: confinement(container, &capabilities)?,
+        owner: Owner {
+            uid: user.uid,
+            gid: user.gid,
+        },
+    })
 }
 
 /// See [`Confinement`]. Depends on nothing but the specification, so that a command run later in
@@ -153,7 +199,11 @@ fn process(
     capabilities: &[String],
 ) -> Result<Value> {
     let mut env = container.env.clone();
-    for default in [DEFAULT_PATH.to_owned(), format!("HOME={}", user.home)] {
+    let mut defaults = vec![DEFAULT_PATH.to_owned(), format!("HOME={}", user.home)];
+    if container.terminal {
+        defaults.push("TERM=xterm".to_owned());
+    }
+    for default in defaults {
         let name = default.split_once('=').map_or("", |(name, _)| name);
         if !env
             .iter()
@@ -165,7 +215,7 @@ fn process(
     // A user that is not root has no capability but what a program file gives it, as in Docker.
     let own: &[String] = if user.uid == 0 { capabilities } else { &[] };
     Ok(json!({
-        "terminal": false,
+        "terminal": container.terminal,
         "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups, "umask": 0o022 },
         "args": container.argv,
         "env": env,
@@ -225,6 +275,7 @@ fn mounts(
     task_mounts: &TaskMounts,
 ) -> Result<Vec<Value>> {
     let sys = if container.privileged { "rw" } else { "ro" };
+    let shm_size = format!("size={}", container.shm_bytes.unwrap_or(SHM_BYTES));
     let mut mounts = vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount(
@@ -247,7 +298,7 @@ fn mounts(
         mount(
             "/dev/shm",
             "tmpfs",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm_size],
         ),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys]),
@@ -284,7 +335,10 @@ fn volume_path(order: &Order, name: &str) -> Result<PathBuf> {
         Some(path) => path.clone(),
         None => volume_data(&order.data, index),
     };
-    fs::create_dir_all(&path).context(|| format!("could not make `{}`", path.display()))?;
+    // A file or a socket is as good as a directory.
+    if !path.exists() {
+        fs::create_dir_all(&path).context(|| format!("could not make `{}`", path.display()))?;
+    }
     Ok(path)
 }
 

@@ -16,6 +16,7 @@ use nix::unistd::pipe2;
 use super::complaints::{self, Listening};
 use super::container_id;
 use super::executor::{Confinement, Launch};
+use super::terminal::{Console, Terminal};
 use crate::error::{Context, Failure, Result};
 use crate::order::TaskFiles;
 
@@ -26,11 +27,38 @@ pub(crate) struct Streams {
     pub stderr: OwnedFd,
 }
 
+/// What a container's first process is given.
+pub(crate) enum Theirs {
+    Streams(Streams),
+    /// It makes a terminal and hands it over here.
+    Terminal(Console),
+}
+
+impl Theirs {
+    /// The container's half goes into what it is built with, ours stays.
+    pub fn give(self, builder: ContainerBuilder) -> (ContainerBuilder, Option<Console>) {
+        match self {
+            Self::Streams(streams) => {
+                let builder = builder
+                    .with_stdin(streams.stdin)
+                    .with_stdout(streams.stdout)
+                    .with_stderr(streams.stderr);
+                (builder, None)
+            }
+            Self::Terminal(console) => {
+                let builder = builder.with_console_socket(Some(console.path()));
+                (builder, Some(console))
+            }
+        }
+    }
+}
+
 /// A container that is set up and waits for its program to be executed.
 pub(crate) struct Created {
     container: Container,
     /// Says why the program could not be executed, or closes when it was.
     report: File,
+    terminal: Option<Terminal>,
 }
 
 /// Sets up the container whose bundle was written.
@@ -38,7 +66,7 @@ pub(crate) fn create(
     files: &TaskFiles,
     index: usize,
     confinement: Confinement,
-    streams: Streams,
+    theirs: Theirs,
 ) -> Result<Created> {
     let (report, told) = report_pipe()?;
     let launch = Launch {
@@ -46,11 +74,9 @@ pub(crate) fn create(
         report: told.as_raw_fd(),
     };
     let listening = Listening::to(&told);
-    let built = ContainerBuilder::new(container_id(index), SyscallType::default())
-        .with_executor(launch)
-        .with_stdin(streams.stdin)
-        .with_stdout(streams.stdout)
-        .with_stderr(streams.stderr)
+    let builder = ContainerBuilder::new(container_id(index), SyscallType::default());
+    let (builder, console) = theirs.give(builder.with_executor(launch));
+    let built = builder
         .with_root_path(files.containers())
         .and_then(|builder| {
             let builder = builder.as_init(files.bundle(index));
@@ -58,7 +84,11 @@ pub(crate) fn create(
         });
     drop((listening, told));
     match built {
-        Ok(container) => Ok(Created { container, report }),
+        Ok(container) => Ok(Created {
+            terminal: console.map(Console::receive).transpose()?,
+            container,
+            report,
+        }),
         Err(error) => Err(better_reason(report, &error)),
     }
 }
@@ -67,6 +97,10 @@ impl Created {
     /// In the host's pid namespace.
     pub fn pid(&self) -> Option<i32> {
         self.container.pid().map(|pid| pid.as_raw())
+    }
+
+    pub fn take_terminal(&mut self) -> Option<Terminal> {
+        self.terminal.take()
     }
 
     /// Returns when the program has been executed.

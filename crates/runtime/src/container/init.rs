@@ -16,9 +16,11 @@ pub(crate) fn split_off_init() -> Result<(), String> {
     // SAFETY: the process has one thread, so its copy is whole.
     match unsafe { fork() }.map_err(|error| format!("could not fork the init: {error}"))? {
         ForkResult::Child => {
-            let _ = all.thread_unblock();
-            // A group of its own, so that it is what a terminal or a group signal means.
+            // A group of its own, so that it is what a terminal or a group signal means. Signals are
+            // still blocked: one that is not in front is stopped for wanting to be.
             let _ = nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
+            let _ = nix::unistd::tcsetpgrp(std::io::stdin(), nix::unistd::getpid());
+            let _ = all.thread_unblock();
             super::executor::die_with_parent()
         }
         ForkResult::Parent { child } => {

@@ -8,15 +8,18 @@ mod exec;
 mod executor;
 mod init;
 mod limits;
+pub(crate) mod passing;
 mod root;
 mod seccomp;
+mod terminal;
 mod users;
 
-pub(crate) use bundle::{TaskMounts, write_bundle, write_task_files};
-pub(crate) use create::{Streams, create};
-pub(crate) use exec::{exec_in_container, exec_main};
+pub(crate) use bundle::{TaskMounts, write_bundle, write_hosts, write_task_files};
+pub(crate) use create::{Streams, Theirs, create};
+pub(crate) use exec::{Command, ExecReply, exec_attached_main, exec_in_container, exec_main};
 pub(crate) use executor::Confinement;
 pub(crate) use root::Root;
+pub(crate) use terminal::{Console, Owner, Terminal, resize};
 
 /// What `libcontainer` calls a container: its place in the specification, because names given by
 /// users are not file names.

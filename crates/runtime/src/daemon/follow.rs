@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{Inner, clean_up_task, first_status};
 use crate::identity::Identity;
 use crate::order::{Order, TaskFiles};
-use crate::shim::{Message, Request, connect};
+use crate::shim::{Message, Refusal, Request, connect};
 use crate::time::now_ms;
 
 /// How long a shim may take to say who it is.
@@ -69,6 +69,34 @@ impl Connection {
             Ok(0) | Err(_) => None,
             Ok(_) => serde_json::from_str(&line).ok(),
         }
+    }
+
+    /// Asks for something and waits for the answer.
+    pub async fn ask(&mut self, request: &Request) -> Result<()> {
+        self.send(request).await;
+        let answer = async {
+            loop {
+                match self.next().await {
+                    Some(Message::Done { refused }) => break Some(refused),
+                    Some(_) => {}
+                    None => break None,
+                }
+            }
+        };
+        match tokio::time::timeout(HELLO_WAIT, answer).await {
+            Ok(Some(None)) => Ok(()),
+            Ok(Some(Some(Refusal { not_found, message }))) => Err(match not_found {
+                true => EngineError::not_found(message),
+                false => EngineError::invalid(message),
+            }),
+            Ok(None) => Err(EngineError::not_found("the task has just ended")),
+            Err(_) => Err(EngineError::machine("the shim did not answer")),
+        }
+    }
+
+    /// The connection itself, once it has become something else.
+    pub fn into_stream(self) -> BufReader<UnixStream> {
+        self.stream
     }
 
     async fn send(&mut self, request: &Request) {

@@ -63,13 +63,13 @@ pub(crate) async fn launch(
     Connection::greet(files.clone(), order.clone(), ours, Some(child)).await
 }
 
-fn command(inner: &Inner) -> Command {
+pub(super) fn command(inner: &Inner) -> Command {
     let mut command = Command::new(&inner.executable.program);
     command.args(&inner.executable.args);
     command
 }
 
-fn spawn(command: &mut Command) -> Result<Child> {
+pub(super) fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().map_err(|error| {
         let program = command
             .as_std()

@@ -1,18 +1,23 @@
 //! The daemon's side: starts shims, listens to them, and finds them again after a restart.
 
+mod attach;
+mod exec;
 mod follow;
 mod launch;
 mod recover;
+mod root;
+mod usage;
 mod validate;
 
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use engine::{
-    Changes, ContainerState, ContainerStatus, EngineError, Health, Network, Result, TaskSpec,
-    TaskState, TaskStatus, TaskUsage, Tasks,
+    AttachInput, Attached, Changes, ContainerState, ContainerStatus, EngineError, ExecSession,
+    ExecSpec, Health, Network, Result, RootOf, TaskSpec, TaskState, TaskStatus, TaskUsage, Tasks,
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
@@ -46,6 +51,9 @@ pub(crate) struct Inner {
     changes: broadcast::Sender<String>,
     /// One for each task whose shim lives. They end with the runtime; the shims do not.
     followers: Mutex<JoinSet<()>>,
+    /// Of commands that run, by their id.
+    terminals: exec::Terminals,
+    roots: root::Roots,
 }
 
 /// What is known of a task.
@@ -77,6 +85,8 @@ impl Runtime {
             entries: Mutex::new(HashMap::new()),
             changes: broadcast::channel(CHANGES_MAX).0,
             followers: Mutex::new(JoinSet::new()),
+            terminals: exec::Terminals::default(),
+            roots: root::Roots::default(),
         };
         for directory in [&inner.tasks_directory, &inner.data_directory] {
             make_private_directory(directory)?;
@@ -159,9 +169,27 @@ impl Inner {
         connection: follow::Connection,
         requests: mpsc::Receiver<Request>,
     ) {
+        self.spawn(follow::follow(self.clone(), id, connection, requests));
+    }
+
+    /// Lets something go on until it ends or the runtime does.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut followers = self.followers();
         while followers.try_join_next().is_some() {}
-        followers.spawn(follow::follow(self.clone(), id, connection, requests));
+        followers.spawn(work);
+    }
+
+    /// Refuses when the container does not run.
+    fn expect_running(&self, id: &str, container: &str) -> Result<i32> {
+        let entries = self.entries();
+        let containers = entries.get(id).map(|entry| &entry.status.containers);
+        let found = containers
+            .into_iter()
+            .flatten()
+            .find(|it| it.name == container && it.state == ContainerState::Running);
+        found.and_then(|it| it.pid).ok_or_else(|| {
+            EngineError::not_found(format!("no container `{container}` runs in `{id}`"))
+        })
     }
 
     async fn start(self: &Arc<Self>, spec: TaskSpec) -> Result<()> {
@@ -326,7 +354,7 @@ impl Tasks for Runtime {
         if !self.inner.entries().contains_key(id) {
             return Ok(None);
         }
-        Ok(TaskCgroup::new(&self.inner.cgroup_parent.join(id))?.usage())
+        self.inner.usage(id, None)
     }
 
     async fn exec(
@@ -336,60 +364,68 @@ impl Tasks for Runtime {
         argv: Vec<String>,
         output: mpsc::Sender<String>,
     ) -> Result<i32> {
-        let missing =
-            || EngineError::not_found(format!("no container `{container}` runs in `{id}`"));
-        let status = self.status(id).await?.ok_or_else(missing)?;
-        let mut containers = status.containers.iter();
-        let running = containers.any(|candidate| {
-            candidate.name == container && candidate.state == ContainerState::Running
-        });
-        if !running {
-            return Err(missing());
-        }
+        self.inner.expect_running(id, container)?;
         if argv.is_empty() {
             return Err(EngineError::invalid("no command is given"));
         }
         launch::exec(&self.inner, id, container, &argv, output).await
     }
 
-    async fn attach(
-        &self,
-        _id: &str,
-        _container: &str,
-        _input: engine::AttachInput,
-    ) -> Result<engine::Attached> {
-        Err(engine::EngineError::machine("not built"))
+    async fn attach(&self, id: &str, container: &str, input: AttachInput) -> Result<Attached> {
+        attach::attach(&self.inner, id, container, input).await
     }
+
     async fn exec_attached(
         &self,
-        _id: &str,
-        _container: &str,
-        _command: engine::ExecSpec,
-    ) -> Result<engine::ExecSession> {
-        Err(engine::EngineError::machine("not built"))
+        id: &str,
+        container: &str,
+        command: ExecSpec,
+    ) -> Result<ExecSession> {
+        self.inner.expect_running(id, container)?;
+        exec::exec(&self.inner, id, container, command).await
     }
+
     async fn resize(
         &self,
-        _id: &str,
-        _container: &str,
-        _exec: Option<&str>,
-        _rows: u16,
-        _columns: u16,
+        id: &str,
+        container: &str,
+        exec: Option<&str>,
+        rows: u16,
+        columns: u16,
     ) -> Result<()> {
-        Err(engine::EngineError::machine("not built"))
+        if let Some(exec) = exec {
+            return self.inner.terminals.resize(exec, rows, columns);
+        }
+        let container = container.to_owned();
+        let request = Request::Resize {
+            container,
+            rows,
+            columns,
+        };
+        attach::ask(&self.inner, id, &request).await
     }
-    async fn signal(&self, _id: &str, _container: &str, _signal: &str) -> Result<()> {
-        Err(engine::EngineError::machine("not built"))
+
+    async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()> {
+        let request = Request::Signal {
+            container: container.to_owned(),
+            signal: signal.to_owned(),
+        };
+        attach::ask(&self.inner, id, &request).await
     }
-    async fn set_hosts(&self, _id: &str, _hosts: Vec<(String, String)>) -> Result<()> {
-        Err(EngineError::machine("not built"))
+
+    async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()> {
+        validate::hosts(&hosts)?;
+        attach::ask(&self.inner, id, &Request::SetHosts { hosts }).await
     }
-    async fn container_usage(&self, _id: &str, _container: &str) -> Result<Option<TaskUsage>> {
-        Err(EngineError::machine("not built"))
+
+    async fn container_usage(&self, id: &str, container: &str) -> Result<Option<TaskUsage>> {
+        self.inner.usage(id, Some(container))
     }
-    async fn root(&self, _of: engine::RootOf) -> Result<Arc<std::os::fd::OwnedFd>> {
-        Err(EngineError::machine("not built"))
+
+    async fn root(&self, of: RootOf) -> Result<Arc<OwnedFd>> {
+        root::root(&self.inner, of).await
     }
+
     fn changes(&self) -> Changes {
         self.inner.changes.subscribe()
     }

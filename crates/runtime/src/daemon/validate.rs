@@ -51,8 +51,37 @@ pub(super) fn task(spec: &TaskSpec) -> Result<()> {
                 "the container `{name}` has no command"
             )));
         }
+        let upper = container.upper.as_ref();
+        if upper.is_some_and(|it| !it.is_absolute() || it.file_name().is_none() || !it.is_dir()) {
+            return Err(EngineError::invalid(format!(
+                "the changes of `{name}` cannot be kept: their directory is missing"
+            )));
+        }
     }
     dependencies(&spec.containers)
+}
+
+/// The text of all hosts entries; a network of some thousand containers.
+const HOSTS_BYTES_MAX: usize = 256 * 1024;
+
+/// Entries become lines of a file.
+pub(super) fn hosts(hosts: &[(String, String)]) -> Result<()> {
+    let mut bytes = 0;
+    for (address, name) in hosts {
+        bytes += address.len() + name.len() + 2;
+        if address.parse::<std::net::IpAddr>().is_err() {
+            return Err(EngineError::invalid(format!(
+                "`{address}` is not an address"
+            )));
+        }
+        if name.is_empty() || name.contains(|it: char| it.is_control() || it == '#') {
+            return Err(EngineError::invalid(format!("`{name}` is not a name")));
+        }
+    }
+    if bytes > HOSTS_BYTES_MAX {
+        return Err(EngineError::invalid("there are too many hosts entries"));
+    }
+    Ok(())
 }
 
 /// Every dependency has to be there, and none may lead back to where it came from: such containers

@@ -4,16 +4,16 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use engine::TaskStatus;
+use engine::{AttachInput, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
 use crate::order::TaskFiles;
 
 /// A request longer than this is none of ours.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
-/// More than one is a daemon that was replaced while its successor already listens.
-const CLIENTS_MAX: usize = 8;
+const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// Each daemon has one that stays, and one for each question of the moment.
+const CLIENTS_MAX: usize = 32;
 
 /// From the shim.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,21 +23,58 @@ pub(crate) enum Message {
         cookie: String,
     },
     Status(TaskStatus),
+    /// The answer to any request but `Stop`.
+    Done {
+        refused: Option<Refusal>,
+    },
 }
 
-/// To the shim.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    /// Otherwise it makes no sense.
+    pub not_found: bool,
+    pub message: String,
+}
+
+/// To the shim. A `Stop` has no answer but the status; all others have one `Done`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    Stop { reason: String },
+    Stop {
+        reason: String,
+    },
+    /// After `Done` the connection carries the container's output, in frames (see
+    /// [`super::attach`]), and, the other way, its input as it is.
+    Attach {
+        container: String,
+        input: AttachInput,
+    },
+    Resize {
+        container: String,
+        rows: u16,
+        columns: u16,
+    },
+    Signal {
+        container: String,
+        signal: String,
+    },
+    SetHosts {
+        hosts: Vec<(String, String)>,
+    },
 }
+
+/// Which client asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientId(u64);
 
 pub(super) struct Clients {
     listener: UnixListener,
     cookie: String,
     clients: Vec<Client>,
+    next_id: u64,
 }
 
 struct Client {
+    id: ClientId,
     stream: UnixStream,
     received: Vec<u8>,
     gone: bool,
@@ -51,6 +88,7 @@ impl Clients {
             listener,
             cookie: cookie.to_owned(),
             clients: Vec::new(),
+            next_id: 0,
         };
         if let Some(starter) = starter {
             clients.greet(starter);
@@ -86,17 +124,37 @@ impl Clients {
     }
 
     /// What clients asked for since the last call.
-    pub fn requests(&mut self) -> Vec<Request> {
-        let requests = self.clients.iter_mut().flat_map(Client::receive).collect();
+    pub fn requests(&mut self) -> Vec<(ClientId, Request)> {
+        let asked = self.clients.iter_mut().flat_map(|client| {
+            let id = client.id;
+            let requests = client.receive().into_iter();
+            requests.map(move |request| (id, request))
+        });
+        let asked = asked.collect();
         self.forget_gone();
-        requests
+        asked
+    }
+
+    /// Answers a request.
+    pub fn answer(&mut self, id: ClientId, refused: Option<Refusal>) {
+        if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
+            client.send(&Message::Done { refused });
+        }
+    }
+
+    /// Lets a client go on as something else.
+    pub fn release(&mut self, id: ClientId) -> Option<UnixStream> {
+        let place = self.clients.iter().position(|client| client.id == id)?;
+        Some(self.clients.remove(place).stream)
     }
 
     fn greet(&mut self, stream: UnixStream) {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
+        self.next_id += 1;
         let mut client = Client {
+            id: ClientId(self.next_id),
             stream,
             received: Vec::new(),
             gone: false,

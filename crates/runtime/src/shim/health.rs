@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::process::{null, pidfd};
-use crate::container::{Streams, exec_in_container};
+use crate::container::{Command, Streams, Theirs, exec_in_container};
 use crate::error::{Context, Result};
 use crate::order::{Order, TaskFiles};
 
@@ -106,7 +106,9 @@ impl HealthProbe {
             stdout: null()?,
             stderr: null()?,
         };
-        let pid = exec_in_container(files, order, self.container, &command, streams)?;
+        let command = Command::of(&command);
+        let theirs = Theirs::Streams(streams);
+        let (pid, _) = exec_in_container(files, order, self.container, &command, |_| Ok(theirs))?;
         let pidfd = pidfd(pid).context(|| "could not watch the health check".to_owned())?;
         let timeout = Duration::from_millis(self.check.timeout_ms).max(INTERVAL_MIN);
         Ok(RunningProbe {

@@ -3,30 +3,37 @@
 //! It waits for everything at once (its containers' ends and output, health probes, daemons that
 //! connect or ask) and then takes a turn: collect what happened, decide (see [`decide`]), act, tell.
 
+mod attach;
 mod clients;
 mod decide;
 mod health;
 mod output;
-mod process;
+pub(crate) mod process;
 mod slot;
+mod stdio;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine::{ContainerStatus, StopReason, TaskState, TaskStatus};
+use engine::{AttachInput, ContainerState, ContainerStatus, StopReason, TaskState, TaskStatus};
 use nix::sys::stat::Mode;
 
 use crate::cgroup::{Limits, TaskCgroup};
 use crate::cleanup::clean_up;
-use crate::container::{TaskMounts, write_task_files};
+use crate::container::{TaskMounts, write_hosts, write_task_files};
 use crate::error::{Failure, Result};
 use crate::identity::Identity;
 use crate::order::{Claim, Order, TaskFiles, Wait};
 use crate::time::now_ms;
-use clients::Clients;
-pub(crate) use clients::{Message, Request, connect};
+use attach::ATTACHED_MAX;
+use clients::{ClientId, Clients};
+pub(crate) use clients::{Message, Refusal, Request, connect};
 use decide::Readiness;
+use process::{readable, wait_for};
 use slot::Slot;
+
+/// How long the last output may take on its way to those who are attached.
+const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(2);
 
 /// Supervises the task in this directory to its end. See [`crate::main`].
 pub(crate) fn shim_main(directory: &Path) -> i32 {
@@ -55,6 +62,7 @@ struct Supervisor {
     slots: Vec<Slot>,
     task_mounts: TaskMounts,
     stop_reason: Option<StopReason>,
+    began_at_ms: i64,
     started_at_ms: Option<i64>,
     told: Option<TaskStatus>,
     /// Held to the end.
@@ -81,6 +89,7 @@ impl Supervisor {
             clients,
             task_mounts: Vec::new(),
             stop_reason: None,
+            began_at_ms: now_ms(),
             started_at_ms: None,
             told: None,
             _claim: claim,
@@ -114,7 +123,7 @@ impl Supervisor {
             memory_mib: spec.memory_mib,
             pids_max: spec.pids_max,
         })?;
-        self.task_mounts = write_task_files(&self.files, spec)?;
+        self.task_mounts = write_task_files(&self.files, &self.order)?;
         Ok(())
     }
 
@@ -147,7 +156,7 @@ impl Supervisor {
         loop {
             let mut started = false;
             for index in 0..self.slots.len() {
-                if self.slots[index].status.state != engine::ContainerState::Pending {
+                if self.slots[index].status.state != ContainerState::Pending {
                     continue;
                 }
                 let specs = &self.order.spec.containers;
@@ -157,6 +166,7 @@ impl Supervisor {
                         self.stop_reason = Some(reason);
                         return;
                     }
+                    Readiness::Ready if self.held_until_ms(index).is_some() => {}
                     Readiness::Ready => {
                         if !self.start(index) {
                             return;
@@ -169,6 +179,17 @@ impl Supervisor {
                 return;
             }
         }
+    }
+
+    /// Until when a container that could be started waits for somebody to attach.
+    fn held_until_ms(&self, index: usize) -> Option<i64> {
+        let wait_ms = self.order.spec.containers[index].wait_for_attach_ms?;
+        let slot = &self.slots[index];
+        let waits = slot.status.state == ContainerState::Pending && !slot.attached.ever;
+        let until = self
+            .began_at_ms
+            .saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX));
+        (waits && now_ms() < until).then_some(until)
     }
 
     /// Whether it could be started.
@@ -191,20 +212,24 @@ impl Supervisor {
     }
 
     fn wait(&self) {
-        let mut descriptors = vec![self.clients.listener()];
-        descriptors.extend(self.clients.streams());
-        descriptors.extend(self.slots.iter().flat_map(Slot::descriptors));
+        let mut interests = vec![readable(self.clients.listener())];
+        interests.extend(self.clients.streams().map(readable));
+        interests.extend(self.slots.iter().flat_map(Slot::interests));
         let now = Instant::now();
         let turn = self.slots.iter().filter_map(Slot::next_turn).min();
         let until_turn = turn.map(|turn| turn.saturating_duration_since(now));
         let now_ms = now_ms();
         let deadline =
             decide::next_deadline_ms(&self.order.spec.containers, &self.statuses(), now_ms);
+        let held = (0..self.slots.len()).filter_map(|index| self.held_until_ms(index));
         let until_deadline = deadline
+            .into_iter()
+            .chain(held)
+            .min()
             .filter(|_| self.stop_reason.is_none())
             .map(|deadline| Duration::from_millis(deadline.saturating_sub(now_ms).max(0) as u64));
-        process::wait_readable(
-            &descriptors,
+        wait_for(
+            &interests,
             until_turn.into_iter().chain(until_deadline).min(),
         );
     }
@@ -216,14 +241,72 @@ impl Supervisor {
         }
         let status = self.status();
         self.clients.accept(&status);
-        for request in self.clients.requests() {
-            match request {
-                Request::Stop { reason } => {
-                    self.stop_reason
-                        .get_or_insert(StopReason::Requested(reason));
-                }
-            }
+        for (client, request) in self.clients.requests() {
+            self.take_request(client, request);
         }
+    }
+
+    fn take_request(&mut self, client: ClientId, request: Request) {
+        let done = match request {
+            Request::Stop { reason } => {
+                self.stop_reason
+                    .get_or_insert(StopReason::Requested(reason));
+                return;
+            }
+            Request::Attach { container, input } => match self.attachable(&container) {
+                Ok(index) => return self.attach(client, index, input),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Resize {
+                container,
+                rows,
+                columns,
+            } => self.resize(&container, rows, columns),
+            Request::Signal { container, signal } => self
+                .find(&container)
+                .and_then(|index| self.slots[index].signal(&signal)),
+            Request::SetHosts { hosts } => {
+                self.order.spec.hosts = hosts;
+                write_hosts(&self.files, &self.order.spec).map_err(senseless)
+            }
+        };
+        self.clients.answer(client, done.err());
+    }
+
+    fn find(&self, container: &str) -> Result<usize, Refusal> {
+        let specs = &self.order.spec.containers;
+        let found = specs.iter().position(|spec| spec.name == container);
+        found.ok_or_else(|| missing(format!("there is no container `{container}`")))
+    }
+
+    fn attachable(&self, container: &str) -> Result<usize, Refusal> {
+        let index = self.find(container)?;
+        let slot = &self.slots[index];
+        if slot.status.state == ContainerState::Stopped {
+            return Err(missing(format!("the container `{container}` has ended")));
+        }
+        if slot.attached.len() >= ATTACHED_MAX {
+            let message = format!("`{container}` has {ATTACHED_MAX} attached to it already");
+            return Err(senseless(Failure(message)));
+        }
+        Ok(index)
+    }
+
+    fn attach(&mut self, client: ClientId, index: usize, input: AttachInput) {
+        self.clients.answer(client, None);
+        if let Some(stream) = self.clients.release(client) {
+            let gives = self.order.spec.containers[index].stdin && input == AttachInput::Join;
+            self.slots[index].attached.add(stream, gives);
+        }
+    }
+
+    fn resize(&mut self, container: &str, rows: u16, columns: u16) -> Result<(), Refusal> {
+        let index = self.find(container)?;
+        if !self.order.spec.containers[index].terminal {
+            let message = format!("the container `{container}` has no terminal");
+            return Err(senseless(Failure(message)));
+        }
+        self.slots[index].resize(rows, columns).map_err(senseless)
     }
 
     fn statuses(&self) -> Vec<ContainerStatus> {
@@ -265,7 +348,7 @@ impl Supervisor {
     /// Nothing runs any more: clean up, and only then say so.
     fn finish(mut self) -> Result<()> {
         for slot in &mut self.slots {
-            if slot.status.state == engine::ContainerState::Pending {
+            if slot.status.state == ContainerState::Pending {
                 slot.never_ran(None);
             }
         }
@@ -274,7 +357,39 @@ impl Supervisor {
         let mut status = self.status();
         status.state = TaskState::Stopped;
         status.stopped_at_ms = Some(now_ms());
+        self.deliver_last_output();
         self.tell_status(status);
         Ok(())
+    }
+
+    /// Waits, but not for long, until those who are attached have got all.
+    fn deliver_last_output(&mut self) {
+        let until = Instant::now() + LAST_OUTPUT_WAIT;
+        loop {
+            let now = Instant::now();
+            let mut interests = Vec::new();
+            for slot in &mut self.slots {
+                slot.attached.flush(now);
+                interests.extend(slot.attached.interests(false));
+            }
+            if interests.is_empty() || now >= until {
+                return;
+            }
+            wait_for(&interests, Some(until - now));
+        }
+    }
+}
+
+fn missing(message: String) -> Refusal {
+    Refusal {
+        not_found: true,
+        message,
+    }
+}
+
+fn senseless(Failure(message): Failure) -> Refusal {
+    Refusal {
+        not_found: false,
+        message,
     }
 }

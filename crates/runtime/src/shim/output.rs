@@ -1,4 +1,5 @@
-//! A container's output on its way into the log: lines out of a pipe, into a file.
+//! A container's output on its way into the log, and to those who are attached: lines out of a pipe
+//! or a terminal, into a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -6,8 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use engine::format_log_line;
+use engine::{OutputStream, format_log_line, output_tag};
+use nix::errno::Errno;
 
+use super::attach::Attachments;
+use super::process::set_nonblocking;
 use crate::error::{Context, Result};
 use crate::time::now_ms;
 
@@ -18,67 +22,87 @@ const READ_BYTES: usize = 64 * 1024;
 /// Reads of one pipe before others get their turn.
 const READS_IN_A_ROW: usize = 4;
 
+/// Where output goes.
+pub(super) struct Sink<'a> {
+    pub log: &'a mut LogFile,
+    pub attached: &'a mut Attachments,
+}
+
 /// One output stream of a container.
 pub(super) struct LogPipe {
     pipe: File,
+    stream: OutputStream,
     line: Vec<u8>,
     pub ended: bool,
 }
 
 impl LogPipe {
     /// Both ends of a new pipe: one to read here, one for the container.
-    pub fn new() -> Result<(Self, OwnedFd)> {
+    pub fn new(stream: OutputStream) -> Result<(Self, OwnedFd)> {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .context(|| "could not make a pipe".to_owned())?;
-        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
-        nix::fcntl::fcntl(&read, flags).context(|| "could not set up a pipe".to_owned())?;
-        let pipe = Self {
-            pipe: File::from(read),
+        set_nonblocking(&read)?;
+        Ok((Self::reading(File::from(read), stream), write))
+    }
+
+    /// What comes out of this file, which does not wait.
+    pub fn reading(pipe: File, stream: OutputStream) -> Self {
+        Self {
+            pipe,
+            stream,
             line: Vec::new(),
             ended: false,
-        };
-        Ok((pipe, write))
+        }
     }
 
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Copies what is there. Called when the pipe is readable.
-    pub fn copy_some(&mut self, log: &mut LogFile) {
+    /// Copies what is there, as long as those who are attached can take it.
+    pub fn copy_some(&mut self, to: &mut Sink<'_>) {
         for _ in 0..READS_IN_A_ROW {
-            if !self.copy_once(log) {
+            if to.attached.hold_up() || !self.copy_once(to) {
                 return;
             }
         }
     }
 
     /// Copies all that is left. Called when no process is left that could write more.
-    pub fn copy_rest(&mut self, log: &mut LogFile) {
-        while self.copy_once(log) {}
-        self.end(log);
+    pub fn copy_rest(&mut self, to: &mut Sink<'_>) {
+        while self.copy_once(to) {}
+        self.end(to.log);
     }
 
     /// Whether there may be more.
-    fn copy_once(&mut self, log: &mut LogFile) -> bool {
+    fn copy_once(&mut self, to: &mut Sink<'_>) -> bool {
         if self.ended {
             return false;
         }
         let mut bytes = vec![0; READ_BYTES];
         match self.pipe.read(&mut bytes) {
             Ok(0) => {
-                self.end(log);
+                self.end(to.log);
                 false
             }
             Ok(count) => {
-                self.take(&bytes[..count], log);
+                to.attached.give(self.stream, &bytes[..count]);
+                self.take(&bytes[..count], to.log);
                 true
+            }
+            // How a terminal says that nobody is left at its other side.
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => {
+                self.end(to.log);
+                false
             }
             Err(error) => error.kind() == ErrorKind::Interrupted,
         }
     }
 
     fn take(&mut self, mut bytes: &[u8], log: &mut LogFile) {
+        if log.is_none() {
+            return;
+        }
         let now = now_ms();
         let mut events = String::new();
         while !bytes.is_empty() {
@@ -91,15 +115,21 @@ impl LogPipe {
             self.line.extend_from_slice(part);
             bytes = rest;
             if end.is_some() || self.line.len() == LINE_BYTES_MAX {
-                self.finish_line(now, &mut events);
+                self.finish_line(now, end.is_some(), log.tagged, &mut events);
             }
         }
         log.append(&events);
     }
 
-    fn finish_line(&mut self, now: i64, events: &mut String) {
-        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        events.push_str(&format_log_line(now, now, &String::from_utf8_lossy(line)));
+    fn finish_line(&mut self, now: i64, ends_line: bool, tagged: bool, events: &mut String) {
+        if tagged {
+            let mut message = String::from(output_tag(self.stream, ends_line));
+            message.push_str(&String::from_utf8_lossy(&self.line));
+            events.push_str(&format_log_line(now, now, &message));
+        } else {
+            let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+            events.push_str(&format_log_line(now, now, &String::from_utf8_lossy(line)));
+        }
         self.line.clear();
         // A long line must not keep its memory for good.
         self.line.shrink_to(READ_BYTES);
@@ -109,7 +139,7 @@ impl LogPipe {
         self.ended = true;
         if !self.line.is_empty() {
             let mut events = String::new();
-            self.finish_line(now_ms(), &mut events);
+            self.finish_line(now_ms(), false, log.tagged, &mut events);
             log.append(&events);
         }
     }
@@ -120,22 +150,29 @@ impl LogPipe {
 pub(super) struct LogFile {
     path: Option<PathBuf>,
     file: Option<File>,
+    /// See [`engine::ContainerSpec::log_tags`].
+    tagged: bool,
     /// The last write stopped in the middle of a line.
     torn: bool,
     dropped_bytes: u64,
 }
 
 impl LogFile {
-    pub fn open(path: Option<PathBuf>) -> Result<Self> {
+    pub fn open(path: Option<PathBuf>, tagged: bool) -> Result<Self> {
         let file = path.as_ref().map(|path| {
             open(path).context(|| format!("could not open the log `{}`", path.display()))
         });
         Ok(Self {
             path,
             file: file.transpose()?,
+            tagged,
             torn: false,
             dropped_bytes: 0,
         })
+    }
+
+    fn is_none(&self) -> bool {
+        self.file.is_none()
     }
 
     fn append(&mut self, events: &str) {
@@ -156,6 +193,11 @@ impl LogFile {
                 "[{} bytes of output could not be written]",
                 self.dropped_bytes
             );
+            let notice = if self.tagged {
+                format!("{}{notice}", output_tag(OutputStream::Stderr, true))
+            } else {
+                notice
+            };
             text.push_str(&format_log_line(now, now, &notice));
         }
         text.push_str(events);

@@ -18,7 +18,7 @@ const SIGNAL_MAX: i32 = 64;
 
 /// A descriptor that becomes readable when the process ends. The process must be a child that was
 /// not waited for, so that its number is still its own.
-pub(super) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
+pub(crate) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: a plain system call; a result that is not negative is a descriptor that nobody owns.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     let descriptor = nix::errno::Errno::result(descriptor)?;
@@ -34,7 +34,7 @@ pub(super) fn null() -> Result<OwnedFd> {
 }
 
 /// Takes the connection to the daemon that started this process, its standard input, if it is one.
-pub(super) fn take_starter() -> Result<Option<UnixStream>> {
+pub(crate) fn take_starter() -> Result<Option<UnixStream>> {
     let stdin = std::io::stdin();
     let socket = nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(
         std::os::fd::AsRawFd::as_raw_fd(&stdin),
@@ -49,29 +49,45 @@ pub(super) fn take_starter() -> Result<Option<UnixStream>> {
     Ok(Some(stream.into()))
 }
 
-/// Waits until one of the descriptors is readable or closed. `None` waits without end.
-pub(super) fn wait_readable(
-    descriptors: &[BorrowedFd<'_>],
-    timeout: Option<Duration>,
-) -> Vec<bool> {
-    let mut polled: Vec<PollFd<'_>> = descriptors
+/// A descriptor, and what of it is waited for. That it was closed always is.
+pub(crate) type Interest<'a> = (BorrowedFd<'a>, PollFlags);
+
+pub(crate) fn readable(descriptor: BorrowedFd<'_>) -> Interest<'_> {
+    (descriptor, PollFlags::POLLIN)
+}
+
+/// Waits until something happens to one of the descriptors. `None` waits without end.
+pub(crate) fn wait_for(interests: &[Interest<'_>], timeout: Option<Duration>) {
+    let mut polled: Vec<PollFd<'_>> = interests
         .iter()
-        .map(|descriptor| PollFd::new(*descriptor, PollFlags::POLLIN))
+        .map(|(descriptor, events)| PollFd::new(*descriptor, *events))
         .collect();
     // Rounded up, so that a wait never ends just before its time and spins.
     let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
         let ms = timeout.as_micros().div_ceil(1000);
         PollTimeout::try_from(ms.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
     });
-    let count = poll(&mut polled, timeout).unwrap_or(0);
-    polled
-        .iter()
-        .map(|descriptor| count > 0 && descriptor.any().unwrap_or(false))
-        .collect()
+    // Whoever waits looks at everything anyway.
+    let _ = poll(&mut polled, timeout);
+}
+
+/// Whether nobody is left at the other end, in either direction.
+pub(crate) fn has_hung_up(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(descriptor, PollFlags::empty())];
+    let count = poll(&mut polled, PollTimeout::ZERO).unwrap_or(0);
+    count > 0 && polled[0].any().unwrap_or(false)
+}
+
+/// Makes reading and writing return at once.
+pub(crate) fn set_nonblocking(descriptor: impl AsFd) -> Result<()> {
+    let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+    nix::fcntl::fcntl(descriptor, flags)
+        .map(drop)
+        .context(|| "could not set up a descriptor".to_owned())
 }
 
 /// The number of a signal given as `SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`. Empty is SIGTERM.
-pub(super) fn signal_number(text: &str) -> Result<i32> {
+pub(crate) fn signal_number(text: &str) -> Result<i32> {
     let unknown = || Failure(format!("`{text}` is not a signal"));
     if text.is_empty() {
         return Ok(libc::SIGTERM);
@@ -99,7 +115,7 @@ pub(super) fn signal_number(text: &str) -> Result<i32> {
     Ok(signal as i32)
 }
 
-pub(super) fn send_signal(pid: i32, signal: i32) {
+pub(crate) fn send_signal(pid: i32, signal: i32) {
     // SAFETY: a plain system call. The process is a child that was not waited for.
     unsafe { libc::kill(pid, signal) };
 }

@@ -1,19 +1,22 @@
 //! One container of the task, from its start to its end.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use engine::{ContainerSpec, ContainerState, ContainerStatus, Health};
+use engine::{ContainerSpec, ContainerState, ContainerStatus, Health, OutputStream};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::attach::{Attachments, Input};
+use super::clients::Refusal;
 use super::health::HealthProbe;
-use super::output::{LogFile, LogPipe};
-use super::process::{null, pidfd, send_signal, signal_number};
+use super::output::{LogFile, LogPipe, Sink};
+use super::process::{Interest, pidfd, readable, send_signal, signal_number};
+use super::stdio::{Stdio, stdio};
 use crate::cgroup::TaskCgroup;
-use crate::container::{self, Streams, TaskMounts};
+use crate::container::{self, TaskMounts, Terminal};
 use crate::error::{Context, Failure, Result};
-use crate::order::{Order, TaskFiles, container_data};
+use crate::order::{Order, TaskFiles, container_data, work_beside};
 use crate::overlay::Overlay;
 use crate::time::now_ms;
 
@@ -24,6 +27,9 @@ pub(super) struct Slot {
     pub status: ContainerStatus,
     process: Option<Process>,
     pub health: Option<HealthProbe>,
+    pub attached: Attachments,
+    /// Rows and columns, asked for before it runs.
+    terminal_size: Option<(u16, u16)>,
 }
 
 struct Process {
@@ -31,6 +37,8 @@ struct Process {
     pidfd: OwnedFd,
     log: LogFile,
     pipes: Vec<LogPipe>,
+    input: Option<Input>,
+    terminal: Option<Terminal>,
     /// Set when it was asked to end: when it is made to.
     kill_at: Option<Instant>,
 }
@@ -42,6 +50,8 @@ impl Slot {
             status: pending(spec),
             process: None,
             health: None,
+            attached: Attachments::default(),
+            terminal_size: None,
         }
     }
 
@@ -56,10 +66,26 @@ impl Slot {
         // Refused now rather than when it is too late.
         signal_number(&spec.stop_signal)?;
         let root = overlay(order, self.index).mount(&spec.directories)?;
-        let confinement = container::write_bundle(files, order, self.index, &root, task_mounts)?;
-        let log = LogFile::open(spec.log_file.clone())?;
-        let (pipes, streams) = streams(files, order)?;
-        let created = container::create(files, self.index, confinement, streams)?;
+        let bundle = container::write_bundle(files, order, self.index, &root, task_mounts)?;
+        let log = LogFile::open(spec.log_file.clone(), spec.log_tags)?;
+        let Stdio {
+            mut pipes,
+            mut input,
+            theirs,
+        } = stdio(files, order, spec, bundle.owner)?;
+        let mut created = container::create(files, self.index, bundle.confinement, theirs)?;
+        let terminal = created.take_terminal();
+        if let Some(terminal) = &terminal {
+            terminal.give_to(bundle.owner)?;
+            if let Some((rows, columns)) = self.terminal_size {
+                terminal.resize(rows, columns)?;
+            }
+            pipes.push(LogPipe::reading(terminal.file()?, OutputStream::Stdout));
+            input = match spec.stdin {
+                true => Some(Input::new(terminal.file()?, false)),
+                false => None,
+            };
+        }
         let pid = created
             .pid()
             .ok_or_else(|| Failure("it has no process".to_owned()))?;
@@ -70,6 +96,8 @@ impl Slot {
             pidfd,
             log,
             pipes,
+            input,
+            terminal,
             kill_at: None,
         });
         if let Err(failure) = created.start() {
@@ -89,6 +117,7 @@ impl Slot {
         self.status.state = ContainerState::Stopped;
         self.status.reason = reason;
         self.status.stopped_at_ms = Some(now_ms());
+        self.attached.finish();
     }
 
     pub fn is_running(&self) -> bool {
@@ -96,32 +125,48 @@ impl Slot {
     }
 
     /// What to wait for.
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let process = self.process.iter().flat_map(|process| {
-            let pipes = process.pipes.iter().filter(|pipe| !pipe.ended);
-            std::iter::once(process.pidfd.as_fd()).chain(pipes.map(LogPipe::as_fd))
-        });
-        let probe = self
-            .health
-            .iter()
-            .filter_map(|probe| Some(probe.pidfd()?.as_fd()));
-        process.chain(probe).collect()
+    pub fn interests(&self) -> Vec<Interest<'_>> {
+        let process = self.process.as_ref();
+        let input = process.and_then(|process| process.input.as_ref());
+        let pipes = process
+            .filter(|_| !self.attached.hold_up())
+            .into_iter()
+            .flat_map(|process| process.pipes.iter().filter(|pipe| !pipe.ended));
+        let probe = self.health.as_ref().and_then(HealthProbe::pidfd);
+        let mut interests: Vec<Interest<'_>> = pipes.map(|pipe| readable(pipe.as_fd())).collect();
+        interests.extend(process.map(|process| readable(process.pidfd.as_fd())));
+        interests.extend(probe.map(|pidfd| readable(pidfd.as_fd())));
+        interests.extend(input.and_then(Input::interest));
+        let wants_input = input.is_some_and(Input::wants_more);
+        interests.extend(self.attached.interests(wants_input));
+        interests
     }
 
     /// When to look again even if nothing happens.
     pub fn next_turn(&self) -> Option<Instant> {
         let kill_at = self.process.as_ref().and_then(|process| process.kill_at);
         let probe = self.health.as_ref().map(HealthProbe::next_turn);
-        kill_at.into_iter().chain(probe).min()
+        let attached = self.attached.next_turn();
+        kill_at.into_iter().chain(probe).chain(attached).min()
     }
 
     /// Copies output, notices the end, probes, and kills when it is time.
     pub fn turn(&mut self, files: &TaskFiles, order: &Order, cgroup: &TaskCgroup, now: Instant) {
         let Some(process) = &mut self.process else {
+            self.attached.flush(now);
             return;
         };
+        if let Some(input) = &mut process.input {
+            input.flush();
+            self.attached.take_input(input);
+        }
+        self.attached.flush(now);
+        let mut sink = Sink {
+            log: &mut process.log,
+            attached: &mut self.attached,
+        };
         for pipe in &mut process.pipes {
-            pipe.copy_some(&mut process.log);
+            pipe.copy_some(&mut sink);
         }
         match waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {}
@@ -160,13 +205,41 @@ impl Slot {
         }
     }
 
+    /// Sends it a signal that it may do with as it likes.
+    pub fn signal(&self, signal: &str) -> Result<(), Refusal> {
+        let Some(process) = &self.process else {
+            return Err(Refusal {
+                not_found: true,
+                message: format!("the container `{}` does not run", self.status.name),
+            });
+        };
+        let number = signal_number(signal).map_err(|Failure(message)| Refusal {
+            not_found: false,
+            message,
+        })?;
+        send_signal(process.pid, number);
+        Ok(())
+    }
+
+    /// Sets the size of its terminal, or remembers it for its start.
+    pub fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
+        self.terminal_size = Some((rows, columns));
+        let terminal = self.process.as_ref().and_then(|it| it.terminal.as_ref());
+        terminal.map_or(Ok(()), |terminal| terminal.resize(rows, columns))
+    }
+
     fn ended(&mut self, code: i32, cgroup: &TaskCgroup) {
         self.health = None;
         if let Some(mut process) = self.process.take() {
+            let mut sink = Sink {
+                log: &mut process.log,
+                attached: &mut self.attached,
+            };
             for pipe in &mut process.pipes {
-                pipe.copy_rest(&mut process.log);
+                pipe.copy_rest(&mut sink);
             }
         }
+        self.attached.finish();
         self.status.state = ContainerState::Stopped;
         self.status.pid = None;
         self.status.exit_code = Some(code);
@@ -199,40 +272,11 @@ fn pending(spec: &ContainerSpec) -> ContainerStatus {
 
 fn overlay(order: &Order, index: usize) -> Overlay {
     let base = container_data(&order.data, index);
-    match &order.step {
-        Some(step) => Overlay::keeping(base, step.upper.clone(), step.work.clone()),
+    if let Some(step) = &order.step {
+        return Overlay::keeping(base, step.upper.clone(), step.work.clone());
+    }
+    match &order.spec.containers[index].upper {
+        Some(upper) => Overlay::keeping_well(base, upper.clone(), work_beside(upper)),
         None => Overlay::new(base),
     }
-}
-
-/// A task's output is copied into its log. A step's goes to the shim's own standard output, where
-/// the builder reads it.
-fn streams(files: &TaskFiles, order: &Order) -> Result<(Vec<LogPipe>, Streams)> {
-    if let Some(step) = &order.step {
-        let output = || {
-            let stdout = std::io::stdout().as_fd().try_clone_to_owned();
-            stdout.context(|| "could not duplicate standard output".to_owned())
-        };
-        let stdin = if step.has_stdin {
-            let file = std::fs::File::open(files.step_stdin());
-            file.context(|| "could not open the step's input".to_owned())?
-                .into()
-        } else {
-            null()?
-        };
-        let streams = Streams {
-            stdin,
-            stdout: output()?,
-            stderr: output()?,
-        };
-        return Ok((Vec::new(), streams));
-    }
-    let (out, stdout) = LogPipe::new()?;
-    let (err, stderr) = LogPipe::new()?;
-    let streams = Streams {
-        stdin: null()?,
-        stdout,
-        stderr,
-    };
-    Ok((vec![out, err], streams))
 }

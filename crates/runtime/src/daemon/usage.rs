@@ -1,0 +1,97 @@
+//! What tasks and containers use.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use engine::{ContainerState, Result, TaskUsage};
+
+use super::Inner;
+use crate::cgroup::TaskCgroup;
+use crate::container::container_id;
+
+impl Inner {
+    /// Of the whole task, or of one of its containers. None when it is not there.
+    pub(super) fn usage(&self, id: &str, container: Option<&str>) -> Result<Option<TaskUsage>> {
+        let mut path = self.cgroup_parent.join(id);
+        let pid = {
+            let entries = self.entries();
+            let Some(entry) = entries.get(id) else {
+                return Ok(None);
+            };
+            let containers = &entry.status.containers;
+            if let Some(name) = container {
+                let Some(index) = containers.iter().position(|it| it.name == name) else {
+                    return Ok(None);
+                };
+                path.push(container_id(index));
+            }
+            let mut running = containers
+                .iter()
+                .filter(|it| it.state == ContainerState::Running);
+            running.find_map(|it| it.pid)
+        };
+        let mut usage = TaskCgroup::new(&path)?.usage();
+        if let (Some(usage), Some(pid)) = (&mut usage, pid) {
+            add_network(usage, pid);
+        }
+        Ok(usage)
+    }
+}
+
+/// Counts what went through the namespace of this process, unless that is the machine's own.
+fn add_network(usage: &mut TaskUsage, pid: i32) {
+    let namespace = |process: &str| {
+        let found = fs::metadata(format!("/proc/{process}/ns/net")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    if namespace(&pid.to_string()) == namespace("thread-self") {
+        return;
+    }
+    let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    for line in text.lines() {
+        add_link(usage, line);
+    }
+}
+
+/// `eth0: <bytes> <packets> <6 more> <bytes sent> <packets sent> …`
+fn add_link(usage: &mut TaskUsage, line: &str) {
+    let Some((name, numbers)) = line.split_once(':') else {
+        return;
+    };
+    if name.trim() == "lo" {
+        return;
+    }
+    let numbers: Vec<u64> = numbers
+        .split_whitespace()
+        .map(|number| number.parse().unwrap_or(0))
+        .collect();
+    let number = |place: usize| numbers.get(place).copied().unwrap_or(0);
+    usage.received_bytes += number(0);
+    usage.received_packets += number(1);
+    usage.sent_bytes += number(8);
+    usage.sent_packets += number(9);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_but_the_loopback_are_counted() {
+        let mut usage = TaskUsage::default();
+        let text = "\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs
+    lo:     100       1    0    0    0     0          0         0      100       1    0
+  eth0:    1500      10    0    0    0     0          0         0      700       7    0
+";
+        text.lines().for_each(|line| add_link(&mut usage, line));
+        let seen = [
+            usage.received_bytes,
+            usage.received_packets,
+            usage.sent_bytes,
+            usage.sent_packets,
+        ];
+        assert_eq!(seen, [1500, 10, 700, 7]);
+    }
+}
