@@ -39,6 +39,9 @@ enum Command {
     },
     /// Say what deleted stacks and builds have left in the account, and what removes it
     Leftovers(commands::leftovers::Leftovers),
+    /// Say what permissions a role needs, found out from its calls
+    #[command(subcommand)]
+    Iam(commands::iam::Iam),
     /// Run the daemon in the foreground
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
@@ -84,6 +87,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),
+        Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),

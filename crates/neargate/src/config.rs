@@ -69,6 +69,15 @@ pub struct Config {
         default_value = "https://github.com"
     )]
     pub github: String,
+    /// What is done with calls that no IAM policy allows: let through and recorded, or refused
+    #[arg(
+        long,
+        global = true,
+        env = "NEARGATE_IAM",
+        value_enum,
+        default_value = "audit"
+    )]
+    pub iam: IamMode,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -78,6 +87,21 @@ pub struct Config {
 pub enum Pace {
     Fast,
     Real,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum IamMode {
+    Audit,
+    Enforce,
+}
+
+impl From<IamMode> for iam::Mode {
+    fn from(mode: IamMode) -> Self {
+        match mode {
+            IamMode::Audit => Self::Audit,
+            IamMode::Enforce => Self::Enforce,
+        }
+    }
 }
 
 impl From<Pace> for cloud::Pace {
@@ -133,6 +157,10 @@ impl Config {
         } else {
             "real"
         };
+        let iam = match self.iam {
+            IamMode::Audit => "audit",
+            IamMode::Enforce => "enforce",
+        };
         let pairs = [
             ("--state", self.state.display().to_string()),
             ("--listen", self.listen.to_string()),
@@ -140,6 +168,7 @@ impl Config {
             ("--account", self.account.clone()),
             ("--region", self.region.clone()),
             ("--pace", pace.to_owned()),
+            ("--iam", iam.to_owned()),
             ("--github", self.github.clone()),
         ];
         pairs

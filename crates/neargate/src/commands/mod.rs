@@ -4,6 +4,7 @@ pub mod coverage;
 pub mod doctor;
 pub mod down;
 pub mod env;
+pub mod iam;
 pub mod leftovers;
 pub mod logs;
 pub mod ls;

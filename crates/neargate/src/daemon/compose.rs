@@ -97,14 +97,16 @@ pub async fn machine(config: &Config) -> Result<Machine> {
 pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
     let store = Store::open(&config.state.join(STORE_FILE))
         .with_context(|| format!("cannot open the records in `{}`", config.state.display()))?;
-    Ok(Cloud::new(CloudParts {
+    let cloud = Cloud::new(CloudParts {
         account: config.account.clone(),
         default_region: config.region.clone(),
         store,
         engine: machine.engine.clone(),
         clock: Clock::new(config.pace.into()),
         services: services(),
-    }))
+    });
+    cloud.decide_by(Arc::new(iam::Policies::new(config.iam.into())));
+    Ok(cloud)
 }
 
 /// Every service of this build.

@@ -1,6 +1,7 @@
 //! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's.
 
 mod listening;
+mod permissions;
 
 use std::io;
 
@@ -67,6 +68,7 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         }
         ["build"] => build(front, input),
         ["listening"] => listening(front, &input).await,
+        ["iam", "calls"] => permissions::calls(front, &caller, &input),
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
             json(StatusCode::OK, &json!({}))

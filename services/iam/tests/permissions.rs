@@ -1,0 +1,141 @@
+//! Permissions, decided over calls as they come from the network.
+
+use std::sync::Arc;
+
+use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, Store};
+use iam::{Mode, Policies};
+use serde_json::{Value, json};
+use shapes::iam::{CreateRoleInput, PutRolePolicyInput};
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/build";
+
+struct World {
+    cloud: Arc<Cloud>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    /// With a role that may list roles, and see one of them.
+    async fn new(mode: Mode) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![iam::service(), iam::sts_service()],
+        });
+        cloud.decide_by(Arc::new(Policies::new(mode)));
+        let owner = cloud.context("us-east-1");
+        let role = CreateRoleInput {
+            role_name: "build".into(),
+            assume_role_policy_document: json!({"Statement": {"Effect": "Allow", "Principal": {"Service": "codebuild.amazonaws.com"}, "Action": "sts:AssumeRole"}}).to_string(),
+            ..Default::default()
+        };
+        owner.call(role).await.unwrap();
+        let policy = PutRolePolicyInput {
+            role_name: "build".into(),
+            policy_name: "some".into(),
+            policy_document: json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "iam:GetRole", "Resource": ROLE},
+                {"Effect": "Allow", "Action": "iam:List*", "Resource": "*"},
+                {"Effect": "Deny", "Action": "iam:ListUsers", "Resource": "*"},
+            ]})
+            .to_string(),
+        };
+        owner.call(policy).await.unwrap();
+        Self {
+            cloud,
+            _directory: directory,
+        }
+    }
+
+    fn session(&self) -> Cx {
+        let mut cx = self.cloud.context("us-east-1");
+        cx.caller = Caller::AssumedRole {
+            role_arn: ROLE.into(),
+            session_name: "1".into(),
+            access_key: "ASIA".into(),
+        };
+        cx
+    }
+
+    async fn ask(&self, operation: &str, input: Value) -> Result<Value, String> {
+        let answer = self.session().serve_json("iam", operation, input).await;
+        answer.map_err(|error| format!("{}: {}", error.code, error.message))
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_refused_in_awss_words() {
+    let world = World::new(Mode::Enforce).await;
+    world.ask("ListRoles", json!({})).await.unwrap();
+    let own = json!({"RoleName": "build"});
+    world.ask("GetRole", own).await.unwrap();
+    let other = world.ask("GetRole", json!({"RoleName": "other"})).await;
+    assert_eq!(
+        other.unwrap_err(),
+        "AccessDenied: User: arn:aws:sts::000000000000:assumed-role/build/1 is not authorized to perform: \
+         iam:GetRole on resource: arn:aws:iam::000000000000:role/other because no identity-based policy \
+         allows the iam:GetRole action"
+    );
+    let denied = world.ask("ListUsers", json!({})).await.unwrap_err();
+    assert!(
+        denied.ends_with("with an explicit deny in an identity-based policy"),
+        "{denied}"
+    );
+    // Nothing is created by a call that is refused.
+    let create = json!({"RoleName": "new", "AssumeRolePolicyDocument": "{}"});
+    world.ask("CreateRole", create).await.unwrap_err();
+    let roles = world.ask("ListRoles", json!({})).await.unwrap();
+    assert_eq!(roles["Roles"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_audit_lets_everything_through_and_finds_out_what_is_needed() {
+    let world = World::new(Mode::Audit).await;
+    world.ask("ListUsers", json!({})).await.unwrap();
+    for _ in 0..3 {
+        world
+            .ask("GetRole", json!({"RoleName": "build"}))
+            .await
+            .unwrap();
+    }
+    let calls = iam::calls(&world.cloud, ROLE).unwrap();
+    let seen: Vec<_> = calls
+        .iter()
+        .map(|it| (it.action.as_str(), it.resource.as_str(), it.allowed))
+        .collect();
+    assert_eq!(
+        seen,
+        [("iam:GetRole", ROLE, true), ("iam:ListUsers", "*", false)]
+    );
+    assert_eq!(
+        iam::policy_for(&calls)["Statement"],
+        json!([
+            {"Effect": "Allow", "Action": ["iam:ListUsers"], "Resource": "*"},
+            {"Effect": "Allow", "Action": ["iam:GetRole"], "Resource": ROLE},
+        ])
+    );
+    assert!(
+        iam::calls(&world.cloud, "arn:aws:iam::000000000000:role/bui")
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_service_acts_with_the_permissions_of_its_role() {
+    let world = World::new(Mode::Enforce).await;
+    let cx = world.cloud.context("us-east-1");
+    let get = |name: &str| shapes::iam::GetRoleInput {
+        role_name: name.into(),
+    };
+    cx.call_as(ROLE, "pipeline", get("build")).await.unwrap();
+    let refused = cx
+        .call_as(ROLE, "pipeline", get("other"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, "AccessDenied");
+}
