@@ -1,7 +1,69 @@
-//! AWS CodeBuild.
+//! AWS CodeBuild: builds that run in containers.
+//!
+//! A handler checks and records; [`reconciler`] carries each build through AWS's phases. The commands
+//! of a buildspec run in one shell, in a container that is a task of the engine and so lives on when
+//! the daemon dies: [`driver`] writes its script, [`marks`] and [`observe`] make phases of what it
+//! tells, [`log`] is its stream in CloudWatch Logs. The container has its service role's credentials
+//! in a file that is renewed, the machine's network, and docker's socket when it is privileged.
+//!
+//! | record | key | |
+//! |---|---|---|
+//! | `codebuild.project` | region/name | |
+//! | `codebuild.build` | region/project:uuid | under way; woken by its task |
+//! | `codebuild.finished-build` | the same | the last 500 of a project |
+//!
+//! **Builds of a pipeline.** A pipeline starts a build of a project whose source and artifacts have
+//! the type CODEPIPELINE with `StartBuild`: `sourceTypeOverride` S3 and `sourceLocationOverride`
+//! `bucket/key` of its archive, `artifactsOverride` of type S3 with `location` (the bucket), `path`,
+//! `name` (together the key) and `packaging` ZIP, `secondarySourcesOverride` and
+//! `secondaryArtifactsOverride` likewise. Two variables in `environmentVariablesOverride` are taken for
+//! what AWS hands over inside: `CODEBUILD_INITIATOR` (`codepipeline/<pipeline>`) and
+//! `CODEBUILD_RESOLVED_SOURCE_VERSION` (the commit); the build shows both as its own.
+//!
+//! Not built, and refused by name: VPCs, batches, fleets, EFS, badges, other environments than
+//! LINUX_CONTAINER, `run-as`, submodules, reporting a build's status to a Git host.
 
-use cloud::Service;
+mod artifacts;
+mod build;
+mod buildspec;
+mod cache;
+mod driver;
+mod image;
+mod log;
+mod marks;
+mod names;
+mod observe;
+mod page;
+mod project;
+mod project_rules;
+mod provision;
+mod reconciler;
+mod record;
+mod report;
+mod role;
+mod s3;
+mod source;
+
+use cloud::{Service, Watch};
 
 pub fn service() -> Service {
     Service::new(&shapes::codebuild::MODEL)
+        .on(project::create_project)
+        .on(project::update_project)
+        .on(project::delete_project)
+        .on(project::batch_get_projects)
+        .on(project::list_projects)
+        .on(project::invalidate_project_cache)
+        .on(build::start_build)
+        .on(build::stop_build)
+        .on(build::retry_build)
+        .on(build::batch_get_builds)
+        .on(build::batch_delete_builds)
+        .on(build::list_builds)
+        .on(build::list_builds_for_project)
+        .reconciles(reconciler::BuildReconciler)
+        .watches(Watch {
+            changes: |engine| engine.tasks.changes(),
+            keys: reconciler::keys_of_task,
+        })
 }
