@@ -1,0 +1,264 @@
+//! `AWS::CodePipeline::Pipeline`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::codepipeline::*;
+
+use super::{tag_list, update_tags};
+use crate::pipeline::arn;
+
+pub struct PipelineType;
+
+const NAME_LENGTH_MAX: usize = 100;
+
+const STORE: &[Property] = &[
+    Property::new("EncryptionKey"),
+    Property::new("Location").required(),
+    Property::new("Type").required(),
+];
+const STORES: &[Property] = &[
+    Property::new("ArtifactStore").required().members(STORE),
+    Property::new("Region").required(),
+];
+const ARTIFACT: &[Property] = &[Property::new("Name").required()];
+const ACTION: &[Property] = &[
+    Property::new("ActionTypeId").required().members(&[
+        Property::new("Category").required(),
+        Property::new("Owner").required(),
+        Property::new("Provider").required(),
+        Property::new("Version").required(),
+    ]),
+    Property::new("Configuration"),
+    Property::new("InputArtifacts").members(ARTIFACT),
+    Property::new("Name").required(),
+    Property::new("Namespace"),
+    Property::new("OutputArtifacts").members(ARTIFACT),
+    Property::new("Region"),
+    Property::new("RunOrder"),
+    Property::new("TimeoutInMinutes"),
+];
+const STAGE: &[Property] = &[
+    Property::new("Actions").required().members(ACTION),
+    Property::new("Blockers"),
+    Property::new("Name").required(),
+];
+const PATTERNS: &[Property] = &[Property::new("Excludes"), Property::new("Includes")];
+const TRIGGER: &[Property] = &[
+    Property::new("GitConfiguration").members(&[
+        Property::new("Push").members(&[
+            Property::new("Branches").members(PATTERNS),
+            Property::new("FilePaths").members(PATTERNS),
+        ]),
+        Property::new("SourceActionName").required(),
+    ]),
+    Property::new("ProviderType").required(),
+];
+const PROPERTIES: &[Property] = &[
+    Property::new("ArtifactStore").members(STORE),
+    Property::new("ArtifactStores").members(STORES),
+    Property::new("DisableInboundStageTransitions").members(&[
+        Property::new("Reason").required(),
+        Property::new("StageName").required(),
+    ]),
+    Property::new("ExecutionMode"),
+    Property::new("Name").replaces(),
+    Property::new("PipelineType"),
+    Property::new("RestartExecutionOnUpdate"),
+    Property::new("RoleArn").required(),
+    Property::new("Stages").required().members(STAGE),
+    Property::TAGS,
+    Property::new("Triggers").members(TRIGGER),
+    Property::new("Variables").members(&[
+        Property::new("DefaultValue"),
+        Property::new("Description"),
+        Property::new("Name").required(),
+    ]),
+];
+
+/// The template's form as the API has it: stores are a list there and a map here, and a configuration
+/// keeps the names of its members.
+fn declaration(
+    request: &ResourceRequest,
+    name: &str,
+) -> Result<PipelineDeclaration, ResourceError> {
+    let mut configurations = configurations(&request.properties);
+    let mut stages: Vec<StageDeclaration> = request.shape("Stages")?.unwrap_or_default();
+    for (stage, mut actions) in stages.iter_mut().zip(configurations.drain(..)) {
+        for (action, configuration) in stage.actions.iter_mut().zip(actions.drain(..)) {
+            action.configuration = Some(configuration);
+        }
+    }
+    let stores = request.get("ArtifactStores").and_then(Json::as_array);
+    let artifact_stores = stores.map(|stores| {
+        let each = stores.iter().map(|it| {
+            let region = it["Region"].as_str().unwrap_or_default().to_owned();
+            let store = wire::lenient::<ArtifactStore>(it["ArtifactStore"].clone());
+            let store =
+                store.map_err(|error| ResourceError::new(format!("ArtifactStores: {error}")));
+            Ok((region, store?))
+        });
+        each.collect::<Result<_, ResourceError>>()
+    });
+    Ok(PipelineDeclaration {
+        name: name.to_owned(),
+        role_arn: request.required_text("RoleArn")?,
+        artifact_store: request.shape("ArtifactStore")?,
+        artifact_stores: artifact_stores.transpose()?,
+        stages,
+        version: None,
+        execution_mode: parsed(request, "ExecutionMode")?,
+        pipeline_type: parsed(request, "PipelineType")?,
+        variables: request.shape("Variables")?,
+        triggers: request.shape("Triggers")?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(
+    request: &ResourceRequest,
+    name: &str,
+) -> Result<Option<T>, ResourceError> {
+    let parse = |it: String| {
+        it.parse()
+            .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
+    };
+    request.text(name).map(parse).transpose()
+}
+
+type Configuration = std::collections::BTreeMap<String, String>;
+
+/// By stage and action, with scalars as text; what is no scalar is JSON as text, as for
+/// `EnvironmentVariables` or `ParameterOverrides`.
+fn configurations(properties: &Json) -> Vec<Vec<Configuration>> {
+    let list = |json: &Json, name: &str| json[name].as_array().cloned().unwrap_or_default();
+    let text = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let of_action = |action: &Json| {
+        let members = action["Configuration"].as_object().into_iter().flatten();
+        members
+            .filter(|it| !it.1.is_null())
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect()
+    };
+    let stages = list(properties, "Stages");
+    stages
+        .iter()
+        .map(|stage| list(stage, "Actions").iter().map(of_action).collect())
+        .collect()
+}
+
+/// Stages that nothing shall enter, and why.
+fn disabled(properties: &Json) -> Vec<(String, String)> {
+    let list = properties["DisableInboundStageTransitions"].as_array();
+    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    list.into_iter()
+        .flatten()
+        .map(|it| (text(&it["StageName"]), text(&it["Reason"])))
+        .collect()
+}
+
+async fn set_transitions(cx: &Cx, name: &str, old: &Json, new: &Json) -> Result<(), ResourceError> {
+    let (before, now) = (disabled(old), disabled(new));
+    for (stage_name, _) in before
+        .iter()
+        .filter(|it| !now.iter().any(|new| new.0 == it.0))
+    {
+        let input = EnableStageTransitionInput {
+            pipeline_name: name.to_owned(),
+            stage_name: stage_name.clone(),
+            transition_type: StageTransitionType::Inbound,
+        };
+        match cx.call(input).await {
+            // The stage went along with its transition.
+            Err(error) if error.is(errors::StageNotFoundException) => (),
+            other => drop(other?),
+        }
+    }
+    for (stage_name, reason) in now {
+        let input = DisableStageTransitionInput {
+            pipeline_name: name.to_owned(),
+            stage_name,
+            transition_type: StageTransitionType::Inbound,
+            reason,
+        };
+        cx.call(input).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ResourceType for PipelineType {
+    fn name(&self) -> &'static str {
+        "AWS::CodePipeline::Pipeline"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Version"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("Name")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let input = CreatePipelineInput {
+            pipeline: declaration(request, &name)?,
+            tags: Some(tag_list(request.all_tags())),
+        };
+        cx.with_token(&request.token).call(input).await?;
+        set_transitions(cx, &name, &Json::Null, &request.properties).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let pipeline = declaration(request, physical_id)?;
+        let before = declaration(&request.with_properties(old), physical_id)?;
+        if pipeline != before {
+            cx.call(UpdatePipelineInput { pipeline }).await?;
+        }
+        set_transitions(cx, physical_id, old, &request.properties).await?;
+        update_tags(cx, &arn(cx, physical_id), old, request).await?;
+        if request.flag("RestartExecutionOnUpdate") == Some(true) {
+            let input = StartPipelineExecutionInput {
+                name: physical_id.to_owned(),
+                // The same update asks for one execution, however often it is repeated.
+                client_request_token: Some(cloud::token_hex(&request.token, "restart", 32)),
+                ..Default::default()
+            };
+            cx.call(input).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let name = physical_id.to_owned();
+        cx.call(DeletePipelineInput { name }).await?;
+        Ok(())
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        if name != "Version" {
+            return Err(ResourceError::unknown_attribute(name));
+        }
+        let input = GetPipelineInput {
+            name: physical_id.to_owned(),
+            version: None,
+        };
+        let pipeline = cx.call(input).await?.pipeline.unwrap_or_default();
+        Ok(json!(pipeline.version.unwrap_or_default().to_string()))
+    }
+}

@@ -1,0 +1,123 @@
+//! `AWS::CodePipeline::Webhook`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::{Value as Json, json};
+use shapes::codepipeline::*;
+
+pub struct WebhookType;
+
+const NAME_LENGTH_MAX: usize = 100;
+
+const PROPERTIES: &[Property] = &[
+    Property::new("Authentication").required(),
+    Property::new("AuthenticationConfiguration")
+        .required()
+        .members(&[
+            Property::new("AllowedIPRange"),
+            Property::new("SecretToken"),
+        ]),
+    Property::new("Filters").required().members(&[
+        Property::new("JsonPath").required(),
+        Property::new("MatchEquals"),
+    ]),
+    Property::new("Name").replaces(),
+    Property::new("RegisterWithThirdParty"),
+    Property::new("TargetAction").required(),
+    Property::new("TargetPipeline").required(),
+    // Required by the schema, and of no effect on AWS either.
+    Property::new("TargetPipelineVersion"),
+];
+
+async fn put(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<(), ResourceError> {
+    let authentication = request.required_text("Authentication")?;
+    let authentication = authentication.parse().map_err(|_| {
+        ResourceError::new(format!("Authentication `{authentication}` is not known"))
+    })?;
+    let input = PutWebhookInput {
+        webhook: WebhookDefinition {
+            name: name.to_owned(),
+            target_pipeline: request.required_text("TargetPipeline")?,
+            target_action: request.required_text("TargetAction")?,
+            filters: request.shape("Filters")?.unwrap_or_default(),
+            authentication,
+            authentication_configuration: request
+                .shape("AuthenticationConfiguration")?
+                .unwrap_or_default(),
+        },
+        tags: None,
+    };
+    cx.with_token(&request.token).call(input).await?;
+    if request.flag("RegisterWithThirdParty") == Some(true) {
+        let webhook_name = Some(name.to_owned());
+        let input = RegisterWebhookWithThirdPartyInput { webhook_name };
+        cx.call(input).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl ResourceType for WebhookType {
+    fn name(&self) -> &'static str {
+        "AWS::CodePipeline::Webhook"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Url"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("Name")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        put(cx, &name, request).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        put(cx, physical_id, request).await
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let name = physical_id.to_owned();
+        cx.call(DeleteWebhookInput { name }).await?;
+        Ok(())
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        if name != "Url" {
+            return Err(ResourceError::unknown_attribute(name));
+        }
+        let mut next_token = None;
+        loop {
+            let input = ListWebhooksInput {
+                next_token,
+                max_results: None,
+            };
+            let answer = cx.call(input).await?;
+            let all = answer.webhooks.unwrap_or_default();
+            if let Some(found) = all.into_iter().find(|it| it.definition.name == physical_id) {
+                return Ok(json!(found.url));
+            }
+            next_token = answer.next_token;
+            if next_token.is_none() {
+                return Err(ResourceError::new(format!(
+                    "there is no webhook {physical_id}"
+                )));
+            }
+        }
+    }
+}
