@@ -97,6 +97,9 @@ pub struct ContainerSpec {
     /// The file that output is appended to, one event a line (see [`crate::format_log_line`]).
     /// None: output is thrown away.
     pub log_file: Option<PathBuf>,
+    /// Texts that the log shows as `***`: secrets that the container was given.
+    #[serde(default)]
+    pub log_hides: Vec<String>,
     /// Each event in the log begins with where it came from: see [`tagged_output`].
     #[serde(default)]
     pub log_tags: bool,

@@ -290,6 +290,7 @@ pub fn task_spec(
         stop_signal: "SIGTERM".into(),
         stop_timeout_ms: STOP_TIMEOUT_MS,
         log_file,
+        log_hides: hidden(&variables.secrets),
         ..Default::default()
     };
     TaskSpec {
@@ -305,6 +306,19 @@ pub fn task_spec(
         volumes,
         labels: BTreeMap::from([("codebuild.build".to_owned(), build.id())]),
     }
+}
+
+/// A shorter one would hide half of the log and no secret.
+const SECRET_BYTES_MIN: usize = 3;
+
+/// What a log must not show: secrets, each line of them, the longest first.
+fn hidden(secrets: &[String]) -> Vec<String> {
+    let lines = secrets.iter().flat_map(|it| it.lines());
+    let mut all: Vec<String> = lines.map(|it| it.trim().to_owned()).collect();
+    all.retain(|it| it.len() >= SECRET_BYTES_MIN);
+    all.sort_by_key(|it| std::cmp::Reverse(it.len()));
+    all.dedup();
+    all
 }
 
 /// How long a build may wait, and run. These are the user's own times: no pace compresses them.

@@ -238,7 +238,7 @@ async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
     let folders = folders(cx, build).await?;
     let environment = build.shape.environment.clone().unwrap_or_default();
     let image = image::prepare(&own, &environment).await?;
-    let mut variables = provision::variables(&own, build, &spec, &image).await?;
+    let variables = provision::variables(&own, build, &spec, &image).await?;
     crate::cache::restore(&own, build, &spec).await?;
     write_agent(cx, build, &spec).await?;
     say_buildspec(cx, build, &spec).await;
@@ -251,15 +251,11 @@ async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
         }
         None => None,
     };
-    variables.secrets.retain(|it| it.len() >= SECRET_BYTES_MIN);
     let task = provision::task_spec(cx, build, &spec, &image, variables, folders, log_file);
     cx.engine().tasks.start(task).await?;
     build.stage = Stage::Running;
     Ok(Progress::On)
 }
-
-/// A shorter secret would hide half of the log and no secret.
-const SECRET_BYTES_MIN: usize = 3;
 
 async fn download_sources(own: &Cx, build: &mut BuildRecord) -> Result<Buildspec, Failure> {
     let source = build.shape.source.clone().unwrap_or_default();

@@ -115,21 +115,22 @@ impl LogPipe {
             self.line.extend_from_slice(part);
             bytes = rest;
             if end.is_some() || self.line.len() == LINE_BYTES_MAX {
-                self.finish_line(now, end.is_some(), log.tagged, &mut events);
+                self.finish_line(now, end.is_some(), log, &mut events);
             }
         }
         log.append(&events);
     }
 
-    fn finish_line(&mut self, now: i64, ends_line: bool, tagged: bool, events: &mut String) {
-        if tagged {
+    fn finish_line(&mut self, now: i64, ends_line: bool, log: &LogFile, events: &mut String) {
+        let message = if log.tagged {
             let mut message = String::from(output_tag(self.stream, ends_line));
             message.push_str(&String::from_utf8_lossy(&self.line));
-            events.push_str(&format_log_line(now, now, &message));
+            message
         } else {
             let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-            events.push_str(&format_log_line(now, now, &String::from_utf8_lossy(line)));
-        }
+            String::from_utf8_lossy(line).into_owned()
+        };
+        events.push_str(&format_log_line(now, now, &hide(message, &log.hides)));
         self.line.clear();
         // A long line must not keep its memory for good.
         self.line.shrink_to(READ_BYTES);
@@ -139,10 +140,20 @@ impl LogPipe {
         self.ended = true;
         if !self.line.is_empty() {
             let mut events = String::new();
-            self.finish_line(now_ms(), false, log.tagged, &mut events);
+            self.finish_line(now_ms(), false, log, &mut events);
             log.append(&events);
         }
     }
+}
+
+/// A message without what it must not show.
+fn hide(mut message: String, hides: &[String]) -> String {
+    for secret in hides {
+        if message.contains(secret.as_str()) {
+            message = message.replace(secret.as_str(), "***");
+        }
+    }
+    message
 }
 
 /// The file that events are appended to. What cannot be written (the disk is full) is dropped: a
@@ -152,6 +163,8 @@ pub(super) struct LogFile {
     file: Option<File>,
     /// See [`engine::ContainerSpec::log_tags`].
     tagged: bool,
+    /// See [`engine::ContainerSpec::log_hides`].
+    pub hides: Vec<String>,
     /// The last write stopped in the middle of a line.
     torn: bool,
     dropped_bytes: u64,
@@ -166,6 +179,7 @@ impl LogFile {
             path,
             file: file.transpose()?,
             tagged,
+            hides: Vec::new(),
             torn: false,
             dropped_bytes: 0,
         })

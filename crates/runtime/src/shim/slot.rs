@@ -67,7 +67,8 @@ impl Slot {
         signal_number(&spec.stop_signal)?;
         let root = overlay(order, self.index).mount(&spec.directories)?;
         let bundle = container::write_bundle(files, order, self.index, &root, task_mounts)?;
-        let log = LogFile::open(spec.log_file.clone(), spec.log_tags)?;
+        let mut log = LogFile::open(spec.log_file.clone(), spec.log_tags)?;
+        log.hides.clone_from(&spec.log_hides);
         let Stdio {
             mut pipes,
             mut input,
