@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use engine::*;
 use tokio::sync::broadcast;
+
+use crate::SimWorkspaces;
 
 /// Changes that a slow receiver may be behind.
 const CHANGES_MAX: usize = 256;
@@ -31,13 +33,23 @@ struct State {
 
 pub struct SimGit {
     state: Mutex<State>,
+    /// Where checkouts go whose folder is one of these.
+    workspaces: Arc<SimWorkspaces>,
     changes: broadcast::Sender<String>,
 }
 
 impl Default for SimGit {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl SimGit {
+    /// Checkouts go to these workspaces, where their folders are.
+    pub fn new(workspaces: Arc<SimWorkspaces>) -> Self {
         Self {
             state: Mutex::default(),
+            workspaces,
             changes: broadcast::channel(CHANGES_MAX).0,
         }
     }
@@ -279,7 +291,9 @@ impl Git for SimGit {
         _history: GitHistory,
     ) -> Result<GitCommit> {
         let (commit, files) = self.read(source, |it| Ok(it.find(revision)?.clone()))?;
-        // The workspaces of the simulation are in memory: files appear only where a folder is.
+        if self.workspaces.fill(into, &files) {
+            return Ok(commit);
+        }
         if into.is_dir() {
             for (path, (content, _)) in files {
                 let path = into.join(path);

@@ -15,6 +15,9 @@ type Files = BTreeMap<String, Vec<u8>>;
 /// object of names and texts follows.
 const ARCHIVE_MARK: &[u8] = b"sim-archive:";
 
+/// What paths of folders begin with. Nothing is there.
+const ROOT: &str = "/sim/workspaces";
+
 #[derive(Default)]
 pub struct SimWorkspaces {
     folders: Mutex<BTreeMap<String, Files>>,
@@ -41,6 +44,27 @@ impl SimWorkspaces {
             .entry(id.into())
             .or_default()
             .insert(path.into(), text.into());
+    }
+
+    /// Puts files where a checkout writes them; false when the folder is none of these.
+    pub(crate) fn fill(
+        &self,
+        folder: &Path,
+        files: &BTreeMap<String, (Vec<u8>, GitFileKind)>,
+    ) -> bool {
+        let Ok(place) = folder.strip_prefix(ROOT) else {
+            return false;
+        };
+        let mut parts = place.iter();
+        let id = parts.next().map(|it| it.to_string_lossy().into_owned());
+        let below = parts.as_path();
+        let mut folders = self.folders.lock().expect("no panic");
+        let own = folders.entry(id.unwrap_or_default()).or_default();
+        for (path, (content, _)) in files {
+            let path = below.join(path).to_string_lossy().into_owned();
+            own.insert(path, content.clone());
+        }
+        true
     }
 
     pub fn text(&self, id: &str, path: &str) -> Option<String> {
@@ -106,10 +130,10 @@ impl Workspaces for SimWorkspaces {
     async fn create(&self, id: &str) -> Result<PathBuf> {
         let mut folders = self.folders.lock().expect("no panic");
         folders.entry(id.into()).or_default();
-        Ok(Path::new("/sim/workspaces").join(id))
+        Ok(Path::new(ROOT).join(id))
     }
     async fn path(&self, id: &str) -> Result<PathBuf> {
-        self.within(id, |_| Ok(Path::new("/sim/workspaces").join(id)))
+        self.within(id, |_| Ok(Path::new(ROOT).join(id)))
     }
     async fn unzip(&self, id: &str, into: &Path, mut archive: ByteStream) -> Result<()> {
         let mut bytes = Vec::new();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, Records, StoreError};
 use shapes::codepipeline::{ActionCategory, ActionExecutionStatus};
 
-use crate::actions::{self, Progress, Trouble};
+use crate::actions::{self, Progress, Session, Trouble};
 use crate::record::{ActionRun, Execution, Failure, Pipeline, SourceWatch};
 
 pub struct ActionReconciler;
@@ -33,7 +33,7 @@ impl Reconciler for ActionReconciler {
             return Ok(Next::Idle);
         };
         let mut now = run.clone();
-        let progress = match actions::drive(&of_the_pipeline(&cx, &run), &mut now).await {
+        let progress = match actions::drive(&session(&cx, &run), &mut now).await {
             Ok(progress) => progress,
             Err(Trouble::Failure(failure)) => Progress::Failed(failure),
             Err(Trouble::Again(error)) => return Err(error.into()),
@@ -58,10 +58,10 @@ impl Reconciler for ActionReconciler {
     }
 }
 
-/// The context of everything that is done for an action: who calls, where, and the token by which a
-/// repeated call is known. All calls of pipelines are made with it.
-fn of_the_pipeline(cx: &Cx, run: &ActionRun) -> Cx {
-    cx.with_token(&run.id)
+/// The context of everything that is done for an action: in whose name, where, and the token by which
+/// a repeated call is known.
+fn session(cx: &Cx, run: &ActionRun) -> Session {
+    Session::new(cx.with_token(&run.id), &run.role_arn, &run.execution_id)
 }
 
 fn learn(cx: &Cx, before: &ActionRun, mut now: ActionRun) -> Result<(), Error> {

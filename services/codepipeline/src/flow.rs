@@ -289,6 +289,8 @@ impl<'a> Flow<'a> {
             execution_id: execution.id.clone(),
             version: execution.version,
             stage: stage.to_owned(),
+            role_arn: (declared.role_arn.clone())
+                .unwrap_or_else(|| self.versions[&execution.version].role_arn.clone()),
             sequence: self.tx.next(&counter)?,
             id: new_uuid(),
             status: match failure {

@@ -110,17 +110,27 @@ async fn checked(
         keep_secrets(&mut declaration, old);
     }
     structure::check(&declaration, &cx.region)?;
-    if let Some(doubt) = roles::doubt(cx, &declaration.role_arn, PRINCIPAL).await? {
-        return Err(InvalidStructureException.because(format!(
-            "CodePipeline is not authorized to perform AssumeRole on role {}: {doubt}",
-            declaration.role_arn
-        )));
-    }
-    if !declaration.role_arn.starts_with("arn:") {
-        let name = &declaration.role_arn;
-        declaration.role_arn = format!("arn:aws:iam::{}:role/{name}", cx.account());
+    declaration.role_arn = role(cx, &declaration.role_arn, Some(PRINCIPAL)).await?;
+    for action in declaration.stages.iter_mut().flat_map(|it| &mut it.actions) {
+        if let Some(own) = &mut action.role_arn {
+            // The pipeline's role assumes it: whom it trusts is between the two.
+            *own = role(cx, own, None).await?;
+        }
     }
     Ok(declaration)
+}
+
+/// A role's ARN, when it may be assumed: it is given by its ARN or its name.
+async fn role(cx: &Cx, given: &str, principal: Option<&str>) -> Result<String, Error> {
+    if let Some(doubt) = roles::doubt(cx, given, principal).await? {
+        return Err(InvalidStructureException.because(format!(
+            "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
+        )));
+    }
+    Ok(match given.starts_with("arn:") {
+        true => given.to_owned(),
+        false => format!("arn:aws:iam::{}:role/{given}", cx.account()),
+    })
 }
 
 fn keep_secrets(declaration: &mut PipelineDeclaration, old: &PipelineDeclaration) {

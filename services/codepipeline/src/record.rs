@@ -245,6 +245,8 @@ pub struct ActionRun {
     pub execution_id: String,
     pub version: i32,
     pub stage: String,
+    /// In whose name it acts: the pipeline's role, or its own.
+    pub role_arn: String,
     /// As the structure declares it: variables are not resolved. Holds secrets.
     pub declared: ActionDeclaration,
     /// Counts the runs of the whole pipeline, so that they sort.

@@ -5,13 +5,16 @@ use serde_json::Value as Json;
 use shapes::iam::{GetRoleInput, errors};
 
 /// What is wrong with a role, given by ARN or by name, or None.
-pub async fn doubt(cx: &Cx, role: &str, principal: &str) -> Result<Option<String>, Error> {
+pub async fn doubt(cx: &Cx, role: &str, principal: Option<&str>) -> Result<Option<String>, Error> {
     let name = role.rsplit('/').next().unwrap_or_default().to_owned();
     let found = match cx.call(GetRoleInput { role_name: name }).await {
         Err(error) if error.is(errors::NoSuchEntityException) => {
             return Ok(Some(format!("the role {role} does not exist")));
         }
         other => other?.role,
+    };
+    let Some(principal) = principal else {
+        return Ok(None);
     };
     let document = found.assume_role_policy_document.unwrap_or_default();
     Ok((!trusts(&decoded(&document), principal))

@@ -199,7 +199,6 @@ fn check_action(it: &ActionDeclaration, region: &str) -> Result<(), Error> {
     for (given, what) in [
         (it.commands.is_some(), "commands"),
         (it.environment_variables.is_some(), "environmentVariables"),
-        (it.role_arn.is_some(), "an action's own roleArn"),
         (
             it.output_variables.is_some(),
             "outputVariables (of the Commands action)",

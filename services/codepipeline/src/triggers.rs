@@ -1,10 +1,10 @@
 //! Which pushes start a pipeline of type V2: filters on branches and on the paths that a push changes
 //! (User Guide, "Add trigger with code push event type").
 
-use cloud::{Cx, Error};
+use cloud::Error;
 use shapes::codepipeline::*;
 
-use crate::actions::git_source;
+use crate::actions::{Session, git_source};
 use crate::glob;
 use crate::watch::Source;
 
@@ -66,7 +66,7 @@ impl Filters {
 
 /// Whether a push starts an execution. What it changed is asked of Git only when a filter says so.
 pub async fn let_through(
-    cx: &Cx,
+    cx: &Session,
     it: &Source,
     branch: &str,
     from: Option<&str>,

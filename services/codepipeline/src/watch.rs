@@ -10,7 +10,7 @@ use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
 use shapes::codepipeline::*;
 use shapes::ecr::ImageIdentifier;
 
-use crate::actions::{Trouble, ecr_source, git_source, s3_source};
+use crate::actions::{Session, Trouble, ecr_source, git_source, s3_source};
 use crate::catalog::{self, Driver};
 use crate::record::{Pipeline, SourceWatch, Webhook};
 use crate::start::{Trigger, start};
@@ -122,7 +122,9 @@ type Heads = BTreeMap<String, String>;
 
 async fn look(cx: &Cx, pipeline: &Pipeline, watch: &SourceWatch, it: &Source) -> Result<(), Error> {
     let key = &pipeline.key();
-    let heads = match heads(cx, it).await {
+    let role = &pipeline.declaration.role_arn;
+    let session = Session::new(cx.clone(), role, "polling");
+    let heads = match heads(&session, it).await {
         Ok(heads) => heads,
         // A source that cannot be read fails the executions that read it, and they say why.
         Err(trouble) => {
@@ -148,7 +150,7 @@ async fn look(cx: &Cx, pipeline: &Pipeline, watch: &SourceWatch, it: &Source) ->
     for (branch, from, to) in changed {
         let wanted = it.webhook.as_ref();
         let wanted = wanted.is_none_or(|it| webhook::takes_push(it, pipeline, &branch));
-        if wanted && triggers::let_through(cx, it, &branch, from.as_deref(), &to).await? {
+        if wanted && triggers::let_through(&session, it, &branch, from.as_deref(), &to).await? {
             to_start.push((branch, to));
         }
     }
@@ -201,7 +203,7 @@ fn trigger(cx: &Cx, it: &Source, to: &str) -> Trigger {
     trigger
 }
 
-async fn heads(cx: &Cx, it: &Source) -> Result<Heads, Trouble> {
+async fn heads(cx: &Session, it: &Source) -> Result<Heads, Trouble> {
     let settings = git_source::settings(&it.action);
     let setting = |name: &str| settings.get(name).map_or("", String::as_str);
     let one = |revision: Option<String>| Heads::from_iter(revision.map(|it| (String::new(), it)));

@@ -4,18 +4,17 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
-use cloud::Cx;
 use engine::{ByteStream, Selection};
 use futures_util::StreamExt;
 use shapes::s3::{GetObjectInput, PutObjectInput};
 
-use super::Trouble;
+use super::{Session, Trouble};
 use crate::record::{ActionRun, Location};
 
 /// "Quotas in CodePipeline": the largest artifact of a source. It is held in memory on its way.
 const ARTIFACT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-pub async fn read(cx: &Cx, location: &Location) -> Result<Vec<u8>, Trouble> {
+pub async fn read(cx: &Session, location: &Location) -> Result<Vec<u8>, Trouble> {
     let input = GetObjectInput {
         bucket: location.bucket.clone(),
         key: location.key.clone(),
@@ -25,7 +24,7 @@ pub async fn read(cx: &Cx, location: &Location) -> Result<Vec<u8>, Trouble> {
     Ok(answer.body.unwrap_or_default().0)
 }
 
-pub async fn write(cx: &Cx, location: &Location, archive: Vec<u8>) -> Result<(), Trouble> {
+pub async fn write(cx: &Session, location: &Location, archive: Vec<u8>) -> Result<(), Trouble> {
     let input = PutObjectInput {
         bucket: location.bucket.clone(),
         key: location.key.clone(),
@@ -77,13 +76,13 @@ async fn collect(mut stream: ByteStream) -> Result<Vec<u8>, io::Error> {
 /// A folder for as long as an action needs one in one look. What a lost daemon left in it is removed
 /// first.
 pub struct Workspace<'a> {
-    cx: &'a Cx,
+    cx: &'a Session,
     id: String,
     pub path: std::path::PathBuf,
 }
 
 impl<'a> Workspace<'a> {
-    pub async fn new(cx: &'a Cx, run: &ActionRun) -> Result<Self, Trouble> {
+    pub async fn new(cx: &'a Session, run: &ActionRun) -> Result<Self, Trouble> {
         let id = format!("pipeline-{}", run.id);
         let workspaces = &cx.engine().workspaces;
         workspaces.remove(&id).await?;
@@ -92,7 +91,7 @@ impl<'a> Workspace<'a> {
     }
 
     /// The files of an artifact.
-    pub async fn of(cx: &'a Cx, run: &ActionRun, archive: Vec<u8>) -> Result<Self, Trouble> {
+    pub async fn of(cx: &'a Session, run: &ActionRun, archive: Vec<u8>) -> Result<Self, Trouble> {
         let it = Self::new(cx, run).await?;
         let unpacked = it.unzip(archive).await;
         match unpacked {
@@ -166,7 +165,7 @@ impl<'a> Workspace<'a> {
 
 /// One file of an artifact, if it is there.
 pub async fn file(
-    cx: &Cx,
+    cx: &Session,
     run: &ActionRun,
     location: &Location,
     path: &str,
@@ -181,7 +180,7 @@ pub async fn file(
 
 /// An artifact of one file that is made here.
 pub async fn write_file(
-    cx: &Cx,
+    cx: &Session,
     run: &ActionRun,
     location: &Location,
     path: &str,

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Cx;
 use shapes::cloudformation::*;
 
 use super::stack_input::{self, StackInput};
-use super::{JOB_FAILED, PERMISSION, Progress, Trouble, artifacts};
+use super::{JOB_FAILED, PERMISSION, Progress, Session, Trouble, artifacts};
 use crate::act::{LOOK_AGAIN, failure};
 use crate::record::{ActionRun, StackStep, Work};
 use crate::roles;
+
+/// Who assumes a stack's role.
+const PRINCIPAL: &str = "cloudformation.amazonaws.com";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -61,7 +63,7 @@ pub fn check(settings: &BTreeMap<String, String>) -> Result<(), String> {
     Ok(())
 }
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     match run.work.clone() {
         Work::Stack { id, step } => match step {
             StackStep::Clearing => match find(cx, &id).await? {
@@ -83,9 +85,9 @@ pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
     }
 }
 
-async fn begin(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+async fn begin(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     if let Some(role) = run.setting("RoleArn")
-        && let Some(doubt) = roles::doubt(cx, role, "cloudformation.amazonaws.com").await?
+        && let Some(doubt) = roles::doubt(cx, role, Some(PRINCIPAL)).await?
     {
         return Err(Trouble::Failure(failure(PERMISSION, doubt)));
     }
@@ -132,7 +134,7 @@ fn has_failed(status: StackStatus) -> bool {
     )
 }
 
-async fn find(cx: &Cx, name: &str) -> Result<Option<Stack>, Trouble> {
+async fn find(cx: &Session, name: &str) -> Result<Option<Stack>, Trouble> {
     let input = DescribeStacksInput {
         stack_name: Some(name.to_owned()),
         ..Default::default()
@@ -157,7 +159,7 @@ fn wait_for(run: &mut ActionRun, id: String, step: StackStep) -> Result<Progress
     Ok(Progress::Waits(LOOK_AGAIN))
 }
 
-async fn create(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+async fn create(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let StackInput {
         template,
         parameters,
@@ -179,7 +181,7 @@ async fn create(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
     wait_for(run, id, StackStep::Changing)
 }
 
-async fn update(cx: &Cx, run: &mut ActionRun, stack: &Stack) -> Result<Progress, Trouble> {
+async fn update(cx: &Session, run: &mut ActionRun, stack: &Stack) -> Result<Progress, Trouble> {
     let StackInput {
         template,
         parameters,
@@ -206,7 +208,7 @@ async fn update(cx: &Cx, run: &mut ActionRun, stack: &Stack) -> Result<Progress,
     }
 }
 
-async fn delete(cx: &Cx, run: &ActionRun, name: &str) -> Result<(), Trouble> {
+async fn delete(cx: &Session, run: &ActionRun, name: &str) -> Result<(), Trouble> {
     let input = DeleteStackInput {
         stack_name: name.to_owned(),
         client_request_token: Some(run.id.clone()),
@@ -227,7 +229,7 @@ fn deleting(stack: &Stack) -> Result<Progress, Trouble> {
     }
 }
 
-async fn changing(cx: &Cx, run: &mut ActionRun, id: &str) -> Result<Progress, Trouble> {
+async fn changing(cx: &Session, run: &mut ActionRun, id: &str) -> Result<Progress, Trouble> {
     let stack = find(cx, id).await?;
     let stack = stack.ok_or_else(|| Trouble::failed(format!("The stack {id} is gone")))?;
     let status = stack.stack_status;
@@ -248,7 +250,7 @@ async fn changing(cx: &Cx, run: &mut ActionRun, id: &str) -> Result<Progress, Tr
 }
 
 /// The resource that failed first, of what happened since then.
-async fn first_failure(cx: &Cx, id: &str, since_ms: i64) -> Result<Option<String>, Trouble> {
+async fn first_failure(cx: &Session, id: &str, since_ms: i64) -> Result<Option<String>, Trouble> {
     let input = DescribeStackEventsInput {
         stack_name: id.to_owned(),
         ..Default::default()
@@ -267,7 +269,11 @@ async fn first_failure(cx: &Cx, id: &str, since_ms: i64) -> Result<Option<String
     }))
 }
 
-async fn propose(cx: &Cx, run: &mut ActionRun, stack: Option<Stack>) -> Result<Progress, Trouble> {
+async fn propose(
+    cx: &Session,
+    run: &mut ActionRun,
+    stack: Option<Stack>,
+) -> Result<Progress, Trouble> {
     let StackInput {
         template,
         parameters,
@@ -315,7 +321,7 @@ fn changes_nothing(answer: &DescribeChangeSetOutput) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
 }
 
-async fn proposing(cx: &Cx, run: &mut ActionRun, id: &str) -> Result<Progress, Trouble> {
+async fn proposing(cx: &Session, run: &mut ActionRun, id: &str) -> Result<Progress, Trouble> {
     let input = DescribeChangeSetInput {
         change_set_name: id.to_owned(),
         ..Default::default()
@@ -339,7 +345,11 @@ async fn proposing(cx: &Cx, run: &mut ActionRun, id: &str) -> Result<Progress, T
     }
 }
 
-async fn execute(cx: &Cx, run: &mut ActionRun, stack: Option<Stack>) -> Result<Progress, Trouble> {
+async fn execute(
+    cx: &Session,
+    run: &mut ActionRun,
+    stack: Option<Stack>,
+) -> Result<Progress, Trouble> {
     let name = run.required("StackName").to_owned();
     let change_set_name = run.required("ChangeSetName").to_owned();
     let stack =
@@ -382,7 +392,7 @@ fn changed_since(stack: &Stack, run: &ActionRun) -> bool {
 }
 
 /// The stack's outputs, as variables and, when one is asked for, as a file.
-async fn give_out(cx: &Cx, run: &mut ActionRun, stack: &Stack) -> Result<Progress, Trouble> {
+async fn give_out(cx: &Session, run: &mut ActionRun, stack: &Stack) -> Result<Progress, Trouble> {
     let outputs = stack.outputs.iter().flatten();
     let outputs = outputs.filter_map(|it| Some((it.output_key.clone()?, it.output_value.clone()?)));
     run.variables = outputs.collect();

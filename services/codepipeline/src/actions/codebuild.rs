@@ -5,15 +5,14 @@
 //! each is a secondary artifact under its own name. What the build calls its source's version is the
 //! commit that the pipeline's source took.
 
-use cloud::Cx;
 use serde_json::Value as Json;
 use shapes::codebuild::*;
 
-use super::{JOB_FAILED, Progress, Trouble};
+use super::{JOB_FAILED, Progress, Session, Trouble};
 use crate::act::{LOOK_AGAIN, failure};
 use crate::record::{ActionRun, Execution, Location, Work};
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let id = match &run.work {
         Work::Build(id) => id.clone(),
         _ => return start(cx, run).await,
@@ -36,7 +35,7 @@ pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
     Ok(Progress::Failed(failure(JOB_FAILED, why(&build))))
 }
 
-async fn start(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+async fn start(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let input = request(cx, run)?;
     let started = cx.call(input).await;
     let build = started
@@ -52,7 +51,7 @@ async fn start(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
     Ok(Progress::Waits(LOOK_AGAIN))
 }
 
-fn request(cx: &Cx, run: &ActionRun) -> Result<StartBuildInput, Trouble> {
+fn request(cx: &Session, run: &ActionRun) -> Result<StartBuildInput, Trouble> {
     let primary = match run.setting("PrimarySource") {
         Some(name) => run.inputs.iter().find(|it| it.0 == name),
         None => run.inputs.first(),
@@ -139,7 +138,7 @@ fn artifacts((name, location): &(String, Location)) -> ProjectArtifacts {
 }
 
 /// What the source that made an artifact took.
-fn commit_of(cx: &Cx, run: &ActionRun, artifact: &str) -> Result<Option<String>, Trouble> {
+fn commit_of(cx: &Session, run: &ActionRun, artifact: &str) -> Result<Option<String>, Trouble> {
     let execution = cx.read(|tx| tx.get::<Execution>(&run.execution_key()))?;
     let revisions = execution.map(|it| it.revisions).unwrap_or_default();
     let made_it = revisions.iter().find(|it| it.artifact == artifact);

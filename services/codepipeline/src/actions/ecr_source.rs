@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Cx;
 use serde_json::json;
 use shapes::ecr::*;
 
-use super::{Progress, Trouble, artifacts};
+use super::{Progress, Session, Trouble, artifacts};
 use crate::record::{ActionRun, Revision};
 
 const TAG_DEFAULT: &str = "latest";
@@ -20,7 +19,11 @@ pub fn tag(given: Option<&str>) -> String {
 }
 
 /// The image that the tag, or the digest, is of.
-pub async fn find(cx: &Cx, repository: &str, id: ImageIdentifier) -> Result<ImageDetail, Trouble> {
+pub async fn find(
+    cx: &Session,
+    repository: &str,
+    id: ImageIdentifier,
+) -> Result<ImageDetail, Trouble> {
     let input = DescribeImagesInput {
         repository_name: repository.to_owned(),
         image_ids: Some(vec![id]),
@@ -33,7 +36,7 @@ pub async fn find(cx: &Cx, repository: &str, id: ImageIdentifier) -> Result<Imag
         .ok_or_else(|| Trouble::configuration("The image does not exist."))
 }
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let repository = run.required("RepositoryName").to_owned();
     let tag = tag(run.setting("ImageTag"));
     let id = match &run.revision_override {

@@ -1,10 +1,9 @@
 //! The standard ECS deployment: the service's task definition, with other images, as a new revision;
 //! the service updated to it; then a wait until that deployment is complete or has failed.
 
-use cloud::Cx;
 use shapes::ecs::*;
 
-use super::{CONFIGURATION, JOB_FAILED, Progress, Trouble, image_file};
+use super::{CONFIGURATION, JOB_FAILED, Progress, Session, Trouble, image_file};
 use crate::act::{LOOK_AGAIN, failure};
 use crate::record::{ActionRun, Work};
 
@@ -13,7 +12,7 @@ const TIMEOUT_DEFAULT: i64 = 60;
 /// Stopped tasks that are looked at for the reason of a failure.
 const TASKS_MAX: usize = 10;
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     match run.work.clone() {
         Work::Deployment {
             cluster,
@@ -39,7 +38,7 @@ pub fn timeout(text: &str) -> Result<i64, String> {
     minutes.ok_or_else(|| "DeploymentTimeout must be between 1 and 60 minutes".into())
 }
 
-async fn describe(cx: &Cx, cluster: &str, service: &str) -> Result<Service, Trouble> {
+async fn describe(cx: &Session, cluster: &str, service: &str) -> Result<Service, Trouble> {
     let input = DescribeServicesInput {
         cluster: Some(cluster.to_owned()),
         services: vec![service.to_owned()],
@@ -57,7 +56,7 @@ async fn describe(cx: &Cx, cluster: &str, service: &str) -> Result<Service, Trou
         })
 }
 
-async fn begin(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+async fn begin(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let (cluster, service) = (
         run.required("ClusterName").to_owned(),
         run.required("ServiceName").to_owned(),
@@ -88,7 +87,7 @@ async fn begin(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
 
 /// A new revision of the service's task definition, with the images.
 async fn register(
-    cx: &Cx,
+    cx: &Session,
     current: String,
     images: &[(String, String)],
 ) -> Result<String, Trouble> {
@@ -139,7 +138,7 @@ struct Deployed {
     id: String,
 }
 
-async fn watch(cx: &Cx, run: &mut ActionRun, it: &Deployed) -> Result<Progress, Trouble> {
+async fn watch(cx: &Session, run: &mut ActionRun, it: &Deployed) -> Result<Progress, Trouble> {
     let service = describe(cx, &it.cluster, &it.service).await?;
     let deployments = service.deployments.unwrap_or_default();
     let ours = deployments
@@ -169,7 +168,7 @@ async fn watch(cx: &Cx, run: &mut ActionRun, it: &Deployed) -> Result<Progress, 
     }
 }
 
-async fn within_time(cx: &Cx, run: &ActionRun, it: &Deployed) -> Result<Progress, Trouble> {
+async fn within_time(cx: &Session, run: &ActionRun, it: &Deployed) -> Result<Progress, Trouble> {
     let minutes = match run.setting("DeploymentTimeout") {
         Some(text) => timeout(text).map_err(Trouble::configuration)?,
         None => TIMEOUT_DEFAULT,
@@ -183,7 +182,7 @@ async fn within_time(cx: &Cx, run: &ActionRun, it: &Deployed) -> Result<Progress
 }
 
 /// The failure, with what the deployment's tasks stopped for.
-async fn failed(cx: &Cx, it: &Deployed, reason: &str) -> Progress {
+async fn failed(cx: &Session, it: &Deployed, reason: &str) -> Progress {
     let mut message = format!("(deployment {}) {reason}", it.id);
     // The reason is worth having, and not worth failing for.
     match stopped_for(cx, it).await {
@@ -194,7 +193,7 @@ async fn failed(cx: &Cx, it: &Deployed, reason: &str) -> Progress {
     Progress::Failed(failure(JOB_FAILED, message))
 }
 
-async fn stopped_for(cx: &Cx, it: &Deployed) -> Result<Option<String>, cloud::Error> {
+async fn stopped_for(cx: &Session, it: &Deployed) -> Result<Option<String>, cloud::Error> {
     let input = ListTasksInput {
         cluster: Some(it.cluster.clone()),
         started_by: Some(it.id.clone()),

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Cx;
 use engine::{EngineError, Fault, GitCommit, GitHistory, GitSource};
 use shapes::codepipeline::ActionDeclaration;
 use shapes::{codecommit, codeconnections};
 
 use super::artifacts::{self, Workspace};
 use super::{
-    CONFIGURATION, PERMISSION, Progress, REVISION_UNAVAILABLE, Trouble, UNAVAILABLE, driver,
+    CONFIGURATION, PERMISSION, Progress, REVISION_UNAVAILABLE, Session, Trouble, UNAVAILABLE,
+    driver,
 };
 use crate::act::failure;
 use crate::catalog::Driver;
@@ -36,7 +36,7 @@ fn setting<'a>(settings: &'a Settings, name: &str) -> &'a str {
 }
 
 /// The repository of a source action, asked of the service that has it.
-pub async fn origin(cx: &Cx, driver: Driver, settings: &Settings) -> Result<Origin, Trouble> {
+pub async fn origin(cx: &Session, driver: Driver, settings: &Settings) -> Result<Origin, Trouble> {
     match driver {
         Driver::GitHub => Ok(github(cx, settings)),
         Driver::Connection => connection(cx, settings).await,
@@ -45,7 +45,7 @@ pub async fn origin(cx: &Cx, driver: Driver, settings: &Settings) -> Result<Orig
     }
 }
 
-fn github(cx: &Cx, settings: &Settings) -> Origin {
+fn github(cx: &Session, settings: &Settings) -> Origin {
     let repository = format!(
         "{}/{}",
         setting(settings, "Owner"),
@@ -65,7 +65,7 @@ fn github(cx: &Cx, settings: &Settings) -> Origin {
     }
 }
 
-async fn codecommit(cx: &Cx, settings: &Settings) -> Result<Origin, Trouble> {
+async fn codecommit(cx: &Session, settings: &Settings) -> Result<Origin, Trouble> {
     let name = setting(settings, "RepositoryName").to_owned();
     let input = codecommit::GetRepositoryInput {
         repository_name: name.clone(),
@@ -80,7 +80,7 @@ async fn codecommit(cx: &Cx, settings: &Settings) -> Result<Origin, Trouble> {
     })
 }
 
-async fn connection(cx: &Cx, settings: &Settings) -> Result<Origin, Trouble> {
+async fn connection(cx: &Session, settings: &Settings) -> Result<Origin, Trouble> {
     let connection_arn = setting(settings, "ConnectionArn").to_owned();
     let repository = setting(settings, "FullRepositoryId").to_owned();
     let input = codeconnections::GetConnectionInput {
@@ -133,7 +133,7 @@ fn refused(error: EngineError, repository: &str, branch: &str) -> Trouble {
 }
 
 /// The commits that the repository's branches are at.
-pub async fn heads(cx: &Cx, origin: &Origin) -> Result<BTreeMap<String, String>, Trouble> {
+pub async fn heads(cx: &Session, origin: &Origin) -> Result<BTreeMap<String, String>, Trouble> {
     let git = &cx.engine().git;
     let all = git.branches(&origin.source).await;
     all.map_err(|error| refused(error, &origin.repository, &origin.branch))
@@ -144,7 +144,7 @@ pub fn settings(action: &ActionDeclaration) -> Settings {
     action.configuration.clone().unwrap_or_default()
 }
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let driver = driver(run)?;
     let origin = origin(cx, driver, &run.configuration).await?;
     let revision = match &run.revision_override {
@@ -176,7 +176,7 @@ pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
     Ok(Progress::Succeeded)
 }
 
-async fn newest(cx: &Cx, origin: &Origin) -> Result<String, Trouble> {
+async fn newest(cx: &Session, origin: &Origin) -> Result<String, Trouble> {
     let heads = heads(cx, origin).await?;
     heads.get(&origin.branch).cloned().ok_or_else(|| {
         Trouble::Failure(failure(

@@ -1,11 +1,10 @@
 //! The image definitions file: a JSON list of `{name, imageUri}` (CodePipeline User Guide, "Image
 //! definitions file reference").
 
-use cloud::Cx;
 use serde_json::Value as Json;
 
-use super::Trouble;
 use super::artifacts;
+use super::{Session, Trouble};
 use crate::record::ActionRun;
 
 const FILE_DEFAULT: &str = "imagedefinitions.json";
@@ -13,7 +12,7 @@ const FILE_DEFAULT: &str = "imagedefinitions.json";
 const FILE_BYTES_MAX: u64 = 100 * 1024;
 
 /// Containers and the images that they get.
-pub async fn read(cx: &Cx, run: &ActionRun) -> Result<Vec<(String, String)>, Trouble> {
+pub async fn read(cx: &Session, run: &ActionRun) -> Result<Vec<(String, String)>, Trouble> {
     let name = run.setting("FileName").unwrap_or(FILE_DEFAULT);
     let location = artifacts::input(run, None)?;
     let content = artifacts::file(cx, run, location, name, FILE_BYTES_MAX).await?;

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use cloud::Cx;
-
-use super::{JOB_FAILED, Progress};
+use super::{JOB_FAILED, Progress, Session};
 use crate::act::failure;
 use crate::record::{ActionRun, Work, new_uuid};
 
 /// "Quotas in CodePipeline": an approval that nobody gives fails after seven days.
 const TIMEOUT_MINUTES: i64 = 7 * 24 * 60;
 
-pub fn drive(cx: &Cx, run: &mut ActionRun) -> Progress {
+pub fn drive(cx: &Session, run: &mut ActionRun) -> Progress {
     if !matches!(run.work, Work::Approval { .. }) {
         run.work = Work::Approval { token: new_uuid() };
         run.external_url = run.setting("ExternalEntityLink").map(str::to_owned);

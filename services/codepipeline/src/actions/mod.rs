@@ -23,6 +23,38 @@ use crate::act::failure;
 use crate::catalog::{self, Driver};
 use crate::record::{ActionRun, Failure};
 
+/// Calls in the name of a pipeline's role: all that pipelines ask of other services goes through
+/// here. The rest of the context is as it is.
+pub struct Session {
+    cx: Cx,
+    role_arn: String,
+    name: String,
+}
+
+impl Session {
+    pub fn new(cx: Cx, role_arn: &str, name: &str) -> Self {
+        Self {
+            cx,
+            role_arn: role_arn.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    pub async fn call<I: wire::Operation + Send + 'static>(
+        &self,
+        input: I,
+    ) -> Result<I::Output, Error> {
+        self.cx.call_as(&self.role_arn, &self.name, input).await
+    }
+}
+
+impl std::ops::Deref for Session {
+    type Target = Cx;
+    fn deref(&self) -> &Cx {
+        &self.cx
+    }
+}
+
 /// What became of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
@@ -88,7 +120,7 @@ fn driver(run: &ActionRun) -> Result<Driver, Trouble> {
 }
 
 /// Gets an action on.
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     match driver(run)? {
         Driver::GitHub | Driver::Connection | Driver::CodeCommit => {
             git_source::drive(cx, run).await

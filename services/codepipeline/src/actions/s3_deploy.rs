@@ -1,10 +1,9 @@
 //! Deployment of an artifact to a bucket: its files, or the archive as it is.
 
-use cloud::Cx;
 use shapes::s3::PutObjectInput;
 
 use super::artifacts::{self, Workspace};
-use super::{Progress, Trouble};
+use super::{Progress, Session, Trouble};
 use crate::record::ActionRun;
 
 /// One object is held in memory on its way.
@@ -36,7 +35,7 @@ const CONTENT_TYPES: &[(&str, &str)] = &[
     ("zip", "application/zip"),
 ];
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let archive = artifacts::read(cx, artifacts::input(run, None)?).await?;
     let key = run.setting("ObjectKey").unwrap_or_default().to_owned();
     if !run.flag("Extract") {
@@ -52,7 +51,7 @@ pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
 }
 
 async fn put_all(
-    cx: &Cx,
+    cx: &Session,
     run: &ActionRun,
     workspace: &Workspace<'_>,
     prefix: &str,
@@ -69,7 +68,7 @@ async fn put_all(
     Ok(files.len())
 }
 
-async fn put(cx: &Cx, run: &ActionRun, key: &str, content: Vec<u8>) -> Result<(), Trouble> {
+async fn put(cx: &Session, run: &ActionRun, key: &str, content: Vec<u8>) -> Result<(), Trouble> {
     let input = PutObjectInput {
         bucket: run.required("BucketName").to_owned(),
         key: key.to_owned(),

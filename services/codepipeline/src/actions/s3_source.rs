@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Cx;
 use shapes::s3::*;
 
-use super::{CONFIGURATION, Progress, REVISION_UNAVAILABLE, Trouble, artifacts};
+use super::{CONFIGURATION, Progress, REVISION_UNAVAILABLE, Session, Trouble, artifacts};
 use crate::act::failure;
 use crate::record::{ActionRun, Revision};
 
 /// The newest version of the object.
-pub async fn newest(cx: &Cx, bucket: &str, key: &str) -> Result<HeadObjectOutput, Trouble> {
+pub async fn newest(cx: &Session, bucket: &str, key: &str) -> Result<HeadObjectOutput, Trouble> {
     let versioning = GetBucketVersioningInput {
         bucket: bucket.to_owned(),
         ..Default::default()
@@ -37,7 +36,7 @@ pub async fn newest(cx: &Cx, bucket: &str, key: &str) -> Result<HeadObjectOutput
     })
 }
 
-pub async fn drive(cx: &Cx, run: &mut ActionRun) -> Result<Progress, Trouble> {
+pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let (bucket, key) = (
         run.required("S3Bucket").to_owned(),
         run.required("S3ObjectKey").to_owned(),

@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use cloud::Cx;
 use serde_json::{Map, Value as Json};
 use shapes::cloudformation::{Capability, Parameter, Tag};
 
-use super::Trouble;
 use super::artifacts;
+use super::{Session, Trouble};
 use crate::record::ActionRun;
 
 /// CloudFormation's limit of a template out of a bucket.
@@ -26,7 +25,7 @@ pub struct StackInput {
     pub capabilities: Vec<Capability>,
 }
 
-pub async fn read(cx: &Cx, run: &ActionRun) -> Result<StackInput, Trouble> {
+pub async fn read(cx: &Session, run: &ActionRun) -> Result<StackInput, Trouble> {
     let template = run
         .setting("TemplatePath")
         .ok_or_else(|| Trouble::configuration("TemplatePath is required for this ActionMode"))?;
@@ -99,7 +98,12 @@ fn plain(json: &Json) -> String {
     }
 }
 
-async fn evaluate(cx: &Cx, run: &ActionRun, name: &str, value: Json) -> Result<String, Trouble> {
+async fn evaluate(
+    cx: &Session,
+    run: &ActionRun,
+    name: &str,
+    value: Json,
+) -> Result<String, Trouble> {
     let arguments = |function: &str| -> Option<Vec<String>> {
         let list = value.get(function)?.as_array()?;
         list.iter()
@@ -138,7 +142,7 @@ async fn evaluate(cx: &Cx, run: &ActionRun, name: &str, value: Json) -> Result<S
 }
 
 /// A file of an input artifact: `Artifact::path/in/it`.
-async fn text(cx: &Cx, run: &ActionRun, path: &str, size_max: u64) -> Result<String, Trouble> {
+async fn text(cx: &Session, run: &ActionRun, path: &str, size_max: u64) -> Result<String, Trouble> {
     let (artifact, file) = path.split_once("::").ok_or_else(|| {
         Trouble::configuration(format!(
             "{path} is not of the form InputArtifactName::FileName"

@@ -35,6 +35,7 @@ const ACTION: &[Property] = &[
     Property::new("Namespace"),
     Property::new("OutputArtifacts").members(ARTIFACT),
     Property::new("Region"),
+    Property::new("RoleArn"),
     Property::new("RunOrder"),
     Property::new("TimeoutInMinutes"),
 ];
