@@ -1,7 +1,59 @@
-//! Amazon S3.
+//! Amazon S3: buckets and objects, over the engine's contents.
+//!
+//! Names, versions and metadata are records ([`record`]); bytes are contents of the engine. A content
+//! is on disk before the record that tells of it, and goes after the last one that did ([`garbage`]).
+//! So an object is there whole or not at all, whenever the machine stops.
+//!
+//! Services call the operations of [`service`]'s table; the network has a door of its own ([`Door`]),
+//! since S3 alone streams bodies, takes presigned requests and names buckets in hosts. Both do what
+//! they do by the same functions.
+//!
+//! Who signs as one of the account's may do everything; everybody else what the bucket's policy or a
+//! list of grants lets everybody do ([`access`]). Objects are not encrypted beyond what the disk does:
+//! `AES256` is accepted and answered, KMS and keys of the client's own are refused, and so are storage
+//! classes, object lock, replication, notifications, logging, and the like.
 
-use cloud::Service;
+mod access;
+mod bucket;
+mod checksum;
+mod config;
+mod copy;
+mod delete;
+mod errors;
+mod garbage;
+mod get;
+mod list;
+mod multipart;
+mod names;
+mod operations;
+mod put;
+mod record;
+mod refuse;
+mod versions;
+
+use cloud::{Record, Service};
 
 pub fn service() -> Service {
     Service::new(&shapes::s3::MODEL)
+        .on(operations::create_bucket)
+        .on(operations::delete_bucket)
+        .on(operations::head_bucket)
+        .on(operations::list_buckets)
+        .on(operations::get_bucket_location)
+        .on(operations::put_object)
+        .on(operations::get_object)
+        .on(operations::head_object)
+        .on(operations::delete_object)
+        .on(operations::list_objects_v2)
+        .on(operations::get_bucket_versioning)
+        .on(operations::put_bucket_versioning)
+        .on(operations::get_bucket_policy)
+        .on(operations::put_bucket_policy)
+        .on(operations::delete_bucket_policy)
+        .on(operations::get_bucket_tagging)
+        .on(operations::put_bucket_tagging)
+        .on(operations::delete_bucket_tagging)
+        .on(operations::delete_bucket_website)
+        .reconciles(garbage::Collector)
+        .follows(record::Garbage::KIND, garbage::KIND, garbage::KEY)
 }

@@ -1,0 +1,94 @@
+//! What every request has to pass before its operation is looked at: it may be done by who asks, and
+//! asks for nothing that is not built.
+
+use std::sync::Arc;
+
+use cloud::{Cloud, Error};
+use http::HeaderMap;
+use s3s::S3Result;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::path::S3Path;
+
+use super::convert;
+use crate::refuse::{encryption, not_built, storage_class};
+use crate::{access, bucket};
+
+pub struct Access {
+    pub cloud: Arc<Cloud>,
+}
+
+#[async_trait::async_trait]
+impl S3Access for Access {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let checked = refuse_unbuilt(cx.headers())
+            .and_then(|()| check_owner(cx.headers(), &self.cloud.account))
+            .and_then(|()| match cx.credentials() {
+                Some(_) => Ok(()),
+                None => self.check_anybody(cx),
+            });
+        checked.map_err(|error| convert::refusal(&error, &cloud::random_hex(16).to_uppercase()))
+    }
+}
+
+impl Access {
+    fn check_anybody(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
+        let (bucket, key) = match cx.s3_path() {
+            S3Path::Root => return Err(access::denied()),
+            S3Path::Bucket { bucket } => (bucket, None),
+            S3Path::Object { bucket, key } => (bucket, Some(&**key)),
+        };
+        let action = match cx.s3_op().name() {
+            "GetObject" | "HeadObject" if has_version(cx) => "s3:GetObjectVersion",
+            "GetObject" | "HeadObject" => "s3:GetObject",
+            "PutObject" => "s3:PutObject",
+            "DeleteObject" if !has_version(cx) => "s3:DeleteObject",
+            "ListObjects" | "ListObjectsV2" | "HeadBucket" => "s3:ListBucket",
+            "ListObjectVersions" => "s3:ListBucketVersions",
+            // Nobody but the account's own does anything else here.
+            _ => return Err(access::denied()),
+        };
+        let context = self.cloud.context(bucket::FIRST_REGION);
+        context.read(|tx| access::anybody_may(tx, action, bucket, key))
+    }
+}
+
+fn has_version(cx: &S3AccessContext<'_>) -> bool {
+    let query = cx.uri().query().unwrap_or_default();
+    query.split('&').any(|it| it.starts_with("versionId="))
+}
+
+/// `x-amz-expected-bucket-owner`: every bucket here is this account's.
+fn check_owner(headers: &HeaderMap, account: &str) -> Result<(), Error> {
+    let owners = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"];
+    let mut named = owners.iter().filter_map(|it| headers.get(*it));
+    if named.any(|it| it.as_bytes() != account.as_bytes()) {
+        return Err(access::denied());
+    }
+    Ok(())
+}
+
+/// Headers that promise what is not done here.
+const UNBUILT: &[&str] = &[
+    "x-amz-server-side-encryption-customer-",
+    "x-amz-copy-source-server-side-encryption-customer-",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-context",
+    "x-amz-object-lock-",
+    "x-amz-bucket-object-lock-enabled",
+    "x-amz-bypass-governance-retention",
+    "x-amz-grant-",
+    "x-amz-mfa",
+    "x-amz-write-offset-bytes",
+];
+
+fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), Error> {
+    for (name, value) in headers {
+        let says_no = value.as_bytes().eq_ignore_ascii_case(b"false");
+        if !says_no && UNBUILT.iter().any(|it| name.as_str().starts_with(it)) {
+            return Err(not_built(&format!("the header {name}")));
+        }
+    }
+    let value = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+    storage_class(value("x-amz-storage-class"))?;
+    encryption(value("x-amz-server-side-encryption"))
+}

@@ -1,0 +1,178 @@
+//! S3's own front door, on the crate `s3s`: it reads requests, verifies signatures (also presigned
+//! ones, those of chunks and trailers, and of forms) and writes answers; what an operation does is
+//! said in this crate's own modules, which the table for other services uses too.
+
+mod answers;
+mod buckets;
+mod check;
+mod convert;
+mod cors;
+mod listings;
+mod objects;
+mod settings;
+mod uploads;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cloud::{Caller, Cloud, Cx};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::host::{S3Host, VirtualHost};
+use s3s::service::S3ServiceBuilder;
+use s3s::{Body, S3Result, s3_error};
+
+pub use answers::OPERATIONS;
+
+use crate::host::{Address, address};
+
+/// The secret of an access key, given the session token that came with it, and whose it is.
+pub type SecretOf = dyn Fn(&str, Option<&str>) -> Option<(String, Caller)> + Send + Sync;
+
+/// What is posted as a form is held in memory, because what its policy allows is known at its end.
+const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+pub struct Door {
+    cloud: Arc<Cloud>,
+    secret_of: Arc<SecretOf>,
+    config: Arc<StaticConfigProvider>,
+}
+
+impl Door {
+    pub fn new(cloud: Arc<Cloud>, secret_of: Arc<SecretOf>) -> Self {
+        let mut config = S3Config::default();
+        config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
+        Self {
+            cloud,
+            secret_of,
+            config: Arc::new(StaticConfigProvider::new(Arc::new(config))),
+        }
+    }
+
+    /// Whether a request that nobody signed may be about this bucket.
+    pub fn has_bucket(&self, name: &str) -> bool {
+        let cx = self.cloud.context(crate::bucket::FIRST_REGION);
+        crate::bucket::get(&cx, name).is_ok()
+    }
+
+    pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let host = request.headers().get(http::header::HOST);
+        let host = host.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        if let Some(Address::Website { bucket }) = address(host) {
+            let bucket = bucket.to_owned();
+            return crate::website::answer(&self.cloud, &bucket, request).await;
+        }
+        let cross = cors::Asked::of(&request);
+        if let Some(answer) = cross.preflight(&self.cloud) {
+            return answer;
+        }
+        let request_id = cloud::random_hex(16).to_uppercase();
+        let mut response = self.serve(request, request_id.clone()).await;
+        cross.allow(&self.cloud, response.headers_mut());
+        let id = http::HeaderValue::from_str(&request_id).expect("digits are a header's value");
+        response.headers_mut().insert("x-amz-request-id", id);
+        response
+    }
+
+    async fn serve(&self, request: http::Request<Body>, request_id: String) -> http::Response<Body> {
+        let whose = Arc::new(Mutex::new(None));
+        let mut builder = S3ServiceBuilder::new(Api {
+            cloud: self.cloud.clone(),
+            request_id,
+            whose: whose.clone(),
+        });
+        builder.set_auth(Keys {
+            secret_of: self.secret_of.clone(),
+            token: session_token(&request),
+            whose,
+        });
+        builder.set_access(check::Access {
+            cloud: self.cloud.clone(),
+        });
+        builder.set_host(Hosts);
+        builder.set_config(self.config.clone());
+        match builder.build().call(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+                tracing::error!(%error, "S3's door failed");
+                let mut response = http::Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        }
+    }
+}
+
+/// In a header, or in the query of a presigned request.
+fn session_token(request: &http::Request<Body>) -> Option<String> {
+    const NAME: &str = "x-amz-security-token";
+    if let Some(token) = request.headers().get(NAME) {
+        return token.to_str().ok().map(str::to_owned);
+    }
+    let pairs = request.uri().query()?.split('&');
+    let mut pairs = pairs.filter_map(|it| it.split_once('='));
+    let (_, token) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(NAME))?;
+    let token = percent_encoding::percent_decode_str(token).decode_utf8();
+    Some(token.ok()?.into_owned())
+}
+
+/// Answers one request.
+pub(crate) struct Api {
+    cloud: Arc<Cloud>,
+    request_id: String,
+    whose: Arc<Mutex<Option<Caller>>>,
+}
+
+impl Api {
+    fn context(&self, region: Option<&str>) -> Cx {
+        let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        Cx {
+            cloud: self.cloud.clone(),
+            region: region.unwrap_or(crate::bucket::FIRST_REGION).to_owned(),
+            caller: caller.clone().unwrap_or(Caller::Root),
+            token: None,
+            request_id: self.request_id.clone(),
+        }
+    }
+}
+
+struct Keys {
+    secret_of: Arc<SecretOf>,
+    token: Option<String>,
+    whose: Arc<Mutex<Option<Caller>>>,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let found = (self.secret_of)(access_key, self.token.as_deref());
+        let Some((secret, caller)) = found else {
+            return Err(s3_error!(
+                InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records."
+            ));
+        };
+        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = Some(caller);
+        Ok(SecretKey::from(secret))
+    }
+}
+
+struct Hosts;
+
+impl S3Host for Hosts {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let mut found = VirtualHost::new(host);
+        let region = match address(host) {
+            Some(Address::Bucket { bucket, region }) => {
+                found = found.with_bucket(bucket);
+                region
+            }
+            Some(Address::Service { region }) => region,
+            _ => None,
+        };
+        Ok(match region {
+            Some(region) => found.with_region(region),
+            None => found,
+        })
+    }
+}

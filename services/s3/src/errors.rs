@@ -1,0 +1,74 @@
+//! The errors of S3 that its model does not name (API reference, "Error Responses").
+#![allow(non_upper_case_globals)]
+
+use cloud::{Error, ErrorCode};
+
+pub const AccessControlListNotSupported: ErrorCode =
+    ErrorCode::sender("AccessControlListNotSupported", 400);
+pub const BadDigest: ErrorCode = ErrorCode::sender("BadDigest", 400);
+pub const BucketAlreadyOwnedByYou: ErrorCode = ErrorCode::sender("BucketAlreadyOwnedByYou", 409);
+pub const BucketNotEmpty: ErrorCode = ErrorCode::sender("BucketNotEmpty", 409);
+pub const EntityTooLarge: ErrorCode = ErrorCode::sender("EntityTooLarge", 400);
+pub const EntityTooSmall: ErrorCode = ErrorCode::sender("EntityTooSmall", 400);
+pub const IllegalLocationConstraint: ErrorCode =
+    ErrorCode::sender("IllegalLocationConstraintException", 400);
+pub const IncompleteBody: ErrorCode = ErrorCode::sender("IncompleteBody", 400);
+pub const InvalidArgument: ErrorCode = ErrorCode::sender("InvalidArgument", 400);
+pub const InvalidBucketAclWithObjectOwnership: ErrorCode =
+    ErrorCode::sender("InvalidBucketAclWithObjectOwnership", 400);
+pub const InvalidBucketName: ErrorCode = ErrorCode::sender("InvalidBucketName", 400);
+pub const InvalidBucketState: ErrorCode = ErrorCode::sender("InvalidBucketState", 409);
+pub const InvalidDigest: ErrorCode = ErrorCode::sender("InvalidDigest", 400);
+pub const InvalidPart: ErrorCode = ErrorCode::sender("InvalidPart", 400);
+pub const InvalidPartOrder: ErrorCode = ErrorCode::sender("InvalidPartOrder", 400);
+pub const InvalidRange: ErrorCode = ErrorCode::sender("InvalidRange", 416);
+pub const InvalidRequest: ErrorCode = ErrorCode::sender("InvalidRequest", 400);
+pub const InvalidTag: ErrorCode = ErrorCode::sender("InvalidTag", 400);
+pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
+pub const MalformedXML: ErrorCode = ErrorCode::sender("MalformedXML", 400);
+pub const MethodNotAllowed: ErrorCode = ErrorCode::sender("MethodNotAllowed", 405);
+pub const NoSuchBucket: ErrorCode = ErrorCode::sender("NoSuchBucket", 404);
+pub const NoSuchBucketPolicy: ErrorCode = ErrorCode::sender("NoSuchBucketPolicy", 404);
+pub const NoSuchCORSConfiguration: ErrorCode = ErrorCode::sender("NoSuchCORSConfiguration", 404);
+pub const NoSuchKey: ErrorCode = ErrorCode::sender("NoSuchKey", 404);
+pub const NoSuchLifecycleConfiguration: ErrorCode =
+    ErrorCode::sender("NoSuchLifecycleConfiguration", 404);
+pub const NoSuchPublicAccessBlockConfiguration: ErrorCode =
+    ErrorCode::sender("NoSuchPublicAccessBlockConfiguration", 404);
+pub const NoSuchTagSet: ErrorCode = ErrorCode::sender("NoSuchTagSet", 404);
+pub const NoSuchUpload: ErrorCode = ErrorCode::sender("NoSuchUpload", 404);
+pub const NoSuchVersion: ErrorCode = ErrorCode::sender("NoSuchVersion", 404);
+pub const NoSuchWebsiteConfiguration: ErrorCode =
+    ErrorCode::sender("NoSuchWebsiteConfiguration", 404);
+pub const NotModified: ErrorCode = ErrorCode::sender("NotModified", 304);
+pub const OwnershipControlsNotFoundError: ErrorCode =
+    ErrorCode::sender("OwnershipControlsNotFoundError", 404);
+pub const PreconditionFailed: ErrorCode = ErrorCode::sender("PreconditionFailed", 412);
+pub const XAmzContentSHA256Mismatch: ErrorCode =
+    ErrorCode::sender("XAmzContentSHA256Mismatch", 400);
+
+pub fn no_such_bucket() -> Error {
+    NoSuchBucket.because("The specified bucket does not exist")
+}
+
+pub fn no_such_key() -> Error {
+    NoSuchKey.because("The specified key does not exist.")
+}
+
+pub fn precondition_failed() -> Error {
+    PreconditionFailed.because("At least one of the pre-conditions you specified did not hold")
+}
+
+pub fn no_policy() -> Error {
+    NoSuchBucketPolicy.because("The bucket policy does not exist")
+}
+
+pub fn no_tags() -> Error {
+    NoSuchTagSet.because("The TagSet does not exist")
+}
+
+pub fn malformed() -> Error {
+    MalformedXML.because(
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+}

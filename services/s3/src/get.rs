@@ -1,0 +1,172 @@
+//! Reading an object: which version, whether it is wanted, and which bytes of it.
+
+use std::ops::Range;
+
+use cloud::{Cx, Error};
+use engine::{ByteStream, Fault};
+
+use crate::errors::*;
+use crate::record::{Object, bucket_key};
+use crate::{bucket, names, versions};
+
+/// An object may be replaced between the reading of its record and the opening of its content.
+const TRIES: usize = 5;
+
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    pub bucket: String,
+    pub key: String,
+    pub version: Option<String>,
+    pub part: Option<i32>,
+    pub range: Option<s3s::dto::Range>,
+    pub conditions: Conditions,
+}
+
+/// Of a read. Entity tags without quotes, or `*`; times in milliseconds since 1970.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
+    pub if_modified_since_ms: Option<i64>,
+    pub if_unmodified_since_ms: Option<i64>,
+}
+
+impl Conditions {
+    /// RFC 9110, section 13.2.2, as the API reference of `GetObject` has it, too.
+    pub fn check(&self, object: &Object) -> Result<(), Error> {
+        let matches = |wanted: &String| *wanted == "*" || *wanted == object.etag;
+        // Times are sent in whole seconds.
+        let modified = object.modified_ms.div_euclid(1000);
+        let newer = |since: &i64| modified > since.div_euclid(1000);
+        match (&self.if_match, &self.if_unmodified_since_ms) {
+            (Some(wanted), _) if !matches(wanted) => return Err(precondition_failed()),
+            (None, Some(since)) if newer(since) => return Err(precondition_failed()),
+            _ => {}
+        }
+        match (&self.if_none_match, &self.if_modified_since_ms) {
+            (Some(unwanted), _) if matches(unwanted) => Err(not_modified(object)),
+            (None, Some(since)) if !newer(since) => Err(not_modified(object)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_modified(object: &Object) -> Error {
+    NotModified
+        .because("Not Modified")
+        .with("etag", wire::Node::Str(object.quoted_etag()))
+}
+
+/// An object and the bytes of it that were asked for.
+pub struct Selected {
+    pub object: Object,
+    /// None: all.
+    pub range: Option<Range<u64>>,
+}
+
+impl Selected {
+    pub fn length(&self) -> u64 {
+        match &self.range {
+            Some(range) => range.end - range.start,
+            None => self.object.size,
+        }
+    }
+
+    /// `Content-Range`, where only a part is answered.
+    pub fn content_range(&self) -> Option<String> {
+        let range = self.range.as_ref()?;
+        Some(format!(
+            "bytes {}-{}/{}",
+            range.start,
+            range.end.saturating_sub(1),
+            self.object.size
+        ))
+    }
+}
+
+/// What `HeadObject` answers of.
+pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
+    names::check_key(&wanted.key)?;
+    let object = cx.read(|tx| {
+        let found = versions::read(tx, &wanted.bucket, &wanted.key, wanted.version.as_deref());
+        // The bucket's record is asked for only where there is no object: an object has a bucket.
+        match found {
+            Err(error)
+                if tx
+                    .get::<crate::record::Bucket>(&bucket_key(&wanted.bucket))?
+                    .is_none() =>
+            {
+                let _ = error;
+                Err(no_such_bucket())
+            }
+            found => found,
+        }
+    })?;
+    wanted.conditions.check(&object)?;
+    let range = match (&wanted.range, wanted.part) {
+        (Some(_), Some(_)) => {
+            return Err(InvalidRequest
+                .because("Cannot specify both Range header and partNumber query parameter"));
+        }
+        (Some(range), None) => Some(in_range(range, &object)?),
+        (None, Some(part)) => Some(of_part(part, &object)?),
+        (None, None) => None,
+    };
+    Ok(Selected { object, range })
+}
+
+fn in_range(range: &s3s::dto::Range, object: &Object) -> Result<Range<u64>, Error> {
+    range.check(object.size).map_err(|_| {
+        let all = format!("bytes */{}", object.size);
+        InvalidRange
+            .because("The requested range is not satisfiable")
+            .with("content-range", wire::Node::Str(all))
+    })
+}
+
+fn of_part(part: i32, object: &Object) -> Result<Range<u64>, Error> {
+    let not_there = || {
+        cloud::ErrorCode::sender("InvalidPartNumber", 416)
+            .because("The requested partnumber is not satisfiable")
+    };
+    let index = usize::try_from(part).ok().and_then(|it| it.checked_sub(1));
+    let index = index.ok_or_else(not_there)?;
+    if object.parts.is_empty() {
+        return if index == 0 {
+            Ok(0..object.size)
+        } else {
+            Err(not_there())
+        };
+    }
+    let size = object.parts.get(index).ok_or_else(not_there)?;
+    let start: u64 = object.parts[..index].iter().sum();
+    Ok(start..start + size)
+}
+
+/// What `GetObject` answers: the bytes can be read to their end, whatever becomes of the object.
+pub async fn open(cx: &Cx, wanted: &Wanted) -> Result<(Selected, ByteStream), Error> {
+    for _ in 0..TRIES {
+        let selected = select(cx, wanted)?;
+        let objects = &cx.engine().objects;
+        let range = selected.range.clone();
+        match objects.get(&selected.object.content, range).await {
+            Ok(body) => return Ok((selected, body)),
+            Err(error) if error.fault == Fault::NotFound => {}
+            Err(error) => return Err(cloud::internal(error)),
+        }
+    }
+    tracing::error!(
+        bucket = wanted.bucket,
+        key = wanted.key,
+        "the content of an object is not there"
+    );
+    Err(wire::codes::InternalError.because("We encountered an internal error. Please try again."))
+}
+
+/// The object itself, for what is about its tags or its list of grants.
+pub fn object(cx: &Cx, name: &str, key: &str, version: Option<&str>) -> Result<Object, Error> {
+    cx.read(|tx| {
+        bucket::find(tx, name)?;
+        versions::read(tx, name, key, version)
+    })
+}

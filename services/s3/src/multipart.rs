@@ -1,0 +1,320 @@
+//! Uploads in parts: each part is a content of its own until they are joined.
+
+use cloud::{Cx, Error, Record, Records};
+use engine::ByteStream;
+use s3s::crypto::{Checksum as _, Md5};
+
+use crate::checksum::Algorithm;
+use crate::errors::*;
+use crate::put::{Conditions, Declared, NewObject, check_new, record, take};
+use crate::record::{Bucket, Object, Part, Sum, Upload, part_key, parts_of_upload, upload_key};
+use crate::{access, bucket, versions};
+
+/// User Guide, "Amazon S3 multipart upload limits".
+const PART_NUMBER_MAX: i32 = 10_000;
+/// Of every part but the last.
+const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
+
+pub fn begin(
+    cx: &Cx,
+    new: NewObject,
+    algorithm: Option<Algorithm>,
+    composite: Option<bool>,
+) -> Result<Upload, Error> {
+    check_new(&new)?;
+    let named = algorithm.is_some();
+    let algorithm = algorithm.unwrap_or_default();
+    // What each has when the client says nothing (User Guide, "Checking object integrity").
+    let composite = composite.unwrap_or(algorithm != Algorithm::Crc64Nvme);
+    if !composite && !algorithm.combines() || composite && algorithm == Algorithm::Crc64Nvme {
+        let kind = if composite {
+            "COMPOSITE"
+        } else {
+            "FULL_OBJECT"
+        };
+        return Err(InvalidRequest.because(format!(
+            "The {kind} checksum type cannot be used with the {} checksum algorithm.",
+            algorithm.name().to_lowercase()
+        )));
+    }
+    cx.write(|tx| {
+        let bucket = bucket::find(tx, &new.bucket)?;
+        access::check_acl(&bucket, new.acl)?;
+        let upload = Upload {
+            // By when it was begun, and hard to guess.
+            id: format!(
+                "{:016x}{}",
+                versions::next_sequence(tx)?,
+                cloud::random_hex(48)
+            ),
+            bucket: new.bucket.clone(),
+            key: new.key.clone(),
+            initiated_ms: cx.clock().now_ms(),
+            meta: new.meta.clone(),
+            tags: new.tags.clone(),
+            acl: new.acl,
+            algorithm,
+            algorithm_named: named,
+            composite,
+        };
+        tx.put(&upload)?;
+        Ok(upload)
+    })
+}
+
+pub fn find(tx: &Records<'_>, bucket: &str, key: &str, id: &str) -> Result<Upload, Error> {
+    bucket::find(tx, bucket)?;
+    // The id is part of a key: what is none could lead elsewhere.
+    let found = if id.bytes().all(|it| it.is_ascii_hexdigit()) {
+        tx.get(&upload_key(bucket, key, id))?
+    } else {
+        None
+    };
+    found.ok_or_else(|| {
+        NoSuchUpload.because("The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
+    })
+}
+
+/// Which upload a part is for.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    pub bucket: String,
+    pub key: String,
+    pub upload: String,
+    pub number: i32,
+}
+
+pub async fn put_part(
+    cx: &Cx,
+    place: Place,
+    body: ByteStream,
+    mut declared: Declared,
+) -> Result<Part, Error> {
+    let find = |tx: &Records<'_>| find(tx, &place.bucket, &place.key, &place.upload);
+    let upload = cx.read(find)?;
+    if !(1..=PART_NUMBER_MAX).contains(&place.number) {
+        return Err(InvalidArgument
+            .because("Part number must be an integer between 1 and 10000, inclusive"));
+    }
+    match declared.algorithm {
+        Some(other) if upload.algorithm_named && other != upload.algorithm => {
+            return Err(InvalidRequest.because(format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                upload.algorithm.name().to_lowercase(),
+                other.name().to_lowercase()
+            )));
+        }
+        Some(_) => {}
+        None => declared.algorithm = Some(upload.algorithm),
+    }
+    let stored = take(cx, body, declared).await?;
+    let part = Part {
+        upload: upload.id.clone(),
+        number: place.number,
+        content: stored.content.id.clone(),
+        size: stored.content.size_bytes,
+        etag: stored.content.md5,
+        sum: Some(stored.sum),
+        modified_ms: cx.clock().now_ms(),
+    };
+    record(
+        cx,
+        &stored.content.id,
+        |tx, _| {
+            // It may have been completed or given up while the body arrived.
+            find(tx)?;
+            if let Some(before) = tx.get::<Part>(&part.key())? {
+                versions::discard(tx, &before.content)?;
+            }
+            tx.put(&part)?;
+            Ok(part.clone())
+        },
+        &place.bucket,
+    )
+    .await
+}
+
+/// A part as the client lists it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub number: i32,
+    pub etag: String,
+    pub sum: Option<(Algorithm, String)>,
+}
+
+pub async fn complete(
+    cx: &Cx,
+    place: &Place,
+    listed: &[Listed],
+    conditions: &Conditions,
+    whole: Option<(Algorithm, String)>,
+) -> Result<Object, Error> {
+    let find = |tx: &Records<'_>| find(tx, &place.bucket, &place.key, &place.upload);
+    let (upload, parts) = cx.read(|tx| {
+        conditions.check(tx, &place.bucket, &place.key)?;
+        let upload = find(tx)?;
+        let parts = choose(tx, &upload, listed)?;
+        Ok((upload, parts))
+    })?;
+    let object = assemble(cx, &upload, &parts, whole)?;
+    // One part is the object already.
+    let content = match &parts[..] {
+        [only] => only.content.clone(),
+        several => {
+            let ids: Vec<String> = several.iter().map(|it| it.content.clone()).collect();
+            let joined = cx.engine().objects.join(&ids).await;
+            joined.map_err(not_joined)?.id
+        }
+    };
+    let object = Object {
+        content: content.clone(),
+        ..object
+    };
+    let commit = |tx: &Records<'_>, bucket: &Bucket| {
+        conditions.check(tx, &place.bucket, &place.key)?;
+        let upload = find(tx)?;
+        // A part that was replaced meanwhile is not what was joined.
+        if choose(tx, &upload, listed)? != parts {
+            return Err(
+                InvalidPart.because("One or more of the specified parts could not be found.")
+            );
+        }
+        for part in tx.list::<Part>(&parts_of_upload(&upload.id))? {
+            if part.content != content {
+                versions::discard(tx, &part.content)?;
+            }
+            tx.delete::<Part>(&part.key())?;
+        }
+        tx.delete::<Upload>(&upload.key())?;
+        versions::put(tx, bucket, object.clone())
+    };
+    if parts.len() == 1 {
+        return cx.write(|tx| commit(tx, &bucket::find(tx, &place.bucket)?));
+    }
+    record(cx, &content, commit, &place.bucket).await
+}
+
+/// A part's content goes when another takes the part's number.
+fn not_joined(error: engine::EngineError) -> Error {
+    if error.fault == engine::Fault::NotFound {
+        return InvalidPart.because("One or more of the specified parts could not be found.");
+    }
+    cloud::internal(error)
+}
+
+/// The parts that were listed, as they were uploaded.
+fn choose(tx: &Records<'_>, upload: &Upload, listed: &[Listed]) -> Result<Vec<Part>, Error> {
+    if listed.is_empty() {
+        return Err(MalformedXML.because("The XML you provided was not well-formed or did not validate against our published schema"));
+    }
+    if !listed.is_sorted_by(|one, next| one.number < next.number) {
+        return Err(InvalidPartOrder.because(
+            "The list of parts was not in ascending order. Parts must be ordered by part number.",
+        ));
+    }
+    let mut parts = Vec::new();
+    for it in listed {
+        let part: Option<Part> = tx.get(&part_key(&upload.id, it.number))?;
+        let same_sum = |part: &Part| match (&it.sum, &part.sum) {
+            (Some((algorithm, value)), Some(sum)) => {
+                *algorithm != sum.algorithm || *value == sum.value
+            }
+            _ => true,
+        };
+        let part = part.filter(|part| part.etag == it.etag && same_sum(part));
+        parts.push(part.ok_or_else(|| {
+            InvalidPart.because("One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+        })?);
+    }
+    let (_, all_but_last) = parts.split_last().expect("the list is not empty");
+    if all_but_last.iter().any(|it| it.size < PART_BYTES_MIN) {
+        return Err(
+            EntityTooSmall.because("Your proposed upload is smaller than the minimum allowed size")
+        );
+    }
+    Ok(parts)
+}
+
+fn assemble(
+    cx: &Cx,
+    upload: &Upload,
+    parts: &[Part],
+    whole: Option<(Algorithm, String)>,
+) -> Result<Object, Error> {
+    let sum = sum_of(upload, parts);
+    if let (Some((algorithm, value)), Some(sum)) = (&whole, &sum)
+        && *algorithm == sum.algorithm
+        && !sum.composite
+        && *value != sum.value
+    {
+        return Err(BadDigest.because(format!(
+            "The {} you specified did not match the calculated checksum.",
+            algorithm.name()
+        )));
+    }
+    Ok(Object {
+        bucket: upload.bucket.clone(),
+        key: upload.key.clone(),
+        size: parts.iter().map(|it| it.size).sum(),
+        etag: etag_of(parts),
+        meta: upload.meta.clone(),
+        tags: upload.tags.clone(),
+        sum,
+        parts: parts.iter().map(|it| it.size).collect(),
+        acl: upload.acl,
+        modified_ms: cx.clock().now_ms(),
+        ..Object::default()
+    })
+}
+
+fn sum_of(upload: &Upload, parts: &[Part]) -> Option<Sum> {
+    let mut sums = Vec::new();
+    for part in parts {
+        let sum = part.sum.as_ref()?;
+        if sum.algorithm != upload.algorithm {
+            return None;
+        }
+        sums.push((sum.value.clone(), part.size));
+    }
+    upload.algorithm.of_parts(&sums, upload.composite)
+}
+
+/// The MD5 of the parts' MD5s, and how many they are.
+fn etag_of(parts: &[Part]) -> String {
+    let mut md5 = Md5::new();
+    for part in parts {
+        let digits = part.etag.as_bytes().chunks(2);
+        let bytes: Vec<u8> = digits
+            .filter_map(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok())
+            .collect();
+        md5.update(&bytes);
+    }
+    let digest: String = md5
+        .finalize()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect();
+    format!("{digest}-{}", parts.len())
+}
+
+pub fn abort(cx: &Cx, bucket: &str, key: &str, id: &str) -> Result<(), Error> {
+    cx.write(|tx| {
+        let upload = find(tx, bucket, key, id)?;
+        bucket::give_up(tx, &upload)
+    })
+}
+
+/// At most `limit` parts after a number, and the upload.
+pub fn parts(
+    cx: &Cx,
+    place: &Place,
+    after: i32,
+    limit: usize,
+) -> Result<(Upload, Vec<Part>), Error> {
+    cx.read(|tx| {
+        let upload = find(tx, &place.bucket, &place.key, &place.upload)?;
+        let after = part_key(&upload.id, after.max(0));
+        let parts = tx.page(&parts_of_upload(&upload.id), &after, limit)?;
+        Ok((upload, parts))
+    })
+}

@@ -1,0 +1,149 @@
+//! What names may be.
+
+use std::collections::BTreeMap;
+
+use cloud::Error;
+
+use crate::errors::*;
+
+/// In bytes of UTF-8 (User Guide, "Naming Amazon S3 objects").
+const KEY_BYTES_MAX: usize = 1024;
+/// User Guide, "Categorizing your objects using tags".
+const OBJECT_TAGS_MAX: usize = 10;
+const BUCKET_TAGS_MAX: usize = 50;
+const TAG_KEY_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
+
+/// User Guide, "General purpose bucket naming rules".
+pub fn check_bucket(name: &str) -> Result<(), Error> {
+    let bytes = name.as_bytes();
+    let plain = |it: &u8| it.is_ascii_lowercase() || it.is_ascii_digit();
+    let good = (3..=63).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|it| plain(it) || matches!(it, b'-' | b'.'))
+        && bytes.first().is_some_and(plain)
+        && bytes.last().is_some_and(plain)
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+        && !["xn--", "sthree-", "amzn-s3-demo-"]
+            .iter()
+            .any(|it| name.starts_with(it))
+        && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"]
+            .iter()
+            .any(|it| name.ends_with(it));
+    if good {
+        return Ok(());
+    }
+    Err(InvalidBucketName.because("The specified bucket is not valid."))
+}
+
+pub fn check_key(key: &str) -> Result<(), Error> {
+    if key.is_empty() {
+        return Err(InvalidArgument.because("Object key must not be empty"));
+    }
+    if key.len() > KEY_BYTES_MAX {
+        return Err(
+            cloud::ErrorCode::sender("KeyTooLongError", 400).because("Your key is too long")
+        );
+    }
+    if key.contains('\0') {
+        // XML cannot say it, so no listing could.
+        return Err(InvalidArgument.because("Object key must not contain U+0000"));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagged {
+    Bucket,
+    Object,
+}
+
+/// The tags of a bucket or an object, each key once.
+pub fn tags(
+    list: impl IntoIterator<Item = (String, String)>,
+    of: Tagged,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in list {
+        if key.is_empty() || key.chars().count() > TAG_KEY_MAX {
+            return Err(InvalidTag.because("The TagKey you have provided is invalid"));
+        }
+        if value.chars().count() > TAG_VALUE_MAX {
+            return Err(InvalidTag.because("The TagValue you have provided is invalid"));
+        }
+        if tags.insert(key, value).is_some() {
+            return Err(InvalidTag.because("Cannot provide multiple Tags with the same key"));
+        }
+    }
+    match of {
+        Tagged::Object if tags.len() > OBJECT_TAGS_MAX => {
+            Err(cloud::ErrorCode::sender("BadRequest", 400)
+                .because("Object tags cannot be greater than 10"))
+        }
+        Tagged::Bucket if tags.len() > BUCKET_TAGS_MAX => {
+            Err(cloud::ErrorCode::sender("BadRequest", 400)
+                .because("Bucket tag count cannot be greater than 50"))
+        }
+        _ => Ok(tags),
+    }
+}
+
+/// `x-amz-tagging`: tags as a query.
+pub fn tags_of_header(header: Option<&str>) -> Result<BTreeMap<String, String>, Error> {
+    let pairs = header
+        .unwrap_or_default()
+        .split('&')
+        .filter(|it| !it.is_empty());
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
+        decoded
+            .map(|it| it.into_owned())
+            .map_err(|_| InvalidArgument.because("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."))
+    };
+    let mut list = Vec::new();
+    for pair in pairs {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        list.push((decode(key)?, decode(value)?));
+    }
+    tags(list, Tagged::Object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_names() {
+        for good in ["abc", "my-bucket", "www.example.com", "123", "a.b-c"] {
+            assert!(check_bucket(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "ab",
+            "Abc",
+            "a_b",
+            "-abc",
+            "abc-",
+            ".abc",
+            "a..b",
+            "192.168.1.1",
+            "xn--abc",
+            "a/b",
+            "abc-s3alias",
+        ] {
+            assert!(check_bucket(bad).is_err(), "{bad}");
+        }
+        assert!(check_bucket(&"a".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn tags_in_a_header_are_a_query() {
+        let tags = tags_of_header(Some("a=1&b%20c=d+e&f=")).unwrap();
+        let list: Vec<_> = tags.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(list, [("a", "1"), ("b c", "d e"), ("f", "")]);
+        assert!(tags_of_header(Some("a=1&a=2")).is_err());
+        assert!(tags_of_header(None).unwrap().is_empty());
+    }
+}

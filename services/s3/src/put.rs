@@ -1,0 +1,248 @@
+//! Writing an object: the content is on disk before a record tells of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use cloud::{Cx, Error, Records};
+use engine::{ByteStream, Content, Fault};
+use futures_util::StreamExt;
+
+use crate::checksum::{self, Algorithm};
+use crate::errors::*;
+use crate::record::{Acl, Bucket, Meta, Object, Sum};
+use crate::{access, bucket, names, versions};
+
+/// Of one request (User Guide, "Amazon S3 multipart upload limits").
+pub const BODY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+/// Of an object's own metadata, names and values together.
+const USER_METADATA_BYTES_MAX: usize = 2048;
+
+/// What a client said about a body before or after it.
+#[derive(Default)]
+pub struct Declared {
+    /// In base 64.
+    pub md5: Option<String>,
+    pub algorithm: Option<Algorithm>,
+    pub sum: Option<String>,
+    /// Answers the checksum that came after the body.
+    pub trailer: Option<Trailer>,
+}
+
+pub type Trailer = Box<dyn FnOnce(Algorithm) -> Option<String> + Send>;
+
+/// A body that has arrived, and is what it was declared to be.
+pub struct Stored {
+    pub content: Content,
+    pub sum: Sum,
+}
+
+pub struct NewObject {
+    pub bucket: String,
+    pub key: String,
+    pub meta: Meta,
+    pub tags: BTreeMap<String, String>,
+    pub acl: Acl,
+    pub conditions: Conditions,
+}
+
+/// Of a write: what has to be there, or not.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// An entity tag without quotes, or `*`.
+    pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
+}
+
+impl Conditions {
+    pub fn check(&self, tx: &Records<'_>, bucket: &str, key: &str) -> Result<(), Error> {
+        if self.if_match.is_none() && self.if_none_match.is_none() {
+            return Ok(());
+        }
+        let current = versions::current(tx, bucket, key)?;
+        if let Some(wanted) = &self.if_match {
+            let object = current.as_ref().ok_or_else(no_such_key)?;
+            if wanted != "*" && *wanted != object.etag {
+                return Err(precondition_failed());
+            }
+        }
+        if let (Some(unwanted), Some(object)) = (&self.if_none_match, &current)
+            && (unwanted == "*" || *unwanted == object.etag)
+        {
+            return Err(precondition_failed());
+        }
+        Ok(())
+    }
+}
+
+pub fn check_new(new: &NewObject) -> Result<(), Error> {
+    names::check_key(&new.key)?;
+    let user = new.meta.user.iter();
+    let bytes: usize = user.map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > USER_METADATA_BYTES_MAX {
+        return Err(cloud::ErrorCode::sender("MetadataTooLarge", 400)
+            .because("Your metadata headers exceed the maximum allowed metadata size"));
+    }
+    Ok(())
+}
+
+/// Takes a body in, and records it as the current version of its key.
+pub async fn put(
+    cx: &Cx,
+    new: NewObject,
+    body: ByteStream,
+    declared: Declared,
+) -> Result<Object, Error> {
+    check_new(&new)?;
+    // Before the body is taken in: it would be in vain.
+    cx.read(|tx| {
+        let bucket = bucket::find(tx, &new.bucket)?;
+        access::check_acl(&bucket, new.acl)?;
+        new.conditions.check(tx, &new.bucket, &new.key)
+    })?;
+    let stored = take(cx, body, declared).await?;
+    let id = stored.content.id.clone();
+    let object = Object {
+        bucket: new.bucket,
+        key: new.key,
+        content: stored.content.id,
+        size: stored.content.size_bytes,
+        etag: stored.content.md5,
+        meta: new.meta,
+        tags: new.tags,
+        sum: Some(stored.sum),
+        acl: new.acl,
+        modified_ms: cx.clock().now_ms(),
+        ..Object::default()
+    };
+    let conditions = new.conditions;
+    record(
+        cx,
+        &id,
+        |tx, bucket| {
+            conditions.check(tx, &object.bucket, &object.key)?;
+            versions::put(tx, bucket, object.clone())
+        },
+        &object.bucket,
+    )
+    .await
+}
+
+/// Commits what makes a content somebody's, or removes the content.
+pub async fn record<T>(
+    cx: &Cx,
+    content: &str,
+    commit: impl FnOnce(&Records<'_>, &Bucket) -> Result<T, Error>,
+    bucket: &str,
+) -> Result<T, Error> {
+    let committed = cx.write(|tx| {
+        // It may have gone while the body arrived.
+        let bucket = bucket::find(tx, bucket)?;
+        commit(tx, &bucket)
+    });
+    let objects = &cx.engine().objects;
+    let settled = match &committed {
+        Ok(_) => objects.settle(content).await,
+        Err(_) => objects.delete(content).await,
+    };
+    if let Err(error) = settled {
+        // The next start of the daemon sees to it.
+        tracing::warn!(content, error = error.chain(), "cannot settle a content");
+    }
+    committed
+}
+
+/// Takes a body to its end and compares it with what was declared.
+pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Stored, Error> {
+    let algorithm = declared.algorithm.unwrap_or_default();
+    let (body, failure) = watched(body);
+    let (body, computed) = checksum::summed(body, algorithm);
+    let objects = &cx.engine().objects;
+    let content = match objects.put(body, BODY_BYTES_MAX).await {
+        Ok(content) => content,
+        Err(error) if error.fault == Fault::Invalid => return Err(refused(&failure)),
+        Err(error) => return Err(cloud::internal(error)),
+    };
+    let stored = Stored {
+        sum: Sum {
+            algorithm,
+            value: computed.take().unwrap_or_default(),
+            composite: false,
+        },
+        content,
+    };
+    if let Err(error) = compare(&stored, declared) {
+        if let Err(error) = objects.delete(&stored.content.id).await {
+            tracing::warn!(error = error.chain(), "cannot remove a content");
+        }
+        return Err(error);
+    }
+    Ok(stored)
+}
+
+fn compare(stored: &Stored, declared: Declared) -> Result<(), Error> {
+    if let Some(md5) = declared.md5 {
+        let bytes = BASE64.decode(&md5).ok().filter(|it| it.len() == 16);
+        let bytes = bytes
+            .ok_or_else(|| InvalidDigest.because("The Content-MD5 you specified was invalid."))?;
+        let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+        if hex != stored.content.md5 {
+            return Err(
+                BadDigest.because("The Content-MD5 you specified did not match what we received.")
+            );
+        }
+    }
+    let algorithm = stored.sum.algorithm;
+    let trailer = declared.trailer;
+    let wanted = declared
+        .sum
+        .or_else(|| trailer.and_then(|it| it(algorithm)));
+    if wanted.is_some_and(|it| it != stored.sum.value) {
+        return Err(BadDigest.because(format!(
+            "The {} you specified did not match the calculated checksum.",
+            algorithm.name()
+        )));
+    }
+    Ok(())
+}
+
+type Failure = Arc<Mutex<Option<String>>>;
+
+/// The same body; its error is remembered.
+fn watched(body: ByteStream) -> (ByteStream, Failure) {
+    let failure = Failure::default();
+    let slot = failure.clone();
+    let body = body.inspect(move |piece| {
+        if let Err(error) = piece {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+    });
+    (Box::pin(body), failure)
+}
+
+/// Why a body was not taken: it was cut, is not what was signed, or is too long.
+fn refused(failure: &Failure) -> Error {
+    let failure = failure
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let Some(text) = failure else {
+        return EntityTooLarge.because("Your proposed upload exceeds the maximum allowed size");
+    };
+    tracing::debug!(text, "a body was not taken");
+    let text = text.to_ascii_lowercase();
+    if text.contains("checksum") || text.contains("sha256") {
+        return XAmzContentSHA256Mismatch.because(
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        );
+    }
+    if text.contains("signature") {
+        return wire::codes::SignatureDoesNotMatch.because(
+            "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+        );
+    }
+    IncompleteBody.because(
+        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+    )
+}
