@@ -24,7 +24,7 @@ pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
     Created, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges, Update,
-    deletion,
+    as_properties, deletion,
 };
 pub use service::Service;
 pub use store::{Record, Store, StoreError};

@@ -253,6 +253,31 @@ impl From<Error> for ResourceError {
     }
 }
 
+/// A service's answer as a template would write it: the same members, with a capital first. For
+/// [`ResourceType::actual`].
+pub fn as_properties(value: &impl Value) -> Json {
+    capitalized(wire::write_json(&value.get()))
+}
+
+fn capitalized(value: Json) -> Json {
+    match value {
+        Json::Array(items) => items.into_iter().map(capitalized).collect(),
+        Json::Object(members) => Json::Object(
+            (members.into_iter())
+                .map(|(name, value)| {
+                    let mut letters = name.chars();
+                    let first = letters.next().map(|it| it.to_ascii_uppercase());
+                    (
+                        first.into_iter().chain(letters).collect(),
+                        capitalized(value),
+                    )
+                })
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
 /// A type that stacks may create. Every method may be repeated with the same request after a crash
 /// and must then end in the same state: calls go through `cx.with_token(&request.token)`, names that
 /// the template leaves open come from [`ResourceRequest::generated_name`].
@@ -273,6 +298,10 @@ pub trait ResourceType: Send + Sync {
     /// since its template may have changed without a change of its properties; and it keeps what an
     /// update replaced until it is told to [`ResourceType::release`] it.
     fn is_stack(&self) -> bool {
+        false
+    }
+    /// Whether it may have a `CreationPolicy`: it is made once enough signals were received.
+    fn takes_signals(&self) -> bool {
         false
     }
     /// Capabilities that a template with this resource must acknowledge.

@@ -3,12 +3,14 @@
 //! * `/v2/…` is the registry's (Docker and OCI clients, basic authentication with an ECR token);
 //! * `/v1/repos/…` is CodeCommit's for Git's own clients (basic authentication);
 //! * `/_neargate/…` is the command line's;
+//! * `/cloudformation-waitcondition/…` takes messages for stacks that wait;
 //! * everything else is AWS's: signed, routed by the credential scope.
 
 mod aws;
 mod git;
 mod own;
 mod registry;
+mod wait;
 
 use std::convert::Infallible;
 use std::io;
@@ -107,6 +109,8 @@ impl Front {
             git::answer(self, request).await
         } else if path.starts_with("/_neargate/") {
             own::answer(self, request).await
+        } else if wait::is_for(path) {
+            wait::answer(self, request).await
         } else {
             aws::answer(self, request).await
         }

@@ -2,7 +2,7 @@
 //! committed together with its events, so that a crash between the two only repeats the effect.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud::{Cx, Error, ResourceError, ResourceRequest, ResourceType, Stability};
@@ -11,6 +11,8 @@ use serde_json::Value as Json;
 use crate::event::Draft;
 use crate::plan::Step;
 use crate::record::{Action, Phase, Stack, Work};
+use crate::secrets::Resolved;
+use crate::signal::{self, Tally};
 use crate::{finish, learn};
 
 /// How long a resource may take to become stable; AWS gives up on an ECS service after three hours.
@@ -51,7 +53,7 @@ pub struct Run {
     /// Where the operation was when its steps were planned.
     pub place: Option<(u64, Phase)>,
     /// What no event may contain.
-    pub secrets: Vec<String>,
+    pub secrets: Mutex<Vec<String>>,
     /// The outputs, once everything that they read is there.
     pub outputs: finish::Computed,
 }
@@ -93,12 +95,31 @@ impl Run {
                 stack,
                 tx,
                 now_ms,
-                secrets: self.secrets.clone(),
+                secrets: self.lock_secrets().clone(),
             };
             body(&mut draft)?;
             tx.put(&draft.stack)?;
             Ok(Committed::Yes)
         })
+    }
+
+    fn lock_secrets(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The properties with the values of their dynamic references, which no event will contain. What
+    /// is handed to a nested stack stays a reference: it is resolved where it is used.
+    async fn resolved(
+        &self,
+        resource_type: &dyn ResourceType,
+        properties: &Json,
+    ) -> Result<Json, ResourceError> {
+        if resource_type.is_stack() {
+            return Ok(properties.clone());
+        }
+        let resolved = Resolved::of(&self.cx, properties).await?;
+        self.lock_secrets().extend(resolved.secrets());
+        resolved.put_into(properties)
     }
 
     fn resource_type(&self, name: &str) -> Result<Arc<dyn ResourceType>, ResourceError> {
@@ -128,7 +149,7 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
         }
         Step::Poll { id } => {
             if let Some(work) = work_of(stack, &id) {
-                return poll(run, &id, work).await;
+                return poll(run, stack, &id, work).await;
             }
         }
         Step::Cancel { id } => {
@@ -207,7 +228,10 @@ async fn perform(
     work: &Work,
 ) -> Result<Option<String>, ResourceError> {
     let physical_id = work.physical_id.as_deref().unwrap_or_default();
-    let request = request(stack, id, work);
+    let mut request = request(stack, id, work);
+    if work.action != Action::Delete {
+        request.properties = run.resolved(resource_type, &request.properties).await?;
+    }
     match work.action {
         Action::Create | Action::Replace => {
             let created = resource_type.create(&run.cx, &request).await?;
@@ -216,6 +240,8 @@ async fn perform(
         Action::Update | Action::Restore => {
             let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
             let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
+            // What a reference stood for may be gone by now: the text of it is different as well.
+            let old = run.resolved(resource_type, &old).await.unwrap_or(old);
             let cx = &run.cx;
             match work.action {
                 Action::Restore => {
@@ -289,8 +315,25 @@ async fn release(run: &Run, stack: &Stack, id: &str) -> Result<Progress, Error> 
 }
 
 /// Looks whether the work has become true.
-async fn poll(run: &Run, id: &str, work: &Work) -> Result<Progress, Error> {
+async fn poll(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progress, Error> {
+    let now_ms = run.cx.clock().now_ms();
+    let tally = match (work.goal.signals, stack.resources.get(id)) {
+        (Some(wanted), Some(resource))
+            if matches!(work.action, Action::Create | Action::Replace) =>
+        {
+            signal::tally(wanted, resource, work.began_ms, now_ms)
+        }
+        _ => Tally::Enough,
+    };
+    let tally_failed = match &tally {
+        Tally::Failed(reason) => Some(reason.clone()),
+        _ => None,
+    };
+    if let Some(reason) = tally_failed {
+        return run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason));
+    }
     match look(run, work).await {
+        Ok((Stability::Stable, _)) if tally == Tally::Waiting => Ok(Progress::Waiting),
         Ok((Stability::Stable, attributes)) => {
             run.commit_work(id, work, |draft| learn::done(draft, id, work, attributes))
         }

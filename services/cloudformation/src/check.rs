@@ -36,6 +36,15 @@ fn unsupported(what: impl std::fmt::Display, span: Span) -> TemplateError {
     ))
 }
 
+fn unknown_type(name: &str) -> String {
+    if name.starts_with("Custom::") || name == "AWS::CloudFormation::CustomResource" {
+        return format!(
+            "custom resource {name}, which a Lambda function or an SNS topic would have to make,"
+        );
+    }
+    format!("resource type {name}")
+}
+
 fn check_types(
     cloud: &Cloud,
     template: &Template,
@@ -47,20 +56,39 @@ fn check_types(
         }
         let name = &resource.resource_type;
         let Some(resource_type) = cloud.resource_type(name) else {
-            return Err(unsupported(
-                format!("resource type {name}"),
-                resource.type_span,
-            ));
+            return Err(unsupported(unknown_type(name), resource.type_span));
         };
+        let takes_signals = resource_type.takes_signals();
         for (attribute, value) in [
-            ("CreationPolicy", &resource.creation_policy),
-            ("UpdatePolicy", &resource.update_policy),
+            (
+                "CreationPolicy",
+                resource.creation_policy.as_ref().filter(|_| !takes_signals),
+            ),
+            ("UpdatePolicy", resource.update_policy.as_ref()),
         ] {
             if let Some(value) = value {
                 return Err(unsupported(
                     format!("{attribute} of {id} ({name})"),
                     value.span,
                 ));
+            }
+        }
+        if let Kind::Map(entries) = &resource.properties.kind {
+            let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+            if name == "AWS::CloudFormation::WaitCondition"
+                && !has("Handle")
+                && resource.creation_policy.is_none()
+            {
+                let message =
+                    format!("Template error: {id} ({name}) needs a Handle or a CreationPolicy");
+                return Err(TemplateError::new(message).at(resource.span));
+            }
+            // An empty table stands for anything further down, and for nothing here.
+            if let Some((key, _)) = entries.first()
+                && resource_type.properties().is_empty()
+            {
+                let what = format!("property {} of {id} ({name})", key.text);
+                return Err(unsupported(what, key.span));
             }
         }
         if [resource.deletion_policy, resource.update_replace_policy]

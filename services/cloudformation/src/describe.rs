@@ -8,6 +8,7 @@ use template::Template;
 use wire::Timestamp;
 
 use crate::check::invalid;
+use crate::drift;
 use crate::finish::importers;
 use crate::lookup::{find, page, require, version_of};
 use crate::record::{Event, Export, Resource, Stack, Version};
@@ -87,10 +88,7 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         parent_id: stack.nested.as_ref().map(|it| it.parent_id.clone()),
         root_id: stack.nested.map(|it| it.root_id),
         retain_except_on_create: Some(stack.retain_except_on_create),
-        drift_information: Some(api::StackDriftInformation {
-            stack_drift_status: api::StackDriftStatus::NotChecked,
-            ..Default::default()
-        }),
+        drift_information: Some(drift::of_stack(stack.drift.as_ref())),
         ..Default::default()
     })
 }
@@ -193,9 +191,12 @@ pub async fn list_stacks(
                 stack_status_reason: stack.status_reason,
                 parent_id: stack.nested.as_ref().map(|it| it.parent_id.clone()),
                 root_id: stack.nested.map(|it| it.root_id),
-                drift_information: Some(api::StackDriftInformationSummary {
-                    stack_drift_status: api::StackDriftStatus::NotChecked,
-                    ..Default::default()
+                drift_information: Some({
+                    let it = drift::of_stack(stack.drift.as_ref());
+                    api::StackDriftInformationSummary {
+                        stack_drift_status: it.stack_drift_status,
+                        last_check_timestamp: it.last_check_timestamp,
+                    }
                 }),
                 ..Default::default()
             })
@@ -261,13 +262,6 @@ fn shown_resources(stack: &Stack) -> impl Iterator<Item = (&String, &Resource)> 
         .filter(|(_, it)| !it.status.is_empty())
 }
 
-fn drift() -> api::StackResourceDriftInformation {
-    api::StackResourceDriftInformation {
-        stack_resource_drift_status: api::StackResourceDriftStatus::NotChecked,
-        ..Default::default()
-    }
-}
-
 pub async fn list_stack_resources(
     cx: Cx,
     input: api::ListStackResourcesInput,
@@ -281,9 +275,12 @@ pub async fn list_stack_resources(
             last_updated_timestamp: time(it.updated_ms),
             resource_status: it.status.clone(),
             resource_status_reason: it.status_reason.clone(),
-            drift_information: Some(api::StackResourceDriftInformationSummary {
-                stack_resource_drift_status: api::StackResourceDriftStatus::NotChecked,
-                ..Default::default()
+            drift_information: Some({
+                let it = drift::information(it.drift.as_ref());
+                api::StackResourceDriftInformationSummary {
+                    stack_resource_drift_status: it.stack_resource_drift_status,
+                    last_check_timestamp: it.last_check_timestamp,
+                }
             }),
             ..Default::default()
         })
@@ -336,7 +333,7 @@ pub async fn describe_stack_resources(
             timestamp: time(it.updated_ms),
             resource_status: it.status.clone(),
             resource_status_reason: it.status_reason.clone(),
-            drift_information: Some(drift()),
+            drift_information: Some(drift::information(it.drift.as_ref())),
             ..Default::default()
         })
         .collect();
@@ -375,7 +372,7 @@ pub async fn describe_stack_resource(
             resource_status_reason: resource.status_reason.clone(),
             logical_resource_id: id,
             metadata: Some(metadata.unwrap_or_else(|| "{}".into())),
-            drift_information: Some(drift()),
+            drift_information: Some(drift::information(resource.drift.as_ref())),
             ..Default::default()
         }),
     })

@@ -52,11 +52,14 @@ fn same(before: Option<&Json>, after: Option<&Json>) -> bool {
         (Some(Json::Object(old)), Some(Json::Object(new))) => {
             old.len() == new.len() && old.iter().all(|(key, old)| same(Some(old), new.get(key)))
         }
-        (Some(old), Some(new)) => {
-            old == new || scalar(old).is_some_and(|old| Some(old) == scalar(new))
-        }
+        (Some(old), Some(new)) => old == new || is_same_scalar(old, new),
         _ => false,
     }
+}
+
+/// Whether two texts, numbers or booleans are written alike.
+pub fn is_same_scalar(one: &Json, other: &Json) -> bool {
+    scalar(one).is_some_and(|one| Some(one) == scalar(other))
 }
 
 fn scalar(value: &Json) -> Option<String> {

@@ -36,6 +36,9 @@ pub fn started(
         resource.shown_id = None;
         resource.resource_type = work.resource_type.clone();
     }
+    if matches!(work.action, Action::Create | Action::Replace) {
+        resource.signals.clear();
+    }
     resource.work = Some(work.clone());
     let (status, reason) = match work.action {
         Action::Create => (status::CREATE_IN_PROGRESS, None),
@@ -200,6 +203,7 @@ pub fn done(
         forget(resource, work.physical_id.as_deref().unwrap_or_default());
         return tell(draft, id, work, status::DELETE_COMPLETE, None);
     }
+    resource.drift = None;
     let replaced = resource.current.take();
     resource.current = made(work, attributes);
     resource.resource_type = work.resource_type.clone();

@@ -8,8 +8,8 @@
 //!
 //! Nested stacks ([`nested`]) are a resource type like any other, lent by this service itself.
 //!
-//! Deliberately absent, and refused by name: transforms, custom resources, signals and creation policies, drift detection, stack sets, imports
-//! of existing resources, service roles, notifications.
+//! Deliberately absent, and refused by name: transforms, custom resources, update policies, stack
+//! sets, imports of existing resources, service roles, notifications.
 
 mod apply;
 mod cfn;
@@ -18,6 +18,7 @@ mod changes;
 mod check;
 mod describe;
 mod diff;
+mod drift;
 mod event;
 mod finish;
 mod learn;
@@ -30,11 +31,14 @@ mod policy;
 mod reconcile;
 mod record;
 mod scope;
+mod secrets;
+mod signal;
 mod source;
 mod stack;
 mod templates;
 mod tree;
 mod undo;
+pub mod wait;
 
 use cloud::Service;
 
@@ -52,6 +56,7 @@ pub fn service() -> Service {
         .on(change_set::list_change_sets)
         .on(change_set::execute_change_set)
         .on(change_set::delete_change_set)
+        .on(signal::signal_resource)
         .on(describe::describe_stacks)
         .on(describe::list_stacks)
         .on(describe::describe_stack_events)
@@ -60,6 +65,10 @@ pub fn service() -> Service {
         .on(describe::list_stack_resources)
         .on(describe::list_exports)
         .on(describe::list_imports)
+        .on(drift::detect_stack_drift)
+        .on(drift::detect_stack_resource_drift)
+        .on(drift::describe_stack_drift_detection_status)
+        .on(drift::describe_stack_resource_drifts)
         .on(policy::set_stack_policy)
         .on(policy::get_stack_policy)
         .on(templates::get_template)

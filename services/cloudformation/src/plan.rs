@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::diff::differences;
 use crate::record::{Action, Before, Goal, Outcome, Phase, Policy, Resource, Stack, Stage, Work};
 use crate::scope::{StackScope, Surroundings};
+use crate::signal;
 
 /// What a plan needs beside the record.
 pub struct View<'a> {
@@ -221,7 +222,16 @@ fn goal(
     let resource = target
         .resource(id)
         .ok_or("the resource is not in the template")?;
+    let signals = match &resource.creation_policy {
+        None => None,
+        Some(policy) => match target.evaluate(policy, scope) {
+            Ok(Some(policy)) => signal::policy(&policy)?,
+            Ok(None) => None,
+            Err(error) => return Err(error.to_string()),
+        },
+    };
     Ok(Goal {
+        signals,
         properties: properties(target)?,
         shown: properties(&target.masked())?,
         tags: tags.clone(),

@@ -1,6 +1,7 @@
 //! Drives stacks: read, plan, apply, until nothing is left or something has to be waited for.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -72,7 +73,7 @@ async fn look(cx: &Cx, key: &str, stack: &Stack) -> Result<(Run, Vec<Step>), Err
         cx: cx.clone(),
         key: key.to_owned(),
         place: place(stack),
-        secrets: Vec::new(),
+        secrets: Mutex::default(),
         outputs: None,
     };
     let Some(operation) = &stack.operation else {
@@ -109,7 +110,7 @@ async fn look(cx: &Cx, key: &str, stack: &Stack) -> Result<(Run, Vec<Step>), Err
         Ok(None) => return Ok((run, plan(stack, &view))),
         Err(error) => return Ok((run, without_template(stack, &view, is_building, &error))),
     };
-    run.secrets = values.secrets().map(str::to_owned).collect();
+    run.secrets = Mutex::new(values.secrets().map(str::to_owned).collect());
     let instance = match template.instantiate(values, environment(cx.account(), stack)) {
         Ok(instance) => instance,
         Err(error) => return Ok((run, without_template(stack, &view, is_building, &error))),

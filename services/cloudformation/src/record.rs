@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use shapes::cloudformation::{Capability, StackStatus};
+use shapes::cloudformation::{Capability, DifferenceType, StackStatus};
 use template::DeletionPolicy;
 
 /// Every stack that ever was, under `<region>/<name>/<uuid>`: deleted ones are still described by id.
@@ -49,6 +49,53 @@ pub struct Stack {
     /// Set for a stack that is a resource of another.
     #[serde(default)]
     pub nested: Option<Nested>,
+    /// What was found when somebody last looked.
+    #[serde(default)]
+    pub drift: Option<StackDrift>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackDrift {
+    pub checked_ms: i64,
+    /// How many resources had drifted.
+    pub drifted: usize,
+}
+
+/// What has become of a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    pub is_deleted: bool,
+    pub checked_ms: i64,
+    pub expected: Json,
+    pub actual: Json,
+    pub differences: Vec<Difference>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    pub path: String,
+    pub expected: String,
+    pub actual: String,
+    pub kind: DifferenceType,
+}
+
+/// One look at a stack's drift, under `<region>/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detection {
+    pub region: String,
+    pub id: String,
+    pub stack_id: String,
+    pub at_ms: i64,
+    pub drifted: usize,
+    /// What could not be looked at, and why.
+    pub failure: Option<String>,
+}
+
+impl Record for Detection {
+    const KIND: &'static str = "cloudformation.drift-detection";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.id)
+    }
 }
 
 /// What a nested stack knows of the stack that it is in; see [`crate::nested`].
@@ -192,6 +239,12 @@ pub struct Resource {
     /// Instances that have been replaced and are still there.
     pub leftovers: Vec<Leftover>,
     pub work: Option<Work>,
+    /// Signals by their sender, since the resource was last begun to be made: true for success.
+    #[serde(default)]
+    pub signals: BTreeMap<String, bool>,
+    /// What was found when somebody last looked, since it was last changed.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// How the present phase has ended for this resource, if it has.
     pub outcome: Option<Outcome>,
 }
@@ -233,6 +286,15 @@ pub struct Goal {
     pub needs: BTreeSet<String>,
     pub deletion_policy: Policy,
     pub update_replace_policy: Policy,
+    /// What has to be heard before it counts as made.
+    #[serde(default)]
+    pub signals: Option<Signals>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signals {
+    pub count: u32,
+    pub timeout_ms: i64,
 }
 
 /// [`DeletionPolicy`], stored.
@@ -358,6 +420,8 @@ impl Resource {
             before: Before::Untouched,
             leftovers: Vec::new(),
             work: None,
+            signals: BTreeMap::new(),
+            drift: None,
             outcome: None,
         }
     }

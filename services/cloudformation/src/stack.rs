@@ -174,6 +174,7 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
         create_token: None,
         update_token: None,
         nested: None,
+        drift: None,
     })
 }
 

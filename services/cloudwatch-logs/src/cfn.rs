@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
 use shapes::logs::{
-    CreateLogGroupInput, DeleteLogGroupInput, DeleteRetentionPolicyInput, LogGroupClass,
-    PutRetentionPolicyInput, TagLogGroupInput, UntagLogGroupInput, errors,
+    CreateLogGroupInput, DeleteLogGroupInput, DeleteRetentionPolicyInput, DescribeLogGroupsInput,
+    LogGroupClass, PutRetentionPolicyInput, TagLogGroupInput, UntagLogGroupInput, errors,
 };
 
 use crate::names::group_arn;
@@ -96,6 +96,30 @@ impl ResourceType for LogGroupType {
             "Arn" => Ok(json!(format!("{}:*", group_arn(cx, physical_id)))),
             _ => Err(ResourceError::unknown_attribute(name)),
         }
+    }
+
+    async fn actual(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let input = DescribeLogGroupsInput {
+            log_group_name_prefix: Some(physical_id.into()),
+            ..Default::default()
+        };
+        let groups = cx.call(input).await?.log_groups.unwrap_or_default();
+        // The first of those with the prefix is the shortest.
+        let group = groups
+            .iter()
+            .find(|it| it.log_group_name.as_deref() == Some(physical_id));
+        let Some(group) = group else {
+            return Ok(Some(Json::Null));
+        };
+        Ok(Some(json!({
+            "LogGroupName": group.log_group_name,
+            "RetentionInDays": group.retention_in_days,
+        })))
     }
 }
 

@@ -10,7 +10,7 @@ use cloud::{
     ResourceType, Service, Stability, Store,
 };
 use serde_json::Value as Json;
-use shapes::{cloudformation as api, ec2, s3, ssm};
+use shapes::{cloudformation as api, ec2, s3, secretsmanager, ssm};
 
 pub const REGION: &str = "eu-west-1";
 
@@ -66,6 +66,14 @@ impl World {
     }
     pub fn tags(&self, id: &str) -> BTreeMap<String, String> {
         self.lock().live[id].tags.clone()
+    }
+    /// Somebody changes a thing behind the stack's back, or takes it away.
+    pub fn tamper(&self, id: &str, properties: Option<Json>) {
+        let mut state = self.lock();
+        match (properties, state.live.get_mut(id)) {
+            (Some(properties), Some(made)) => made.properties = properties,
+            _ => drop(state.live.remove(id)),
+        }
     }
     pub fn calls(&self) -> u32 {
         self.lock().calls
@@ -228,6 +236,16 @@ impl ResourceType for Thing {
     async fn deleted(&self, _: &Cx, _: &str) -> Result<Stability, ResourceError> {
         self.0.call(|_| Ok(Stability::Stable))
     }
+    async fn actual(
+        &self,
+        _: &Cx,
+        physical_id: &str,
+        _: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let made = self.0.live();
+        let made = made.get(physical_id).cloned().unwrap_or_default();
+        Ok((made["Name"] != "blind").then_some(made))
+    }
     async fn attribute(
         &self,
         _: &Cx,
@@ -301,6 +319,17 @@ async fn get_parameters(
     })
 }
 
+async fn get_secret(
+    cx: Cx,
+    input: secretsmanager::GetSecretValueInput,
+) -> Result<secretsmanager::GetSecretValueOutput, Error> {
+    let kept = cx.read(|tx| tx.get::<Kept>(&format!("secret:{}", input.secret_id)))?;
+    Ok(secretsmanager::GetSecretValueOutput {
+        secret_string: kept.map(|it| it.text),
+        ..Default::default()
+    })
+}
+
 async fn vpcs(_: Cx, input: ec2::DescribeVpcsInput) -> Result<ec2::DescribeVpcsOutput, Error> {
     const NOT_FOUND: cloud::ErrorCode = cloud::ErrorCode::sender("InvalidVpcID.NotFound", 400);
     match input.vpc_ids.unwrap_or_default().first() {
@@ -337,6 +366,7 @@ impl Bench {
                 fakes,
                 Service::new(&s3::MODEL).on(get_object),
                 Service::new(&ssm::MODEL).on(get_parameters),
+                Service::new(&secretsmanager::MODEL).on(get_secret),
             ],
         });
         let running = tokio::spawn({

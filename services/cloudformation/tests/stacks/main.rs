@@ -3,8 +3,10 @@
 mod bench;
 mod change_sets;
 mod crashes;
+mod drift;
 mod life;
 mod nested;
 mod random;
 mod refusals;
 mod updates;
+mod waiting;

@@ -259,6 +259,14 @@ impl ResourceType for SecurityGroupType {
         };
         gone_is_fine(cx.call(input).await)
     }
+    async fn actual(
+        &self,
+        cx: &Cx,
+        id: &str,
+        expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        drift::actual(cx, id, expected).await
+    }
     async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
         let input = DescribeSecurityGroupsInput {
             group_ids: Some(vec![id.into()]),
@@ -272,6 +280,90 @@ impl ResourceType for SecurityGroupType {
             }
             _ => Err(ResourceError::unknown_attribute(name)),
         }
+    }
+}
+
+mod drift {
+    //! What a group is in truth, rule by rule as a template writes them.
+
+    use cloud::{Cx, ResourceError};
+    use serde_json::{Value as Json, json};
+    use shapes::cloudformation::DescribeStackResourcesInput;
+    use shapes::ec2::{
+        DescribeSecurityGroupRulesInput, DescribeSecurityGroupsInput, Filter, SecurityGroupRule,
+    };
+
+    pub async fn actual(cx: &Cx, id: &str, expected: &Json) -> Result<Option<Json>, ResourceError> {
+        let input = DescribeSecurityGroupsInput {
+            group_ids: Some(vec![id.into()]),
+            ..Default::default()
+        };
+        let groups = match cx.call(input).await {
+            Err(error) if error.code.contains("NotFound") => return Ok(Some(Json::Null)),
+            other => other?.security_groups.unwrap_or_default(),
+        };
+        let Some(group) = groups.into_iter().next() else {
+            return Ok(Some(Json::Null));
+        };
+        let input = DescribeSecurityGroupRulesInput {
+            filters: Some(vec![Filter {
+                name: Some("group-id".into()),
+                values: Some(vec![id.into()]),
+            }]),
+            ..Default::default()
+        };
+        let rules = cx.call(input).await?.security_group_rules;
+        let (mut ingress, mut egress) = (Vec::new(), Vec::new());
+        for rule in rules.unwrap_or_default() {
+            if is_resource(cx, &rule).await {
+                continue;
+            }
+            let is_egress = rule.is_egress == Some(true);
+            let list = if is_egress { &mut egress } else { &mut ingress };
+            list.push(shown(&rule, is_egress, expected));
+        }
+        Ok(Some(json!({
+            "GroupDescription": group.description,
+            "GroupName": group.group_name,
+            "VpcId": group.vpc_id,
+            "SecurityGroupIngress": ingress,
+            "SecurityGroupEgress": egress,
+        })))
+    }
+
+    /// A rule that is a resource of its own belongs to that one.
+    async fn is_resource(cx: &Cx, rule: &SecurityGroupRule) -> bool {
+        let input = DescribeStackResourcesInput {
+            physical_resource_id: rule.security_group_rule_id.clone(),
+            ..Default::default()
+        };
+        cx.call(input).await.is_ok()
+    }
+
+    fn shown(rule: &SecurityGroupRule, is_egress: bool, expected: &Json) -> Json {
+        let peer = (rule.referenced_group_info.as_ref()).and_then(|it| it.group_id.clone());
+        let (list, other) = match is_egress {
+            true => ("SecurityGroupEgress", "DestinationSecurityGroupId"),
+            false => ("SecurityGroupIngress", "SourceSecurityGroupId"),
+        };
+        let protocol = rule.ip_protocol.clone().unwrap_or_default();
+        // As the template writes it: `TCP` and `6` are `tcp`.
+        let written = (expected[list].as_array().into_iter().flatten())
+            .filter_map(|it| it["IpProtocol"].as_str())
+            .find(|it| it.eq_ignore_ascii_case(&protocol) || (*it == "6" && protocol == "tcp"));
+        let mut shown = json!({ "IpProtocol": written.unwrap_or(&protocol) });
+        let members = [
+            ("CidrIp", json!(rule.cidr_ipv4)),
+            ("CidrIpv6", json!(rule.cidr_ipv6)),
+            ("Description", json!(rule.description)),
+            ("FromPort", json!(rule.from_port)),
+            ("ToPort", json!(rule.to_port)),
+            (other, json!(peer)),
+        ];
+        for (name, value) in members.into_iter().filter(|(_, it)| !it.is_null()) {
+            shown[name] = value;
+        }
+        shown
     }
 }
 

@@ -156,6 +156,53 @@ impl ResourceType for Service {
         }
     }
 
+    async fn actual(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let Some((cluster, name)) = parse_service_arn(physical_id) else {
+            return Ok(None);
+        };
+        let call = DescribeServicesInput {
+            cluster: Some(cluster.to_owned()),
+            services: vec![name.to_owned()],
+            include: None,
+        };
+        let services = match cx.call(call).await {
+            Err(error) if error.is(errors::ClusterNotFoundException) => None,
+            other => other?.services,
+        };
+        let service = services.unwrap_or_default().into_iter().next();
+        let Some(service) = service.filter(|it| it.status.as_deref() == Some("ACTIVE")) else {
+            return Ok(Some(Json::Null));
+        };
+        let mut all = cloud::as_properties(&service);
+        // A template may name a definition by its family, or by family and revision.
+        let written = expected["TaskDefinition"].as_str().unwrap_or_default();
+        let arn = all["TaskDefinition"].as_str().unwrap_or_default();
+        let path = arn.rsplit('/').next().unwrap_or_default();
+        if path == written || path.split(':').next() == Some(written) {
+            all["TaskDefinition"] = written.into();
+        }
+        let names = [
+            "DeploymentConfiguration",
+            "DesiredCount",
+            "EnableExecuteCommand",
+            "HealthCheckGracePeriodSeconds",
+            "LaunchType",
+            "LoadBalancers",
+            "NetworkConfiguration",
+            "SchedulingStrategy",
+            "ServiceName",
+            "TaskDefinition",
+        ];
+        let found = names.map(|it| (it.to_owned(), all[it].clone()));
+        let found = found.into_iter().filter(|(_, it)| !it.is_null());
+        Ok(Some(Json::Object(found.collect())))
+    }
+
     async fn attribute(
         &self,
         _: &Cx,

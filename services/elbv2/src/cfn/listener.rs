@@ -5,7 +5,8 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType,
 use serde_json::{Value as Json, json};
 use shapes::elbv2::{
     CreateListenerInput, CreateRuleInput, DeleteListenerInput, DeleteRuleInput,
-    ModifyListenerInput, ModifyRuleInput, RulePriorityPair, SetRulePrioritiesInput,
+    DescribeListenersInput, ModifyListenerInput, ModifyRuleInput, RulePriorityPair,
+    SetRulePrioritiesInput,
 };
 
 use super::gone_is_fine;
@@ -75,6 +76,26 @@ impl ResourceType for ListenerType {
     }
     async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
         stability(cx, |tx| record::listener(cx, tx, arn))
+    }
+    async fn actual(
+        &self,
+        cx: &Cx,
+        arn: &str,
+        _expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let input = DescribeListenersInput {
+            listener_arns: Some(vec![arn.into()]),
+            ..Default::default()
+        };
+        let listeners = match cx.call(input).await {
+            Err(error) if error.code.contains("NotFound") => None,
+            other => other?.listeners,
+        };
+        let listener = listeners.unwrap_or_default().into_iter().next();
+        Ok(Some(match listener {
+            Some(listener) => cloud::as_properties(&listener),
+            None => Json::Null,
+        }))
     }
     async fn update(
         &self,

@@ -5,8 +5,9 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::elbv2::{
     CreateTargetGroupInput, DeleteTargetGroupInput, DeregisterTargetsInput,
-    DescribeTargetGroupsInput, ModifyTargetGroupAttributesInput, ModifyTargetGroupInput,
-    RegisterTargetsInput, TargetDescription, TargetGroupAttribute,
+    DescribeTargetGroupAttributesInput, DescribeTargetGroupsInput,
+    ModifyTargetGroupAttributesInput, ModifyTargetGroupInput, RegisterTargetsInput,
+    TargetDescription, TargetGroupAttribute,
 };
 
 use super::properties::KEY_VALUE;
@@ -36,6 +37,21 @@ async fn set_attributes(
     })
     .await?;
     Ok(())
+}
+
+/// The attributes that a template speaks of, as they are.
+fn of_those(asked: &[Json], found: &[TargetGroupAttribute]) -> Json {
+    (found.iter())
+        .filter(|it| asked.iter().any(|asked| asked["Key"] == json!(it.key)))
+        .map(cloud::as_properties)
+        .collect()
+}
+
+async fn attributes(cx: &Cx, arn: &str) -> Result<Vec<TargetGroupAttribute>, ResourceError> {
+    let input = DescribeTargetGroupAttributesInput {
+        target_group_arn: arn.into(),
+    };
+    Ok(cx.call(input).await?.attributes.unwrap_or_default())
 }
 
 /// Targets that the template itself names.
@@ -101,6 +117,35 @@ impl ResourceType for TargetGroupType {
             "TargetGroupFullName",
             "TargetGroupName",
         ]
+    }
+    async fn actual(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let input = DescribeTargetGroupsInput {
+            target_group_arns: Some(vec![physical_id.into()]),
+            ..Default::default()
+        };
+        let groups = match cx.call(input).await {
+            Err(error) if error.code.contains("NotFound") => return Ok(Some(Json::Null)),
+            other => other?.target_groups.unwrap_or_default(),
+        };
+        let Some(group) = groups.first() else {
+            return Ok(Some(Json::Null));
+        };
+        let mut actual = cloud::as_properties(group);
+        if let Some(members) = actual.as_object_mut() {
+            let name = members.remove("TargetGroupName").unwrap_or_default();
+            members.insert("Name".into(), name);
+            members.retain(|_, it| !it.is_null());
+            if let Some(asked) = expected["TargetGroupAttributes"].as_array() {
+                let found = attributes(cx, physical_id).await?;
+                members.insert("TargetGroupAttributes".into(), of_those(asked, &found));
+            }
+        }
+        Ok(Some(actual))
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);

@@ -1,0 +1,144 @@
+//! `AWS::CloudFormation::WaitConditionHandle` and `AWS::CloudFormation::WaitCondition`.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use serde_json::Value as Json;
+
+use crate::lookup::find;
+use crate::wait::{self, Condition, Handle};
+
+pub struct HandleType;
+
+/// Neither can be updated: what a changed one waits for is something else.
+const CONDITION: &[Property] = &[
+    Property::new("Handle").replaces(),
+    Property::new("Timeout").replaces(),
+    Property::new("Count").replaces(),
+];
+/// The longest that AWS waits.
+const TIMEOUT_SECONDS_MAX: i64 = 43_200;
+const NAME_CHARACTERS_MAX: usize = 255;
+
+#[async_trait]
+impl ResourceType for HandleType {
+    fn name(&self) -> &'static str {
+        "AWS::CloudFormation::WaitConditionHandle"
+    }
+    fn properties(&self) -> &'static [Property] {
+        &[]
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let stack = cx.read(|tx| find(cx, tx, &request.stack_id))?;
+        let stack = stack.map(|it| cloud::Record::key(&it)).unwrap_or_default();
+        let physical_id = wait::create_handle(&cx.with_token(&request.token), &stack)?;
+        Ok(Created { physical_id })
+    }
+    async fn update(
+        &self,
+        _: &Cx,
+        _: &str,
+        _: &Json,
+        _: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let key = wait::key_of(physical_id).unwrap_or_default();
+        cx.write(|tx| tx.delete::<Handle>(&key))?;
+        Ok(())
+    }
+    async fn attribute(&self, _: &Cx, _: &str, name: &str) -> Result<Json, ResourceError> {
+        Err(ResourceError::unknown_attribute(name))
+    }
+}
+
+pub struct ConditionType;
+
+#[async_trait]
+impl ResourceType for ConditionType {
+    fn name(&self) -> &'static str {
+        "AWS::CloudFormation::WaitCondition"
+    }
+    fn properties(&self) -> &'static [Property] {
+        CONDITION
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Data"]
+    }
+    fn takes_signals(&self) -> bool {
+        true
+    }
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let number = |name: &str, default: i64, max: i64| match request.text(name) {
+            None => Ok(default),
+            Some(text) => {
+                (text.parse().ok().filter(|it| (1..=max).contains(it))).ok_or_else(|| {
+                    ResourceError::new(format!(
+                        "{name} must be a number up to {max} and is `{text}`"
+                    ))
+                })
+            }
+        };
+        let handle = match request.text("Handle") {
+            Some(url) => Some(wait::key_of(&url).ok_or_else(|| {
+                ResourceError::new(
+                    "Handle must be the Ref of an AWS::CloudFormation::WaitConditionHandle",
+                )
+            })?),
+            None => None,
+        };
+        if handle.is_some() && request.get("Timeout").is_none() {
+            return Err(ResourceError::new(
+                "Property Timeout is required with a Handle",
+            ));
+        }
+        let timeout = number("Timeout", TIMEOUT_SECONDS_MAX, TIMEOUT_SECONDS_MAX)?;
+        let count = number("Count", 1, i64::from(u16::MAX))?;
+        let condition = Condition {
+            region: cx.region.clone(),
+            name: request.generated_name(NAME_CHARACTERS_MAX),
+            handle,
+            count: usize::try_from(count).unwrap_or(1),
+            deadline_ms: cx.clock().now_ms() + timeout * 1000,
+        };
+        cx.write(|tx| {
+            if tx.get::<Condition>(&cx.key(&condition.name))?.is_none() {
+                tx.put(&condition)?;
+            }
+            Ok(())
+        })?;
+        Ok(Created {
+            physical_id: condition.name,
+        })
+    }
+    async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        Ok(wait::stability(cx, physical_id)?)
+    }
+    async fn update(
+        &self,
+        _: &Cx,
+        _: &str,
+        _: &Json,
+        _: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        Ok(())
+    }
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        cx.write(|tx| tx.delete::<Condition>(&cx.key(physical_id)))?;
+        Ok(())
+    }
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Data" => Ok(wait::data(cx, physical_id)?.into()),
+            _ => Err(ResourceError::unknown_attribute(name)),
+        }
+    }
+}
