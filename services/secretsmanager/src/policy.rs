@@ -1,0 +1,69 @@
+//! Resource policies: recorded.
+
+use cloud::{Cx, Error};
+use shapes::secretsmanager::*;
+
+use crate::names::{find, unsupported};
+
+fn check_name(name: Option<&str>) -> Result<(), Error> {
+    match name {
+        None | Some("default") => Ok(()),
+        Some(_) => Err(unsupported("PolicyName")),
+    }
+}
+
+pub async fn put_resource_policy(
+    cx: Cx,
+    input: PutResourcePolicyInput,
+) -> Result<PutResourcePolicyOutput, Error> {
+    check_name(input.policy_name.as_deref())?;
+    if input.block_public_policy == Some(true) {
+        return Err(unsupported("BlockPublicPolicy"));
+    }
+    let json: Result<serde_json::Value, _> = serde_json::from_str(&input.resource_policy);
+    if !json.is_ok_and(|it| it.get("Statement").is_some()) {
+        return Err(errors::MalformedPolicyDocumentException
+            .because("This resource policy contains invalid Json"));
+    }
+    cx.write(|tx| {
+        let mut secret = find(&cx, tx, &input.secret_id)?;
+        secret.policy = Some(input.resource_policy);
+        tx.put(&secret)?;
+        Ok(PutResourcePolicyOutput {
+            arn: Some(secret.arn()),
+            name: Some(secret.name),
+            policy_name: None,
+        })
+    })
+}
+
+pub async fn get_resource_policy(
+    cx: Cx,
+    input: GetResourcePolicyInput,
+) -> Result<GetResourcePolicyOutput, Error> {
+    check_name(input.policy_name.as_deref())?;
+    let secret = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
+    Ok(GetResourcePolicyOutput {
+        arn: Some(secret.arn()),
+        name: Some(secret.name),
+        resource_policy: secret.policy,
+        policy_name: None,
+    })
+}
+
+pub async fn delete_resource_policy(
+    cx: Cx,
+    input: DeleteResourcePolicyInput,
+) -> Result<DeleteResourcePolicyOutput, Error> {
+    check_name(input.policy_name.as_deref())?;
+    cx.write(|tx| {
+        let mut secret = find(&cx, tx, &input.secret_id)?;
+        secret.policy = None;
+        tx.put(&secret)?;
+        Ok(DeleteResourcePolicyOutput {
+            arn: Some(secret.arn()),
+            name: Some(secret.name),
+            policy_name: None,
+        })
+    })
+}

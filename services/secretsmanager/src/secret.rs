@@ -1,0 +1,148 @@
+//! Secrets themselves: made, changed, described.
+
+use std::collections::BTreeMap;
+
+use cloud::{Cx, Error, Record};
+use shapes::secretsmanager::*;
+
+use crate::names::{add_tags, bad_request, check_key, check_name, find, find_any, unsupported};
+use crate::record::{CURRENT, SecretRecord, date};
+use crate::value::{add_version, given, version_id};
+
+/// The end of an ARN. A repeated request with a token gets the same.
+fn suffix(cx: &Cx) -> String {
+    const LENGTH: usize = 6;
+    match cx.token {
+        Some(_) => cx.new_id("", LENGTH),
+        None => cloud::random_upper(LENGTH),
+    }
+}
+
+pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSecretOutput, Error> {
+    check_name(&input.name)?;
+    check_key(input.kms_key_id.as_deref())?;
+    if input.add_replica_regions.is_some() || input.force_overwrite_replica_secret == Some(true) {
+        return Err(unsupported("replicating a secret to other regions"));
+    }
+    if input.r#type.is_some() || input.cross_account_primary_arn.is_some() {
+        return Err(unsupported("a managed external secret"));
+    }
+    let value = given(input.secret_string, input.secret_binary)?;
+    let version = version_id(&cx, input.client_request_token);
+    let now = cx.clock().now_ms();
+    let mut secret = SecretRecord {
+        region: cx.region.clone(),
+        account: cx.account().to_owned(),
+        name: input.name,
+        suffix: suffix(&cx),
+        description: input.description,
+        tags: BTreeMap::new(),
+        policy: None,
+        created_ms: now,
+        changed_ms: now,
+        deleted_ms: None,
+        gone_ms: None,
+        stages: BTreeMap::new(),
+        made_by: cx.token.clone(),
+    };
+    add_tags(&mut secret.tags, input.tags.unwrap_or_default())?;
+    cx.write(|tx| {
+        if let Some(there) = tx.get::<SecretRecord>(&secret.key())? {
+            let repeated = there.made_by.is_some() && there.made_by == secret.made_by;
+            let same = match (&value, there.version(tx, &version)?) {
+                (Some(value), Some(there)) => *value == there.value,
+                _ => false,
+            };
+            return match there.gone_ms {
+                None if repeated || same => Ok(created(&there)),
+                None => Err(errors::ResourceExistsException.because(format!(
+                    "The operation failed because the secret {} already exists.",
+                    there.name
+                ))),
+                Some(_) => Err(bad_request(
+                    "You can't create this secret because a secret with this name is already scheduled for deletion.",
+                )),
+            };
+        }
+        if let Some(value) = value {
+            add_version(&cx, tx, &mut secret, &version, value, &[CURRENT.to_owned()])?;
+        }
+        tx.put(&secret)?;
+        Ok(created(&secret))
+    })
+}
+
+fn created(secret: &SecretRecord) -> CreateSecretOutput {
+    CreateSecretOutput {
+        arn: Some(secret.arn()),
+        name: Some(secret.name.clone()),
+        version_id: secret.at_stage(CURRENT).map(str::to_owned),
+        replication_status: None,
+    }
+}
+
+pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSecretOutput, Error> {
+    check_key(input.kms_key_id.as_deref())?;
+    if input.r#type.is_some() {
+        return Err(unsupported("a managed external secret"));
+    }
+    let value = given(input.secret_string, input.secret_binary)?;
+    let version = version_id(&cx, input.client_request_token);
+    cx.write(|tx| {
+        let mut secret = find(&cx, tx, &input.secret_id)?;
+        if let Some(description) = input.description {
+            secret.description = Some(description);
+        }
+        let mut version_id = None;
+        if let Some(value) = value {
+            add_version(&cx, tx, &mut secret, &version, value, &[CURRENT.to_owned()])?;
+            version_id = Some(version);
+        }
+        secret.changed_ms = cx.clock().now_ms();
+        tx.put(&secret)?;
+        Ok(UpdateSecretOutput {
+            arn: Some(secret.arn()),
+            name: Some(secret.name),
+            version_id,
+        })
+    })
+}
+
+pub async fn describe_secret(
+    cx: Cx,
+    input: DescribeSecretInput,
+) -> Result<DescribeSecretOutput, Error> {
+    let secret = cx.read(|tx| find_any(&cx, tx, &input.secret_id))?;
+    Ok(DescribeSecretOutput {
+        arn: Some(secret.arn()),
+        tags: Some(secret.shown_tags()),
+        version_ids_to_stages: Some(secret.shown_stages()),
+        last_changed_date: date(secret.changed_ms),
+        deleted_date: secret.deleted_ms.and_then(date),
+        created_date: date(secret.created_ms),
+        name: Some(secret.name),
+        description: secret.description,
+        ..Default::default()
+    })
+}
+
+pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
+    cx.write(|tx| {
+        let mut secret = find(&cx, tx, &input.secret_id)?;
+        add_tags(&mut secret.tags, input.tags)?;
+        tx.put(&secret)?;
+        Ok(TagResourceOutput {})
+    })
+}
+
+pub async fn untag_resource(
+    cx: Cx,
+    input: UntagResourceInput,
+) -> Result<UntagResourceOutput, Error> {
+    cx.write(|tx| {
+        let mut secret = find(&cx, tx, &input.secret_id)?;
+        secret.tags.retain(|key, _| !input.tag_keys.contains(key));
+        tx.put(&secret)?;
+        Ok(UntagResourceOutput {})
+    })
+}

@@ -1,0 +1,319 @@
+//! The operations over a machine that is not there.
+
+use std::sync::Arc;
+
+use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use serde_json::json;
+use shapes::secretsmanager::*;
+
+struct World {
+    cloud: Arc<Cloud>,
+    cx: Cx,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![secretsmanager::service()],
+        });
+        tokio::spawn(cloud.clone().run());
+        Self {
+            cx: cloud.context("us-east-1"),
+            cloud,
+            _directory: directory,
+        }
+    }
+
+    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
+        self.cx.call(input).await.unwrap()
+    }
+
+    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
+    where
+        I::Output: std::fmt::Debug,
+    {
+        self.cx.call(input).await.unwrap_err().code
+    }
+
+    async fn get(&self, id: &str, stage: Option<&str>) -> GetSecretValueOutput {
+        self.call(get(id, stage)).await
+    }
+
+    async fn text(&self, id: &str) -> String {
+        self.get(id, None).await.secret_string.unwrap()
+    }
+}
+
+fn create(name: &str, value: &str) -> CreateSecretInput {
+    CreateSecretInput {
+        name: name.into(),
+        secret_string: Some(value.into()),
+        ..Default::default()
+    }
+}
+
+fn get(id: &str, stage: Option<&str>) -> GetSecretValueInput {
+    GetSecretValueInput {
+        secret_id: id.into(),
+        version_stage: stage.map(str::to_owned),
+        ..Default::default()
+    }
+}
+
+fn put(id: &str, value: &str) -> PutSecretValueInput {
+    PutSecretValueInput {
+        secret_id: id.into(),
+        secret_string: Some(value.into()),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn versions_follow_each_other_and_keep_their_labels() {
+    let world = World::new();
+    let made = world.call(create("web/db", "one")).await;
+    let arn = made.arn.unwrap();
+    let (rest, suffix) = arn.rsplit_once('-').unwrap();
+    assert_eq!(
+        rest,
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:web/db"
+    );
+    assert_eq!(suffix.len(), 6);
+    for id in ["web/db", arn.as_str(), rest] {
+        assert_eq!(world.text(id).await, "one");
+    }
+    assert_eq!(
+        world.refused(create("web/db", "x")).await,
+        "ResourceExistsException"
+    );
+    let second = world.call(put("web/db", "two")).await;
+    assert_eq!(world.text("web/db").await, "two");
+    let previous = world.get("web/db", Some("AWSPREVIOUS")).await;
+    assert_eq!(previous.secret_string.as_deref(), Some("one"));
+    assert_eq!(previous.version_id, made.version_id);
+    assert_eq!(
+        world.refused(get("web/db", Some("OTHER"))).await,
+        "ResourceNotFoundException"
+    );
+    let pending = PutSecretValueInput {
+        version_stages: Some(vec!["PENDING".into()]),
+        ..put("web/db", "three")
+    };
+    let third = world.call(pending).await.version_id;
+    assert_eq!(world.text("web/db").await, "two");
+    let stage = |from: Option<String>| UpdateSecretVersionStageInput {
+        secret_id: "web/db".into(),
+        version_stage: "AWSCURRENT".into(),
+        remove_from_version_id: from,
+        move_to_version_id: third.clone(),
+    };
+    assert_eq!(
+        world.refused(stage(None)).await,
+        "InvalidParameterException"
+    );
+    world.call(stage(second.version_id.clone())).await;
+    assert_eq!(world.text("web/db").await, "three");
+    let previous = world.get("web/db", Some("AWSPREVIOUS")).await;
+    assert_eq!(previous.version_id, second.version_id);
+    let list = |include_deprecated| ListSecretVersionIdsInput {
+        secret_id: "web/db".into(),
+        include_deprecated: Some(include_deprecated),
+        ..Default::default()
+    };
+    assert_eq!(world.call(list(false)).await.versions.unwrap().len(), 2);
+    assert_eq!(world.call(list(true)).await.versions.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_token_names_a_version() {
+    let world = World::new();
+    let token = "12345678901234567890123456789012";
+    let make = || CreateSecretInput {
+        client_request_token: Some(token.into()),
+        ..create("a", "one")
+    };
+    let made = world.call(make()).await;
+    assert_eq!(made.version_id.as_deref(), Some(token));
+    assert_eq!(world.call(make()).await, made);
+    let again = |value: &str| PutSecretValueInput {
+        client_request_token: Some(token.into()),
+        ..put("a", value)
+    };
+    world.call(again("one")).await;
+    assert_eq!(world.refused(again("two")).await, "ResourceExistsException");
+}
+
+#[tokio::test]
+async fn a_deleted_secret_can_be_restored_or_is_gone_at_once() {
+    let world = World::new();
+    world.call(create("a", "one")).await;
+    let delete = |days, force| DeleteSecretInput {
+        secret_id: "a".into(),
+        recovery_window_in_days: days,
+        force_delete_without_recovery: force,
+    };
+    let bad = world.refused(delete(Some(6), None)).await;
+    assert_eq!(bad, "InvalidParameterException");
+    world.call(delete(Some(7), None)).await;
+    assert_eq!(
+        world.refused(get("a", None)).await,
+        "InvalidRequestException"
+    );
+    assert_eq!(
+        world.refused(create("a", "x")).await,
+        "InvalidRequestException"
+    );
+    let describe = || DescribeSecretInput {
+        secret_id: "a".into(),
+    };
+    assert!(world.call(describe()).await.deleted_date.is_some());
+    let list = |deleted| ListSecretsInput {
+        include_planned_deletion: Some(deleted),
+        ..Default::default()
+    };
+    assert!(
+        world
+            .call(list(false))
+            .await
+            .secret_list
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(world.call(list(true)).await.secret_list.unwrap().len(), 1);
+    let restore = RestoreSecretInput {
+        secret_id: "a".into(),
+    };
+    world.call(restore).await;
+    assert_eq!(world.text("a").await, "one");
+    world.call(delete(None, Some(true))).await;
+    assert_eq!(world.refused(describe()).await, "ResourceNotFoundException");
+    world.call(create("a", "new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_secret_goes_when_its_window_closes() {
+    let world = World::new();
+    world.call(create("a", "one")).await;
+    let delete = DeleteSecretInput {
+        secret_id: "a".into(),
+        recovery_window_in_days: Some(7),
+        ..Default::default()
+    };
+    world.call(delete).await;
+    let describe = || DescribeSecretInput {
+        secret_id: "a".into(),
+    };
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    tokio::time::sleep(day * 6).await;
+    world.call(describe()).await;
+    tokio::time::sleep(day * 2).await;
+    assert_eq!(world.refused(describe()).await, "ResourceNotFoundException");
+}
+
+#[tokio::test]
+async fn secrets_are_found_by_filters_and_values_are_not_printed() {
+    let world = World::new();
+    for (name, tag) in [("web/a", "team"), ("web/b", "other"), ("api", "team")] {
+        let input = CreateSecretInput {
+            tags: Some(vec![Tag {
+                key: Some(tag.into()),
+                value: Some("x".into()),
+            }]),
+            description: Some(format!("The key of {name}")),
+            ..create(name, "hunter2")
+        };
+        world.call(input).await;
+    }
+    let check = async |key, value: &str, expected: &[&str]| {
+        let input = ListSecretsInput {
+            filters: Some(vec![Filter {
+                key: Some(key),
+                values: Some(vec![value.into()]),
+            }]),
+            sort_by: Some(SortByType::Name),
+            ..Default::default()
+        };
+        let found = world.call(input).await.secret_list.unwrap();
+        let names: Vec<_> = found.into_iter().filter_map(|it| it.name).collect();
+        assert_eq!(names, expected, "{value}");
+    };
+    check(FilterNameStringType::Name, "web", &["web/a", "web/b"]).await;
+    check(FilterNameStringType::Name, "!web", &["api"]).await;
+    check(FilterNameStringType::TagKey, "team", &["api", "web/a"]).await;
+    check(FilterNameStringType::All, "key API", &["api"]).await;
+    let batch = BatchGetSecretValueInput {
+        secret_id_list: Some(vec!["api".into(), "nothing".into()]),
+        ..Default::default()
+    };
+    let batch = world.call(batch).await;
+    assert_eq!(batch.secret_values.as_ref().unwrap().len(), 1);
+    let error = &batch.errors.as_ref().unwrap()[0];
+    assert_eq!(
+        error.error_code.as_deref(),
+        Some("ResourceNotFoundException")
+    );
+    assert!(!format!("{batch:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_stacks_secret_is_generated_once() {
+    let world = World::new();
+    let kind = world
+        .cloud
+        .resource_type("AWS::SecretsManager::Secret")
+        .unwrap();
+    let mut request = ResourceRequest {
+        stack_name: "stack".into(),
+        stack_id: "stack-id".into(),
+        logical_id: "Database".into(),
+        token: "token".into(),
+        properties: json!({ "GenerateSecretString": {
+            "SecretStringTemplate": "{\"username\": \"admin\"}",
+            "GenerateStringKey": "password",
+            "PasswordLength": "20",
+        }}),
+        tags: Default::default(),
+    };
+    let made = kind.create(&world.cx, &request).await.unwrap();
+    assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
+    let value = world.text(&made.physical_id).await;
+    let json: serde_json::Value = serde_json::from_str(&value).unwrap();
+    assert_eq!(json["username"], "admin");
+    assert_eq!(json["password"].as_str().unwrap().len(), 20);
+
+    let old = request.properties.clone();
+    request.token = "second".into();
+    request.properties["Description"] = json!("The database");
+    kind.update(&world.cx, &made.physical_id, &old, &request)
+        .await
+        .unwrap();
+    assert_eq!(world.text(&made.physical_id).await, value);
+    let old = request.properties.clone();
+    request.token = "third".into();
+    request.properties["GenerateSecretString"]["PasswordLength"] = json!(24);
+    kind.update(&world.cx, &made.physical_id, &old, &request)
+        .await
+        .unwrap();
+    let changed = world.text(&made.physical_id).await;
+    assert_ne!(changed, value);
+    kind.update(&world.cx, &made.physical_id, &old, &request)
+        .await
+        .unwrap();
+    assert_eq!(world.text(&made.physical_id).await, changed);
+    for _ in 0..2 {
+        kind.delete(&world.cx, &made.physical_id, &old)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        world.refused(get(&made.physical_id, None)).await,
+        "ResourceNotFoundException"
+    );
+}
