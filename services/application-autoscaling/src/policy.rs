@@ -1,10 +1,18 @@
-//! Scaling policies: recorded as they were put.
+//! Scaling policies. A policy that tracks a target has two alarms of its own, which
+//! [`PolicyReconciler`] makes and takes away; a step policy has whatever alarms name it.
 
-use cloud::{Cx, Error, Record, random_hex};
+use async_trait::async_trait;
+use cloud::{
+    Cloud, Cx, Error, Next, Reconciler, Record, Records, StoreError, all_keys, random_hex,
+    token_hex,
+};
 use serde::{Deserialize, Serialize};
 use shapes::application_autoscaling::*;
+use shapes::cloudwatch::{DeleteAlarmsInput, DescribeAlarmsInput};
 
+use crate::policy_rules::check;
 use crate::target::{check_known, find, invalid, page};
+use crate::tracking;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PolicyRecord {
@@ -18,6 +26,12 @@ pub struct PolicyRecord {
     pub step: Option<StepScalingPolicyConfiguration>,
     pub tracking: Option<TargetTrackingScalingPolicyConfiguration>,
     pub created_ms: i64,
+    /// Shown to nobody any more; its alarms are to go.
+    #[serde(default)]
+    pub deleting: bool,
+    /// Ids of policies that had this one's place before, whose alarms are to go.
+    #[serde(default)]
+    pub former: Vec<String>,
 }
 
 impl Record for PolicyRecord {
@@ -32,7 +46,7 @@ fn key(region: &str, resource_id: &str, name: &str) -> String {
 }
 
 impl PolicyRecord {
-    fn arn(&self) -> String {
+    pub fn arn(&self) -> String {
         let resource = format!(
             "scalingPolicy:{}:resource/ecs/{}:policyName/{}",
             self.id, self.resource_id, self.name
@@ -40,7 +54,43 @@ impl PolicyRecord {
         cloud::arn("autoscaling", &self.region, &self.account, &resource)
     }
 
-    fn shown(self) -> ScalingPolicy {
+    pub fn alarm_high(&self) -> String {
+        alarm_name(&self.resource_id, &self.id, "AlarmHigh")
+    }
+
+    pub fn alarm_low(&self) -> String {
+        alarm_name(&self.resource_id, &self.id, "AlarmLow")
+    }
+
+    /// Names of the alarms that it makes.
+    pub fn own_alarms(&self) -> Vec<String> {
+        match &self.tracking {
+            Some(it) if it.disable_scale_in == Some(true) => vec![self.alarm_high()],
+            Some(_) => vec![self.alarm_high(), self.alarm_low()],
+            None => Vec::new(),
+        }
+    }
+
+    fn own_alarms_shown(&self) -> Vec<Alarm> {
+        let alarm = |alarm_name: String| Alarm {
+            alarm_arn: cloud::arn(
+                "cloudwatch",
+                &self.region,
+                &self.account,
+                &format!("alarm:{alarm_name}"),
+            ),
+            alarm_name,
+        };
+        self.own_alarms().into_iter().map(alarm).collect()
+    }
+
+    /// From now on it is gone for everybody; its alarms go with the next look.
+    pub fn delete(mut self, tx: &Records<'_>) -> Result<(), Error> {
+        self.deleting = true;
+        tx.put(&self)
+    }
+
+    fn shown(self, alarms: Vec<Alarm>) -> ScalingPolicy {
         ScalingPolicy {
             policy_arn: self.arn(),
             policy_name: self.name,
@@ -50,29 +100,32 @@ impl PolicyRecord {
             policy_type: self.kind,
             step_scaling_policy_configuration: self.step,
             target_tracking_scaling_policy_configuration: self.tracking,
-            alarms: Some(Vec::new()),
+            alarms: Some(alarms),
             creation_time: wire::Timestamp(self.created_ms as f64 / 1000.0),
             ..Default::default()
         }
     }
 }
 
-/// A policy has the configuration of its type, and no other.
-fn check(input: &PutScalingPolicyInput, kind: PolicyType) -> Result<(), Error> {
-    let step = input.step_scaling_policy_configuration.is_some();
-    let tracking = input.target_tracking_scaling_policy_configuration.is_some();
-    if kind == PolicyType::PredictiveScaling
-        || input.predictive_scaling_policy_configuration.is_some()
-    {
-        return Err(invalid("PredictiveScaling is not supported by neargate"));
-    }
-    match (kind, step, tracking) {
-        (PolicyType::StepScaling, true, false)
-        | (PolicyType::TargetTrackingScaling, false, true) => Ok(()),
-        _ => Err(invalid(format!(
-            "A policy of the type {kind} has exactly the configuration of this type"
-        ))),
-    }
+/// `TargetTracking-service/main/web-AlarmHigh-<uuid>`; the id follows from the policy's.
+fn alarm_name(resource_id: &str, policy_id: &str, which: &str) -> String {
+    let id = dashed(&token_hex(policy_id, which, 32));
+    format!("TargetTracking-{resource_id}-{which}-{id}")
+}
+
+pub fn uuid() -> String {
+    dashed(&random_hex(32))
+}
+
+fn dashed(hex: &str) -> String {
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
 }
 
 pub async fn put_scaling_policy(
@@ -81,19 +134,32 @@ pub async fn put_scaling_policy(
 ) -> Result<PutScalingPolicyOutput, Error> {
     check_known(input.service_namespace, Some(input.scalable_dimension))?;
     let key = key(&cx.region, &input.resource_id, &input.policy_name);
+    let there = cx.read(|tx| {
+        find(&cx, tx, &input.resource_id)?;
+        tx.get::<PolicyRecord>(&key)
+    })?;
+    let there = there.filter(|it| !it.deleting);
+    let kind = input.policy_type.unwrap_or(match &there {
+        Some(there) => there.kind,
+        None => PolicyType::StepScaling,
+    });
+    if there.as_ref().is_some_and(|it| it.kind != kind) {
+        return Err(invalid("The type of a scaling policy cannot be changed"));
+    }
+    check(&cx, &input, kind).await?;
     cx.write(|tx| {
         find(&cx, tx, &input.resource_id)?;
         let there: Option<PolicyRecord> = tx.get(&key)?;
-        let kind = input.policy_type.unwrap_or(match &there {
-            Some(there) => there.kind,
-            None => PolicyType::StepScaling,
-        });
-        check(&input, kind)?;
-        if there.as_ref().is_some_and(|it| it.kind != kind) {
-            return Err(invalid("The type of a scaling policy cannot be changed"));
-        }
+        let mut former = there
+            .as_ref()
+            .map(|it| it.former.clone())
+            .unwrap_or_default();
         let (id, created_ms) = match there {
-            Some(there) => (there.id, there.created_ms),
+            Some(there) if !there.deleting => (there.id, there.created_ms),
+            Some(there) => {
+                former.push(there.id);
+                (uuid(), cx.clock().now_ms())
+            }
             None => (uuid(), cx.clock().now_ms()),
         };
         let policy = PolicyRecord {
@@ -106,25 +172,15 @@ pub async fn put_scaling_policy(
             step: input.step_scaling_policy_configuration,
             tracking: input.target_tracking_scaling_policy_configuration,
             created_ms,
+            deleting: false,
+            former,
         };
         tx.put(&policy)?;
         Ok(PutScalingPolicyOutput {
             policy_arn: policy.arn(),
-            alarms: Some(Vec::new()),
+            alarms: Some(policy.own_alarms_shown()),
         })
     })
-}
-
-fn uuid() -> String {
-    let hex = random_hex(32);
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    parts.join("-")
 }
 
 pub async fn describe_scaling_policies(
@@ -134,16 +190,38 @@ pub async fn describe_scaling_policies(
     check_known(input.service_namespace, input.scalable_dimension)?;
     let mut policies = cx.read(|tx| tx.list::<PolicyRecord>(&cx.key("")))?;
     policies.retain(|it| {
-        (input.resource_id.as_ref()).is_none_or(|id| it.resource_id == *id)
+        !it.deleting
+            && (input.resource_id.as_ref()).is_none_or(|id| it.resource_id == *id)
             && (input.policy_names.as_ref()).is_none_or(|names| names.contains(&it.name))
     });
     let keyed = policies.into_iter().map(|it| (it.key(), it)).collect();
     let token = input.next_token.as_deref();
     let (policies, next_token) = page(keyed, |it: &(String, _)| &it.0, token, input.max_results);
+    let mut shown = Vec::new();
+    for (_, policy) in policies {
+        let alarms = match policy.kind {
+            PolicyType::StepScaling => alarms_that_name(&cx, &policy).await?,
+            _ => policy.own_alarms_shown(),
+        };
+        shown.push(policy.shown(alarms));
+    }
     Ok(DescribeScalingPoliciesOutput {
-        scaling_policies: Some(policies.into_iter().map(|(_, it)| it.shown()).collect()),
+        scaling_policies: Some(shown),
         next_token,
     })
+}
+
+async fn alarms_that_name(cx: &Cx, policy: &PolicyRecord) -> Result<Vec<Alarm>, Error> {
+    let input = DescribeAlarmsInput {
+        action_prefix: Some(policy.arn()),
+        ..Default::default()
+    };
+    let found = cx.call(input).await?.metric_alarms.unwrap_or_default();
+    let shown = found.into_iter().map(|it| Alarm {
+        alarm_name: it.alarm_name.unwrap_or_default(),
+        alarm_arn: it.alarm_arn.unwrap_or_default(),
+    });
+    Ok(shown.collect())
 }
 
 pub async fn delete_scaling_policy(
@@ -152,13 +230,82 @@ pub async fn delete_scaling_policy(
 ) -> Result<DeleteScalingPolicyOutput, Error> {
     check_known(input.service_namespace, Some(input.scalable_dimension))?;
     let key = key(&cx.region, &input.resource_id, &input.policy_name);
-    cx.write(|tx| {
-        if tx.delete::<PolicyRecord>(&key)? {
-            return Ok(DeleteScalingPolicyOutput {});
+    cx.write(|tx| match tx.get::<PolicyRecord>(&key)? {
+        Some(policy) if !policy.deleting => {
+            policy.delete(tx)?;
+            Ok(DeleteScalingPolicyOutput {})
         }
-        Err(errors::ObjectNotFoundException.because(format!(
+        _ => Err(errors::ObjectNotFoundException.because(format!(
             "No scaling policy found for service namespace: ecs, resource ID: {}, scalable dimension: ecs:service:DesiredCount, policy name: {}",
             input.resource_id, input.policy_name
-        )))
+        ))),
     })
+}
+
+/// Makes the alarms of policies that track a target, and takes away those of policies that are gone.
+pub struct PolicyReconciler;
+
+#[async_trait]
+impl Reconciler for PolicyReconciler {
+    fn kind(&self) -> &'static str {
+        PolicyRecord::KIND
+    }
+    fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, StoreError> {
+        all_keys::<PolicyRecord>(cloud)
+    }
+
+    async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
+        let Some(policy) = cx.read(|tx| tx.get::<PolicyRecord>(key))? else {
+            return Ok(Next::Idle);
+        };
+        let mut gone: Vec<String> = (policy.former.iter())
+            .flat_map(|id| {
+                let name = |which| alarm_name(&policy.resource_id, id, which);
+                [name("AlarmHigh"), name("AlarmLow")]
+            })
+            .collect();
+        let wanted = match policy.deleting {
+            true => Vec::new(),
+            false => policy.own_alarms(),
+        };
+        if policy.kind == PolicyType::TargetTrackingScaling {
+            let own = [policy.alarm_high(), policy.alarm_low()];
+            gone.extend(own.into_iter().filter(|it| !wanted.contains(it)));
+        }
+        delete_alarms(&cx, gone).await?;
+        if let (Some(tracking), false) = (&policy.tracking, policy.deleting) {
+            for input in tracking::alarms(&policy, tracking)? {
+                cx.call(input).await?;
+            }
+        }
+        cx.write(|tx| match tx.get::<PolicyRecord>(key)? {
+            Some(record) if record == policy && policy.deleting => {
+                tx.delete::<PolicyRecord>(key).map(drop)
+            }
+            Some(record) if record == policy && !policy.former.is_empty() => {
+                tx.put(&PolicyRecord {
+                    former: Vec::new(),
+                    ..record
+                })
+            }
+            // What changed meanwhile has woken this key again.
+            _ => Ok(()),
+        })?;
+        Ok(Next::Idle)
+    }
+}
+
+async fn delete_alarms(cx: &Cx, names: Vec<String>) -> Result<(), Error> {
+    for name in names {
+        let input = DeleteAlarmsInput {
+            alarm_names: vec![name],
+        };
+        match cx.call(input).await {
+            Err(error) if !error.is(shapes::cloudwatch::errors::ResourceNotFound) => {
+                return Err(error);
+            }
+            _ => (),
+        }
+    }
+    Ok(())
 }

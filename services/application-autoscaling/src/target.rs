@@ -8,6 +8,7 @@ use shapes::application_autoscaling::*;
 use shapes::ecs::DescribeServicesInput;
 
 use crate::policy::PolicyRecord;
+use crate::scheduled::ScheduledRecord;
 
 /// AWS's default and highest number of items on a page.
 const ITEMS: usize = 50;
@@ -26,6 +27,17 @@ pub struct TargetRecord {
     pub suspended: SuspendedState,
     pub created_ms: i64,
     pub tags: BTreeMap<String, String>,
+    /// The bounds were set: a capacity outside of them is to be brought inside.
+    #[serde(default)]
+    pub bounds_set: bool,
+    /// When capacity was last added, and to what.
+    #[serde(default)]
+    pub last_out_ms: Option<i64>,
+    #[serde(default)]
+    pub last_out_from: i32,
+    /// When capacity was last taken away.
+    #[serde(default)]
+    pub last_in_ms: Option<i64>,
 }
 
 impl Record for TargetRecord {
@@ -44,6 +56,11 @@ impl TargetRecord {
             &self.account,
             &resource,
         )
+    }
+
+    /// The names of its cluster and service.
+    pub fn service(&self) -> Option<(&str, &str)> {
+        self.resource_id.strip_prefix("service/")?.split_once('/')
     }
 
     fn shown(self) -> ScalableTarget {
@@ -187,6 +204,10 @@ fn new(cx: &Cx, input: RegisterScalableTargetInput) -> Result<TargetRecord, Erro
         suspended: suspended(SuspendedState::default(), input.suspended_state),
         created_ms: cx.clock().now_ms(),
         tags: input.tags.unwrap_or_default(),
+        bounds_set: true,
+        last_out_ms: None,
+        last_out_from: 0,
+        last_in_ms: None,
     })
 }
 
@@ -200,6 +221,12 @@ fn updated(
             "Tags can be given only when a scalable target is registered; use TagResource",
         ));
     }
+    target.bounds_set |= input
+        .min_capacity
+        .is_some_and(|it| it != target.min_capacity)
+        || input
+            .max_capacity
+            .is_some_and(|it| it != target.max_capacity);
     target.min_capacity = input.min_capacity.unwrap_or(target.min_capacity);
     target.max_capacity = input.max_capacity.unwrap_or(target.max_capacity);
     target.role_arn = input.role_arn.unwrap_or(target.role_arn);
@@ -243,7 +270,7 @@ pub async fn describe_scalable_targets(
     })
 }
 
-/// The target's policies go with it.
+/// The target's policies go with it, and their alarms; and its scheduled actions.
 pub async fn deregister_scalable_target(
     cx: Cx,
     input: DeregisterScalableTargetInput,
@@ -252,10 +279,11 @@ pub async fn deregister_scalable_target(
     cx.write(|tx| {
         let target = find(&cx, tx, &input.resource_id)?;
         tx.delete::<TargetRecord>(&target.key())?;
-        for policy in tx.list::<PolicyRecord>(&cx.key(""))? {
-            if policy.resource_id == target.resource_id {
-                tx.delete::<PolicyRecord>(&policy.key())?;
-            }
+        for policy in tx.list::<PolicyRecord>(&format!("{}/", target.key()))? {
+            policy.delete(tx)?;
+        }
+        for action in tx.list::<ScheduledRecord>(&format!("{}/", target.key()))? {
+            tx.delete::<ScheduledRecord>(&action.key())?;
         }
         Ok(DeregisterScalableTargetOutput {})
     })

@@ -32,6 +32,7 @@ fn world() -> (Cx, tempfile::TempDir) {
         clock: Clock::new(Pace::Fast),
         services: vec![
             application_autoscaling::service(),
+            cloudwatch::service(),
             Service::new(&ecs::MODEL).on(one_service),
         ],
     });
@@ -59,6 +60,10 @@ fn policy(name: &str) -> PutScalingPolicyInput {
         target_tracking_scaling_policy_configuration: Some(
             TargetTrackingScalingPolicyConfiguration {
                 target_value: 50.0,
+                predefined_metric_specification: Some(PredefinedMetricSpecification {
+                    predefined_metric_type: MetricType::ECSServiceAverageCPUUtilization,
+                    resource_label: None,
+                }),
                 ..Default::default()
             },
         ),

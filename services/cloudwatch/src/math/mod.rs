@@ -157,7 +157,10 @@ mod tests {
     fn check(text: &str, expect: &str) {
         let line = |values: &[(i64, f64)]| Value::Line(values.iter().copied().collect());
         let lines = BTreeMap::from([
-            ("m1".to_owned(), line(&[(0, 1.0), (60_000, 2.0), (120_000, 4.0)])),
+            (
+                "m1".to_owned(),
+                line(&[(0, 1.0), (60_000, 2.0), (120_000, 4.0)]),
+            ),
             ("m2".to_owned(), line(&[(0, 10.0), (120_000, 0.0)])),
         ]);
         let scope = Scope {

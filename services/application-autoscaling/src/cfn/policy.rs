@@ -1,0 +1,206 @@
+//! `AWS::ApplicationAutoScaling::ScalingPolicy`: `Ref` is its ARN. It is stable when its alarms are
+//! there.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use serde_json::{Map, Value as Json, json};
+use shapes::application_autoscaling::*;
+use shapes::cloudwatch::DescribeAlarmsInput;
+
+use super::{Named, named, parse_target_id};
+
+pub struct ScalingPolicyType;
+
+const STEP: &[Property] = &[
+    Property::new("MetricIntervalLowerBound"),
+    Property::new("MetricIntervalUpperBound"),
+    Property::new("ScalingAdjustment").required(),
+];
+const STEPS: &[Property] = &[
+    Property::new("AdjustmentType"),
+    Property::new("Cooldown"),
+    Property::new("MetricAggregationType"),
+    Property::new("MinAdjustmentMagnitude"),
+    Property::new("StepAdjustments").members(STEP),
+];
+const DIMENSION: &[Property] = &[
+    Property::new("Name").required(),
+    Property::new("Value").required(),
+];
+const METRIC: &[Property] = &[
+    Property::new("Dimensions").members(DIMENSION),
+    Property::new("MetricName"),
+    Property::new("Namespace"),
+];
+const METRIC_STAT: &[Property] = &[
+    Property::new("Metric").members(METRIC),
+    Property::new("Stat"),
+    Property::new("Unit"),
+];
+const QUERY: &[Property] = &[
+    Property::new("Expression"),
+    Property::new("Id"),
+    Property::new("Label"),
+    Property::new("MetricStat").members(METRIC_STAT),
+    Property::new("ReturnData"),
+];
+const CUSTOMIZED: &[Property] = &[
+    Property::new("Dimensions").members(DIMENSION),
+    Property::new("MetricName"),
+    Property::new("Metrics").members(QUERY),
+    Property::new("Namespace"),
+    Property::new("Statistic"),
+    Property::new("Unit"),
+];
+const PREDEFINED: &[Property] = &[
+    Property::new("PredefinedMetricType").required(),
+    Property::new("ResourceLabel"),
+];
+const TRACKING: &[Property] = &[
+    Property::new("CustomizedMetricSpecification").members(CUSTOMIZED),
+    Property::new("DisableScaleIn"),
+    Property::new("PredefinedMetricSpecification").members(PREDEFINED),
+    Property::new("ScaleInCooldown"),
+    Property::new("ScaleOutCooldown"),
+    Property::new("TargetValue").required(),
+];
+
+/// A policy names its target by its id, or by its parts.
+fn target(request: &ResourceRequest) -> Result<Named, ResourceError> {
+    match request.text("ScalingTargetId") {
+        Some(id) => parse_target_id(&id),
+        None => named(
+            &request.required_text("ResourceId")?,
+            &request.required_text("ScalableDimension")?,
+            &request.required_text("ServiceNamespace")?,
+        ),
+    }
+}
+
+async fn put(cx: &Cx, request: &ResourceRequest) -> Result<String, ResourceError> {
+    let named = target(request)?;
+    let taken = [
+        "PolicyName",
+        "PolicyType",
+        "StepScalingPolicyConfiguration",
+        "TargetTrackingScalingPolicyConfiguration",
+    ];
+    let kept: Map<String, Json> = taken
+        .into_iter()
+        .filter_map(|it| Some((it.to_owned(), request.get(it)?.clone())))
+        .collect();
+    let mut input: PutScalingPolicyInput = wire::lenient_partial(Json::Object(kept))
+        .map_err(|error| ResourceError::new(error.to_string()))?;
+    input.service_namespace = named.namespace;
+    input.resource_id = named.resource_id;
+    input.scalable_dimension = named.dimension;
+    Ok(cx.call(input).await?.policy_arn)
+}
+
+/// The resource and the name in a policy's ARN.
+fn parse_arn(arn: &str) -> Option<(&str, &str)> {
+    let (before, name) = arn.rsplit_once(":policyName/")?;
+    let (_, resource_id) = before.split_once(":resource/ecs/")?;
+    Some((resource_id, name))
+}
+
+async fn find(cx: &Cx, arn: &str) -> Result<Option<ScalingPolicy>, ResourceError> {
+    let Some((resource_id, name)) = parse_arn(arn) else {
+        return Ok(None);
+    };
+    let input = DescribeScalingPoliciesInput {
+        policy_names: Some(vec![name.to_owned()]),
+        service_namespace: ServiceNamespace::Ecs,
+        resource_id: Some(resource_id.to_owned()),
+        ..Default::default()
+    };
+    let found = cx.call(input).await?.scaling_policies.unwrap_or_default();
+    Ok(found.into_iter().find(|it| it.policy_arn == arn))
+}
+
+#[async_trait]
+impl ResourceType for ScalingPolicyType {
+    fn name(&self) -> &'static str {
+        "AWS::ApplicationAutoScaling::ScalingPolicy"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("PolicyName").required().replaces(),
+                Property::new("PolicyType").required(),
+                Property::new("ResourceId").replaces(),
+                Property::new("ScalableDimension").replaces(),
+                Property::new("ScalingTargetId").replaces(),
+                Property::new("ServiceNamespace").replaces(),
+                Property::new("StepScalingPolicyConfiguration").members(STEPS),
+                Property::new("TargetTrackingScalingPolicyConfiguration").members(TRACKING),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let physical_id = put(&cx.with_token(&request.token), request).await?;
+        Ok(Created { physical_id })
+    }
+
+    async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
+        let Some(policy) = find(cx, physical_id).await? else {
+            return Ok(Stability::Failed("the scaling policy is gone".into()));
+        };
+        let alarms = policy.alarms.unwrap_or_default();
+        let names: Vec<String> = alarms.into_iter().map(|it| it.alarm_name).collect();
+        if names.is_empty() {
+            return Ok(Stability::Stable);
+        }
+        let count = names.len();
+        let input = DescribeAlarmsInput {
+            alarm_names: Some(names),
+            ..Default::default()
+        };
+        let there = cx.call(input).await?.metric_alarms.unwrap_or_default();
+        match there.len() == count {
+            true => Ok(Stability::Stable),
+            false => Ok(Stability::Waiting("its alarms are being made".into())),
+        }
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        _: &str,
+        _: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        put(cx, request).await.map(drop)
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        // One of the same name may have taken its place.
+        let Some(policy) = find(cx, physical_id).await? else {
+            return Ok(());
+        };
+        let input = DeleteScalingPolicyInput {
+            policy_name: policy.policy_name,
+            service_namespace: policy.service_namespace,
+            resource_id: policy.resource_id,
+            scalable_dimension: policy.scalable_dimension,
+        };
+        let gone = &[errors::ObjectNotFoundException.code];
+        cloud::deletion(cx.call(input).await, gone, &[])
+    }
+
+    async fn attribute(
+        &self,
+        _: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(json!(physical_id)),
+            _ => Err(ResourceError::unknown_attribute(name)),
+        }
+    }
+}
