@@ -1,5 +1,7 @@
 //! The template of `neargate up` over the real services and a simulated machine.
 
+mod wild;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,8 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::iam::*;
 
+use crate::role::RoleRecord;
+
 use super::{Holders, capability, document, gone_is_fine, required_document, tag_list, texts};
 
 pub struct RoleType;
@@ -149,6 +151,40 @@ impl ResourceType for RoleType {
             role_name: physical_id.to_owned(),
         };
         gone_is_fine(cx.call(input).await)
+    }
+
+    async fn actual(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let Ok(role) = cx.read(|tx| RoleRecord::find(tx, physical_id)) else {
+            return Ok(Some(Json::Null));
+        };
+        // A document is shown in the form that the template wrote it in: as text or as an object.
+        let form = |text: &str, asked: &Json| match asked {
+            Json::String(_) => json!(text),
+            _ => serde_json::from_str(text).unwrap_or(json!(text)),
+        };
+        let policies: Vec<Json> = (role.grants.inline.iter())
+            .map(|(name, text)| {
+                let asked = expected["Policies"].as_array().into_iter().flatten();
+                let asked = asked.into_iter().find(|it| it["PolicyName"] == json!(name));
+                let document = form(text, asked.map_or(&Json::Null, |it| &it["PolicyDocument"]));
+                json!({ "PolicyName": name, "PolicyDocument": document })
+            })
+            .collect();
+        Ok(Some(json!({
+            "AssumeRolePolicyDocument":
+                form(&role.trust, &expected["AssumeRolePolicyDocument"]),
+            "Description": role.description,
+            "ManagedPolicyArns": role.grants.attached,
+            "MaxSessionDuration": role.max_session_seconds,
+            "Path": role.path,
+            "Policies": policies,
+            "RoleName": role.name,
+        })))
     }
 
     async fn attribute(
