@@ -1,0 +1,198 @@
+//! The operations over a machine that is not there.
+
+use std::sync::Arc;
+
+use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use serde_json::json;
+use shapes::codeconnections::*;
+use shapes::codestar_connections as star;
+use shapes::secretsmanager::GetSecretValueInput;
+
+struct World {
+    cloud: Arc<Cloud>,
+    cx: Cx,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![
+                codeconnections::service(),
+                codeconnections::codestar_service(),
+                secretsmanager::service(),
+            ],
+        });
+        Self {
+            cx: cloud.context("us-east-1"),
+            cloud,
+            _directory: directory,
+        }
+    }
+
+    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
+        self.cx.call(input).await.unwrap()
+    }
+
+    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
+    where
+        I::Output: std::fmt::Debug,
+    {
+        self.cx.call(input).await.unwrap_err().code
+    }
+
+    async fn create(&self, name: &str) -> String {
+        let input = CreateConnectionInput {
+            connection_name: name.into(),
+            provider_type: Some(ProviderType::GitHub),
+            ..Default::default()
+        };
+        self.call(input).await.connection_arn
+    }
+
+    async fn status(&self, arn: &str) -> ConnectionStatus {
+        let input = GetConnectionInput {
+            connection_arn: arn.into(),
+        };
+        let found = self.call(input).await.connection.unwrap();
+        found.connection_status.unwrap()
+    }
+
+    fn secret(&self, arn: &str) -> GetSecretValueInput {
+        let id = arn.rsplit('/').next().unwrap();
+        GetSecretValueInput {
+            secret_id: format!("neargate/connections/{id}"),
+            ..Default::default()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_pending_until_it_is_authorized_and_keeps_its_token_secret() {
+    let world = World::new();
+    let arn = world.create("hub").await;
+    assert_eq!(world.status(&arn).await, ConnectionStatus::Pending);
+    let missing = world.refused(world.secret(&arn)).await;
+    assert_eq!(missing, "ResourceNotFoundException");
+    for token in ["first", "second"] {
+        let shown = codeconnections::authorize(&world.cx, "hub", Some(token.into())).await;
+        assert_eq!(shown.unwrap().connection_arn.as_ref(), Some(&arn));
+        let value = world.call(world.secret(&arn)).await.secret_string.unwrap();
+        let value: serde_json::Value = serde_json::from_str(&value).unwrap();
+        assert_eq!(
+            value,
+            json!({ "username": "x-access-token", "password": token })
+        );
+    }
+    assert_eq!(world.status(&arn).await, ConnectionStatus::Available);
+    let delete = DeleteConnectionInput {
+        connection_arn: arn.clone(),
+    };
+    world.call(delete.clone()).await;
+    assert_eq!(world.refused(delete).await, "ResourceNotFoundException");
+    let missing = world.refused(world.secret(&arn)).await;
+    assert_eq!(missing, "ResourceNotFoundException");
+}
+
+#[tokio::test]
+async fn both_names_answer_for_the_same_connections() {
+    let world = World::new();
+    let new = world.create("new").await;
+    let input = star::CreateConnectionInput {
+        connection_name: "old".into(),
+        provider_type: Some(star::ProviderType::Bitbucket),
+        ..Default::default()
+    };
+    let old = world.call(input).await.connection_arn;
+    assert!(new.starts_with("arn:aws:codeconnections:us-east-1:000000000000:connection/"));
+    assert!(old.starts_with("arn:aws:codestar-connections:us-east-1:000000000000:connection/"));
+    assert_eq!(world.status(&old).await, ConnectionStatus::Pending);
+    let list = world.call(star::ListConnectionsInput::default()).await;
+    let mut arns: Vec<_> = list.connections.unwrap().into_iter().collect();
+    arns.sort_by_key(|it| it.connection_name.clone());
+    let arns: Vec<_> = arns
+        .into_iter()
+        .filter_map(|it| it.connection_arn)
+        .collect();
+    assert_eq!(arns, [new, old]);
+}
+
+#[tokio::test]
+async fn a_hosts_connections_make_it_available_and_hold_it() {
+    let world = World::new();
+    let host = CreateHostInput {
+        name: "own".into(),
+        provider_type: ProviderType::GitHubEnterpriseServer,
+        provider_endpoint: "https://git.example.com/".into(),
+        ..Default::default()
+    };
+    let host = world.call(host).await.host_arn.unwrap();
+    let get = || GetHostInput {
+        host_arn: host.clone(),
+    };
+    let shown = world.call(get()).await;
+    assert_eq!(
+        shown.provider_endpoint.as_deref(),
+        Some("https://git.example.com")
+    );
+    assert_eq!(shown.status.as_deref(), Some("PENDING"));
+    let connection = CreateConnectionInput {
+        connection_name: "own".into(),
+        host_arn: Some(host.clone()),
+        ..Default::default()
+    };
+    world.call(connection).await;
+    codeconnections::authorize(&world.cx, "own", None)
+        .await
+        .unwrap();
+    assert_eq!(world.call(get()).await.status.as_deref(), Some("AVAILABLE"));
+    let delete = DeleteHostInput {
+        host_arn: host.clone(),
+    };
+    assert_eq!(world.refused(delete).await, "ResourceUnavailableException");
+    let bad = CreateConnectionInput {
+        connection_name: "neither".into(),
+        ..Default::default()
+    };
+    assert_eq!(world.refused(bad).await, "InvalidInputException");
+}
+
+#[tokio::test]
+async fn a_stacks_connection_is_made_once() {
+    let world = World::new();
+    for name in [
+        "AWS::CodeConnections::Connection",
+        "AWS::CodeStarConnections::Connection",
+    ] {
+        let kind = world.cloud.resource_type(name).unwrap();
+        let request = ResourceRequest {
+            stack_name: "stack".into(),
+            stack_id: "stack-id".into(),
+            logical_id: "Hub".into(),
+            token: name.into(),
+            properties: json!({ "ConnectionName": "hub", "ProviderType": "GitHub" }),
+            tags: [("stack".into(), "stack".into())].into(),
+        };
+        let made = kind.create(&world.cx, &request).await.unwrap();
+        assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
+        let status = kind
+            .attribute(&world.cx, &made.physical_id, "ConnectionStatus")
+            .await;
+        assert_eq!(status.unwrap(), "PENDING");
+        let old = request.properties.clone();
+        kind.update(&world.cx, &made.physical_id, &old, &request)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            kind.delete(&world.cx, &made.physical_id, &old)
+                .await
+                .unwrap();
+        }
+    }
+}
