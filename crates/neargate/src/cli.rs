@@ -42,6 +42,9 @@ enum Command {
     /// Say what permissions a role needs, found out from its calls
     #[command(subcommand)]
     Iam(commands::iam::Iam),
+    /// Connections to Git hosts: list and complete them
+    #[command(subcommand)]
+    Connection(commands::connection::Connection),
     /// Run the daemon in the foreground
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
@@ -87,6 +90,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),
+        Command::Connection(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),

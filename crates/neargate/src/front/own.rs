@@ -1,7 +1,10 @@
-//! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's.
+//! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's. And
+//! `/_neargate/webhooks/…`, which Git hosts call.
 
+mod connections;
 mod listening;
 mod permissions;
+mod webhook;
 
 use std::io;
 
@@ -31,7 +34,11 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
             &json!({ "version": version, "pid": std::process::id(), "state": front.state }),
         );
     }
-    if request.method() != Method::POST {
+    let is_post = request.method() == Method::POST;
+    if let (true, Some(hook)) = (is_post, path.strip_prefix(webhook::PATH)) {
+        return webhook::answer(front, hook, request).await;
+    }
+    if !is_post {
         return refusal(
             StatusCode::METHOD_NOT_ALLOWED,
             "MethodNotAllowed",
@@ -68,6 +75,9 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         }
         ["build"] => build(front, input),
         ["listening"] => listening(front, &input).await,
+        ["connection", "authorize"] => {
+            connections::authorize(front, caller, region, &input).await
+        }
         ["iam", "calls"] => permissions::calls(front, &caller, &input),
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
