@@ -56,9 +56,9 @@ fn run(command: &[&str]) {
         }
         ["flood", kib] => flood(kib.parse().unwrap()),
         ["terminal"] => terminal(),
-        ["wait-for-size"] => {
-            let before = size();
-            while size() == before {
+        ["wait-for-rows", rows] => {
+            let rows: u16 = rows.parse().unwrap();
+            while size().0 != rows {
                 std::thread::sleep(Duration::from_millis(2));
             }
             println!("size={:?}", size());
@@ -175,6 +175,8 @@ fn eat_memory(mib: usize) {
         kept.push(vec![1u8; 1024 * 1024]);
     }
     println!("ate {} MiB", kept.len());
+    // Not given back before the end.
+    std::mem::forget(kept);
 }
 
 fn fork_many(count: usize) {

@@ -281,7 +281,7 @@ async fn a_terminal_is_a_terminal() {
 #[tokio::test]
 async fn the_size_of_a_terminal_changes() {
     let machine = Machine::new().await;
-    let mut container = waiting(&machine, "say up , wait-for-size");
+    let mut container = waiting(&machine, "say up , wait-for-rows 40");
     container.terminal = true;
     machine
         .start("t", vec![container, machine.container("d", "sleep 60000")])

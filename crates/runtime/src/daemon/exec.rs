@@ -96,6 +96,11 @@ fn start(control: UnixStream, spec: &ExecSpec) -> Result<(UnixStream, i32, Ends)
     let borrowed: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
     let sent = passing::send(&control, &text, &borrowed);
     drop(theirs);
+    if let Err(error) = &sent
+        && error.kind() == io::ErrorKind::InvalidInput
+    {
+        return Err(EngineError::invalid("the command is too long"));
+    }
     // Why it cannot be told is in the answer, if there is one.
     let reply = passing::receive(&control);
     let (reply, mut descriptors) = match (sent, reply) {
