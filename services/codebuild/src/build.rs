@@ -123,6 +123,7 @@ async fn merged(
             .next_back()
     };
     let resolved_source_version = given("CODEBUILD_RESOLVED_SOURCE_VERSION");
+    let source_version = given("CODEBUILD_SOURCE_VERSION");
     let initiator = given("CODEBUILD_INITIATOR").unwrap_or_else(|| initiator(&cx.caller));
     let logs = input
         .logs_config_override
@@ -132,7 +133,9 @@ async fn merged(
         project_name: Some(project.name.clone()),
         build_status: Some(StatusType::InProgress),
         build_complete: Some(false),
-        source_version: input.source_version.or_else(|| own.source_version.clone()),
+        source_version: (input.source_version)
+            .or(source_version)
+            .or_else(|| own.source_version.clone().filter(|it| !it.is_empty())),
         resolved_source_version,
         initiator: Some(initiator),
         source: Some(source),

@@ -16,6 +16,15 @@ pub const SCRIPT: &str = "build.sh";
 pub const MARKS: &str = "marks";
 pub const EXPORTED: &str = "exported";
 pub const CREDENTIALS: &str = "credentials";
+/// Where the container sees the cache, when it has one.
+pub const CACHE_DIR: &str = "/codebuild/cache";
+
+/// Sixteen hexadecimal digits that stand for a text.
+pub fn name_of_text(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let bytes = digest.as_ref().iter().take(8);
+    bytes.map(|it| format!("{it:02x}")).collect()
+}
 
 /// A command of a buildspec, as marks number them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +119,7 @@ __cb_main() {
     esac
   done
   trap - EXIT
+  if [ "$CODEBUILD_BUILD_SUCCEEDING" = 1 ]; then __cb_save; fi
   __cb_mark end
   if [ "$CODEBUILD_BUILD_SUCCEEDING" = 1 ]; then exit 0; else exit 1; fi
 }
@@ -125,8 +135,8 @@ __cb_exit() {
 trap __cb_exit EXIT
 "#;
 
-/// The whole script.
-pub fn script(spec: &Buildspec, source_dir: &str) -> String {
+/// The whole script. With a cache, its paths are copied from and to [`CACHE_DIR`].
+pub fn script(spec: &Buildspec, source_dir: &str, has_cache: bool) -> String {
     let mut out = format!("# Written by neargate.\n__cb_agent={AGENT_DIR}\n");
     // In version 0.1 every command has a shell of its own. Nothing reads from the build's input.
     out.push_str(if spec.one_shell {
@@ -142,6 +152,16 @@ pub fn script(spec: &Buildspec, source_dir: &str) -> String {
         dir = quoted(source_dir)
     ));
     out.push_str(&runtimes(spec));
+    let paths = spec.cache_paths.iter().filter(|_| has_cache);
+    let cached: Vec<Cached> = paths.map(|it| Cached::new(it, source_dir)).collect();
+    out.push_str("__cb_save() {\n  :\n");
+    for it in &cached {
+        out.push_str(&it.save());
+    }
+    out.push_str("}\n");
+    for it in &cached {
+        out.push_str(&it.restore());
+    }
     out.push_str("__cb_main\n");
     out
 }
@@ -193,6 +213,73 @@ fn load(spec: &Buildspec) -> String {
     out
 }
 
+/// A path of the cache: a folder, and what of it is kept.
+struct Cached {
+    shown: String,
+    base: String,
+    /// Empty: all of it. A name, or a pattern of names, of the folder itself.
+    what: String,
+    place: String,
+}
+
+impl Cached {
+    fn new(path: &str, source_dir: &str) -> Self {
+        let absolute = match path.strip_prefix("~/") {
+            Some(rest) => format!("/root/{rest}"),
+            None if path.starts_with('/') => path.to_owned(),
+            None => format!("{source_dir}/{}", path.trim_start_matches("./")),
+        };
+        let is_pattern = |it: &str| it.contains(['*', '?', '[']);
+        let parts: Vec<&str> = absolute.split('/').collect();
+        let plain = parts.iter().take_while(|it| !is_pattern(it)).count();
+        let (base, what) = match parts.len() - plain {
+            // One file.
+            0 => (&parts[..plain - 1], parts[plain - 1]),
+            1 if parts[plain] != "*" && parts[plain] != "**" => (&parts[..plain], parts[plain]),
+            _ => (&parts[..plain], ""),
+        };
+        Self {
+            shown: path.to_owned(),
+            base: base.join("/"),
+            what: what.to_owned(),
+            place: format!("{CACHE_DIR}/{}", name_of_text(path)),
+        }
+    }
+
+    fn restore(&self) -> String {
+        let (base, place) = (quoted(&self.base), quoted(&self.place));
+        let told = quoted(&format!("Restoring cached path {}", self.shown));
+        format!(
+            "if [ -d {place} ]; then __cb_say {told}; mkdir -p {base} && cp -a {place}/. {base}/; fi\n"
+        )
+    }
+
+    /// Beside the former one first, so that no build finds half of it.
+    fn save(&self) -> String {
+        let (base, place) = (quoted(&self.base), quoted(&self.place));
+        let new = quoted(&format!("{}.new", self.place));
+        let told = quoted(&format!("Caching path {}", self.shown));
+        let copy = if self.what.is_empty() {
+            format!("cp -a {base}/. {new}/")
+        } else {
+            // The pattern is the shell's to expand; the rest of it is quoted.
+            let pattern: String = self
+                .what
+                .chars()
+                .map(|it| match it {
+                    '*' | '?' | '[' | ']' | '-' => it.to_string(),
+                    it => quoted(&it.to_string()),
+                })
+                .collect();
+            format!("for __cb_file in {base}/{pattern}; do cp -a \"$__cb_file\" {new}/; done")
+        };
+        format!(
+            "  if [ -d {base} ]; then __cb_say {told}; rm -rf {new}; mkdir -p {new} && {copy} && rm -rf \
+             {place} && mv {new} {place}; fi\n"
+        )
+    }
+}
+
 /// The program that stands for a runtime of `runtime-versions`.
 pub fn program_of(runtime: &str) -> &str {
     match runtime {
@@ -233,9 +320,19 @@ mod tests {
     /// Runs a script with the machine's own shells and says what it printed, marked and exported.
     fn run(shell: &str, buildspec: &str) -> (String, Vec<Mark>, String) {
         let directory = tempfile::tempdir().unwrap();
+        run_in(&directory, shell, buildspec)
+    }
+
+    fn run_in(
+        directory: &tempfile::TempDir,
+        shell: &str,
+        buildspec: &str,
+    ) -> (String, Vec<Mark>, String) {
         let place = directory.path().to_str().unwrap().to_owned();
         let spec = parse(buildspec).unwrap();
-        let script = script(&spec, &format!("{place}/src")).replace(AGENT_DIR, &place);
+        let script = script(&spec, &format!("{place}/src"), true)
+            .replace(AGENT_DIR, &place)
+            .replace(CACHE_DIR, &format!("{place}/cache"));
         std::fs::write(directory.path().join(SCRIPT), script).unwrap();
         let output = std::process::Command::new(shell)
             .arg(directory.path().join(SCRIPT))
@@ -350,6 +447,26 @@ mod tests {
                 assert_eq!(marks.last(), Some(&Mark::End));
             },
         );
+    }
+
+    #[test]
+    fn cache_paths_come_back_in_the_next_build() {
+        for shell in ["dash", "bash"] {
+            let directory = tempfile::tempdir().unwrap();
+            let paths = "cache: {paths: ['deps/**/*', 'one.txt', '*.jar', 'never/**/*']}\n";
+            let first = "commands: [mkdir -p deps/a, echo x > deps/a/b, echo y > one.txt, echo z > \
+                         a.jar, echo n > not]";
+            let spec = |commands: &str| {
+                format!("version: 0.2\n{paths}phases: {{build: {{{commands}}}}}\n")
+            };
+            let (printed, ..) = run_in(&directory, shell, &spec(first));
+            assert!(printed.contains("Caching path deps/**/*"), "{printed}");
+            std::fs::remove_dir_all(directory.path().join("src")).unwrap();
+            let second = "commands: [cat deps/a/b one.txt a.jar, test ! -e not]";
+            let (printed, marks, _) = run_in(&directory, shell, &spec(second));
+            assert!(printed.contains("\nx\ny\nz\n"), "{printed}");
+            assert!(!marks.iter().any(|it| matches!(it, Mark::Failed { .. })));
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | `codebuild.project` | region/name | |
 //! | `codebuild.build` | region/project:uuid | under way; woken by its task |
 //! | `codebuild.finished-build` | the same | the last 500 of a project |
+//! | `codebuild.report-group`, `codebuild.report` | region/name, region/group:uuid | JUnit files of builds |
+//! | `codebuild.source-credential` | region/server | |
 //!
 //! **Builds of a pipeline.** A pipeline starts a build of a project whose source and artifacts have
 //! the type CODEPIPELINE with `StartBuild`: `sourceTypeOverride` S3 and `sourceLocationOverride`
@@ -27,8 +29,12 @@ mod artifacts;
 mod build;
 mod buildspec;
 mod cache;
+mod cfn;
+mod credential;
+mod curated;
 mod driver;
 mod image;
+mod junit;
 mod log;
 mod marks;
 mod names;
@@ -61,7 +67,25 @@ pub fn service() -> Service {
         .on(build::batch_delete_builds)
         .on(build::list_builds)
         .on(build::list_builds_for_project)
+        .on(credential::import_source_credentials)
+        .on(credential::list_source_credentials)
+        .on(credential::delete_source_credentials)
+        .on(curated::list_curated_environment_images)
+        .on(report::create_report_group)
+        .on(report::update_report_group)
+        .on(report::delete_report_group)
+        .on(report::batch_get_report_groups)
+        .on(report::list_report_groups)
+        .on(report::list_reports)
+        .on(report::list_reports_for_report_group)
+        .on(report::batch_get_reports)
+        .on(report::delete_report)
+        .on(report::describe_test_cases)
+        .resource(cfn::ProjectType)
+        .resource(cfn::ReportGroupType)
+        .resource(cfn::SourceCredentialType)
         .reconciles(reconciler::BuildReconciler)
+        .reconciles(cache::CacheReconciler)
         .watches(Watch {
             changes: |engine| engine.tasks.changes(),
             keys: reconciler::keys_of_task,

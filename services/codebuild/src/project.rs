@@ -11,8 +11,8 @@ use crate::project_rules;
 use crate::record::{FinishedBuild, ProjectRecord};
 
 /// Defaults of the API reference, in minutes.
-const TIMEOUT: i32 = 60;
-const QUEUED_TIMEOUT: i32 = 480;
+pub const TIMEOUT: i32 = 60;
+pub const QUEUED_TIMEOUT: i32 = 480;
 
 pub async fn create_project(
     cx: Cx,

@@ -311,7 +311,7 @@ async fn folders(cx: &Cx, build: &BuildRecord) -> Result<Folders, Failure> {
 
 /// The script of the container and the credentials of its role.
 async fn write_agent(cx: &Cx, build: &mut BuildRecord, spec: &Buildspec) -> Result<(), Failure> {
-    let script = driver::script(spec, &build.source_dir());
+    let script = driver::script(spec, &build.source_dir(), crate::cache::is_kept(build));
     write_file(cx, build, driver::SCRIPT, &script).await?;
     renew_credentials(cx, build).await
 }

@@ -1,0 +1,69 @@
+//! `AWS::CodeBuild::SourceCredential`: `Ref` is its ARN.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::Value as Json;
+use shapes::codebuild::*;
+
+use super::input;
+
+pub struct SourceCredentialType;
+
+async fn import(cx: &Cx, request: &ResourceRequest) -> Result<String, ResourceError> {
+    let mut call: ImportSourceCredentialsInput = input(&request.properties, &[])?;
+    call.should_overwrite = Some(true);
+    Ok(cx.call(call).await?.arn.unwrap_or_default())
+}
+
+#[async_trait]
+impl ResourceType for SourceCredentialType {
+    fn name(&self) -> &'static str {
+        "AWS::CodeBuild::SourceCredential"
+    }
+    fn properties(&self) -> &'static [Property] {
+        const {
+            &[
+                Property::new("AuthType").required(),
+                Property::new("ServerType").required().replaces(),
+                Property::new("Token").required(),
+                Property::new("Username"),
+            ]
+        }
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Id"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let physical_id = import(cx, request).await?;
+        Ok(Created { physical_id })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        _physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        import(cx, request).await.map(drop)
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let arn = physical_id.to_owned();
+        let deleted = cx.call(DeleteSourceCredentialsInput { arn }).await;
+        cloud::deletion(deleted, &[errors::ResourceNotFoundException.code], &[])
+    }
+
+    async fn attribute(
+        &self,
+        _cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Id" => Ok(physical_id.into()),
+            other => Err(ResourceError::unknown_attribute(other)),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `AWS::CodeBuild::Project`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use serde_json::Value as Json;
+use shapes::codebuild::*;
+
+use super::{input, tags};
+use crate::names::project_arn;
+
+pub struct ProjectType;
+
+const NAME_LENGTH_MAX: usize = 150;
+
+const ARTIFACTS: &[Property] = &[
+    Property::new("ArtifactIdentifier"),
+    Property::new("EncryptionDisabled"),
+    Property::new("Location"),
+    Property::new("Name"),
+    Property::new("NamespaceType"),
+    Property::new("OverrideArtifactName"),
+    Property::new("Packaging"),
+    Property::new("Path"),
+    Property::new("Type").required(),
+];
+const SOURCE: &[Property] = &[
+    Property::new("Auth").members(&[Property::new("Resource"), Property::new("Type").required()]),
+    Property::new("BuildSpec"),
+    Property::new("GitCloneDepth"),
+    Property::new("GitSubmodulesConfig").members(&[Property::new("FetchSubmodules").required()]),
+    Property::new("InsecureSsl"),
+    Property::new("Location"),
+    Property::new("ReportBuildStatus"),
+    Property::new("SourceIdentifier"),
+    Property::new("Type").required(),
+];
+const ENVIRONMENT: &[Property] = &[
+    Property::new("ComputeType").required(),
+    Property::new("EnvironmentVariables").members(&[
+        Property::new("Name").required(),
+        Property::new("Type"),
+        Property::new("Value").required(),
+    ]),
+    Property::new("Image").required(),
+    Property::new("ImagePullCredentialsType"),
+    Property::new("PrivilegedMode"),
+    Property::new("RegistryCredential").members(&[
+        Property::new("Credential").required(),
+        Property::new("CredentialProvider").required(),
+    ]),
+    Property::new("Type").required(),
+];
+const LOGS: &[Property] = &[
+    Property::new("CloudWatchLogs").members(&[
+        Property::new("GroupName"),
+        Property::new("Status").required(),
+        Property::new("StreamName"),
+    ]),
+    Property::new("S3Logs").members(&[
+        Property::new("EncryptionDisabled"),
+        Property::new("Location"),
+        Property::new("Status").required(),
+    ]),
+];
+const PROPERTIES: &[Property] = &[
+    Property::new("Artifacts").members(ARTIFACTS).required(),
+    Property::new("BadgeEnabled"),
+    Property::new("Cache").members(&[
+        Property::new("Location"),
+        Property::new("Modes"),
+        Property::new("Type").required(),
+    ]),
+    Property::new("ConcurrentBuildLimit"),
+    Property::new("Description"),
+    Property::new("EncryptionKey"),
+    Property::new("Environment").members(ENVIRONMENT).required(),
+    Property::new("LogsConfig").members(LOGS),
+    Property::new("Name").replaces(),
+    Property::new("QueuedTimeoutInMinutes"),
+    Property::new("SecondaryArtifacts").members(ARTIFACTS),
+    Property::new("SecondarySourceVersions").members(&[
+        Property::new("SourceIdentifier").required(),
+        Property::new("SourceVersion"),
+    ]),
+    Property::new("SecondarySources").members(SOURCE),
+    Property::new("ServiceRole").required(),
+    Property::new("Source").members(SOURCE).required(),
+    Property::new("SourceVersion"),
+    Property::TAGS,
+    Property::new("TimeoutInMinutes"),
+];
+
+/// A source's `BuildSpec` is `buildspec` in the API.
+fn renamed(properties: &Json) -> Json {
+    let mut properties = properties.clone();
+    let rename = |source: &mut Json| {
+        if let Some(members) = source.as_object_mut()
+            && let Some(text) = members.remove("BuildSpec")
+        {
+            // A buildspec may stand there as an object, which is JSON as text.
+            let text = match text {
+                Json::String(_) | Json::Null => text,
+                other => Json::String(other.to_string()),
+            };
+            members.insert("Buildspec".into(), text);
+        }
+    };
+    rename(&mut properties["Source"]);
+    if let Some(sources) = properties["SecondarySources"].as_array_mut() {
+        sources.iter_mut().for_each(rename);
+    }
+    properties
+}
+
+fn create_input(
+    name: &str,
+    request: &ResourceRequest,
+) -> Result<CreateProjectInput, ResourceError> {
+    let mut call: CreateProjectInput = input(&renamed(&request.properties), &["Tags", "Name"])?;
+    call.name = name.to_owned();
+    call.tags = Some(tags(request));
+    Ok(call)
+}
+
+#[async_trait]
+impl ResourceType for ProjectType {
+    fn name(&self) -> &'static str {
+        "AWS::CodeBuild::Project"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &["Arn", "Id"]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request.text("Name");
+        let name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let call = create_input(&name, request)?;
+        cx.with_token(&request.token).call(call).await?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let new = create_input(physical_id, request)?;
+        // What left the template goes back to what it is without.
+        let call = UpdateProjectInput {
+            name: new.name,
+            description: Some(new.description.unwrap_or_default()),
+            source: Some(new.source),
+            secondary_sources: Some(new.secondary_sources.unwrap_or_default()),
+            source_version: Some(new.source_version.unwrap_or_default()),
+            secondary_source_versions: Some(new.secondary_source_versions.unwrap_or_default()),
+            artifacts: Some(new.artifacts),
+            secondary_artifacts: Some(new.secondary_artifacts.unwrap_or_default()),
+            cache: Some(new.cache.unwrap_or(ProjectCache {
+                r#type: CacheType::NoCache,
+                ..Default::default()
+            })),
+            environment: Some(new.environment),
+            service_role: Some(new.service_role),
+            timeout_in_minutes: Some(new.timeout_in_minutes.unwrap_or(crate::project::TIMEOUT)),
+            queued_timeout_in_minutes: Some(
+                new.queued_timeout_in_minutes
+                    .unwrap_or(crate::project::QUEUED_TIMEOUT),
+            ),
+            encryption_key: new.encryption_key,
+            tags: new.tags,
+            badge_enabled: new.badge_enabled,
+            logs_config: Some(new.logs_config.unwrap_or_default()),
+            concurrent_build_limit: Some(new.concurrent_build_limit.unwrap_or(-1)),
+            ..Default::default()
+        };
+        cx.call(call).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
+        let name = physical_id.to_owned();
+        cx.call(DeleteProjectInput { name }).await?;
+        Ok(())
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        match name {
+            "Arn" => Ok(project_arn(cx, physical_id).into()),
+            "Id" => Ok(physical_id.into()),
+            other => Err(ResourceError::unknown_attribute(other)),
+        }
+    }
+}
