@@ -1,0 +1,33 @@
+//! Deliveries of a Git host to a pipeline's webhook. They are not signed as AWS's requests are: the
+//! webhook's own secret decides.
+
+use codepipeline::Delivery;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use serde_json::json;
+
+use crate::front::{Body, Front, json, read_body};
+
+pub const PATH: &str = "/_neargate/webhooks/";
+
+/// GitHub sends no more in a delivery.
+const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
+
+pub async fn answer(front: &Front, hook: &str, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Some(body) = read_body(body, BODY_BYTES_MAX).await else {
+        let message = json!({ "message": "the delivery is too large" });
+        return json(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    };
+    let header = |name: &str| head.headers.get(name).and_then(|it| it.to_str().ok());
+    let delivery = Delivery {
+        path: hook,
+        signature_sha256: header("x-hub-signature-256"),
+        signature_sha1: header("x-hub-signature"),
+        event: header("x-github-event"),
+        body: &body,
+    };
+    let (status, message) = codepipeline::deliver(&front.cloud, &delivery);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json(status, &json!({ "message": message }))
+}
