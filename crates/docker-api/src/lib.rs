@@ -1,1 +1,49 @@
-//! The Docker Engine API over the engine.
+//! The Docker Engine API over the engine, on a unix socket: enough for docker's command line and
+//! for docker-compose. Not built is refused by name, as everywhere.
+//!
+//! Where to read: `server.rs` is the socket, `routes.rs` the table of paths. An image is named by its
+//! manifest's digest (`images.rs`, and a file per thing that is done with images). A container is a
+//! task with one container in it (`containers/`); what is known of it is a file below
+//! `<directory>/containers/<id>/`, so it outlives this process, and whether it runs is always asked
+//! of the engine. A network is a network of the engine's (`networks.rs`), a volume is a directory
+//! (`volumes.rs`), a published port a listener of this process (`ports.rs`).
+//!
+//! ```text
+//! <directory>/containers/<id>/container.json   the record
+//! <directory>/containers/<id>/log              its output
+//! <directory>/containers/<id>/upper/           what it changed in its root
+//! <directory>/networks/<id>.json
+//! <directory>/volumes/<name>/_data, volume.json
+//! <directory>/scratch/                         half-done things; emptied at every start
+//! ```
+//!
+//! Names under the embedded registry's hosts are local until they are pushed, so they are kept under
+//! another host ([`names`]): tagging pushes nothing.
+
+// `info` is one large object of JSON.
+#![recursion_limit = "256"]
+
+mod answer;
+mod archive;
+mod build;
+mod clock;
+mod containers;
+mod disk;
+mod docker;
+mod events;
+mod images;
+mod limits;
+mod names;
+mod networks;
+mod policy;
+mod ports;
+mod query;
+mod routes;
+mod server;
+mod system;
+mod tree;
+mod volumes;
+
+pub use docker::{Docker, OwnRegistry, Parts};
+pub use policy::Policy;
+pub use server::Socket;

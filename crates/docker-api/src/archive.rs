@@ -1,0 +1,388 @@
+//! Archives that are sent and received. What is sent is hostile: it is spooled to a file, its bare
+//! headers are counted and bounded before anything of it is read into memory, and its entries are
+//! written by handles that nothing leads out of (`tree.rs`).
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use engine::{EngineError, Result};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use rustix::fs::{FileType, OFlags, fstat};
+use tar::EntryType;
+use tokio::sync::mpsc;
+
+use crate::answer::{Body, Refusal, pieces};
+use crate::disk::blocking;
+use crate::limits::{
+    ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_FREE_BYTES, ARCHIVE_HEADER_BYTES_MAX,
+    ARCHIVE_RATIO_MAX, BODY_TIMEOUT, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
+};
+use crate::tree::{Attributes, Links, Tree, clean, link_target};
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const OTHERS: [(&[u8], &str); 2] = [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")];
+/// What zstd's own tools accept without being told.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+fn cannot_read(error: io::Error) -> EngineError {
+    // What a reader here refuses is the archive's fault; what the disk says is not.
+    match error.raw_os_error() {
+        None => EngineError::invalid(format!("the archive cannot be read: {error}")),
+        Some(_) => EngineError::machine("the archive cannot be read").because(error),
+    }
+}
+
+/// Writes a body to a file without a name.
+pub async fn spool(body: &mut Incoming, scratch: &Path) -> Result<File, Refusal> {
+    let mut file = tempfile::tempfile_in(scratch)?;
+    let mut written = 0_u64;
+    loop {
+        let frame = match tokio::time::timeout(BODY_TIMEOUT, body.frame()).await {
+            Err(_) => return Err(Refusal::bad("the body did not come in time")),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => {
+                return Err(Refusal::bad(format!("the body broke off: {error}")));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
+        written += bytes.len() as u64;
+        if written > ARCHIVE_BYTES_MAX {
+            return Err(Refusal::bad(format!(
+                "the archive has more than the {ARCHIVE_BYTES_MAX} bytes allowed"
+            )));
+        }
+        file = blocking(move || {
+            file.write_all(&bytes)?;
+            Ok(file)
+        })
+        .await?;
+    }
+    Ok(file)
+}
+
+/// A file's content, decompressed when it is compressed.
+pub fn reader(mut file: File) -> Result<Box<dyn Read + Send>> {
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(0))?;
+    let mut start = Vec::new();
+    (&mut file).take(6).read_to_end(&mut start)?;
+    file.seek(SeekFrom::Start(0))?;
+    if let Some((_, name)) = OTHERS.iter().find(|it| start.starts_with(it.0)) {
+        return Err(EngineError::invalid(format!(
+            "archives compressed with {name} are not supported: use gzip or zstd"
+        )));
+    }
+    let file = BufReader::with_capacity(PIECE_BYTES, file);
+    let bytes_max = size
+        .saturating_mul(ARCHIVE_RATIO_MAX)
+        .clamp(ARCHIVE_FREE_BYTES, ARCHIVE_BYTES_MAX);
+    Ok(if start.starts_with(GZIP_MAGIC) {
+        Box::new(Bounded(
+            flate2::bufread::MultiGzDecoder::new(file),
+            bytes_max,
+        ))
+    } else if start.starts_with(ZSTD_MAGIC) {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+        Box::new(Bounded(decoder, bytes_max))
+    } else {
+        Box::new(file)
+    })
+}
+
+/// Decompressed bytes, as many as are allowed.
+struct Bounded<R>(R, u64);
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1 = self.1.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::other("it unpacks to more than its compressed size allows")
+        })?;
+        Ok(count)
+    }
+}
+
+/// Looks at the bare headers: long names and extended headers are read into memory later, so they
+/// must be known to be small.
+pub fn check(file: &File) -> Result<()> {
+    let mut archive = tar::Archive::new(reader(file.try_clone()?)?);
+    let too_much = |what: &str| Err(EngineError::invalid(format!("the archive holds {what}")));
+    let mut count = 0;
+    let mut bytes = 0_u64;
+    for entry in archive.entries().map_err(cannot_read)?.raw(true) {
+        let entry = entry.map_err(cannot_read)?;
+        let kind = entry.header().entry_type();
+        let is_header = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions();
+        if is_header && entry.size() > ARCHIVE_HEADER_BYTES_MAX {
+            return too_much("a name or header that is too long");
+        }
+        count += 1;
+        bytes = bytes.saturating_add(entry.size());
+        if count > ARCHIVE_ENTRIES_MAX || bytes > ARCHIVE_BYTES_MAX {
+            return too_much("too much");
+        }
+    }
+    Ok(())
+}
+
+/// Whose files are those of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owners {
+    /// As the archive says.
+    Kept,
+    /// Whoever runs this: it is a build's context.
+    Own,
+}
+
+/// Unpacks an archive that was checked into a folder of the tree.
+pub fn unpack(
+    file: &File,
+    root: &OwnedFd,
+    links: Links,
+    below: &Path,
+    owners: Owners,
+) -> Result<()> {
+    let mut archive = tar::Archive::new(reader(file.try_clone()?)?);
+    let tree = Tree::new(root, links);
+    // Times of folders change while they are filled.
+    let mut folders: Vec<(PathBuf, Attributes)> = Vec::new();
+    for entry in archive.entries().map_err(cannot_read)? {
+        let mut entry = entry.map_err(cannot_read)?;
+        let name = clean(&entry.path().map_err(cannot_read)?)?;
+        let path = below.join(&name);
+        let attributes = attributes(entry.header(), owners)?;
+        let kind = entry.header().entry_type();
+        let link = entry
+            .link_name()
+            .map_err(cannot_read)?
+            .map(|it| it.into_owned());
+        match (kind, link) {
+            (EntryType::Directory, _) if name.as_os_str().is_empty() => {}
+            (EntryType::Directory, _) => {
+                tree.make_directory(&path, &attributes)?;
+                folders.push((path, attributes));
+            }
+            (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, _) => {
+                tree.write_file(&path, &attributes, &mut entry)?;
+            }
+            (EntryType::Symlink, Some(to)) => tree.make_link(&path, &to, &attributes)?,
+            (EntryType::Link, Some(to)) => tree.make_hard_link(&path, &below.join(clean(&to)?))?,
+            (EntryType::Fifo, _) => tree.make_fifo(&path, &attributes)?,
+            (EntryType::XGlobalHeader, _) => {}
+            (EntryType::Block | EntryType::Char, _) => {
+                return Err(EngineError::invalid(format!(
+                    "the archive holds a device node, `{}`, which is not supported",
+                    name.display()
+                )));
+            }
+            _ => {
+                return Err(EngineError::invalid(format!(
+                    "the archive's entry `{}` is of an unknown kind",
+                    name.display()
+                )));
+            }
+        }
+    }
+    for (path, attributes) in folders.iter().rev() {
+        // One that was replaced by something else since is not a folder any more.
+        let _ = tree.make_directory(path, attributes);
+    }
+    Ok(())
+}
+
+fn attributes(header: &tar::Header, owners: Owners) -> Result<Attributes> {
+    let number = |text: io::Result<u64>| -> Result<u32> {
+        u32::try_from(text.map_err(cannot_read)?)
+            .map_err(|_| EngineError::invalid("the archive holds an owner that is too large"))
+    };
+    Ok(Attributes {
+        mode: header.mode().map_err(cannot_read)?,
+        owner: match owners {
+            Owners::Own => None,
+            Owners::Kept => Some((number(header.uid())?, number(header.gid())?)),
+        },
+        modified_s: header.mtime().map_err(cannot_read)?.min(i64::MAX as u64) as i64,
+    })
+}
+
+/// Runs a writer on a thread of its own; what it writes is the answer's body.
+pub fn written_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Body {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || {
+        let channel = Channel(sender.clone());
+        let mut buffer = io::BufWriter::with_capacity(PIECE_BYTES, channel);
+        let result = write(&mut buffer).and_then(|()| buffer.flush());
+        // The rest of a broken answer is not to look whole.
+        if let Err(error) = result {
+            drop(buffer.into_parts());
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    pieces(receiver)
+}
+
+struct Channel(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Channel {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Bytes::copy_from_slice(bytes);
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Ok(piece)).map_err(gone)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Packs a file or folder of a tree, under the name that it is to have.
+pub fn pack(root: &OwnedFd, path: &Path, name: &Path, to: &mut dyn Write) -> io::Result<()> {
+    let mut builder = tar::Builder::new(to);
+    builder.sparse(false);
+    let tree = Tree::new(root, Links::Within);
+    pack_one(&tree, path, name, &mut builder, 0)?;
+    builder.into_inner().map(drop)
+}
+
+fn pack_one(
+    tree: &Tree<'_>,
+    path: &Path,
+    name: &Path,
+    to: &mut tar::Builder<&mut dyn Write>,
+    depth: usize,
+) -> io::Result<()> {
+    if depth > FOLDER_DEPTH_MAX {
+        return Err(io::Error::other("folders are nested too deeply"));
+    }
+    let handle = tree.open(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let stat = fstat(&handle)?;
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(stat.st_mode & 0o7777);
+    header.set_uid(u64::from(stat.st_uid));
+    header.set_gid(u64::from(stat.st_gid));
+    header.set_mtime(stat.st_mtime.max(0) as u64);
+    header.set_size(0);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {
+            header.set_entry_type(EntryType::Directory);
+            to.append_data(&mut header, name.join(""), io::empty())?;
+            let directory = tree.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            for entry in rustix::fs::Dir::read_from(&directory)? {
+                let entry = entry?;
+                let child = Path::new(std::ffi::OsStr::new(
+                    std::str::from_utf8(entry.file_name().to_bytes())
+                        .map_err(|_| io::Error::other("a name is not UTF-8"))?,
+                ));
+                if child != Path::new(".") && child != Path::new("..") {
+                    pack_one(tree, &path.join(child), &name.join(child), to, depth + 1)?;
+                }
+            }
+            Ok(())
+        }
+        FileType::RegularFile => {
+            let file = File::from(tree.open(path, OFlags::RDONLY | OFlags::NOFOLLOW)?);
+            let size = stat.st_size as u64;
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(size);
+            // What grows or shrinks meanwhile must not spoil the archive.
+            to.append_data(
+                &mut header,
+                name,
+                file.take(size).chain(io::repeat(0)).take(size),
+            )
+        }
+        FileType::Symlink => {
+            header.set_entry_type(EntryType::Symlink);
+            let target = link_target(&handle, Path::new("")).map_err(io::Error::other)?;
+            to.append_link(&mut header, name, target)
+        }
+        FileType::Fifo => {
+            header.set_entry_type(EntryType::Fifo);
+            to.append_data(&mut header, name, io::empty())
+        }
+        // Sockets and devices mean nothing elsewhere.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::open_directory;
+
+    fn archive(entries: &[(&str, EntryType, &str, &[u8])]) -> File {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        for (name, kind, link, content) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            header.set_size(content.len() as u64);
+            // By hand: the library itself refuses the names that matter here.
+            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.as_gnu_mut().unwrap().linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_cksum();
+            builder.append(&header, *content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn unpacked(entries: &[(&str, EntryType, &str, &[u8])]) -> (tempfile::TempDir, Result<()>) {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        let root = open_directory(&inside).unwrap();
+        let file = archive(entries);
+        let result = check(&file)
+            .and_then(|()| unpack(&file, &root, Links::Refuse, Path::new(""), Owners::Own));
+        (folder, result)
+    }
+
+    #[test]
+    fn files_folders_and_links_are_unpacked() {
+        let (folder, result) = unpacked(&[
+            ("./", EntryType::Directory, "", b""),
+            ("./a/b", EntryType::Regular, "", b"text"),
+            ("a/hard", EntryType::Link, "a/b", b""),
+            ("soft", EntryType::Symlink, "a/b", b""),
+            ("a/b", EntryType::Regular, "", b"newer"),
+        ]);
+        result.unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join("inside").join(name));
+        assert_eq!(read("soft").unwrap(), "newer");
+        assert_eq!(read("a/hard").unwrap(), "text");
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        for entries in [
+            &[("../out", EntryType::Regular, "", &b"x"[..])][..],
+            &[
+                ("link", EntryType::Symlink, "..", b""),
+                ("link/out", EntryType::Regular, "", b"x"),
+            ],
+            &[("out", EntryType::Link, "../../etc/passwd", b"")],
+            &[
+                ("link", EntryType::Symlink, "/etc", b""),
+                ("out", EntryType::Link, "link/passwd", b""),
+            ],
+            &[("null", EntryType::Char, "", b"")],
+        ] {
+            let (folder, result) = unpacked(entries);
+            let error = result.unwrap_err();
+            assert_eq!(error.fault, engine::Fault::Invalid, "{}", error.chain());
+            assert!(!folder.path().join("out").exists());
+        }
+    }
+}

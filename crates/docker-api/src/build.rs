@@ -1,0 +1,225 @@
+//! `POST /build`: the classic builder. The context is unpacked to a folder, and the engine builds it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use engine::{BuildEvent, BuildRequest, Built, ImageName, Reference, Result};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::answer::{Answer, Lines, Refusal};
+use crate::archive::{Owners, check, spool, unpack};
+use crate::disk::blocking;
+use crate::docker::Docker;
+use crate::events::Event;
+use crate::limits::PIECES_MAX;
+use crate::names::{short, shown};
+use crate::query::Query;
+use crate::routes::Call;
+use crate::tree::{Links, clean, open_directory};
+
+/// What would change the image or its making, and is not built.
+const REFUSED: &[&str] = &[
+    "remote",
+    "squash",
+    "memory",
+    "memswap",
+    "cpushares",
+    "cpuquota",
+    "cpuperiod",
+    "cpusetcpus",
+    "cpusetmems",
+    "shmsize",
+    "ulimits",
+    "extrahosts",
+    "securityopt",
+    "isolation",
+    "cgroupparent",
+    "outputs",
+    "pull",
+];
+
+pub async fn build(mut call: Call) -> Answer {
+    let query = &call.query;
+    query.refuse(REFUSED)?;
+    if query.get("version") == Some("2") {
+        return Err(Refusal::not_built(
+            "BuildKit (set DOCKER_BUILDKIT=0, as `neargate env` does)",
+        ));
+    }
+    if !matches!(
+        query.get("networkmode"),
+        None | Some("default" | "bridge" | "host")
+    ) {
+        return Err(Refusal::not_built("a network for RUN steps"));
+    }
+    let mut request = request(query, |name| call.docker.kept(name))?;
+    let quiet = query.flag("q");
+    let file = spool(&mut call.body, &call.docker.scratch()).await?;
+    let folder = tempfile::tempdir_in(call.docker.scratch())?;
+    let path = folder.path().to_owned();
+    blocking(move || {
+        check(&file)?;
+        unpack(
+            &file,
+            &open_directory(&path)?,
+            Links::Refuse,
+            "".as_ref(),
+            Owners::Own,
+        )
+    })
+    .await?;
+    request.context = folder.path().to_owned();
+    let (lines, answer) = Lines::new();
+    tokio::spawn(async move {
+        let told = (!quiet).then(|| lines.clone());
+        let building = run(&call.docker, request, told);
+        let outcome = tokio::select! {
+            outcome = building => outcome,
+            // Whoever wanted it is gone: dropping the build stops it.
+            () = lines.closed() => return,
+        };
+        match outcome {
+            Ok((built, names)) => tell_built(&lines, &built, &names, quiet).await,
+            Err(error) => lines.error(error.chain()).await,
+        }
+        let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+    });
+    Ok(answer)
+}
+
+fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<BuildRequest, Refusal> {
+    let names = query.all("t").filter(|it| !it.is_empty()).map(|text| {
+        let name: ImageName = text
+            .parse()
+            .map_err(|_| Refusal::bad(format!("invalid reference format: `{text}`")))?;
+        match name.reference {
+            Reference::Tag(_) => Ok(kept(&name)),
+            Reference::Digest(_) => Err(Refusal::bad(
+                "refusing to create a tag with a digest reference",
+            )),
+        }
+    });
+    let names = names.collect::<Result<_, _>>()?;
+    // An argument without a value is one that the client's environment does not have.
+    let args: BTreeMap<String, Option<String>> = query.json("buildargs")?;
+    let args = args
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let platform = query.get("platform").unwrap_or_default();
+    let own = format!(
+        "linux/{}",
+        if cfg!(target_arch = "x86_64") {
+            "amd64"
+        } else {
+            "arm64"
+        }
+    );
+    if !platform.is_empty() && platform != own {
+        return Err(Refusal::not_built(format!(
+            "building for `{platform}` on `{own}`"
+        )));
+    }
+    Ok(BuildRequest {
+        context: PathBuf::new(),
+        // Of the context, never of this machine.
+        dockerfile: clean(query.get("dockerfile").unwrap_or_default().as_ref())?,
+        dockerfile_text: None,
+        args: args.collect(),
+        target: query.get("target").map(str::to_owned),
+        labels: query.json("labels")?,
+        names,
+        no_cache: query.flag("nocache"),
+    })
+}
+
+/// Builds and gives an image without a name a place, so that it stays.
+async fn run(
+    docker: &Docker,
+    request: BuildRequest,
+    told: Option<Lines>,
+) -> Result<(Built, Vec<ImageName>)> {
+    let names = request.names.clone();
+    let (sender, mut events) = mpsc::channel(PIECES_MAX);
+    let telling = async {
+        while let Some(event) = events.recv().await {
+            if let Some(lines) = &told {
+                lines.stream(text_of(event)).await;
+            }
+        }
+    };
+    let (built, ()) = tokio::join!(docker.builds.build(request, sender), telling);
+    let built = built?;
+    if names.is_empty() {
+        docker.keep_unnamed(&built.digest).await?;
+    }
+    for name in &names {
+        let name = shown(name);
+        docker
+            .events
+            .tell(Event::image("tag", built.digest.as_str(), Some(&name)));
+    }
+    Ok((built, names))
+}
+
+fn text_of(event: BuildEvent) -> String {
+    match event {
+        BuildEvent::Step {
+            number,
+            total,
+            text,
+        } => {
+            // Ours begins with the stage: `[builder 1/3] FROM …`.
+            let plain = text.split_once("] ").map_or(text.as_str(), |it| it.1);
+            format!("Step {number}/{total} : {plain}\n")
+        }
+        BuildEvent::Cached { .. } => " ---> Using cache\n".to_owned(),
+        BuildEvent::Output { line, .. } => line + "\n",
+    }
+}
+
+async fn tell_built(lines: &Lines, built: &Built, names: &[ImageName], quiet: bool) {
+    let id = built.digest.as_str();
+    if quiet {
+        lines.stream(format!("{id}\n")).await;
+        return;
+    }
+    lines.say(json!({ "aux": { "ID": id } })).await;
+    lines
+        .stream(format!("Successfully built {}\n", short(id)))
+        .await;
+    for name in names {
+        lines
+            .stream(format!("Successfully tagged {}\n", shown(name)))
+            .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read() {
+        let query = Query::parse(
+            "t=rea&t=own/x:1&buildargs=%7B%22A%22%3A%22b%22%2C%22C%22%3Anull%7D&target=builder&nocache=1&version=1",
+        );
+        let request = request(&query, |name| name.clone()).ok().unwrap();
+        assert_eq!(
+            request.args,
+            BTreeMap::from([("A".to_owned(), "b".to_owned())])
+        );
+        assert_eq!(request.names.len(), 2);
+        assert!(request.no_cache && request.target.as_deref() == Some("builder"));
+    }
+
+    #[test]
+    fn steps_look_as_dockers() {
+        let step = BuildEvent::Step {
+            number: 2,
+            total: 3,
+            text: "[stage-0 2/3] RUN [ -e /x ] && echo".to_owned(),
+        };
+        assert_eq!(text_of(step), "Step 2/3 : RUN [ -e /x ] && echo\n");
+    }
+}

@@ -1,0 +1,391 @@
+//! What is known of a container: what was asked for, in docker's words, and what became of it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use engine::{Digest, HealthCheck, ImageConfig};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// Records of another version are left alone.
+pub const VERSION: u32 = 1;
+
+pub type Empty = BTreeMap<String, Value>;
+
+/// What clients send, and what `inspect` shows: docker's `Config`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Config {
+    pub hostname: String,
+    pub domainname: String,
+    pub user: String,
+    pub attach_stdin: bool,
+    pub attach_stdout: bool,
+    pub attach_stderr: bool,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub stdin_once: bool,
+    pub env: Vec<String>,
+    #[serde(deserialize_with = "words")]
+    pub cmd: Option<Vec<String>>,
+    #[serde(deserialize_with = "words")]
+    pub entrypoint: Option<Vec<String>>,
+    pub image: String,
+    pub labels: BTreeMap<String, String>,
+    pub volumes: BTreeMap<String, Empty>,
+    pub working_dir: String,
+    pub exposed_ports: BTreeMap<String, Empty>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Health>,
+    #[serde(flatten, skip_serializing)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// Times are nanoseconds; zero is the default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Health {
+    pub test: Vec<String>,
+    pub interval: u64,
+    pub timeout: u64,
+    pub start_period: u64,
+    pub start_interval: u64,
+    pub retries: u32,
+}
+
+/// Docker's `HostConfig`, as far as it is acted on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct HostConfig {
+    pub binds: Vec<String>,
+    pub mounts: Vec<MountRequest>,
+    pub tmpfs: BTreeMap<String, String>,
+    pub network_mode: String,
+    pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
+    pub publish_all_ports: bool,
+    pub restart_policy: RestartPolicy,
+    pub auto_remove: bool,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub dns: Vec<String>,
+    pub extra_hosts: Vec<String>,
+    pub privileged: bool,
+    pub readonly_rootfs: bool,
+    pub init: bool,
+    pub shm_size: i64,
+    pub memory: i64,
+    pub nano_cpus: i64,
+    pub cpu_shares: i64,
+    pub cpu_period: i64,
+    pub cpu_quota: i64,
+    pub pids_limit: i64,
+    pub ulimits: Vec<Ulimit>,
+    pub security_opt: Vec<String>,
+    pub log_config: LogConfig,
+    #[serde(flatten, skip_serializing)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct LogConfig {
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub config: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct RestartPolicy {
+    pub name: String,
+    pub maximum_retry_count: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct PortBinding {
+    pub host_ip: String,
+    pub host_port: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct MountRequest {
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+    #[serde(flatten, skip_serializing)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct EndpointRequest {
+    pub aliases: Vec<String>,
+    #[serde(rename = "IPAMConfig")]
+    pub ipam: BTreeMap<String, Value>,
+    pub links: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NetworkingConfig {
+    pub endpoints_config: BTreeMap<String, EndpointRequest>,
+}
+
+/// The body of `POST /containers/create`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct CreateRequest {
+    pub host_config: HostConfig,
+    pub networking_config: NetworkingConfig,
+    #[serde(flatten)]
+    pub config: Config,
+}
+
+/// A list of words, or one.
+fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        One(String),
+        Many(Vec<String>),
+    }
+    let words = Option::<Words>::deserialize(from)?;
+    Ok(words.map(|words| match words {
+        Words::One(word) => vec![word],
+        Words::Many(words) => words,
+    }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountKind {
+    Bind,
+    Volume,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Of a volume.
+    pub name: String,
+    pub source: PathBuf,
+    pub destination: String,
+    pub read_only: bool,
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network's id.
+    pub network: String,
+    pub aliases: Vec<String>,
+    /// That it has to have.
+    pub fixed: Option<Ipv4Addr>,
+    /// While it runs.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// Where a container's processes are in the network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Joined {
+    /// The machine's own.
+    Host,
+    /// Alone.
+    None,
+    /// Where another container is, by its id.
+    Container(String),
+    /// In a network; nowhere while it is disconnected.
+    Network(Option<Endpoint>),
+}
+
+/// A published port that is bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub container_port: u16,
+    pub host_ip: Ipv4Addr,
+    pub host_port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    Created,
+    Running,
+    /// Ended, and about to be started again.
+    Restarting,
+    Exited,
+}
+
+impl Status {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    pub status: Status,
+    pub started_ms: Option<i64>,
+    pub finished_ms: Option<i64>,
+    pub exit_code: i32,
+    pub error: String,
+    pub out_of_memory: bool,
+    /// By its restart policy, since somebody started it.
+    pub restarts: u32,
+    /// Somebody stopped it: it is not to be restarted.
+    pub stopped_by_hand: bool,
+    /// How often it ended.
+    pub exits: u64,
+    pub bound: Vec<Bound>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub version: u32,
+    pub id: String,
+    pub name: String,
+    pub created_ms: i64,
+    /// As it was called.
+    pub image: String,
+    pub image_id: Digest,
+    /// With what the image says.
+    pub config: Config,
+    pub host: HostConfig,
+    pub mounts: Vec<Mount>,
+    pub joined: Joined,
+    pub state: State,
+    /// Made by a build: all that a build sees.
+    pub of_build: bool,
+}
+
+impl Record {
+    /// Names a task and an interface.
+    pub fn task(&self) -> String {
+        format!("docker-{}", &self.id[..24])
+    }
+
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.joined {
+            Joined::Network(endpoint) => endpoint.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state.status == Status::Running
+    }
+
+    pub fn argv(&self) -> Vec<String> {
+        let lists = [&self.config.entrypoint, &self.config.cmd];
+        lists.into_iter().flatten().flatten().cloned().collect()
+    }
+
+    pub fn health_check(&self) -> Option<HealthCheck> {
+        const NS_PER_MS: u64 = 1_000_000;
+        const DEFAULT_MS: u64 = 30_000;
+        let health = self.config.healthcheck.as_ref()?;
+        if health.test.is_empty() || health.test[0] == "NONE" {
+            return None;
+        }
+        let ms_or = |ns: u64, default: u64| if ns == 0 { default } else { ns / NS_PER_MS };
+        Some(HealthCheck {
+            command: health.test.clone(),
+            interval_ms: ms_or(health.interval, DEFAULT_MS),
+            timeout_ms: ms_or(health.timeout, DEFAULT_MS),
+            start_period_ms: ms_or(health.start_period, 0),
+            retries: if health.retries == 0 {
+                3
+            } else {
+                health.retries
+            },
+        })
+    }
+
+    /// How images made of this container are run.
+    pub fn image_config(&self, of_image: &ImageConfig) -> ImageConfig {
+        let config = &self.config;
+        ImageConfig {
+            entrypoint: config.entrypoint.clone().unwrap_or_default(),
+            cmd: config.cmd.clone().unwrap_or_default(),
+            env: config.env.clone(),
+            working_dir: config.working_dir.clone(),
+            user: config.user.clone(),
+            exposed_ports: config.exposed_ports.keys().cloned().collect(),
+            volumes: config.volumes.keys().cloned().collect(),
+            labels: config.labels.clone(),
+            stop_signal: Some(config.stop_signal.clone()).filter(|it| !it.is_empty()),
+            ..of_image.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn a_record() -> Record {
+        Record {
+            version: VERSION,
+            id: "0123456789abcdef".repeat(4),
+            name: "one".to_owned(),
+            created_ms: 0,
+            image: "rea".to_owned(),
+            image_id: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+            config: Config::default(),
+            host: HostConfig::default(),
+            mounts: Vec::new(),
+            joined: Joined::None,
+            state: State {
+                status: Status::Exited,
+                started_ms: None,
+                finished_ms: None,
+                exit_code: 0,
+                error: String::new(),
+                out_of_memory: false,
+                restarts: 0,
+                stopped_by_hand: false,
+                exits: 0,
+                bound: Vec::new(),
+            },
+            of_build: false,
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_whole() {
+        let request: CreateRequest = serde_json::from_value(serde_json::json!({
+            "Image": "rea", "Cmd": "one", "Tty": true, "NetworkDisabled": false,
+            "HostConfig": { "Binds": ["/a:/b"], "MemorySwappiness": -1, "PortBindings": { "80/tcp": [{ "HostIp": "", "HostPort": "8080" }] } },
+            "NetworkingConfig": { "EndpointsConfig": { "x": { "Aliases": ["web"], "IPAMConfig": {} } } },
+        }))
+        .unwrap();
+        assert_eq!(request.config.cmd, Some(vec!["one".to_owned()]));
+        assert!(request.config.rest.contains_key("NetworkDisabled"));
+        assert!(request.host_config.rest.contains_key("MemorySwappiness"));
+        assert_eq!(
+            request.networking_config.endpoints_config["x"].aliases,
+            ["web"]
+        );
+    }
+}

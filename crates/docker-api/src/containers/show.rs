@@ -1,0 +1,449 @@
+//! What is said of containers: `ps`, `inspect`, `top`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::Health;
+use serde_json::{Map, Value, json};
+
+use super::record::{Joined, MountKind, PortBinding, Record, Status};
+use super::{Container, MAIN, not_running};
+use crate::answer::{self, Answer, Refusal};
+use crate::clock::{now_ms, rfc3339, rfc3339_or_never};
+use crate::docker::Docker;
+use crate::networks::BRIDGE;
+use crate::query::Filters;
+use crate::routes::Call;
+
+const FILTERS: &[&str] = &[
+    "id", "name", "label", "status", "ancestor", "network", "volume", "exited", "health", "before",
+    "since", "is-task", "publish", "expose",
+];
+
+/// How long ago, in docker's words.
+fn duration(ms: i64) -> String {
+    let seconds = (ms / 1000).max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".to_owned(),
+        120..3600 => format!("{minutes} minutes"),
+        3600..7200 => "About an hour".to_owned(),
+        7200..172_800 => format!("{hours} hours"),
+        _ => format!("{days} days"),
+    }
+}
+
+fn status_text(record: &Record, health: Option<&str>) -> String {
+    let state = &record.state;
+    let since = |ms: Option<i64>| duration(now_ms() - ms.unwrap_or_else(now_ms));
+    match state.status {
+        Status::Created => "Created".to_owned(),
+        Status::Running => {
+            let health = match health {
+                Some("starting") => " (health: starting)".to_owned(),
+                Some(health) => format!(" ({health})"),
+                None => String::new(),
+            };
+            format!("Up {}{health}", since(state.started_ms))
+        }
+        Status::Restarting => {
+            format!(
+                "Restarting ({}) {} ago",
+                state.exit_code,
+                since(state.finished_ms)
+            )
+        }
+        Status::Exited => {
+            format!(
+                "Exited ({}) {} ago",
+                state.exit_code,
+                since(state.finished_ms)
+            )
+        }
+    }
+}
+
+/// None when it has no health check.
+fn health_word(container: &Container, record: &Record) -> Option<&'static str> {
+    record.health_check()?;
+    let health = *container.health.lock().expect("no holder panics");
+    Some(match health {
+        Health::Unknown if record.is_running() => "starting",
+        Health::Unknown | Health::Unhealthy => "unhealthy",
+        Health::Healthy => "healthy",
+    })
+}
+
+fn mounts(record: &Record) -> Value {
+    let show = |mount: &super::record::Mount| {
+        let bind = mount.kind == MountKind::Bind;
+        let mut value = json!({
+            "Type": if bind { "bind" } else { "volume" }, "Source": mount.source,
+            "Destination": mount.destination, "Mode": if mount.read_only { "ro" } else { "" },
+            "RW": !mount.read_only, "Propagation": if bind { "rprivate" } else { "" },
+        });
+        if !bind {
+            value["Name"] = json!(mount.name);
+            value["Driver"] = json!("local");
+        }
+        value
+    };
+    Value::Array(record.mounts.iter().map(show).collect())
+}
+
+fn network_mode(docker: &Docker, record: &Record) -> String {
+    match &record.joined {
+        Joined::Host => "host".to_owned(),
+        Joined::None => "none".to_owned(),
+        Joined::Container(id) => format!("container:{id}"),
+        Joined::Network(endpoint) => {
+            let network = endpoint
+                .as_ref()
+                .and_then(|it| docker.networks.get(&it.network));
+            match network {
+                Some(network) if network.name == BRIDGE => BRIDGE.to_owned(),
+                Some(network) => network.name,
+                None => record.host.network_mode.clone(),
+            }
+        }
+    }
+}
+
+fn networks(docker: &Docker, record: &Record) -> Map<String, Value> {
+    let mut networks = Map::new();
+    let Some(endpoint) = record.endpoint() else {
+        return networks;
+    };
+    let Some(network) = docker.networks.get(&endpoint.network) else {
+        return networks;
+    };
+    let address = endpoint.address;
+    let fixed = endpoint.fixed.map(|it| json!({ "IPv4Address": it }));
+    let mut aliases = endpoint.aliases.clone();
+    if network.name != BRIDGE {
+        aliases.push(record.id[..12].to_owned());
+    }
+    let gateway = std::net::Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
+    let mac = address.map(|it| {
+        let [a, b, c, d] = it.octets();
+        format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    });
+    networks.insert(
+        network.name.clone(),
+        json!({
+            "IPAMConfig": fixed, "Links": null, "Aliases": aliases, "DriverOpts": null,
+            "NetworkID": network.id, "EndpointID": if address.is_some() { record.id.as_str() } else { "" },
+            "Gateway": if address.is_some() { gateway.to_string() } else { String::new() },
+            "IPAddress": address.map(|it| it.to_string()).unwrap_or_default(),
+            "IPPrefixLen": if address.is_some() { network.subnet.prefix_len() } else { 0 },
+            "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+            "MacAddress": mac.unwrap_or_default(), "DNSNames": aliases,
+        }),
+    );
+    networks
+}
+
+/// A line of `ps`.
+pub fn summary(record: &Record, more: Option<(&Docker, &Container)>) -> Value {
+    let mut ports = Vec::new();
+    if record.is_running() {
+        for bound in &record.state.bound {
+            ports.push(json!({ "IP": bound.host_ip, "PrivatePort": bound.container_port, "PublicPort": bound.host_port, "Type": "tcp" }));
+        }
+        for port in record.config.exposed_ports.keys() {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            let Ok(number) = number.parse::<u16>() else {
+                continue;
+            };
+            if !record
+                .state
+                .bound
+                .iter()
+                .any(|it| it.container_port == number)
+            {
+                ports.push(json!({ "PrivatePort": number, "Type": protocol }));
+            }
+        }
+    }
+    let argv = record.argv();
+    let command: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let health = more.and_then(|it| health_word(it.1, record));
+    let mode = more.map_or_else(
+        || record.host.network_mode.clone(),
+        |it| network_mode(it.0, record),
+    );
+    let networks = more.map(|it| networks(it.0, record)).unwrap_or_default();
+    json!({
+        "Id": record.id, "Names": [format!("/{}", record.name)], "Image": record.image,
+        "ImageID": record.image_id, "Command": command.join(" "), "Created": record.created_ms / 1000,
+        "Ports": ports, "Labels": record.config.labels, "State": record.state.status.word(),
+        "Status": status_text(record, health), "HostConfig": { "NetworkMode": mode },
+        "NetworkSettings": { "Networks": networks }, "Mounts": mounts(record),
+    })
+}
+
+async fn passes(
+    docker: &Docker,
+    container: &Container,
+    record: &Record,
+    filters: &Filters,
+    images: &BTreeMap<String, engine::Digest>,
+) -> bool {
+    let joined = networks(docker, record);
+    let health = health_word(container, record).unwrap_or("none");
+    filters.any("id", |it| record.id.starts_with(it))
+        && filters.any("name", |it| name_fits(it, &record.name))
+        && filters.any("status", |it| record.state.status.word() == it)
+        && filters.any("health", |it| health == it)
+        && filters.any("exited", |it| {
+            record.state.status == Status::Exited && it.parse() == Ok(record.state.exit_code)
+        })
+        && filters.any("ancestor", |it| {
+            record.image == it || images.get(it) == Some(&record.image_id)
+        })
+        && filters.any("network", |it| {
+            joined.iter().any(|(name, value)| {
+                name == it
+                    || value["NetworkID"]
+                        .as_str()
+                        .is_some_and(|id| id.starts_with(it))
+            })
+        })
+        && filters.any("volume", |it| {
+            record
+                .mounts
+                .iter()
+                .any(|mount| mount.name == it || mount.destination == it)
+        })
+        && filters.any("is-task", |it| it == "false")
+        && filters.labels(&record.config.labels)
+}
+
+/// Docker's is a regular expression; what people write is a part of a name, or a whole one between
+/// `^` and `$`.
+fn name_fits(pattern: &str, name: &str) -> bool {
+    let (pattern, starts) = match pattern.strip_prefix('^') {
+        Some(rest) => (rest, true),
+        None => (pattern, false),
+    };
+    let (pattern, ends) = match pattern.strip_suffix('$') {
+        Some(rest) => (rest, true),
+        None => (pattern, false),
+    };
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
+    match (starts, ends) {
+        (true, true) => name == pattern,
+        (true, false) => name.starts_with(pattern),
+        (false, true) => name.ends_with(pattern),
+        (false, false) => name.contains(pattern),
+    }
+}
+
+pub async fn list(call: Call) -> Answer {
+    call.query.refuse(&["size"])?;
+    let filters = call.query.filters(FILTERS)?;
+    for name in ["before", "since", "publish", "expose"] {
+        if !filters.get(name).is_empty() {
+            return Err(Refusal::not_built(format!(
+                "the filter `{name}` of containers"
+            )));
+        }
+    }
+    let limit = call.query.number("limit")?.filter(|it| *it > 0);
+    let asks_status = !filters.get("status").is_empty() || !filters.get("exited").is_empty();
+    let all = call.query.flag("all") || limit.is_some() || asks_status;
+    let docker = &call.docker;
+    let mut images = BTreeMap::new();
+    for text in filters.get("ancestor") {
+        if let Ok(found) = docker.find_image(text).await {
+            images.insert(text.clone(), found.id);
+        }
+    }
+    let mut containers = docker.containers.seen_by(call.policy);
+    containers.sort_by_key(|it| std::cmp::Reverse(it.record().created_ms));
+    let mut shown = Vec::new();
+    for container in containers {
+        let record = container.record();
+        let alive = matches!(record.state.status, Status::Running | Status::Restarting);
+        if (all || alive) && passes(docker, &container, &record, &filters, &images).await {
+            shown.push(summary(&record, Some((docker, &container))));
+        }
+    }
+    shown.truncate(limit.map_or(usize::MAX, |it| it as usize));
+    answer::ok(json!(shown))
+}
+
+async fn state(docker: &Docker, container: &Container, record: &Record) -> Value {
+    let state = &record.state;
+    let status = docker.tasks.status(&record.task()).await.ok().flatten();
+    let pid = status.and_then(|it| it.containers.first()?.pid);
+    let mut value = json!({
+        "Status": state.status.word(), "Running": record.is_running(), "Paused": false,
+        "Restarting": state.status == Status::Restarting, "OOMKilled": state.out_of_memory,
+        "Dead": false, "Pid": pid.filter(|_| record.is_running()).unwrap_or_default(),
+        "ExitCode": state.exit_code, "Error": state.error,
+        "StartedAt": rfc3339_or_never(state.started_ms),
+        "FinishedAt": rfc3339_or_never(state.finished_ms),
+    });
+    if let Some(health) = health_word(container, record) {
+        value["Health"] = json!({ "Status": health, "FailingStreak": 0, "Log": [] });
+    }
+    value
+}
+
+fn ports(record: &Record) -> Map<String, Value> {
+    let mut ports: Map<String, Value> = record
+        .config
+        .exposed_ports
+        .keys()
+        .map(|port| (port.clone(), Value::Null))
+        .collect();
+    for bound in &record.state.bound {
+        let binding = PortBinding {
+            host_ip: bound.host_ip.to_string(),
+            host_port: bound.host_port.to_string(),
+        };
+        let entry = ports
+            .entry(format!("{}/tcp", bound.container_port))
+            .or_insert(Value::Null);
+        match entry {
+            Value::Array(bindings) => bindings.push(json!(binding)),
+            entry => *entry = json!([binding]),
+        }
+    }
+    ports
+}
+
+pub async fn inspect(call: Call, container: &Arc<Container>) -> Answer {
+    call.query.refuse(&["size"])?;
+    let docker = &call.docker;
+    let record = container.record();
+    let argv = record.argv();
+    let (program, arguments) = argv.split_first().expect("it was checked");
+    let mut host = json!(record.host);
+    host["NetworkMode"] = json!(network_mode(docker, &record));
+    host["LogConfig"] = json!({ "Type": "json-file", "Config": record.host.log_config.config });
+    if record.host.restart_policy.name.is_empty() {
+        host["RestartPolicy"]["Name"] = json!("no");
+    }
+    let mut config = json!(record.config);
+    config["Image"] = json!(record.image);
+    let networks = networks(docker, &record);
+    let first = networks.values().next().cloned().unwrap_or_default();
+    let of_first = |name: &str| first[name].clone();
+    answer::ok(json!({
+        "Id": record.id, "Created": rfc3339(record.created_ms), "Path": program, "Args": arguments,
+        "State": state(docker, container, &record).await, "Image": record.image_id,
+        "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "", "LogPath": container.log_file(),
+        "Name": format!("/{}", record.name), "RestartCount": record.state.restarts,
+        "Driver": "overlay2", "Platform": "linux", "MountLabel": "", "ProcessLabel": "",
+        "AppArmorProfile": "", "ExecIDs": null, "HostConfig": host,
+        "GraphDriver": { "Name": "overlay2", "Data": { "UpperDir": docker.containers.upper(&record.id) } },
+        "Mounts": mounts(&record), "Config": config,
+        "NetworkSettings": {
+            "Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports(&record),
+            "IPAddress": of_first("IPAddress"), "Gateway": of_first("Gateway"),
+            "MacAddress": of_first("MacAddress"), "IPPrefixLen": of_first("IPPrefixLen"),
+            "EndpointID": of_first("EndpointID"), "Networks": networks,
+        },
+    }))
+}
+
+/// `GET /containers/{id}/top`: processes of its pid namespace.
+pub async fn top(call: Call, container: &Arc<Container>) -> Answer {
+    let arguments = call.query.get("ps_args").unwrap_or("-ef");
+    if !matches!(arguments, "-ef" | "aux") {
+        return Err(Refusal::not_built(format!("`ps` with `{arguments}`")));
+    }
+    let record = container.record();
+    let status = call.docker.tasks.status(&record.task()).await?;
+    let main = status
+        .into_iter()
+        .flat_map(|it| it.containers)
+        .find(|it| it.name == MAIN);
+    let pid = main
+        .and_then(|it| it.pid)
+        .ok_or_else(|| not_running(&record))?;
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(&pid.to_string()).ok_or_else(|| not_running(&record))?;
+    let mut processes: Vec<(u32, Value)> = std::fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let number = name.parse().ok()?;
+            (namespace(&name)? == own).then_some((number, process(&name)?))
+        })
+        .collect();
+    processes.sort_by_key(|it| it.0);
+    let processes: Vec<Value> = processes.into_iter().map(|it| it.1).collect();
+    answer::ok(json!({
+        "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], "Processes": processes,
+    }))
+}
+
+fn process(pid: &str) -> Option<Value> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+    let status = read("status")?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|it| it.split_whitespace().next())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let command = read("cmdline")?.trim_end_matches('\0').replace('\0', " ");
+    let command = if command.is_empty() {
+        format!("[{}]", field("Name:"))
+    } else {
+        command
+    };
+    // User and system time are the 14th and 15th field; the second may hold spaces.
+    let stat = read("stat")?;
+    let after: Vec<&str> = stat.rsplit(") ").next()?.split_whitespace().collect();
+    let ticks: u64 = after
+        .get(11..13)?
+        .iter()
+        .filter_map(|it| it.parse::<u64>().ok())
+        .sum();
+    let seconds = ticks / 100;
+    let time = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    Some(json!([
+        field("Uid:"),
+        pid,
+        field("PPid:"),
+        "0",
+        "-",
+        "?",
+        time,
+        command
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_names_are_dockers() {
+        assert_eq!(duration(500), "Less than a second");
+        assert_eq!(duration(5_000), "5 seconds");
+        assert_eq!(duration(61_000), "About a minute");
+        assert_eq!(duration(3 * 3_600_000), "3 hours");
+        for (pattern, fits) in [
+            ("ea", true),
+            ("^rea$", true),
+            ("^/rea$", true),
+            ("^ea", false),
+            ("re$", false),
+        ] {
+            assert_eq!(name_fits(pattern, "rea"), fits, "{pattern}");
+        }
+    }
+}

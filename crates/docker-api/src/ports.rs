@@ -1,0 +1,276 @@
+//! Published ports: listeners of this process, whose connections are made anew from within the
+//! container's namespace. They end with this process and are bound again by the next.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use engine::Network;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::answer::Refusal;
+use crate::containers::{Bound, Empty, Record};
+use crate::docker::Docker;
+use crate::limits::{CONNECTIONS_MAX, DIAL_TIMEOUT_MS, PORTS_MAX};
+
+/// A port to be published: at one of `host_ports`, the first that is free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub container_port: u16,
+    pub host_ip: Ipv4Addr,
+    pub host_ports: std::ops::RangeInclusive<u16>,
+}
+
+/// Listeners of one container. Closed when dropped.
+pub struct Published {
+    listeners: Vec<(Bound, TcpListener)>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.serving.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn port_of(text: &str) -> Result<u16, Refusal> {
+    let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if protocol != "tcp" {
+        return Err(Refusal::not_built(format!(
+            "publishing the {} port {port}",
+            protocol.to_ascii_uppercase()
+        )));
+    }
+    port.parse()
+        .map_err(|_| Refusal::bad(format!("invalid port: {text}")))
+}
+
+/// What a container's configuration asks to be published.
+pub fn wanted(
+    host: &crate::containers::HostConfig,
+    exposed: &BTreeMap<String, Empty>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let mut wanted = Vec::new();
+    for (port, bindings) in &host.port_bindings {
+        let container_port = port_of(port)?;
+        for binding in bindings {
+            let bad = || {
+                Refusal::bad(format!(
+                    "invalid port specification: \"{}\"",
+                    binding.host_port
+                ))
+            };
+            let host_ip = match binding.host_ip.as_str() {
+                "" => Ipv4Addr::UNSPECIFIED,
+                text => match text.parse() {
+                    Ok(IpAddr::V4(address)) => address,
+                    Ok(IpAddr::V6(address)) => {
+                        return Err(Refusal::not_built(format!("publishing at `{address}`")));
+                    }
+                    Err(_) => return Err(Refusal::bad(format!("invalid IP address: {text}"))),
+                },
+            };
+            let text = binding.host_port.as_str();
+            let number = |text: &str| text.parse::<u16>().map_err(|_| bad());
+            let host_ports = match text.split_once('-') {
+                None if text.is_empty() => 0..=0,
+                None => number(text)?..=number(text)?,
+                Some((first, last)) => number(first)?..=number(last)?,
+            };
+            wanted.push(Wanted {
+                container_port,
+                host_ip,
+                host_ports,
+            });
+        }
+    }
+    if host.publish_all_ports {
+        for port in exposed.keys() {
+            let container_port = port_of(port)?;
+            if !wanted.iter().any(|it| it.container_port == container_port) {
+                wanted.push(Wanted {
+                    container_port,
+                    host_ip: Ipv4Addr::UNSPECIFIED,
+                    host_ports: 0..=0,
+                });
+            }
+        }
+    }
+    if wanted.len() > PORTS_MAX {
+        return Err(Refusal::bad(format!(
+            "more than {PORTS_MAX} ports are published"
+        )));
+    }
+    Ok(wanted)
+}
+
+impl Docker {
+    /// Binds a container's ports. None is left bound when one cannot be.
+    pub(crate) async fn bind_ports(
+        &self,
+        record: &Record,
+        wanted: &[Wanted],
+    ) -> Result<Published, Refusal> {
+        let mut listeners = Vec::new();
+        for it in wanted {
+            let listener = self.bind(record, it).await?;
+            let host_port = listener.local_addr()?.port();
+            let bound = Bound {
+                container_port: it.container_port,
+                host_ip: it.host_ip,
+                host_port,
+            };
+            listeners.push((bound, listener));
+        }
+        Ok(Published {
+            listeners,
+            serving: Vec::new(),
+        })
+    }
+
+    async fn bind(&self, record: &Record, wanted: &Wanted) -> Result<TcpListener, Refusal> {
+        let mut last = None;
+        for port in wanted.host_ports.clone() {
+            match TcpListener::bind((wanted.host_ip, port)).await {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = Some((port, error)),
+            }
+        }
+        let Some((port, error)) = last else {
+            return Err(Refusal::bad("an empty range of ports"));
+        };
+        let failed = format!(
+            "failed to set up container networking: driver failed programming external connectivity on endpoint {} ({})",
+            record.name, record.id
+        );
+        if error.kind() != std::io::ErrorKind::AddrInUse {
+            return Err(Refusal::failed(format!(
+                "{failed}: Bind for {}:{port} failed: {error}",
+                wanted.host_ip
+            )));
+        }
+        let holder = match self.publisher_of(port) {
+            Some(name) => Some(format!("the container `{name}`")),
+            None => self.registry.holder(port).await,
+        };
+        let holder = holder.map_or(String::new(), |it| format!(" (by {it})"));
+        Err(Refusal::failed(format!(
+            "{failed}: Bind for {}:{port} failed: port is already allocated{holder}",
+            wanted.host_ip
+        )))
+    }
+
+    fn publisher_of(&self, port: u16) -> Option<String> {
+        let all = self.containers.all();
+        let mut records = all.iter().map(|it| it.record());
+        let found = records.find(|it| {
+            it.is_running() && it.state.bound.iter().any(|bound| bound.host_port == port)
+        });
+        found.map(|it| it.name)
+    }
+}
+
+impl Published {
+    pub fn bound(&self) -> Vec<Bound> {
+        self.listeners.iter().map(|it| it.0.clone()).collect()
+    }
+
+    /// Accepts connections from now on.
+    pub fn serve(&mut self, network: &Arc<dyn Network>, interface: &str, address: Ipv4Addr) {
+        for (bound, listener) in self.listeners.drain(..) {
+            let to = SocketAddr::from((address, bound.container_port));
+            let serving = serve(listener, network.clone(), interface.to_owned(), to);
+            self.serving.push(tokio::spawn(serving));
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    network: Arc<dyn Network>,
+    interface: String,
+    to: SocketAddr,
+) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = free.clone().acquire_owned().await else {
+            return;
+        };
+        let client = match listener.accept().await {
+            Ok((client, _)) => client,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept at a published port");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (network, interface) = (network.clone(), interface.clone());
+        tokio::spawn(async move {
+            carry(client, &*network, &interface, to).await;
+            drop(permit);
+        });
+    }
+}
+
+/// One connection, from both ends to both ends.
+async fn carry(mut client: TcpStream, network: &dyn Network, interface: &str, to: SocketAddr) {
+    let dialled = network.dial(interface, to, DIAL_TIMEOUT_MS).await;
+    let connected = dialled.and_then(|stream| {
+        stream.set_nonblocking(true)?;
+        Ok(TcpStream::from_std(stream)?)
+    });
+    match connected {
+        Ok(mut server) => {
+            let _ = client.set_nodelay(true);
+            let _ = server.set_nodelay(true);
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        }
+        // Nobody listens there: the client sees its connection close.
+        Err(error) => tracing::debug!(error = error.chain(), %to, "cannot reach a published port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::{HostConfig, PortBinding};
+
+    fn check(port: &str, binding: (&str, &str)) -> Result<Wanted, Refusal> {
+        let binding = PortBinding {
+            host_ip: binding.0.to_owned(),
+            host_port: binding.1.to_owned(),
+        };
+        let host = HostConfig {
+            port_bindings: BTreeMap::from([(port.to_owned(), vec![binding])]),
+            ..HostConfig::default()
+        };
+        wanted(&host, &BTreeMap::new()).map(|mut it| it.remove(0))
+    }
+
+    #[test]
+    fn ports_are_read() {
+        let it = check("9292/tcp", ("", "80")).unwrap();
+        assert_eq!((it.container_port, it.host_ports), (9292, 80..=80));
+        assert_eq!(it.host_ip, Ipv4Addr::UNSPECIFIED);
+        assert_eq!(check("80", ("127.0.0.1", "")).unwrap().host_ports, 0..=0);
+        assert_eq!(
+            check("80", ("", "8000-8010")).unwrap().host_ports,
+            8000..=8010
+        );
+        let refused = check("53/udp", ("", "53")).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "publishing the UDP port 53 is not supported by neargate"
+        );
+        for (port, binding) in [
+            ("80/tcp", ("", "x")),
+            ("x", ("", "80")),
+            ("80", ("here", "80")),
+        ] {
+            assert!(check(port, binding).is_err());
+        }
+    }
+}
