@@ -16,6 +16,7 @@ mod edge;
 mod error;
 mod git;
 mod image;
+mod inside;
 mod logs;
 mod network;
 mod objects;
@@ -29,6 +30,7 @@ pub use edge::*;
 pub use error::*;
 pub use git::*;
 pub use image::*;
+pub use inside::*;
 pub use logs::*;
 pub use network::*;
 pub use objects::*;
@@ -62,5 +64,6 @@ pub struct Engine {
     pub objects: Arc<dyn Objects>,
     pub workspaces: Arc<dyn Workspaces>,
     pub git: Arc<dyn Git>,
+    pub inside: Arc<dyn Inside>,
     pub access: Access,
 }

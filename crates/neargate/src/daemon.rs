@@ -2,6 +2,7 @@
 //! reconciles.
 
 mod compose;
+mod inside;
 mod lock;
 
 use std::fs;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::front::Front;
 pub use compose::{Machine, services};
+pub use inside::Visit;
 pub use lock::is_taken as runs;
 
 /// How often unneeded layers are looked for: as long as they are kept after their last use.
@@ -65,6 +67,9 @@ async fn run(config: Config) -> Result<()> {
         &machine,
         ask_to_stop,
     ));
+    let visits = machine.visits.lock().ok().and_then(|mut it| it.take());
+    let visits = visits.context("the doors are composed once")?;
+    let answering = tokio::spawn(front.clone().receive_visits(visits));
     let reconciling = tokio::spawn(cloud.clone().run());
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
@@ -74,6 +79,7 @@ async fn run(config: Config) -> Result<()> {
         () = asked(stop_asked) => true,
     };
     cleaning.abort();
+    answering.abort();
     cloud.converge.stop();
     reconciling.await??;
     if stop_everything {

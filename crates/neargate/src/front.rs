@@ -8,6 +8,7 @@
 
 mod aws;
 mod git;
+mod inside;
 mod own;
 mod registry;
 mod wait;
@@ -46,6 +47,7 @@ pub struct Front {
     credentials: Credentials,
     registry: Arc<images::Registry>,
     git: Arc<::git::GitStore>,
+    given: inside::Given,
     state: String,
     program: PathBuf,
     ask_to_stop: watch::Sender<bool>,
@@ -64,6 +66,7 @@ impl Front {
             credentials,
             registry: machine.registry.clone(),
             git: machine.git.clone(),
+            given: inside::Given::default(),
             state: config.state.display().to_string(),
             program: machine.program.clone(),
             ask_to_stop,
@@ -92,11 +95,8 @@ impl Front {
             let front = self.clone();
             async move { Ok::<_, Infallible>(front.answer(request).await) }
         });
-        let mut server = http1::Builder::new();
-        server
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT);
-        if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        let connection = http_server().serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }
     }
@@ -123,6 +123,14 @@ impl Front {
         }
         iam::find_key(&self.cloud, access_key, session_token)
     }
+}
+
+fn http_server() -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    server
 }
 
 /// A whole body, or None when it is longer than `limit` or does not arrive.

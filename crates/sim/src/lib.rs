@@ -6,6 +6,7 @@
 mod edge;
 mod git;
 mod images;
+mod inside;
 mod logs;
 mod network;
 mod objects;
@@ -19,6 +20,7 @@ use engine::Engine;
 pub use edge::SimEdge;
 pub use git::SimGit;
 pub use images::{SimBuilds, SimImages};
+pub use inside::SimInside;
 pub use logs::SimLogs;
 pub use network::SimNetwork;
 pub use objects::SimObjects;
@@ -36,6 +38,7 @@ pub struct Sim {
     pub objects: Arc<SimObjects>,
     pub workspaces: Arc<SimWorkspaces>,
     pub git: Arc<SimGit>,
+    pub inside: Arc<SimInside>,
 }
 
 impl Default for Sim {
@@ -49,6 +52,7 @@ impl Default for Sim {
             objects: Arc::default(),
             workspaces: Arc::default(),
             git: Arc::default(),
+            inside: Arc::default(),
         }
     }
 }
@@ -65,6 +69,7 @@ impl Sim {
             objects: self.objects.clone(),
             workspaces: self.workspaces.clone(),
             git: self.git.clone(),
+            inside: self.inside.clone(),
             access: engine::Access {
                 api: "http://127.0.0.1:4566".into(),
                 docker_socket: None,

@@ -24,6 +24,13 @@ impl Value for Timestamp {
     }
 }
 
+impl Timestamp {
+    /// `2026-11-22T12:34:56Z`, also with a fraction and with an offset.
+    pub fn from_iso8601(text: &str) -> Option<Self> {
+        from_iso(text).map(Self)
+    }
+}
+
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&to_iso(self.0))

@@ -21,6 +21,7 @@ mod container_rules;
 mod definition;
 mod definition_rules;
 mod fargate;
+mod inside;
 mod launch;
 mod ledger;
 mod metrics;
@@ -49,6 +50,8 @@ mod task_start;
 mod task_view;
 
 use cloud::{Service, Watch};
+
+pub use inside::{credentials, metadata};
 
 /// Everything that Amazon ECS brings.
 pub fn service() -> Service {

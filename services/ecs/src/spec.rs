@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use cloud::Clock;
 use engine::{
-    ContainerSpec, DependsOn, HealthCheck, MountSpec, PreparedImage, TaskSpec, VolumeSpec,
+    ContainerSpec, DependsOn, HealthCheck, INSIDE, MountSpec, PreparedImage, TaskSpec, VolumeSpec,
 };
 use shapes::ecs::{ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair};
 
+use crate::inside;
 use crate::record::Definition;
 use crate::task_record::Task;
 
@@ -43,7 +44,7 @@ pub fn task_spec(
     for container in shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();
         let made = ready.get(&name).ok_or_else(|| name.clone())?;
-        containers.push(container_spec(task, container, made, clock)?);
+        containers.push(container_spec(task, definition, container, made, clock)?);
     }
     let volumes = shape.volumes.iter().flatten().map(|volume| VolumeSpec {
         name: volume.name.clone().unwrap_or_default(),
@@ -66,6 +67,7 @@ pub fn task_spec(
 
 fn container_spec(
     task: &Task,
+    definition: &Definition,
     container: &ContainerDefinition,
     ready: &Ready,
     clock: &Clock,
@@ -88,7 +90,7 @@ fn container_spec(
     Ok(ContainerSpec {
         directories: ready.image.directories.clone(),
         argv,
-        env: environment(task, container, own, &image.env),
+        env: environment(task, definition, container, own, &image.env),
         working_dir: given(&container.working_directory, &image.working_dir),
         user: given(&container.user, &image.user),
         essential: container.essential != Some(false),
@@ -148,6 +150,7 @@ fn argv(
 /// The image's variables, those that Fargate sets, the definition's, the override's: later ones win.
 fn environment(
     task: &Task,
+    definition: &Definition,
     container: &ContainerDefinition,
     own: Option<&ContainerOverride>,
     image: &[String],
@@ -164,6 +167,17 @@ fn environment(
     set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE");
     set("AWS_REGION", &task.region);
     set("AWS_DEFAULT_REGION", &task.region);
+    if let Some(own) = (task.containers.iter()).find(|it| Some(&it.name) == container.name.as_ref())
+    {
+        let uri = format!("http://{}{}", INSIDE.ip(), inside::metadata_path(task, own));
+        set("ECS_CONTAINER_METADATA_URI_V4", &uri);
+    }
+    if inside::role_of(task, definition).is_some() {
+        let path = inside::credentials_path(&task.id);
+        set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &path);
+    }
+    // What leads clients to AWS there leads them here.
+    set("AWS_ENDPOINT_URL", &format!("http://{}", INSIDE.ip()));
     let pairs = |it: &Option<Vec<KeyValuePair>>| it.clone().unwrap_or_default();
     let overridden = own.map(|it| pairs(&it.environment)).unwrap_or_default();
     for pair in pairs(&container.environment).into_iter().chain(overridden) {

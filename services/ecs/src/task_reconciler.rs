@@ -244,7 +244,11 @@ async fn watch(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
     match &status {
         Some(status) if status.state != TaskState::Stopped => match task.stop {
             Some(_) => Ok(on(task, Phase::Deactivating)),
-            None => Ok(Progress::Wait(Next::Idle)),
+            None => {
+                // A daemon that has just begun has no doors open.
+                task_start::open_door(cx, task).await?;
+                Ok(Progress::Wait(Next::Idle))
+            }
         },
         stopped => Ok(ended(cx, task, stopped.as_ref())),
     }
@@ -384,6 +388,7 @@ async fn deprovision(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Err
     }
     cx.engine().tasks.remove(&task.id).await?;
     for id in interfaces_of(cx, task).await? {
+        cx.engine().inside.close(&id);
         let input = DeleteNetworkInterfaceInput {
             network_interface_id: id,
             ..Default::default()

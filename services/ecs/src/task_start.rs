@@ -161,7 +161,9 @@ pub async fn start(
             ))));
         }
     };
-    match cx.engine().tasks.start(spec).await {
+    let (door, started) = tokio::join!(open_door(cx, task), cx.engine().tasks.start(spec));
+    door?;
+    match started {
         Ok(()) => Ok(Ok(())),
         Err(error) if error.fault == Fault::Unreachable => Err(error.into()),
         Err(error) => Ok(Err(CannotStart(format!(
@@ -169,6 +171,14 @@ pub async fn start(
             error.chain()
         )))),
     }
+}
+
+/// Lets the task's containers find their credentials and metadata.
+pub async fn open_door(cx: &Cx, task: &Task) -> Result<(), converge::Error> {
+    if let Some(interface) = &task.interface {
+        cx.engine().inside.open(&interface.id).await?;
+    }
+    Ok(())
 }
 
 /// On Fargate images, logs and secrets go through the task's own interface: asks the machine whether

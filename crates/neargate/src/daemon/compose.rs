@@ -1,14 +1,16 @@
 //! What the daemon is made of. Nothing else knows all parts.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use cloud::{Clock, Cloud, CloudParts, Store};
 use edge::EdgeClient;
 use engine::Engine;
 use images::{EmbeddedHosts, ImageStore, Registry};
+use tokio::sync::mpsc;
 
+use super::inside::{Doors, Visit};
 use crate::config::Config;
 
 pub const STORE_FILE: &str = "store.db";
@@ -21,6 +23,8 @@ pub struct Machine {
     pub edge: Arc<EdgeClient>,
     pub network: Arc<network::Machine>,
     pub runtime: Arc<runtime::Runtime>,
+    /// What comes in by the doors inside containers' namespaces; taken by who answers.
+    pub visits: Mutex<Option<mpsc::Receiver<Visit>>>,
     /// This program's own file, as it was called when the daemon started: a new build that takes
     /// its place has the same name.
     pub program: PathBuf,
@@ -65,6 +69,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let builds =
         builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
     let git = Arc::new(git::GitStore::open(config.state.join("git"))?);
+    let (doors, visits) = Doors::new(network.clone());
     let engine = Engine {
         images,
         builds: Arc::new(builds),
@@ -77,6 +82,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
             config.state.join("workspaces"),
         )?),
         git: git.clone(),
+        inside: Arc::new(doors),
         access: engine::Access {
             api: format!("http://{}", config.listen),
             docker_socket: None,
@@ -90,6 +96,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         edge,
         network,
         runtime,
+        visits: Mutex::new(Some(visits)),
         program,
     })
 }

@@ -1,0 +1,129 @@
+//! What containers are answered at the address inside their namespace: their role's credentials,
+//! their metadata, and AWS's API, when their network leads out to where it is on AWS.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::{Body, Front, http_server};
+use crate::daemon::Visit;
+
+/// Credentials are renewed when less than this is left of them, as AWS does.
+const RENEWED_BEFORE_MS: i64 = 15 * 60 * 1000;
+
+/// Credentials that were given to tasks, and when they end: a container may ask as often as it likes.
+#[derive(Default)]
+pub struct Given(Mutex<HashMap<String, (Value, i64)>>);
+
+impl Front {
+    /// Answers containers for ever.
+    pub async fn receive_visits(self: Arc<Self>, mut visits: mpsc::Receiver<Visit>) {
+        while let Some((interface, stream)) = visits.recv().await {
+            tokio::spawn(self.clone().visit(interface, stream));
+        }
+    }
+
+    async fn visit(self: Arc<Self>, interface: String, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            let (front, interface) = (self.clone(), interface.clone());
+            async move { front.answer_inside(&interface, request).await }
+        });
+        let connection = http_server().serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a container's connection ended early");
+        }
+    }
+
+    /// An error ends the connection without an answer, which is what a network without a way out
+    /// looks like.
+    async fn answer_inside(
+        &self,
+        interface: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, NoWayOut> {
+        let path = request.uri().path().to_owned();
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        if request.method() == Method::GET {
+            match parts[..] {
+                ["v2", "credentials", task] => return Ok(self.credentials(interface, task).await),
+                ["v4", id] => return Ok(self.metadata(interface, id, "")),
+                ["v4", id, rest] => return Ok(self.metadata(interface, id, rest)),
+                _ => {}
+            }
+        }
+        match self.cloud.engine.network.has_way_out(interface).await {
+            Ok(true) if !path.starts_with("/_neargate/") => {
+                Ok::<_, Infallible>(self.answer(request).await).map_err(|never| match never {})
+            }
+            _ => Err(NoWayOut),
+        }
+    }
+
+    async fn credentials(&self, interface: &str, task: &str) -> Response<Body> {
+        let key = format!("{interface}/{task}");
+        let now_ms = self.cloud.clock.now_ms();
+        if let Some(known) = self.given.find(&key, now_ms) {
+            return super::json(StatusCode::OK, &known);
+        }
+        match ecs::credentials(&self.cloud, task, interface).await {
+            Ok(Some(credentials)) => {
+                self.given.keep(key, credentials.clone(), now_ms);
+                super::json(StatusCode::OK, &credentials)
+            }
+            Ok(None) => not_found("there are no credentials for this task"),
+            Err(error) => super::json(
+                StatusCode::BAD_REQUEST,
+                &json!({ "code": error.code, "message": error.message }),
+            ),
+        }
+    }
+
+    fn metadata(&self, interface: &str, id: &str, rest: &str) -> Response<Body> {
+        match ecs::metadata(&self.cloud, interface, id, rest) {
+            Ok(Some(found)) => super::json(StatusCode::OK, &found),
+            Ok(None) => not_found("there is no such metadata"),
+            Err(error) => super::json(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &json!({ "code": error.code, "message": error.message }),
+            ),
+        }
+    }
+}
+
+fn not_found(message: &str) -> Response<Body> {
+    let error = json!({ "code": "NotFound", "message": message });
+    super::json(StatusCode::NOT_FOUND, &error)
+}
+
+impl Given {
+    fn find(&self, key: &str, now_ms: i64) -> Option<Value> {
+        let given = self.0.lock().expect("nothing panics while it is held");
+        let (credentials, renew_ms) = given.get(key)?;
+        (now_ms < *renew_ms).then(|| credentials.clone())
+    }
+
+    fn keep(&self, key: String, credentials: Value, now_ms: i64) {
+        let text = credentials["Expiration"].as_str().unwrap_or_default();
+        let Some(expires) = wire::Timestamp::from_iso8601(text) else {
+            return;
+        };
+        let renew_ms = (expires.0 * 1000.0) as i64 - RENEWED_BEFORE_MS;
+        let mut given = self.0.lock().expect("nothing panics while it is held");
+        // Tasks that are gone do not ask again.
+        given.retain(|_, it| now_ms < it.1);
+        given.insert(key, (credentials, renew_ms));
+    }
+}
+
+/// A container asks for AWS's API, and its network leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the task's network has no way out")]
+struct NoWayOut;

@@ -1,0 +1,168 @@
+//! What a task's containers learn of themselves: the credentials of the task's role, and metadata
+//! (ECS Developer Guide, "Amazon ECS task metadata endpoint version 4" and "Task IAM role").
+//!
+//! A container reaches this at a link-local address inside its own namespace, so the interface that a
+//! question came through says which task asks: it is told of no other.
+
+use std::sync::Arc;
+
+use cloud::{Cloud, Cx, Error};
+use serde_json::{Value as Json, json};
+use shapes::sts::AssumeRoleInput;
+
+use crate::names::{cluster_arn, find_definition, task_arn};
+use crate::record::Definition;
+use crate::task_record::{Container, Task, TaskPlace};
+
+/// AWS renews a task's credentials every six hours; a session here may be an hour long.
+const SESSION_SECONDS: i32 = 3600;
+
+/// The path of a task's credentials, below the door's address.
+pub fn credentials_path(task_id: &str) -> String {
+    format!("/v2/credentials/{task_id}")
+}
+
+/// The path of a container's metadata.
+pub fn metadata_path(task: &Task, container: &Container) -> String {
+    format!("/v4/{}-{}", task.id, container.arn_id)
+}
+
+/// The role that a task's containers act with: that of its overrides, or of its definition.
+pub fn role_of<'a>(task: &'a Task, definition: &'a Definition) -> Option<&'a String> {
+    let own = task.overrides.task_role_arn.as_ref();
+    own.or(definition.shape.task_role_arn.as_ref())
+        .filter(|it| !it.is_empty())
+}
+
+/// The task with this id, when it has this interface.
+fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx, Task)>, Error> {
+    let task: Option<Task> =
+        cloud
+            .context(&cloud.default_region)
+            .read(|tx| match tx.get::<TaskPlace>(task_id)? {
+                Some(place) => tx.get(&place.key),
+                None => Ok(None),
+            })?;
+    let task = task.filter(|it| it.interface.as_ref().is_some_and(|it| it.id == interface));
+    Ok(task.map(|task| (cloud.context(&task.region), task)))
+}
+
+/// Credentials of the task's role, as the SDKs read them; None when the task has no role or is not
+/// the one that asks.
+pub async fn credentials(
+    cloud: &Arc<Cloud>,
+    task_id: &str,
+    interface: &str,
+) -> Result<Option<Json>, Error> {
+    let Some((cx, task)) = find(cloud, task_id, interface)? else {
+        return Ok(None);
+    };
+    let Some(definition) = cx.read(|tx| find_definition(&cx, tx, &task.definition))? else {
+        return Ok(None);
+    };
+    let Some(role) = role_of(&task, &definition) else {
+        return Ok(None);
+    };
+    let role_arn = if role.starts_with("arn:") {
+        role.clone()
+    } else {
+        format!("arn:aws:iam::{}:role/{role}", cx.account())
+    };
+    let input = AssumeRoleInput {
+        role_arn: role_arn.clone(),
+        role_session_name: task.id.clone(),
+        duration_seconds: Some(SESSION_SECONDS),
+        ..Default::default()
+    };
+    let session = cx.as_service("ecs-tasks.amazonaws.com").call(input).await?;
+    let session = session.credentials.unwrap_or_default();
+    Ok(Some(json!({
+        "RoleArn": role_arn,
+        "AccessKeyId": session.access_key_id,
+        "SecretAccessKey": session.secret_access_key,
+        "Token": session.session_token,
+        "Expiration": session.expiration.to_string(),
+    })))
+}
+
+/// What `/v4/<id>[/task]` says; None when it is not of the task that asks.
+pub fn metadata(
+    cloud: &Arc<Cloud>,
+    interface: &str,
+    id: &str,
+    rest: &str,
+) -> Result<Option<Json>, Error> {
+    let (task_id, container_id) = id.split_once('-').unwrap_or((id, ""));
+    let Some((cx, task)) = find(cloud, task_id, interface)? else {
+        return Ok(None);
+    };
+    let Some(container) = task.containers.iter().find(|it| it.arn_id == container_id) else {
+        return Ok(None);
+    };
+    Ok(match rest {
+        "" => Some(container_view(&cx, &task, container)),
+        "task" | "taskWithTags" => Some(task_view(&cx, &task)),
+        _ => None,
+    })
+}
+
+fn container_view(cx: &Cx, task: &Task, container: &Container) -> Json {
+    let address = task.interface.as_ref().map(|it| it.address.clone());
+    json!({
+        "DockerId": container.arn_id,
+        "Name": container.name,
+        "DockerName": container.name,
+        "Image": container.image,
+        "ImageID": container.digest,
+        "Labels": {
+            "com.amazonaws.ecs.cluster": cluster_arn(cx, &task.cluster),
+            "com.amazonaws.ecs.container-name": container.name,
+            "com.amazonaws.ecs.task-arn": task_arn(cx, &task.cluster, &task.id),
+        },
+        "DesiredStatus": desired(task),
+        "KnownStatus": container.status.map_or("PENDING", |it| it.as_str()),
+        "Limits": { "CPU": container.cpu.parse::<u32>().unwrap_or(0) },
+        "Type": "NORMAL",
+        "Networks": [{
+            "NetworkMode": "awsvpc",
+            "IPv4Addresses": address.into_iter().collect::<Vec<_>>(),
+            "MACAddress": task.interface.as_ref().map(|it| it.mac.clone()),
+            "PrivateDNSName": task.interface.as_ref().and_then(|it| it.private_dns_name.clone()),
+        }],
+        "ContainerARN": cx.arn("ecs", &format!("container/{}/{}/{}", task.cluster, task.id, container.arn_id)),
+    })
+}
+
+fn task_view(cx: &Cx, task: &Task) -> Json {
+    let (family, revision) = task
+        .definition
+        .rsplit('/')
+        .next()
+        .and_then(|it| it.split_once(':'))
+        .unwrap_or_default();
+    let containers = task.containers.iter();
+    json!({
+        "Cluster": cluster_arn(cx, &task.cluster),
+        "TaskARN": task_arn(cx, &task.cluster, &task.id),
+        "Family": family,
+        "Revision": revision,
+        "ServiceName": task.service.as_ref().map(|it| it.name.clone()),
+        "DesiredStatus": desired(task),
+        "KnownStatus": task.phase.as_str(),
+        "Limits": {
+            "CPU": task.cpu.parse::<f64>().unwrap_or(0.0) / 1024.0,
+            "Memory": task.memory.parse::<u64>().unwrap_or(0),
+        },
+        "AvailabilityZone": task.zone,
+        "LaunchType": "FARGATE",
+        "Containers": containers.map(|it| container_view(cx, task, it)).collect::<Vec<_>>(),
+    })
+}
+
+fn desired(task: &Task) -> &'static str {
+    if task.stop.is_some() {
+        "STOPPED"
+    } else {
+        "RUNNING"
+    }
+}
