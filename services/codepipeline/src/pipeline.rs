@@ -320,3 +320,42 @@ pub async fn delete_pipeline(
         Ok(DeletePipelineOutput {})
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration(token: &str) -> PipelineDeclaration {
+        let source = ActionDeclaration {
+            name: "App".into(),
+            action_type_id: ActionTypeId {
+                category: ActionCategory::Source,
+                owner: ActionOwner::ThirdParty,
+                provider: "GitHub".into(),
+                version: "1".into(),
+            },
+            configuration: Some(BTreeMap::from([("OAuthToken".into(), token.into())])),
+            ..Default::default()
+        };
+        PipelineDeclaration {
+            stages: vec![StageDeclaration {
+                name: "Source".into(),
+                actions: vec![source],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_masked_token_that_is_sent_back_is_kept() {
+        let old = declaration("secret");
+        let mut sent = shown(&old);
+        assert_eq!(sent, declaration(MASK));
+        keep_secrets(&mut sent, &old);
+        assert_eq!(sent, old);
+        let mut other = declaration("other");
+        keep_secrets(&mut other, &old);
+        assert_eq!(other, declaration("other"));
+    }
+}

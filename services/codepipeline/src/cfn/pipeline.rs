@@ -84,7 +84,8 @@ fn declaration(
     name: &str,
 ) -> Result<PipelineDeclaration, ResourceError> {
     let mut configurations = configurations(&request.properties);
-    let mut stages: Vec<StageDeclaration> = request.shape("Stages")?.unwrap_or_default();
+    let bare = request.with_properties(&without_configurations(&request.properties));
+    let mut stages: Vec<StageDeclaration> = bare.shape("Stages")?.unwrap_or_default();
     for (stage, mut actions) in stages.iter_mut().zip(configurations.drain(..)) {
         for (action, configuration) in stage.actions.iter_mut().zip(actions.drain(..)) {
             action.configuration = Some(configuration);
@@ -124,6 +125,18 @@ fn parsed<T: std::str::FromStr>(
             .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
     };
     request.text(name).map(parse).transpose()
+}
+
+fn without_configurations(properties: &Json) -> Json {
+    let mut properties = properties.clone();
+    let stages = properties["Stages"].as_array_mut().into_iter().flatten();
+    for stage in stages {
+        let actions = stage["Actions"].as_array_mut().into_iter().flatten();
+        for members in actions.filter_map(Json::as_object_mut) {
+            members.remove("Configuration");
+        }
+    }
+    properties
 }
 
 type Configuration = std::collections::BTreeMap<String, String>;

@@ -1,0 +1,72 @@
+//! The daemon is lost at every millisecond of an execution; the next one ends it, once.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+fn crash<A, B>(machine: &Machine, after: Duration, first: A, second: B)
+where
+    A: AsyncFnOnce(&World),
+    B: AsyncFnOnce(&World),
+{
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let life = runtime();
+    life.block_on(async {
+        let world = World::on(machine).await;
+        let work = async {
+            first(&world).await;
+            std::future::pending::<()>().await;
+        };
+        let _ = tokio::time::timeout(after, work).await;
+    });
+    drop(life);
+    runtime().block_on(async { second(&World::on(machine).await).await });
+}
+
+#[test]
+fn an_execution_ends_as_if_nothing_had_happened() {
+    // Looks are a quarter of a second apart: around each, every millisecond.
+    let points = (0..20_u64).chain(250..275).chain(500..525).chain(750..760);
+    for after in points {
+        let machine = Machine::new();
+        crash(
+            &machine,
+            Duration::from_millis(after),
+            async |world| world.create(usual()).await,
+            async |world| {
+                let known = world.all::<FakeService>();
+                assert_eq!(known.len(), 1);
+                let name = shapes::codepipeline::GetPipelineStateInput {
+                    name: "shop".into(),
+                };
+                if world.cx.call(name).await.is_err() {
+                    world.create(usual()).await;
+                }
+                let all = world.ended(1).await;
+                let status = all[0].status;
+                let succeeded = shapes::codepipeline::PipelineExecutionStatus::Succeeded;
+                assert_eq!(
+                    status,
+                    Some(succeeded),
+                    "lost after {after} ms: {:#?}",
+                    world.runs().await
+                );
+                assert_eq!(world.all::<FakeBuild>().len(), 1, "lost after {after} ms");
+                assert_eq!(
+                    world.all::<FakeDefinition>().len(),
+                    2,
+                    "lost after {after} ms"
+                );
+                assert_eq!(world.service().updates, 1, "lost after {after} ms");
+                assert_eq!(world.runs().await.len(), 3);
+                world.assert_clean().await;
+            },
+        );
+    }
+}

@@ -1,0 +1,447 @@
+//! What pipelines call: buckets, builds, services, roles, repositories. Each is a record or two, so
+//! that a daemon may be lost in between. Calls take a moment.
+
+use std::collections::BTreeMap;
+
+use cloud::{Cx, Error, Record, Service};
+use serde::{Deserialize, Serialize};
+use shapes::{codebuild, codecommit, ecs, iam, s3};
+
+async fn moment() {
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeObject {
+    pub bucket: String,
+    pub key: String,
+    pub version: u64,
+    pub body: String,
+}
+
+impl Record for FakeObject {
+    const KIND: &'static str = "fake.object";
+    fn key(&self) -> String {
+        format!("{}/{}", self.bucket, self.key)
+    }
+}
+
+pub fn s3() -> Service {
+    Service::new(&s3::MODEL)
+        .on(put_object)
+        .on(get_object)
+        .on(head_object)
+        .on(get_bucket_versioning)
+}
+
+const NO_BUCKET: cloud::ErrorCode = cloud::ErrorCode::sender("NoSuchBucket", 404);
+const NO_KEY: cloud::ErrorCode = cloud::ErrorCode::sender("NoSuchKey", 404);
+
+async fn put_object(cx: Cx, input: s3::PutObjectInput) -> Result<s3::PutObjectOutput, Error> {
+    moment().await;
+    if input.bucket == "nowhere" {
+        return Err(NO_BUCKET.because("The specified bucket does not exist"));
+    }
+    cx.write(|tx| {
+        let version = u64::try_from(tx.next("fake.object")?).unwrap();
+        tx.put(&FakeObject {
+            bucket: input.bucket,
+            key: input.key,
+            version,
+            body: String::from_utf8(input.body.unwrap_or_default().0).unwrap(),
+        })
+    })?;
+    Ok(Default::default())
+}
+
+fn object(cx: &Cx, bucket: &str, key: &str) -> Result<FakeObject, Error> {
+    let found = cx.read(|tx| tx.get::<FakeObject>(&format!("{bucket}/{key}")))?;
+    found.ok_or_else(|| NO_KEY.because("The specified key does not exist."))
+}
+
+async fn get_object(cx: Cx, input: s3::GetObjectInput) -> Result<s3::GetObjectOutput, Error> {
+    moment().await;
+    let found = object(&cx, &input.bucket, &input.key)?;
+    Ok(s3::GetObjectOutput {
+        body: Some(wire::Blob(found.body.into_bytes())),
+        version_id: Some(format!("v{}", found.version)),
+        ..Default::default()
+    })
+}
+
+async fn head_object(cx: Cx, input: s3::HeadObjectInput) -> Result<s3::HeadObjectOutput, Error> {
+    let found = object(&cx, &input.bucket, &input.key)?;
+    Ok(s3::HeadObjectOutput {
+        version_id: Some(format!("v{}", found.version)),
+        ..Default::default()
+    })
+}
+
+async fn get_bucket_versioning(
+    _: Cx,
+    input: s3::GetBucketVersioningInput,
+) -> Result<s3::GetBucketVersioningOutput, Error> {
+    Ok(s3::GetBucketVersioningOutput {
+        status: (input.bucket != "plain").then_some(s3::BucketVersioningStatus::Enabled),
+        ..Default::default()
+    })
+}
+
+pub fn iam() -> Service {
+    Service::new(&iam::MODEL).on(get_role)
+}
+
+async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
+    let service = match input.role_name.as_str() {
+        "pipeline" => "codepipeline.amazonaws.com",
+        "stack" => "cloudformation.amazonaws.com",
+        "other" => "ecs.amazonaws.com",
+        other => {
+            return Err(iam::errors::NoSuchEntityException
+                .because(format!("The role with name {other} cannot be found.")));
+        }
+    };
+    let document = format!(
+        r#"{{"Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"Service":"{service}"}}}}]}}"#
+    );
+    Ok(iam::GetRoleOutput {
+        role: iam::Role {
+            assume_role_policy_document: Some(document),
+            ..Default::default()
+        },
+    })
+}
+
+pub fn codecommit() -> Service {
+    Service::new(&codecommit::MODEL).on(get_repository)
+}
+
+async fn get_repository(
+    _: Cx,
+    input: codecommit::GetRepositoryInput,
+) -> Result<codecommit::GetRepositoryOutput, Error> {
+    if input.repository_name != "shop" {
+        return Err(codecommit::errors::RepositoryDoesNotExistException
+            .because(format!("{} does not exist", input.repository_name)));
+    }
+    Ok(codecommit::GetRepositoryOutput {
+        repository_metadata: Some(codecommit::RepositoryMetadata {
+            repository_id: Some("shop-id".into()),
+            ..Default::default()
+        }),
+    })
+}
+
+/// What builds do from now on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeRecipe {
+    /// What the output artifact holds.
+    pub files: BTreeMap<String, String>,
+    pub succeeds: bool,
+    /// Builds go on until this is false.
+    pub hold: bool,
+}
+
+impl Record for FakeRecipe {
+    const KIND: &'static str = "fake.recipe";
+    fn key(&self) -> String {
+        "recipe".into()
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeBuild {
+    pub id: String,
+    pub source: String,
+    /// `bucket/key`.
+    pub target: String,
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Record for FakeBuild {
+    const KIND: &'static str = "fake.build";
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+}
+
+pub fn codebuild() -> Service {
+    Service::new(&codebuild::MODEL)
+        .on(start_build)
+        .on(batch_get_builds)
+}
+
+async fn start_build(
+    cx: Cx,
+    input: codebuild::StartBuildInput,
+) -> Result<codebuild::StartBuildOutput, Error> {
+    moment().await;
+    if input.project_name != "image" {
+        return Err(codebuild::errors::ResourceNotFoundException
+            .because(format!("Cannot find project named: {}", input.project_name)));
+    }
+    let artifacts = input.artifacts_override.unwrap_or_default();
+    let part = |it: &Option<String>| it.clone().unwrap_or_default();
+    let variables = input.environment_variables_override.unwrap_or_default();
+    let build = FakeBuild {
+        id: format!("image:{}", input.idempotency_token.unwrap()),
+        source: input.source_location_override.unwrap(),
+        target: [
+            part(&artifacts.location),
+            part(&artifacts.path),
+            part(&artifacts.name),
+        ]
+        .join("/"),
+        variables: variables
+            .into_iter()
+            .map(|it| (it.name, it.value))
+            .collect(),
+    };
+    cx.write(|tx| tx.put(&build))?;
+    moment().await;
+    Ok(codebuild::StartBuildOutput {
+        build: Some(codebuild::Build {
+            id: Some(build.id),
+            ..Default::default()
+        }),
+    })
+}
+
+async fn batch_get_builds(
+    cx: Cx,
+    input: codebuild::BatchGetBuildsInput,
+) -> Result<codebuild::BatchGetBuildsOutput, Error> {
+    moment().await;
+    let (build, recipe) = cx.read(|tx| {
+        let build = tx.get::<FakeBuild>(&input.ids[0])?;
+        Ok((build.unwrap(), tx.get::<FakeRecipe>("recipe")?.unwrap()))
+    })?;
+    let commit = build.variables["CODEBUILD_RESOLVED_SOURCE_VERSION"].clone();
+    if !recipe.hold && recipe.succeeds {
+        let files: Vec<(String, String)> = recipe
+            .files
+            .iter()
+            .map(|(path, text)| (path.clone(), text.replace("COMMIT", &commit)))
+            .collect();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        let (bucket, key) = build.target.split_once('/').unwrap();
+        cx.write(|tx| {
+            tx.put(&FakeObject {
+                bucket: bucket.into(),
+                key: key.into(),
+                version: 0,
+                body: String::from_utf8(sim::SimWorkspaces::archive(&files)).unwrap(),
+            })
+        })?;
+    }
+    let status = match (recipe.hold, recipe.succeeds) {
+        (true, _) => codebuild::StatusType::InProgress,
+        (false, true) => codebuild::StatusType::Succeeded,
+        (false, false) => codebuild::StatusType::Failed,
+    };
+    let failed = codebuild::BuildPhase {
+        phase_type: Some(codebuild::BuildPhaseType::Build),
+        phase_status: Some(codebuild::StatusType::Failed),
+        contexts: Some(vec![codebuild::PhaseContext {
+            status_code: Some("COMMAND_EXECUTION_ERROR".into()),
+            message: Some("Error while executing command: false. Reason: exit status 1".into()),
+        }]),
+        ..Default::default()
+    };
+    Ok(codebuild::BatchGetBuildsOutput {
+        builds: Some(vec![codebuild::Build {
+            id: Some(build.id),
+            build_complete: Some(!recipe.hold),
+            build_status: Some(status),
+            phases: Some(if recipe.succeeds {
+                vec![]
+            } else {
+                vec![failed]
+            }),
+            exported_environment_variables: Some(vec![codebuild::ExportedEnvironmentVariable {
+                name: Some("TAG".into()),
+                value: Some(commit),
+            }]),
+            ..Default::default()
+        }]),
+        builds_not_found: None,
+    })
+}
+
+/// A service, and whether its deployments come up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeService {
+    pub definition: String,
+    pub deployment: String,
+    pub works: bool,
+    pub updates: u32,
+}
+
+impl Record for FakeService {
+    const KIND: &'static str = "fake.service";
+    fn key(&self) -> String {
+        "web".into()
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeDefinition {
+    pub arn: String,
+    pub image: String,
+    pub made_by: Option<String>,
+}
+
+impl Record for FakeDefinition {
+    const KIND: &'static str = "fake.definition";
+    fn key(&self) -> String {
+        self.arn.clone()
+    }
+}
+
+pub fn ecs() -> Service {
+    Service::new(&ecs::MODEL)
+        .on(describe_services)
+        .on(describe_task_definition)
+        .on(register_task_definition)
+        .on(update_service)
+        .on(list_tasks)
+        .on(describe_tasks)
+}
+
+fn shown(it: &FakeService) -> ecs::Service {
+    ecs::Service {
+        status: Some("ACTIVE".into()),
+        task_definition: Some(it.definition.clone()),
+        deployments: Some(vec![ecs::Deployment {
+            id: Some(it.deployment.clone()),
+            task_definition: Some(it.definition.clone()),
+            rollout_state: Some(match it.works {
+                true => ecs::DeploymentRolloutState::Completed,
+                false => ecs::DeploymentRolloutState::Failed,
+            }),
+            rollout_state_reason: Some(match it.works {
+                true => "ECS deployment completed.".into(),
+                false => "ECS deployment circuit breaker: tasks failed to start.".into(),
+            }),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    }
+}
+
+async fn describe_services(
+    cx: Cx,
+    input: ecs::DescribeServicesInput,
+) -> Result<ecs::DescribeServicesOutput, Error> {
+    moment().await;
+    let found = match input.services[0].rsplit('/').next() {
+        Some("web") => cx.read(|tx| tx.get::<FakeService>("web"))?,
+        _ => None,
+    };
+    Ok(ecs::DescribeServicesOutput {
+        services: Some(found.iter().map(shown).collect()),
+        failures: None,
+    })
+}
+
+fn definition(it: &FakeDefinition) -> ecs::TaskDefinition {
+    ecs::TaskDefinition {
+        family: Some("web".into()),
+        task_definition_arn: Some(it.arn.clone()),
+        container_definitions: Some(vec![ecs::ContainerDefinition {
+            name: Some("app".into()),
+            image: Some(it.image.clone()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    }
+}
+
+async fn describe_task_definition(
+    cx: Cx,
+    input: ecs::DescribeTaskDefinitionInput,
+) -> Result<ecs::DescribeTaskDefinitionOutput, Error> {
+    let found = cx.read(|tx| tx.get::<FakeDefinition>(&input.task_definition))?;
+    Ok(ecs::DescribeTaskDefinitionOutput {
+        task_definition: Some(definition(&found.unwrap())),
+        tags: None,
+    })
+}
+
+async fn register_task_definition(
+    cx: Cx,
+    input: ecs::RegisterTaskDefinitionInput,
+) -> Result<ecs::RegisterTaskDefinitionOutput, Error> {
+    moment().await;
+    let image = input.container_definitions[0].image.clone().unwrap();
+    let made = cx.write(|tx| {
+        let all = tx.list::<FakeDefinition>("")?;
+        if let Some(same) = all.into_iter().find(|it| it.made_by == cx.token) {
+            return Ok(same);
+        }
+        let number = tx.next("fake.definition")?;
+        let made = FakeDefinition {
+            arn: format!("web:{number}"),
+            image,
+            made_by: cx.token.clone(),
+        };
+        tx.put(&made)?;
+        Ok(made)
+    })?;
+    moment().await;
+    Ok(ecs::RegisterTaskDefinitionOutput {
+        task_definition: Some(definition(&made)),
+        tags: None,
+    })
+}
+
+async fn update_service(
+    cx: Cx,
+    input: ecs::UpdateServiceInput,
+) -> Result<ecs::UpdateServiceOutput, Error> {
+    moment().await;
+    let service = cx.write(|tx| {
+        let mut service = tx.get::<FakeService>("web")?.unwrap();
+        let asked = input.task_definition.unwrap();
+        if service.definition != asked {
+            service.deployment = format!("ecs-svc/{asked}");
+            service.definition = asked;
+            service.updates += 1;
+            tx.put(&service)?;
+        }
+        Ok(service)
+    })?;
+    moment().await;
+    Ok(ecs::UpdateServiceOutput {
+        service: Some(shown(&service)),
+    })
+}
+
+async fn list_tasks(_: Cx, input: ecs::ListTasksInput) -> Result<ecs::ListTasksOutput, Error> {
+    assert!(input.started_by.is_some());
+    Ok(ecs::ListTasksOutput {
+        task_arns: Some(vec!["task".into()]),
+        next_token: None,
+    })
+}
+
+async fn describe_tasks(
+    _: Cx,
+    _: ecs::DescribeTasksInput,
+) -> Result<ecs::DescribeTasksOutput, Error> {
+    Ok(ecs::DescribeTasksOutput {
+        tasks: Some(vec![ecs::Task {
+            stopped_reason: Some("Essential container in task exited".into()),
+            containers: Some(vec![ecs::Container {
+                name: Some("app".into()),
+                exit_code: Some(3),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }]),
+        failures: None,
+    })
+}
