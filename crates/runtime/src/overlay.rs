@@ -9,8 +9,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::error::{Context, Failure, Result};
 
-/// A page, with its final zero and room for `,volatile`.
-const OPTIONS_BYTES_MAX: usize = 4095 - 9;
+/// A page, with its final zero and room for one more option.
+const OPTIONS_BYTES_MAX: usize = 4095 - 16;
 
 /// The directories of one container's root. All but `upper` and `work` are inside `base`.
 #[derive(Debug, Clone)]
@@ -96,13 +96,18 @@ impl Overlay {
         let flags = MsFlags::MS_NODEV;
         // `volatile`: an upper directory that does not outlive a crash of the machine need not be
         // synced.
-        let volatile = if self.durable { "" } else { ",volatile" };
+        // `index=off`, whatever this kernel's default: layers below may come and go.
+        let more = if self.durable {
+            ",index=off"
+        } else {
+            ",volatile"
+        };
         mount(
             Some("overlay"),
             &self.root(),
             Some("overlay"),
             flags,
-            Some(format!("{options}{volatile}").as_str()),
+            Some(format!("{options}{more}").as_str()),
         )
         .context(|| format!("could not mount `{}`", self.root().display()))
     }

@@ -147,7 +147,7 @@ async fn a_command_has_a_terminal_of_its_own() {
     let seen = until(&mut session, "TERM=xterm").await;
     for part in [
         "2 is a terminal: true",
-        "name=/dev/pts/0",
+        "name=/dev/pts/0 size=(24, 80)",
         "controlling=true",
         "in front=true",
     ] {

@@ -189,6 +189,7 @@ pub(crate) fn confinement(
     Ok(Confinement {
         filters,
         with_init: container.init_process,
+        terminal_size: None,
     })
 }
 

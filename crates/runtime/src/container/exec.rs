@@ -40,6 +40,7 @@ pub(crate) struct Command<'a> {
     /// Empty: the container's own.
     pub user: &'a str,
     pub terminal: bool,
+    pub terminal_size: Option<(u16, u16)>,
     pub privileged: bool,
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn exec_in_container(
     let process_file = scratch.0.join("process.json");
     write_json(&process_file, &process)?;
     confinement.with_init = false;
+    confinement.terminal_size = command.terminal_size;
 
     let owner = Owner {
         uid: number(&process["user"]["uid"]),
@@ -300,6 +302,7 @@ fn start_attached(
         working_dir: &spec.working_dir,
         user: &spec.user,
         terminal: spec.terminal,
+        terminal_size: spec.terminal_size,
         privileged: spec.privileged,
     };
     let theirs = |owner: Owner| {
@@ -317,12 +320,7 @@ fn start_attached(
             stderr,
         }))
     };
-    let (pid, terminal) = exec_in_container(files, &order, index, &command, theirs)?;
-    if let (Some(terminal), Some((rows, columns))) = (&terminal, spec.terminal_size) {
-        // It runs already, so a size that cannot be set is no reason to say that it does not.
-        let _ = terminal.resize(rows, columns);
-    }
-    Ok((pid, terminal))
+    exec_in_container(files, &order, index, &command, theirs)
 }
 
 fn is_pipe(stream: &OwnedFd) -> bool {

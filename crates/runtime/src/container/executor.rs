@@ -25,6 +25,8 @@ pub(crate) struct Confinement {
     pub filters: Vec<BpfProgram>,
     /// Run a small init as the first process, which passes signals on and reaps orphans.
     pub with_init: bool,
+    /// Rows and columns that its terminal has from the beginning.
+    pub terminal_size: Option<(u16, u16)>,
 }
 
 /// A [`libcontainer`] executor. It tells why the program could not be executed through a pipe that
@@ -66,6 +68,10 @@ impl Launch {
         let arguments = to_c(process.args().as_deref().unwrap_or_default())?;
         let environment = to_c(process.env().as_deref().unwrap_or_default())?;
         let path = to_c(&[program.to_string_lossy().into_owned()])?.remove(0);
+        if let Some((rows, columns)) = self.confinement.terminal_size {
+            // A terminal of another size is better than none.
+            let _ = super::resize(std::io::stdout(), rows, columns);
+        }
         reset_signals();
         die_with_parent()?;
         if self.confinement.with_init {

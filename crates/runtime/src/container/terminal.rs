@@ -138,7 +138,7 @@ fn peer(master: &OwnedFd) -> nix::Result<OwnedFd> {
 }
 
 /// Sets a terminal's size.
-pub(crate) fn resize(terminal: &OwnedFd, rows: u16, columns: u16) -> nix::Result<()> {
+pub(crate) fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> nix::Result<()> {
     let size = libc::winsize {
         ws_row: rows,
         ws_col: columns,
@@ -146,6 +146,6 @@ pub(crate) fn resize(terminal: &OwnedFd, rows: u16, columns: u16) -> nix::Result
         ws_ypixel: 0,
     };
     // SAFETY: the request reads the structure during the call.
-    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+    let result = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &size) };
     Errno::result(result).map(drop)
 }

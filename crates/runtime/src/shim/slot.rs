@@ -1,6 +1,7 @@
 //! One container of the task, from its start to its end.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use engine::{ContainerSpec, ContainerState, ContainerStatus, Health, OutputStream};
@@ -65,7 +66,7 @@ impl Slot {
         let spec = &order.spec.containers[self.index];
         // Refused now rather than when it is too late.
         signal_number(&spec.stop_signal)?;
-        let root = overlay(order, self.index).mount(&spec.directories)?;
+        let root = mount_root(order, self.index)?;
         let bundle = container::write_bundle(files, order, self.index, &root, task_mounts)?;
         let mut log = LogFile::open(spec.log_file.clone(), spec.log_tags)?;
         log.hides.clone_from(&spec.log_hides);
@@ -271,13 +272,20 @@ fn pending(spec: &ContainerSpec) -> ContainerStatus {
     }
 }
 
-fn overlay(order: &Order, index: usize) -> Overlay {
+fn mount_root(order: &Order, index: usize) -> Result<PathBuf> {
+    let spec = &order.spec.containers[index];
     let base = container_data(&order.data, index);
     if let Some(step) = &order.step {
-        return Overlay::keeping(base, step.upper.clone(), step.work.clone());
+        let overlay = Overlay::keeping(base, step.upper.clone(), step.work.clone());
+        return overlay.mount(&spec.directories);
     }
-    match &order.spec.containers[index].upper {
-        Some(upper) => Overlay::keeping_well(base, upper.clone(), work_beside(upper)),
-        None => Overlay::new(base),
-    }
+    let Some(upper) = &spec.upper else {
+        return Overlay::new(base).mount(&spec.directories);
+    };
+    let points = base.join("points");
+    std::fs::create_dir_all(&base).context(|| format!("could not make `{}`", base.display()))?;
+    container::mount_points(&points, &spec.directories)?;
+    let mut directories = spec.directories.clone();
+    directories.push(points);
+    Overlay::keeping_well(base, upper.clone(), work_beside(upper)).mount(&directories)
 }
