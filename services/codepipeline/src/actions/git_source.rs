@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use engine::{EngineError, Fault, GitCommit, GitHistory, GitSource};
 use shapes::codepipeline::ActionDeclaration;
-use shapes::{codecommit, codeconnections};
+use shapes::{codecommit, codeconnections, secretsmanager};
 
 use super::artifacts::{self, Workspace};
 use super::{
@@ -91,20 +91,63 @@ async fn connection(cx: &Session, settings: &Settings) -> Result<Origin, Trouble
         return Err(Trouble::Failure(failure(
             PERMISSION,
             format!(
-                "The connection {connection_arn} is not available: complete it with `neargate connections complete {connection_arn}`"
+                "The connection {connection_arn} is not available: complete it with `neargate connection authorize {connection_arn}`"
             ),
         )));
     }
-    let page = format!("{}/{repository}", cx.engine().access.github);
+    let host = address(cx, &found).await?;
+    let page = format!("{host}/{repository}");
+    let is_github = found.provider_type == Some(codeconnections::ProviderType::GitHub);
     Ok(Origin {
         source: GitSource::Remote {
             url: format!("{page}.git"),
-            login: None,
+            login: login(cx, &connection_arn).await?,
         },
         branch: setting(settings, "BranchName").to_owned(),
         repository,
-        commit_page: Some(format!("{page}/commit")),
+        commit_page: is_github.then(|| format!("{page}/commit")),
     })
+}
+
+/// Where a connection's provider has its repositories.
+async fn address(
+    cx: &Session,
+    connection: &codeconnections::Connection,
+) -> Result<String, Trouble> {
+    use codeconnections::ProviderType;
+    if let Some(host_arn) = connection.host_arn.clone() {
+        // Asked in the daemon's own name: the role reads through the connection, not the host.
+        let host = (**cx)
+            .call(codeconnections::GetHostInput { host_arn })
+            .await?;
+        let endpoint = host.provider_endpoint.unwrap_or_default();
+        return Ok(endpoint.trim_end_matches('/').to_owned());
+    }
+    Ok(match connection.provider_type {
+        Some(ProviderType::Bitbucket) => "https://bitbucket.org".into(),
+        Some(ProviderType::GitLab) => "https://gitlab.com".into(),
+        Some(ProviderType::AzureDevOps) => "https://dev.azure.com".into(),
+        _ => cx.engine().access.github.clone(),
+    })
+}
+
+/// The token that the connection was completed with; none for what everybody may read. On AWS
+/// nobody sees it, so that it is read in the daemon's own name.
+async fn login(cx: &Session, connection_arn: &str) -> Result<Option<(String, String)>, Trouble> {
+    let id = connection_arn.rsplit('/').next().unwrap_or_default();
+    let input = secretsmanager::GetSecretValueInput {
+        secret_id: format!("neargate/connections/{id}"),
+        ..Default::default()
+    };
+    let secret = match (**cx).call(input).await {
+        Err(error) if error.is(secretsmanager::errors::ResourceNotFoundException) => {
+            return Ok(None);
+        }
+        other => other?.secret_string.unwrap_or_default(),
+    };
+    let secret: serde_json::Value = serde_json::from_str(&secret).unwrap_or_default();
+    let text = |name: &str| secret[name].as_str().map(str::to_owned);
+    Ok(text("username").zip(text("password")))
 }
 
 /// What Git's answer means for the action, in the words that AWS uses for GitHub.

@@ -187,7 +187,9 @@ async fn set_transitions(cx: &Cx, name: &str, old: &Json, new: &Json) -> Result<
         match cx.call(input).await {
             // The stage went along with its transition.
             Err(error) if error.is(errors::StageNotFoundException) => (),
-            other => drop(other?),
+            other => {
+                other?;
+            }
         }
     }
     for (stage_name, reason) in now {
