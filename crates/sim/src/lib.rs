@@ -3,6 +3,7 @@
 //! Every port is faked in memory and does at once what a real machine does in time. Tests reach in:
 //! let an image exist, let a container exit, let a target be unhealthy, and look at what was asked.
 
+mod doors;
 mod edge;
 mod git;
 mod images;

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use engine::*;
 use tokio::sync::{broadcast, mpsc};
+
+use crate::doors::Doors;
 
 pub struct SimTasks {
     tasks: Mutex<BTreeMap<String, (TaskSpec, TaskStatus)>>,
     changes: broadcast::Sender<String>,
+    doors: Doors,
     /// When set, every start ends with this message.
     pub broken: Mutex<Option<String>>,
     /// What tasks have used.
@@ -21,6 +25,7 @@ impl Default for SimTasks {
         Self {
             tasks: Mutex::default(),
             changes: broadcast::channel(1024).0,
+            doors: Doors::default(),
             broken: Mutex::default(),
             usage: Mutex::default(),
         }
@@ -58,6 +63,35 @@ impl SimTasks {
         );
     }
 
+    /// Lets a container say something to those who are attached to it.
+    pub async fn say(&self, id: &str, container: &str, stream: OutputStream, text: &str) {
+        let attached = self.doors.listeners(id, container);
+        for output in attached {
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            let _ = output.send((stream, bytes)).await;
+        }
+    }
+
+    /// What was written to a container's input.
+    pub fn heard(&self, id: &str, container: &str) -> String {
+        self.doors.heard(id, container)
+    }
+
+    /// Signals, and sizes of terminals, that were asked for, as `SIGTERM` and `24x80`.
+    pub fn asked(&self, id: &str, container: &str) -> Vec<String> {
+        self.doors.asked(id, container)
+    }
+
+    /// The container's specification. `NotFound` when it does not run.
+    fn running_container(&self, id: &str, container: &str) -> Result<ContainerSpec> {
+        let tasks = self.tasks.lock().expect("no panic");
+        let task = tasks.get(id).filter(|it| it.1.state != TaskState::Stopped);
+        let found = task.and_then(|it| it.0.containers.iter().find(|it| it.name == container));
+        found.cloned().ok_or_else(|| {
+            EngineError::not_found(format!("no container `{container}` runs in `{id}`"))
+        })
+    }
+
     /// Lets the supervisor vanish.
     pub fn lose(&self, id: &str) {
         self.end(id, StopReason::SupervisorLost, 137);
@@ -65,7 +99,10 @@ impl SimTasks {
 
     /// What a task has used since its start.
     pub fn set_usage(&self, id: &str, usage: TaskUsage) {
-        self.usage.lock().expect("no panic").insert(id.into(), usage);
+        self.usage
+            .lock()
+            .expect("no panic")
+            .insert(id.into(), usage);
     }
 
     /// Sets a container's health.
@@ -87,6 +124,7 @@ impl SimTasks {
             if status.state == TaskState::Stopped {
                 return;
             }
+            self.doors.close(id);
             status.state = TaskState::Stopped;
             status.reason = Some(reason);
             status.stopped_at_ms = Some(1);
@@ -193,32 +231,54 @@ impl Tasks for SimTasks {
             "the simulated machine runs no commands",
         ))
     }
-    async fn attach(&self, _id: &str, _container: &str, _input: AttachInput) -> Result<Attached> {
-        Err(EngineError::machine("not built"))
+    async fn attach(&self, id: &str, container: &str, input: AttachInput) -> Result<Attached> {
+        let spec = self.running_container(id, container)?;
+        let has_input = spec.stdin && input == AttachInput::Join;
+        Ok(self.doors.attach(id, container, has_input))
     }
     async fn exec_attached(
         &self,
-        _id: &str,
-        _container: &str,
-        _command: engine::ExecSpec,
-    ) -> Result<engine::ExecSession> {
-        Err(engine::EngineError::machine("not built"))
+        id: &str,
+        container: &str,
+        _command: ExecSpec,
+    ) -> Result<ExecSession> {
+        self.running_container(id, container)?;
+        Err(EngineError::machine(
+            "the simulated machine runs no commands",
+        ))
     }
     async fn resize(
         &self,
-        _id: &str,
-        _container: &str,
-        _exec: Option<&str>,
-        _rows: u16,
-        _columns: u16,
+        id: &str,
+        container: &str,
+        exec: Option<&str>,
+        rows: u16,
+        columns: u16,
     ) -> Result<()> {
-        Err(engine::EngineError::machine("not built"))
+        let spec = self.running_container(id, container)?;
+        if let Some(exec) = exec {
+            let message = format!("no command `{exec}` with a terminal runs");
+            return Err(EngineError::not_found(message));
+        }
+        if !spec.terminal {
+            let message = format!("the container `{container}` has no terminal");
+            return Err(EngineError::invalid(message));
+        }
+        self.doors.ask(id, container, format!("{rows}x{columns}"));
+        Ok(())
     }
-    async fn signal(&self, _id: &str, _container: &str, _signal: &str) -> Result<()> {
-        Err(engine::EngineError::machine("not built"))
+    async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()> {
+        self.running_container(id, container)?;
+        self.doors.ask(id, container, signal.to_owned());
+        Ok(())
     }
-    async fn set_hosts(&self, _id: &str, _hosts: Vec<(String, String)>) -> Result<()> {
-        Err(EngineError::machine("not built"))
+    async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()> {
+        let mut tasks = self.tasks.lock().expect("no panic");
+        let task = tasks.get_mut(id);
+        let task = task.filter(|it| it.1.state != TaskState::Stopped);
+        let missing = || EngineError::not_found(format!("there is no task `{id}` that runs"));
+        task.ok_or_else(missing)?.0.hosts = hosts;
+        Ok(())
     }
     async fn container_usage(&self, id: &str, _container: &str) -> Result<Option<TaskUsage>> {
         self.usage(id).await
