@@ -137,6 +137,25 @@ pub fn check(file: &File) -> Result<()> {
     Ok(())
 }
 
+/// Whether an archive holds an image, as `docker save` writes it or as an OCI layout, and not a root
+/// file system.
+pub fn holds_image(file: File) -> Result<bool> {
+    check(&file)?;
+    let mut archive = tar::Archive::new(reader(file)?);
+    for entry in archive.entries().map_err(cannot_read)? {
+        let entry = entry.map_err(cannot_read)?;
+        let path = entry.path().map_err(cannot_read)?;
+        let name = path.strip_prefix(".").unwrap_or(&path);
+        if ["oci-layout", "index.json", "manifest.json"]
+            .iter()
+            .any(|it| name == Path::new(it))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whose files are those of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owners {

@@ -44,6 +44,7 @@ mod system;
 mod tree;
 mod volumes;
 
-pub use docker::{Docker, OwnRegistry, Parts};
+pub use archive::holds_image;
+pub use docker::{Docker, Following, OwnRegistry, Parts};
 pub use policy::Policy;
 pub use server::Socket;

@@ -45,6 +45,9 @@ enum Command {
     /// Connections to Git hosts: list and complete them
     #[command(subcommand)]
     Connection(commands::connection::Connection),
+    /// Images that come from files
+    #[command(subcommand)]
+    Image(commands::image::Image),
     /// Run the daemon in the foreground
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
@@ -95,6 +98,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
+        Command::Image(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Stop => client_runtime()?.block_on(commands::stop::run(&config)),
     }
 }

@@ -2,6 +2,7 @@
 //! reconciles.
 
 mod compose;
+mod docker;
 mod inside;
 mod lock;
 
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::front::Front;
 pub use compose::{Machine, services};
+pub use docker::socket as docker_socket;
 pub use inside::Visit;
 pub use lock::is_taken as runs;
 
@@ -72,6 +74,7 @@ async fn run(config: Config) -> Result<()> {
     let answering = tokio::spawn(front.clone().receive_visits(visits));
     let reconciling = tokio::spawn(cloud.clone().run());
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
+    let docker = docker::serve(&config, &machine, &cloud)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {
         () = front.accept(listener) => false,
@@ -79,6 +82,8 @@ async fn run(config: Config) -> Result<()> {
         () = asked(stop_asked) => true,
     };
     cleaning.abort();
+    // Before anything is stopped, so that no container is restarted for it.
+    drop(docker);
     answering.abort();
     cloud.converge.stop();
     reconciling.await??;

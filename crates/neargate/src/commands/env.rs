@@ -1,4 +1,4 @@
-//! `neargate env`: what a shell needs, so that `aws` and the SDKs speak to the daemon.
+//! `neargate env`: what a shell needs, so that `aws`, the SDKs and `docker` speak to the daemon.
 
 use std::process::ExitCode;
 
@@ -14,12 +14,16 @@ pub fn run(config: &Config) -> Result<ExitCode> {
             config.state.display()
         )
     })?;
+    let docker_socket = crate::daemon::docker_socket(config);
     let variables = [
         ("AWS_ENDPOINT_URL", format!("http://{}", config.listen)),
         ("AWS_ACCESS_KEY_ID", credentials.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key),
         ("AWS_DEFAULT_REGION", config.region.clone()),
         ("AWS_REGION", config.region.clone()),
+        ("DOCKER_HOST", format!("unix://{}", docker_socket.display())),
+        // The classic builder: BuildKit's own protocol is not spoken.
+        ("DOCKER_BUILDKIT", "0".to_owned()),
     ];
     if config.json {
         let map: serde_json::Map<String, serde_json::Value> = variables
@@ -31,8 +35,8 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         for (name, value) in variables {
             println!("export {name}={}", quoted(&value));
         }
-        // A session token of another account would be sent along.
-        println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+        // A session token of another account would be sent along; another engine would be asked.
+        println!("unset AWS_SESSION_TOKEN AWS_PROFILE DOCKER_CONTEXT DOCKER_TLS_VERIFY");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod down;
 pub mod env;
 pub mod iam;
+pub mod image;
 pub mod leftovers;
 pub mod logs;
 pub mod ls;

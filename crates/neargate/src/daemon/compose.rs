@@ -85,7 +85,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         inside: Arc::new(doors),
         access: engine::Access {
             api: format!("http://{}", config.listen),
-            docker_socket: None,
+            docker_socket: Some(super::docker::build_socket(&config.run_dir())),
             github: config.github.trim_end_matches('/').to_owned(),
         },
     };
@@ -141,7 +141,7 @@ pub fn services() -> Vec<cloud::Service> {
 }
 
 /// `<account>.dkr.ecr.<region>.amazonaws.com`, whatever the region: these are never anybody else's.
-fn is_embedded(host: &str, account: &str) -> bool {
+pub fn is_embedded(host: &str, account: &str) -> bool {
     host.strip_prefix(account)
         .and_then(|rest| rest.strip_prefix(".dkr.ecr."))
         .is_some_and(|rest| rest.ends_with(".amazonaws.com"))

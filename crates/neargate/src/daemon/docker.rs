@@ -1,0 +1,137 @@
+//! The Docker Engine API, composed: its sockets, and what it asks about the embedded registry.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use cloud::{Cloud, Cx};
+use docker_api::{Docker, Following, OwnRegistry, Parts, Policy, Socket};
+use engine::{RegistryLogin, Repository};
+use shapes::ecr::DescribeRepositoriesInput;
+use shapes::elbv2::{DescribeListenersInput, DescribeLoadBalancersInput};
+use tokio::task::JoinHandle;
+
+use super::compose::{Machine, is_embedded};
+use crate::config::Config;
+
+/// A repository that was just created is there by then.
+const PLACE_WAIT: Duration = Duration::from_millis(20);
+const PLACE_LOOKS: usize = 100;
+
+/// The owner's socket: what `DOCKER_HOST` names.
+pub fn socket(config: &Config) -> PathBuf {
+    config.run_dir().join("docker.sock")
+}
+
+/// The socket that containers of builds get.
+pub fn build_socket(run: &Path) -> PathBuf {
+    run.join("docker-build.sock")
+}
+
+/// The API, served until this is dropped.
+pub struct Serving {
+    sockets: Vec<JoinHandle<()>>,
+    _following: Following,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.sockets.iter().for_each(JoinHandle::abort);
+    }
+}
+
+pub fn serve(config: &Config, machine: &Machine, cloud: &Arc<Cloud>) -> Result<Serving> {
+    let engine = &machine.engine;
+    let docker = Docker::open(Parts {
+        images: engine.images.clone(),
+        builds: engine.builds.clone(),
+        tasks: engine.tasks.clone(),
+        network: engine.network.clone(),
+        registry: Arc::new(Registry {
+            cloud: cloud.clone(),
+        }),
+        directory: config.state.join("docker"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })?;
+    let following = docker.follow();
+    let sockets = [
+        (socket(config), Policy::Owner),
+        (build_socket(&config.run_dir()), Policy::Build),
+    ];
+    let mut serving = Serving {
+        sockets: Vec::new(),
+        _following: following,
+    };
+    for (path, policy) in sockets {
+        let socket = Socket::bind(path, policy)?;
+        serving
+            .sockets
+            .push(tokio::spawn(socket.serve(docker.clone())));
+    }
+    Ok(serving)
+}
+
+struct Registry {
+    cloud: Arc<Cloud>,
+}
+
+impl Registry {
+    /// In the region that a host of the registry's is in: `<account>.dkr.ecr.<region>.amazonaws.com`.
+    fn context(&self, host: &str) -> Cx {
+        let region = host.split('.').nth(3).unwrap_or_default();
+        self.cloud.context(region)
+    }
+}
+
+#[async_trait]
+impl OwnRegistry for Registry {
+    fn is_own(&self, host: &str) -> bool {
+        is_embedded(host, &self.cloud.account)
+    }
+
+    fn accepts(&self, login: &RegistryLogin) -> bool {
+        login.username == "AWS" && ecr::token_is_valid(&self.cloud, &login.password)
+    }
+
+    async fn refusal(&self, repository: &Repository) -> Option<String> {
+        let input = DescribeRepositoriesInput {
+            repository_names: Some(vec![repository.path.clone()]),
+            ..Default::default()
+        };
+        if self.context(&repository.host).call(input).await.is_ok() {
+            // It is recorded; its place follows.
+            for _ in 0..PLACE_LOOKS {
+                if self.cloud.engine.images.manifests(repository).await.is_ok() {
+                    return None;
+                }
+                tokio::time::sleep(PLACE_WAIT).await;
+            }
+        }
+        Some(format!(
+            "name unknown: The repository with name '{}' does not exist in the registry with id '{}'",
+            repository.path, self.cloud.account
+        ))
+    }
+
+    async fn holder(&self, port: u16) -> Option<String> {
+        let cx = self.cloud.context(&self.cloud.default_region);
+        let input = DescribeLoadBalancersInput::default();
+        let balancers = cx.call(input).await.ok()?.load_balancers?;
+        for balancer in balancers {
+            let input = DescribeListenersInput {
+                load_balancer_arn: balancer.load_balancer_arn,
+                ..Default::default()
+            };
+            let listeners = cx.call(input).await.ok()?.listeners?;
+            if listeners.iter().any(|it| it.port == Some(i32::from(port))) {
+                return Some(format!(
+                    "the load balancer `{}`",
+                    balancer.load_balancer_name?
+                ));
+            }
+        }
+        None
+    }
+}
