@@ -1,5 +1,6 @@
 //! The front door: one address, several kinds of callers.
 //!
+//! * what is signed for S3, or has one of its hosts, is S3's, whatever its path;
 //! * `/v2/…` is the registry's (Docker and OCI clients, basic authentication with an ECR token);
 //! * `/v1/repos/…` is CodeCommit's for Git's own clients (basic authentication);
 //! * `/_neargate/…` is the command line's;
@@ -11,6 +12,7 @@ mod git;
 mod inside;
 mod own;
 mod registry;
+mod s3;
 mod wait;
 
 use std::convert::Infallible;
@@ -48,6 +50,7 @@ pub struct Front {
     registry: Arc<images::Registry>,
     git: Arc<::git::GitStore>,
     given: inside::Given,
+    s3: ::s3::Door,
     state: String,
     program: PathBuf,
     ask_to_stop: watch::Sender<bool>,
@@ -62,6 +65,7 @@ impl Front {
         ask_to_stop: watch::Sender<bool>,
     ) -> Self {
         Self {
+            s3: s3::door(&cloud, &credentials),
             cloud,
             credentials,
             registry: machine.registry.clone(),
@@ -103,7 +107,9 @@ impl Front {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
-        if path == "/v2" || path.starts_with("/v2/") {
+        if s3::is_for(self, &request) {
+            s3::answer(self, request).await
+        } else if path == "/v2" || path.starts_with("/v2/") {
             registry::answer(self, request).await
         } else if path.starts_with(git::PATH) {
             git::answer(self, request).await
@@ -118,11 +124,20 @@ impl Front {
 
     /// The secret of an access key, and whose it is.
     fn secret_of(&self, access_key: &str, session_token: Option<&str>) -> Option<(String, Caller)> {
-        if access_key == self.credentials.access_key_id && session_token.is_none() {
-            return Some((self.credentials.secret_access_key.clone(), Caller::Root));
-        }
-        iam::find_key(&self.cloud, access_key, session_token)
+        find_secret(&self.cloud, &self.credentials, access_key, session_token)
     }
+}
+
+fn find_secret(
+    cloud: &Arc<Cloud>,
+    own: &Credentials,
+    access_key: &str,
+    session_token: Option<&str>,
+) -> Option<(String, Caller)> {
+    if access_key == own.access_key_id && session_token.is_none() {
+        return Some((own.secret_access_key.clone(), Caller::Root));
+    }
+    iam::find_key(cloud, access_key, session_token)
 }
 
 fn http_server() -> http1::Builder {

@@ -42,6 +42,17 @@ pub fn check_acl(bucket: &Bucket, acl: Acl) -> Result<(), Error> {
     Ok(())
 }
 
+/// Lists cannot be turned off under one that says more than the owner's own rights.
+pub fn set_ownership(bucket: &mut Bucket, ownership: Option<Ownership>) -> Result<(), Error> {
+    if ownership == Some(Ownership::BucketOwnerEnforced) && bucket.acl != Acl::Private {
+        return Err(InvalidBucketAclWithObjectOwnership.because(
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ));
+    }
+    bucket.ownership = ownership;
+    Ok(())
+}
+
 /// May anybody, unsigned, do this?
 pub fn anybody_may(
     tx: &Records<'_>,

@@ -43,6 +43,10 @@ pub const NoSuchWebsiteConfiguration: ErrorCode =
 pub const NotModified: ErrorCode = ErrorCode::sender("NotModified", 304);
 pub const OwnershipControlsNotFoundError: ErrorCode =
     ErrorCode::sender("OwnershipControlsNotFoundError", 404);
+pub const ObjectLockConfigurationNotFoundError: ErrorCode =
+    ErrorCode::sender("ObjectLockConfigurationNotFoundError", 404);
+pub const ReplicationConfigurationNotFoundError: ErrorCode =
+    ErrorCode::sender("ReplicationConfigurationNotFoundError", 404);
 pub const PreconditionFailed: ErrorCode = ErrorCode::sender("PreconditionFailed", 412);
 pub const XAmzContentSHA256Mismatch: ErrorCode =
     ErrorCode::sender("XAmzContentSHA256Mismatch", 400);
@@ -65,6 +69,10 @@ pub fn no_policy() -> Error {
 
 pub fn no_tags() -> Error {
     NoSuchTagSet.because("The TagSet does not exist")
+}
+
+pub fn no_website() -> Error {
+    NoSuchWebsiteConfiguration.because("The specified bucket does not have a website configuration")
 }
 
 pub fn malformed() -> Error {

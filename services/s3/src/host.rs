@@ -6,12 +6,16 @@ const DOMAINS: &[&str] = &[".amazonaws.com", ".localhost"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address<'a> {
     /// The bucket is in the path.
-    Service { region: Option<&'a str> },
+    Service {
+        region: Option<&'a str>,
+    },
     Bucket {
         bucket: &'a str,
         region: Option<&'a str>,
     },
-    Website { bucket: &'a str },
+    Website {
+        bucket: &'a str,
+    },
 }
 
 /// None: the host is not one of S3's.
@@ -41,7 +45,9 @@ fn split(name: &str) -> Option<(Option<&str>, &'static str, Option<&str>)> {
         if last == endpoint {
             return Some((before, endpoint, None));
         }
-        let dashed = last.strip_prefix(endpoint).and_then(|it| it.strip_prefix('-'));
+        let dashed = last
+            .strip_prefix(endpoint)
+            .and_then(|it| it.strip_prefix('-'));
         if let Some(region) = dashed.filter(|it| is_region(it)) {
             return Some((before, endpoint, Some(region)));
         }
@@ -82,11 +88,23 @@ mod tests {
             ("s3-eu-west-1.amazonaws.com", service(Some("eu-west-1"))),
             ("s3.localhost:4566", service(None)),
             ("b1.s3.amazonaws.com", bucket("b1", None)),
-            ("b1.s3.eu-west-1.amazonaws.com", bucket("b1", Some("eu-west-1"))),
-            ("b1.s3-eu-west-1.amazonaws.com", bucket("b1", Some("eu-west-1"))),
-            ("b1.s3.dualstack.eu-west-1.amazonaws.com", bucket("b1", Some("eu-west-1"))),
+            (
+                "b1.s3.eu-west-1.amazonaws.com",
+                bucket("b1", Some("eu-west-1")),
+            ),
+            (
+                "b1.s3-eu-west-1.amazonaws.com",
+                bucket("b1", Some("eu-west-1")),
+            ),
+            (
+                "b1.s3.dualstack.eu-west-1.amazonaws.com",
+                bucket("b1", Some("eu-west-1")),
+            ),
             ("www.b1.com.s3.localhost:80", bucket("www.b1.com", None)),
-            ("a.s3.b.s3.us-gov-east-1.localhost", bucket("a.s3.b", Some("us-gov-east-1"))),
+            (
+                "a.s3.b.s3.us-gov-east-1.localhost",
+                bucket("a.s3.b", Some("us-gov-east-1")),
+            ),
             ("b1.s3-website.eu-west-1.localhost:4566", website("b1")),
             ("b1.s3-website-eu-west-1.amazonaws.com", website("b1")),
             ("b.c.s3-website.eu-west-1.amazonaws.com", website("b.c")),

@@ -18,10 +18,14 @@ mod bucket;
 mod checksum;
 mod config;
 mod copy;
+mod cors;
 mod delete;
+mod door;
 mod errors;
 mod garbage;
 mod get;
+mod host;
+mod lifecycle;
 mod list;
 mod multipart;
 mod names;
@@ -30,8 +34,14 @@ mod put;
 mod record;
 mod refuse;
 mod versions;
+mod website;
 
 use cloud::{Record, Service};
+
+pub use door::{Door, SecretOf};
+pub use host::{Address, address};
+/// What the door takes and gives.
+pub use s3s::Body;
 
 pub fn service() -> Service {
     Service::new(&shapes::s3::MODEL)
@@ -55,5 +65,6 @@ pub fn service() -> Service {
         .on(operations::delete_bucket_tagging)
         .on(operations::delete_bucket_website)
         .reconciles(garbage::Collector)
+        .reconciles(lifecycle::LifecycleReconciler)
         .follows(record::Garbage::KIND, garbage::KIND, garbage::KEY)
 }

@@ -154,6 +154,7 @@ pub async fn put_object(cx: Cx, input: PutObjectInput) -> Result<PutObjectOutput
             content_language: input.content_language,
             expires_ms: None,
             website_redirect: input.website_redirect_location,
+            encryption_named: input.server_side_encryption.is_some(),
             user: input.metadata.unwrap_or_default(),
         },
         tags: names::tags_of_header(input.tagging.as_deref())?,

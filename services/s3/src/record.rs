@@ -84,6 +84,8 @@ pub struct Meta {
     pub content_language: Option<String>,
     pub expires_ms: Option<i64>,
     pub website_redirect: Option<String>,
+    /// Encryption with S3's own keys was asked for by name.
+    pub encryption_named: bool,
     pub user: BTreeMap<String, String>,
 }
 

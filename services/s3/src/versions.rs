@@ -124,6 +124,18 @@ pub fn newest(tx: &Records<'_>, bucket: &str, key: &str) -> Result<Option<Versio
     Ok(page.pop())
 }
 
+/// Whether a version or marker that is not current is the newest of its key.
+pub fn is_newest(tx: &Records<'_>, bucket: &str, key: &str, id: &str) -> Result<bool, Error> {
+    let newest = newest(tx, bucket, key)?;
+    Ok(newest.is_some_and(|it| it.version_id() == id))
+}
+
+/// How many versions and markers beside the current one a key has, up to `most`.
+pub fn count(tx: &Records<'_>, bucket: &str, key: &str, most: usize) -> Result<usize, Error> {
+    let page: Vec<Version> = tx.page(&versions_of_key(bucket, key), "", most)?;
+    Ok(page.len())
+}
+
 /// The version with an id, wherever it is.
 pub fn find(
     tx: &Records<'_>,

@@ -6,7 +6,7 @@ use cloud::{Cx, Error};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{Api, buckets, convert, listings, objects, settings, uploads};
+use super::{Api, buckets, convert, listings, objects, rules, settings, uploads};
 
 impl Api {
     async fn answer<I, O, F>(
@@ -97,15 +97,15 @@ answers! {
     get_bucket_encryption: GetBucketEncryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = settings::get_encryption;
     put_bucket_encryption: PutBucketEncryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = settings::put_encryption;
     delete_bucket_encryption: DeleteBucketEncryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = settings::delete_encryption;
-    get_bucket_website: GetBucketWebsite(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = settings::get_website;
-    put_bucket_website: PutBucketWebsite(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = settings::put_website;
-    delete_bucket_website: DeleteBucketWebsite(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = settings::delete_website;
-    get_bucket_cors: GetBucketCors(GetBucketCorsInput) -> GetBucketCorsOutput = settings::get_cors;
-    put_bucket_cors: PutBucketCors(PutBucketCorsInput) -> PutBucketCorsOutput = settings::put_cors;
-    delete_bucket_cors: DeleteBucketCors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = settings::delete_cors;
-    get_bucket_lifecycle_configuration: GetBucketLifecycleConfiguration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = settings::get_lifecycle;
-    put_bucket_lifecycle_configuration: PutBucketLifecycleConfiguration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = settings::put_lifecycle;
-    delete_bucket_lifecycle: DeleteBucketLifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = settings::delete_lifecycle;
+    get_bucket_website: GetBucketWebsite(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = rules::get_website;
+    put_bucket_website: PutBucketWebsite(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = rules::put_website;
+    delete_bucket_website: DeleteBucketWebsite(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = rules::delete_website;
+    get_bucket_cors: GetBucketCors(GetBucketCorsInput) -> GetBucketCorsOutput = rules::get_cors;
+    put_bucket_cors: PutBucketCors(PutBucketCorsInput) -> PutBucketCorsOutput = rules::put_cors;
+    delete_bucket_cors: DeleteBucketCors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = rules::delete_cors;
+    get_bucket_lifecycle_configuration: GetBucketLifecycleConfiguration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = rules::get_lifecycle;
+    put_bucket_lifecycle_configuration: PutBucketLifecycleConfiguration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = rules::put_lifecycle;
+    delete_bucket_lifecycle: DeleteBucketLifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = rules::delete_lifecycle;
     get_bucket_notification_configuration: GetBucketNotificationConfiguration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = settings::get_notifications;
     put_bucket_notification_configuration: PutBucketNotificationConfiguration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = settings::put_notifications;
     get_bucket_logging: GetBucketLogging(GetBucketLoggingInput) -> GetBucketLoggingOutput = settings::get_logging;

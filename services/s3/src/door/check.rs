@@ -59,7 +59,10 @@ fn has_version(cx: &S3AccessContext<'_>) -> bool {
 
 /// `x-amz-expected-bucket-owner`: every bucket here is this account's.
 fn check_owner(headers: &HeaderMap, account: &str) -> Result<(), Error> {
-    let owners = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"];
+    let owners = [
+        "x-amz-expected-bucket-owner",
+        "x-amz-source-expected-bucket-owner",
+    ];
     let mut named = owners.iter().filter_map(|it| headers.get(*it));
     if named.any(|it| it.as_bytes() != account.as_bytes()) {
         return Err(access::denied());

@@ -9,7 +9,9 @@ mod convert;
 mod cors;
 mod listings;
 mod objects;
+mod rules;
 mod settings;
+mod sums;
 mod uploads;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +24,7 @@ use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3Result, s3_error};
 
 pub use answers::OPERATIONS;
+pub(crate) use convert::{http_date, outgoing, url_encoded};
 
 use crate::host::{Address, address};
 
@@ -73,7 +76,11 @@ impl Door {
         response
     }
 
-    async fn serve(&self, request: http::Request<Body>, request_id: String) -> http::Response<Body> {
+    async fn serve(
+        &self,
+        request: http::Request<Body>,
+        request_id: String,
+    ) -> http::Response<Body> {
         let whose = Arc::new(Mutex::new(None));
         let mut builder = S3ServiceBuilder::new(Api {
             cloud: self.cloud.clone(),
@@ -127,11 +134,9 @@ impl Api {
     fn context(&self, region: Option<&str>) -> Cx {
         let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
         Cx {
-            cloud: self.cloud.clone(),
-            region: region.unwrap_or(crate::bucket::FIRST_REGION).to_owned(),
             caller: caller.clone().unwrap_or(Caller::Root),
-            token: None,
             request_id: self.request_id.clone(),
+            ..(self.cloud).context(region.unwrap_or(crate::bucket::FIRST_REGION))
         }
     }
 }

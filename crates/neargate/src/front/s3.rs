@@ -1,0 +1,55 @@
+//! S3's clients: what is signed for it, has one of its hosts, or is unsigned and about a bucket.
+
+use std::io;
+use std::sync::Arc;
+
+use cloud::Cloud;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
+use hyper::{Method, Request, Response};
+
+use super::{Body, Front, find_secret};
+use crate::credentials::Credentials;
+
+/// What a signature for S3 ends its scope with, also in a query.
+const SCOPES: &[&str] = &["/s3/aws4_request", "%2Fs3%2Faws4_request"];
+/// Older signatures, which no other service takes.
+const OLDER: &str = "AWSAccessKeyId=";
+
+pub fn door(cloud: &Arc<Cloud>, credentials: &Credentials) -> ::s3::Door {
+    let (keys, credentials) = (cloud.clone(), credentials.clone());
+    ::s3::Door::new(
+        cloud.clone(),
+        Arc::new(move |key, token| find_secret(&keys, &credentials, key, token)),
+    )
+}
+
+pub fn is_for(front: &Front, request: &Request<Incoming>) -> bool {
+    let text = |name: HeaderName| {
+        let value = request.headers().get(name);
+        value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+    };
+    if ::s3::address(text(HOST)).is_some() {
+        return true;
+    }
+    let authorization = text(AUTHORIZATION);
+    if !authorization.is_empty() {
+        return authorization.contains(SCOPES[0]) || authorization.starts_with("AWS ");
+    }
+    let query = request.uri().query().unwrap_or_default();
+    if query.contains("X-Amz-Credential=") || query.contains(OLDER) {
+        return SCOPES.iter().any(|it| query.contains(it)) || query.contains(OLDER);
+    }
+    // Nobody signed it. Other services take forms, but none of several parts.
+    if request.method() == Method::POST && !text(CONTENT_TYPE).starts_with("multipart/form-data") {
+        return false;
+    }
+    let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
+    !bucket.is_empty() && front.s3.has_bucket(bucket)
+}
+
+pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+    let response = front.s3.handle(request.map(::s3::Body::from)).await;
+    response.map(|body| body.map_err(io::Error::other).boxed_unsync())
+}

@@ -1,0 +1,133 @@
+//! Buckets.
+
+use cloud::{Cx, Error};
+use s3s::S3Request;
+use s3s::dto::*;
+
+use super::convert;
+use crate::bucket::{self, FIRST_REGION, NewBucket};
+use crate::config::Ownership;
+use crate::errors::*;
+use crate::record::Acl;
+use crate::refuse::{members, not_built};
+
+/// The API reference of `ListBuckets`: also how many there are when nothing is said.
+const BUCKETS_MAX: i32 = 10_000;
+
+pub async fn create(
+    cx: Cx,
+    request: S3Request<CreateBucketInput>,
+) -> Result<CreateBucketOutput, Error> {
+    let input = request.input;
+    let configuration = input.create_bucket_configuration.unwrap_or_default();
+    members(&[
+        (
+            "CreateBucketConfiguration.Bucket",
+            configuration.bucket.is_some(),
+        ),
+        (
+            "CreateBucketConfiguration.Location",
+            configuration.location.is_some(),
+        ),
+        (
+            "object lock",
+            input.object_lock_enabled_for_bucket == Some(true),
+        ),
+    ])?;
+    let ownership = match &input.object_ownership {
+        Some(name) => Some(ownership(name)?),
+        None => None,
+    };
+    let made = bucket::create(
+        &cx,
+        NewBucket {
+            name: input.bucket,
+            location: configuration
+                .location_constraint
+                .map(|it| it.as_str().to_owned()),
+            acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+            ownership,
+        },
+    )?;
+    Ok(CreateBucketOutput {
+        location: Some(format!("/{}", made.name)),
+    })
+}
+
+pub fn ownership(name: &ObjectOwnership) -> Result<Ownership, Error> {
+    Ownership::named(name.as_str()).ok_or_else(malformed)
+}
+
+/// A canned list of grants. `bucket-owner-full-control` says what is so anyway: there is one account.
+pub fn acl(name: Option<&str>) -> Result<Acl, Error> {
+    match name {
+        None | Some("private" | "bucket-owner-full-control" | "bucket-owner-read") => {
+            Ok(Acl::Private)
+        }
+        Some("public-read") => Ok(Acl::PublicRead),
+        Some(other) => Err(not_built(&format!("the canned ACL {other}"))),
+    }
+}
+
+pub async fn delete(
+    cx: Cx,
+    request: S3Request<DeleteBucketInput>,
+) -> Result<DeleteBucketOutput, Error> {
+    bucket::delete(&cx, &request.input.bucket)?;
+    Ok(DeleteBucketOutput {})
+}
+
+pub async fn head(cx: Cx, request: S3Request<HeadBucketInput>) -> Result<HeadBucketOutput, Error> {
+    let found = bucket::get(&cx, &request.input.bucket)?;
+    Ok(HeadBucketOutput {
+        bucket_region: Some(found.region),
+        access_point_alias: Some(false),
+        ..Default::default()
+    })
+}
+
+pub async fn list(
+    cx: Cx,
+    request: S3Request<ListBucketsInput>,
+) -> Result<ListBucketsOutput, Error> {
+    let input = request.input;
+    let max = input
+        .max_buckets
+        .unwrap_or(BUCKETS_MAX)
+        .clamp(1, BUCKETS_MAX);
+    let limit = usize::try_from(max).unwrap_or(1);
+    let prefix = input.prefix.clone().unwrap_or_default();
+    let after = input.continuation_token.unwrap_or_default();
+    let found = bucket::list(&cx, &prefix, &after, limit + 1)?;
+    let more = found.len() > limit;
+    let found: Vec<_> = found.into_iter().take(limit).collect();
+    let token = found.last().filter(|_| more).map(|it| it.name.clone());
+    let region = input.bucket_region;
+    let found = found.into_iter();
+    let found = found.filter(|it| region.as_ref().is_none_or(|wanted| *wanted == it.region));
+    Ok(ListBucketsOutput {
+        buckets: Some(
+            found
+                .map(|it| Bucket {
+                    name: Some(it.name),
+                    creation_date: Some(convert::time(it.created_ms)),
+                    bucket_region: Some(it.region),
+                })
+                .collect(),
+        ),
+        continuation_token: token,
+        owner: Some(convert::owner(cx.account())),
+        prefix: input.prefix,
+    })
+}
+
+pub async fn location(
+    cx: Cx,
+    request: S3Request<GetBucketLocationInput>,
+) -> Result<GetBucketLocationOutput, Error> {
+    let region = bucket::get(&cx, &request.input.bucket)?.region;
+    let named = region != FIRST_REGION;
+    Ok(GetBucketLocationOutput {
+        location_constraint: named.then(|| BucketLocationConstraint::from(region)),
+    })
+}

@@ -1,0 +1,122 @@
+//! What browsers ask before, and are told with, a request from another origin.
+
+use std::sync::Arc;
+
+use cloud::Cloud;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use s3s::Body;
+
+use crate::config::Cors;
+use crate::host::{Address, address};
+use crate::{bucket, cors};
+
+/// The part of a request that cross-origin rules are about.
+pub struct Asked {
+    bucket: Option<String>,
+    origin: Option<String>,
+    method: String,
+    headers: Vec<String>,
+    is_preflight: bool,
+}
+
+impl Asked {
+    pub fn of(request: &Request<Body>) -> Self {
+        let text = |name: HeaderName| {
+            let value = request.headers().get(name);
+            value.and_then(|it| it.to_str().ok()).map(str::to_owned)
+        };
+        let is_preflight = request.method() == Method::OPTIONS;
+        let asked_method = text(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let asked_headers = text(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
+        let host = text(header::HOST).unwrap_or_default();
+        let bucket = match address(&host) {
+            Some(Address::Bucket { bucket, .. } | Address::Website { bucket }) => Some(bucket),
+            _ => request
+                .uri()
+                .path()
+                .split('/')
+                .nth(1)
+                .filter(|it| !it.is_empty()),
+        };
+        Self {
+            bucket: bucket.map(str::to_owned),
+            origin: text(header::ORIGIN),
+            method: match asked_method {
+                Some(method) if is_preflight => method,
+                _ => request.method().to_string(),
+            },
+            headers: asked_headers
+                .split(',')
+                .map(|it| it.trim().to_owned())
+                .filter(|it| is_preflight && !it.is_empty())
+                .collect(),
+            is_preflight,
+        }
+    }
+
+    /// The rule that allows it, and the origin that asks.
+    fn rule(&self, cloud: &Arc<Cloud>) -> Option<(Cors, &str)> {
+        let (bucket, origin) = (self.bucket.as_deref()?, self.origin.as_deref()?);
+        let cx = cloud.context(bucket::FIRST_REGION);
+        let rules = bucket::get(&cx, bucket).ok()?.cors;
+        let rule = cors::find(&rules, origin, &self.method, &self.headers)?;
+        Some((rule.clone(), origin))
+    }
+
+    /// The answer to a question that comes before the request.
+    pub fn preflight(&self, cloud: &Arc<Cloud>) -> Option<Response<Body>> {
+        if !self.is_preflight {
+            return None;
+        }
+        let mut response = Response::new(Body::empty());
+        if !self.allow(cloud, response.headers_mut()) {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessForbidden</Code><Message>CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.</Message></Error>";
+            *response.body_mut() = Body::from(text.to_owned());
+            let xml = HeaderValue::from_static("application/xml");
+            response.headers_mut().insert(header::CONTENT_TYPE, xml);
+        }
+        Some(response)
+    }
+
+    /// Tells the browser that the origin may have the answer, if it may.
+    pub fn allow(&self, cloud: &Arc<Cloud>, headers: &mut HeaderMap) -> bool {
+        let Some((rule, origin)) = self.rule(cloud) else {
+            return false;
+        };
+        let anybody = rule.origins.iter().any(|it| it == "*");
+        let mut set = |name: HeaderName, text: String| {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        };
+        let named = if anybody { "*" } else { origin };
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, named.to_owned());
+        if !anybody {
+            set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true".into());
+        }
+        set(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            rule.methods.join(", "),
+        );
+        if !self.headers.is_empty() {
+            let asked = self.headers.join(", ").to_lowercase();
+            set(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+        }
+        if !rule.expose.is_empty() {
+            set(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                rule.expose.join(", "),
+            );
+        }
+        if let Some(seconds) = rule.max_age_seconds {
+            set(header::ACCESS_CONTROL_MAX_AGE, seconds.to_string());
+        }
+        set(
+            header::VARY,
+            "Origin, Access-Control-Request-Headers, Access-Control-Request-Method".into(),
+        );
+        true
+    }
+}
