@@ -308,3 +308,70 @@ async fn a_registered_webhook_is_served_by_looking() {
         "{refused}"
     );
 }
+
+fn connection(arn: &str) -> Json {
+    let configuration = json!({
+        "ConnectionArn": arn, "FullRepositoryId": "acme/shop", "BranchName": "main",
+    });
+    let mut it = action(
+        "App",
+        "Source/AWS/CodeStarSourceConnection",
+        configuration,
+        &[],
+        &["Code"],
+    );
+    it["namespace"] = "Source".into();
+    it
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_complete_fails_and_says_what_completes_it() {
+    let world = World::new().await;
+    world.create(with_source(connection("arn:c/pending"))).await;
+    assert_eq!(world.ended(1).await[0].status, Some(Failed));
+    let why = world.action("Source", "App").await.error_details.unwrap();
+    assert_eq!(why.code.as_deref(), Some("PermissionError"));
+    assert!(
+        why.message
+            .unwrap()
+            .contains("neargate connection authorize arn:c/pending")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn triggers_choose_branches_and_paths() {
+    let world = World::new().await;
+    world.push("feature/old", "puts 0");
+    let mut pipeline = with_source(connection("arn:c/1"));
+    pipeline["pipelineType"] = "V2".into();
+    pipeline["triggers"] = json!([{
+        "providerType": "CodeStarSourceConnection",
+        "gitConfiguration": {"sourceActionName": "App", "push": [{
+            "branches": {"includes": ["main", "feature/*"]},
+            "filePaths": {"includes": ["src/**"], "excludes": ["**/*.md"]},
+        }]},
+    }]);
+    world.create(pipeline).await;
+    world.ended(1).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let mut expected = 1;
+    // What a push leaves out it deletes.
+    let kept = [("app.rb", "puts 1"), ("src/a.rb", "new")];
+    for (branch, path, starts) in [
+        ("main", "src/a.rb", true),
+        ("main", "README.md", false),
+        ("feature/new", "src/b.rb", true),
+        ("hotfix", "src/c.rb", false),
+    ] {
+        let commit = world.push_files(branch, &[kept[0], kept[1], (path, "new")]);
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        expected += usize::from(starts);
+        let all = world.ended(expected).await;
+        if starts {
+            let revision = all[0].source_revisions.clone().unwrap().remove(0);
+            assert_eq!(revision.revision_id, Some(commit), "{branch} {path}");
+            let trigger = all[0].trigger.clone().unwrap();
+            assert_eq!(trigger.trigger_type, Some(TriggerType::WebhookV2));
+        }
+    }
+}

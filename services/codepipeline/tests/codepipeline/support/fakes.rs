@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error, Record, Service};
 use serde::{Deserialize, Serialize};
-use shapes::{codebuild, codecommit, ecs, iam, s3};
+use shapes::{
+    cloudformation, codebuild, codecommit, codeconnections, ecs, iam, s3, secretsmanager,
+};
 
 async fn moment() {
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -443,5 +445,186 @@ async fn describe_tasks(
             ..Default::default()
         }]),
         failures: None,
+    })
+}
+
+/// A connection is available when its ARN does not end in `pending`.
+pub fn codeconnections() -> Service {
+    Service::new(&codeconnections::MODEL).on(get_connection)
+}
+
+async fn get_connection(
+    _: Cx,
+    input: codeconnections::GetConnectionInput,
+) -> Result<codeconnections::GetConnectionOutput, Error> {
+    let pending = input.connection_arn.ends_with("pending");
+    Ok(codeconnections::GetConnectionOutput {
+        connection: Some(codeconnections::Connection {
+            provider_type: Some(codeconnections::ProviderType::GitHub),
+            connection_status: Some(match pending {
+                true => codeconnections::ConnectionStatus::Pending,
+                false => codeconnections::ConnectionStatus::Available,
+            }),
+            ..Default::default()
+        }),
+    })
+}
+
+pub fn secretsmanager() -> Service {
+    Service::new(&secretsmanager::MODEL).on(get_secret_value)
+}
+
+async fn get_secret_value(
+    _: Cx,
+    _: secretsmanager::GetSecretValueInput,
+) -> Result<secretsmanager::GetSecretValueOutput, Error> {
+    Err(secretsmanager::errors::ResourceNotFoundException
+        .because("Secrets Manager can't find the specified secret."))
+}
+
+/// A stack: its template says whether it fails (`fail`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeStack {
+    pub status: cloudformation::StackStatus,
+    pub template: String,
+    pub parameters: BTreeMap<String, String>,
+    pub deleted: u32,
+}
+
+impl Record for FakeStack {
+    const KIND: &'static str = "fake.stack";
+    fn key(&self) -> String {
+        "web".into()
+    }
+}
+
+pub fn cloudformation() -> Service {
+    Service::new(&cloudformation::MODEL)
+        .on(describe_stacks)
+        .on(create_stack)
+        .on(update_stack)
+        .on(delete_stack)
+        .on(describe_stack_events)
+}
+
+const NO_STACK: cloud::ErrorCode = cloud::ErrorCode::sender("ValidationError", 400);
+
+async fn describe_stacks(
+    cx: Cx,
+    input: cloudformation::DescribeStacksInput,
+) -> Result<cloudformation::DescribeStacksOutput, Error> {
+    use cloudformation::StackStatus::*;
+    moment().await;
+    let found = cx.write(|tx| {
+        let found = tx.get::<FakeStack>("web")?;
+        // A look later it has come to an end.
+        if let Some(mut next) = found.clone() {
+            let fails = next.template == "fail";
+            next.status = match next.status {
+                CreateInProgress if fails => RollbackComplete,
+                CreateInProgress => CreateComplete,
+                UpdateInProgress => UpdateComplete,
+                DeleteInProgress => DeleteComplete,
+                other => other,
+            };
+            tx.put(&next)?;
+        }
+        Ok(found)
+    })?;
+    let found = found.filter(|it| it.status != DeleteComplete);
+    let name = input.stack_name.unwrap();
+    let stack =
+        found.ok_or_else(|| NO_STACK.because(format!("Stack with id {name} does not exist")))?;
+    Ok(cloudformation::DescribeStacksOutput {
+        stacks: Some(vec![cloudformation::Stack {
+            stack_id: Some("stack-id".into()),
+            stack_name: "web".into(),
+            stack_status: stack.status,
+            outputs: Some(vec![cloudformation::Output {
+                output_key: Some("Url".into()),
+                output_value: Some("http://web".into()),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }]),
+        next_token: None,
+    })
+}
+
+fn change(
+    cx: &Cx,
+    template: Option<String>,
+    parameters: Option<Vec<cloudformation::Parameter>>,
+    status: cloudformation::StackStatus,
+) -> Result<(), Error> {
+    let parameters = parameters.unwrap_or_default().into_iter();
+    let parameters = parameters.map(|it| (it.parameter_key.unwrap(), it.parameter_value.unwrap()));
+    cx.write(|tx| {
+        let old = tx.get::<FakeStack>("web")?;
+        tx.put(&FakeStack {
+            status,
+            template: template.unwrap(),
+            parameters: parameters.collect(),
+            deleted: old.map_or(0, |it| it.deleted),
+        })
+    })
+}
+
+async fn create_stack(
+    cx: Cx,
+    input: cloudformation::CreateStackInput,
+) -> Result<cloudformation::CreateStackOutput, Error> {
+    let status = cloudformation::StackStatus::CreateInProgress;
+    change(&cx, input.template_body, input.parameters, status)?;
+    Ok(cloudformation::CreateStackOutput {
+        stack_id: Some("stack-id".into()),
+        ..Default::default()
+    })
+}
+
+async fn update_stack(
+    cx: Cx,
+    input: cloudformation::UpdateStackInput,
+) -> Result<cloudformation::UpdateStackOutput, Error> {
+    let old = cx.read(|tx| tx.get::<FakeStack>("web"))?.unwrap();
+    if Some(&old.template) == input.template_body.as_ref() {
+        return Err(NO_STACK.because("No updates are to be performed."));
+    }
+    let status = cloudformation::StackStatus::UpdateInProgress;
+    change(&cx, input.template_body, input.parameters, status)?;
+    Ok(Default::default())
+}
+
+async fn delete_stack(
+    cx: Cx,
+    _: cloudformation::DeleteStackInput,
+) -> Result<cloudformation::DeleteStackOutput, Error> {
+    cx.write(|tx| {
+        let mut stack = tx.get::<FakeStack>("web")?.unwrap();
+        stack.status = cloudformation::StackStatus::DeleteInProgress;
+        stack.deleted += 1;
+        tx.put(&stack)
+    })?;
+    Ok(Default::default())
+}
+
+async fn describe_stack_events(
+    cx: Cx,
+    _: cloudformation::DescribeStackEventsInput,
+) -> Result<cloudformation::DescribeStackEventsOutput, Error> {
+    let event = |name: &str, reason: &str| cloudformation::StackEvent {
+        logical_resource_id: Some(name.into()),
+        resource_status: Some("CREATE_FAILED".into()),
+        resource_status_reason: Some(reason.into()),
+        timestamp: wire::Timestamp(cx.clock().now()),
+        ..Default::default()
+    };
+    // Newest first, as CloudFormation has them.
+    Ok(cloudformation::DescribeStackEventsOutput {
+        stack_events: Some(vec![
+            event("Other", "Resource creation cancelled"),
+            event("Service", "no such image"),
+        ]),
+        ..Default::default()
     })
 }

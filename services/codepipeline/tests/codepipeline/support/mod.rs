@@ -11,7 +11,7 @@ use engine::GitSource;
 use serde_json::{Value as Json, json};
 use shapes::codepipeline::*;
 
-pub use fakes::{FakeBuild, FakeDefinition, FakeObject, FakeRecipe, FakeService};
+pub use fakes::{FakeBuild, FakeDefinition, FakeObject, FakeRecipe, FakeService, FakeStack};
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/pipeline";
 
@@ -79,6 +79,9 @@ impl World {
                 fakes::codecommit(),
                 fakes::codebuild(),
                 fakes::ecs(),
+                fakes::codeconnections(),
+                fakes::secretsmanager(),
+                fakes::cloudformation(),
             ],
         });
         let cx = cloud.context("us-east-1");
