@@ -144,8 +144,12 @@ fn record(
         if other.token.is_some() && other.token == change_set.token {
             return Ok(answer(&other));
         }
-        return Err(errors::AlreadyExistsException
-            .because(format!("ChangeSet {} already exists", change_set.name)));
+        // One that has been executed makes room: here a client that names them by the second may
+        // come again within it.
+        if other.executed_by.is_none() {
+            return Err(errors::AlreadyExistsException
+                .because(format!("ChangeSet {} already exists", change_set.name)));
+        }
     }
     if is_new {
         if find(cx, tx, &stack.name)?.is_some() {

@@ -12,8 +12,11 @@ macro_rules! codes {
 pub const DryRunOperation: ErrorCode = ErrorCode::sender("DryRunOperation", 412);
 
 codes! {
+    AddressLimitExceeded = "AddressLimitExceeded";
     DependencyViolation = "DependencyViolation";
     GatewayNotAttached = "Gateway.NotAttached";
+    InvalidAddressNotFound = "InvalidAddress.NotFound";
+    InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound";
     InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound";
     InvalidGroupDuplicate = "InvalidGroup.Duplicate";
     InvalidGroupNotFound = "InvalidGroup.NotFound";
@@ -21,6 +24,7 @@ codes! {
     InvalidNextToken = "InvalidNextToken";
     InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound";
     InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound";
+    InvalidParameterCombination = "InvalidParameterCombination";
     InvalidParameterValue = "InvalidParameterValue";
     InvalidPermissionDuplicate = "InvalidPermission.Duplicate";
     InvalidPermissionNotFound = "InvalidPermission.NotFound";
@@ -35,6 +39,7 @@ codes! {
     InvalidVpcRange = "InvalidVpc.Range";
     InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet";
     InvalidIpAddressInUse = "InvalidIPAddress.InUse";
+    NatGatewayNotFound = "NatGatewayNotFound";
     MissingParameter = "MissingParameter";
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated";
     RouteAlreadyExists = "RouteAlreadyExists";

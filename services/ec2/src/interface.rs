@@ -19,6 +19,7 @@ use crate::errors::{
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
+use crate::nat_gateway::{self, NatGateway};
 use crate::subnet::{self, Subnet};
 use crate::tags::{self, Tags};
 use crate::{vpc, zones};
@@ -96,7 +97,7 @@ pub fn forget(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<(), Er
     Ok(())
 }
 
-fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Interface, Error> {
+pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Interface, Error> {
     tx.get::<Interface>(&cx.key(id))?
         .filter(|it| !it.deleting)
         .ok_or_else(|| {
@@ -174,6 +175,36 @@ fn make(
         tags: tags.clone(),
         deleting: false,
     })
+}
+
+/// The interface of a NAT gateway, recorded.
+pub fn make_for_nat(
+    cx: &Cx,
+    tx: &Records<'_>,
+    gateway: &NatGateway,
+    subnet: &Subnet,
+    private: Option<&str>,
+) -> Result<Interface, Error> {
+    let vpc = vpc::get(cx, tx, &subnet.vpc)?;
+    let interface = Interface {
+        id: gateway.interface.clone(),
+        region: cx.region.clone(),
+        vpc: vpc.id,
+        subnet: subnet.id.clone(),
+        zone: subnet.zone.clone(),
+        address: address(cx, tx, subnet, private)?,
+        groups: vec![vpc.default_group],
+        public_address: Some(gateway.public),
+        description: format!("Interface for NAT Gateway {}", gateway.id),
+        tags: Tags::new(),
+        deleting: false,
+    };
+    tx.put(&AddressUse {
+        key: AddressUse::key_of(cx, &interface.subnet, interface.address),
+        interface: interface.id.clone(),
+    })?;
+    tx.put(&interface)?;
+    Ok(interface)
 }
 
 fn check_groups(cx: &Cx, tx: &Records<'_>, groups: &[String], vpc: &str) -> Result<(), Error> {
@@ -349,6 +380,12 @@ pub async fn delete_network_interface(
 ) -> Result<DeleteNetworkInterfaceOutput, Error> {
     cx.write(|tx| {
         let mut interface = get(&cx, tx, &input.network_interface_id)?;
+        if let Some(gateway) = nat_gateway::holder(&cx, tx, &interface.id)? {
+            return Err(InvalidParameterValue.because(format!(
+                "Network interface '{}' is currently in use by {gateway}.",
+                interface.id
+            )));
+        }
         interface.deleting = true;
         tx.put(&interface)?;
         Ok(DeleteNetworkInterfaceOutput {})

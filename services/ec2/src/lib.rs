@@ -9,12 +9,14 @@
 mod account;
 mod addresses;
 mod cfn;
+mod elastic_address;
 mod errors;
 mod filters;
 mod gateway;
 mod group;
 mod group_rules;
 mod interface;
+mod nat_gateway;
 mod network;
 mod route;
 mod subnet;
@@ -62,6 +64,15 @@ pub fn service() -> Service {
         .on(interface::describe_network_interfaces)
         .on(interface::delete_network_interface)
         .on(interface::modify_network_interface_attribute)
+        .on(elastic_address::allocate_address)
+        .on(elastic_address::release_address)
+        .on(elastic_address::associate_address)
+        .on(elastic_address::disassociate_address)
+        .on(elastic_address::describe_addresses)
+        .on(elastic_address::describe_addresses_attribute)
+        .on(nat_gateway::create_nat_gateway)
+        .on(nat_gateway::delete_nat_gateway)
+        .on(nat_gateway::describe_nat_gateways)
         .on(account::describe_account_attributes)
         .on(account::describe_regions)
         .on(zones::describe_availability_zones)

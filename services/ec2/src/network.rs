@@ -12,6 +12,7 @@ use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::group_rules::{Rule, Source};
 use crate::interface::{self, Interface};
+use crate::nat_gateway::{self, NatGateway, has_way_out};
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::vpc::Vpc;
@@ -35,10 +36,16 @@ impl Reconciler for VpcReconciler {
             cx.engine().network.remove_vpc(&vpc.id).await?;
             cx.write(|tx| tx.delete::<Vpc>(key))?;
         } else {
+            let gateways = cx.read(|tx| tx.list::<NatGateway>(&cx.key("")))?;
+            let known = gateways.into_iter().filter(|it| it.vpc == vpc.id);
+            let known: Vec<String> = known.map(|it| it.id).collect();
             cx.engine()
                 .network
                 .apply_vpc(description(&cx, &vpc)?)
                 .await?;
+            if !known.is_empty() {
+                nat_gateway::applied(&cx, &vpc.id, &known)?;
+            }
         }
         Ok(Next::Idle)
     }
@@ -100,6 +107,7 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
         let mut groups = tx.list::<SecurityGroup>(&all)?;
         groups.retain(|it| it.vpc == vpc.id);
         let gateways = tx.list::<InternetGateway>(&all)?;
+        let nat_gateways = tx.list::<NatGateway>(&all)?;
         let attached = |id: &str| {
             gateways
                 .iter()
@@ -109,7 +117,22 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
             id: vpc.id.clone(),
             ranges: vec![vpc.range],
             subnets: subnets.iter().map(|it| subnet(it, &tables, vpc)).collect(),
-            route_tables: tables.iter().map(|it| route_table(it, &attached)).collect(),
+            route_tables: (tables.iter())
+                .map(|it| {
+                    route_table(it, &|destination, target| {
+                        if attached(target) {
+                            return RouteTarget::InternetGateway;
+                        }
+                        let nat = nat_gateways.iter().find(|it| it.id == target);
+                        match nat {
+                            Some(it) if has_way_out(it, destination, &tables, &attached) => {
+                                RouteTarget::NatGateway
+                            }
+                            _ => RouteTarget::Blackhole,
+                        }
+                    })
+                })
+                .collect(),
             groups: groups.iter().map(group).collect(),
         })
     })
@@ -126,14 +149,13 @@ fn subnet(subnet: &Subnet, tables: &[RouteTable], vpc: &Vpc) -> SubnetSpec {
     }
 }
 
-fn route_table(table: &RouteTable, attached: &dyn Fn(&str) -> bool) -> RouteTableSpec {
+fn route_table(
+    table: &RouteTable,
+    target: &dyn Fn(&ipnet::Ipv4Net, &str) -> RouteTarget,
+) -> RouteTableSpec {
     let routes = table.routes.iter().map(|(destination, gateway)| RouteSpec {
         destination: *destination,
-        target: if attached(gateway) {
-            RouteTarget::InternetGateway
-        } else {
-            RouteTarget::Blackhole
-        },
+        target: target(destination, gateway),
     });
     RouteTableSpec {
         id: table.id.clone(),

@@ -16,14 +16,14 @@ use shapes::ec2::{
 };
 
 use crate::errors::{
-    DependencyViolation, InvalidAssociationIdNotFound, InvalidParameterValue, InvalidRouteNotFound,
-    InvalidRouteTableIdNotFound, MissingParameter, ResourceAlreadyAssociated, RouteAlreadyExists,
-    not_found, refuse, unsupported,
+    DependencyViolation, InvalidAssociationIdNotFound, InvalidParameterCombination,
+    InvalidParameterValue, InvalidRouteNotFound, InvalidRouteTableIdNotFound, MissingParameter,
+    ResourceAlreadyAssociated, RouteAlreadyExists, not_found, refuse, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::tags::{self, Tags};
 use crate::vpc::{self, Vpc, parse_range};
-use crate::{gateway, subnet};
+use crate::{gateway, nat_gateway, subnet};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteTable {
@@ -85,11 +85,17 @@ fn shown(cx: &Cx, tx: &Records<'_>, table: &RouteTable) -> Result<ec2::RouteTabl
     });
     let mut routes: Vec<ec2::Route> = local.into_iter().collect();
     for (destination, gateway) in &table.routes {
-        let attached =
-            gateway::get(cx, tx, gateway).is_ok_and(|it| it.vpc.as_ref() == Some(&table.vpc));
+        let is_nat = gateway.starts_with(NAT);
+        let attached = match is_nat {
+            true => nat_gateway::get(cx, tx, gateway).is_ok_and(|it| it.lives()),
+            false => {
+                gateway::get(cx, tx, gateway).is_ok_and(|it| it.vpc.as_ref() == Some(&table.vpc))
+            }
+        };
         routes.push(ec2::Route {
             destination_cidr_block: Some(destination.to_string()),
-            gateway_id: Some(gateway.clone()),
+            gateway_id: Some(gateway.clone()).filter(|_| !is_nat),
+            nat_gateway_id: Some(gateway.clone()).filter(|_| is_nat),
             origin: Some(RouteOrigin::CreateRoute),
             state: Some(if attached {
                 RouteState::Active
@@ -162,6 +168,7 @@ impl Filtered for RouteTable {
         "association.route-table-association-id",
         "route.destination-cidr-block",
         "route.gateway-id",
+        "route.nat-gateway-id",
         "owner-id",
     ];
     fn unique(&self) -> &str {
@@ -188,8 +195,13 @@ impl Filtered for RouteTable {
             "route.gateway-id" => self
                 .routes
                 .values()
+                .filter(|it| !it.starts_with(NAT))
                 .cloned()
                 .chain(["local".to_owned()])
+                .collect(),
+            "route.nat-gateway-id" => (self.routes.values())
+                .filter(|it| it.starts_with(NAT))
+                .cloned()
                 .collect(),
             _ => vec![],
         }
@@ -242,13 +254,30 @@ pub async fn delete_route_table(
     })
 }
 
+/// How the ids of NAT gateways begin.
+const NAT: &str = "nat-";
+
 /// The gateway that a route leads to, checked.
 fn target(
     cx: &Cx,
     tx: &Records<'_>,
     table: &RouteTable,
-    gateway_id: Option<&String>,
+    (gateway_id, nat_gateway_id): (Option<&String>, Option<&String>),
 ) -> Result<String, Error> {
+    if let (Some(id), None) = (nat_gateway_id, gateway_id) {
+        let gateway = nat_gateway::get(cx, tx, id)?;
+        if gateway.vpc != table.vpc {
+            return Err(InvalidParameterValue.because(format!(
+                "route table {} and network gateway {id} belong to different networks",
+                table.id
+            )));
+        }
+        return Ok(id.clone());
+    }
+    if nat_gateway_id.is_some() {
+        return Err(InvalidParameterCombination
+            .because("A route has one target: GatewayId or NatGatewayId"));
+    }
     let id = gateway_id.ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter GatewayId")
     })?;
@@ -277,7 +306,6 @@ pub async fn create_route(cx: Cx, input: CreateRouteInput) -> Result<CreateRoute
         &input.destination_ipv6_cidr_block,
         "DestinationIpv6CidrBlock",
     )?;
-    refuse(&input.nat_gateway_id, "NatGatewayId")?;
     refuse(&input.network_interface_id, "NetworkInterfaceId")?;
     refuse(&input.instance_id, "InstanceId")?;
     let destination = destination(input.destination_cidr_block.as_ref())?;
@@ -289,7 +317,8 @@ pub async fn create_route(cx: Cx, input: CreateRouteInput) -> Result<CreateRoute
                 "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance."
             )));
         }
-        let gateway = target(&cx, tx, &table, input.gateway_id.as_ref())?;
+        let named = (input.gateway_id.as_ref(), input.nat_gateway_id.as_ref());
+        let gateway = target(&cx, tx, &table, named)?;
         let repeated = cx.token.is_some() && table.routes.get(&destination) == Some(&gateway);
         if !repeated && table.routes.contains_key(&destination) {
             return Err(RouteAlreadyExists.because(format!(
@@ -309,7 +338,8 @@ pub async fn replace_route(cx: Cx, input: ReplaceRouteInput) -> Result<ReplaceRo
     let destination = destination(input.destination_cidr_block.as_ref())?;
     cx.write(|tx| {
         let mut table = get(&cx, tx, &input.route_table_id)?;
-        let gateway = target(&cx, tx, &table, input.gateway_id.as_ref())?;
+        let named = (input.gateway_id.as_ref(), input.nat_gateway_id.as_ref());
+        let gateway = target(&cx, tx, &table, named)?;
         if table.routes.insert(destination, gateway).is_none() {
             return Err(no_route(&table, destination));
         }

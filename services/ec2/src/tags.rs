@@ -8,15 +8,18 @@ use shapes::ec2::{
     DescribeTagsOutput, ResourceType, Tag, TagDescription, TagSpecification,
 };
 
+use crate::elastic_address::ElasticAddress;
 use crate::errors::{
-    InvalidGroupNotFound, InvalidIdNotFound, InvalidInternetGatewayIdNotFound,
-    InvalidNetworkInterfaceIdNotFound, InvalidParameterValue, InvalidRouteTableIdNotFound,
-    InvalidSubnetIdNotFound, InvalidVpcIdNotFound, not_found,
+    InvalidAllocationIdNotFound, InvalidGroupNotFound, InvalidIdNotFound,
+    InvalidInternetGatewayIdNotFound, InvalidNetworkInterfaceIdNotFound, InvalidParameterValue,
+    InvalidRouteTableIdNotFound, InvalidSubnetIdNotFound, InvalidVpcIdNotFound, NatGatewayNotFound,
+    not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::interface::Interface;
+use crate::nat_gateway::NatGateway;
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::vpc::Vpc;
@@ -116,6 +119,8 @@ tagged! {
     InternetGateway: "igw-" = InternetGateway, "internetGateway", InvalidInternetGatewayIdNotFound, |_| true;
     RouteTable: "rtb-" = RouteTable, "routeTable", InvalidRouteTableIdNotFound, |_| true;
     SecurityGroup: "sg-" = SecurityGroup, "security group", InvalidGroupNotFound, |_| true;
+    ElasticAddress: "eipalloc-" = ElasticIp, "allocation", InvalidAllocationIdNotFound, |_| true;
+    NatGateway: "nat-" = Natgateway, "natGateway", NatGatewayNotFound, |it| it.deleted_ms.is_none();
     Interface: "eni-" = NetworkInterface, "networkInterface", InvalidNetworkInterfaceIdNotFound, |it| !it.deleting;
 }
 

@@ -363,5 +363,52 @@ async fn a_whole_application_that_nobody_touched_is_in_sync() {
     };
     world.cx.call(input).await.unwrap();
     let found = drifts(&world, &stack).await;
-    assert!(found.iter().any(|it| it.1 == "/DesiredCount 2 1"), "{found:#?}");
+    assert!(
+        found.iter().any(|it| it.1 == "/DesiredCount 2 1"),
+        "{found:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_private_network_with_nat_gateways_comes_and_goes() {
+    let world = World::start();
+    let stack = world
+        .made(
+            "
+Resources:
+  Vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Public: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.0.0/24}}
+  Private: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.1.0/24}}
+  Internet: {Type: AWS::EC2::InternetGateway}
+  Attached: {Type: AWS::EC2::VPCGatewayAttachment, Properties: {VpcId: !Ref Vpc, InternetGatewayId: !Ref Internet}}
+  Table: {Type: AWS::EC2::RouteTable, Properties: {VpcId: !Ref Vpc}}
+  Default: {Type: AWS::EC2::Route, DependsOn: Attached, Properties: {RouteTableId: !Ref Table, DestinationCidrBlock: 0.0.0.0/0, GatewayId: !Ref Internet}}
+  In: {Type: AWS::EC2::SubnetRouteTableAssociation, Properties: {RouteTableId: !Ref Table, SubnetId: !Ref Public}}
+  Address: {Type: AWS::EC2::EIP, DependsOn: Attached, Properties: {Domain: vpc}}
+  Nat: {Type: AWS::EC2::NatGateway, Properties: {AllocationId: !GetAtt Address.AllocationId, SubnetId: !Ref Public}}
+  Inner: {Type: AWS::EC2::RouteTable, Properties: {VpcId: !Ref Vpc}}
+  Out: {Type: AWS::EC2::Route, Properties: {RouteTableId: !Ref Inner, DestinationCidrBlock: 0.0.0.0/0, NatGatewayId: !Ref Nat}}
+  Within: {Type: AWS::EC2::SubnetRouteTableAssociation, Properties: {RouteTableId: !Ref Inner, SubnetId: !Ref Private}}
+Outputs: {Inner: {Value: !Ref Inner}, Vpc: {Value: !Ref Vpc}}
+",
+        )
+        .await;
+    let (vpc, inner) = (output(&stack, "Vpc"), output(&stack, "Inner"));
+    let leads_out = || {
+        let spec = world.sim.network.vpc(&vpc)?;
+        let table = spec.route_tables.into_iter().find(|it| it.id == inner)?;
+        Some(table.routes.first()?.target == engine::RouteTarget::NatGateway)
+    };
+    let begin = std::time::Instant::now();
+    while leads_out() != Some(true) {
+        assert!(begin.elapsed().as_secs() < 20, "it never leads out");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let id = stack.stack_id.unwrap();
+    let input = api::DeleteStackInput {
+        stack_name: id.clone(),
+        ..Default::default()
+    };
+    world.cx.call(input).await.unwrap();
+    world.ends(&id, "DELETE_COMPLETE").await;
 }

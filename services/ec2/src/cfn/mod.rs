@@ -1,6 +1,7 @@
 //! EC2's types for CloudFormation (CloudFormation User Guide, "AWS::EC2::…").
 
 mod group;
+mod nat;
 mod network;
 mod route;
 
@@ -19,6 +20,8 @@ pub fn register(service: Service) -> Service {
         .resource(route::RouteTableType)
         .resource(route::RouteType)
         .resource(route::AssociationType)
+        .resource(nat::EipType)
+        .resource(nat::NatGatewayType)
         .resource(group::SecurityGroupType)
         .resource(group::IngressType)
         .resource(group::EgressType)

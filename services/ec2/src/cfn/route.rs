@@ -76,7 +76,8 @@ impl ResourceType for RouteType {
             &[
                 Property::new("RouteTableId").required().replaces(),
                 Property::new("DestinationCidrBlock").required().replaces(),
-                Property::new("GatewayId").required(),
+                Property::new("GatewayId"),
+                Property::new("NatGatewayId"),
             ]
         }
     }
@@ -93,6 +94,7 @@ impl ResourceType for RouteType {
             route_table_id: table,
             destination_cidr_block: Some(destination),
             gateway_id: request.text("GatewayId"),
+            nat_gateway_id: request.text("NatGatewayId"),
             ..Default::default()
         };
         cx.with_token(&*request.token).call(input).await?;
@@ -109,6 +111,7 @@ impl ResourceType for RouteType {
             route_table_id: request.required_text("RouteTableId")?,
             destination_cidr_block: request.text("DestinationCidrBlock"),
             gateway_id: request.text("GatewayId"),
+            nat_gateway_id: request.text("NatGatewayId"),
             ..Default::default()
         };
         cx.call(input).await?;

@@ -3,6 +3,7 @@
 mod deletion;
 mod engine_side;
 mod filters;
+mod nat;
 mod refusals;
 mod repetition;
 mod resource_types;

@@ -140,7 +140,7 @@ async fn gateways_and_routes() {
             "The destination CIDR block 10.0.3.0/24 is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.";
         CreateRouteInput { "RouteTableId": table, "GatewayId": gateway } => "MissingParameter", "The request must contain the parameter DestinationCidrBlock";
         CreateRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8" } => "MissingParameter", "The request must contain the parameter GatewayId";
-        CreateRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8", "NatGatewayId": "nat-1" } => "UnsupportedOperation", "the parameter NatGatewayId is not supported by neargate";
+        CreateRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8", "NatGatewayId": "nat-1" } => "NatGatewayNotFound", "The Nat Gateway nat-1 was not found";
         CreateRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8", "GatewayId": "vgw-1" } => "UnsupportedOperation", "a route to 'vgw-1' is not supported by neargate";
         ReplaceRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8", "GatewayId": gateway } => "InvalidRoute.NotFound", format!("no route with destination-cidr-block 1.0.0.0/8 in route table {table}");
         DeleteRouteInput { "RouteTableId": table, "DestinationCidrBlock": "1.0.0.0/8" } => "InvalidRoute.NotFound", format!("no route with destination-cidr-block 1.0.0.0/8 in route table {table}");
