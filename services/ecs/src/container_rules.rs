@@ -50,6 +50,7 @@ pub fn check(
     check_image(container, has_execution_role)?;
     refuse_what_awsvpc_lacks(container)?;
     refuse_unbuilt(container)?;
+    check_secrets(container, has_execution_role)?;
     check_size(container, name, task)?;
     check_ports(container)?;
     check_log(container, has_execution_role)?;
@@ -128,9 +129,7 @@ fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error
 }
 
 fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
-    refuse("repositoryCredentials", &container.repository_credentials)?;
     refuse("environmentFiles", &container.environment_files)?;
-    refuse("secrets", &container.secrets)?;
     refuse("volumesFrom", &container.volumes_from)?;
     refuse("disableNetworking", &container.disable_networking)?;
     refuse("dockerSecurityOptions", &container.docker_security_options)?;
@@ -144,6 +143,35 @@ fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
         Some(policy) if policy.enabled => Err(unsupported("restartPolicy")),
         _ => Ok(()),
     }
+}
+
+fn check_secrets(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
+    let secrets = container.secrets.as_deref().unwrap_or_default();
+    if !secrets.is_empty() && !has_execution_role {
+        return Err(client(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
+    if container.repository_credentials.is_some() && !has_execution_role {
+        return Err(client(
+            "When you are specifying container repository credentials, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
+    let variables = container.environment.iter().flatten();
+    let mut names: Vec<&str> = variables.filter_map(|it| it.name.as_deref()).collect();
+    for secret in secrets {
+        if secret.name.is_empty() || secret.value_from.is_empty() {
+            return Err(client("A container secret needs a name and valueFrom."));
+        }
+        if names.contains(&secret.name.as_str()) {
+            return Err(client(format!(
+                "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{}'.",
+                secret.name
+            )));
+        }
+        names.push(&secret.name);
+    }
+    Ok(())
 }
 
 fn check_size(container: &ContainerDefinition, name: &str, task: (u32, u32)) -> Result<(), Error> {

@@ -34,6 +34,7 @@ mod roles;
 mod run_task;
 mod scheduler;
 mod scheduler_steps;
+mod secrets;
 mod service;
 mod service_create;
 mod service_deployments;

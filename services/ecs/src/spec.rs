@@ -23,6 +23,8 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 pub struct Ready {
     pub image: PreparedImage,
     pub log_file: Option<std::path::PathBuf>,
+    /// Values that are kept elsewhere.
+    pub secrets: Vec<crate::secrets::Variable>,
 }
 
 /// The spec, or the name of a container that has nothing to run.
@@ -90,7 +92,7 @@ fn container_spec(
     Ok(ContainerSpec {
         directories: ready.image.directories.clone(),
         argv,
-        env: environment(task, definition, container, own, &image.env),
+        env: environment(task, definition, container, own, ready),
         working_dir: given(&container.working_directory, &image.working_dir),
         user: given(&container.user, &image.user),
         essential: container.essential != Some(false),
@@ -147,20 +149,21 @@ fn argv(
     argv
 }
 
-/// The image's variables, those that Fargate sets, the definition's, the override's: later ones win.
+/// The image's variables, those that Fargate sets, the definition's, the override's, and
+/// secrets: later ones win.
 fn environment(
     task: &Task,
     definition: &Definition,
     container: &ContainerDefinition,
     own: Option<&ContainerOverride>,
-    image: &[String],
+    ready: &Ready,
 ) -> Vec<String> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut set = |name: &str, value: &str| match out.iter_mut().find(|it| it.0 == name) {
         Some(known) => value.clone_into(&mut known.1),
         None => out.push((name.to_owned(), value.to_owned())),
     };
-    for pair in image {
+    for pair in &ready.image.config.env {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         set(name, value);
     }
@@ -185,6 +188,9 @@ fn environment(
             &pair.name.unwrap_or_default(),
             &pair.value.unwrap_or_default(),
         );
+    }
+    for (name, value) in &ready.secrets {
+        set(name, value);
     }
     out.into_iter()
         .map(|(name, value)| format!("{name}={value}"))

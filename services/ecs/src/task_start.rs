@@ -14,6 +14,7 @@ use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
 use crate::container_rules::is_ecr;
 use crate::record::Definition;
 use crate::roles;
+use crate::secrets;
 use crate::spec::{Ready, task_spec};
 use crate::task_record::{Interface, Task};
 
@@ -123,7 +124,15 @@ pub async fn start(
     task.pull_started_ms.get_or_insert(cx.clock().now_ms());
     for container in definition.shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();
-        let image = match prepare(cx, container).await {
+        let secrets = match secrets::variables(cx, task, definition, container).await? {
+            Ok(secrets) => secrets,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let login = match secrets::registry_login(cx, task, definition, container).await? {
+            Ok(login) => login,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let image = match prepare(cx, container, login).await {
             Ok(image) => image,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -135,6 +144,7 @@ pub async fn start(
             Ready {
                 image,
                 log_file: None,
+                secrets,
             },
         );
     }
@@ -219,6 +229,7 @@ pub fn no_way_out(task: &Task, definition: &Definition) -> CannotStart {
 async fn prepare(
     cx: &Cx,
     container: &ContainerDefinition,
+    login: Option<engine::RegistryLogin>,
 ) -> Result<engine::PreparedImage, CannotStart> {
     let text = container.image.as_deref().unwrap_or_default();
     let name: ImageName = text.parse().map_err(|error: engine::EngineError| {
@@ -227,7 +238,7 @@ async fn prepare(
             error.chain()
         ))
     })?;
-    cx.engine().images.prepare(&name, None).await.map_err(|error| {
+    cx.engine().images.prepare(&name, login).await.map_err(|error| {
         let cause = match error.fault {
             Fault::NotFound => format!("{name}: not found"),
             _ => error.chain(),

@@ -3,6 +3,7 @@
 mod cloudformation;
 mod crashes;
 mod neighbours;
+mod secrets;
 mod services;
 mod support;
 mod tasks;

@@ -207,14 +207,22 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         )
     );
     let mut secret = definition(IMAGE);
-    secret.container_definitions[0].secrets = Some(vec![Secret::default()]);
+    secret.container_definitions[0].environment_files = Some(vec![EnvironmentFile::default()]);
     let error = world.err(secret).await;
     assert!(
         error
             .message
-            .contains("secrets is not supported by neargate"),
+            .contains("environmentFiles is not supported by neargate"),
         "{error}"
     );
+    let mut secret = definition("example.com/web:1");
+    secret.execution_role_arn = None;
+    secret.container_definitions[0].secrets = Some(vec![Secret {
+        name: "KEY".into(),
+        value_from: "/web/key".into(),
+    }]);
+    let error = world.err(secret).await;
+    assert!(error.message.contains("'executionRoleArn'"), "{error}");
     let bridge = RegisterTaskDefinitionInput {
         network_mode: Some(NetworkMode::Bridge),
         requires_compatibilities: None,

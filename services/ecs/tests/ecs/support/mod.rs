@@ -65,6 +65,8 @@ impl World {
                 fakes::elbv2(),
                 fakes::logs(),
                 fakes::iam(),
+                secretsmanager::service(),
+                ssm::service(),
             ],
         });
         tokio::spawn(cloud.clone().run());
