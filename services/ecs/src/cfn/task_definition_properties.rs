@@ -46,6 +46,8 @@ const CONTAINER: &[Property] = &[
     new("PortMappings").members(PORT_MAPPING),
     new("Privileged"),
     new("ReadonlyRootFilesystem"),
+    new("RepositoryCredentials").members(&[new("CredentialsParameter")]),
+    new("Secrets").members(&[new("Name").required(), new("ValueFrom").required()]),
     new("StartTimeout"),
     new("StopTimeout"),
     new("Ulimits").members(&[new("HardLimit"), new("Name"), new("SoftLimit")]),
