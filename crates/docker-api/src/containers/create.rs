@@ -39,10 +39,13 @@ pub async fn create(mut call: Call) -> Answer {
     let mut config = merge(request.config, &of_image);
     let host = request.host_config;
     let id = random_id();
-    if config.hostname.is_empty() {
-        config.hostname = id[..12].to_owned();
-    }
     let joined = docker.joined(&host, &request.networking_config, call.policy)?;
+    if config.hostname.is_empty() {
+        config.hostname = match joined {
+            Joined::Host => own_hostname(),
+            _ => id[..12].to_owned(),
+        };
+    }
     if !host.port_bindings.is_empty() && !matches!(joined, Joined::Network(_)) {
         warnings.push("Published ports are discarded when the container has no network of its own");
     }
@@ -75,6 +78,12 @@ pub async fn create(mut call: Call) -> Answer {
         StatusCode::CREATED,
         &json!({ "Id": id, "Warnings": warnings }),
     ))
+}
+
+/// The machine's.
+fn own_hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::record::{MountKind, Record, Status};
 use super::start::{self, stop_signal, stop_timeout_s};
-use super::{Container, MAIN, message, not_running};
+use super::{Container, MAIN, not_running};
 use crate::answer::{self, Answer, Refusal};
 use crate::disk::blocking;
 use crate::docker::Docker;
@@ -148,10 +148,7 @@ pub async fn wait(call: Call, container: Arc<Container>) -> Answer {
             () = sender.closed() => return,
         }
         let state = container.record().state;
-        let mut body = json!({ "StatusCode": state.exit_code });
-        if !state.error.is_empty() {
-            body["Error"] = message(&state.error);
-        }
+        let body = json!({ "StatusCode": state.exit_code });
         let _ = sender.send(Ok(Bytes::from(body.to_string() + "\n"))).await;
     });
     let mut response = Response::new(answer::pieces(receiver));

@@ -218,6 +218,7 @@ async fn tell_failure(
     let lower = why.to_lowercase();
     let code = exit_code_of(why);
     let cause = match code {
+        _ if why.starts_with("exec: ") => why.to_owned(),
         127 if lower.contains("not found") || lower.contains("no such file") => {
             format!("exec: \"{program}\": executable file not found in $PATH: {why}")
         }

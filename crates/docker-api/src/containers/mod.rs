@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine::{AttachInput, Attached, Digest, Result};
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
 use crate::answer::{self, Answer, Refusal};
@@ -339,8 +339,4 @@ impl Docker {
     fn tell(&self, container: &Container, action: &str, more: &[(&str, String)]) {
         self.events.tell(container.event(action, more));
     }
-}
-
-fn message(text: &str) -> Value {
-    json!({ "Message": text })
 }

@@ -151,6 +151,8 @@ async fn wait_until_runs(
             .iter()
             .any(|it| it.state == ContainerState::Running);
         match &status.reason {
+            // Until it is cleaned up after, nothing can take its place.
+            Some(_) if status.state != TaskState::Stopped => {}
             Some(StopReason::CannotStart { message, .. }) => {
                 return Err(cannot_start(record, message));
             }
@@ -174,7 +176,9 @@ async fn wait_until_runs(
 fn cannot_start(record: &Record, message: &str) -> Refusal {
     let program = record.argv().first().cloned().unwrap_or_default();
     let lower = message.to_lowercase();
-    let cause = if lower.contains("no such file") || lower.contains("not found") {
+    let cause = if message.starts_with("exec: ") {
+        message.to_owned()
+    } else if lower.contains("no such file") || lower.contains("not found") {
         format!("exec: \"{program}\": executable file not found in $PATH: {message}")
     } else if lower.contains("permission denied") {
         format!("exec: \"{program}\": permission denied: {message}")
@@ -365,7 +369,7 @@ impl Docker {
     pub(crate) async fn release(&self, container: &Container) {
         let task = container.record().task();
         container.published.lock().expect("no holder panics").take();
-        for result in [self.tasks.remove(&task).await, self.unplug(container).await] {
+        for result in [self.clear_task(&task).await, self.unplug(container).await] {
             if let Err(error) = result {
                 tracing::warn!(
                     error = error.chain(),

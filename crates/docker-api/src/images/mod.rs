@@ -11,7 +11,7 @@ mod push;
 mod remove;
 mod save;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use engine::{Digest, ImageName, Reference, Repository, Result};
 use http::{Method, StatusCode};
@@ -44,7 +44,10 @@ impl LocalImage {
     }
 
     pub fn digests(&self) -> Vec<String> {
-        let shown = self.repositories.iter().filter_map(shown_repository);
+        // One that lost its tag is not told by its old name.
+        let repositories: BTreeSet<&Repository> =
+            self.names.iter().map(|it| &it.repository).collect();
+        let shown = repositories.into_iter().filter_map(shown_repository);
         shown.map(|it| format!("{it}@{}", self.id)).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Removing names and images.
 
-use engine::{Digest, ImageName, Reference};
+use engine::{Digest, ImageName, Reference, Repository};
 use serde_json::{Value, json};
 
 use super::{LocalImage, no_such};
@@ -23,6 +23,11 @@ pub async fn remove(call: Call, text: &str) -> Answer {
         // One name of several: the image stays.
         Some(name) if image.names.iter().any(|it| *it != name) => {
             untag(docker, &image.id, &name, &mut told).await?;
+            let repository = &name.repository;
+            let others = image.names.iter().filter(|it| **it != name);
+            if !others.into_iter().any(|it| it.repository == *repository) {
+                forget(docker, &image.id, repository).await?;
+            }
         }
         name => {
             if name.is_none() && image.names.len() > 1 && !force {
@@ -75,6 +80,20 @@ async fn untag(
     Ok(())
 }
 
+/// Takes an image out of a repository, where it has no tag any more.
+async fn forget(docker: &Docker, id: &Digest, repository: &Repository) -> Result<(), Refusal> {
+    let whole = ImageName {
+        repository: repository.clone(),
+        reference: Reference::Digest(id.clone()),
+    };
+    docker.images.delete_manifest(&whole).await?;
+    // A repository of others' images that holds nothing is none.
+    if docker.images.manifests(repository).await?.is_empty() {
+        docker.images.delete_repository(repository).await?;
+    }
+    Ok(())
+}
+
 async fn remove_whole(
     docker: &Docker,
     image: &LocalImage,
@@ -84,15 +103,7 @@ async fn remove_whole(
         untag(docker, &image.id, name, told).await?;
     }
     for repository in &image.repositories {
-        let whole = ImageName {
-            repository: repository.clone(),
-            reference: Reference::Digest(image.id.clone()),
-        };
-        docker.images.delete_manifest(&whole).await?;
-        // A repository of others' images that holds nothing is none.
-        if docker.images.manifests(repository).await?.is_empty() {
-            docker.images.delete_repository(repository).await?;
-        }
+        forget(docker, &image.id, repository).await?;
     }
     docker
         .events
