@@ -54,8 +54,13 @@ pub struct Machine {
 impl Machine {
     /// A place where no daemon runs yet.
     pub fn idle() -> Self {
+        Self::idle_with(&[])
+    }
+
+    /// The same, with options beside those that lead to it.
+    pub fn idle_with(options: &[&str]) -> Self {
         let edge = own_address();
-        Self::at(free_port(edge), edge, &[])
+        Self::at(free_port(edge), edge, options)
     }
 
     /// A place with the addresses that a new user's daemon has: for tests that have a network

@@ -3,6 +3,9 @@
 //!
 //! * `probe connect ADDRESS:PORT` says `reached` or `not reached: why`, again and again;
 //! * `probe serve TEXT` is a web server on port 8080 that answers with the text, whatever is asked;
+//! * `probe ask` says what it is answered at the paths that its environment names: its credentials and
+//!   its task's metadata;
+//! * `probe variable NAME` says what the variable holds;
 //! * `probe sleep` does nothing, and listens nowhere;
 //! * `probe check` ends at once, with code 0;
 //! * `probe crash` ends at once, with code 3;
@@ -28,6 +31,11 @@ fn main() -> ExitCode {
     match words[..] {
         ["connect", address] => connect(address.parse().expect("an address and a port")),
         ["serve", text] => serve(text),
+        ["ask"] => ask(),
+        ["variable", name] => {
+            println!("{}", std::env::var(name).unwrap_or_default());
+            sleep()
+        }
         ["sleep" | "stubborn"] => sleep(),
         ["check"] => ExitCode::SUCCESS,
         ["crash"] => {
@@ -68,6 +76,35 @@ fn answer(mut stream: TcpStream, text: &str) -> io::Result<()> {
         stream,
         "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
     )
+}
+
+fn ask() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let credentials = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let metadata = variable("ECS_CONTAINER_METADATA_URI_V4");
+    let task = metadata
+        .strip_prefix("http://169.254.170.2")
+        .unwrap_or_default();
+    for path in [credentials, format!("{task}/task")] {
+        match get("169.254.170.2:80", &path) {
+            Ok(answer) => println!("{answer}"),
+            Err(error) => println!("no answer: {error}"),
+        }
+    }
+    sleep()
+}
+
+/// The body of an answer, whatever its status.
+fn get(address: &str, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer.split_once("\r\n\r\n").unwrap_or_default().1;
+    Ok(body.to_owned())
 }
 
 fn sleep() -> ExitCode {
