@@ -7,7 +7,9 @@
 //!
 //! Git's own clients come through the daemon's front door: `<api>/v1/repos/<name>`, which is what
 //! `cloneUrlHttp` says. That path names no region, so [`find_by_path`] looks into the daemon's own
-//! region first and then into the others. SSH is not served: `cloneUrlSsh` is AWS's own form of it.
+//! region first and then into the others. `git-codecommit.<region>.amazonaws.com.localhost`, which
+//! Git's HTTP library takes for this machine, names one, and is a host that
+//! `aws codecommit credential-helper` signs for without being told to. SSH is not served: `cloneUrlSsh` is AWS's own form of it.
 //!
 //! Not built, and refused: triggers, KMS keys of one's own, pull requests, comments, approval rules
 //! and merges. Times of commits are told in UTC.

@@ -56,12 +56,25 @@ pub struct Found {
     pub arn: String,
 }
 
-/// The repository that a path without a region means: the daemon's own region comes first.
-pub fn find_by_path(cloud: &Cloud, name: &str) -> Option<Found> {
-    let own = format!("{}/{name}", cloud.default_region);
+/// The region in AWS's own name of the host, `git-codecommit.<region>.amazonaws.com`, whatever comes
+/// after it.
+fn region_of(host: &str) -> Option<&str> {
+    let rest = host.strip_prefix("git-codecommit.")?;
+    let (region, rest) = rest.split_once('.')?;
+    rest.starts_with("amazonaws.com").then_some(region)
+}
+
+/// The repository that a path means: without a region in the host's name, the daemon's own region
+/// comes first.
+pub fn find_by_path(cloud: &Cloud, host: &str, name: &str) -> Option<Found> {
+    let named = region_of(host);
+    let own = format!("{}/{name}", named.unwrap_or(&cloud.default_region));
     let found = cloud.store.read(|tx| -> Result<_, StoreError> {
         if let Some(found) = tx.get::<RepositoryRecord>(&own)? {
             return Ok(Some(found));
+        }
+        if named.is_some() {
+            return Ok(None);
         }
         let all = tx.list::<RepositoryRecord>("")?;
         Ok(all.into_iter().find(|it| it.name == name))

@@ -2,8 +2,10 @@
 //!
 //! Who is asked for a user name and password may show
 //! * what `aws iam create-service-specific-credential` made;
-//! * what `aws codecommit credential-helper --ignore-host-check` makes (with
-//!   `credential.UseHttpPath=true`, as on AWS): a signature, which ends after a quarter of an hour;
+//! * what `aws codecommit credential-helper` makes (with `credential.UseHttpPath=true`, as on AWS): a
+//!   signature, which ends after a quarter of an hour. It signs for AWS's hosts only: either the
+//!   address is `http://git-codecommit.<region>.amazonaws.com.localhost:<port>/v1/repos/<name>`, or
+//!   it is told `--ignore-host-check`;
 //! * an access key and its secret.
 
 use std::io;
@@ -11,7 +13,7 @@ use std::io;
 use ::git::{Pack, inflate, known_protocol};
 use base64::Engine as _;
 use bytes::Bytes;
-use cloud::Caller;
+use cloud::{Caller, Cx};
 use engine::{ByteStream, EngineError, Fault};
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -21,6 +23,8 @@ use hyper::header::{
     WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+
+use serde_json::json;
 
 use super::{Body, Front, aws, full, read_body};
 
@@ -49,7 +53,8 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         );
     };
     // Nobody is told which repositories there are before it is known who asks.
-    let repository = codecommit::find_by_path(&front.cloud, &asked.name);
+    let host = header(&request, &HOST).unwrap_or_default();
+    let repository = codecommit::find_by_path(&front.cloud, &host, &asked.name);
     let region = repository.as_ref().map(|it| it.region.as_str());
     let Some(caller) = caller(front, &request, &asked.name, region) else {
         let why = "log in with Git credentials of an IAM user, with the credential helper of the aws CLI, or with an access key and its secret";
@@ -62,7 +67,9 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         let why = format!("repository {} does not exist", asked.name);
         return refuse(StatusCode::NOT_FOUND, &why);
     };
-    tracing::debug!(repository = repository.arn, ?caller, "a client of Git");
+    if let Err(error) = allowed(front, caller, &repository, &asked) {
+        return refuse(StatusCode::FORBIDDEN, &error.message);
+    }
     match serve(front, request, &repository.id, asked.what).await {
         Ok(response) => response,
         Err(error) => {
@@ -138,6 +145,26 @@ fn caller(
             codecommit::is_signed(password, &asked, &secret, &regions, aws::now())
         })
         .then_some(caller)
+}
+
+/// Whether policies let the caller pull or push. A client asks for refs before it does either.
+fn allowed(
+    front: &Front,
+    caller: Caller,
+    repository: &codecommit::Found,
+    asked: &Asked,
+) -> Result<(), cloud::Error> {
+    let (What::Refs(pack) | What::Exchange(pack)) = asked.what;
+    let operation = match pack {
+        Pack::Upload => "GitPull",
+        Pack::Receive => "GitPush",
+    };
+    let cx = Cx {
+        caller,
+        ..front.cloud.context(&repository.region)
+    };
+    let input = json!({ "repositoryName": asked.name });
+    cx.authorize("codecommit", operation, &input)
 }
 
 /// Compares digests, so that the time it takes says nothing about how much was right.
