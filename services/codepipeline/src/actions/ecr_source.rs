@@ -51,13 +51,8 @@ pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Troubl
     };
     let image = find(cx, &repository, id).await?;
     let digest = image.image_digest.unwrap_or_default();
-    let input = DescribeRepositoriesInput {
-        repository_names: Some(vec![repository.clone()]),
-        ..Default::default()
-    };
-    let repositories = cx.call(input).await?.repositories.unwrap_or_default();
-    let name = repositories.into_iter().find_map(|it| it.repository_uri);
-    let uri = format!("{}@{digest}", name.unwrap_or_default());
+    let (account, region) = (cx.account(), &cx.region);
+    let uri = format!("{account}.dkr.ecr.{region}.amazonaws.com/{repository}@{digest}");
     let pushed = image.image_pushed_at.map_or(0.0, |it| it.0);
     let detail = json!({
         "ImageSizeInBytes": image.image_size_in_bytes.unwrap_or_default().to_string(),

@@ -70,7 +70,8 @@ async fn codecommit(cx: &Session, settings: &Settings) -> Result<Origin, Trouble
     let input = codecommit::GetRepositoryInput {
         repository_name: name.clone(),
     };
-    let found = cx.call(input).await?.repository_metadata;
+    // Where it is kept is the daemon's own question; what is in it is asked in the role's name.
+    let found = (**cx).call(input).await?.repository_metadata;
     let id = found.and_then(|it| it.repository_id).unwrap_or_default();
     Ok(Origin {
         source: GitSource::Hosted(id),
@@ -86,7 +87,14 @@ async fn connection(cx: &Session, settings: &Settings) -> Result<Origin, Trouble
     let input = codeconnections::GetConnectionInput {
         connection_arn: connection_arn.clone(),
     };
-    let found = cx.call(input).await?.connection.unwrap_or_default();
+    // On AWS a role needs to be let use a connection, and not to be told about it.
+    let use_it = serde_json::json!({ "connectionArn": connection_arn });
+    let service = match connection_arn.contains(":codestar-connections:") {
+        true => "codestar-connections",
+        false => "codeconnections",
+    };
+    cx.authorize(service, "UseConnection", &use_it)?;
+    let found = (**cx).call(input).await?.connection.unwrap_or_default();
     if found.connection_status != Some(codeconnections::ConnectionStatus::Available) {
         return Err(Trouble::Failure(failure(
             PERMISSION,
@@ -175,8 +183,17 @@ fn refused(error: EngineError, repository: &str, branch: &str) -> Trouble {
     Trouble::Failure(failure(code, message))
 }
 
-/// The commits that the repository's branches are at.
+/// The commits that the repository's branches are at; of CodeCommit's, the action's branch alone.
 pub async fn heads(cx: &Session, origin: &Origin) -> Result<BTreeMap<String, String>, Trouble> {
+    if matches!(origin.source, GitSource::Hosted(_)) {
+        let input = codecommit::GetBranchInput {
+            repository_name: Some(origin.repository.clone()),
+            branch_name: Some(origin.branch.clone()),
+        };
+        let found = cx.call(input).await?.branch.unwrap_or_default();
+        let commit = found.commit_id.unwrap_or_default();
+        return Ok(BTreeMap::from([(origin.branch.clone(), commit)]));
+    }
     let git = &cx.engine().git;
     let all = git.branches(&origin.source).await;
     all.map_err(|error| refused(error, &origin.repository, &origin.branch))

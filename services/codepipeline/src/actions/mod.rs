@@ -15,7 +15,7 @@ mod stack_input;
 
 use std::time::Duration;
 
-use cloud::{Cx, Error};
+use cloud::{Caller, Cx, Error};
 use engine::{EngineError, Fault};
 use shapes::codepipeline::ActionDeclaration;
 
@@ -38,6 +38,22 @@ impl Session {
             role_arn: role_arn.to_owned(),
             name: name.to_owned(),
         }
+    }
+
+    /// Whether the role may do something that is no operation.
+    pub fn authorize(
+        &self,
+        service: &str,
+        operation: &str,
+        input: &serde_json::Value,
+    ) -> Result<(), Error> {
+        let mut cx = self.cx.clone();
+        cx.caller = Caller::AssumedRole {
+            role_arn: self.role_arn.clone(),
+            session_name: self.name.clone(),
+            access_key: String::new(),
+        };
+        cx.authorize(service, operation, input)
     }
 
     pub async fn call<I: wire::Operation + Send + 'static>(

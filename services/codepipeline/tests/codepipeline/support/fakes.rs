@@ -115,7 +115,9 @@ async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput,
 }
 
 pub fn codecommit() -> Service {
-    Service::new(&codecommit::MODEL).on(get_repository)
+    Service::new(&codecommit::MODEL)
+        .on(get_repository)
+        .on(get_branch)
 }
 
 async fn get_repository(
@@ -130,6 +132,25 @@ async fn get_repository(
         repository_metadata: Some(codecommit::RepositoryMetadata {
             repository_id: Some("shop-id".into()),
             ..Default::default()
+        }),
+    })
+}
+
+async fn get_branch(
+    cx: Cx,
+    input: codecommit::GetBranchInput,
+) -> Result<codecommit::GetBranchOutput, Error> {
+    let source = engine::GitSource::Hosted("shop-id".into());
+    let branches = cx.engine().git.branches(&source).await.unwrap();
+    let name = input.branch_name.unwrap();
+    let commit = branches.get(&name).cloned().ok_or_else(|| {
+        codecommit::errors::BranchDoesNotExistException
+            .because(format!("The branch {name} does not exist"))
+    })?;
+    Ok(codecommit::GetBranchOutput {
+        branch: Some(codecommit::BranchInfo {
+            branch_name: Some(name),
+            commit_id: Some(commit),
         }),
     })
 }
