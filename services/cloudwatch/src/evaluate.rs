@@ -76,6 +76,15 @@ impl Rule {
         }
     }
 
+    /// Whether it is high values that breach.
+    pub fn is_above(&self) -> bool {
+        matches!(
+            self.operator,
+            ComparisonOperator::GreaterThanOrEqualToThreshold
+                | ComparisonOperator::GreaterThanThreshold
+        )
+    }
+
     /// `points`: the evaluation range, the newest first. `None`: the state stays as it is.
     pub fn judge(&self, points: &[Point]) -> Option<Verdict> {
         let real: Vec<Point> = points

@@ -4,12 +4,13 @@
 //! with the fast pace an alarm's period of 60 s over such a metric covers two seconds of the clock on
 //! the wall, and a sum over it is told as what the same rate would have come to in 60 s: thresholds
 //! mean the same at both paces. What programs put themselves they put at their own pace: periods over
-//! other namespaces are as long as they say, and are looked at every paced minute all the same.
+//! other namespaces are as long as they say. They are looked at every paced minute all the same, and
+//! the period that is under way counts as soon as what it has is too much already.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Error, Next, Pace, Reconciler, Record, StoreError, all_keys};
+use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
 use serde_json::json;
 use shapes::application_autoscaling::{DescribeScalingPoliciesInput, ServiceNamespace};
 use shapes::cloudwatch::StateValue;
@@ -64,8 +65,10 @@ impl Reconciler for AlarmReconciler {
 struct Times {
     /// How long a period is by the clock on the wall.
     width_ms: i64,
-    /// The end of the last one.
+    /// The end of the last one that is over.
     end_ms: i64,
+    /// Whether the period after that is looked at, too.
+    looks_ahead: bool,
     /// When the alarm was to be looked at.
     due_ms: i64,
     next: Duration,
@@ -90,15 +93,12 @@ impl Times {
         let wait_ms = if sampled { step_ms / 4 } else { 0 };
         let now_ms = clock.now_ms();
         let begun_ms = floor(now_ms - wait_ms, step_ms);
-        // With the fast pace what programs put is kept by the second: what was put just now counts.
-        let end_ms = match (sampled, clock.pace()) {
-            (false, Pace::Fast) => floor(now_ms, 1000) + 1000,
-            _ => begun_ms,
-        };
+        let end_ms = floor(begun_ms, width_ms);
         let next_ms = begun_ms + step_ms + wait_ms - now_ms;
         Self {
             width_ms,
             end_ms,
+            looks_ahead: !sampled,
             due_ms: begun_ms + wait_ms,
             next: Duration::from_millis(next_ms.max(1).unsigned_abs()),
         }
@@ -114,7 +114,9 @@ fn points(cx: &Cx, watched: &Watched, times: &Times) -> Result<Vec<Point>, Error
     let count = watched.rule.evaluation_periods + LOOK_BACK;
     let width_ms = times.width_ms;
     let from_ms = times.end_ms - width_ms * count as i64;
-    let starts: Vec<i64> = (0..count as i64)
+    let ahead = usize::from(times.looks_ahead);
+    let to_ms = times.end_ms + width_ms * ahead as i64;
+    let starts: Vec<i64> = (0..(count + ahead) as i64)
         .map(|it| from_ms + it * width_ms)
         .collect();
     let stretched = watched.period_s as f64 * 1000.0 / width_ms as f64;
@@ -122,7 +124,7 @@ fn points(cx: &Cx, watched: &Watched, times: &Times) -> Result<Vec<Point>, Error
         let fetch = |asked: &Asked| -> Result<Line, Error> {
             let windows = Windows {
                 from_ms,
-                to_ms: times.end_ms,
+                to_ms,
                 width_ms,
             };
             let found = read(cx, tx, &asked.metric, asked.unit, windows)?;
@@ -143,13 +145,15 @@ fn points(cx: &Cx, watched: &Watched, times: &Times) -> Result<Vec<Point>, Error
         Value::Line(line) => line.get(start).copied(),
         Value::Lines(lines) => lines.first()?.get(start).copied(),
     };
-    Ok(starts
-        .iter()
-        .rev()
-        .map(|start| Point {
-            start_ms: *start,
-            value: value(start),
-        })
+    let points = starts.iter().rev().map(|start| Point {
+        start_ms: *start,
+        value: value(start),
+    });
+    let too_much = |it: &Point| {
+        watched.rule.is_above() && it.value.is_some_and(|it| watched.rule.breaches(it))
+    };
+    Ok(points
+        .filter(|it| it.start_ms < times.end_ms || too_much(it))
         .collect())
 }
 
