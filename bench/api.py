@@ -16,11 +16,13 @@ JSON_TARGETS = {
     "ecs": "AmazonEC2ContainerServiceV20141113",
     "logs": "Logs_20140328",
     "ecr": "AmazonEC2ContainerRegistry_V20150921",
+    "codepipeline": "CodePipeline_20150709",
 }
 # The API versions of services that speak the query protocol.
 QUERY_VERSIONS = {
     "cloudformation": "2010-05-15",
     "elasticloadbalancing": "2015-12-01",
+    "ec2": "2016-11-15",
 }
 # Longer than any answer takes, so that a benchmark never hangs on one.
 TIMEOUT_SECONDS = 60
@@ -41,12 +43,16 @@ class Api:
 
     def json(self, service, operation, **members):
         """An operation of a service that speaks JSON 1.1."""
-        headers = {
-            "content-type": "application/x-amz-json-1.1",
-            "x-amz-target": f"{JSON_TARGETS[service]}.{operation}",
-        }
         body = json.dumps(members).encode()
-        return json.loads(self._post(service, headers, body) or b"{}")
+        return json.loads(self._post(service, json_headers(service, operation), body) or b"{}")
+
+    def json_headers(self, service, operation, body):
+        """The headers of such a request, signed, for another client to send."""
+        return self._signed(service, json_headers(service, operation), body)
+
+    def ec2(self, operation, **members):
+        """EC2's own query protocol, for inputs without lists."""
+        return self.query("ec2", operation, **members)
 
     def query(self, service, operation, **members):
         """An operation of a service that speaks the query protocol; the answer is an XML element."""
@@ -89,6 +95,13 @@ class Api:
             f"SignedHeaders={';'.join(names)}, Signature={key.hex()}"
         )
         return headers
+
+
+def json_headers(service, operation):
+    return {
+        "content-type": "application/x-amz-json-1.1",
+        "x-amz-target": f"{JSON_TARGETS[service]}.{operation}",
+    }
 
 
 def flattened(value, name=""):

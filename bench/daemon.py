@@ -23,8 +23,9 @@ COMMAND_TIMEOUT_SECONDS = 180
 class Neargate:
     """One state directory, from its making to its removal."""
 
-    def __init__(self, executable):
+    def __init__(self, executable, options=()):
         self.executable = pathlib.Path(executable)
+        self.options = list(options)
         # Not /tmp, which may be memory: images and containers lie on a disk.
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="ngbench-", dir="/var/tmp"))
 
@@ -35,7 +36,7 @@ class Neargate:
         self.remove()
 
     def arguments(self, *words):
-        common = ["--state", str(self.state), "--listen", LISTEN, "--edge", EDGE]
+        common = ["--state", str(self.state), "--listen", LISTEN, "--edge", EDGE, *self.options]
         return [str(self.executable), *words, *common]
 
     def run(self, *words):

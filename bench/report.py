@@ -13,7 +13,11 @@ thread, on the same cores; both listen on the host and connect from the load bal
 interface through the same security groups to one origin (an nginx with a fixed answer of 1 KiB in \
 a task's network), measured in turns; nginx with two workers, `reuseport`, upstream keep-alive and \
 no access log. *A move* of a process between control groups is part of every start; it takes a \
-kernel 5 to 15 ms, and a fraction of one since anything asked it for `favordynmods`. *Memory*: PSS counts a page that several processes share once; RSS counts it for \
+kernel 5 to 15 ms, and a fraction of one since anything asked it for `favordynmods`. *Push to live*: from before \
+`git push` until the last answer with the old page has arrived; the pipeline polls its repository, \
+builds with `docker build` in a container, pushes, and deploys. *Build*: five steps on `FROM scratch`, \
+the client's own start included. *Layer*: one client, one connection, in turns. *DescribeServices*: one \
+service; wrk, one thread; neargate verifies each signature. *Memory*: PSS counts a page that several processes share once; RSS counts it for \
 each."""
 
 
@@ -114,7 +118,43 @@ def balancer_rows(results):
             )
 
 
-ROWS = (up_rows, edit_rows, task_rows, stack_rows, daemon_rows, balancer_rows)
+def delivery_rows(results):
+    if found := results.get("delivery_create_seconds"):
+        yield "`create-stack` of `examples/delivery` to its URL answering", seconds(found["p50"]), "5 s"
+    if found := results.get("push_to_live_seconds"):
+        measured = f"p50 {seconds(found['p50'])}, p99 {seconds(found['p99'])} of {len(found['values'])}"
+        yield "`git push` to live, two containers", measured, "3 s"
+    if load := results.get("push_load"):
+        asked = load["requests_per_second_asked"]
+        measured = f"{load['failed']} of {load['requests']}"
+        yield f"Failed requests during these, at {asked} a second", measured, "0"
+
+
+def build_rows(results):
+    for name, kinds in results.get("build_seconds", {}).items():
+        for kind, found in kinds.items():
+            what = "`docker build`" if name == "neargate" else f"{name} build"
+            aim = "100 ms" if (name, kind) == ("neargate", "cached") else ""
+            yield f"{what}, {kind}", median_and_max(found), aim
+
+
+def registry_rows(results):
+    for name, found in results.get("registry_mb_per_second", {}).items():
+        measured = f"push {found['push']['p50']:,.0f} MB/s, pull {found['pull']['p50']:,.0f} MB/s (medians)"
+        aim = "twice docker-registry" if name == "neargate" else ""
+        yield f"Layer of 200 MB: {name}", measured, aim
+
+
+def api_rows(results):
+    for name, rate in results.get("describe_services_per_second", {}).items():
+        aim = "20 times moto_server" if name == "neargate" else ""
+        yield f"DescribeServices, 8 connections: {name}", f"{rate:,.0f} requests/s", aim
+
+
+ROWS = (
+    up_rows, edit_rows, delivery_rows, task_rows, stack_rows, daemon_rows, build_rows,
+    registry_rows, api_rows, balancer_rows,
+)
 
 
 def into_readme(text, readme):
