@@ -131,6 +131,9 @@ impl Place<'_> {
             Kind::Map(entries) => {
                 for (key, value) in entries {
                     let Some(property) = known.iter().find(|it| it.name == key.text) else {
+                        if may_be_absent(value, self.branches) {
+                            continue;
+                        }
                         let (id, name) = (self.id, self.name);
                         return Err(unsupported(
                             format!("property {path}{} of {id} ({name})", key.text),
@@ -159,6 +162,20 @@ impl Place<'_> {
             },
             Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) => Ok(()),
         }
+    }
+}
+
+/// Whether the value is `AWS::NoValue`, or could be for all that is known of the conditions.
+fn may_be_absent(value: &Value, branches: Branches<'_>) -> bool {
+    match &value.kind {
+        Kind::Function(function) => match &**function {
+            Function::Ref(name) => name == "AWS::NoValue",
+            Function::If { .. } => {
+                (function.arguments(branches).into_iter()).any(|it| may_be_absent(it, branches))
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -9,9 +9,8 @@ use wire::Timestamp;
 
 use crate::check::invalid;
 use crate::drift;
-use crate::finish::importers;
 use crate::lookup::{find, page, require, version_of};
-use crate::record::{Event, Export, Resource, Stack, Version};
+use crate::record::{Event, Resource, Stack, Version};
 
 const STACKS_IN_A_PAGE: usize = 100;
 const EVENTS_IN_A_PAGE: usize = 100;
@@ -395,44 +394,4 @@ fn metadata(cx: &Cx, stack: &Stack, version: &Version, id: &str) -> Option<Strin
             .ok()??
             .to_string(),
     )
-}
-
-pub async fn list_exports(
-    cx: Cx,
-    input: api::ListExportsInput,
-) -> Result<api::ListExportsOutput, Error> {
-    let exports: Vec<Export> = cx.read(|tx| tx.list(&cx.key("")))?;
-    let (exports, next_token) = page(exports, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
-    let shown = |it: Export| api::Export {
-        exporting_stack_id: Some(it.stack_id),
-        name: Some(it.name),
-        value: Some(it.value),
-    };
-    Ok(api::ListExportsOutput {
-        exports: Some(exports.into_iter().map(shown).collect()),
-        next_token,
-    })
-}
-
-pub async fn list_imports(
-    cx: Cx,
-    input: api::ListImportsInput,
-) -> Result<api::ListImportsOutput, Error> {
-    let name = input.export_name;
-    let imports = cx.read(|tx| {
-        if tx.get::<Export>(&cx.key(&name))?.is_none() {
-            return Err(invalid(format!("Export '{name}' does not exist.")));
-        }
-        importers(tx, &cx.region, &name)
-    })?;
-    if imports.is_empty() {
-        return Err(invalid(format!(
-            "Export '{name}' is not imported by any stack."
-        )));
-    }
-    let (imports, next_token) = page(imports, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
-    Ok(api::ListImportsOutput {
-        imports: Some(imports),
-        next_token,
-    })
 }

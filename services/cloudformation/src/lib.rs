@@ -20,6 +20,7 @@ mod describe;
 mod diff;
 mod drift;
 mod event;
+mod exports;
 mod finish;
 mod learn;
 mod location;
@@ -63,8 +64,8 @@ pub fn service() -> Service {
         .on(describe::describe_stack_resource)
         .on(describe::describe_stack_resources)
         .on(describe::list_stack_resources)
-        .on(describe::list_exports)
-        .on(describe::list_imports)
+        .on(exports::list_exports)
+        .on(exports::list_imports)
         .on(drift::detect_stack_drift)
         .on(drift::detect_stack_resource_drift)
         .on(drift::describe_stack_drift_detection_status)

@@ -7,7 +7,7 @@ use shapes::cloudformation::{self as api, Replacement};
 use crate::changes::{Changes, Kind, Planned};
 use crate::check::invalid;
 use crate::lookup::require;
-use crate::source::refuse;
+use crate::source::fetch;
 
 const ACTIONS: [&str; 4] = [
     "Update:Modify",
@@ -74,6 +74,24 @@ pub fn accept(body: String) -> Result<String, Error> {
         }
     }
     Ok(body)
+}
+
+/// The policy of a request: its text, or the object that a URL names.
+pub async fn given(
+    cx: &Cx,
+    body: Option<String>,
+    url: Option<String>,
+) -> Result<Option<String>, Error> {
+    let body = match (body, url) {
+        (Some(_), Some(_)) => {
+            return Err(invalid(
+                "You cannot specify both StackPolicyURL and StackPolicyBody.",
+            ));
+        }
+        (None, Some(url)) => Some(fetch(cx, &url).await?),
+        (body, None) => body,
+    };
+    body.map(accept).transpose()
 }
 
 /// Refuses an update that the policy denies. Without a policy everything is allowed; with one,
@@ -165,11 +183,9 @@ pub async fn set_stack_policy(
     cx: Cx,
     input: api::SetStackPolicyInput,
 ) -> Result<api::SetStackPolicyOutput, Error> {
-    refuse(&[("StackPolicyURL", input.stack_policy_url.is_some())])?;
-    let body = input
-        .stack_policy_body
+    let policy = given(&cx, input.stack_policy_body, input.stack_policy_url)
+        .await?
         .ok_or_else(|| invalid("Either StackPolicyBody or StackPolicyURL must be specified."))?;
-    let policy = accept(body)?;
     cx.write(|tx| {
         let mut stack = require(&cx, tx, &input.stack_name)?;
         stack.policy = Some(policy);

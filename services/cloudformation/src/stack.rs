@@ -33,7 +33,6 @@ pub async fn create_stack(
             has_triggers(input.rollback_configuration.as_ref()),
         ),
         ("ResourceTypes", input.resource_types.is_some()),
-        ("StackPolicyURL", input.stack_policy_url.is_some()),
         ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
     if input.disable_rollback.is_some() && input.on_failure.is_some() {
@@ -52,7 +51,7 @@ pub async fn create_stack(
     stack.termination_protection = input.enable_termination_protection.unwrap_or(false);
     stack.timeout_minutes = input.timeout_in_minutes;
     stack.create_token = input.client_request_token;
-    stack.policy = input.stack_policy_body.map(policy::accept).transpose()?;
+    stack.policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,
@@ -276,18 +275,15 @@ pub async fn update_stack(
             has_triggers(input.rollback_configuration.as_ref()),
         ),
         ("ResourceTypes", input.resource_types.is_some()),
-        ("StackPolicyURL", input.stack_policy_url.is_some()),
-        (
-            "StackPolicyDuringUpdateURL",
-            input.stack_policy_during_update_url.is_some(),
-        ),
         ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
-    let new_policy = input.stack_policy_body.map(policy::accept).transpose()?;
-    let policy_once = input
-        .stack_policy_during_update_body
-        .map(policy::accept)
-        .transpose()?;
+    let new_policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;
+    let policy_once = policy::given(
+        &cx,
+        input.stack_policy_during_update_body,
+        input.stack_policy_during_update_url,
+    )
+    .await?;
     let token = input.client_request_token;
     let (stack, previous) = cx.read(|tx| {
         let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());

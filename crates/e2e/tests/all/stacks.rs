@@ -224,14 +224,13 @@ fn a_tree_out_of_a_bucket_comes_changes_and_goes() {
         "ParameterKey=Bucket,UsePreviousValue=true",
         "ParameterKey=Days,ParameterValue=14",
     ]);
-    let failed = aws.run(&[
+    account.quickly(&[
         "cloudformation",
         "wait",
         "stack-rollback-complete",
         "--stack-name",
         "S",
     ]);
-    assert_ne!(failed.code, 0);
     let described = aws.ask(&["cloudformation", "describe-stacks", "--stack-name", "S"]);
     assert_eq!(
         described["Stacks"][0]["StackStatus"], "UPDATE_ROLLBACK_COMPLETE",

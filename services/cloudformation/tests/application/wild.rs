@@ -395,7 +395,7 @@ Outputs: {Inner: {Value: !Ref Inner}, Vpc: {Value: !Ref Vpc}}
         .await;
     let (vpc, inner) = (output(&stack, "Vpc"), output(&stack, "Inner"));
     let leads_out = || {
-        let spec = world.sim.network.vpc(&vpc)?;
+        let spec = world.sim.network.vpcs.lock().unwrap().get(&vpc).cloned()?;
         let table = spec.route_tables.into_iter().find(|it| it.id == inner)?;
         Some(table.routes.first()?.target == engine::RouteTarget::NatGateway)
     };

@@ -566,3 +566,31 @@ Resources:
     bench.ends(&id, "UPDATE_COMPLETE").await;
     assert_eq!(bench.world.live()["x-1"]["Size"], "nginx:2");
 }
+
+#[tokio::test]
+async fn a_stack_policy_may_lie_in_a_bucket() {
+    let bench = Bench::start();
+    bench.put("policies/deny.json", r#"{"Statement": [{"Effect": "Deny", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"#);
+    let template = "Resources: {X: {Type: Test::Fake::Thing, Properties: {Name: x, Size: 1}}}";
+    let input = api::CreateStackInput {
+        stack_policy_url: Some("https://policies.s3.amazonaws.com/deny.json".into()),
+        ..create("web", template)
+    };
+    let id = bench.call(input).await.unwrap().stack_id.unwrap();
+    bench.ends(&id, "CREATE_COMPLETE").await;
+    let changed = template.replace("Size: 1", "Size: 2");
+    let error = bench.update("web", &changed).await.unwrap_err();
+    assert!(
+        error.message.contains("Action denied by stack policy"),
+        "{error}"
+    );
+    // A policy for this update alone, out of a bucket as well.
+    bench.put("policies/allow.json", r#"{"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"#);
+    let input = api::UpdateStackInput {
+        stack_policy_during_update_url: Some("https://s3.amazonaws.com/policies/allow.json".into()),
+        ..update("web", &changed)
+    };
+    bench.call(input).await.unwrap();
+    bench.ends(&id, "UPDATE_COMPLETE").await;
+    assert!(bench.update("web", template).await.is_err());
+}

@@ -246,3 +246,20 @@ Resources: {It: {Type: Test::Fake::Thing, Properties: {Name: a}}}";
         "Template error: resource type Test::Fail::Thing (line 4, column 24) is not supported by neargate"
     );
 }
+
+#[tokio::test]
+async fn a_property_that_is_left_out_by_a_condition_need_not_be_supported() {
+    let bench = Bench::start();
+    let template = |word: &str| {
+        format!(
+            "
+Parameters: {{Word: {{Type: String, Default: {word}}}}}
+Conditions: {{Odd: !Equals [!Ref Word, odd]}}
+Resources: {{X: {{Type: Test::Fake::Thing, Properties: {{Name: x, Odd: !If [Odd, 1, !Ref AWS::NoValue]}}}}}}"
+        )
+    };
+    let error = bench.create("web", &template("odd")).await.unwrap_err();
+    assert!(error.message.contains("property Odd of X"), "{error}");
+    let id = bench.create("web", &template("even")).await.unwrap();
+    bench.ends(&id, "CREATE_COMPLETE").await;
+}
