@@ -144,6 +144,7 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
     }
     if let Some(socket) = docker_socket(cx, build) {
         let name = socket.file_name().unwrap_or_default().to_string_lossy();
+        // Not below /var/run, which images may have a folder of their own at.
         out.set("DOCKER_HOST", format!("unix://{DOCKER_DIR}/{name}"));
         out.set("DOCKER_BUILDKIT", "0");
     }
@@ -284,7 +285,8 @@ pub fn task_spec(
         env: env.map(|(name, value)| format!("{name}={value}")).collect(),
         working_dir: "/".into(),
         essential: true,
-        privileged: environment.privileged_mode == Some(true),
+        // AWS gives such a build a machine of its own. Here it gets docker and not the machine.
+        privileged: false,
         init_process: true,
         mounts,
         stop_signal: "SIGTERM".into(),

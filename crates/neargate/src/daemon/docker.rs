@@ -25,9 +25,10 @@ pub fn socket(config: &Config) -> PathBuf {
     config.run_dir().join("docker.sock")
 }
 
-/// The socket that containers of builds get.
+/// The socket that containers of builds get. It is alone in its folder, which is what they see: a
+/// daemon that starts anew makes another socket there.
 pub fn build_socket(run: &Path) -> PathBuf {
-    run.join("docker-build.sock")
+    run.join("docker-build").join("docker.sock")
 }
 
 /// The API, served until this is dropped.
@@ -65,6 +66,9 @@ pub fn serve(config: &Config, machine: &Machine, cloud: &Arc<Cloud>) -> Result<S
         _following: following,
     };
     for (path, policy) in sockets {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         let socket = Socket::bind(path, policy)?;
         serving
             .sockets
