@@ -43,7 +43,12 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
         let repeated = |found: &Bucket| found.token.is_some() && found.token == cx.token;
         match tx.get::<Bucket>(&bucket_key(&new.name))? {
             Some(found) if repeated(&found) => return Ok(found),
-            Some(found) if region == FIRST_REGION && found.region == region => return Ok(found),
+            // Not for one who must know that it is new, as a stack must.
+            Some(found)
+                if cx.token.is_none() && region == FIRST_REGION && found.region == region =>
+            {
+                return Ok(found);
+            }
             Some(_) => {
                 return Err(BucketAlreadyOwnedByYou.because(
                     "Your previous request to create the named bucket succeeded and you already own it.",

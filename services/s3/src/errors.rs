@@ -17,7 +17,6 @@ pub const InvalidArgument: ErrorCode = ErrorCode::sender("InvalidArgument", 400)
 pub const InvalidBucketAclWithObjectOwnership: ErrorCode =
     ErrorCode::sender("InvalidBucketAclWithObjectOwnership", 400);
 pub const InvalidBucketName: ErrorCode = ErrorCode::sender("InvalidBucketName", 400);
-pub const InvalidBucketState: ErrorCode = ErrorCode::sender("InvalidBucketState", 409);
 pub const InvalidDigest: ErrorCode = ErrorCode::sender("InvalidDigest", 400);
 pub const InvalidPart: ErrorCode = ErrorCode::sender("InvalidPart", 400);
 pub const InvalidPartOrder: ErrorCode = ErrorCode::sender("InvalidPartOrder", 400);

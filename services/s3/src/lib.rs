@@ -15,6 +15,7 @@
 
 mod access;
 mod bucket;
+mod cfn;
 mod checksum;
 mod config;
 mod copy;
@@ -38,7 +39,7 @@ mod website;
 
 use cloud::{Record, Service};
 
-pub use door::{Door, SecretOf};
+pub use door::{Door, OPERATIONS, SecretOf};
 pub use host::{Address, address};
 /// What the door takes and gives.
 pub use s3s::Body;
@@ -66,5 +67,7 @@ pub fn service() -> Service {
         .on(operations::delete_bucket_website)
         .reconciles(garbage::Collector)
         .reconciles(lifecycle::LifecycleReconciler)
+        .resource(cfn::BucketType)
+        .resource(cfn::BucketPolicyType)
         .follows(record::Garbage::KIND, garbage::KIND, garbage::KEY)
 }

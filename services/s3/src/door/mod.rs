@@ -24,7 +24,7 @@ use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3Result, s3_error};
 
 pub use answers::OPERATIONS;
-pub(crate) use convert::{http_date, outgoing, url_encoded};
+pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 
 use crate::host::{Address, address};
 

@@ -1,0 +1,351 @@
+//! `AWS::S3::Bucket`: `Ref` is its name.
+
+use async_trait::async_trait;
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, deletion};
+use serde_json::{Value as Json, json};
+
+use super::read::{flag, list, number, text, texts};
+use crate::bucket::{self, FIRST_REGION, NewBucket};
+use crate::config::{
+    Cors, Filter, Lifecycle, Ownership, PublicAccess, RedirectAll, RoutingRule, Website,
+};
+use crate::names::{self, Tagged};
+use crate::record::{Acl, Bucket, Versioning};
+use crate::refuse::{encryption, not_built};
+use crate::{access, cors, lifecycle, website};
+
+pub struct BucketType;
+
+const NAME_LENGTH_MAX: usize = 63;
+
+const LIFECYCLE_RULE: &[Property] = &[
+    Property::new("AbortIncompleteMultipartUpload")
+        .members(&[Property::new("DaysAfterInitiation").required()]),
+    Property::new("ExpirationDate"),
+    Property::new("ExpirationInDays"),
+    Property::new("ExpiredObjectDeleteMarker"),
+    Property::new("Id"),
+    Property::new("NoncurrentVersionExpiration").members(&[
+        Property::new("NewerNoncurrentVersions"),
+        Property::new("NoncurrentDays").required(),
+    ]),
+    Property::new("NoncurrentVersionExpirationInDays"),
+    Property::new("ObjectSizeGreaterThan"),
+    Property::new("ObjectSizeLessThan"),
+    Property::new("Prefix"),
+    Property::new("Status").required(),
+    Property::new("TagFilters").members(&[
+        Property::new("Key").required(),
+        Property::new("Value").required(),
+    ]),
+];
+
+const ROUTING_RULE: &[Property] = &[
+    Property::new("RedirectRule").required().members(&[
+        Property::new("HostName"),
+        Property::new("HttpRedirectCode"),
+        Property::new("Protocol"),
+        Property::new("ReplaceKeyPrefixWith"),
+        Property::new("ReplaceKeyWith"),
+    ]),
+    Property::new("RoutingRuleCondition").members(&[
+        Property::new("HttpErrorCodeReturnedEquals"),
+        Property::new("KeyPrefixEquals"),
+    ]),
+];
+
+const CORS_RULE: &[Property] = &[
+    Property::new("AllowedHeaders"),
+    Property::new("AllowedMethods").required(),
+    Property::new("AllowedOrigins").required(),
+    Property::new("ExposedHeaders"),
+    Property::new("Id"),
+    Property::new("MaxAge"),
+];
+
+const PUBLIC_ACCESS: &[Property] = &[
+    Property::new("BlockPublicAcls"),
+    Property::new("BlockPublicPolicy"),
+    Property::new("IgnorePublicAcls"),
+    Property::new("RestrictPublicBuckets"),
+];
+
+const ENCRYPTION_RULE: &[Property] = &[
+    Property::new("BucketKeyEnabled"),
+    Property::new("ServerSideEncryptionByDefault")
+        .members(&[Property::new("SSEAlgorithm").required()]),
+];
+
+const PROPERTIES: &[Property] = &[
+    Property::new("AccessControl"),
+    Property::new("BucketEncryption").members(&[Property::new(
+        "ServerSideEncryptionConfiguration",
+    )
+    .required()
+    .members(ENCRYPTION_RULE)]),
+    Property::new("BucketName").replaces(),
+    Property::new("CorsConfiguration")
+        .members(&[Property::new("CorsRules").required().members(CORS_RULE)]),
+    Property::new("LifecycleConfiguration")
+        .members(&[Property::new("Rules").required().members(LIFECYCLE_RULE)]),
+    Property::new("OwnershipControls").members(&[Property::new("Rules")
+        .required()
+        .members(&[Property::new("ObjectOwnership")])]),
+    Property::new("PublicAccessBlockConfiguration").members(PUBLIC_ACCESS),
+    Property::TAGS,
+    Property::new("VersioningConfiguration").members(&[Property::new("Status").required()]),
+    Property::new("WebsiteConfiguration").members(&[
+        Property::new("ErrorDocument"),
+        Property::new("IndexDocument"),
+        Property::new("RedirectAllRequestsTo").members(&[
+            Property::new("HostName").required(),
+            Property::new("Protocol"),
+        ]),
+        Property::new("RoutingRules").members(ROUTING_RULE),
+    ]),
+];
+
+#[async_trait]
+impl ResourceType for BucketType {
+    fn name(&self) -> &'static str {
+        "AWS::S3::Bucket"
+    }
+    fn properties(&self) -> &'static [Property] {
+        PROPERTIES
+    }
+    fn attributes(&self) -> &'static [&'static str] {
+        &[
+            "Arn",
+            "DomainName",
+            "DualStackDomainName",
+            "RegionalDomainName",
+            "WebsiteURL",
+        ]
+    }
+
+    async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
+        let name = request
+            .text("BucketName")
+            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX).to_lowercase());
+        let settings = settings(request)?;
+        let new = NewBucket {
+            name: name.clone(),
+            location: Some(cx.region.clone()).filter(|it| it != FIRST_REGION),
+            ..NewBucket::default()
+        };
+        bucket::create(&cx.with_token(&request.token), new)?;
+        bucket::change(cx, &name, |it| set(it, &settings))?;
+        Ok(Created { physical_id: name })
+    }
+
+    async fn update(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _old: &Json,
+        request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        let settings = settings(request)?;
+        bucket::change(cx, physical_id, |it| set(it, &settings))?;
+        Ok(())
+    }
+
+    async fn delete(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        _properties: &Json,
+    ) -> Result<(), ResourceError> {
+        deletion(bucket::delete(cx, physical_id), &["NoSuchBucket"], &[])
+    }
+
+    async fn attribute(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        name: &str,
+    ) -> Result<Json, ResourceError> {
+        let region = bucket::get(cx, physical_id)?.region;
+        Ok(match name {
+            "Arn" => json!(format!("arn:aws:s3:::{physical_id}")),
+            "DomainName" => json!(format!("{physical_id}.s3.amazonaws.com")),
+            "DualStackDomainName" => {
+                json!(format!("{physical_id}.s3.dualstack.{region}.amazonaws.com"))
+            }
+            "RegionalDomainName" => json!(format!("{physical_id}.s3.{region}.amazonaws.com")),
+            "WebsiteURL" => json!(website::url(&cx.engine().access.api, physical_id, &region)),
+            other => return Err(ResourceError::unknown_attribute(other)),
+        })
+    }
+}
+
+/// All that a template says, as the bucket shall be: what is not said is as in a new bucket.
+fn settings(request: &ResourceRequest) -> Result<Bucket, ResourceError> {
+    let read = || -> Result<Bucket, ResourceError> {
+        let of = &request.properties;
+        let mut it = Bucket {
+            tags: names::tags(request.all_tags(), Tagged::Bucket)?,
+            ownership: Some(ownership(&of["OwnershipControls"])?),
+            public_access: Some(public_access(&of["PublicAccessBlockConfiguration"])),
+            bucket_key_enabled: bucket_key(&of["BucketEncryption"])?,
+            website: website_of(&of["WebsiteConfiguration"])?,
+            ..Bucket::default()
+        };
+        it.versioning = match text(&of["VersioningConfiguration"], "Status").as_deref() {
+            None => Versioning::Off,
+            Some("Enabled") => Versioning::Enabled,
+            Some("Suspended") => Versioning::Suspended,
+            Some(other) => return Err(ResourceError::new(format!("Status {other} is not valid"))),
+        };
+        for rule in list(&of["CorsConfiguration"], "CorsRules") {
+            it.cors.push(cors_rule(&rule)?);
+        }
+        if !it.cors.is_empty() {
+            cors::check(&it.cors)?;
+        }
+        for rule in list(&of["LifecycleConfiguration"], "Rules") {
+            it.lifecycle
+                .push(lifecycle_rule(&rule, it.lifecycle.len())?);
+        }
+        if !it.lifecycle.is_empty() {
+            lifecycle::check(&it.lifecycle)?;
+        }
+        it.acl = match request.text("AccessControl").as_deref() {
+            None | Some("Private" | "BucketOwnerFullControl" | "BucketOwnerRead") => Acl::Private,
+            Some("PublicRead") => Acl::PublicRead,
+            Some(other) => return Err(not_built(&format!("AccessControl {other}")).into()),
+        };
+        access::check_acl(&it, it.acl)?;
+        Ok(it)
+    };
+    read()
+}
+
+/// The bucket keeps what it is; a bucket that once kept versions can only stop to.
+fn set(bucket: &mut Bucket, wanted: &Bucket) -> Result<(), cloud::Error> {
+    let versioning = match (wanted.versioning, bucket.versioning) {
+        (Versioning::Off, Versioning::Enabled) => Versioning::Suspended,
+        (Versioning::Off, before) => before,
+        (wanted, _) => wanted,
+    };
+    *bucket = Bucket {
+        name: bucket.name.clone(),
+        region: bucket.region.clone(),
+        created_ms: bucket.created_ms,
+        token: bucket.token.clone(),
+        policy: bucket.policy.clone(),
+        versioning,
+        ..wanted.clone()
+    };
+    Ok(())
+}
+
+fn ownership(of: &Json) -> Result<Ownership, ResourceError> {
+    let Some(rule) = list(of, "Rules").into_iter().next() else {
+        return Ok(Ownership::BucketOwnerEnforced);
+    };
+    let name = text(&rule, "ObjectOwnership").unwrap_or_default();
+    Ownership::named(&name)
+        .ok_or_else(|| ResourceError::new(format!("ObjectOwnership {name} is not valid")))
+}
+
+fn public_access(of: &Json) -> PublicAccess {
+    if of.is_null() {
+        return PublicAccess::BLOCKED;
+    }
+    PublicAccess {
+        block_acls: flag(of, "BlockPublicAcls"),
+        ignore_acls: flag(of, "IgnorePublicAcls"),
+        block_policy: flag(of, "BlockPublicPolicy"),
+        restrict_buckets: flag(of, "RestrictPublicBuckets"),
+    }
+}
+
+fn bucket_key(of: &Json) -> Result<bool, ResourceError> {
+    let Some(rule) = list(of, "ServerSideEncryptionConfiguration")
+        .into_iter()
+        .next()
+    else {
+        return Ok(false);
+    };
+    let algorithm = text(&rule["ServerSideEncryptionByDefault"], "SSEAlgorithm");
+    encryption(algorithm.as_deref())?;
+    Ok(flag(&rule, "BucketKeyEnabled"))
+}
+
+fn website_of(of: &Json) -> Result<Option<Website>, ResourceError> {
+    if of.is_null() {
+        return Ok(None);
+    }
+    let all = &of["RedirectAllRequestsTo"];
+    let mut rules = Vec::new();
+    for rule in list(of, "RoutingRules") {
+        let (condition, redirect) = (&rule["RoutingRuleCondition"], &rule["RedirectRule"]);
+        let numbered = |of, name| number(of, name).map_err(ResourceError::new);
+        rules.push(RoutingRule {
+            prefix: text(condition, "KeyPrefixEquals"),
+            status: numbered(condition, "HttpErrorCodeReturnedEquals")?,
+            host: text(redirect, "HostName"),
+            protocol: text(redirect, "Protocol"),
+            code: numbered(redirect, "HttpRedirectCode")?,
+            replace_prefix: text(redirect, "ReplaceKeyPrefixWith"),
+            replace_key: text(redirect, "ReplaceKeyWith"),
+        });
+    }
+    let website = Website {
+        index: text(of, "IndexDocument"),
+        error: text(of, "ErrorDocument"),
+        redirect_all: text(all, "HostName").map(|host| RedirectAll {
+            host,
+            protocol: text(all, "Protocol"),
+        }),
+        rules,
+    };
+    website::check(&website)?;
+    Ok(Some(website))
+}
+
+fn cors_rule(of: &Json) -> Result<Cors, ResourceError> {
+    Ok(Cors {
+        id: text(of, "Id"),
+        headers: texts(of, "AllowedHeaders"),
+        methods: texts(of, "AllowedMethods"),
+        origins: texts(of, "AllowedOrigins"),
+        expose: texts(of, "ExposedHeaders"),
+        max_age_seconds: number(of, "MaxAge").map_err(ResourceError::new)?,
+    })
+}
+
+fn lifecycle_rule(of: &Json, index: usize) -> Result<Lifecycle, ResourceError> {
+    let days = |of: &Json, name: &str| number(of, name).map_err(ResourceError::new);
+    let size = |name: &str| number(of, name).map_err(ResourceError::new);
+    let noncurrent = &of["NoncurrentVersionExpiration"];
+    let date = text(of, "ExpirationDate").map(|it| {
+        let read = s3s::dto::Timestamp::parse(s3s::dto::TimestampFormat::DateTime, &it);
+        let bad = || ResourceError::new(format!("ExpirationDate {it} is not a time"));
+        read.map(crate::door::ms).map_err(|_| bad())
+    });
+    let tags = list(of, "TagFilters").into_iter().map(|it| {
+        let value = |name| text(&it, name).unwrap_or_default();
+        (value("Key"), value("Value"))
+    });
+    Ok(Lifecycle {
+        // The same for every repetition.
+        id: text(of, "Id").unwrap_or_else(|| format!("rule-{index}")),
+        enabled: text(of, "Status").as_deref() == Some("Enabled"),
+        filter: Filter {
+            prefix: text(of, "Prefix"),
+            tags: tags.collect(),
+            larger_than: size("ObjectSizeGreaterThan")?,
+            smaller_than: size("ObjectSizeLessThan")?,
+        },
+        plain_prefix: false,
+        expire_days: days(of, "ExpirationInDays")?,
+        expire_date_ms: date.transpose()?,
+        expire_markers: flag(of, "ExpiredObjectDeleteMarker"),
+        noncurrent_days: days(noncurrent, "NoncurrentDays")?
+            .or(days(of, "NoncurrentVersionExpirationInDays")?),
+        noncurrent_kept: days(noncurrent, "NewerNoncurrentVersions")?,
+        abort_uploads_days: days(&of["AbortIncompleteMultipartUpload"], "DaysAfterInitiation")?,
+    })
+}
