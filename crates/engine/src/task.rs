@@ -314,6 +314,9 @@ pub enum RootOf {
 
 #[async_trait]
 pub trait Tasks: Send + Sync {
+    /// Says that a task will be started in a moment, so that the machine can get ready meanwhile. It
+    /// promises nothing and costs little.
+    fn expect(&self) {}
     /// Starts a task and returns when its shim has accepted it. Progress is seen by [`Tasks::status`].
     async fn start(&self, spec: TaskSpec) -> Result<()>;
     /// Asks a task to stop: each container gets its stop signal, then SIGKILL after its time-out.

@@ -31,6 +31,8 @@ pub async fn make_interface(
     cx: &Cx,
     task: &Task,
 ) -> Result<Result<Interface, CannotStart>, converge::Error> {
+    // By when the interface is there, so is the machine.
+    cx.engine().tasks.expect();
     let network = task
         .network
         .awsvpc_configuration

@@ -297,6 +297,11 @@ fn make_private_directory(path: &Path) -> Result<()> {
 
 #[async_trait]
 impl Tasks for Runtime {
+    fn expect(&self) {
+        // Nobody waits for it.
+        drop(tokio::task::spawn_blocking(crate::cgroup::warm_up));
+    }
+
     async fn start(&self, spec: TaskSpec) -> Result<()> {
         validate::task(&spec)?;
         // On its own, so that a caller that goes away does not leave it half done.
