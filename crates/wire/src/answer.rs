@@ -7,12 +7,14 @@ use http::{Response, StatusCode};
 use crate::cbor::write_cbor;
 use crate::error::{Error, Fault};
 use crate::json::write_json;
-use crate::model::{Protocol, ServiceModel};
+use crate::model::Protocol;
 use crate::node::Node;
 use crate::xml::{close, open, push_escaped, write_content, write_text_element};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
 /// By these a client of Smithy's RPC knows that the answer is one.
 pub(crate) const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
@@ -22,16 +24,16 @@ pub(crate) const RPC_V2_CBOR: &str = "rpc-v2-cbor";
 const QUERY_ITEM: &str = "member";
 const EC2_ITEM: &str = "item";
 
-/// The answer of an operation that succeeded.
+/// The answer of an operation that succeeded, in the caller's protocol.
 pub fn answer(
-    service: &ServiceModel,
+    protocol: Protocol,
     operation: &str,
     request_id: &str,
     output: &Node,
 ) -> Response<Bytes> {
-    let body = match service.protocol {
+    let body = match protocol {
         Protocol::Cbor => {
-            return response(StatusCode::OK, service.protocol, request_id, cbor(output));
+            return response(StatusCode::OK, protocol, request_id, cbor(output));
         }
         Protocol::Json { .. } | Protocol::RestJson => write_json(output).to_string(),
         Protocol::Query { xml_namespace } => {
@@ -44,12 +46,7 @@ pub fn answer(
             out
         }
     };
-    response(
-        StatusCode::OK,
-        service.protocol,
-        request_id,
-        body.into_bytes(),
-    )
+    response(StatusCode::OK, protocol, request_id, body.into_bytes())
 }
 
 fn query_answer(operation: &str, xml_namespace: &str, request_id: &str, output: &Node) -> String {
@@ -99,17 +96,28 @@ pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<B
     };
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, protocol, request_id, body);
-    if matches!(protocol, Protocol::Json { .. } | Protocol::RestJson) {
+    let json = matches!(protocol, Protocol::Json { .. } | Protocol::RestJson);
+    if json {
         response
             .headers_mut()
-            .insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+            .insert(ERROR_TYPE, HeaderValue::from_static(error.shape));
+    }
+    if (json || protocol == Protocol::Cbor) && error.shape != error.code {
+        // A service that was spoken to in forms once: its clients go on to know its codes.
+        let fault = match error.fault {
+            Fault::Sender => "Sender",
+            Fault::Receiver => "Receiver",
+        };
+        if let Ok(value) = HeaderValue::from_str(&format!("{};{fault}", error.code)) {
+            response.headers_mut().insert(QUERY_ERROR, value);
+        }
     }
     response
 }
 
 fn error_node(error: &Error) -> Node {
     let mut members = vec![
-        ("__type".into(), Node::text(error.code)),
+        ("__type".into(), Node::text(error.shape)),
         ("message".into(), Node::text(error.message.as_str())),
     ];
     members.extend(

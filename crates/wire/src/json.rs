@@ -38,7 +38,7 @@ pub fn write_json(node: &Node) -> Json {
         Node::Str(text) => Json::from(text.as_str()),
         Node::Blob(bytes) => Json::from(base64_text(bytes)),
         Node::List(items) | Node::Items(_, items) => items.iter().map(write_json).collect(),
-        Node::Map(members) | Node::Dict(members) => Json::Object(
+        Node::Map(members) | Node::Form(members) | Node::Dict(members) => Json::Object(
             members
                 .iter()
                 .map(|(key, node)| (key.to_string(), write_json(node)))

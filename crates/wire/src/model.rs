@@ -18,7 +18,7 @@ pub enum Protocol {
     RestXml,
     /// REST with JSON bodies; known by name only.
     RestJson,
-    /// Smithy's RPC in CBOR: only refusals are written in it.
+    /// Smithy's RPC in CBOR: services that speak JSON are spoken to in it by newer clients.
     Cbor,
 }
 

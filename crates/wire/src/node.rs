@@ -18,6 +18,9 @@ pub enum Node {
     Items(&'static str, Vec<Node>),
     /// A structure: the names are the model's.
     Map(Vec<(Cow<'static, str>, Node)>),
+    /// A structure of which all that is inside is text: form parameters for a service whose own
+    /// protocol is another one.
+    Form(Vec<(Cow<'static, str>, Node)>),
     /// A map: the names are the caller's. XML writes it as entries of key and value.
     Dict(Vec<(Cow<'static, str>, Node)>),
 }
@@ -35,7 +38,7 @@ impl Node {
     /// The member `name` of a structure or map.
     pub fn member(&self, name: &str) -> Option<&Node> {
         match self {
-            Self::Map(members) | Self::Dict(members) => members
+            Self::Map(members) | Self::Form(members) | Self::Dict(members) => members
                 .iter()
                 .find(|(key, _)| key == name)
                 .map(|(_, node)| node),
@@ -60,7 +63,7 @@ impl Node {
             Self::Float(_) | Self::Time(_) => "DECIMAL_VALUE",
             Self::Str(_) | Self::Blob(_) => "STRING_VALUE",
             Self::List(_) | Self::Items(..) => "START_ARRAY",
-            Self::Map(_) | Self::Dict(_) => "START_OBJECT",
+            Self::Map(_) | Self::Form(_) | Self::Dict(_) => "START_OBJECT",
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::request::Parts;
 
 use crate::answer::{RPC_V2_CBOR, SMITHY_PROTOCOL};
+use crate::cbor::read_cbor;
 use crate::error::{Error, codes};
 use crate::json::read_json;
 use crate::model::{Protocol, ServiceModel};
@@ -28,6 +29,9 @@ pub struct Door<'a> {
 pub struct Received {
     pub service: &'static ServiceModel,
     pub operation: &'static str,
+    /// What the caller speaks, and is to be answered in: the service's own, or another that clients
+    /// of it may choose.
+    pub protocol: Protocol,
     pub region: String,
     pub access_key: String,
     pub session_token: Option<String>,
@@ -56,6 +60,7 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
     });
     let protocol = match service {
         _ if speaks_cbor(head) => Protocol::Cbor,
+        Some(service) if speaks_form(service, head) => FORM,
         Some(service) => service.protocol,
         None => guess_protocol(head),
     };
@@ -88,6 +93,7 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
     Ok(Received {
         service,
         operation,
+        protocol,
         region,
         access_key,
         session_token,
@@ -172,6 +178,21 @@ fn speaks_cbor(head: &Parts) -> bool {
         .is_some_and(|value| value == RPC_V2_CBOR)
 }
 
+/// How clients are answered that send forms to a service whose own protocol is JSON.
+const FORM: Protocol = Protocol::Query {
+    xml_namespace: "http://webservices.amazon.com/AWSFault/2005-15-09",
+};
+
+/// Older clients send forms to services that speak JSON by now: those which were spoken to in forms
+/// once, as their version tells.
+fn speaks_form(service: &ServiceModel, head: &Parts) -> bool {
+    let content_type = head.headers.get(http::header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    matches!(service.protocol, Protocol::Json { .. })
+        && target(head).is_none()
+        && content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded"))
+}
+
 fn target(head: &Parts) -> Option<&str> {
     head.headers
         .get("x-amz-target")
@@ -184,6 +205,10 @@ fn read_operation(
     body: &[u8],
 ) -> Result<(&'static str, Node), Error> {
     match service.protocol {
+        _ if speaks_form(service, head) => match read_form_operation(service, head, body)? {
+            (operation, Node::Map(members)) => Ok((operation, Node::Form(members))),
+            other => Ok(other),
+        },
         Protocol::Json { target_prefix, .. } => {
             read_json_operation(service, target_prefix, head, body)
         }
@@ -228,10 +253,7 @@ fn read_json_operation(
     };
     let operation = service.operation(name).ok_or_else(|| unknown(name))?;
     if speaks_cbor(head) {
-        return Err(codes::NotImplemented.because(format!(
-            "{}:{operation} is not supported by neargate in this protocol",
-            service.signing_name
-        )));
+        return read_cbor_body(body).map(|input| (operation, input));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok((operation, Node::empty()));
@@ -246,6 +268,20 @@ fn read_json_operation(
             "{} can not be converted to a Structure",
             other.kind()
         ))),
+    }
+}
+
+fn read_cbor_body(body: &[u8]) -> Result<Node, Error> {
+    if body.is_empty() {
+        return Ok(Node::empty());
+    }
+    let wrong = |why: &str| {
+        codes::SerializationException.because(format!("The body is not a structure in CBOR: {why}"))
+    };
+    match read_cbor(body) {
+        Ok(input @ Node::Map(_)) => Ok(input),
+        Ok(other) => Err(wrong(other.kind())),
+        Err(why) => Err(wrong(why)),
     }
 }
 

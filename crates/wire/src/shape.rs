@@ -53,7 +53,7 @@ pub fn set_structure(
     cx: &mut Decoder,
 ) {
     let mut given = match node {
-        Node::Map(members) | Node::Dict(members) => members,
+        Node::Map(members) | Node::Form(members) | Node::Dict(members) => members,
         Node::Str(text) if text.is_empty() && cx.style() != Style::Json => Vec::new(),
         other => return cx.wrong_type("a Structure", &other),
     };

@@ -11,6 +11,7 @@ use crate::shape::{Operation, decode};
 /// Reads the input of an operation from what came over the network and holds it against its model.
 pub fn decode_input<I: Operation>(service: &ServiceModel, node: Node) -> Result<I, Error> {
     let style = match service.protocol {
+        _ if matches!(node, Node::Form(_)) => Style::Query,
         Protocol::Query { .. } => Style::Query,
         Protocol::Ec2 { .. } => Style::Ec2,
         Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson | Protocol::Cbor => {

@@ -28,7 +28,7 @@ pub(crate) fn write_content(out: &mut String, node: &Node, item: &str) {
                 write_element(out, own, node, item);
             }
         }
-        Node::Map(members) => {
+        Node::Map(members) | Node::Form(members) => {
             for (name, node) in members {
                 write_element(out, name, node, item);
             }

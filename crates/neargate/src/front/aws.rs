@@ -35,10 +35,12 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         .serve(service.signing_name, received.operation, received.input)
         .await
     {
-        Ok(output) => wire::answer(service, received.operation, &request_id, &output).map(full),
+        Ok(output) => {
+            wire::answer(received.protocol, received.operation, &request_id, &output).map(full)
+        }
         Err(error) => {
             tracing::debug!(service = service.signing_name, operation = received.operation, %error, "refused");
-            wire::refuse(service.protocol, &request_id, &error).map(full)
+            wire::refuse(received.protocol, &request_id, &error).map(full)
         }
     }
 }

@@ -167,7 +167,7 @@ fn run_case(case: &Json, now: f64) -> Json {
     let (input, misfits) = (entry.read_input)(received.input, style);
     assert_eq!(misfits, [], "{module:?} {name:?}");
     let output = (entry.write_output)(case["output"].clone());
-    let answer = wire::answer(entry.model, entry.name, "the-request-id", &output);
+    let answer = wire::answer(entry.model.protocol, entry.name, "the-request-id", &output);
     let error = wire::codes::ValidationError.because("v<1>&\"'é \u{2028}+%41/ x");
     let refusal = wire::refuse(entry.model.protocol, "the-request-id", &error);
     json!({

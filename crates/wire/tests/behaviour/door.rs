@@ -177,9 +177,9 @@ fn errors_are_written_as_each_protocol_has_them() {
 #[test]
 fn answers_are_written_as_each_protocol_has_them() {
     let output = Node::Map(vec![("Names".into(), Node::List(vec![Node::text("a")]))]);
-    let text = |service| {
+    let text = |service: &wire::ServiceModel| {
         String::from_utf8(
-            wire::answer(service, "Make", "id-1", &output)
+            wire::answer(service.protocol, "Make", "id-1", &output)
                 .into_body()
                 .to_vec(),
         )
@@ -213,4 +213,22 @@ fn a_client_that_speaks_cbor_can_read_its_refusal() {
             .body()
             .starts_with(b"\xa2\x66__type\x78\x23MissingAuthenticationTokenException")
     );
+}
+
+#[test]
+fn a_client_that_knows_the_codes_of_forms_gets_them() {
+    const GONE: wire::ErrorCode =
+        wire::ErrorCode::modelled("GoneFault", "Gone", 404, wire::Fault::Sender);
+    for protocol in [JSON.protocol, Protocol::Cbor] {
+        let answer = wire::refuse(protocol, "id-1", &GONE.because("it is gone"));
+        assert_eq!(answer.headers()["x-amzn-query-error"], "Gone;Sender");
+        let body = String::from_utf8_lossy(answer.body()).into_owned();
+        assert!(body.contains("GoneFault"), "{body}");
+    }
+    let answer = wire::refuse(
+        JSON.protocol,
+        "id-1",
+        &wire::codes::ValidationException.because(""),
+    );
+    assert_eq!(answer.headers().get("x-amzn-query-error"), None);
 }

@@ -12,7 +12,7 @@ fn read_as_everything(node: &Node) {
     let _ = wire::decode_input::<ec2_service::MakeInput>(&EC2, node.clone());
     let _ = wire::lenient::<json_service::MakeInput>(wire::write_json(node));
     for service in MODELS {
-        let _ = wire::answer(service, "Make", "id", node);
+        let _ = wire::answer(service.protocol, "Make", "id", node);
     }
 }
 

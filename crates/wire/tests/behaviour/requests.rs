@@ -150,3 +150,28 @@ fn bodies_that_cannot_be_read_are_refused() {
         404,
     );
 }
+
+#[test]
+fn a_json_service_is_spoken_to_in_cbor_as_well() {
+    let body = [0xa1, 0x64, b'n', b'a', b'm', b'e', 0x61, b'a'];
+    let mut head = signed("json-service", "Json_1.Make", &body);
+    let protocol = "rpc-v2-cbor".parse().unwrap();
+    head.headers.insert("smithy-protocol", protocol);
+    let secret_of = |_: &str, _: Option<&str>| Some(SECRET.to_owned());
+    let door = Door {
+        models: MODELS,
+        secret_of: &secret_of,
+        now: NOW,
+    };
+    let received = wire::receive(&head, &body, &door).expect("it is understood");
+    assert_eq!(received.protocol, wire::Protocol::Cbor);
+    assert_eq!(received.input.member("name"), Some(&Node::text("a")));
+    let head = {
+        let mut head = signed("json-service", "Json_1.Make", b"\x81\x00");
+        let protocol = "rpc-v2-cbor".parse().unwrap();
+        head.headers.insert("smithy-protocol", protocol);
+        head
+    };
+    let refusal = wire::receive(&head, b"\x81\x00", &door).expect_err("it is a list");
+    assert_eq!(refusal.error.code, "SerializationException");
+}
