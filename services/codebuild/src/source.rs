@@ -60,11 +60,14 @@ pub async fn download(
         SourceType::S3 => download_s3(cx, location, version, workspace).await,
         SourceType::Codecommit | SourceType::Github | SourceType::GithubEnterprise => {
             let git = git_source(cx, source, location).await?;
-            let revision = version.unwrap_or("HEAD");
+            let revision = match version {
+                Some(version) => version.to_owned(),
+                None => default_branch(cx, &git).await?,
+            };
             let commit = cx
                 .engine()
                 .git
-                .checkout(&git, revision, &place, GitHistory::Full)
+                .checkout(&git, &revision, &place, GitHistory::Full)
                 .await
                 .map_err(|error| match error.fault {
                     Fault::Machine => Failure::Again(error.into()),
