@@ -57,7 +57,8 @@ impl Query {
     /// Refuses parameters that mean something and are not built.
     pub fn refuse(&self, names: &[&str]) -> Result<(), Refusal> {
         let neutral = ["", "0", "false", "null", "[]", "{}"];
-        let meant = |name: &&&str| self.all(name).any(|value| !neutral.contains(&value));
+        let is_meant = |value: &str| !neutral.contains(&value.to_ascii_lowercase().as_str());
+        let meant = |name: &&&str| self.all(name).any(is_meant);
         match names.iter().find(meant) {
             Some(name) => Err(Refusal::not_built(format!("the parameter `{name}`"))),
             None => Ok(()),
@@ -132,6 +133,11 @@ mod tests {
         assert!(filters.labels(&labels("b")) && !filters.labels(&labels("c")));
         assert!(query.filters(&["name"]).is_err());
         assert!(Query::parse("memory=5").refuse(&["memory"]).is_err());
-        assert!(Query::parse("memory=0").refuse(&["memory"]).is_ok());
+        // As docker's client writes it, and as the one in Python does.
+        assert!(
+            Query::parse("memory=0&link=False")
+                .refuse(&["memory", "link"])
+                .is_ok()
+        );
     }
 }

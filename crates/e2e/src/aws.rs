@@ -26,7 +26,7 @@ impl Aws {
         }
         Some(Self {
             program,
-            environment: shell_environment(machine),
+            environment: shell_environment(machine, &["AWS_"]),
         })
     }
 
@@ -80,8 +80,8 @@ impl Aws {
     }
 }
 
-/// What `eval "$(neargate env)"` sets, asked of a real shell.
-fn shell_environment(machine: &Machine) -> Vec<(String, String)> {
+/// What `eval "$(neargate env)"` sets, asked of a real shell: names that begin so.
+pub(crate) fn shell_environment(machine: &Machine, prefixes: &[&str]) -> Vec<(String, String)> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(r#"eval "$("$0" "$@")" && env"#);
     shell.arg(crate::neargate()).arg("env");
@@ -90,7 +90,7 @@ fn shell_environment(machine: &Machine) -> Vec<(String, String)> {
     let output = run_bounded(shell);
     assert_eq!(output.code, 0, "{output:?}");
     let lines = output.stdout.lines().filter_map(|it| it.split_once('='));
-    let ours = lines.filter(|(name, _)| name.starts_with("AWS_"));
+    let ours = lines.filter(|(name, _)| prefixes.iter().any(|it| name.starts_with(it)));
     ours.map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }

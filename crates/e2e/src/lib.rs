@@ -8,6 +8,7 @@
 
 mod api;
 mod aws;
+mod docker;
 mod executable;
 mod http;
 mod load;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
+pub use docker::Docker;
 pub use executable::neargate;
 pub use http::{Answer, Connection, get};
 pub use load::{Load, Tally};

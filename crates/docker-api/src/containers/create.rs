@@ -39,7 +39,13 @@ pub async fn create(mut call: Call) -> Answer {
     let mut config = merge(request.config, &of_image);
     let host = request.host_config;
     let id = random_id();
-    let joined = docker.joined(&host, &request.networking_config, call.policy)?;
+    // Clients take "not found" for the image, and would pull it.
+    let joined = docker
+        .joined(&host, &request.networking_config, call.policy)
+        .map_err(|refusal| match refusal.status {
+            StatusCode::NOT_FOUND => Refusal::bad(refusal.message),
+            _ => refusal,
+        })?;
     if config.hostname.is_empty() {
         config.hostname = match joined {
             Joined::Host => own_hostname(),
