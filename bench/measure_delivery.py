@@ -99,7 +99,7 @@ class Walk:
             f"git init --quiet --bare --initial-branch main {self.bare}; "
             "git init --quiet --initial-branch main; git config user.name b; "
             f"git config user.email b@b; git add .; git commit --quiet -m 0; "
-            f"git remote add origin {self.bare}; git push --quiet origin main",
+            f"git remote add origin {self.bare}; git push --quiet --set-upstream origin main",
             self.app,
         )
 

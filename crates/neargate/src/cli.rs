@@ -67,7 +67,23 @@ pub fn current_directory() -> PathBuf {
     PathBuf::from(".")
 }
 
+/// What a shell reports of a program that wrote into a pipe that nobody reads any more (128 + SIGPIPE).
+const BROKEN_PIPE: i32 = 141;
+
+/// `neargate … | head` ends where `head` does, without a word: printing to a closed pipe panics in Rust.
+fn end_with_the_pipe() {
+    let other = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|it| it.contains("Broken pipe (os error 32)")) {
+            std::process::exit(BROKEN_PIPE);
+        }
+        other(panic);
+    }));
+}
+
 pub fn run() -> ExitCode {
+    end_with_the_pipe();
     let cli = Cli::parse();
     let json = cli.config.json;
     match cli

@@ -219,7 +219,7 @@ fn put_the_code_on_github(user: &User, place: &Path) -> GitHub {
         "cd app && git init --quiet --initial-branch main \
          && git config user.name Harbour && git config user.email harbour@example.com \
          && git add . && git commit --quiet -m 'The first edition' \
-         && git remote add origin {} && git push --quiet origin main",
+         && git remote add origin {} && git push --quiet --set-upstream origin main",
         bare.display()
     ));
     GitHub::serve(&place.join("github"))
