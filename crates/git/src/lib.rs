@@ -6,8 +6,8 @@
 //! is nobody's idea of a saving. It is run without a shell, in an environment of our own making
 //! (`run.rs`): no configuration of the machine or its users, no hooks, no prompts, no transport but
 //! HTTP, a bound on time and size, and arguments that were checked not to be options (`names.rs`).
-//! A password travels in the environment of the one call that needs it and is given to the host that
-//! it is for only.
+//! A password travels in the environment of the one call that needs it; a line of shell that Git runs
+//! for it (`remote.rs`) gives it to the host that it is for only.
 //!
 //! ```text
 //! <root>/hosted/<id>.git            repositories kept here, bare

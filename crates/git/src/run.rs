@@ -1,5 +1,5 @@
-//! Runs the program `git` in an environment that nobody else has set up: no configuration but ours,
-//! no prompts, no hooks, no transport but HTTP. Secrets travel in the environment, where only root
+//! Runs the program `git` as nobody else has set it up: no configuration but ours, no prompts, no
+//! hooks, no transport but HTTP. Secrets travel in the environment, where only root
 //! and Git itself can read them, never in arguments.
 
 use std::ffi::{OsStr, OsString};
@@ -33,18 +33,49 @@ const SETTINGS: &[(&str, &str)] = &[
     ("http.lowSpeedTime", "30"),
 ];
 
-/// What of the daemon's own environment concerns how the world is reached.
-const INHERITED: &[&str] = &[
-    "PATH",
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
+/// What could be in the daemon's own environment and would lead Git elsewhere, make it run other
+/// programs, or let it print what it sends. The rest of it (the path to programs, proxies, where
+/// certificates are) is how whoever started the daemon wants the world to be reached.
+const REMOVED: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_AUTHOR_DATE",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_AUTHOR_NAME",
+    "GIT_COMMITTER_DATE",
+    "GIT_COMMITTER_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CURL_VERBOSE",
+    "GIT_DEFAULT_HASH",
+    "GIT_DIR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_PROTOCOL",
+    "GIT_PROXY_COMMAND",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_TEMPLATE_DIR",
+    "GIT_TRACE",
+    "GIT_TRACE2",
+    "GIT_TRACE2_EVENT",
+    "GIT_TRACE_CURL",
+    "GIT_TRACE_PACKET",
+    "GIT_WORK_TREE",
+    "SSH_ASKPASS",
+    "XDG_CONFIG_HOME",
 ];
 
 /// A call of `git`, to be made.
@@ -96,11 +127,9 @@ impl Call {
     /// Starts it with pipes on all sides.
     pub fn spawn(self) -> Result<Running> {
         let mut command = Command::new("git");
-        command.args(&self.arguments).env_clear();
-        for name in INHERITED {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
+        command.args(&self.arguments);
+        for name in REMOVED {
+            command.env_remove(name);
         }
         command
             .current_dir("/")
