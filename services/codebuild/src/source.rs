@@ -100,10 +100,9 @@ async fn download_s3(
         let object = s3::get(cx, &bucket, &key, version).await?;
         let archive = s3::stream(object.bytes);
         workspaces.unzip(workspace, Path::new(""), archive).await?;
-        return Ok(object
-            .version
-            .or(version.map(str::to_owned))
-            .or(object.etag));
+        let version = object.version.or(version.map(str::to_owned));
+        let etag = object.etag.map(|it| it.trim_matches('"').to_owned());
+        return Ok(version.or(etag));
     }
     for name in s3::keys(cx, &bucket, &key).await? {
         let inner = name.strip_prefix(&key).unwrap_or(&name);
@@ -116,6 +115,11 @@ async fn download_s3(
         }
     }
     Ok(None)
+}
+
+async fn default_branch(cx: &Cx, git: &GitSource) -> Result<String, Failure> {
+    let found = cx.engine().git.default_branch(git).await?;
+    found.ok_or_else(|| Failure::client("the repository has no default branch, or is empty"))
 }
 
 async fn git_source(cx: &Cx, source: &ProjectSource, location: &str) -> Result<GitSource, Failure> {
