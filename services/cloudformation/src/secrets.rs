@@ -2,6 +2,7 @@
 //! makes a resource, and neither a record nor an event.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use cloud::{Cx, ResourceError};
 use serde_json::Value as Json;
@@ -19,9 +20,9 @@ impl Resolved {
     pub async fn of(cx: &Cx, properties: &Json) -> Result<Self, ResourceError> {
         let mut values = BTreeMap::new();
         for reference in dynamic::references(properties).map_err(ResourceError::new)? {
-            if !values.contains_key(&reference) {
-                let value = look_up(cx, &reference).await?;
-                values.insert(reference, value);
+            if let Entry::Vacant(place) = values.entry(reference) {
+                let value = look_up(cx, place.key()).await?;
+                place.insert(value);
             }
         }
         Ok(Self { values })

@@ -32,8 +32,11 @@ pub struct Handle {
     pub secret: String,
     /// The key of the stack that waits.
     pub stack: String,
-    pub messages: BTreeMap<String, Message>,
+    pub messages: Messages,
 }
+
+/// By their senders.
+pub type Messages = BTreeMap<String, Message>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -190,7 +193,7 @@ pub fn data(cx: &Cx, name: &str) -> Result<String, Error> {
     Ok(Json::Object(data).to_string())
 }
 
-fn look(cx: &Cx, name: &str) -> Result<Option<(Condition, BTreeMap<String, Message>)>, Error> {
+fn look(cx: &Cx, name: &str) -> Result<Option<(Condition, Messages)>, Error> {
     cx.read(|tx| {
         let Some(condition) = tx.get::<Condition>(&cx.key(name))? else {
             return Ok(None);

@@ -12,6 +12,7 @@ pub struct RepositoryType;
 const NAME_LENGTH_MAX: usize = 256;
 
 const SCANNING: &[Property] = &[Property::new("ScanOnPush")];
+const LIFECYCLE: &[Property] = &[Property::new("LifecyclePolicyText")];
 const ENCRYPTION: &[Property] = &[Property::new("EncryptionType").required()];
 
 fn truth(json: Option<&Json>) -> bool {
@@ -69,6 +70,35 @@ async fn set_policy(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<()
     Ok(())
 }
 
+/// The lifecycle policy is text. Without one, what was set before is removed.
+async fn set_lifecycle(
+    cx: &Cx,
+    name: &str,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    let repository_name = name.to_owned();
+    let given = request.get("LifecyclePolicy");
+    let text = match given.map(|it| &it["LifecyclePolicyText"]) {
+        Some(Json::String(text)) => text.clone(),
+        Some(object @ Json::Object(_)) => object.to_string(),
+        _ => {
+            let input = DeleteLifecyclePolicyInput {
+                repository_name,
+                ..Default::default()
+            };
+            let gone = &[errors::LifecyclePolicyNotFoundException.code];
+            return cloud::deletion(cx.call(input).await, gone, &[]);
+        }
+    };
+    let input = PutLifecyclePolicyInput {
+        repository_name,
+        lifecycle_policy_text: text,
+        ..Default::default()
+    };
+    cx.call(input).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl ResourceType for RepositoryType {
     fn name(&self) -> &'static str {
@@ -83,6 +113,7 @@ impl ResourceType for RepositoryType {
                     .replaces(),
                 Property::new("ImageScanningConfiguration").members(SCANNING),
                 Property::new("ImageTagMutability"),
+                Property::new("LifecyclePolicy").members(LIFECYCLE),
                 Property::new("RepositoryName").replaces(),
                 Property::new("RepositoryPolicyText"),
                 Property::TAGS,
@@ -114,6 +145,7 @@ impl ResourceType for RepositoryType {
         };
         cx.with_token(&request.token).call(input).await?;
         set_policy(cx, &name, request).await?;
+        set_lifecycle(cx, &name, request).await?;
         Ok(Created { physical_id: name })
     }
 
@@ -141,6 +173,7 @@ impl ResourceType for RepositoryType {
         };
         cx.call(input).await?;
         set_policy(cx, physical_id, request).await?;
+        set_lifecycle(cx, physical_id, request).await?;
         let resource_arn = cx.arn("ecr", &format!("repository/{physical_id}"));
         let untag = UntagResourceInput {
             resource_arn: resource_arn.clone(),

@@ -4,11 +4,13 @@
 //! `<account>.dkr.ecr.<region>.amazonaws.com`, which images are pushed to through the registry's own
 //! door with the tokens made here ([`token_is_valid`] is asked for each). Repository policies are
 //! recorded and not enforced. What the registry's door cannot keep is refused: immutable tags,
-//! encryption with KMS. Lifecycle policies, scan findings and the layer uploads of this API (clients
-//! push through the registry) are not built.
+//! encryption with KMS. Images expire by their repository's lifecycle policy ([`lifecycle`]). Scan
+//! findings, previews of lifecycle policies and the layer uploads of this API (clients push through the
+//! registry) are not built.
 
 mod cfn;
 mod image;
+mod lifecycle;
 mod names;
 mod page;
 mod repository;
@@ -36,6 +38,9 @@ pub fn service() -> Service {
         .on(settings::set_repository_policy)
         .on(settings::get_repository_policy)
         .on(settings::delete_repository_policy)
+        .on(lifecycle::put_lifecycle_policy)
+        .on(lifecycle::get_lifecycle_policy)
+        .on(lifecycle::delete_lifecycle_policy)
         .on(settings::put_image_scanning_configuration)
         .on(settings::put_image_tag_mutability)
         .on(tags::tag_resource)

@@ -13,6 +13,7 @@ use shapes::ecr::{
 };
 use tokio::sync::Mutex;
 
+use crate::lifecycle::{self, Lifecycle};
 use crate::names::{find, in_registry, no_repository, own_registry, registry_host, unsupported};
 use crate::page::page;
 use crate::tags;
@@ -29,6 +30,9 @@ pub struct RepositoryRecord {
     pub tags: BTreeMap<String, String>,
     /// Who may use it, as text. Recorded: permissions are not enforced.
     pub policy: Option<String>,
+    /// Which of its images expire.
+    #[serde(default)]
+    pub lifecycle: Option<Lifecycle>,
     /// Gone for callers; its images are still to go.
     pub deleting: bool,
     /// The token of the request that made it, when it had one.
@@ -103,6 +107,7 @@ pub async fn create_repository(
         scan_on_push: scanning.and_then(|it| it.scan_on_push) == Some(true),
         tags: BTreeMap::new(),
         policy: None,
+        lifecycle: None,
         deleting: false,
         made_by: cx.token.clone(),
     };
@@ -191,7 +196,26 @@ async fn settle(cx: &Cx, key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finishes what was cut short.
+/// Notes that the lifecycle policy has been looked at. The commit of that wakes this key again, so it
+/// is noted once for each policy and interval.
+fn note_evaluation(cx: &Cx, key: &str) -> Result<(), Error> {
+    let now_ms = cx.clock().now_ms();
+    let interval_ms = i64::try_from(cx.clock().paced_ms(lifecycle::INTERVAL)).unwrap_or(i64::MAX);
+    cx.write(|tx| {
+        let Some(mut repository) = tx.get::<RepositoryRecord>(key)? else {
+            return Ok(());
+        };
+        if let Some(lifecycle) = &mut repository.lifecycle
+            && (lifecycle.evaluated_ms).is_none_or(|it| now_ms - it >= interval_ms)
+        {
+            lifecycle.evaluated_ms = Some(now_ms);
+            tx.put(&repository)?;
+        }
+        Ok(())
+    })
+}
+
+/// Finishes what was cut short, and lets images expire.
 pub struct RepositoryReconciler;
 
 #[async_trait]
@@ -204,7 +228,13 @@ impl Reconciler for RepositoryReconciler {
     }
     async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
         settle(&cx, key).await?;
-        Ok(Next::Idle)
+        let repository: Option<RepositoryRecord> = cx.read(|tx| tx.get(key))?;
+        let Some(repository) = repository.filter(|it| it.lifecycle.is_some()) else {
+            return Ok(Next::Idle);
+        };
+        lifecycle::enforce(&cx, &repository).await?;
+        note_evaluation(&cx, key)?;
+        Ok(Next::After(cx.clock().paced(lifecycle::INTERVAL)))
     }
 }
 

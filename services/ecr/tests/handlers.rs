@@ -150,8 +150,8 @@ async fn what_the_registry_cannot_keep_is_refused() {
         world.refused(encrypted).await.1,
         "the encryption type KMS is not supported by neargate"
     );
-    let lifecycle = PutLifecyclePolicyInput::default();
-    assert_eq!(world.refused(lifecycle).await.0, "NotImplemented");
+    let preview = GetLifecyclePolicyPreviewInput::default();
+    assert_eq!(world.refused(preview).await.0, "NotImplemented");
 }
 
 #[tokio::test]
@@ -310,7 +310,11 @@ async fn a_stack_makes_changes_and_deletes_a_repository() {
         stack_id: "stack".into(),
         logical_id: "Images".into(),
         token: "t".into(),
-        properties: json!({"ImageScanningConfiguration": {"ScanOnPush": "true"}, "RepositoryPolicyText": {"Statement": []}}),
+        properties: json!({
+            "ImageScanningConfiguration": {"ScanOnPush": "true"},
+            "RepositoryPolicyText": {"Statement": []},
+            "LifecyclePolicy": {"LifecyclePolicyText": r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]}"#},
+        }),
         tags: Default::default(),
     };
     let made = kind.create(&world.cx, &request).await.unwrap();
@@ -358,4 +362,46 @@ async fn a_stack_makes_changes_and_deletes_a_repository() {
             .repositories,
         Some(vec![])
     );
+}
+
+#[tokio::test]
+async fn images_expire_by_the_lifecycle_policy() {
+    let world = World::new();
+    world.call(create()).await;
+    for tag in ["1", "2", "3"] {
+        world.sim.images.add(&format!("{HOST}/web:{tag}"));
+    }
+    let put = |rules: serde_json::Value| PutLifecyclePolicyInput {
+        repository_name: "web".into(),
+        lifecycle_policy_text: json!({ "rules": rules }).to_string(),
+        ..Default::default()
+    };
+    let get = || GetLifecyclePolicyInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    let (code, _) = world.refused(get()).await;
+    assert_eq!(code, "LifecyclePolicyNotFoundException");
+    let (code, _) = world.refused(put(json!([]))).await;
+    assert_eq!(code, "InvalidParameterException");
+    assert_eq!(world.tags().await.len(), 3);
+    let selection =
+        json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1});
+    let rule = json!([{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]);
+    world.call(put(rule)).await;
+    let begin = std::time::Instant::now();
+    while world.tags().await.len() > 1 {
+        assert!(begin.elapsed().as_secs() < 10, "{:?}", world.tags().await);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    while world.call(get()).await.last_evaluated_at.is_none() {
+        assert!(begin.elapsed().as_secs() < 10, "it was never looked at");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let gone = DeleteLifecyclePolicyInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    world.call(gone).await;
+    world.refused(get()).await;
 }

@@ -4,7 +4,13 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use e2e::{Aws, Machine};
-use serde_json::Value;
+use serde_json::{Value, json};
+use shapes::ec2::{
+    AllocateAddressInput, AssociateRouteTableInput, CreateNatGatewayInput, CreateRouteInput,
+    CreateRouteTableInput, DeleteRouteInput,
+};
+
+use crate::ground::{Ground, probe_image};
 
 const MAIN: &str = "
 Parameters:
@@ -364,4 +370,62 @@ Outputs: {Data: {Value: !GetAtt Wait.Data}}
         "W",
     ]);
     assert_eq!(account.output("W"), r#"{"1":"hello"}"#);
+}
+
+#[test]
+fn a_private_subnet_gets_out_through_a_nat_gateway_in_a_public_one() {
+    let machine = Machine::start();
+    let ground = Ground::new(&machine);
+    let image = probe_image(&machine);
+    let group = ground.group("tasks");
+    let definition = ground.definition("private", &image, &["sleep"], json!({}));
+    let private = ground.closed_subnet();
+    let address = machine.typed(AllocateAddressInput::default());
+    let made = machine.typed(CreateNatGatewayInput {
+        allocation_id: address.allocation_id,
+        subnet_id: Some(ground.subnets[0].clone()),
+        ..Default::default()
+    });
+    let made = made.nat_gateway.and_then(|it| it.nat_gateway_id);
+    let table = machine.typed(CreateRouteTableInput {
+        vpc_id: ground.vpc.clone(),
+        ..Default::default()
+    });
+    let table = table.route_table.and_then(|it| it.route_table_id).unwrap();
+    machine.typed(CreateRouteInput {
+        route_table_id: table.clone(),
+        destination_cidr_block: Some("0.0.0.0/0".into()),
+        nat_gateway_id: made,
+        ..Default::default()
+    });
+    machine.typed(AssociateRouteTableInput {
+        route_table_id: table.clone(),
+        subnet_id: Some(private.clone()),
+        ..Default::default()
+    });
+    let run = || {
+        let place = json!({ "subnets": [private], "securityGroups": [group], "assignPublicIp": "DISABLED" });
+        let answer = machine.ask(
+            "ecs",
+            "RunTask",
+            json!({
+                "cluster": "test", "taskDefinition": definition, "launchType": "FARGATE",
+                "networkConfiguration": { "awsvpcConfiguration": place },
+            }),
+        );
+        answer["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+    };
+    // It pulls its image through the gateway.
+    ground.task_when(&run(), "RUNNING");
+    machine.typed(DeleteRouteInput {
+        route_table_id: table,
+        destination_cidr_block: Some("0.0.0.0/0".into()),
+        ..Default::default()
+    });
+    let stopped = ground.task_when(&run(), "STOPPED");
+    let why = stopped["stoppedReason"].as_str().unwrap_or_default();
+    assert!(
+        why.contains("ResourceInitializationError") || why.contains("CannotPull"),
+        "{stopped}"
+    );
 }
