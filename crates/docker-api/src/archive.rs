@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use engine::{EngineError, Result};
@@ -111,13 +113,55 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
+const BLOCK_BYTES: u64 = 512;
+
+/// Fills the last block up with zeros: docker's client leaves them out, and the end's marks, when it
+/// adds a Dockerfile to a context.
+struct Padded<R> {
+    inner: R,
+    /// What really came.
+    bytes: Arc<AtomicU64>,
+    missing: Option<u64>,
+}
+
+impl<R> Padded<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            bytes: Arc::default(),
+            missing: None,
+        }
+    }
+}
+
+impl<R: Read> Read for Padded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.missing.is_none() {
+            let count = self.inner.read(buffer)?;
+            let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            self.missing = Some(bytes.next_multiple_of(BLOCK_BYTES) - bytes);
+        }
+        let missing = self.missing.get_or_insert_default();
+        let count = (*missing).min(buffer.len() as u64);
+        buffer[..count as usize].fill(0);
+        *missing -= count;
+        Ok(count as usize)
+    }
+}
+
 /// Looks at the bare headers: long names and extended headers are read into memory later, so they
 /// must be known to be small.
 pub fn check(file: &File) -> Result<()> {
-    let mut archive = tar::Archive::new(reader(file.try_clone()?)?);
+    let reader = Padded::new(reader(file.try_clone()?)?);
+    let really = reader.bytes.clone();
+    let mut archive = tar::Archive::new(reader);
     let too_much = |what: &str| Err(EngineError::invalid(format!("the archive holds {what}")));
     let mut count = 0;
     let mut bytes = 0_u64;
+    let mut end = 0;
     for entry in archive.entries().map_err(cannot_read)?.raw(true) {
         let entry = entry.map_err(cannot_read)?;
         let kind = entry.header().entry_type();
@@ -130,18 +174,22 @@ pub fn check(file: &File) -> Result<()> {
         }
         count += 1;
         bytes = bytes.saturating_add(entry.size());
+        end = entry.raw_file_position().saturating_add(entry.size());
         if count > ARCHIVE_ENTRIES_MAX || bytes > ARCHIVE_BYTES_MAX {
             return too_much("too much");
         }
     }
-    Ok(())
+    match end <= really.load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => Err(EngineError::invalid("the archive breaks off")),
+    }
 }
 
 /// Whether an archive holds an image, as `docker save` writes it or as an OCI layout, and not a root
 /// file system.
 pub fn holds_image(file: File) -> Result<bool> {
     check(&file)?;
-    let mut archive = tar::Archive::new(reader(file)?);
+    let mut archive = tar::Archive::new(Padded::new(reader(file)?));
     for entry in archive.entries().map_err(cannot_read)? {
         let entry = entry.map_err(cannot_read)?;
         let path = entry.path().map_err(cannot_read)?;
@@ -173,7 +221,7 @@ pub fn unpack(
     below: &Path,
     owners: Owners,
 ) -> Result<()> {
-    let mut archive = tar::Archive::new(reader(file.try_clone()?)?);
+    let mut archive = tar::Archive::new(Padded::new(reader(file.try_clone()?)?));
     let tree = Tree::new(root, links);
     // Times of folders change while they are filled.
     let mut folders: Vec<(PathBuf, Attributes)> = Vec::new();
@@ -381,6 +429,26 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(folder.path().join("inside").join(name));
         assert_eq!(read("soft").unwrap(), "newer");
         assert_eq!(read("a/hard").unwrap(), "text");
+    }
+
+    #[test]
+    fn an_end_that_is_left_out_is_borne_and_one_that_is_cut_off_is_not() {
+        let whole = archive(&[("a", EntryType::Regular, "", b"text")]);
+        for (bytes, fits) in [
+            (512 + 4, true),
+            (512 + 3, false),
+            (512, false),
+            (100, false),
+        ] {
+            whole.set_len(bytes).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let root = open_directory(folder.path()).unwrap();
+            let result = check(&whole)
+                .and_then(|()| unpack(&whole, &root, Links::Refuse, Path::new(""), Owners::Own));
+            assert_eq!(result.is_ok(), fits, "{bytes}");
+            let read = std::fs::read_to_string(folder.path().join("a"));
+            assert_eq!(read.ok().as_deref(), fits.then_some("text"));
+        }
     }
 
     #[test]
