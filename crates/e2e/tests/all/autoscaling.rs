@@ -96,6 +96,72 @@ fn running(machine: &Machine) -> i64 {
         .unwrap_or_default()
 }
 
+/// The last hour of a metric, with this statistic.
+fn metric(
+    machine: &Machine,
+    namespace: &str,
+    name: &str,
+    dimensions: &Value,
+    stat: &str,
+) -> Vec<f64> {
+    let now = std::time::SystemTime::now();
+    let now = now
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64();
+    let query = json!({ "Id": "m1", "MetricStat": {
+        "Metric": { "Namespace": namespace, "MetricName": name, "Dimensions": dimensions },
+        "Period": 3600, "Stat": stat,
+    } });
+    let input =
+        json!({ "MetricDataQueries": [query], "StartTime": now - 3600.0, "EndTime": now + 60.0 });
+    let answer = machine.ask("monitoring", "GetMetricData", input);
+    let values = answer["MetricDataResults"][0]["Values"].as_array().cloned();
+    values
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect()
+}
+
+/// What the metrics say is what happened.
+#[track_caller]
+fn told_truly(machine: &Machine, answered: usize) {
+    let balancers = machine.ask("elasticloadbalancing", "DescribeLoadBalancers", json!({}));
+    let arn = text(&balancers["LoadBalancers"][0]["LoadBalancerArn"]);
+    let balancer = arn.split_once(":loadbalancer/").unwrap().1.to_owned();
+    let balancer = json!([{ "Name": "LoadBalancer", "Value": balancer }]);
+    let of_balancer =
+        |name: &str, stat: &str| metric(machine, "AWS/ApplicationELB", name, &balancer, stat);
+    for name in ["RequestCount", "HTTPCode_Target_2XX_Count"] {
+        eventually(&format!("{name} is {answered}"), || {
+            let sum: f64 = of_balancer(name, "Sum").iter().sum();
+            if sum == answered as f64 {
+                Ok(())
+            } else {
+                Err(sum.to_string())
+            }
+        });
+    }
+    let slow = of_balancer("TargetResponseTime", "p99");
+    assert!(
+        !slow.is_empty() && slow.iter().all(|it| (0.0..5.0).contains(it) && *it > 0.0),
+        "{slow:?}"
+    );
+    assert_eq!(of_balancer("HTTPCode_Target_5XX_Count", "Sum"), [0.0; 0]);
+    let service = json!([
+        { "Name": "ClusterName", "Value": "web" }, { "Name": "ServiceName", "Value": "web" },
+    ]);
+    for name in ["CPUUtilization", "MemoryUtilization"] {
+        let most = metric(machine, "AWS/ECS", name, &service, "Maximum");
+        // A task of a quarter of a core can use no more than that.
+        assert!(
+            !most.is_empty() && most.iter().all(|it| *it > 0.0 && *it < 130.0),
+            "{name}: {most:?}"
+        );
+    }
+}
+
 #[test]
 fn a_service_grows_under_load_and_shrinks_again() {
     let machine = Machine::start();
@@ -130,7 +196,9 @@ fn a_service_grows_under_load_and_shrinks_again() {
         "Successfully set desired count to 2. Change successfully fulfilled by ecs."
     );
     assert_eq!(running(&machine), 2);
-    load.stop().assert_none_failed();
+    let tally = load.stop();
+    tally.assert_none_failed();
+    told_truly(&machine, tally.answered);
 
     // What the template says of the count is what it said before: an update leaves it as it is.
     let mut again = template().replace(
@@ -197,7 +265,8 @@ fn a_service_grows_under_load_and_shrinks_again() {
     machine.stop();
 }
 
-/// The real clients: the command line and boto3, over whatever protocol they choose.
+/// The real clients: the command line and boto3, in each of the protocols that AWS's SDKs speak with
+/// CloudWatch: the newest ones CBOR, the older ones forms.
 #[test]
 fn clients_put_metrics_and_watch_alarms() {
     let machine = Machine::start();
@@ -288,19 +357,23 @@ fn clients_put_metrics_and_watch_alarms() {
         refused.contains("arn:aws:sns:us-east-1:000000000000:mails is not supported by neargate"),
         "{refused}"
     );
-    let printed = aws.python(BOTO);
-    assert_eq!(printed.code, 0, "{printed:?}");
-    assert_eq!(
-        printed.stdout.trim(),
-        "[7.0] [14.0] ['many-orders'] ResourceNotFound",
-        "{printed:?}"
-    );
+    for protocol in ["json", "query", "smithy-rpc-v2-cbor"] {
+        let printed = aws.python(&BOTO.replace("<protocol>", protocol));
+        assert_eq!(printed.code, 0, "{printed:?}");
+        assert_eq!(
+            printed.stdout.trim(),
+            "[7.0] [14.0] ['many-orders'] ResourceNotFound",
+            "{protocol}: {printed:?}"
+        );
+    }
     machine.stop();
 }
 
 const BOTO: &str = r#"
-import boto3, datetime
+import boto3, botocore.model, datetime
+botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS = ("<protocol>",)
 cloudwatch = boto3.client("cloudwatch")
+assert cloudwatch.meta.service_model.resolved_protocol == "<protocol>"
 now = datetime.datetime.now(datetime.timezone.utc)
 hour = dict(StartTime=now - datetime.timedelta(hours=1), EndTime=now + datetime.timedelta(minutes=1))
 dimensions = [dict(Name="Branch", Value="Main")]
