@@ -123,7 +123,7 @@ fn note_seen(tx: &Records<'_>, run: &ActionRun) -> Result<(), Error> {
 
 /// How long an action that waits for somebody else's work is left alone. What it waits for is on this
 /// machine, and asking is cheap.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A failure in the words of the job workers.
 pub fn failure(code: &str, message: impl Into<String>) -> Failure {

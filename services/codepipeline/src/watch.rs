@@ -1,6 +1,6 @@
 //! Looks for changes in a pipeline's sources, and starts an execution for each: the reconciler of
-//! source watches. A repository that is kept here wakes it with every push; others are asked about
-//! once a minute, as AWS does.
+//! source watches. A repository that is kept here wakes it with every push; others are asked at
+//! intervals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::start::{Trigger, start};
 use crate::triggers::{self, Filters};
 use crate::webhook;
 
-/// "It can take up to a minute for a change to be detected" (User Guide, "Change detection methods").
-const POLL: Duration = Duration::from_secs(60);
+/// AWS does not say how often it asks; this is about twice as often as it is seen to.
+const POLL: Duration = Duration::from_secs(30);
 
 pub struct WatchReconciler;
 

@@ -31,8 +31,8 @@ where
 
 #[test]
 fn an_execution_ends_as_if_nothing_had_happened() {
-    // Looks are a quarter of a second apart: around each, every millisecond.
-    let points = (0..20_u64).chain(250..275).chain(500..525).chain(750..760);
+    // Looks are a tenth of a second apart: around each, every millisecond.
+    let points = (0..20_u64).chain(100..125).chain(200..225).chain(300..310);
     for after in points {
         let machine = Machine::new();
         crash(

@@ -31,8 +31,8 @@ async fn a_push_to_a_repository_kept_here_is_seen_at_once() {
     world.sim.git.push(&hosted, "main", &[("a", "1")]);
     world.create(with_source(codecommit())).await;
     world.ended(1).await;
-    // The next look would be two seconds later.
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    // The next look would be a second later.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let commit = world.sim.git.push(&hosted, "main", &[("a", "2")]);
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let all = world.executions().await;
