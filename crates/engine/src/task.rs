@@ -105,7 +105,8 @@ pub struct ContainerSpec {
     pub log_tags: bool,
     /// Where its changes to its root are kept, in a directory that the caller made and that stays: a
     /// later container with the same `directories` over it sees them. No two at a time. Beside it,
-    /// `<name>.work` is made and removed. None: they go with the task.
+    /// `<name>.work` is made, and goes with the task; whoever removes the one removes the other, which
+    /// [`Tasks::root`] may have left. None: they go with the task.
     #[serde(default)]
     pub upper: Option<PathBuf>,
     /// The size of `/dev/shm`. None: 64 MiB.
@@ -289,8 +290,8 @@ pub struct ExecSpec {
     pub privileged: bool,
 }
 
-/// A command that runs. It goes on when nobody reads its output or waits for it, and ends with its
-/// container or with this process.
+/// A command that runs. It goes on when its output is dropped or nobody waits for it, and ends with
+/// its container or with this process. An output that is kept and not read holds it up.
 #[derive(Debug)]
 pub struct ExecSession {
     pub attached: Attached,

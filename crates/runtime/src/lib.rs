@@ -8,6 +8,10 @@
 //!        └──── one JSON status a line ◀──────   probes their health, stops and cleans up
 //! ```
 //!
+//! A container's input and output are the shim's, so that they outlive the daemon as well: whoever is
+//! attached has a connection of its own to the shim's socket (`shim/attach.rs`). Those of a command
+//! are the daemon's, which ends with it (`daemon/exec.rs`).
+//!
 //! Containers are created by `libcontainer`, which forks and must therefore never run in a process
 //! with several threads: everything that creates one is this executable started again in a role
 //! (see [`main`]).
