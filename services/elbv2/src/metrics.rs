@@ -299,4 +299,61 @@ mod tests {
         assert_eq!(difference(&before, &now), traffic(5, &[0, 2, 3]));
         assert_eq!(difference(&now, &traffic(3, &[3])), traffic(3, &[3]));
     }
+
+    #[test]
+    fn what_did_not_happen_is_not_told() {
+        let pair = Pair {
+            balancer: "app/web/1".into(),
+            group: TargetGroup {
+                region: "us-east-1".into(),
+                name: "web".into(),
+                id: "2".into(),
+                shape: Default::default(),
+                attributes: Default::default(),
+                tags: Default::default(),
+                targets: Vec::new(),
+                made_by: None,
+            },
+        };
+        let told = |traffic: &GroupTraffic, healthy, unhealthy| {
+            let hosts = Hosts { healthy, unhealthy };
+            let all = data(&pair, traffic, hosts, Timestamp(0.0));
+            let shown = all.into_iter().map(|it| {
+                let dimensions = it.dimensions.unwrap().len();
+                let value = it.value.unwrap_or_else(|| it.values.unwrap()[0]);
+                format!("{} by {dimensions}: {value}", it.metric_name)
+            });
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&traffic(0, &[]), 0, 0), [""; 0]);
+        assert_eq!(
+            told(&traffic(0, &[]), 0, 1),
+            [
+                "HealthyHostCount by 2: 0",
+                "UnHealthyHostCount by 2: 1",
+                "RequestCountPerTarget by 1: 0",
+                "RequestCountPerTarget by 2: 0",
+            ]
+        );
+        let busy = GroupTraffic {
+            own_5xx: 2,
+            ..traffic(6, &[6])
+        };
+        assert_eq!(
+            told(&busy, 2, 1),
+            [
+                "RequestCount by 1: 6",
+                "RequestCount by 2: 6",
+                "HTTPCode_Target_2XX_Count by 1: 6",
+                "HTTPCode_Target_2XX_Count by 2: 6",
+                "HTTPCode_ELB_5XX_Count by 1: 2",
+                "HealthyHostCount by 2: 2",
+                "UnHealthyHostCount by 2: 1",
+                "RequestCountPerTarget by 1: 3",
+                "RequestCountPerTarget by 2: 3",
+                "TargetResponseTime by 1: 0.000032",
+                "TargetResponseTime by 2: 0.000032",
+            ]
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 mod cloudformation;
 mod crashes;
+mod metrics;
 mod neighbours;
 mod secrets;
 mod services;

@@ -65,6 +65,7 @@ impl World {
                 fakes::elbv2(),
                 fakes::logs(),
                 fakes::iam(),
+                cloudwatch::service(),
                 secretsmanager::service(),
                 ssm::service(),
             ],
