@@ -31,8 +31,9 @@ const GARBAGE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until it is told to end. What it runs goes on, unless `neargate stop` asked.
 pub fn serve(config: Config) -> Result<ExitCode> {
+    // The library at S3's door calls every refusal an error.
     let filter = tracing_subscriber::EnvFilter::try_from_env("NEARGATE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,s3s=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -73,7 +73,7 @@ impl ObjectStore {
 }
 
 impl Places {
-    fn new(&self, id: &str) -> PathBuf {
+    fn fresh(&self, id: &str) -> PathBuf {
         self.new.join(id)
     }
 
@@ -84,7 +84,7 @@ impl Places {
     /// Wherever it is: it may be settled at this moment, so the first place is looked at twice.
     fn open(&self, id: &str) -> Result<File> {
         check(id)?;
-        for path in [self.kept(id), self.new(id), self.kept(id)] {
+        for path in [self.kept(id), self.fresh(id), self.kept(id)] {
             match File::open(&path) {
                 Ok(file) => return Ok(file),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -98,7 +98,7 @@ impl Places {
 
     fn settle(&self, id: &str) -> Result<()> {
         check(id)?;
-        let (from, to) = (self.new(id), self.kept(id));
+        let (from, to) = (self.fresh(id), self.kept(id));
         let moved = fs::rename(&from, &to).or_else(|error| {
             if error.kind() != ErrorKind::NotFound {
                 return Err(error);
@@ -118,7 +118,7 @@ impl Places {
 
     fn delete(&self, id: &str) -> Result<()> {
         check(id)?;
-        for path in [self.new(id), self.kept(id)] {
+        for path in [self.fresh(id), self.kept(id)] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(cannot("remove", &path, error));

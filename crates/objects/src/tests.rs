@@ -143,7 +143,10 @@ async fn what_was_not_settled_is_named_after_opening_again() {
     // This run knows what it has made itself.
     assert!(store.unsettled().await.unwrap().is_empty());
     let store = ObjectStore::open(root.path().to_owned()).unwrap();
-    assert_eq!(store.unsettled().await.unwrap(), [left.clone()]);
+    assert_eq!(
+        store.unsettled().await.unwrap(),
+        std::slice::from_ref(&left)
+    );
     assert_eq!(read(&store, &left, None).await, b"left");
     store.delete(&left).await.unwrap();
     assert!(store.unsettled().await.unwrap().is_empty());

@@ -32,7 +32,7 @@ struct Unfinished {
 impl Unfinished {
     fn begin(places: &Places) -> Result<Self> {
         let id = new_id()?;
-        let path = places.new(&id);
+        let path = places.fresh(&id);
         let file = File::options()
             .write(true)
             .create_new(true)

@@ -251,7 +251,7 @@ fn check_statement(bucket: &Bucket, statement: &Json) -> Result<(), Error> {
                 .strip_prefix(arn.as_str())
                 .is_some_and(|rest| rest.starts_with(['/', '*']))
     };
-    if !texts(&statement["Resource"]).iter().all(|it| ours(it)) {
+    if !texts(&statement["Resource"]).iter().all(ours) {
         return malformed("Policy has invalid resource");
     }
     Ok(())

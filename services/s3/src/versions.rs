@@ -16,7 +16,7 @@ const SEQUENCE: &str = "s3.sequence";
 #[derive(Debug)]
 pub enum Found {
     Object(Box<Object>),
-    Marker(Version),
+    Marker(Box<Version>),
 }
 
 /// The content is nobody's when this transaction is committed.
@@ -153,7 +153,7 @@ pub fn find(
     };
     Ok(Some(match version.object {
         Some(object) => Found::Object(Box::new(object)),
-        None => Found::Marker(version),
+        None => Found::Marker(Box::new(version)),
     }))
 }
 

@@ -347,7 +347,13 @@ pub async fn attributes(
 ) -> Result<GetObjectAttributesOutput, Error> {
     let input = request.input;
     let object = get::object(&cx, &input.bucket, &input.key, input.version_id.as_deref())?;
-    let asked = |name: &str| input.object_attributes.iter().any(|it| it.as_str() == name);
+    // They come one after another in one header.
+    let named = input.object_attributes.iter();
+    let named: Vec<&str> = named
+        .flat_map(|it| it.as_str().split(','))
+        .map(str::trim)
+        .collect();
+    let asked = |name: &str| named.contains(&name);
     let after = usize::try_from(input.part_number_marker.unwrap_or(0)).unwrap_or(0);
     let max = input.max_parts.unwrap_or(PAGE_MAX).clamp(0, PAGE_MAX);
     Ok(GetObjectAttributesOutput {

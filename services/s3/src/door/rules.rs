@@ -301,6 +301,5 @@ fn shown_filter(filter: Filter) -> LifecycleRuleFilter {
         object_size_less_than: smaller,
         prefix: filter.prefix,
         tag: tags.pop(),
-        ..Default::default()
     }
 }
