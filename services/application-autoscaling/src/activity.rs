@@ -10,7 +10,7 @@ use crate::target::{TargetRecord, check_known, page};
 /// AWS tells of the last six weeks (the API reference of `DescribeScalingActivities`).
 const KEPT_MS: i64 = 42 * 24 * 3_600_000;
 /// Of one target: with the fast pace there can be many.
-const KEPT: usize = 500;
+const KEPT: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivityRecord {

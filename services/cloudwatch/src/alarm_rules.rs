@@ -8,7 +8,7 @@ use shapes::cloudwatch::{
     ComparisonOperator, Metric, MetricDataQuery, MetricStat, PutMetricAlarmInput,
 };
 
-use crate::evaluate::{Missing, Rule};
+use crate::evaluate::{Gap, Rule};
 use crate::queries::{self, Query, What, wrong};
 
 /// The evaluation range may be no longer (User Guide, "Alarm evaluation"): a week.
@@ -186,7 +186,7 @@ fn rule(input: &PutMetricAlarmInput) -> Result<Rule, Error> {
         datapoints_to_alarm: count(to_alarm),
         threshold: input.threshold.ok_or_else(|| missing("Threshold"))?,
         operator,
-        missing: Missing::parse(input.treat_missing_data.as_deref()).ok_or_else(|| {
+        missing: Gap::parse(input.treat_missing_data.as_deref()).ok_or_else(|| {
             wrong("TreatMissingData must be one of breaching, notBreaching, ignore, missing")
         })?,
     })

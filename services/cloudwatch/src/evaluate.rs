@@ -4,7 +4,7 @@ use shapes::cloudwatch::{ComparisonOperator, StateValue};
 
 /// How an alarm takes a period without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
+pub enum Gap {
     /// They are passed over; without any data the state is not known.
     Missing,
     /// The state stays as it is.
@@ -13,7 +13,7 @@ pub enum Missing {
     NotBreaching,
 }
 
-impl Missing {
+impl Gap {
     /// None when AWS knows no such word.
     pub fn parse(text: Option<&str>) -> Option<Self> {
         Some(match text {
@@ -45,7 +45,7 @@ pub struct Rule {
     pub datapoints_to_alarm: usize,
     pub threshold: f64,
     pub operator: ComparisonOperator,
-    pub missing: Missing,
+    pub missing: Gap,
 }
 
 /// A period of the evaluation range and what it has.
@@ -104,14 +104,14 @@ impl Rule {
         match self.missing {
             _ if enough && alarm => verdict(StateValue::Alarm, 0),
             _ if enough => verdict(StateValue::Ok, 0),
-            Missing::Breaching if breaching + filled >= self.datapoints_to_alarm => {
+            Gap::Breaching if breaching + filled >= self.datapoints_to_alarm => {
                 verdict(StateValue::Alarm, filled)
             }
-            Missing::Breaching => verdict(StateValue::Ok, filled),
-            Missing::NotBreaching if alarm => verdict(StateValue::Alarm, filled),
-            Missing::NotBreaching => verdict(StateValue::Ok, filled),
-            Missing::Ignore if real.is_empty() => None,
-            Missing::Missing if real.is_empty() => Some(Verdict {
+            Gap::Breaching => verdict(StateValue::Ok, filled),
+            Gap::NotBreaching if alarm => verdict(StateValue::Alarm, filled),
+            Gap::NotBreaching => verdict(StateValue::Ok, filled),
+            Gap::Ignore if real.is_empty() => None,
+            Gap::Missing if real.is_empty() => Some(Verdict {
                 state: StateValue::InsufficientData,
                 reason: self.insufficient(),
                 decided: Vec::new(),
@@ -120,7 +120,7 @@ impl Rule {
             _ if breaching < decided.len() => verdict(StateValue::Ok, 0),
             // Only breaching datapoints, too few of them. It is an alarm when the oldest has been
             // there for as long as it takes, and nothing has spoken against it since.
-            Missing::Missing if self.is_old(points) => verdict(StateValue::Alarm, 0),
+            Gap::Missing if self.is_old(points) => verdict(StateValue::Alarm, 0),
             _ => None,
         }
     }
@@ -238,11 +238,11 @@ mod tests {
     use StateValue::{Alarm, InsufficientData, Ok};
 
     /// `0` is within the threshold, `X` beyond it, `-` missing; the oldest first.
-    fn state(range: &str, m: usize, missing: Missing) -> Option<StateValue> {
+    fn state(range: &str, m: usize, missing: Gap) -> Option<StateValue> {
         judged(range, m, missing).map(|it| it.state)
     }
 
-    fn judged(range: &str, m: usize, missing: Missing) -> Option<Verdict> {
+    fn judged(range: &str, m: usize, missing: Gap) -> Option<Verdict> {
         let rule = Rule {
             evaluation_periods: 3,
             datapoints_to_alarm: m,
@@ -270,12 +270,7 @@ mod tests {
     /// order missing, ignore, breaching, not breaching. None: the state stays.
     #[test]
     fn the_tables_of_the_documentation() {
-        let all = [
-            Missing::Missing,
-            Missing::Ignore,
-            Missing::Breaching,
-            Missing::NotBreaching,
-        ];
+        let all = [Gap::Missing, Gap::Ignore, Gap::Breaching, Gap::NotBreaching];
         for (range, m, expect) in [
             ("0 - X - X", 3, [Some(Ok), Some(Ok), Some(Ok), Some(Ok)]),
             ("- - - - 0", 3, [Some(Ok), Some(Ok), Some(Ok), Some(Ok)]),
@@ -318,25 +313,25 @@ mod tests {
             (
                 "0 0 X X X",
                 3,
-                Missing::Missing,
+                Gap::Missing,
                 "Threshold Crossed: 3 out of the last 3 datapoints [90.5 (09/09/01 01:50:40), 90.5 (09/09/01 01:49:40), 90.5 (09/09/01 01:48:40)] were greater than the threshold (50.0) (minimum 3 datapoints for OK -> ALARM transition).",
             ),
             (
                 "X X X X 0",
                 3,
-                Missing::Missing,
+                Gap::Missing,
                 "Threshold Crossed: 1 out of the last 3 datapoints [10.0 (09/09/01 01:50:40)] was not greater than the threshold (50.0) (minimum 1 datapoint for ALARM -> OK transition).",
             ),
             (
                 "- - - - -",
                 3,
-                Missing::Missing,
+                Gap::Missing,
                 "Insufficient Data: 3 datapoints were unknown.",
             ),
             (
                 "- - - - -",
                 3,
-                Missing::NotBreaching,
+                Gap::NotBreaching,
                 "Threshold Crossed: no datapoints were received for 3 periods and 3 missing datapoints were treated as [NonBreaching].",
             ),
         ] {
