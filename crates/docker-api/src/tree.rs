@@ -220,7 +220,7 @@ fn times(attributes: &Attributes) -> Timestamps {
     Timestamps {
         last_access: Timespec {
             tv_sec: 0,
-            tv_nsec: UTIME_OMIT.into(),
+            tv_nsec: UTIME_OMIT,
         },
         last_modification: Timespec {
             tv_sec: attributes.modified_s,

@@ -153,10 +153,10 @@ pub async fn carry(
         }
     };
     let reading = async {
-        if let (Some(reader), Some(input)) = (reader, input) {
-            if copy_input(reader, input, wanted.terminal).await == End::Detached {
-                return;
-            }
+        if let (Some(reader), Some(input)) = (reader, input)
+            && copy_input(reader, input, wanted.terminal).await == End::Detached
+        {
+            return;
         }
         // The end of the input is not the end of the output.
         std::future::pending().await

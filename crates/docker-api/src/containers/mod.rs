@@ -18,10 +18,12 @@ mod end;
 mod exec;
 mod follow;
 mod logs;
+mod merge;
 mod record;
 mod show;
 mod start;
 mod stats;
+mod wanted;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

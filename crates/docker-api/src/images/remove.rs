@@ -36,17 +36,21 @@ pub async fn remove(call: Call, text: &str) -> Answer {
                     short(image.id.as_str())
                 )));
             }
-            check_unused(docker, &image, force)?;
-            remove_whole(docker, &image, &mut told).await?;
+            if is_needed(docker, &image, force)? {
+                untag_all(docker, &image, &mut told).await?;
+            } else {
+                remove_whole(docker, &image, &mut told).await?;
+            }
         }
     }
     answer::ok(json!(told))
 }
 
-/// A container that runs keeps its image, whatever is asked; one that does not gives way to force.
-fn check_unused(docker: &Docker, image: &LocalImage, force: bool) -> Result<(), Refusal> {
+/// Whether a container has the image. One that runs keeps its names too; one that does not gives
+/// them up to force.
+fn is_needed(docker: &Docker, image: &LocalImage, force: bool) -> Result<bool, Refusal> {
     let Some((container, running)) = docker.containers.user_of_image(&image.id) else {
-        return Ok(());
+        return Ok(false);
     };
     if running {
         return Err(Refusal::conflict(format!(
@@ -56,7 +60,7 @@ fn check_unused(docker: &Docker, image: &LocalImage, force: bool) -> Result<(), 
         )));
     }
     if force {
-        return Ok(());
+        return Ok(true);
     }
     Err(Refusal::conflict(format!(
         "conflict: unable to delete {} (must be forced) - image is being used by stopped container {}",
@@ -90,6 +94,20 @@ async fn forget(docker: &Docker, id: &Digest, repository: &Repository) -> Result
     // A repository of others' images that holds nothing is none.
     if docker.images.manifests(repository).await?.is_empty() {
         docker.images.delete_repository(repository).await?;
+    }
+    Ok(())
+}
+
+/// Takes all names away; the image stays, for the container that may be started again.
+async fn untag_all(
+    docker: &Docker,
+    image: &LocalImage,
+    told: &mut Vec<Value>,
+) -> Result<(), Refusal> {
+    docker.keep_unnamed(&image.id).await?;
+    for name in &image.names {
+        untag(docker, &image.id, name, told).await?;
+        forget(docker, &image.id, &name.repository).await?;
     }
     Ok(())
 }
