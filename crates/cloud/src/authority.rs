@@ -24,21 +24,29 @@ impl Cx {
         }
     }
 
-    /// A call in the name of a role that a service acts with: checked like one from the network. The
-    /// calls that the operation makes in its turn are the service's own, and are not.
+    /// A context whose calls are made in somebody's name, who asked for what they belong to: checked
+    /// like calls from the network.
+    #[must_use]
+    pub fn acting_as(&self, caller: Caller) -> Self {
+        Self {
+            caller,
+            acts: true,
+            ..self.clone()
+        }
+    }
+
+    /// A call in the name of a role that a service acts with: checked like one from the network.
     pub async fn call_as<I: Operation + Send + 'static>(
         &self,
         role_arn: &str,
         session_name: &str,
         input: I,
     ) -> Result<I::Output, Error> {
-        let mut cx = self.clone();
-        cx.caller = Caller::AssumedRole {
+        let role = Caller::AssumedRole {
             role_arn: role_arn.to_owned(),
             session_name: session_name.to_owned(),
             access_key: String::new(),
         };
-        cx.authorize(I::SERVICE, I::NAME, &wire::to_json(&input))?;
-        cx.call(input).await
+        self.acting_as(role).call(input).await
     }
 }

@@ -114,6 +114,7 @@ impl Cloud {
             token: None,
             request_id: random_hex(32),
             is_waiter: false,
+            acts: false,
         }
     }
 
@@ -217,6 +218,8 @@ pub struct Cx {
     /// The caller is a client's waiter: it asks until something is done, with pauses of its own
     /// between. It is better served by an answer that comes a little later.
     pub is_waiter: bool,
+    /// Calls are the caller's own, and its permissions decide: see [`Cx::acting_as`].
+    pub acts: bool,
 }
 
 impl Cx {
@@ -300,7 +303,13 @@ impl Cx {
             .typed
             .downcast_ref::<Typed<I>>()
             .expect("the table is keyed by the name that the input type carries");
-        typed(self.clone(), input).await
+        let mut cx = self.clone();
+        if self.acts {
+            self.authorize(I::SERVICE, I::NAME, &wire::to_json(&input))?;
+            // What the operation calls in its turn is the service's own.
+            cx.acts = false;
+        }
+        typed(cx, input).await
     }
 
     /// A request from the network, already authenticated and routed.
