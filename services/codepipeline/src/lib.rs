@@ -22,6 +22,7 @@ mod act;
 mod actions;
 mod catalog;
 mod cfn;
+mod delivery;
 mod execution;
 mod find;
 mod flow;
@@ -46,7 +47,7 @@ mod webhook;
 
 use cloud::{Service, Watch};
 
-pub use webhook::{Delivery, deliver};
+pub use delivery::{Delivery, deliver};
 
 /// Everything that AWS CodePipeline brings.
 pub fn service() -> Service {

@@ -12,10 +12,10 @@ use shapes::ecr::ImageIdentifier;
 
 use crate::actions::{Session, Trouble, ecr_source, git_source, s3_source};
 use crate::catalog::{self, Driver};
+use crate::delivery;
 use crate::record::{Pipeline, SourceWatch, Webhook};
 use crate::start::{Trigger, start};
 use crate::triggers::{self, Filters};
-use crate::webhook;
 
 /// AWS does not say how often it asks; this is about twice as often as it is seen to.
 const POLL: Duration = Duration::from_secs(30);
@@ -149,7 +149,7 @@ async fn look(cx: &Cx, pipeline: &Pipeline, watch: &SourceWatch, it: &Source) ->
     let mut to_start = Vec::new();
     for (branch, from, to) in changed {
         let wanted = it.webhook.as_ref();
-        let wanted = wanted.is_none_or(|it| webhook::takes_push(it, pipeline, &branch));
+        let wanted = wanted.is_none_or(|it| delivery::takes_push(it, pipeline, &branch));
         if wanted && triggers::let_through(&session, it, &branch, from.as_deref(), &to).await? {
             to_start.push((branch, to));
         }
