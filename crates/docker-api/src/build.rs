@@ -1,9 +1,12 @@
 //! `POST /build`: the classic builder. The context is unpacked to a folder, and the engine builds it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use engine::{BuildEvent, BuildRequest, Built, ImageName, Reference, Result};
+use engine::{BuildEvent, BuildRequest, Built, ImageName, Reference, RegistryLogin, Result};
+use rustix::fs::OFlags;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -12,11 +15,12 @@ use crate::archive::{Owners, check, spool, unpack};
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::events::Event;
-use crate::limits::PIECES_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, PIECES_MAX};
 use crate::names::{short, shown};
 use crate::query::Query;
 use crate::routes::Call;
-use crate::tree::{Links, clean, open_directory};
+use crate::system::logins_in;
+use crate::tree::{Links, Tree, clean, open_directory};
 
 /// What would change the image or its making, and is not built.
 const REFUSED: &[&str] = &[
@@ -36,7 +40,6 @@ const REFUSED: &[&str] = &[
     "isolation",
     "cgroupparent",
     "outputs",
-    "pull",
 ];
 
 pub async fn build(mut call: Call) -> Answer {
@@ -70,10 +73,18 @@ pub async fn build(mut call: Call) -> Answer {
     })
     .await?;
     request.context = folder.path().to_owned();
+    let logins = logins_of(&call)?;
+    let bases = match call.query.flag("pull") {
+        true => bases(&request, folder.path())?,
+        false => Vec::new(),
+    };
     let (lines, answer) = Lines::new();
     tokio::spawn(async move {
         let told = (!quiet).then(|| lines.clone());
-        let building = run(&call.docker, request, told);
+        let building = async {
+            pull_bases(&call.docker, &bases, &logins).await?;
+            run(&call.docker, request, told).await
+        };
         let outcome = tokio::select! {
             outcome = building => outcome,
             // Whoever wanted it is gone: dropping the build stops it.
@@ -131,6 +142,76 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         names,
         no_cache: query.flag("nocache"),
     })
+}
+
+/// Logins by host, for images that the build stands on.
+type Logins = BTreeMap<String, RegistryLogin>;
+
+fn logins_of(call: &Call) -> Result<Logins, Refusal> {
+    let Some(header) = call.header("x-registry-config").filter(|it| !it.is_empty()) else {
+        return Ok(Logins::new());
+    };
+    logins_in(header).ok_or_else(|| Refusal::bad("invalid X-Registry-Config header"))
+}
+
+/// Names of the images that a Dockerfile's stages stand on.
+fn bases(request: &BuildRequest, folder: &Path) -> Result<Vec<ImageName>, Refusal> {
+    let name = match request.dockerfile.as_os_str().is_empty() {
+        true => Path::new("Dockerfile"),
+        false => &request.dockerfile,
+    };
+    let root = open_directory(folder)?;
+    let file = Tree::new(&root, Links::Within).open(name, OFlags::RDONLY);
+    let mut text = String::new();
+    match file {
+        Ok(file) => File::from(file)
+            .take(DOCUMENT_BYTES_MAX)
+            .read_to_string(&mut text)?,
+        // The builder says so.
+        Err(_) => return Ok(Vec::new()),
+    };
+    bases_in(&text)
+}
+
+fn bases_in(text: &str) -> Result<Vec<ImageName>, Refusal> {
+    let mut stages: Vec<String> = Vec::new();
+    let mut bases = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace().filter(|it| !it.starts_with("--"));
+        if !words
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case("FROM"))
+        {
+            continue;
+        }
+        let image = words.next().unwrap_or_default().to_owned();
+        if image.contains('$') {
+            return Err(Refusal::not_built(format!(
+                "`--pull` with a variable in `FROM {image}`"
+            )));
+        }
+        let is_stage = stages.iter().any(|it| it.eq_ignore_ascii_case(&image));
+        if image != "scratch" && !is_stage {
+            let name = image.parse();
+            bases.push(
+                name.map_err(|_| Refusal::bad(format!("invalid reference format: `{image}`")))?,
+            );
+        }
+        if words.next().is_some_and(|it| it.eq_ignore_ascii_case("AS")) {
+            stages.extend(words.next().map(str::to_owned));
+        }
+    }
+    Ok(bases)
+}
+
+async fn pull_bases(docker: &Docker, bases: &[ImageName], logins: &Logins) -> Result<()> {
+    for name in bases {
+        let host = &name.repository.host;
+        if !docker.registry.is_own(host) {
+            docker.images.pull(name, logins.get(host).cloned()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds and gives an image without a name a place, so that it stays.
@@ -211,6 +292,19 @@ mod tests {
         );
         assert_eq!(request.names.len(), 2);
         assert!(request.no_cache && request.target.as_deref() == Some("builder"));
+    }
+
+    #[test]
+    fn what_a_dockerfile_stands_on_is_found() {
+        let text = "ARG A\nFROM --platform=linux/amd64 ruby:alpine AS builder\nRUN x\nfrom builder\nFROM scratch\n";
+        let found: Vec<String> = bases_in(text).unwrap().iter().map(shown).collect();
+        assert_eq!(found, ["ruby:alpine"]);
+        assert!(
+            bases_in("FROM $A")
+                .unwrap_err()
+                .message
+                .contains("`--pull`")
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the engine says of itself, and logins.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -171,6 +173,23 @@ pub fn login_of(call: &Call) -> Result<Option<RegistryLogin>, Refusal> {
     Ok(config.login())
 }
 
+/// Logins by host, as a build sends them. None when they cannot be read.
+pub fn logins_in(header: &str) -> Option<BTreeMap<String, RegistryLogin>> {
+    let bytes = decode_base64(header)?;
+    let configs: BTreeMap<String, AuthConfig> = serde_json::from_slice(&bytes).ok()?;
+    let logins = configs.into_iter().filter_map(|(address, config)| {
+        let host = address
+            .split_once("://")
+            .map_or(address.as_str(), |it| it.1);
+        let host = match host.split('/').next().unwrap_or_default() {
+            "index.docker.io" => "docker.io",
+            host => host,
+        };
+        Some((host.to_owned(), config.login()?))
+    });
+    Some(logins.collect())
+}
+
 impl AuthConfig {
     fn login(self) -> Option<RegistryLogin> {
         if !self.username.is_empty() {
@@ -230,6 +249,10 @@ mod tests {
             ("u", "p")
         );
         assert!(of("{}").is_none());
+        let whole = r#"{"https://index.docker.io/v1/":{"username":"u","password":"p"},"x":{}}"#;
+        let encoded = base64::engine::general_purpose::URL_SAFE.encode(whole);
+        let logins = logins_in(&encoded).unwrap();
+        assert_eq!(logins.keys().collect::<Vec<_>>(), ["docker.io"]);
         assert_eq!(decode_base64("_-8").unwrap(), [0xff, 0xef]);
     }
 }
