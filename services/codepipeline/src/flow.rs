@@ -314,6 +314,7 @@ impl<'a> Flow<'a> {
             variables: BTreeMap::new(),
             revision: None,
             revision_override: execution.overrides.get(&declared.name).cloned(),
+            branch_override: execution.branches.get(&declared.name).cloned(),
             work: Work::New,
             declared,
         })

@@ -165,6 +165,8 @@ pub struct Execution {
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Revisions that source actions take instead of the newest, by action.
     pub overrides: BTreeMap<String, String>,
+    /// Branches that were pushed to, where a trigger takes others than the action's, by action.
+    pub branches: BTreeMap<String, String>,
     pub stop: Option<Stop>,
     pub client_token: Option<String>,
     /// Set when a stage is rolled back to what this execution deployed.
@@ -269,6 +271,7 @@ pub struct ActionRun {
     pub revision: Option<Revision>,
     /// The revision to take instead of the newest, of a source action.
     pub revision_override: Option<String>,
+    pub branch_override: Option<String>,
     pub work: Work,
 }
 

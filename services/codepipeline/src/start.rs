@@ -19,6 +19,8 @@ pub struct Trigger {
     pub variables: BTreeMap<String, String>,
     /// Revisions for source actions, by action.
     pub revisions: BTreeMap<String, String>,
+    /// The branches that they are of, where these are not the actions' own.
+    pub branches: BTreeMap<String, String>,
     pub client_token: Option<String>,
 }
 
@@ -29,6 +31,7 @@ impl Trigger {
             detail: detail.into(),
             variables: BTreeMap::new(),
             revisions: BTreeMap::new(),
+            branches: BTreeMap::new(),
             client_token: None,
         }
     }
@@ -75,6 +78,7 @@ pub fn start(
         revisions: Vec::new(),
         namespaces: BTreeMap::new(),
         overrides: trigger.revisions,
+        branches: trigger.branches,
         stop: None,
         client_token: trigger.client_token,
         rollback_to: None,

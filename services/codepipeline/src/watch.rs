@@ -166,7 +166,7 @@ async fn look(cx: &Cx, pipeline: &Pipeline, watch: &SourceWatch, it: &Source) ->
             if now.get(branch) != before.get(branch) && now.get(branch) == Some(to) {
                 continue;
             }
-            start(cx, tx, &mut pipeline, trigger(cx, it, to))?;
+            start(cx, tx, &mut pipeline, trigger(cx, it, branch, to))?;
         }
         watch.seen.insert(name.clone(), heads.clone());
         watch.looked.insert(name.clone());
@@ -183,7 +183,7 @@ fn changes(seen: &Heads, heads: &Heads) -> Vec<(String, Option<String>, String)>
         .collect()
 }
 
-fn trigger(cx: &Cx, it: &Source, to: &str) -> Trigger {
+fn trigger(cx: &Cx, it: &Source, branch: &str, to: &str) -> Trigger {
     let configuration = it.action.configuration.clone().unwrap_or_default();
     let setting = |name: &str| configuration.get(name).cloned().unwrap_or_default();
     let (kind, detail) = match it.driver {
@@ -200,6 +200,10 @@ fn trigger(cx: &Cx, it: &Source, to: &str) -> Trigger {
     trigger
         .revisions
         .insert(it.action.name.clone(), to.to_owned());
+    if !branch.is_empty() {
+        let name = it.action.name.clone();
+        trigger.branches.insert(name, branch.to_owned());
+    }
     trigger
 }
 

@@ -206,7 +206,10 @@ pub fn settings(action: &ActionDeclaration) -> Settings {
 
 pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     let driver = driver(run)?;
-    let origin = origin(cx, driver, &run.configuration).await?;
+    let mut origin = origin(cx, driver, &run.configuration).await?;
+    if let Some(branch) = &run.branch_override {
+        origin.branch.clone_from(branch);
+    }
     let revision = match &run.revision_override {
         Some(asked) => asked.clone(),
         None => newest(cx, &origin).await?,

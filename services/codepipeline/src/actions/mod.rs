@@ -112,10 +112,15 @@ impl From<Error> for Trouble {
         if error.status >= 500 && error.status != 501 {
             return Self::Again(error);
         }
-        Self::configuration(format!(
+        let code = match error.code.starts_with("AccessDenied") {
+            true => PERMISSION,
+            false => CONFIGURATION,
+        };
+        let message = format!(
             "{} (Status Code: {}; Error Code: {})",
             error.message, error.status, error.code
-        ))
+        );
+        Self::Failure(failure(code, message))
     }
 }
 

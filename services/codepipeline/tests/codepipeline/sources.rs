@@ -372,6 +372,12 @@ async fn triggers_choose_branches_and_paths() {
             assert_eq!(revision.revision_id, Some(commit), "{branch} {path}");
             let trigger = all[0].trigger.clone().unwrap();
             assert_eq!(trigger.trigger_type, Some(TriggerType::WebhookV2));
+            let runs = world.runs().await;
+            let source = runs
+                .iter()
+                .find(|it| it.action_name.as_deref() == Some("App"));
+            let output = source.unwrap().output.clone().unwrap();
+            assert_eq!(output.output_variables.unwrap()["BranchName"], branch);
         }
     }
 }
