@@ -24,6 +24,7 @@ mod fargate;
 mod inside;
 mod launch;
 mod ledger;
+mod metric_data;
 mod metrics;
 mod names;
 mod new_task;

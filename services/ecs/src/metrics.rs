@@ -1,20 +1,22 @@
-//! What services use of CPU and memory, told to CloudWatch every (paced) minute under `AWS/ECS`.
+//! What services use of CPU and memory, told to CloudWatch every (paced) minute under `AWS/ECS`; and
+//! for clusters whose setting `containerInsights` says so, under `ECS/ContainerInsights`, too.
 //!
 //! A sample is a percentage of what a task has reserved, one for each running task of a service
 //! (Developer Guide, "Amazon ECS service utilization metrics"). A sample's time is the beginning of
 //! the minute that it is of, so that each minute has one. What was read last is kept in memory only:
 //! a daemon that was started anew tells its first samples of tasks that ran before a minute later.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, StoreError};
 use engine::TaskUsage;
-use shapes::cloudwatch::{Dimension, MetricDatum, PutMetricDataInput, StandardUnit};
+use shapes::cloudwatch::PutMetricDataInput;
 use wire::Timestamp;
 
+use crate::metric_data::{Sample, Samples, insights, utilization};
 use crate::task_record::{Phase, Task};
 
 pub const KIND: &str = "ecs.metrics";
@@ -22,10 +24,9 @@ pub const KEY: &str = "all";
 /// How often AWS's services tell their metrics.
 const MINUTE: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "AWS/ECS";
+const INSIGHTS: &str = "ECS/ContainerInsights";
 /// Data of one request: half of what CloudWatch takes.
 const DATA_AT_ONCE: usize = 500;
-/// Samples of one datum (the API reference of `PutMetricData`).
-const VALUES_MAX: usize = 150;
 const UNITS_PER_CORE: f64 = 1024.0;
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
@@ -78,15 +79,20 @@ impl Reconciler for MetricsReconciler {
             // A task that begins to run wakes this key.
             return Ok(Next::Idle);
         }
-        for (region, data) in data(samples, begun_ms - minute) {
-            for some in data.chunks(DATA_AT_ONCE) {
-                let input = PutMetricDataInput {
-                    namespace: NAMESPACE.into(),
-                    metric_data: Some(some.to_vec()),
-                    ..Default::default()
-                };
-                let token = format!("{KIND}/{begun_ms}");
-                cx.in_region(&region).with_token(token).call(input).await?;
+        let at = Timestamp((begun_ms - minute) as f64 / 1000.0);
+        let insights = insights(&cx, &samples, at)?;
+        let token = format!("{KIND}/{begun_ms}");
+        for (namespace, data) in [(NAMESPACE, utilization(&samples, at)), (INSIGHTS, insights)] {
+            for (region, data) in data {
+                for some in data.chunks(DATA_AT_ONCE) {
+                    let input = PutMetricDataInput {
+                        namespace: namespace.into(),
+                        metric_data: Some(some.to_vec()),
+                        ..Default::default()
+                    };
+                    let cx = cx.in_region(&region).with_token(&token);
+                    cx.call(input).await?;
+                }
             }
         }
         Ok(next)
@@ -96,9 +102,6 @@ impl Reconciler for MetricsReconciler {
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
-
-/// A service, and of each of its tasks the percentages of CPU (once known) and memory.
-type Samples = BTreeMap<(String, String, String), Vec<(Option<f64>, f64)>>;
 
 impl MetricsReconciler {
     fn read(&self) -> std::sync::MutexGuard<'_, Read> {
@@ -121,56 +124,34 @@ impl MetricsReconciler {
                 (last_ms? <= started_ms && started_ms < now_ms).then_some((started_ms, 0))
             };
             let since = before.get(&task.id).copied().or_else(begun);
-            let cpu = since.and_then(|it| cpu_percent(task, it, (now_ms, usage.cpu_ns)));
-            let memory = usage.memory_bytes as f64 / BYTES_PER_MIB;
-            let Some(memory) = percent(memory, &task.memory) else {
+            let (Some(cpu_reserved), Some(memory_reserved_mib)) =
+                (reserved(&task.cpu), reserved(&task.memory))
+            else {
                 continue;
+            };
+            let sample = Sample {
+                cpu: since.and_then(|it| cpu_units(it, (now_ms, usage.cpu_ns))),
+                cpu_reserved,
+                memory_mib: usage.memory_bytes as f64 / BYTES_PER_MIB,
+                memory_reserved_mib,
             };
             let key = (
                 task.region.clone(),
                 task.cluster.clone(),
                 service.name.clone(),
             );
-            samples.entry(key).or_default().push((cpu, memory));
+            samples.entry(key).or_default().push(sample);
         }
         samples
     }
 }
 
-fn cpu_percent(task: &Task, before: (i64, u64), now: (i64, u64)) -> Option<f64> {
+fn cpu_units(before: (i64, u64), now: (i64, u64)) -> Option<f64> {
     let (ms, ns) = (now.0 - before.0, now.1.checked_sub(before.1)?);
-    let cores = ns as f64 / (ms as f64 * 1e6);
-    (ms > 0).then(|| percent(cores * UNITS_PER_CORE, &task.cpu))?
+    (ms > 0).then(|| ns as f64 / (ms as f64 * 1e6) * UNITS_PER_CORE)
 }
 
-/// Of what is reserved.
-fn percent(used: f64, reserved: &str) -> Option<f64> {
-    let reserved: f64 = reserved.parse().ok().filter(|it| *it > 0.0)?;
-    Some(used / reserved * 100.0)
-}
-
-/// By region.
-fn data(samples: Samples, at_ms: i64) -> BTreeMap<String, Vec<MetricDatum>> {
-    let mut by_region: BTreeMap<String, Vec<MetricDatum>> = BTreeMap::new();
-    for ((region, cluster, service), tasks) in samples {
-        let data = by_region.entry(region).or_default();
-        let dimensions = [("ClusterName", &cluster), ("ServiceName", &service)];
-        let dimensions = dimensions.map(|(name, value)| Dimension {
-            name: name.into(),
-            value: value.clone(),
-        });
-        let cpu: Vec<f64> = tasks.iter().filter_map(|it| it.0).collect();
-        let memory: Vec<f64> = tasks.iter().map(|it| it.1).collect();
-        for (name, values) in [("CPUUtilization", cpu), ("MemoryUtilization", memory)] {
-            data.extend(values.chunks(VALUES_MAX).map(|values| MetricDatum {
-                metric_name: name.into(),
-                dimensions: Some(dimensions.to_vec()),
-                timestamp: Some(Timestamp(at_ms as f64 / 1000.0)),
-                values: Some(values.to_vec()),
-                unit: Some(StandardUnit::Percent),
-                ..Default::default()
-            }));
-        }
-    }
-    by_region
+/// What a task reserves, as its record has it.
+fn reserved(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|it| *it > 0.0)
 }

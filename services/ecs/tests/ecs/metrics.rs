@@ -14,14 +14,14 @@ use crate::support::*;
 /// A minute of the fast pace.
 const MINUTE: Duration = Duration::from_secs(2);
 
-async fn told(world: &World, name: &str) -> Option<Datapoint> {
+async fn told(world: &World, namespace: &str, name: &str) -> Option<Datapoint> {
     let dimension = |name: &str, value: &str| Dimension {
         name: name.into(),
         value: value.into(),
     };
     let now = world.cloud.clock.now();
     let input = GetMetricStatisticsInput {
-        namespace: "AWS/ECS".into(),
+        namespace: namespace.into(),
         metric_name: name.into(),
         dimensions: Some(vec![
             dimension("ServiceName", "web"),
@@ -62,12 +62,40 @@ async fn tasks_tell_what_they_use_of_what_they_reserve() {
         }
         tokio::time::sleep(MINUTE).await;
     }
-    let cpu = told(&world, "CPUUtilization").await.expect("it is told");
+    let cpu = told(&world, "AWS/ECS", "CPUUtilization")
+        .await
+        .expect("it is told");
     assert_eq!(cpu.minimum.map(f64::round), Some(40.0), "{cpu:?}");
     assert_eq!(cpu.maximum.map(f64::round), Some(80.0), "{cpu:?}");
-    let memory = told(&world, "MemoryUtilization").await.expect("it is told");
+    let memory = told(&world, "AWS/ECS", "MemoryUtilization")
+        .await
+        .expect("it is told");
     assert_eq!((memory.minimum, memory.maximum), (Some(25.0), Some(25.0)));
     assert_eq!(memory.sample_count.map(|it| it % 2.0), Some(0.0));
+
+    // More only where the cluster wants it.
+    let insights = "ECS/ContainerInsights";
+    assert_eq!(told(&world, insights, "CpuUtilized").await, None);
+    let setting = ClusterSetting {
+        name: Some(ClusterSettingName::ContainerInsights),
+        value: Some("enabled".into()),
+    };
+    world
+        .ok(UpdateClusterSettingsInput {
+            cluster: "default".into(),
+            settings: vec![setting],
+        })
+        .await;
+    tokio::time::sleep(3 * MINUTE).await;
+    for (name, value) in [
+        ("CpuReserved", 256.0),
+        ("MemoryUtilized", 128.0),
+        ("RunningTaskCount", 2.0),
+        ("DesiredTaskCount", 2.0),
+    ] {
+        let point = told(&world, insights, name).await.expect(name);
+        assert_eq!((point.minimum, point.maximum), (Some(value), Some(value)));
+    }
 
     world
         .ok(DeleteServiceInput {
@@ -77,5 +105,5 @@ async fn tasks_tell_what_they_use_of_what_they_reserve() {
         })
         .await;
     tokio::time::sleep(20 * MINUTE).await;
-    assert_eq!(told(&world, "MemoryUtilization").await, None);
+    assert_eq!(told(&world, "AWS/ECS", "MemoryUtilization").await, None);
 }
