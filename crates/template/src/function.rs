@@ -108,7 +108,7 @@ pub fn parse(node: &Node, cursor: &mut Cursor) -> Result<Option<Function>> {
 }
 
 /// Finds the long form `{"Fn::X": argument}` and the short form `!X argument`.
-fn name_and_argument(node: &Node, place: Place) -> Result<Option<(String, Cow<'_, Node>)>> {
+pub fn name_and_argument(node: &Node, place: Place) -> Result<Option<(String, Cow<'_, Node>)>> {
     if let Some(tag) = &node.tag {
         let name = match tag.as_str() {
             "Ref" | "Condition" => tag.clone(),
@@ -341,9 +341,10 @@ fn pieces(text: &str) -> Result<Vec<Piece>, ()> {
     while let Some((before, after)) = rest.split_once("${") {
         literal.push_str(before);
         let Some((name, behind)) = after.split_once('}') else {
+            // Nothing behind it is closed either.
             literal.push_str("${");
             rest = after;
-            continue;
+            break;
         };
         rest = behind;
         if let Some(kept) = name.strip_prefix('!') {

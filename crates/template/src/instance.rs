@@ -10,6 +10,7 @@ use crate::evaluate::{Evaluator, KNOWN_AFTER_APPLY, NoScope, Scope};
 use crate::graph::Graph;
 use crate::limits::DEPTH_MAX;
 use crate::node::Span;
+use crate::rules;
 use crate::spans::Spans;
 use crate::template::{Environment, Resource, Template};
 use crate::validate;
@@ -58,6 +59,7 @@ impl Template {
             // What they leave is checked once everything is known.
             return Ok(instance);
         }
+        rules::enforce(&instance)?;
         for (_, resource) in instance.resources() {
             for value in resource.values() {
                 instance.check_references(value, "Resources")?;

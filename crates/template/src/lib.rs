@@ -13,7 +13,7 @@
 //!
 //! Dynamic references ([`dynamic`]) stay text here: whoever makes a resource puts their values in.
 //!
-//! Deliberately absent: transforms (macros, SAM, language extensions), rules and hooks. Each is
+//! Deliberately absent: transforms (macros, SAM, language extensions) and hooks. Each is
 //! refused by name.
 
 mod cidr;
@@ -29,6 +29,7 @@ pub mod limits;
 mod node;
 mod parameter;
 mod parse;
+mod rules;
 mod section;
 mod spans;
 mod template;
@@ -43,6 +44,7 @@ pub use function::{Function, Piece};
 pub use instance::{EvaluatedOutput, EvaluatedProperties, Instance};
 pub use node::{Content, Key, Node, Span};
 pub use parameter::{Parameter, ParameterType};
+pub use rules::Rule;
 pub use spans::Spans;
 pub use template::{
     DeletionPolicy, Environment, Export, Mapping, MappingValue, Output, Resource, Template,

@@ -9,6 +9,8 @@ pub const PARAMETERS_MAX: usize = 200;
 pub const OUTPUTS_MAX: usize = 200;
 pub const MAPPINGS_MAX: usize = 200;
 pub const MAPPING_ATTRIBUTES_MAX: usize = 200;
+/// AWS names no limit for rules; no template has nearly as many.
+pub const RULES_MAX: usize = 200;
 pub const NAME_CHARACTERS_MAX: usize = 255;
 pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 pub const PARAMETER_VALUE_BYTES_MAX: usize = 4096;

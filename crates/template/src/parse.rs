@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::error::{Result, TemplateError};
 use crate::limits::{
-    DESCRIPTION_BYTES_MAX, MAPPINGS_MAX, OUTPUTS_MAX, PARAMETERS_MAX, RESOURCES_MAX,
+    DESCRIPTION_BYTES_MAX, MAPPINGS_MAX, OUTPUTS_MAX, PARAMETERS_MAX, RESOURCES_MAX, RULES_MAX,
     TEMPLATE_BYTES_MAX,
 };
 use crate::node::{Content, Key, Node};
 use crate::parameter::Parameter;
+use crate::rules::Rule;
 use crate::section::{self, entries};
 use crate::value::{Cursor, Place};
 use crate::{Template, function, json, validate, yaml};
@@ -40,6 +41,7 @@ impl Template {
                 PARAMETERS_MAX,
                 |_, name, node| Parameter::parse(name, node),
             )?,
+            rules: named(section("Rules"), "Rule", RULES_MAX, Rule::parse)?,
             mappings: named(
                 section("Mappings"),
                 "Mapping",
@@ -88,23 +90,30 @@ fn read(text: &str) -> Result<Node> {
 }
 
 fn refuse_unknown_sections(sections: &[(Key, Node)]) -> Result<()> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 9] = [
         "AWSTemplateFormatVersion",
         "Description",
         "Metadata",
         "Parameters",
+        "Rules",
         "Mappings",
         "Conditions",
         "Resources",
         "Outputs",
     ];
-    const UNSUPPORTED: [&str; 3] = ["Transform", "Rules", "Hooks"];
-    for (key, _) in sections {
+    const UNSUPPORTED: [&str; 2] = ["Transform", "Hooks"];
+    for (key, node) in sections {
         if UNSUPPORTED.contains(&key.text.as_str()) {
-            return Err(TemplateError::unsupported(
-                key.span,
-                format!("the section {}", key.text),
-            ));
+            // By its name: `AWS::LanguageExtensions` is another matter than somebody's macro.
+            let names: Vec<String> = match &node.content {
+                Content::List(items) => items.iter().filter_map(Node::scalar_text).collect(),
+                _ => node.scalar_text().into_iter().collect(),
+            };
+            let what = match names.is_empty() {
+                true => format!("the section {}", key.text),
+                false => format!("the section {} ({})", key.text, names.join(", ")),
+            };
+            return Err(TemplateError::unsupported(key.span, what));
         }
     }
     let unknown: Vec<&Key> = (sections.iter())

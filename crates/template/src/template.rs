@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::value::Value;
-use crate::{Parameter, Span};
+use crate::{Parameter, Rule, Span};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
@@ -12,6 +12,7 @@ pub struct Template {
     /// The template's own metadata: shown, never evaluated.
     pub metadata: Option<serde_json::Value>,
     pub parameters: BTreeMap<String, Parameter>,
+    pub rules: BTreeMap<String, Rule>,
     pub mappings: BTreeMap<String, Mapping>,
     pub conditions: BTreeMap<String, Value>,
     pub resources: BTreeMap<String, Resource>,

@@ -6,12 +6,14 @@ use crate::dynamic;
 use crate::error::{Result, TemplateError};
 use crate::function::Function;
 use crate::graph::{self, Graph};
+use crate::rules;
 use crate::template::{Environment, Resource, Template};
 use crate::value::{Branches, Kind, Value};
 use crate::{Piece, Span};
 
 pub fn check(template: &Template) -> Result<()> {
     check_conditions(template)?;
+    rules::check(template)?;
     for (id, resource) in &template.resources {
         for value in resource.values() {
             check_value(template, value, "Resources")?;

@@ -228,3 +228,45 @@ Resources: {It: {Type: T::T::T, Properties: {A: !Sub '${Word}-${Open}', B: !If [
         "****"
     );
 }
+
+#[test]
+fn rules_are_asserted_before_anything_is_made() {
+    let text = "
+Parameters:
+  Version: {Type: String, Default: '6'}
+  Size: {Type: String, Default: small}
+  Zones: {Type: CommaDelimitedList, Default: 'a,b'}
+Rules:
+  Bootstrap:
+    Assertions:
+      - Assert: {Fn::Not: [{Fn::Contains: [['1', '2', '3'], !Ref Version]}]}
+        AssertDescription: version 4 or later is needed
+  Big:
+    RuleCondition: !Equals [!Ref Size, big]
+    Assertions:
+      - Assert: !EachMemberIn [!Ref Zones, [a, b, c]]
+        AssertDescription: zones are a, b, c
+Resources: {X: {Type: T::T::T}}
+";
+    let template = Template::parse(text).unwrap();
+    let check = |given: &[(&str, &str)], expect: Option<&str>| {
+        let values = template.resolve_parameters(&parameters(given)).unwrap();
+        let found = template.instantiate(values, environment()).err();
+        let found = found.map(|it| it.message);
+        assert_eq!(found.as_deref(), expect, "{given:?}");
+    };
+    check(&[], None);
+    check(&[("Version", "7")], None);
+    check(
+        &[("Version", "2")],
+        Some(
+            "Template error: the assertion of the rule Bootstrap failed: version 4 or later is needed",
+        ),
+    );
+    check(&[("Zones", "x")], None);
+    check(&[("Zones", "c,a"), ("Size", "big")], None);
+    check(
+        &[("Zones", "a,x"), ("Size", "big")],
+        Some("Template error: the assertion of the rule Big failed: zones are a, b, c"),
+    );
+}

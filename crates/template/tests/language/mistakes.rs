@@ -29,11 +29,15 @@ fn sections() {
         ),
         (
             "Transform: AWS::Serverless-2016-10-31",
-            "Template error: the section Transform is not supported by neargate (line 1, column 1)",
+            "Template error: the section Transform (AWS::Serverless-2016-10-31) is not supported by neargate (line 1, column 1)",
         ),
         (
-            "Rules: {}",
-            "Template error: the section Rules is not supported by neargate (line 1, column 1)",
+            "Transform: [AWS::LanguageExtensions, Mine]",
+            "Template error: the section Transform (AWS::LanguageExtensions, Mine) is not supported by neargate (line 1, column 1)",
+        ),
+        (
+            "Rules: {R: {Assertions: [{Assert: !RefAll x}]}}",
+            "Template error: Fn::RefAll is not supported by neargate (line 1, column 35)",
         ),
         (
             "AWSTemplateFormatVersion: 2011-01-01",

@@ -1,5 +1,6 @@
 //! CloudFormation's own resource types.
 
+mod metadata;
 mod stack;
 mod wait;
 
@@ -7,6 +8,7 @@ use cloud::Service;
 
 pub fn register(service: Service) -> Service {
     service
+        .resource(metadata::MetadataType)
         .resource(stack::NestedStackType)
         .resource(wait::HandleType)
         .resource(wait::ConditionType)

@@ -594,3 +594,38 @@ async fn a_stack_policy_may_lie_in_a_bucket() {
     bench.ends(&id, "UPDATE_COMPLETE").await;
     assert!(bench.update("web", template).await.is_err());
 }
+
+/// What the CDK writes around everything that it makes.
+const CDK: &str = "
+Parameters:
+  BootstrapVersion: {Type: 'AWS::SSM::Parameter::Value<String>', Default: /cdk-bootstrap/hnb659fds/version}
+Conditions: {CDKMetadataAvailable: !Equals [!Ref AWS::Region, eu-west-1]}
+Rules:
+  CheckBootstrapVersion:
+    Assertions:
+      - Assert: {Fn::Not: [{Fn::Contains: [['1', '2', '3', '4', '5'], !Ref BootstrapVersion]}]}
+        AssertDescription: CDK bootstrap stack version 6 required. Please run 'cdk bootstrap' with a recent version of the CDK CLI.
+Resources:
+  X: {Type: Test::Fake::Thing, Properties: {Name: x}}
+  CDKMetadata: {Type: AWS::CDK::Metadata, Condition: CDKMetadataAvailable, Properties: {Analytics: 'v2:deflate64:H4sIAAAA'}}
+";
+
+#[tokio::test]
+async fn what_the_cdk_writes_is_understood() {
+    let bench = Bench::start();
+    bench.put("ssm:/cdk-bootstrap/hnb659fds/version", "5");
+    let error = bench.create("web", CDK).await.unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("CDK bootstrap stack version 6 required"),
+        "{error}"
+    );
+    assert!(bench.stack("web").await.is_err());
+    bench.put("ssm:/cdk-bootstrap/hnb659fds/version", "21");
+    let id = bench.create("web", CDK).await.unwrap();
+    bench.ends(&id, "CREATE_COMPLETE").await;
+    assert_eq!(live(&bench), ["x"]);
+    bench.delete("web").await.unwrap();
+    bench.ends(&id, "DELETE_COMPLETE").await;
+}
