@@ -12,12 +12,12 @@ use crate::daemon::services;
 pub fn run(config: &Config) -> Result<ExitCode> {
     let services = services();
     if config.json {
-        let all: Vec<_> = services.iter().map(|it| json!({ "service": it.model().signing_name, "operations": it.operations().collect::<Vec<_>>(), "resourceTypes": types(it) })).collect();
+        let all: Vec<_> = services.iter().map(|it| json!({ "service": it.model().signing_name, "operations": operations(it), "resourceTypes": types(it) })).collect();
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
     for service in &services {
-        let built: Vec<&str> = service.operations().collect();
+        let built = operations(service);
         println!(
             "{}: {} of {} operations",
             service.model().signing_name,
@@ -30,6 +30,19 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those of the service's table, and those that it answers at a door of its own.
+fn operations(service: &Service) -> Vec<&'static str> {
+    let model = service.model();
+    let mut names: Vec<&'static str> = service.operations().collect();
+    if model.signing_name == "s3" {
+        let modelled = |it: &&&str| model.operations.contains(it);
+        names.extend(s3::OPERATIONS.iter().filter(modelled));
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn types(service: &Service) -> Vec<&'static str> {
