@@ -47,7 +47,7 @@ struct Rule {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Selection {
-    tag_status: Tagged,
+    tag_status: Which,
     #[serde(default)]
     tag_prefix_list: Vec<String>,
     #[serde(default)]
@@ -59,7 +59,7 @@ struct Selection {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Tagged {
+enum Which {
     Tagged,
     Untagged,
     Any,
@@ -104,7 +104,7 @@ fn parse(text: &str) -> Result<Vec<Rule>, String> {
                 Some("rulePriority must be unique")
             }
             () if selection.count_number == 0 => Some("countNumber must be at least 1"),
-            () if (selection.tag_status == Tagged::Tagged) != has_list => Some(
+            () if (selection.tag_status == Which::Tagged) != has_list => Some(
                 "tagPrefixList or tagPatternList is required for tagStatus tagged, and for it alone",
             ),
             () if selection.count_type == CountType::SinceImagePushed
@@ -117,7 +117,7 @@ fn parse(text: &str) -> Result<Vec<Rule>, String> {
             {
                 Some("countUnit must not be given for imageCountMoreThan")
             }
-            () if selection.tag_status == Tagged::Any && at + 1 < rules.len() => {
+            () if selection.tag_status == Which::Any && at + 1 < rules.len() => {
                 Some("a rule with tagStatus any must have the highest rulePriority")
             }
             () => None,
@@ -146,10 +146,10 @@ fn is_for(selection: &Selection, tags: &[String]) -> bool {
     let prefix = |it: &String| tags.iter().any(|tag| tag.starts_with(it.as_str()));
     let pattern = |it: &String| tags.iter().any(|tag| wildcard(it, tag));
     match selection.tag_status {
-        Tagged::Any => true,
-        Tagged::Untagged => tags.is_empty(),
+        Which::Any => true,
+        Which::Untagged => tags.is_empty(),
         // An image has to have a tag for each of the list.
-        Tagged::Tagged => {
+        Which::Tagged => {
             selection.tag_prefix_list.iter().all(prefix)
                 && selection.tag_pattern_list.iter().all(pattern)
         }
