@@ -73,9 +73,8 @@ async fn connection(docker: Arc<Docker>, policy: Policy, stream: UnixStream) {
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        // A client that has sent all says so by closing its side, and still reads.
-        .half_close(true);
+        // A client that closes its side before it is answered is gone: what it waits for is given up.
+        .header_read_timeout(HEAD_TIMEOUT);
     let serving = server
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
