@@ -91,7 +91,7 @@ def without_empty_lists(made):
 
 def cases(operations):
     for module, signing_name, api_version, operation in operations:
-        name = {"application_autoscaling": "application-autoscaling"}.get(module, module)
+        name = module.replace("_", "-")
         service = SESSION.get_service_model(name, api_version)
         model = service.operation_model(operation)
         for full in (True, False):
@@ -101,7 +101,7 @@ def cases(operations):
 
 
 def request(service, model, signing_name, given, full):
-    protocol = service.metadata["protocol"]
+    protocol = service.resolved_protocol
     sent = serialize.create_serializer(protocol, False).serialize_to_request(given, model)
     request = AWSRequest(
         method=sent["method"],
@@ -127,7 +127,7 @@ def request(service, model, signing_name, given, full):
 
 def print_requests(operations):
     for module, signing_name, service, model, full, given, wanted in cases(operations):
-        protocol = service.metadata["protocol"]
+        protocol = service.resolved_protocol
         made = {
             "module": module,
             "operation": model.name,
@@ -141,7 +141,7 @@ def check(operations):
     failures = 0
     for case, line in zip(cases(operations), sys.stdin, strict=True):
         module, _, service, model, full, given, wanted = case
-        protocol = service.metadata["protocol"]
+        protocol = service.resolved_protocol
         got = json.loads(line)
         expected = stored(given, model.input_shape, protocol) if model.input_shape else {}
         understood = got["input"]
