@@ -1,7 +1,7 @@
 //! From a container's marks to phases. Pure: the marks are read anew each time and everything from
 //! INSTALL on is written again, so that nothing has to be remembered between two looks.
 
-use shapes::codebuild::{BuildPhaseType, StatusType};
+use shapes::codebuild::{BuildPhase, BuildPhaseType, StatusType};
 
 use crate::buildspec::Buildspec;
 use crate::driver;
@@ -42,9 +42,10 @@ pub fn replay(build: &mut BuildRecord, spec: &Buildspec, marks: &[TimedMark], no
         .iter()
         .flatten()
         .position(|it| it.phase_type == Some(BuildPhaseType::Install));
-    if let (Some(before), Some(phases)) = (before, &mut build.shape.phases) {
-        phases.truncate(before);
-    }
+    let known = match (before, &mut build.shape.phases) {
+        (Some(before), Some(phases)) => phases.split_off(before),
+        _ => Vec::new(),
+    };
     let mut last = build
         .shape
         .phases
@@ -87,6 +88,23 @@ pub fn replay(build: &mut BuildRecord, spec: &Buildspec, marks: &[TimedMark], no
                 last = at;
             }
             Mark::Enter(_) | Mark::Run(_) | Mark::Missing(_) | Mark::End => {}
+        }
+    }
+    keep_times(build, &known);
+}
+
+/// Times that were written down once stay. A mark of the future is taken for one of now, and now is
+/// another time with each look: the record would never come to rest.
+fn keep_times(build: &mut BuildRecord, known: &[BuildPhase]) {
+    let phases = build.shape.phases.iter_mut().flatten();
+    for phase in phases {
+        let same = known.iter().find(|it| it.phase_type == phase.phase_type);
+        if let Some(same) = same {
+            phase.start_time = same.start_time;
+            if same.phase_status == phase.phase_status {
+                phase.end_time = same.end_time;
+                phase.duration_in_seconds = same.duration_in_seconds;
+            }
         }
     }
 }

@@ -31,8 +31,10 @@ use crate::{artifacts, image, log};
 
 /// Builds that run at the same time on one machine, in one region; others wait in the queue.
 const RUNNING_MAX: usize = 20;
-/// How often marks are read while a build runs, so that its phases are seen as they come.
-const POLL: Duration = Duration::from_millis(300);
+/// How often marks are read while a build runs, so that its phases are seen as they come: often at
+/// first, seldom in a long build. Its end wakes the reconciler by itself.
+const POLL_MIN_MS: i64 = 100;
+const POLL_MAX_MS: i64 = 2000;
 /// The queue is looked at again this often, should nobody wake it.
 const QUEUE_POLL: Duration = Duration::from_millis(500);
 /// Credentials are made anew when they are this old; they hold for an hour.
@@ -368,7 +370,7 @@ async fn run(cx: &Cx, build: &mut BuildRecord) -> Step {
                 // A role that is gone does not end a build that runs: its next call to AWS fails.
                 let _ = renew_credentials(cx, build).await;
             }
-            Ok(Progress::Wait(Next::After(POLL)))
+            Ok(Progress::Wait(Next::After(poll(cx, build))))
         }
         stopped => {
             let end = end_of(stopped.as_ref());
@@ -385,6 +387,12 @@ async fn run(cx: &Cx, build: &mut BuildRecord) -> Step {
             Ok(Progress::On)
         }
     }
+}
+
+fn poll(cx: &Cx, build: &BuildRecord) -> Duration {
+    let ran = cx.clock().now_ms() - build.begun_ms.unwrap_or(build.submitted_ms);
+    let wait = (ran / 16).clamp(POLL_MIN_MS, POLL_MAX_MS);
+    Duration::from_millis(wait.unsigned_abs())
 }
 
 /// Stops the container when somebody asked for it, or when its time is over.
@@ -465,38 +473,49 @@ async fn upload(cx: &Cx, build: &mut BuildRecord) -> Step {
 }
 
 async fn finalize(cx: &Cx, build: &mut BuildRecord) -> Step {
-    let spec = known_spec(build);
-    let own = acting(cx, build);
-    if !build.stop_asked && !build.timed_out && build.buildspec.is_some() {
-        crate::report::take(&own, build, &spec).await?;
-        crate::cache::save(&own, build, &spec).await?;
-    }
-    log::upload(&own, build).await?;
-    cx.engine().tasks.remove(&build.uuid).await?;
-    remove_folders(cx, build).await?;
+    let wrong = match keep_results(cx, build).await {
+        Ok(()) => None,
+        Err(Failure::Phase(code, message)) => Some((code, message)),
+        Err(again) => return Err(again),
+    };
+    // What is left on the machine is removed, however long it takes.
+    let again = |error: engine::EngineError| Failure::Again(error.into());
+    cx.engine().tasks.remove(&build.uuid).await.map_err(again)?;
+    remove_folders(cx, build).await.map_err(again)?;
     let now = cx.clock().now();
+    match wrong {
+        Some(error) => build.leave(StatusType::Failed, Some(error), now),
+        None => build.leave(StatusType::Succeeded, None, now),
+    }
     let statuses = build.shape.phases.iter().flatten();
     let statuses: Vec<StatusType> = statuses.filter_map(|it| it.phase_status).collect();
-    let has = |status| statuses.contains(&status);
-    let status = [
+    let worst = [
         StatusType::Stopped,
         StatusType::TimedOut,
         StatusType::Fault,
         StatusType::Failed,
-    ]
-    .into_iter()
-    .find(|it| has(*it))
-    .unwrap_or(StatusType::Succeeded);
-    build.leave(StatusType::Succeeded, None, now);
+    ];
+    let status = worst.into_iter().find(|it| statuses.contains(it));
     build.enter(BuildPhaseType::Completed, now);
-    build.shape.build_status = Some(status);
+    build.shape.build_status = Some(status.unwrap_or(StatusType::Succeeded));
     build.shape.build_complete = Some(true);
     build.shape.end_time = Some(Timestamp(now));
     build.stage = Stage::Completed;
     Ok(Progress::On)
 }
 
-async fn remove_folders(cx: &Cx, build: &BuildRecord) -> Result<(), Failure> {
+/// Reports, the cache and the log's copy.
+async fn keep_results(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
+    let spec = known_spec(build);
+    let own = acting(cx, build);
+    if !build.stop_asked && !build.timed_out && build.buildspec.is_some() {
+        crate::report::take(&own, build, &spec).await?;
+        crate::cache::save(&own, build, &spec).await?;
+    }
+    log::upload(&own, build).await
+}
+
+async fn remove_folders(cx: &Cx, build: &BuildRecord) -> Result<(), engine::EngineError> {
     let workspaces = &cx.engine().workspaces;
     for workspace in [
         build.uuid.clone(),

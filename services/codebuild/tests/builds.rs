@@ -131,7 +131,8 @@ impl World {
 
     /// What a container does that succeeds, unless it says otherwise.
     fn marks(&self, uuid: &str, lines: &[&str]) {
-        let now_ms = self.cx.clock().now_ms();
+        // Slightly in the future: the record must come to rest all the same.
+        let now_ms = self.cx.clock().now_ms() + 60_000;
         let text: String = lines
             .iter()
             .map(|it| format!("{}000000 {it}\n", now_ms))
@@ -626,4 +627,147 @@ async fn a_stack_makes_changes_and_deletes_a_project() {
     kind.delete(&world.cx, &name, &properties).await.unwrap();
     kind.delete(&world.cx, &name, &properties).await.unwrap();
     assert!(project().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_whose_time_is_over_is_ended() {
+    let world = World::new().await;
+    let mut input = project();
+    input.timeout_in_minutes = Some(5);
+    world.call(input).await;
+    let (id, uuid) = world.start().await;
+    world.running(&uuid).await;
+    world.marks(&uuid, &WELL[..6]);
+    tokio::time::sleep(Duration::from_secs(290)).await;
+    assert_eq!(world.build(&id).await.build_complete, Some(false));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let build = world.over(&id).await;
+    assert_eq!(build.build_status, Some(StatusType::TimedOut));
+    assert_eq!(
+        error_of(&build, BuildPhaseType::Build),
+        "BUILD_TIMED_OUT: Build has timed out. "
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_renewed_before_they_end() {
+    let world = World::new().await;
+    world.call(project()).await;
+    let (_, uuid) = world.start().await;
+    world.running(&uuid).await;
+    let credentials = || {
+        world
+            .sim
+            .workspaces
+            .text(&uuid, "agent/credentials")
+            .unwrap()
+    };
+    let first = credentials();
+    tokio::time::sleep(Duration::from_secs(30 * 60)).await;
+    assert_eq!(credentials(), first);
+    tokio::time::sleep(Duration::from_secs(15 * 60)).await;
+    assert_ne!(credentials(), first);
+}
+
+#[tokio::test]
+async fn a_project_has_no_more_builds_than_its_limit() {
+    let world = World::new().await;
+    let mut input = project();
+    input.concurrent_build_limit = Some(1);
+    world.call(input).await;
+    let (id, _) = world.start().await;
+    let second = || StartBuildInput {
+        project_name: "web".into(),
+        ..Default::default()
+    };
+    let error = world.refused(second()).await;
+    assert!(
+        error.starts_with("AccountLimitExceededException"),
+        "{error}"
+    );
+    world.call(StopBuildInput { id: id.clone() }).await;
+    world.over(&id).await;
+    world.call(second()).await;
+}
+
+#[tokio::test]
+async fn the_same_token_starts_one_build() {
+    let world = World::new().await;
+    world.call(project()).await;
+    let start = || StartBuildInput {
+        project_name: "web".into(),
+        idempotency_token: Some("t".into()),
+        ..Default::default()
+    };
+    let first = world.call(start()).await.build.unwrap();
+    assert_eq!(world.call(start()).await.build.unwrap().id, first.id);
+    let listed = ListBuildsForProjectInput {
+        project_name: "web".into(),
+        ..Default::default()
+    };
+    assert_eq!(world.call(listed).await.ids.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pipelines_build_takes_its_archive_and_shows_its_commit() {
+    let world = World::new().await;
+    let files = [("buildspec.yml", BUILDSPEC)];
+    world
+        .call(PutObjectInput {
+            bucket: "bucket".into(),
+            key: "p/source".into(),
+            body: Some(wire::Blob(sim::SimWorkspaces::archive(&files))),
+            ..Default::default()
+        })
+        .await;
+    let mut input = project();
+    input.source.r#type = SourceType::Codepipeline;
+    input.source.buildspec = None;
+    input.artifacts.r#type = ArtifactsType::Codepipeline;
+    world.call(input).await;
+    let by_hand = StartBuildInput {
+        project_name: "web".into(),
+        ..Default::default()
+    };
+    let error = world.refused(by_hand).await;
+    assert!(error.contains("CODEPIPELINE"), "{error}");
+    let variable = |name: &str, value: &str| EnvironmentVariable {
+        name: name.into(),
+        value: value.into(),
+        r#type: Some(EnvironmentVariableType::Plaintext),
+    };
+    let start = StartBuildInput {
+        project_name: "web".into(),
+        source_type_override: Some(SourceType::S3),
+        source_location_override: Some("bucket/p/source".into()),
+        artifacts_override: Some(ProjectArtifacts {
+            r#type: ArtifactsType::S3,
+            location: Some("bucket".into()),
+            path: Some("p".into()),
+            name: Some("built".into()),
+            packaging: Some(ArtifactPackaging::Zip),
+            ..Default::default()
+        }),
+        environment_variables_override: Some(vec![
+            variable("CODEBUILD_INITIATOR", "codepipeline/p"),
+            variable("CODEBUILD_RESOLVED_SOURCE_VERSION", "0123abc"),
+            variable("CODEBUILD_SOURCE_VERSION", "arn:aws:s3:::bucket/p/source"),
+        ]),
+        ..Default::default()
+    };
+    let id = world.call(start).await.build.unwrap().id.unwrap();
+    let uuid = id.split_once(':').unwrap().1.to_owned();
+    world.running(&uuid).await;
+    world.marks(&uuid, WELL);
+    let source = format!("{uuid}-src");
+    world.sim.workspaces.put(&source, "out/x", "x");
+    world.sim.tasks.exit(&uuid, "build", 0);
+    let build = world.over(&id).await;
+    assert_eq!(build.build_status, Some(StatusType::Succeeded), "{build:?}");
+    assert_eq!(build.resolved_source_version.as_deref(), Some("0123abc"));
+    assert_eq!(build.initiator.as_deref(), Some("codepipeline/p"));
+    assert_eq!(
+        build.artifacts.unwrap().location.as_deref(),
+        Some("arn:aws:s3:::bucket/p/built")
+    );
 }
