@@ -195,8 +195,8 @@ fn phases(build: &Build) -> Vec<(String, String)> {
 }
 
 fn error_of(build: &Build, phase: BuildPhaseType) -> String {
-    let phases = build.phases.iter().flatten();
-    let found = phases.filter(|it| it.phase_type == Some(phase)).next_back();
+    let mut phases = build.phases.iter().flatten();
+    let found = phases.rfind(|it| it.phase_type == Some(phase));
     let context = found.unwrap().contexts.clone().unwrap_or_default();
     let context = context.first().cloned().unwrap_or_default();
     format!(
