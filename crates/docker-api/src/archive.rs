@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,18 +163,26 @@ pub fn check(file: &File) -> Result<()> {
     let mut bytes = 0_u64;
     let mut end = 0;
     for entry in archive.entries().map_err(cannot_read)?.raw(true) {
-        let entry = entry.map_err(cannot_read)?;
+        let mut entry = entry.map_err(cannot_read)?;
         let kind = entry.header().entry_type();
         let is_header = kind.is_gnu_longname()
             || kind.is_gnu_longlink()
             || kind.is_pax_local_extensions()
             || kind.is_pax_global_extensions();
-        if is_header && entry.size() > ARCHIVE_HEADER_BYTES_MAX {
+        let size = entry.size();
+        if is_header && size > ARCHIVE_HEADER_BYTES_MAX {
             return too_much("a name or header that is too long");
         }
+        // Neither is as long as its header says: what is counted here would not be what is written.
+        if kind.is_gnu_sparse() {
+            return too_much("a sparse file, which is not supported");
+        }
         count += 1;
-        bytes = bytes.saturating_add(entry.size());
-        end = entry.raw_file_position().saturating_add(entry.size());
+        bytes = bytes.saturating_add(size);
+        end = entry.raw_file_position().saturating_add(size);
+        if kind.is_pax_local_extensions() && holds_size(&mut entry).map_err(cannot_read)? {
+            return too_much("a size in an extended header, which is not supported");
+        }
         if count > ARCHIVE_ENTRIES_MAX || bytes > ARCHIVE_BYTES_MAX {
             return too_much("too much");
         }
@@ -183,6 +191,20 @@ pub fn check(file: &File) -> Result<()> {
         true => Ok(()),
         false => Err(EngineError::invalid("the archive breaks off")),
     }
+}
+
+/// Whether an extended header says how long the file after it is.
+fn holds_size(header: impl Read) -> io::Result<bool> {
+    let mut text = Vec::new();
+    header
+        .take(ARCHIVE_HEADER_BYTES_MAX)
+        .read_to_end(&mut text)?;
+    // `<length> <name>=<value>\n`
+    let mut lines = text.split(|it| *it == b'\n');
+    Ok(lines.any(|line| {
+        let name = line.splitn(2, |it| *it == b' ').nth(1);
+        name.is_some_and(|it| it.starts_with(b"size=") || it.starts_with(b"GNU.sparse."))
+    }))
 }
 
 /// Whether an archive holds an image, as `docker save` writes it or as an OCI layout, and not a root
@@ -241,7 +263,7 @@ pub fn unpack(
                 tree.make_directory(&path, &attributes)?;
                 folders.push((path, attributes));
             }
-            (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, _) => {
+            (EntryType::Regular | EntryType::Continuous, _) => {
                 tree.write_file(&path, &attributes, &mut entry)?;
             }
             (EntryType::Symlink, Some(to)) => tree.make_link(&path, &to, &attributes)?,
@@ -359,7 +381,9 @@ fn pack_one(
             Ok(())
         }
         FileType::RegularFile => {
-            let file = File::from(tree.open(path, OFlags::RDONLY | OFlags::NOFOLLOW)?);
+            // Exactly the file that was looked at: a container that runs may have put a pipe or a
+            // device in its place since.
+            let file = File::open(format!("/proc/self/fd/{}", handle.as_raw_fd()))?;
             let size = stat.st_size as u64;
             header.set_entry_type(EntryType::Regular);
             header.set_size(size);
@@ -429,6 +453,24 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(folder.path().join("inside").join(name));
         assert_eq!(read("soft").unwrap(), "newer");
         assert_eq!(read("a/hard").unwrap(), "text");
+    }
+
+    /// Otherwise what is counted would not be what is written: a hole has no bytes in the archive,
+    /// and behind a size of its own an extended header can hide another that is never counted.
+    #[test]
+    fn what_is_not_as_long_as_its_header_says_is_refused() {
+        let (_folder, result) = unpacked(&[("hole", EntryType::GNUSparse, "", b"")]);
+        assert!(result.unwrap_err().message.contains("sparse"));
+        let (_folder, result) = unpacked(&[
+            ("header", EntryType::XHeader, "", b"12 size=512\n"),
+            ("a", EntryType::Regular, "", b""),
+        ]);
+        assert!(result.unwrap_err().message.contains("extended header"));
+        let (_folder, result) = unpacked(&[
+            ("header", EntryType::XHeader, "", b"12 mtime=1.5\n"),
+            ("a", EntryType::Regular, "", b""),
+        ]);
+        result.unwrap();
     }
 
     #[test]

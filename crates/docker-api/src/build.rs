@@ -15,6 +15,7 @@ use crate::archive::{Owners, check, spool, unpack};
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::events::Event;
+use crate::images::{is_own_platform, own_platform};
 use crate::limits::{DOCUMENT_BYTES_MAX, PIECES_MAX};
 use crate::names::{short, shown};
 use crate::query::Query;
@@ -118,17 +119,10 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
     let platform = query.get("platform").unwrap_or_default();
-    let own = format!(
-        "linux/{}",
-        if cfg!(target_arch = "x86_64") {
-            "amd64"
-        } else {
-            "arm64"
-        }
-    );
-    if !platform.is_empty() && platform != own {
+    if !is_own_platform(platform) {
         return Err(Refusal::not_built(format!(
-            "building for `{platform}` on `{own}`"
+            "building for `{platform}` on `{}`",
+            own_platform()
         )));
     }
     Ok(BuildRequest {

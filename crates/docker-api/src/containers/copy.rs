@@ -1,6 +1,8 @@
 //! `docker cp`, `export` and `diff`: a container's files, running or not.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::RootOf;
 use http::{Method, Response, StatusCode, header};
-use rustix::fs::{FileType, OFlags, fstat};
+use rustix::fs::{AtFlags, FileType, OFlags, fstat, statat};
 use serde_json::{Value, json};
 
 use super::{Container, MAIN};
@@ -19,7 +21,7 @@ use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::limits::FOLDER_DEPTH_MAX;
 use crate::routes::Call;
-use crate::tree::{Links, Tree, is_directory, link_target};
+use crate::tree::{Links, Tree, is_directory, link_target, open_directory};
 
 impl Docker {
     /// A container's root, whether it runs or not.
@@ -166,22 +168,32 @@ pub async fn changes(call: Call, container: &Arc<Container>) -> Answer {
         .await?
         .directories;
     let upper = call.docker.containers.upper(&record.id);
-    let changes = blocking(move || {
-        let mut changes = Vec::new();
-        let there = |path: &Path| {
-            below
-                .iter()
-                .any(|it| it.join(path).symlink_metadata().is_ok())
-        };
-        look(&upper, Path::new(""), &there, &mut changes, 0)?;
-        Ok(changes)
-    })
-    .await?;
+    let changes = blocking(move || changes_in(&upper, &below)).await?;
     answer::ok(json!(changes))
 }
 
+/// What is in the layers, and in the directory above them, is a stranger's: no link in them is
+/// followed, also not one that takes a folder's place while it is looked at.
+fn changes_in(upper: &Path, below: &[PathBuf]) -> engine::Result<Vec<Value>> {
+    let upper = open_directory(upper)?;
+    let below: Vec<OwnedFd> = below
+        .iter()
+        .map(|it| open_directory(it))
+        .collect::<engine::Result<_>>()?;
+    let there = |path: &Path| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        below
+            .iter()
+            .any(|it| Tree::new(it, Links::Refuse).open(path, flags).is_ok())
+    };
+    let mut changes = Vec::new();
+    let upper = Tree::new(&upper, Links::Refuse);
+    look(&upper, Path::new(""), &there, &mut changes, 0)?;
+    Ok(changes)
+}
+
 fn look(
-    upper: &Path,
+    upper: &Tree<'_>,
     path: &Path,
     there: &impl Fn(&Path) -> bool,
     changes: &mut Vec<Value>,
@@ -195,14 +207,27 @@ fn look(
             "folders are nested too deeply",
         ));
     }
+    let folder = match upper.open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+        Ok(folder) => folder,
+        // It is gone, or something else, since it was seen.
+        Err(_) if depth > 0 => return Ok(()),
+        Err(error) => return Err(std::io::Error::from(error).into()),
+    };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(upper.join(path))? {
-        names.push(entry?.file_name());
+    for entry in rustix::fs::Dir::read_from(&folder).map_err(std::io::Error::from)? {
+        let entry = entry.map_err(std::io::Error::from)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.push(name.to_owned());
+        }
     }
     names.sort();
     for name in names {
+        let stat = match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(_) => continue,
+        };
         let path = path.join(name);
-        let stat = rustix::fs::lstat(upper.join(&path)).map_err(std::io::Error::from)?;
         let gone =
             FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0;
         let kind = match (gone, there(&path)) {
@@ -216,4 +241,31 @@ fn look(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_in_layers_tell_nothing_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let (upper, layer) = (folder.path().join("upper"), folder.path().join("layer"));
+        std::fs::create_dir_all(folder.path().join("secret/there")).unwrap();
+        std::fs::create_dir_all(upper.join("a/there")).unwrap();
+        std::fs::create_dir_all(layer.join("b/there")).unwrap();
+        std::fs::create_dir_all(upper.join("b/there")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret"), layer.join("a")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret"), upper.join("c")).unwrap();
+        let changes = changes_in(&upper, &[layer]).unwrap();
+        let expected = [
+            ("/a", 0),
+            ("/a/there", 1),
+            ("/b", 0),
+            ("/b/there", 0),
+            ("/c", 1),
+        ];
+        let expected = expected.map(|(path, kind)| json!({ "Path": path, "Kind": kind }));
+        assert_eq!(changes, expected);
+    }
 }

@@ -16,6 +16,7 @@ use crate::answer::{self, Answer, Refusal};
 use crate::clock::now_ms;
 use crate::disk::random_id;
 use crate::docker::Docker;
+use crate::images::{is_own_platform, own_platform};
 use crate::limits::CONTAINERS_MAX;
 use crate::policy::Policy;
 use crate::ports;
@@ -27,6 +28,13 @@ pub async fn create(mut call: Call) -> Answer {
     if docker.containers.all().len() >= CONTAINERS_MAX {
         return Err(Refusal::failed(format!(
             "there are {CONTAINERS_MAX} containers already"
+        )));
+    }
+    let platform = call.query.get("platform").unwrap_or_default();
+    if !is_own_platform(platform) {
+        return Err(Refusal::not_built(format!(
+            "containers for `{platform}` on `{}`",
+            own_platform()
         )));
     }
     let mut warnings = Vec::new();

@@ -141,6 +141,8 @@ pub struct EndpointRequest {
     #[serde(rename = "IPAMConfig")]
     pub ipam: BTreeMap<String, Value>,
     pub links: Vec<String>,
+    #[serde(flatten, skip_serializing)]
+    pub rest: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

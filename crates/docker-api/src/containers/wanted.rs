@@ -1,7 +1,7 @@
 //! What is asked of a container: what means something and is not built is refused by name, and what
 //! a socket's users may not have by policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -64,6 +64,14 @@ pub fn check(
             "the log driver `{}`",
             host.log_config.kind
         )));
+    }
+    if !host.log_config.config.is_empty() {
+        warnings.push(
+            "Options of log drivers are not supported: they have no effect, the log is kept whole",
+        );
+    }
+    if host.rest.get("OomKillDisable") == Some(&Value::Bool(true)) {
+        warnings.push("OomKillDisable is not supported: it has no effect");
     }
     if host
         .cap_add
@@ -151,22 +159,13 @@ pub fn mounts(
                 "" | "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate"
                 | "private" => {}
                 "ro" => read_only = true,
-                "nocopy" => {}
                 _ => return Err(Refusal::not_built(format!("the mount option `{option}`"))),
             }
         }
         mounts.push(mount(docker, source, destination, read_only, policy)?);
     }
     for asked in &host.mounts {
-        if let Some((name, value)) = asked.rest.iter().find(|it| !is_neutral(it.1)) {
-            let harmless = matches!(
-                name.as_str(),
-                "Consistency" | "BindOptions" | "VolumeOptions" | "TmpfsOptions"
-            );
-            if !harmless || name == "TmpfsOptions" {
-                return Err(Refusal::not_built(format!("`{name}` ({value}) of a mount")));
-            }
-        }
+        check_options(&asked.rest)?;
         match asked.kind.as_str() {
             "bind" if !asked.source.starts_with('/') => {
                 return Err(Refusal::bad(
@@ -188,9 +187,17 @@ pub fn mounts(
                     policy,
                 )?);
             }
-            "tmpfs" => {}
+            "tmpfs" if asked.read_only => {
+                return Err(Refusal::not_built("a tmpfs that is read-only"));
+            }
+            "tmpfs" => {
+                check_destination(&asked.target)?;
+            }
             other => return Err(Refusal::not_built(format!("a mount of type `{other}`"))),
         }
+    }
+    for destination in host.tmpfs.keys() {
+        check_destination(destination)?;
     }
     let taken: BTreeSet<String> = mounts.iter().map(|it| it.destination.clone()).collect();
     if taken.len() < mounts.len() {
@@ -205,6 +212,45 @@ pub fn mounts(
     Ok(mounts)
 }
 
+/// Where something is mounted in a container, without the last `/`.
+fn check_destination(destination: &str) -> Result<String, Refusal> {
+    let trimmed = destination.trim_end_matches('/');
+    let leads_up = trimmed.split('/').any(|it| it == "..");
+    if !destination.starts_with('/') || trimmed.is_empty() || leads_up {
+        return Err(Refusal::bad(format!(
+            "invalid mount path: '{destination}' mount path must be absolute, not '/' and without '..'"
+        )));
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// What else is said of a mount. Only what changes nothing here, or is as it is anyway, is taken.
+fn check_options(rest: &BTreeMap<String, Value>) -> Result<(), Refusal> {
+    let refuse = |name: &str, value: &Value| {
+        Err(Refusal::not_built(format!("`{name}` ({value}) of a mount")))
+    };
+    for (name, value) in rest.iter().filter(|it| !is_neutral(it.1)) {
+        match (name.as_str(), value) {
+            ("Consistency", _) => {}
+            ("BindOptions" | "VolumeOptions", Value::Object(members)) => {
+                for (name, value) in members.iter().filter(|it| !is_neutral(it.1)) {
+                    let as_it_is = match name.as_str() {
+                        "Propagation" => value == "rprivate",
+                        // A source that is not there is refused, so none is ever to be made.
+                        "CreateMountpoint" => true,
+                        _ => false,
+                    };
+                    if !as_it_is {
+                        return refuse(name, value);
+                    }
+                }
+            }
+            _ => return refuse(name, value),
+        }
+    }
+    Ok(())
+}
+
 fn mount(
     docker: &Docker,
     source: &str,
@@ -212,13 +258,7 @@ fn mount(
     read_only: bool,
     policy: Policy,
 ) -> Result<Mount, Refusal> {
-    let trimmed = destination.trim_end_matches('/');
-    if !destination.starts_with('/') || trimmed.is_empty() {
-        return Err(Refusal::bad(format!(
-            "invalid mount path: '{destination}' mount path must be absolute and not '/'"
-        )));
-    }
-    let destination = trimmed.to_owned();
+    let destination = check_destination(destination)?;
     if source.starts_with('/') {
         policy.allow(&format!("mounting the host path `{source}`"))?;
         return Ok(Mount {
@@ -270,6 +310,34 @@ mod tests {
             json!({ "BlkioWeight": 0, "IpcMode": "private" }),
         ] {
             request(host).unwrap();
+        }
+        for (option, fits) in [
+            (json!({ "VolumeOptions": { "Subpath": "a" } }), false),
+            (json!({ "VolumeOptions": { "NoCopy": true } }), false),
+            (
+                json!({ "VolumeOptions": { "DriverConfig": { "Options": { "type": "nfs" } } } }),
+                false,
+            ),
+            (
+                json!({ "BindOptions": { "Propagation": "rshared" } }),
+                false,
+            ),
+            (json!({ "TmpfsOptions": { "SizeBytes": 1024 } }), false),
+            (
+                json!({ "BindOptions": { "CreateMountpoint": true }, "VolumeOptions": {} }),
+                true,
+            ),
+        ] {
+            let rest: BTreeMap<String, Value> = serde_json::from_value(option.clone()).unwrap();
+            assert_eq!(check_options(&rest).is_ok(), fits, "{option}");
+        }
+        for (path, fits) in [
+            ("/a/", true),
+            ("a", false),
+            ("/", false),
+            ("/a/../../b", false),
+        ] {
+            assert_eq!(check_destination(path).is_ok(), fits, "{path}");
         }
         let privileged =
             serde_json::from_value(json!({ "HostConfig": { "Privileged": true } })).unwrap();

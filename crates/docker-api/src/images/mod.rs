@@ -26,6 +26,20 @@ use crate::routes::Call;
 
 pub use commit::commit;
 
+/// What images here are for.
+pub fn own_platform() -> &'static str {
+    if cfg!(target_arch = "x86_64") {
+        "linux/amd64"
+    } else {
+        "linux/arm64"
+    }
+}
+
+/// Whether a platform that is asked for is ours, or none is.
+pub fn is_own_platform(asked: &str) -> bool {
+    ["", "linux", "linux/", own_platform()].contains(&asked)
+}
+
 /// An image that docker's users see.
 #[derive(Debug, Clone)]
 pub struct LocalImage {

@@ -3,7 +3,7 @@
 use engine::{Digest, Fault, ImageName, Reference};
 use serde_json::json;
 
-use super::load;
+use super::{is_own_platform, load, own_platform};
 use crate::answer::{Answer, Lines, Refusal};
 use crate::docker::Docker;
 use crate::events::Event;
@@ -31,17 +31,10 @@ pub async fn create(call: Call) -> Answer {
         .parse()
         .map_err(|_| Refusal::bad(format!("invalid reference format: `{whole}`")))?;
     let platform = call.query.get("platform").unwrap_or_default().to_owned();
-    let own = if cfg!(target_arch = "x86_64") {
-        "amd64"
-    } else {
-        "arm64"
-    };
-    if !platform.is_empty()
-        && !["linux", "linux/"].contains(&platform.as_str())
-        && platform != format!("linux/{own}")
-    {
+    if !is_own_platform(&platform) {
         return Err(Refusal::not_built(format!(
-            "images for `{platform}` on linux/{own}"
+            "images for `{platform}` on {}",
+            own_platform()
         )));
     }
     let login = login_of(&call)?;

@@ -17,6 +17,7 @@ use engine::{
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::answer::Refusal;
 use crate::clock::now_ms;
@@ -253,6 +254,17 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
             "links between containers (use names or aliases)",
         ));
     }
+    for name in ["MacAddress", "DriverOpts", "GwPriority"] {
+        let value = request.rest.get(name).unwrap_or(&Value::Null);
+        let is_nothing = value.as_str() == Some("")
+            || value.as_i64() == Some(0)
+            || value.as_object().is_some_and(|it| it.is_empty());
+        if !value.is_null() && !is_nothing {
+            return Err(Refusal::not_built(format!(
+                "`{name}` ({value}) in a network"
+            )));
+        }
+    }
     let mut fixed = None;
     for (name, value) in &request.ipam {
         match (name.as_str(), value.as_str()) {
@@ -270,7 +282,13 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
             ("IPv6Address", Some(text)) if !text.is_empty() => {
                 return Err(Refusal::not_built("IPv6 addresses"));
             }
-            _ => {}
+            (_, Some("")) => {}
+            _ if value.as_array().is_some_and(|it| it.is_empty()) => {}
+            _ => {
+                return Err(Refusal::not_built(format!(
+                    "`{name}` ({value}) in a network"
+                )));
+            }
         }
     }
     let plain = |name: &String| {
