@@ -8,6 +8,7 @@ use std::time::Duration;
 use cloud::{Cx, Error, ResourceError, ResourceRequest, ResourceType, Stability};
 use serde_json::Value as Json;
 
+use crate::asker::acting;
 use crate::event::Draft;
 use crate::plan::Step;
 use crate::record::{Action, Phase, Stack, Work};
@@ -92,6 +93,8 @@ impl Run {
                 return Ok(Committed::No);
             };
             let mut draft = Draft {
+                // What one operation leads to is done for who asked for it.
+                asked_by: stack.asked_by.clone(),
                 stack,
                 tx,
                 now_ms,
@@ -229,12 +232,13 @@ async fn perform(
 ) -> Result<Option<String>, ResourceError> {
     let physical_id = work.physical_id.as_deref().unwrap_or_default();
     let mut request = request(stack, id, work);
+    let cx = &acting(&run.cx, stack);
     if work.action != Action::Delete {
         request.properties = run.resolved(resource_type, &request.properties).await?;
     }
     match work.action {
         Action::Create | Action::Replace => {
-            let created = resource_type.create(&run.cx, &request).await?;
+            let created = resource_type.create(cx, &request).await?;
             Ok(Some(created.physical_id))
         }
         Action::Update | Action::Restore => {
@@ -242,7 +246,6 @@ async fn perform(
             let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
             // What a reference stood for may be gone by now: the text of it is different as well.
             let old = run.resolved(resource_type, &old).await.unwrap_or(old);
-            let cx = &run.cx;
             match work.action {
                 Action::Restore => {
                     resource_type
@@ -259,7 +262,7 @@ async fn perform(
         }
         Action::Delete => {
             let deleted = resource_type
-                .delete(&run.cx, physical_id, &work.goal.properties)
+                .delete(cx, physical_id, &work.goal.properties)
                 .await;
             deleted.map_err(|error| ResourceError {
                 // What still hangs on to it is being deleted as well.

@@ -6,6 +6,7 @@ use shapes::cloudformation::{
 };
 use wire::Timestamp;
 
+use crate::asker::checked_role;
 use crate::changes::shown;
 use crate::check::invalid;
 use crate::describe::shown_parameters;
@@ -14,8 +15,8 @@ use crate::policy;
 use crate::record::{ChangeSet, OnFailure, Stack, Version};
 use crate::source::{Source, refuse};
 use crate::stack::{
-    begin_creation, begin_update, draft, has_triggers, new_stack, new_uuid, on_failure, preview,
-    require_unchanged, require_updatable,
+    begin_creation, begin_update, draft, give_role, has_triggers, new_stack, new_uuid, on_failure,
+    preview, require_unchanged, require_updatable,
 };
 
 const CHANGES_IN_A_PAGE: usize = 100;
@@ -27,7 +28,6 @@ pub async fn create_change_set(
     input: api::CreateChangeSetInput,
 ) -> Result<api::CreateChangeSetOutput, Error> {
     refuse(&[
-        ("RoleARN", input.role_arn.is_some()),
         (
             "NotificationARNs",
             input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
@@ -83,6 +83,7 @@ pub async fn create_change_set(
             (stack, false)
         }
     };
+    let role_arn = checked_role(&cx, input.role_arn).await?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,
@@ -119,6 +120,7 @@ pub async fn create_change_set(
         changes: changes.resources.iter().map(shown).collect(),
         executed_by: None,
         operations: stack.operations,
+        role_arn,
         token: input.client_token,
     };
     if change_set.on_failure == Some(OnFailure::Delete) && !is_creation {
@@ -358,6 +360,7 @@ pub async fn execute_change_set(
             .on_failure
             .unwrap_or(on_failure(input.disable_rollback));
         draft.stack.change_set_id = Some(change_set.id.clone());
+        give_role(&mut draft, change_set.role_arn.clone());
         draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
         if change_set.is_creation {
             draft.stack.create_token = input.client_request_token;

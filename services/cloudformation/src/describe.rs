@@ -61,6 +61,7 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         })
         .collect();
     Ok(api::Stack {
+        role_arn: stack.role_arn.clone(),
         stack_id: Some(stack.id),
         stack_name: stack.name,
         change_set_id: stack.change_set_id,

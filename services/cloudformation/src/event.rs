@@ -4,6 +4,7 @@ use cloud::{Error, Records, random_hex};
 use serde_json::Value as Json;
 use shapes::cloudformation::StackStatus;
 
+use crate::asker::Asker;
 use crate::record::{Event, Resource, STACK_TYPE, Stack};
 
 /// A stack inside a transaction: what happens to it and the events of it are written together.
@@ -13,6 +14,8 @@ pub struct Draft<'a> {
     pub now_ms: i64,
     /// No event may contain these.
     pub secrets: Vec<String>,
+    /// Who asks for what is begun with it.
+    pub asked_by: Option<Asker>,
 }
 
 /// The status of a resource, as AWS writes it.

@@ -12,6 +12,7 @@
 //! sets, imports of existing resources, service roles, notifications.
 
 mod apply;
+mod asker;
 mod cfn;
 mod change_set;
 mod changes;

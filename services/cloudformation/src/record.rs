@@ -11,6 +11,8 @@ use serde_json::Value as Json;
 use shapes::cloudformation::{Capability, DifferenceType, StackStatus};
 use template::DeletionPolicy;
 
+use crate::asker::Asker;
+
 /// Every stack that ever was, under `<region>/<name>/<uuid>`: deleted ones are still described by id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
@@ -52,6 +54,12 @@ pub struct Stack {
     /// What was found when somebody last looked.
     #[serde(default)]
     pub drift: Option<StackDrift>,
+    /// The role that its resources are made with, from when it was given on.
+    #[serde(default)]
+    pub role_arn: Option<String>,
+    /// Who asked for the operation that is under way, or was last.
+    #[serde(default)]
+    pub asked_by: Option<Asker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -460,6 +468,9 @@ pub struct ChangeSet {
     pub executed_by: Option<u64>,
     /// The stack as it was when the changes were computed: another operation makes them obsolete.
     pub operations: u64,
+    /// The role that its execution gives to the stack.
+    #[serde(default)]
+    pub role_arn: Option<String>,
     pub token: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation::{self as api, StackStatus, errors};
 
+use crate::asker::{Asker, checked_role};
 use crate::changes::{Changes, changes};
 use crate::check::invalid;
 use crate::event::Draft;
@@ -23,7 +24,6 @@ pub async fn create_stack(
     input: api::CreateStackInput,
 ) -> Result<api::CreateStackOutput, Error> {
     refuse(&[
-        ("RoleARN", input.role_arn.is_some()),
         (
             "NotificationARNs",
             input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
@@ -52,6 +52,7 @@ pub async fn create_stack(
     stack.timeout_minutes = input.timeout_in_minutes;
     stack.create_token = input.client_request_token;
     stack.policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;
+    stack.role_arn = checked_role(&cx, input.role_arn).await?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,
@@ -130,6 +131,7 @@ pub fn draft<'a>(cx: &Cx, tx: &'a Records<'a>, stack: Stack) -> Draft<'a> {
         tx,
         now_ms: cx.clock().now_ms(),
         secrets: Vec::new(),
+        asked_by: Asker::of(cx),
     }
 }
 
@@ -174,6 +176,8 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
         update_token: None,
         nested: None,
         drift: None,
+        role_arn: None,
+        asked_by: None,
     })
 }
 
@@ -198,6 +202,7 @@ pub fn begin(
     token: Option<String>,
 ) {
     draft.stack.operations += 1;
+    draft.stack.asked_by = draft.asked_by.clone();
     draft.stack.operation = Some(Operation {
         number: draft.stack.operations,
         phase,
@@ -265,7 +270,6 @@ pub async fn update_stack(
     input: api::UpdateStackInput,
 ) -> Result<api::UpdateStackOutput, Error> {
     refuse(&[
-        ("RoleARN", input.role_arn.is_some()),
         (
             "NotificationARNs",
             input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
@@ -300,6 +304,7 @@ pub async fn update_stack(
         return Ok(answer());
     }
     require_updatable(&stack)?;
+    let role = checked_role(&cx, input.role_arn).await?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,
@@ -326,12 +331,20 @@ pub async fn update_stack(
         if let Some(policy) = new_policy {
             draft.stack.policy = Some(policy);
         }
+        give_role(&mut draft, role);
         draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
         begin_update(&mut draft, &version, on_failure, token)?;
         tx.put(&version)?;
         tx.put(&draft.stack)?;
         Ok(answer())
     })
+}
+
+/// A stack keeps its role until it is given another.
+pub fn give_role(draft: &mut Draft<'_>, role: Option<String>) {
+    if role.is_some() {
+        draft.stack.role_arn = role;
+    }
 }
 
 pub fn on_failure(disable_rollback: Option<bool>) -> OnFailure {

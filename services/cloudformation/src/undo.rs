@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation::{self as api, StackStatus};
 
+use crate::asker::checked_role;
 use crate::check::invalid;
 use crate::describe::is_protected;
 use crate::event::Draft;
@@ -12,14 +13,14 @@ use crate::finish::{in_use, unpublish};
 use crate::lookup::{find, require};
 use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Resource, Stack};
 use crate::source::refuse;
-use crate::stack::{begin, draft};
+use crate::stack::{begin, draft, give_role};
 
 pub async fn delete_stack(
     cx: Cx,
     input: api::DeleteStackInput,
 ) -> Result<api::DeleteStackOutput, Error> {
+    let role = checked_role(&cx, input.role_arn).await?;
     refuse(&[
-        ("RoleARN", input.role_arn.is_some()),
         (
             "DeletionMode FORCE_DELETE_STACK",
             input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack),
@@ -65,6 +66,7 @@ pub async fn delete_stack(
             return Err(invalid(format!("Resource {unknown} does not exist in stack [{}]", stack.name)));
         }
         let mut draft = draft(&cx, tx, stack);
+        give_role(&mut draft, role);
         begin_deletion(&mut draft, retain, input.client_request_token)?;
         tx.put(&draft.stack)?;
         Ok(api::DeleteStackOutput {})
@@ -133,7 +135,7 @@ pub async fn continue_update_rollback(
     cx: Cx,
     input: api::ContinueUpdateRollbackInput,
 ) -> Result<api::ContinueUpdateRollbackOutput, Error> {
-    refuse(&[("RoleARN", input.role_arn.is_some())])?;
+    let role = checked_role(&cx, input.role_arn).await?;
     let skip: BTreeSet<String> = input
         .resources_to_skip
         .unwrap_or_default()
@@ -153,6 +155,7 @@ pub async fn continue_update_rollback(
             skip_inside(&cx, tx, &stack, &path)?;
         }
         let mut draft = draft(&cx, tx, stack);
+        give_role(&mut draft, role);
         resume_rollback(&mut draft, true, &skip, input.client_request_token)?;
         tx.put(&draft.stack)?;
         Ok(api::ContinueUpdateRollbackOutput {})
@@ -236,16 +239,15 @@ pub async fn rollback_stack(
     cx: Cx,
     input: api::RollbackStackInput,
 ) -> Result<api::RollbackStackOutput, Error> {
-    refuse(&[
-        ("RoleARN", input.role_arn.is_some()),
-        ("DeploymentConfig", input.deployment_config.is_some()),
-    ])?;
+    refuse(&[("DeploymentConfig", input.deployment_config.is_some())])?;
+    let role = checked_role(&cx, input.role_arn).await?;
     cx.write(|tx| {
         let stack = require_root(&cx, tx, &input.stack_name)?;
         let id = stack.id.clone();
         match stack.status {
             StackStatus::UpdateFailed => {
                 let mut draft = draft(&cx, tx, stack);
+                give_role(&mut draft, role);
                 let token = input.client_request_token;
                 resume_rollback(&mut draft, false, &BTreeSet::new(), token)?;
                 tx.put(&draft.stack)?;
@@ -253,6 +255,7 @@ pub async fn rollback_stack(
             StackStatus::CreateFailed => {
                 let target = stack.version.unwrap_or(0);
                 let mut draft = draft(&cx, tx, stack);
+                give_role(&mut draft, role);
                 begin(
                     &mut draft,
                     Phase::Rollback,

@@ -47,7 +47,7 @@ mod webhook;
 
 use cloud::{Service, Watch};
 
-pub use delivery::{Delivery, deliver};
+pub use delivery::{Delivery, deliver, is_address};
 
 /// Everything that AWS CodePipeline brings.
 pub fn service() -> Service {

@@ -70,14 +70,7 @@ fn a_task_acts_with_its_role_and_what_it_needs_is_found_out() {
         "arn:aws:iam::000000000000:role/shop"
     );
     assert_eq!(metadata["Family"], "ask", "{metadata}");
-    assert_eq!(
-        metadata["Containers"][0]["KnownStatus"]
-            .as_str()
-            .map(str::len)
-            .unwrap_or(0)
-            > 0,
-        true
-    );
+    assert_eq!(metadata["Containers"][0]["Name"], "main", "{metadata}");
 
     let task = client_with(&aws, &credentials);
     let who = task.ask(&["sts", "get-caller-identity"]);
@@ -103,6 +96,84 @@ fn a_task_acts_with_its_role_and_what_it_needs_is_found_out() {
     assert!(denied.contains("ecs:ListClusters"), "{denied}");
 }
 
+/// A user with a key, and the client that signs with it.
+fn user(machine: &Machine, aws: &Aws, name: &str) -> Aws {
+    machine.ask("iam", "CreateUser", json!({ "UserName": name }));
+    let key = machine.ask("iam", "CreateAccessKey", json!({ "UserName": name }));
+    let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
+    aws.clone()
+        .with("AWS_ACCESS_KEY_ID", &text("AccessKeyId"))
+        .with("AWS_SECRET_ACCESS_KEY", &text("SecretAccessKey"))
+}
+
+fn allow(machine: &Machine, user: &str, statements: Value) {
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements });
+    let input =
+        json!({ "UserName": user, "PolicyName": "own", "PolicyDocument": policy.to_string() });
+    machine.ask("iam", "PutUserPolicy", input);
+}
+
+#[test]
+fn a_stack_may_do_what_its_user_may_or_its_role() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    let Some(aws) = Aws::of(&machine) else {
+        return;
+    };
+    let ann = user(&machine, &aws, "ann");
+    allow(
+        &machine,
+        "ann",
+        json!([
+            { "Effect": "Allow", "Action": "cloudformation:*", "Resource": "*" },
+            { "Effect": "Allow", "Action": "iam:PassRole", "Resource": "*",
+              "Condition": { "StringEquals": { "iam:PassedToService": "cloudformation.amazonaws.com" } } },
+        ]),
+    );
+    let template = "Resources: { Cluster: { Type: 'AWS::ECS::Cluster' } }";
+    let create = |name: &str, more: &[&str]| {
+        let mut words = vec!["cloudformation", "create-stack", "--stack-name", name];
+        words.extend(["--template-body", template]);
+        words.extend(more);
+        ann.ask(&words);
+        machine.settled_stack(name)
+    };
+    let own = create("own", &[]);
+    assert_eq!(own["StackStatus"], "ROLLBACK_COMPLETE", "{own}");
+    let events = machine.stack_events("own");
+    assert!(
+        events.contains("user/ann is not authorized to perform: ecs:CreateCluster"),
+        "{events}"
+    );
+
+    let trust = TRUST.replace("ecs-tasks", "cloudformation");
+    let role = json!({ "RoleName": "stacks", "AssumeRolePolicyDocument": trust });
+    machine.ask("iam", "CreateRole", role);
+    let policy = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "ecs:*", "Resource": "*" } });
+    let input =
+        json!({ "RoleName": "stacks", "PolicyName": "own", "PolicyDocument": policy.to_string() });
+    machine.ask("iam", "PutRolePolicy", input);
+    let arn = "arn:aws:iam::000000000000:role/stacks";
+    let with_role = create("with-role", &["--role-arn", arn]);
+    assert_eq!(with_role["StackStatus"], "CREATE_COMPLETE", "{with_role}");
+    assert_eq!(with_role["RoleARN"], arn);
+    ann.ask(&[
+        "cloudformation",
+        "delete-stack",
+        "--stack-name",
+        "with-role",
+    ]);
+    ann.run(&[
+        "cloudformation",
+        "wait",
+        "stack-delete-complete",
+        "--stack-name",
+        "with-role",
+    ]);
+    let clusters = machine.ask("ecs", "ListClusters", json!({}));
+    assert_eq!(clusters["clusterArns"], json!([]));
+}
+
 #[test]
 fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     let machine = Machine::idle_with(&["--iam", "enforce"]);
@@ -110,13 +181,7 @@ fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     let Some(aws) = Aws::of(&machine) else {
         return;
     };
-    machine.ask("iam", "CreateUser", json!({ "UserName": "ann" }));
-    let key = machine.ask("iam", "CreateAccessKey", json!({ "UserName": "ann" }));
-    let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
-    let ann = aws
-        .clone()
-        .with("AWS_ACCESS_KEY_ID", &text("AccessKeyId"))
-        .with("AWS_SECRET_ACCESS_KEY", &text("SecretAccessKey"));
+    let ann = user(&machine, &aws, "ann");
 
     let refused = ann.refused(&["ecs", "create-cluster", "--cluster-name", "shop"]);
     assert!(
@@ -133,13 +198,11 @@ fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     let clusters = machine.ask("ecs", "ListClusters", json!({}));
     assert_eq!(clusters["clusterArns"], json!([]));
 
-    let policy = json!({ "Version": "2012-10-17", "Statement": [
+    let own_things = json!([
         { "Effect": "Allow", "Action": "ecs:*", "Resource": "arn:aws:ecs:*:*:cluster/shop" },
         { "Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::annes-*"] },
-    ] });
-    let input =
-        json!({ "UserName": "ann", "PolicyName": "own", "PolicyDocument": policy.to_string() });
-    machine.ask("iam", "PutUserPolicy", input);
+    ]);
+    allow(&machine, "ann", own_things);
     ann.ask(&["ecs", "create-cluster", "--cluster-name", "shop"]);
     ann.refused(&["ecs", "create-cluster", "--cluster-name", "other"]);
     assert_eq!(ann.run(&["s3", "mb", "s3://annes-own-bucket"]).code, 0);

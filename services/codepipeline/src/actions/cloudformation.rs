@@ -168,6 +168,7 @@ async fn create(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> 
         capabilities,
     } = stack_input::read(cx, run).await?;
     let input = CreateStackInput {
+        role_arn: run.setting("RoleArn").map(str::to_owned),
         stack_name: run.required("StackName").to_owned(),
         template_body: Some(template),
         parameters: Some(parameters),
@@ -190,6 +191,7 @@ async fn update(cx: &Session, run: &mut ActionRun, stack: &Stack) -> Result<Prog
         capabilities,
     } = stack_input::read(cx, run).await?;
     let input = UpdateStackInput {
+        role_arn: run.setting("RoleArn").map(str::to_owned),
         stack_name: run.required("StackName").to_owned(),
         template_body: Some(template),
         parameters: Some(parameters),
@@ -210,6 +212,7 @@ async fn update(cx: &Session, run: &mut ActionRun, stack: &Stack) -> Result<Prog
 
 async fn delete(cx: &Session, run: &ActionRun, name: &str) -> Result<(), Trouble> {
     let input = DeleteStackInput {
+        role_arn: run.setting("RoleArn").map(str::to_owned),
         stack_name: name.to_owned(),
         client_request_token: Some(run.id.clone()),
         ..Default::default()
@@ -298,6 +301,7 @@ async fn propose(
         }
     }
     let input = CreateChangeSetInput {
+        role_arn: run.setting("RoleArn").map(str::to_owned),
         stack_name: name,
         template_body: Some(template),
         parameters: Some(parameters),

@@ -1,13 +1,14 @@
 //! What every request has to pass before its operation is looked at: it may be done by who asks, and
 //! asks for nothing that is not built.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cloud::{Cloud, Error};
+use cloud::{Caller, Cloud, Cx, Error};
 use http::HeaderMap;
 use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
+use serde_json::json;
 
 use super::convert;
 use crate::refuse::{encryption, not_built, storage_class};
@@ -15,6 +16,8 @@ use crate::{access, bucket};
 
 pub struct Access {
     pub cloud: Arc<Cloud>,
+    /// Who signed, once that is known.
+    pub whose: Arc<Mutex<Option<Caller>>>,
 }
 
 #[async_trait::async_trait]
@@ -23,7 +26,7 @@ impl S3Access for Access {
         let checked = refuse_unbuilt(cx.headers())
             .and_then(|()| check_owner(cx.headers(), &self.cloud.account))
             .and_then(|()| match cx.credentials() {
-                Some(_) => Ok(()),
+                Some(_) => self.check_caller(cx),
                 None => self.check_anybody(cx),
             });
         checked.map_err(|error| convert::refusal(&error, &cloud::random_hex(16).to_uppercase()))
@@ -31,6 +34,25 @@ impl S3Access for Access {
 }
 
 impl Access {
+    /// Users and roles may do what their policies allow.
+    fn check_caller(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
+        let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        let caller = caller.clone().unwrap_or(Caller::Root);
+        let mut input = match cx.s3_path() {
+            S3Path::Root => json!({}),
+            S3Path::Bucket { bucket } => json!({ "Bucket": bucket }),
+            S3Path::Object { bucket, key } => json!({ "Bucket": bucket, "Key": key }),
+        };
+        if let Some(source) = cx.headers().get("x-amz-copy-source") {
+            input["CopySource"] = String::from_utf8_lossy(source.as_bytes()).into();
+        }
+        let asked = Cx {
+            caller,
+            ..self.cloud.context(bucket::FIRST_REGION)
+        };
+        asked.authorize("s3", cx.s3_op().name(), &input)
+    }
+
     fn check_anybody(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
         let (bucket, key) = match cx.s3_path() {
             S3Path::Root => return Err(access::denied()),

@@ -90,10 +90,11 @@ impl Door {
         builder.set_auth(Keys {
             secret_of: self.secret_of.clone(),
             token: session_token(&request),
-            whose,
+            whose: whose.clone(),
         });
         builder.set_access(check::Access {
             cloud: self.cloud.clone(),
+            whose,
         });
         builder.set_host(Hosts);
         builder.set_config(self.config.clone());
