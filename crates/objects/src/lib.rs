@@ -138,7 +138,8 @@ impl Objects for ObjectStore {
 
     async fn join(&self, ids: &[String]) -> Result<Joined> {
         let ids = ids.to_vec();
-        self.on_disk(move |places| write::join(places, &ids)).await
+        let work = move |places: &Places| write::join(places, &ids);
+        making(self.places.clone(), work, |it| &it.id).await
     }
 
     async fn get(&self, id: &str, range: Option<Range<u64>>) -> Result<ByteStream> {
@@ -186,6 +187,32 @@ async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(error) => {
             Err(EngineError::machine("work on the disk ended unexpectedly").because(error))
+        }
+    }
+}
+
+/// The same for what makes a content: one that nobody waits for any more is deleted again, since
+/// nobody will ever know its id.
+async fn making<T: Send + 'static>(
+    places: Arc<Places>,
+    work: impl FnOnce(&Places) -> Result<T> + Send + 'static,
+    id: fn(&T) -> &str,
+) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let working = tokio::task::spawn_blocking(move || {
+        if let Err(Ok(made)) = sender.send(work(&places)) {
+            // What cannot be removed now is named as left when the store is opened again.
+            let _ = places.delete(id(&made));
+        }
+    });
+    match receiver.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let error = EngineError::machine("work on the disk ended unexpectedly");
+            Err(match working.await {
+                Err(panic) => error.because(panic),
+                Ok(()) => error,
+            })
         }
     }
 }

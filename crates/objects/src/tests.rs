@@ -176,3 +176,29 @@ async fn ids_are_no_paths() {
         assert!(store.delete(id).await.is_err(), "{id}");
     }
 }
+
+/// A client that goes away while its parts are joined leaves nothing behind.
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_kept() {
+    let (root, store) = open();
+    let part = store.put(whole("text"), 4).await.unwrap();
+    let ids = vec![part.id.clone(); 1000];
+    {
+        let joining = store.join(&ids);
+        tokio::pin!(joining);
+        // It begins, and is given up.
+        tokio::select! {
+            biased;
+            _ = &mut joining => panic!("a thousand parts are not joined at once"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let mut count = 0;
+    for _ in 0..500 {
+        count = files(root.path());
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert_eq!(count, 1, "the part is left, and nothing else");
+    let whole = store.join(&ids).await.unwrap();
+    assert_eq!(whole.size_bytes, 4000);
+}

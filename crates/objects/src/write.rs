@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 use ring::rand::SecureRandom;
 
-use crate::{Places, blocking, cannot};
+use crate::{Places, cannot, making};
 
 /// Hexadecimal digits of an id: 128 bits never meet twice.
 pub const ID_DIGITS: usize = 32;
@@ -106,23 +106,20 @@ pub async fn put(places: Arc<Places>, mut body: ByteStream, size_max: u64) -> Re
             Some(work) => Some(joined(work.await)?),
             None => None,
         };
-        let places = places.clone();
+        let (kept, places) = (places.clone(), places.clone());
         let work = move || {
             let mut unfinished = match written {
                 Some(it) => it,
                 None => Unfinished::begin(&places)?,
             };
             unfinished.write(&batch)?;
-            Ok::<_, EngineError>((unfinished, places))
+            Ok::<_, EngineError>(unfinished)
         };
         if ended {
-            return blocking(move || {
-                let (unfinished, places) = work()?;
-                unfinished.finish(&places)
-            })
-            .await;
+            let last = move |places: &Places| work()?.finish(places);
+            return making(kept, last, |it: &Content| &it.id).await;
         }
-        writing = Some(tokio::task::spawn_blocking(move || Ok(work()?.0)));
+        writing = Some(tokio::task::spawn_blocking(work));
     }
 }
 
