@@ -18,7 +18,7 @@ use shapes::ec2::{
 use crate::errors::{
     AddressLimitExceeded, InvalidAddressNotFound, InvalidAllocationIdNotFound,
     InvalidAssociationIdNotFound, InvalidIpAddressInUse, MissingParameter,
-    ResourceAlreadyAssociated, refuse,
+    ResourceAlreadyAssociated, refuse, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::interface::{self, Interface};
@@ -87,6 +87,12 @@ pub async fn allocate_address(
     refuse(&input.public_ipv4_pool, "PublicIpv4Pool")?;
     refuse(&input.customer_owned_ipv4_pool, "CustomerOwnedIpv4Pool")?;
     refuse(&input.ipam_pool_id, "IpamPoolId")?;
+    if input.domain == Some(DomainType::Standard) {
+        return Err(unsupported("Domain standard"));
+    }
+    if (input.network_border_group.as_ref()).is_some_and(|it| *it != cx.region) {
+        return Err(unsupported("NetworkBorderGroup"));
+    }
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::ElasticIp)?;
     cx.write(|tx| {
         let id = cx.new_id("eipalloc-", 17);
@@ -174,6 +180,19 @@ pub async fn associate_address(
             }
             give_back(&cx, tx, &held.interface.clone())?;
         }
+        // An interface has one public address: the one that it had stays allocated.
+        for mut other in tx.list::<ElasticAddress>(&cx.key(""))? {
+            let is_its = |it: &mut Association| it.interface == interface_id;
+            if let Some(held) = other.association.take_if(is_its) {
+                if held.nat_gateway.is_some() || input.allow_reassociation == Some(false) {
+                    return Err(ResourceAlreadyAssociated.because(format!(
+                        "resource {interface_id} is already associated with associate-id {}",
+                        held.id
+                    )));
+                }
+                tx.put(&other)?;
+            }
+        }
         let association = Association {
             id: cx.new_id("eipassoc-", 17),
             interface: interface_id,
@@ -187,6 +206,17 @@ pub async fn associate_address(
             association_id: Some(association.id),
         })
     })
+}
+
+/// The interface is gone: its address stays allocated.
+pub fn let_go(cx: &Cx, tx: &Records<'_>, interface: &str) -> Result<(), Error> {
+    for mut address in tx.list::<ElasticAddress>(&cx.key(""))? {
+        let is_its = |it: &mut Association| it.interface == interface;
+        if address.association.take_if(is_its).is_some() {
+            tx.put(&address)?;
+        }
+    }
+    Ok(())
 }
 
 /// The interface has no public address any more.

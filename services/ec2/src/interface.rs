@@ -13,6 +13,7 @@ use shapes::ec2::{
 };
 
 use crate::addresses;
+use crate::elastic_address;
 use crate::errors::{
     InsufficientFreeAddressesInSubnet, InvalidIpAddressInUse, InvalidNetworkInterfaceIdNotFound,
     InvalidParameterValue, refuse,
@@ -93,6 +94,7 @@ pub fn forget(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<(), Er
         &interface.subnet,
         interface.address,
     ))?;
+    elastic_address::let_go(cx, tx, &interface.id)?;
     tx.delete::<Interface>(&interface.key())?;
     Ok(())
 }

@@ -40,7 +40,7 @@ pub struct NatGateway {
     pub private: Option<Ipv4Addr>,
     pub created_ms: i64,
     pub deleted_ms: Option<i64>,
-    /// The network has been told of it.
+    /// The network has been told of it, or, of one that is deleted, that it is gone.
     pub is_applied: bool,
     pub failure: Option<String>,
     pub tags: Tags,
@@ -59,6 +59,11 @@ const DELETED_SHOWN_MS: i64 = 60 * 60 * 1000;
 impl NatGateway {
     pub fn state(&self) -> NatGatewayState {
         match self {
+            Self {
+                deleted_ms: Some(_),
+                is_applied: false,
+                ..
+            } => NatGatewayState::Deleting,
             Self {
                 deleted_ms: Some(_),
                 ..
@@ -210,6 +215,8 @@ pub async fn delete_nat_gateway(
                 tx.put(&address)?;
             }
             gateway.deleted_ms = Some(cx.clock().now_ms());
+            // The network was never told of one that failed.
+            gateway.is_applied = gateway.failure.is_some();
             tx.put(&gateway)?;
             vpc::touch(&cx, tx, &gateway.vpc)?;
         }
@@ -317,16 +324,18 @@ pub async fn describe_nat_gateways(
     })
 }
 
-/// The network knows all gateways of the VPC that were there when it was described: they are
-/// available. What was deleted long ago is forgotten.
-pub fn applied(cx: &Cx, vpc: &str, described: &[String]) -> Result<(), Error> {
+/// The network knows the VPC's gateways as they were when it was described: they are available, or
+/// gone. What was deleted long ago is forgotten.
+pub fn applied(cx: &Cx, described: &[NatGateway]) -> Result<(), Error> {
     let now_ms = cx.clock().now_ms();
     cx.write(|tx| {
         for mut it in tx.list::<NatGateway>(&cx.key(""))? {
+            let is_known =
+                |known: &NatGateway| known.id == it.id && known.deleted_ms == it.deleted_ms;
             let is_old = (it.deleted_ms).is_some_and(|ms| now_ms - ms >= DELETED_SHOWN_MS);
             if is_old {
                 tx.delete::<NatGateway>(&it.key())?;
-            } else if it.vpc == vpc && !it.is_applied && described.contains(&it.id) {
+            } else if !it.is_applied && described.iter().any(is_known) {
                 it.is_applied = true;
                 tx.put(&it)?;
             }

@@ -38,13 +38,13 @@ impl Reconciler for VpcReconciler {
         } else {
             let gateways = cx.read(|tx| tx.list::<NatGateway>(&cx.key("")))?;
             let known = gateways.into_iter().filter(|it| it.vpc == vpc.id);
-            let known: Vec<String> = known.map(|it| it.id).collect();
+            let known: Vec<NatGateway> = known.collect();
             cx.engine()
                 .network
                 .apply_vpc(description(&cx, &vpc)?)
                 .await?;
             if !known.is_empty() {
-                nat_gateway::applied(&cx, &vpc.id, &known)?;
+                nat_gateway::applied(&cx, &known)?;
             }
         }
         Ok(Next::Idle)

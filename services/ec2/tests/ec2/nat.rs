@@ -155,6 +155,8 @@ async fn a_private_subnet_gets_out_through_a_gateway_in_a_public_one() {
         .world
         .ok::<DeleteNatGatewayInput>(json!({"NatGatewayId": nat}))
         .await;
+    // It is gone when the network knows, and not because somebody asked for it.
+    assert_eq!(ground.described(&nat).await["state"], "deleting");
     ground.becomes(&nat, "deleted").await;
     ground.world.ok::<ReleaseAddressInput>(release).await;
     let tables = ground
@@ -221,6 +223,36 @@ async fn an_address_comes_goes_and_belongs_to_one_interface() {
         shown["networkInterfaceSet"][0]["association"]["publicIp"],
         address["publicIp"]
     );
+    // Another takes its place, and it stays allocated.
+    let other = ground.allocate().await;
+    let other_id = text(&other["allocationId"]);
+    let both = json!({"AllocationId": other_id, "NetworkInterfaceId": one});
+    let mut kept = both.clone();
+    kept["AllowReassociation"] = json!(false);
+    let (code, _) = world.ask::<AssociateAddressInput>(kept).await.unwrap_err();
+    assert_eq!(code, "Resource.AlreadyAssociated");
+    world.ok::<AssociateAddressInput>(both).await;
+    world
+        .ok::<ReleaseAddressInput>(json!({"AllocationId": id}))
+        .await;
+    // It is let go with its interface.
+    world
+        .ok::<DeleteNetworkInterfaceInput>(json!({"NetworkInterfaceId": one}))
+        .await;
+    let two = interface(world.ok::<CreateNetworkInterfaceInput>(subnet).await);
+    for _ in 0..1000 {
+        let shown = world
+            .ok::<DescribeAddressesInput>(json!({"AllocationIds": [other_id]}))
+            .await;
+        if shown["addressesSet"][0]["associationId"].is_null() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let both =
+        json!({"AllocationId": other_id, "NetworkInterfaceId": two, "AllowReassociation": false});
+    let made = world.ok::<AssociateAddressInput>(both).await;
+    let (id, address) = (other_id, other);
     let gone = json!({"AssociationId": made["associationId"]});
     world.ok::<DisassociateAddressInput>(gone).await;
     world
