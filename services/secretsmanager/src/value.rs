@@ -231,7 +231,13 @@ pub async fn batch_get_secret_value(
             secret_id: id.clone(),
             ..Default::default()
         };
-        match get_secret_value(cx.clone(), input).await {
+        // Each value needs the permission that it needs alone (API reference).
+        let asked = serde_json::json!({ "SecretId": id });
+        let found = match cx.authorize("secretsmanager", "GetSecretValue", &asked) {
+            Ok(()) => get_secret_value(cx.clone(), input).await,
+            Err(denied) => Err(denied),
+        };
+        match found {
             Ok(it) => secret_values.push(SecretValueEntry {
                 arn: it.arn,
                 name: it.name,

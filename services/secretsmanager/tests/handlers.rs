@@ -317,3 +317,48 @@ async fn a_stacks_secret_is_generated_once() {
         "ResourceNotFoundException"
     );
 }
+
+/// Lets nobody get the value of `hidden`.
+struct Guard;
+
+impl cloud::Authority for Guard {
+    fn check(
+        &self,
+        _cx: &Cx,
+        _service: &str,
+        operation: &str,
+        input: &serde_json::Value,
+    ) -> Result<(), cloud::Error> {
+        match (operation, input["SecretId"].as_str()) {
+            ("GetSecretValue", Some("hidden")) => {
+                Err(wire::codes::AccessDenied.because("not for you"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_values_at_once_need_what_each_needs_alone() {
+    let world = World::new();
+    world.call(create("open", "1")).await;
+    world.call(create("hidden", "2")).await;
+    world.cloud.decide_by(Arc::new(Guard));
+    let role = world.cx.acting_as(cloud::Caller::AssumedRole {
+        role_arn: "arn:aws:iam::000000000000:role/r".into(),
+        session_name: "s".into(),
+        access_key: String::new(),
+    });
+    let input = BatchGetSecretValueInput {
+        secret_id_list: Some(vec!["open".into(), "hidden".into()]),
+        ..Default::default()
+    };
+    let answer = role.call(input).await.unwrap();
+    let values = answer.secret_values.unwrap();
+    assert_eq!(values.len(), 1);
+    assert_eq!(values[0].secret_string.as_deref(), Some("1"));
+    assert_eq!(
+        answer.errors.unwrap()[0].secret_id.as_deref(),
+        Some("hidden")
+    );
+}
