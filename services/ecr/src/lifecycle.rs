@@ -18,6 +18,9 @@ use crate::repository::{RepositoryRecord, images};
 pub const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The most rules that a policy may have.
 const RULES_MAX: usize = 50;
+/// The most `*` in one pattern (User Guide, "Lifecycle policy parameters"): each may stand for any
+/// part of a tag, and all of them are tried together.
+const WILDCARDS_MAX: usize = 4;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A policy as it was put.
@@ -107,6 +110,11 @@ fn parse(text: &str) -> Result<Vec<Rule>, String> {
             () if (selection.tag_status == Which::Tagged) != has_list => Some(
                 "tagPrefixList or tagPatternList is required for tagStatus tagged, and for it alone",
             ),
+            () if (selection.tag_pattern_list.iter())
+                .any(|it| it.matches('*').count() > WILDCARDS_MAX) =>
+            {
+                Some("a pattern of tagPatternList may have at most four `*`")
+            }
             () if selection.count_type == CountType::SinceImagePushed
                 && selection.count_unit.is_none() =>
             {
@@ -363,6 +371,10 @@ mod tests {
             json!([rule(
                 1,
                 json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 0})
+            )]),
+            json!([rule(
+                1,
+                json!({"tagStatus": "tagged", "tagPatternList": ["*a*a*a*a*b"], "countType": "imageCountMoreThan", "countNumber": 1})
             )]),
             json!([{"rulePriority": 1, "selection": any, "action": {"type": "archive"}}]),
         ] {
