@@ -14,6 +14,11 @@ pub const PATH: &str = "/_neargate/webhooks/";
 const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 
 pub async fn answer(front: &Front, hook: &str, request: Request<Incoming>) -> Response<Body> {
+    // Anybody may call: a body is taken in for those who know an address only.
+    if !codepipeline::is_address(&front.cloud, hook) {
+        let message = json!({ "message": "there is no such webhook" });
+        return json(StatusCode::NOT_FOUND, &message);
+    }
     let (head, body) = request.into_parts();
     let Some(body) = read_body(body, BODY_BYTES_MAX).await else {
         let message = json!({ "message": "the delivery is too large" });
