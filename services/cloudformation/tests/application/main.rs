@@ -34,6 +34,7 @@ impl World {
                 ecs::service(),
                 elbv2::service(),
                 iam::service(),
+                iam::sts_service(),
             ],
         });
         tokio::spawn({
@@ -261,4 +262,35 @@ async fn an_image_that_does_not_exist_is_never_green() {
         .find(|it| it.starts_with("Service CREATE_FAILED"))
         .unwrap();
     assert!(why.contains("Circuit Breaker"), "{why}");
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_trust_cloudformation_is_refused() {
+    let world = World::start();
+    let with = |role: &str| api::CreateStackInput {
+        stack_name: "web".into(),
+        template_body: Some("Resources: {It: {Type: 'AWS::ECS::Cluster'}}".into()),
+        role_arn: Some(format!("arn:aws:iam::000000000000:role/{role}")),
+        ..Default::default()
+    };
+    for (name, service) in [("tasks", "ecs-tasks"), ("stacks", "cloudformation")] {
+        let trust = serde_json::json!({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"Service": format!("{service}.amazonaws.com")}}});
+        let role = shapes::iam::CreateRoleInput {
+            role_name: name.into(),
+            assume_role_policy_document: trust.to_string(),
+            ..Default::default()
+        };
+        world.cx.call(role).await.unwrap();
+    }
+    for role in ["none", "tasks"] {
+        let error = world.cx.call(with(role)).await.unwrap_err();
+        assert_eq!(
+            error.message,
+            format!("Role arn:aws:iam::000000000000:role/{role} is invalid or cannot be assumed")
+        );
+    }
+    world.cx.call(with("stacks")).await.unwrap();
+    let stack = world.ends("web", "CREATE_COMPLETE").await;
+    assert!(stack.role_arn.unwrap().ends_with("role/stacks"));
 }

@@ -158,10 +158,10 @@ async fn requests_that_make_no_sense_are_refused() {
         ),
         (
             api::CreateStackInput {
-                role_arn: Some("arn:aws:iam::000000000000:role/x".into()),
+                notification_ar_ns: Some(vec!["arn:aws:sns:us-east-1:000000000000:x".into()]),
                 ..create("web", good)
             },
-            "RoleARN is not supported by neargate",
+            "NotificationARNs is not supported by neargate",
         ),
         (
             api::CreateStackInput {
