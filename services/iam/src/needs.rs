@@ -215,13 +215,13 @@ fn resources(rules: &Rules, operation: &str, input: &Json, at: Place<'_>) -> Vec
 
 fn arn(rules: &Rules, form: &str, value: &str, input: &Json, at: Place<'_>) -> String {
     if value.starts_with("arn:") {
-        return value.to_owned();
+        return whole_arn(rules, value);
     }
     let value = match rules.prefix {
         // A build's id is `<project>:<uuid>`.
         "codebuild" => value.split(':').next().unwrap_or(value),
         // `parameter/a/b` is the parameter `/a/b`, and `parameter/a` is `a`.
-        "ssm" => value.trim_start_matches('/'),
+        "ssm" => without_selector(value).trim_start_matches('/'),
         _ => value,
     };
     let mut resource = form.replace("{}", value);
@@ -240,6 +240,31 @@ fn arn(rules: &Rules, form: &str, value: &str, input: &Json, at: Place<'_>) -> S
         "arn:aws:{}:{region}:{}:{resource}",
         rules.prefix, at.account
     )
+}
+
+/// `/a/b:3` and `/a/b:label` are of the parameter `/a/b`.
+fn without_selector(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// The ARN of what an ARN leads to: services take ones that say more, or less.
+fn whole_arn(rules: &Rules, arn: &str) -> String {
+    let mut parts = arn.splitn(6, ':');
+    let (head, resource): (Vec<&str>, _) = (parts.by_ref().take(5).collect(), parts.next());
+    let resource = match (rules.prefix, resource) {
+        ("ssm", Some(resource)) => without_selector(resource).to_owned(),
+        // A secret's ARN is understood without the six characters at its end, too.
+        ("secretsmanager", Some(resource)) if !has_suffix(resource) => {
+            format!("{resource}-??????")
+        }
+        _ => return arn.to_owned(),
+    };
+    format!("{}:{resource}", head.join(":"))
+}
+
+fn has_suffix(resource: &str) -> bool {
+    let end = resource.rsplit_once('-').map(|it| it.1);
+    end.is_some_and(|it| it.len() == 6 && it.bytes().all(|it| it.is_ascii_alphanumeric()))
 }
 
 /// ARNs that an input names anywhere at its top, where there is no better rule.
@@ -285,6 +310,8 @@ fn of_s3(operation: &str, input: &Json) -> Vec<Need> {
     let text = |name: &str| texts(member_of(input, name)).into_iter().next();
     let bucket = text("Bucket").map(|it| format!("arn:aws:s3:::{it}"));
     let keys = texts(member_of(input, "Key"));
+    // One version of an object needs another action than whatever is current.
+    let versioned = text("VersionId").is_some();
     let need = |action: &str, resource: String| Need {
         action: format!("s3:{action}"),
         resource,
@@ -306,14 +333,28 @@ fn of_s3(operation: &str, input: &Json) -> Vec<Need> {
     };
     match operation {
         "HeadObject" | "GetObject" | "GetObjectAttributes" | "SelectObjectContent" => {
-            objects("GetObject")
+            objects(if versioned {
+                "GetObjectVersion"
+            } else {
+                "GetObject"
+            })
         }
+        "DeleteObject" if versioned => objects("DeleteObjectVersion"),
         "CopyObject" | "UploadPartCopy" => {
             let source = text("CopySource").unwrap_or_default();
-            let source = source.trim_start_matches('/').split('?').next();
-            let source = format!("arn:aws:s3:::{}", source.unwrap_or_default());
+            let (source, version) = source.split_once('?').unwrap_or((&source, ""));
+            // It is encoded as an address is: what a policy names is not.
+            let source = percent_encoding::percent_decode_str(source).decode_utf8_lossy();
+            let source = format!("arn:aws:s3:::{}", source.trim_start_matches('/'));
             let mut needs = objects("PutObject");
-            needs.push(need("GetObject", source));
+            needs.push(need(
+                if version.is_empty() {
+                    "GetObject"
+                } else {
+                    "GetObjectVersion"
+                },
+                source,
+            ));
             needs
         }
         "PutObject"
@@ -361,6 +402,11 @@ const PASSED: &[(&str, &str, &str, &str)] = &[
     ),
     ("ecs", "RegisterTaskDefinition", "taskRoleArn", ECS_TASKS),
     ("ecs", "CreateService", "role", "ecs.amazonaws.com"),
+    ("ecs", "RunTask", "/overrides/taskRoleArn", ECS_TASKS),
+    ("ecs", "RunTask", "/overrides/executionRoleArn", ECS_TASKS),
+    ("ecs", "StartTask", "/overrides/taskRoleArn", ECS_TASKS),
+    ("ecs", "StartTask", "/overrides/executionRoleArn", ECS_TASKS),
+    ("codebuild", "StartBuild", "serviceRoleOverride", CODEBUILD),
     ("codebuild", "CreateProject", "serviceRole", CODEBUILD),
     ("codebuild", "UpdateProject", "serviceRole", CODEBUILD),
     (
@@ -399,24 +445,44 @@ fn passed_roles<'a>(
     let ours = PASSED
         .iter()
         .filter(move |it| it.0 == service && it.1 == operation);
-    ours.filter_map(move |(_, _, member, passed_to)| {
+    let named = ours.filter_map(move |(_, _, member, passed_to)| {
         let role = if member.starts_with('/') {
             input.pointer(member)
         } else {
             member_of(input, member)
         };
-        let role = role.and_then(Json::as_str).filter(|it| !it.is_empty())?;
-        let resource = if role.starts_with("arn:") {
-            role.to_owned()
-        } else {
-            format!("arn:aws:iam::{}:role/{role}", at.account)
-        };
-        Some(Need {
-            action: "iam:PassRole".into(),
-            resource,
-            passed_to: Some(passed_to),
+        Some((role?, *passed_to))
+    });
+    let is_pipeline =
+        service == "codepipeline" && matches!(operation, "CreatePipeline" | "UpdatePipeline");
+    let of_actions = roles_of_actions(input)
+        .filter(move |_| is_pipeline)
+        .map(|role| (role, CODEPIPELINE));
+    named
+        .chain(of_actions)
+        .filter_map(move |(role, passed_to)| {
+            let role = role.as_str().filter(|it| !it.is_empty())?;
+            let resource = if role.starts_with("arn:") {
+                role.to_owned()
+            } else {
+                format!("arn:aws:iam::{}:role/{role}", at.account)
+            };
+            Some(Need {
+                action: "iam:PassRole".into(),
+                resource,
+                passed_to: Some(passed_to),
+            })
         })
-    })
+}
+
+/// The roles that a pipeline's actions have in place of the pipeline's own.
+fn roles_of_actions(input: &Json) -> impl Iterator<Item = &Json> {
+    let stages = input.pointer("/pipeline/stages").and_then(Json::as_array);
+    let actions = stages
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it["actions"].as_array());
+    actions.flatten().filter_map(|it| it.get("roleArn"))
 }
 
 #[cfg(test)]
@@ -496,6 +562,46 @@ mod tests {
         );
     }
 
+    /// Another way to write the same thing must not lead past what is denied.
+    #[test]
+    fn what_is_written_in_another_way_is_the_same_thing() {
+        let get = |name: &str| json!({"Name": name});
+        let parameter = "arn:aws:ssm:eu-west-1:1:parameter/a/b";
+        for name in ["/a/b", "/a/b:3", "/a/b:label", &format!("{parameter}:3")] {
+            check(
+                "ssm",
+                "GetParameter",
+                get(name),
+                &[("ssm:GetParameter", parameter)],
+            );
+        }
+        let secret = "arn:aws:secretsmanager:eu-west-1:1:secret:prod";
+        for (id, expected) in [
+            ("prod", "-??????"),
+            (secret, "-??????"),
+            (&*format!("{secret}-aB3dE6"), "-aB3dE6"),
+        ] {
+            check(
+                "secretsmanager",
+                "GetSecretValue",
+                json!({"SecretId": id}),
+                &[(
+                    "secretsmanager:GetSecretValue",
+                    &format!("{secret}{expected}"),
+                )],
+            );
+        }
+        check(
+            "s3",
+            "CopyObject",
+            json!({"Bucket": "b", "Key": "k", "CopySource": "/b/%73ecret/x?versionId=1"}),
+            &[
+                ("s3:PutObject", "arn:aws:s3:::b/k"),
+                ("s3:GetObjectVersion", "arn:aws:s3:::b/secret/x"),
+            ],
+        );
+    }
+
     #[test]
     fn s3_has_actions_of_other_names() {
         let object = json!({"Bucket": "shop", "Key": "a/b"});
@@ -510,6 +616,13 @@ mod tests {
             "UploadPart",
             object,
             &[("s3:PutObject", "arn:aws:s3:::shop/a/b")],
+        );
+        let version = json!({"Bucket": "shop", "Key": "a", "VersionId": "1"});
+        check(
+            "s3",
+            "DeleteObject",
+            version,
+            &[("s3:DeleteObjectVersion", "arn:aws:s3:::shop/a")],
         );
         let bucket = json!({"Bucket": "shop"});
         check(
@@ -528,6 +641,26 @@ mod tests {
 
     #[test]
     fn roles_that_are_passed_need_permission() {
+        check(
+            "ecs",
+            "RunTask",
+            json!({"taskDefinition": "t", "overrides": {"taskRoleArn": "arn:aws:iam::1:role/admin"}}),
+            &[
+                ("ecs:RunTask", "arn:aws:ecs:eu-west-1:1:task-definition/t"),
+                ("iam:PassRole", "arn:aws:iam::1:role/admin"),
+            ],
+        );
+        let action = json!({"roleArn": "arn:aws:iam::1:role/action"});
+        check(
+            "codepipeline",
+            "UpdatePipeline",
+            json!({"pipeline": {"name": "p", "roleArn": "arn:aws:iam::1:role/own", "stages": [{"actions": [action]}]}}),
+            &[
+                ("codepipeline:UpdatePipeline", "*"),
+                ("iam:PassRole", "arn:aws:iam::1:role/own"),
+                ("iam:PassRole", "arn:aws:iam::1:role/action"),
+            ],
+        );
         check(
             "ecs",
             "RegisterTaskDefinition",
