@@ -243,4 +243,26 @@ fn the_command_lines_own_requests_are_signed_too() {
             .call("ecs", "ListClusters", serde_json::json!({}))
             .is_ok()
     );
+    // Users may call operations, and no more: a build reads any file of the machine.
+    machine.ask(
+        "iam",
+        "CreateUser",
+        serde_json::json!({ "UserName": "ann" }),
+    );
+    let made = machine.ask(
+        "iam",
+        "CreateAccessKey",
+        serde_json::json!({ "UserName": "ann" }),
+    );
+    let text = |name: &str| made["AccessKey"][name].as_str().unwrap().to_owned();
+    let own = Key {
+        id: text("AccessKeyId"),
+        secret: text("SecretAccessKey"),
+    };
+    let post = |path: &str| machine.post(&own, "neargate", path, &[], b"{}").unwrap();
+    for path in ["build", "stop", "listening"] {
+        let answer = post(&format!("/_neargate/v1/{path}"));
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    assert_eq!(post("/_neargate/v1/call/ecs/ListClusters").status, 200);
 }
