@@ -126,6 +126,30 @@ fn edition(page: &str) -> &'static str {
     }
 }
 
+/// What the examples say to AWS is what AWS understands.
+#[test]
+fn the_examples_are_valid_on_aws() {
+    let lint = root().join(".venv/bin/cfn-lint");
+    if !lint.exists() {
+        eprintln!("SKIPPED: there is no cfn-lint; bin/test-setup installs it");
+        return;
+    }
+    let folder = root().join("examples/delivery");
+    let mut command = Command::new(lint);
+    command.arg(folder.join("main.yaml"));
+    let mut count = 1;
+    for entry in std::fs::read_dir(folder.join("templates")).unwrap() {
+        command.arg(entry.unwrap().path());
+        count += 1;
+    }
+    let output = run_bounded(command);
+    assert_eq!(
+        (count, output.code, output.stdout.as_str()),
+        (6, 0, ""),
+        "{output:?}"
+    );
+}
+
 #[test]
 fn a_push_to_the_branch_goes_live() {
     if is_missing_something() {
