@@ -241,17 +241,32 @@ fn refers(pattern: &str, name: &str) -> bool {
     [name, repository].iter().any(|it| matches(pattern, it))
 }
 
+/// `*` is anything within one part of a name. Takes time linear in the text for each `*`: the parts
+/// are held against each other one by one, so what follows the last `*` alone has to be tried again.
 fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
-            let starts = rest.char_indices().map(|it| it.0).chain([rest.len()]);
-            let within = starts.take_while(|start| !rest[..*start].contains('/'));
-            within
-                .into_iter()
-                .any(|start| matches(after, &rest[start..]))
-        }),
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut seen) = (0, 0);
+    let mut retry = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                at += 1;
+                retry = Some((at, seen));
+            }
+            Some(it) if *it == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => match retry {
+                Some((after, from)) if text[from] != b'/' => {
+                    retry = Some((after, from + 1));
+                    (at, seen) = (after, from + 1);
+                }
+                _ => return false,
+            },
+        }
     }
+    pattern[at..].iter().all(|it| *it == b'*')
 }
 
 async fn inspect(call: Call, text: &str) -> Answer {
@@ -332,8 +347,13 @@ mod tests {
             ("re*", "rea:latest", true),
             ("*", "team/rea:latest", false),
             ("*/rea:la*", "team/rea:latest", true),
+            ("*/*a*t", "team/rea:latest", true),
+            ("t*/b*", "team/rea:latest", false),
+            ("**", "rea", true),
         ] {
             assert_eq!(refers(pattern, name), fits, "{pattern} {name}");
         }
+        // Without an end this would not come to one.
+        assert!(!refers(&("*a".repeat(60) + "b"), &"a".repeat(200)));
     }
 }
