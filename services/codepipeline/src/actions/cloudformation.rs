@@ -289,8 +289,10 @@ async fn propose(
         run.required("StackName").to_owned(),
         run.required("ChangeSetName").to_owned(),
     );
+    // A stack that is still to be made has change sets as well.
+    let exists = stack.is_some();
     let is_new = stack.is_none_or(|it| it.stack_status == StackStatus::ReviewInProgress);
-    if !is_new {
+    if exists {
         let input = DeleteChangeSetInput {
             change_set_name: change_set.clone(),
             stack_name: Some(name.clone()),

@@ -194,6 +194,30 @@ async fn a_stack_is_made_and_changed() {
         .await;
 }
 
+/// Also while nobody has executed the first one, and the stack is still to be made.
+#[tokio::test(start_paused = true)]
+async fn a_change_set_is_replaced_by_the_next_execution() {
+    let world = World::new().await;
+    push_template(&world, "one");
+    let mut propose = stack("CHANGE_SET_REPLACE");
+    propose["configuration"]["ChangeSetName"] = "next".into();
+    let stages = [
+        ("Source", vec![github_source()]),
+        ("Propose", vec![propose]),
+    ];
+    world.create(pipeline(&stages)).await;
+    assert_eq!(world.ended(1).await[0].status, Some(Succeeded));
+    push_template(&world, "two");
+    assert_eq!(
+        world.ended(2).await[0].status,
+        Some(Succeeded),
+        "{:#?}",
+        world.runs().await
+    );
+    let proposed: FakeChangeSet = world.get("web").unwrap();
+    assert_eq!(proposed.template, "two");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stack_that_fails_says_which_resource_failed_first() {
     let world = World::new().await;

@@ -526,6 +526,63 @@ pub fn cloudformation() -> Service {
         .on(update_stack)
         .on(delete_stack)
         .on(describe_stack_events)
+        .on(create_change_set)
+        .on(describe_change_set)
+        .on(delete_change_set)
+}
+
+/// The only change set, of the only stack.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeChangeSet {
+    pub template: String,
+}
+
+impl Record for FakeChangeSet {
+    const KIND: &'static str = "fake.change-set";
+    fn key(&self) -> String {
+        "web".into()
+    }
+}
+
+async fn create_change_set(
+    cx: Cx,
+    input: cloudformation::CreateChangeSetInput,
+) -> Result<cloudformation::CreateChangeSetOutput, Error> {
+    if cx.read(|tx| tx.get::<FakeChangeSet>("web"))?.is_some() {
+        return Err(cloudformation::errors::AlreadyExistsException.because("ChangeSet exists"));
+    }
+    let is_new = input.change_set_type == Some(cloudformation::ChangeSetType::Create);
+    if is_new {
+        let status = cloudformation::StackStatus::ReviewInProgress;
+        change(&cx, Some(String::new()), None, status)?;
+    }
+    cx.write(|tx| {
+        tx.put(&FakeChangeSet {
+            template: input.template_body.unwrap_or_default(),
+        })
+    })?;
+    Ok(cloudformation::CreateChangeSetOutput {
+        id: Some("change-set-id".into()),
+        stack_id: Some("stack-id".into()),
+    })
+}
+
+async fn describe_change_set(
+    _: Cx,
+    _: cloudformation::DescribeChangeSetInput,
+) -> Result<cloudformation::DescribeChangeSetOutput, Error> {
+    Ok(cloudformation::DescribeChangeSetOutput {
+        status: Some(cloudformation::ChangeSetStatus::CreateComplete),
+        ..Default::default()
+    })
+}
+
+async fn delete_change_set(
+    cx: Cx,
+    _: cloudformation::DeleteChangeSetInput,
+) -> Result<cloudformation::DeleteChangeSetOutput, Error> {
+    cx.write(|tx| tx.delete::<FakeChangeSet>("web"))?;
+    Ok(Default::default())
 }
 
 const NO_STACK: cloud::ErrorCode = cloud::ErrorCode::sender("ValidationError", 400);

@@ -11,7 +11,9 @@ use engine::GitSource;
 use serde_json::{Value as Json, json};
 use shapes::codepipeline::*;
 
-pub use fakes::{FakeBuild, FakeDefinition, FakeObject, FakeRecipe, FakeService, FakeStack};
+pub use fakes::{
+    FakeBuild, FakeChangeSet, FakeDefinition, FakeObject, FakeRecipe, FakeService, FakeStack,
+};
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/pipeline";
 
