@@ -29,8 +29,10 @@ pub fn check_period(period: i32) -> Result<i64, Error> {
         .because("The parameter Period must be 1, 5, 10, 20, 30, or a multiple of 60."))
 }
 
+/// No later and no earlier than anything means: what is counted from it must not overflow.
 pub fn millis(time: Timestamp) -> i64 {
-    (time.0 * 1000.0) as i64
+    const SECONDS_MAX: f64 = 1e11;
+    (time.0.clamp(-SECONDS_MAX, SECONDS_MAX) * 1000.0) as i64
 }
 
 pub async fn get_metric_statistics(

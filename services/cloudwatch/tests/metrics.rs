@@ -149,6 +149,30 @@ async fn data_are_added_up_by_period() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_that_mean_nothing_are_too_many_datapoints() {
+    let world = world(Pace::Fast);
+    let input = GetMetricStatisticsInput {
+        namespace: "Shop".into(),
+        metric_name: "Orders".into(),
+        start_time: Timestamp(-1e300),
+        end_time: Timestamp(1e300),
+        period: 60,
+        statistics: Some(vec![Statistic::Sum]),
+        ..Default::default()
+    };
+    let refused = world.refused(input).await;
+    assert!(refused.contains("exceeds the limit of 1440"), "{refused}");
+    let input = GetMetricDataInput {
+        metric_data_queries: vec![metric("a", "Orders", "Sum", 60)],
+        start_time: Timestamp(-1e300),
+        end_time: Timestamp(1e300),
+        ..Default::default()
+    };
+    let refused = world.refused(input).await;
+    assert!(refused.contains("at most 100800 datapoints"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn percentiles_and_expressions() {
     const DAY: i32 = 86_400;
     let world = world(Pace::Fast);
