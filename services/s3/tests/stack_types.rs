@@ -208,3 +208,51 @@ async fn what_a_lifecycle_says_is_deleted_is() {
     wait(3).await;
     assert_eq!(ground.sim.objects.ids().len(), 1);
 }
+
+/// Lets roles make buckets, and do nothing else.
+struct OnlyBuckets;
+
+impl cloud::Authority for OnlyBuckets {
+    fn check(
+        &self,
+        _cx: &cloud::Cx,
+        _service: &str,
+        operation: &str,
+        _input: &Json,
+    ) -> Result<(), cloud::Error> {
+        match operation {
+            "CreateBucket" => Ok(()),
+            other => Err(wire::codes::AccessDenied.because(format!("no {other}"))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stack_may_do_what_its_role_may() {
+    let ground = Ground::new();
+    ground.cloud.decide_by(std::sync::Arc::new(OnlyBuckets));
+    let cx = ground.cx().acting_as(cloud::Caller::AssumedRole {
+        role_arn: "arn:aws:iam::123456789012:role/stack".into(),
+        session_name: "s".into(),
+        access_key: String::new(),
+    });
+    let buckets = ground.cloud.resource_type("AWS::S3::Bucket").unwrap();
+    let public = json!({"BucketName": "shop-public", "PublicAccessBlockConfiguration": {}});
+    let refused = buckets.create(&cx, &request("Public", public)).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.message.contains("no PutPublicAccessBlock"),
+        "{refused}"
+    );
+    let plain = json!({"BucketName": "shop-plain"});
+    buckets
+        .create(&cx, &request("Plain", plain.clone()))
+        .await
+        .unwrap();
+    let policies = ground.cloud.resource_type("AWS::S3::BucketPolicy").unwrap();
+    let policy = json!({"Bucket": "shop-plain", "PolicyDocument": {"Statement": []}});
+    let refused = policies.create(&cx, &request("Policy", policy)).await;
+    assert!(refused.unwrap_err().message.contains("no PutBucketPolicy"));
+    let refused = buckets.delete(&cx, "shop-plain", &plain).await;
+    assert!(refused.unwrap_err().message.contains("no DeleteBucket"));
+}

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, deletion};
 use serde_json::{Value as Json, json};
 
+use super::authorize;
 use super::read::{flag, list, number, text, texts};
 use crate::bucket::{self, FIRST_REGION, NewBucket};
 use crate::config::{
@@ -133,6 +134,8 @@ impl ResourceType for BucketType {
             location: Some(cx.region.clone()).filter(|it| it != FIRST_REGION),
             ..NewBucket::default()
         };
+        authorize(cx, "CreateBucket", &name)?;
+        authorize_changes(cx, &name, &Json::Null, request)?;
         bucket::create(&cx.with_token(&request.token), new)?;
         bucket::change(cx, &name, |it| set(it, &settings))?;
         Ok(Created { physical_id: name })
@@ -142,10 +145,11 @@ impl ResourceType for BucketType {
         &self,
         cx: &Cx,
         physical_id: &str,
-        _old: &Json,
+        old: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let settings = settings(request)?;
+        authorize_changes(cx, physical_id, old, request)?;
         bucket::change(cx, physical_id, |it| set(it, &settings))?;
         Ok(())
     }
@@ -156,6 +160,7 @@ impl ResourceType for BucketType {
         physical_id: &str,
         _properties: &Json,
     ) -> Result<(), ResourceError> {
+        authorize(cx, "DeleteBucket", physical_id)?;
         deletion(bucket::delete(cx, physical_id), &["NoSuchBucket"], &[])
     }
 
@@ -177,6 +182,33 @@ impl ResourceType for BucketType {
             other => return Err(ResourceError::unknown_attribute(other)),
         })
     }
+}
+
+/// The operations that set what is now another than it was.
+const SETTERS: &[(&str, &str)] = &[
+    ("AccessControl", "PutBucketAcl"),
+    ("BucketEncryption", "PutBucketEncryption"),
+    ("CorsConfiguration", "PutBucketCors"),
+    ("LifecycleConfiguration", "PutBucketLifecycleConfiguration"),
+    ("OwnershipControls", "PutBucketOwnershipControls"),
+    ("PublicAccessBlockConfiguration", "PutPublicAccessBlock"),
+    ("Tags", "PutBucketTagging"),
+    ("VersioningConfiguration", "PutBucketVersioning"),
+    ("WebsiteConfiguration", "PutBucketWebsite"),
+];
+
+fn authorize_changes(
+    cx: &Cx,
+    name: &str,
+    old: &Json,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    for (property, operation) in SETTERS {
+        if old.get(property) != request.properties.get(property) {
+            authorize(cx, operation, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// All that a template says, as the bucket shall be: what is not said is as in a new bucket.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, deletion};
 use serde_json::Value as Json;
 
+use super::authorize;
 use crate::{access, bucket};
 
 pub struct BucketPolicyType;
@@ -28,6 +29,7 @@ impl ResourceType for BucketPolicyType {
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let name = request.required_text("Bucket")?;
         let policy = policy(request);
+        authorize(cx, "PutBucketPolicy", &name)?;
         bucket::change(cx, &name, |it| {
             // A repetition finds its own.
             if it.policy.as_ref().is_some_and(|before| *before != policy) {
@@ -50,6 +52,7 @@ impl ResourceType for BucketPolicyType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let policy = policy(request);
+        authorize(cx, "PutBucketPolicy", physical_id)?;
         bucket::change(cx, physical_id, |it| {
             access::check_policy(it, &policy)?;
             it.policy = Some(policy.clone());
@@ -64,6 +67,7 @@ impl ResourceType for BucketPolicyType {
         physical_id: &str,
         _properties: &Json,
     ) -> Result<(), ResourceError> {
+        authorize(cx, "DeleteBucketPolicy", physical_id)?;
         let outcome = bucket::change(cx, physical_id, |it| {
             it.policy = None;
             Ok(())
