@@ -75,6 +75,7 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
         user: run.state.config.user.clone(),
         mounts: prepared.mounts,
         stdin: None,
+        host_network: run.build.host_network,
     };
     execute(run, step).await?;
     drop(prepared.locks);

@@ -25,6 +25,7 @@ pub struct Build<'a> {
     pub context: Arc<Context>,
     pub args: BTreeMap<String, String>,
     pub no_cache: bool,
+    pub host_network: bool,
     /// The number of each stage's first step, for stages that are needed.
     first_steps: Vec<usize>,
     total_steps: usize,
@@ -145,6 +146,7 @@ impl<'a> Build<'a> {
             context,
             args: request.args.clone(),
             no_cache: request.no_cache,
+            host_network: request.host_network,
             first_steps,
             total_steps,
             events,

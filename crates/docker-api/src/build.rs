@@ -58,6 +58,9 @@ pub async fn build(mut call: Call) -> Answer {
         return Err(Refusal::not_built("a network for RUN steps"));
     }
     let mut request = request(query, |name| call.docker.kept(name))?;
+    if request.host_network {
+        call.policy.allow("the host's network")?;
+    }
     let quiet = query.flag("q");
     let file = spool(&mut call.body, &call.docker.scratch()).await?;
     let folder = tempfile::tempdir_in(call.docker.scratch())?;
@@ -135,6 +138,7 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         labels: query.json("labels")?,
         names,
         no_cache: query.flag("nocache"),
+        host_network: query.get("networkmode") == Some("host"),
     })
 }
 

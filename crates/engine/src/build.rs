@@ -23,6 +23,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     pub names: Vec<ImageName>,
     pub no_cache: bool,
+    /// RUN steps share the machine's own network instead of having one that leads out only.
+    pub host_network: bool,
 }
 
 /// What a build says while it runs.
@@ -83,6 +85,8 @@ pub struct RunStep {
     pub mounts: Vec<(PathBuf, PathBuf, bool)>,
     /// What the command reads on its standard input (a heredoc), if anything.
     pub stdin: Option<String>,
+    /// It shares the machine's own network. Else it has one that leads out, and not to the machine.
+    pub host_network: bool,
 }
 
 /// Runs RUN steps. Implemented by the runtime, used by the builder.

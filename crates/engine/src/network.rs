@@ -20,6 +20,38 @@ pub struct VpcSpec {
     pub groups: Vec<GroupSpec>,
 }
 
+impl VpcSpec {
+    /// A network of one subnet whose interfaces get out, to the machine's network and beyond, and are
+    /// reached by nobody. Its subnet, its route table and its group are called as it is.
+    pub fn outward(id: &str, range: Ipv4Net) -> Self {
+        let everywhere = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+        Self {
+            id: id.to_owned(),
+            ranges: vec![range],
+            subnets: vec![SubnetSpec {
+                id: id.to_owned(),
+                range,
+                route_table: id.to_owned(),
+            }],
+            route_tables: vec![RouteTableSpec {
+                id: id.to_owned(),
+                routes: vec![RouteSpec {
+                    destination: everywhere,
+                    target: RouteTarget::NatGateway,
+                }],
+            }],
+            groups: vec![GroupSpec {
+                id: id.to_owned(),
+                ingress: Vec::new(),
+                egress: vec![GroupRule {
+                    protocol: Protocol::All,
+                    peer: Peer::Range(everywhere),
+                }],
+            }],
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetSpec {
     pub id: String,

@@ -31,6 +31,7 @@ mod identity;
 mod order;
 mod overlay;
 mod shim;
+mod step_network;
 mod steps;
 mod time;
 

@@ -16,6 +16,7 @@ use crate::daemon::{Runtime, copy_lines, launch};
 use crate::identity::{Identity, fresh_cookie};
 use crate::order::{Order, StepOrder, TaskFiles, work_beside};
 use crate::shim::Message;
+use crate::step_network::Lease;
 
 /// Where things are mounted into a step. What is made for that is not the step's change.
 const MOUNT_POINTS: [&str; 6] = [
@@ -35,10 +36,19 @@ impl Steps for Runtime {
         }
         let id = format!("step-{}", fresh_cookie()?);
         let files = self.inner.files(&id);
+        let step_order = step_order(&step)?;
+        let mount_points = MountPoints::look(&step)?;
+        let (lease, namespace) = match step.host_network {
+            true => (None, None),
+            false => {
+                let (lease, namespace) = self.inner.step_network.take().await?;
+                (Some(lease), Some(namespace))
+            }
+        };
+        let interface = lease.as_ref().map(Lease::interface);
         let order = self
             .inner
-            .order(task(&step, id), None, Some(step_order(&step)?))?;
-        let mount_points = MountPoints::look(&step)?;
+            .order(task(&step, id, interface), namespace, Some(step_order))?;
         let upper = step.upper.clone();
         let mut guard = Guard {
             files: files.clone(),
@@ -70,6 +80,9 @@ impl Steps for Runtime {
             let _ = std::fs::remove_dir_all(&files.directory);
         }
         drop(guard);
+        if let Some(lease) = lease {
+            lease.end().await;
+        }
         mount_points.remove(&upper)?;
         code.map_err(EngineError::machine)?
     }
@@ -84,7 +97,7 @@ fn exit_code(status: Option<&TaskStatus>) -> Option<Result<i32>> {
     status.containers.first()?.exit_code.map(Ok)
 }
 
-fn task(step: &RunStep, id: String) -> TaskSpec {
+fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
     let container = ContainerSpec {
         name: "step".to_owned(),
         directories: step.directories.clone(),
@@ -97,7 +110,7 @@ fn task(step: &RunStep, id: String) -> TaskSpec {
     };
     TaskSpec {
         id,
-        interface: None,
+        interface,
         hostname: "build".to_owned(),
         dns: Vec::new(),
         hosts: Vec::new(),

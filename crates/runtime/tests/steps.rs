@@ -20,6 +20,7 @@ fn step(machine: &Machine, commands: &str) -> RunStep {
         user: String::new(),
         mounts: Vec::new(),
         stdin: None,
+        host_network: true,
     }
 }
 

@@ -48,6 +48,12 @@ const READ_ONLY_PATHS: [&str; 5] = [
 /// Host path, path in the container, read-only.
 pub(crate) type TaskMounts = Vec<(PathBuf, PathBuf, bool)>;
 
+/// Where services that answer on the machine's loopback say whom they ask.
+const STUBS: [&str; 2] = [
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
+
 /// Name servers for a task: its own; or the machine's, as far as the task can reach them. From a
 /// namespace of its own that leaves out those on the machine's loopback, which is the task's there.
 fn resolv_conf(spec: &TaskSpec) -> String {
@@ -62,16 +68,28 @@ fn resolv_conf(spec: &TaskSpec) -> String {
     if spec.interface.is_none() {
         return own;
     }
+    let reachable = reachable_lines(&own);
+    if reachable.contains("nameserver") {
+        return reachable;
+    }
+    // The machine's own are behind a stub on its loopback, which keeps them here.
+    let behind = STUBS.iter().filter_map(|it| fs::read_to_string(it).ok());
+    let mut behind = behind.map(|it| reachable_lines(&it));
+    behind
+        .find(|it| it.contains("nameserver"))
+        .unwrap_or(reachable)
+}
+
+/// Without the name servers on the loopback.
+fn reachable_lines(text: &str) -> String {
     let reachable = |line: &&str| {
         let address = line
             .strip_prefix("nameserver")
             .map(|it| it.trim().parse::<std::net::IpAddr>());
         !matches!(address, Some(Ok(address)) if address.is_loopback())
     };
-    own.lines()
-        .filter(reachable)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let lines = text.lines().filter(reachable);
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Names and addresses for a task: in the machine's own namespace what the machine knows as well.

@@ -27,6 +27,7 @@ use crate::cleanup::{clean_up, remove_data};
 use crate::identity::fresh_cookie;
 use crate::order::{ORDER_VERSION, Order, StepOrder, TaskFiles};
 use crate::shim::Request;
+use crate::step_network::StepNetwork;
 
 pub(crate) use launch::{copy_lines, launch};
 
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     tasks_directory: PathBuf,
     data_directory: PathBuf,
     network: Arc<dyn Network>,
+    pub step_network: StepNetwork,
     pub executable: Executable,
     cgroup_parent: PathBuf,
     entries: Mutex<HashMap<String, Entry>>,
@@ -78,6 +80,7 @@ impl Runtime {
             // Shims have another working directory.
             tasks_directory: std::path::absolute(run_dir)?.join("tasks"),
             data_directory: std::path::absolute(state_dir)?.join("tasks"),
+            step_network: StepNetwork::new(network.clone()),
             network,
             executable,
             cgroup_parent: PathBuf::from(format!("neargate-{instance}")),
