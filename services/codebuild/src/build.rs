@@ -284,6 +284,7 @@ fn begin(
         session_key: None,
         credentials_ms: None,
         cache_version: project.cache_version,
+        address: None,
     };
     record.enter(BuildPhaseType::Submitted, now);
     record.leave(StatusType::Succeeded, None, now);

@@ -15,7 +15,6 @@ pub const AGENT_PATH: &str = "agent";
 pub const SCRIPT: &str = "build.sh";
 pub const MARKS: &str = "marks";
 pub const EXPORTED: &str = "exported";
-pub const CREDENTIALS: &str = "credentials";
 /// Where the container sees the cache, when it has one.
 pub const CACHE_DIR: &str = "/codebuild/cache";
 

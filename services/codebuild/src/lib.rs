@@ -3,8 +3,19 @@
 //! A handler checks and records; [`reconciler`] carries each build through AWS's phases. The commands
 //! of a buildspec run in one shell, in a container that is a task of the engine and so lives on when
 //! the daemon dies: [`driver`] writes its script, [`marks`] and [`observe`] make phases of what it
-//! tells, [`log`] is its stream in CloudWatch Logs. The container has its service role's credentials
-//! in a file that is renewed, the machine's network, and docker's socket when it is privileged.
+//! tells, [`log`] is its stream in CloudWatch Logs.
+//!
+//! **A build is hostile code.** Its container is in a network of builds ([`network`]) that leads out
+//! and not to the machine: nothing that listens on the machine's loopback or on its other addresses can
+//! be reached, and no other build. AWS's API and CodeCommit's repositories, and its service role's
+//! credentials ([`inside`]), are behind the door at 169.254.170.2. Sources are fetched by the daemon, so
+//! a Git host that only the machine reaches serves as a source, but not `git fetch` within a build.
+//!
+//! A privileged build has docker's socket, and docker is the machine's: what `docker run -p` publishes
+//! inside a build is published on the machine, so `curl localhost` within the build does not find it, as
+//! it would on AWS. Containers speak with each other over a docker network; commands get at a service
+//! with `docker exec`, or with `docker run --network`. RUN steps of `docker build` are in a network of
+//! their own.
 //!
 //! | record | key | |
 //! |---|---|---|
@@ -34,10 +45,12 @@ mod credential;
 mod curated;
 mod driver;
 mod image;
+mod inside;
 mod junit;
 mod log;
 mod marks;
 mod names;
+mod network;
 mod observe;
 mod page;
 mod project;
@@ -51,6 +64,8 @@ mod s3;
 mod source;
 
 use cloud::{Service, Watch};
+
+pub use inside::credentials;
 
 pub fn service() -> Service {
     Service::new(&shapes::codebuild::MODEL)

@@ -1,10 +1,13 @@
 //! A build's log: a stream of CloudWatch Logs. Its container writes there by itself; what is done
 //! outside the container is told in the same words.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use cloud::{Cx, Error};
 use engine::LogQuery;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use shapes::codebuild::{CloudWatchLogsConfig, LogsConfigStatusType};
 use shapes::logs::errors::ResourceAlreadyExistsException;
 use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
@@ -138,7 +141,7 @@ pub async fn say_phase(cx: &Cx, build: &BuildRecord) {
 /// Events that are read at once.
 const PAGE: usize = 1000;
 
-/// The whole log as an object, when the project wants it there as well.
+/// The whole log as a packed object, when the project wants it there as well.
 pub async fn upload(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let asked = build.shape.logs.as_ref().and_then(|it| it.s3_logs.clone());
     let Some(asked) = asked.filter(|it| it.status == LogsConfigStatusType::Enabled) else {
@@ -148,7 +151,7 @@ pub async fn upload(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
         return Ok(());
     };
     let group = format!("{}/{group}", cx.region);
-    let mut text = String::new();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     let mut query = LogQuery {
         limit: PAGE,
         ..Default::default()
@@ -158,15 +161,16 @@ pub async fn upload(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
         let Some(last) = events.last() else { break };
         query.offset = Some(last.offset + 1);
         for event in &events {
-            text.push_str(&event.message);
-            text.push('\n');
+            // What is written to memory does not fail.
+            let _ = writeln!(packed, "{}", event.message);
         }
     }
     let location = asked.location.unwrap_or_default();
-    let location = format!("{}/{}.log", location.trim_end_matches('/'), build.uuid);
+    let location = format!("{}/{}.gz", location.trim_end_matches('/'), build.uuid);
     let (bucket, key) = s3::split(&location)
         .ok_or_else(|| Failure::client(format!("Invalid location of logs `{location}`")))?;
-    s3::put(cx, &bucket, &key, text.into_bytes()).await?;
+    let bytes = packed.finish().unwrap_or_default();
+    s3::put(cx, &bucket, &key, bytes).await?;
     let logs = build.shape.logs.get_or_insert_default();
     logs.s3_logs_arn = Some(format!("arn:aws:s3:::{bucket}/{key}"));
     Ok(())

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cloud::Cx;
-use engine::{ContainerSpec, MountSpec, PreparedImage, TaskSpec, VolumeSpec};
+use engine::{ContainerSpec, INSIDE, MountSpec, PreparedImage, TaskSpec, VolumeSpec};
 use shapes::codebuild::{ComputeType, EnvironmentVariableType};
 use shapes::secretsmanager::GetSecretValueInput;
 use shapes::ssm::GetParameterInput;
 
 use crate::buildspec::Buildspec;
-use crate::driver;
 use crate::image::is_docker;
 use crate::record::BuildRecord;
 use crate::source::Failure;
+use crate::{driver, inside, network};
 
 /// A build may start many compilers at once; a fork bomb stays within.
 const PIDS_MAX: u32 = 16_384;
@@ -103,7 +103,8 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
     let text = |it: &Option<String>| it.clone().unwrap_or_default();
     let source = shape.source.clone().unwrap_or_default();
     let image = shape.environment.clone().unwrap_or_default().image;
-    let repository = text(&source.location);
+    // Of a repository that is kept here, the address that is reached from inside.
+    let repository = text(&source.location).replacen(&cx.engine().access.api, &door(), 1);
     for (name, value) in [
         ("HOME", "/root".to_owned()),
         ("CODEBUILD_CI", "true".into()),
@@ -130,10 +131,10 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
         ),
         ("AWS_REGION", build.region.clone()),
         ("AWS_DEFAULT_REGION", build.region.clone()),
-        ("AWS_ENDPOINT_URL", cx.engine().access.api.clone()),
+        ("AWS_ENDPOINT_URL", door()),
         (
-            "AWS_SHARED_CREDENTIALS_FILE",
-            format!("{}/{}", driver::AGENT_DIR, driver::CREDENTIALS),
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            inside::credentials_path(build),
         ),
         ("AWS_EXECUTION_ENV", "AWS_CodeBuild".into()),
     ] {
@@ -148,6 +149,11 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
         out.set("DOCKER_HOST", format!("unix://{DOCKER_DIR}/{name}"));
         out.set("DOCKER_BUILDKIT", "0");
     }
+}
+
+/// AWS's API, as the container reaches it.
+fn door() -> String {
+    format!("http://{}", INSIDE.ip())
 }
 
 /// Where the container sees its secondary sources.
@@ -297,7 +303,7 @@ pub fn task_spec(
     };
     TaskSpec {
         id: build.uuid.clone(),
-        interface: None,
+        interface: Some(network::interface(build)),
         hostname: build.uuid.chars().take(12).collect(),
         dns: Vec::new(),
         hosts: Vec::new(),

@@ -27,7 +27,7 @@ use crate::provision::{self, Folders, minutes_ms};
 use crate::record::{BuildRecord, FinishedBuild, Stage};
 use crate::role;
 use crate::source::{self, Failure};
-use crate::{artifacts, image, log};
+use crate::{artifacts, image, log, network};
 
 /// Builds that run at the same time on one machine, in one region; others wait in the queue.
 const RUNNING_MAX: usize = 20;
@@ -37,8 +37,8 @@ const POLL_MIN_MS: i64 = 100;
 const POLL_MAX_MS: i64 = 2000;
 /// The queue is looked at again this often, should nobody wake it.
 const QUEUE_POLL: Duration = Duration::from_millis(500);
-/// Credentials are made anew when they are this old; they hold for an hour.
-const CREDENTIALS_AGE_MS: i64 = 40 * 60 * 1000;
+/// The session of a build's role is made anew when it is this old; it holds for an hour.
+const SESSION_AGE_MS: i64 = 40 * 60 * 1000;
 /// Defaults of the API reference, in minutes.
 const TIMEOUT_MINUTES: i64 = 60;
 const QUEUED_TIMEOUT_MINUTES: i64 = 480;
@@ -191,6 +191,7 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
             _ => Failure::Phase("ACCESS_DENIED", error.message),
         })?;
     build.session_key = Some(credentials.access_key_id);
+    build.credentials_ms = Some(cx.clock().now_ms());
     let environment = build.shape.environment.clone().unwrap_or_default();
     image::prepare(&acting(cx, build), &environment)
         .await
@@ -253,6 +254,7 @@ async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
         }
         None => None,
     };
+    network::plug(cx, build).await?;
     let task = provision::task_spec(cx, build, &spec, &image, variables, folders, log_file);
     cx.engine().tasks.start(task).await?;
     build.stage = Stage::Running;
@@ -311,25 +313,21 @@ async fn folders(cx: &Cx, build: &BuildRecord) -> Result<Folders, Failure> {
     })
 }
 
-/// The script of the container and the credentials of its role.
-async fn write_agent(cx: &Cx, build: &mut BuildRecord, spec: &Buildspec) -> Result<(), Failure> {
+/// The script of the container.
+async fn write_agent(cx: &Cx, build: &BuildRecord, spec: &Buildspec) -> Result<(), Failure> {
     let script = driver::script(spec, &build.source_dir(), crate::cache::is_kept(build));
-    write_file(cx, build, driver::SCRIPT, &script).await?;
-    renew_credentials(cx, build).await
-}
-
-async fn write_file(cx: &Cx, build: &BuildRecord, name: &str, text: &str) -> Result<(), Failure> {
-    let path = Path::new(driver::AGENT_PATH).join(name);
+    let path = Path::new(driver::AGENT_PATH).join(driver::SCRIPT);
     let workspaces = &cx.engine().workspaces;
     Ok(workspaces
-        .write(&build.uuid, &path, text.as_bytes())
+        .write(&build.uuid, &path, script.as_bytes())
         .await?)
 }
 
-async fn renew_credentials(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
+/// The session that what is done for the build is done in: its artifacts, its cache. The container
+/// fetches its own.
+async fn renew_session(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let role = build.shape.service_role.clone().unwrap_or_default();
     let credentials = role::assume(cx, &role, &build.uuid).await?;
-    write_file(cx, build, driver::CREDENTIALS, &role::file(&credentials)).await?;
     build.session_key = Some(credentials.access_key_id);
     build.credentials_ms = Some(cx.clock().now_ms());
     Ok(())
@@ -366,10 +364,13 @@ async fn run(cx: &Cx, build: &mut BuildRecord) -> Step {
         Some(status) if status.state != TaskState::Stopped => {
             end_in_time(cx, build, &status).await?;
             let old = cx.clock().now_ms() - build.credentials_ms.unwrap_or(0);
-            if old > CREDENTIALS_AGE_MS {
+            if old > SESSION_AGE_MS {
                 // A role that is gone does not end a build that runs: its next call to AWS fails.
-                let _ = renew_credentials(cx, build).await;
+                let _ = renew_session(cx, build).await;
             }
+            // A new daemon opens it again. A build that holds the address itself has no door: its
+            // own loss.
+            let _ = cx.engine().inside.open(&network::interface(build)).await;
             Ok(Progress::Wait(Next::After(poll(cx, build))))
         }
         stopped => {
@@ -481,6 +482,7 @@ async fn finalize(cx: &Cx, build: &mut BuildRecord) -> Step {
     // What is left on the machine is removed, however long it takes.
     let again = |error: engine::EngineError| Failure::Again(error.into());
     cx.engine().tasks.remove(&build.uuid).await.map_err(again)?;
+    network::unplug(cx, build).await.map_err(again)?;
     remove_folders(cx, build).await.map_err(again)?;
     let now = cx.clock().now();
     match wrong {

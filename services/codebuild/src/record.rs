@@ -1,6 +1,8 @@
 //! What is stored of projects and builds. A build is stored in AWS's own shape, which is filled in
 //! as it goes on, with what only its reconciler has to know beside it.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 use shapes::codebuild::{
     Build, BuildPhase, BuildPhaseType, PhaseContext, Project, ProjectArtifacts, StatusType,
@@ -66,9 +68,12 @@ pub struct BuildRecord {
     pub source_number: u32,
     /// The key of its role's session.
     pub session_key: Option<String>,
-    /// When the credentials that its container has were made.
+    /// When that session was made.
     pub credentials_ms: Option<i64>,
     pub cache_version: u32,
+    /// Its address in the network of builds, once it has one.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
 }
 
 impl BuildRecord {

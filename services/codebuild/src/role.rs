@@ -43,11 +43,3 @@ pub fn acting(cx: &Cx, role_arn: &str, session: &str, access_key: &str) -> Cx {
     };
     own
 }
-
-/// Credentials as a file for AWS's clients, which read it anew with every start.
-pub fn file(credentials: &Credentials) -> String {
-    format!(
-        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\naws_session_token = {}\n",
-        credentials.access_key_id, credentials.secret_access_key, credentials.session_token
-    )
-}

@@ -145,10 +145,34 @@ async fn git_source(cx: &Cx, source: &ProjectSource, location: &str) -> Result<G
         let user = it.username.unwrap_or_else(|| "x-access-token".into());
         (user, it.token)
     });
-    Ok(GitSource::Remote {
-        url: location.to_owned(),
-        login,
-    })
+    let url = match source.r#type {
+        SourceType::Github => github_url(location, &cx.engine().access.github),
+        _ => Some(location.to_owned()).filter(|it| is_web(it)),
+    };
+    let url = url.ok_or_else(|| {
+        let kind = source.r#type;
+        Failure::client(format!("Invalid {kind} source location `{location}`"))
+    })?;
+    Ok(GitSource::Remote { url, login })
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+/// Where a repository of GitHub's is read from. Nobody else is given GitHub's token.
+fn github_url(location: &str, github: &str) -> Option<String> {
+    let path = match location.strip_prefix(github) {
+        Some(path) => path.strip_prefix('/')?,
+        None => {
+            let (host, path) = location.strip_prefix("https://")?.split_once('/')?;
+            let host = host.rsplit('@').next().unwrap_or(host);
+            ["github.com", "www.github.com"]
+                .contains(&host)
+                .then_some(path)?
+        }
+    };
+    (!path.is_empty()).then(|| format!("{github}/{path}"))
 }
 
 /// The text of the buildspec: written in the project, in a file of the source, or in an object.
@@ -197,4 +221,26 @@ fn not_text(name: &str) -> Failure {
 /// Whether it is a buildspec and not the name of a file.
 fn is_text(given: &str) -> bool {
     given.contains('\n') || given.starts_with('{') || given.starts_with("version:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_of_github_are_read_from_where_github_is() {
+        for (location, found) in [
+            ("https://github.com/me/web.git", Some("me/web.git")),
+            ("https://me@github.com/me/web", Some("me/web")),
+            ("http://127.0.0.1:1/me/web", Some("me/web")),
+            ("http://127.0.0.1:12/me/web", None),
+            ("https://github.com.example.org/me/web", None),
+            ("https://github.com/", None),
+            ("file:///etc", None),
+        ] {
+            let url = github_url(location, "http://127.0.0.1:1");
+            let expected = found.map(|it| format!("http://127.0.0.1:1/{it}"));
+            assert_eq!(url, expected, "{location}");
+        }
+    }
 }

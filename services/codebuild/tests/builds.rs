@@ -218,12 +218,11 @@ async fn a_build_goes_through_its_phases_and_its_artifact_is_there() {
         "AWS_REGION=us-east-1".to_owned(),
         format!("CODEBUILD_BUILD_ID={id}"),
         "CODEBUILD_BUILD_NUMBER=1".into(),
-        "AWS_ENDPOINT_URL=http://127.0.0.1:4566".into(),
+        "AWS_ENDPOINT_URL=http://169.254.170.2".into(),
+        format!("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/{uuid}"),
     ] {
         assert!(container.env.contains(&part), "{part}: {:?}", container.env);
     }
-    let credentials = world.sim.workspaces.text(&uuid, "agent/credentials");
-    assert!(credentials.unwrap().contains("aws_session_token"));
     assert_eq!(
         world.build(&id).await.build_status,
         Some(StatusType::InProgress)
@@ -649,24 +648,60 @@ async fn a_build_whose_time_is_over_is_ended() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn credentials_are_renewed_before_they_end() {
+#[tokio::test]
+async fn a_build_is_in_a_network_of_its_own_and_alone_gets_its_credentials() {
     let world = World::new().await;
     world.call(project()).await;
-    let (_, uuid) = world.start().await;
-    world.running(&uuid).await;
-    let credentials = || {
-        world
-            .sim
-            .workspaces
-            .text(&uuid, "agent/credentials")
+    let (first, one) = world.start().await;
+    let (second, two) = world.start().await;
+    let interface = world.running(&one).await.interface.unwrap();
+    let other = world.running(&two).await.interface.unwrap();
+    let address = |world: &World, id: &str| {
+        let all = world.sim.network.interfaces.lock().unwrap();
+        all.get(id).unwrap().address
+    };
+    let before = address(&world, &interface);
+    assert_ne!(before, address(&world, &other));
+    {
+        let vpcs = world.sim.network.vpcs.lock().unwrap();
+        let group = &vpcs["codebuild-us-east-1"].groups[0];
+        assert!(group.ingress.is_empty(), "{group:?}");
+    }
+
+    let ask = async |world: &World, uuid: &str, from: &str| {
+        codebuild::credentials(&world.cloud, uuid, from)
+            .await
             .unwrap()
     };
-    let first = credentials();
-    tokio::time::sleep(Duration::from_secs(30 * 60)).await;
-    assert_eq!(credentials(), first);
-    tokio::time::sleep(Duration::from_secs(15 * 60)).await;
-    assert_ne!(credentials(), first);
+    let given = ask(&world, &one, &interface).await.unwrap();
+    assert!(
+        given["RoleArn"]
+            .as_str()
+            .unwrap()
+            .ends_with(":role/builder")
+    );
+    let again = ask(&world, &one, &interface).await.unwrap();
+    assert_ne!(given["AccessKeyId"], again["AccessKeyId"]);
+    assert_eq!(ask(&world, &one, &other).await, None);
+    assert_eq!(ask(&world, "x", &interface).await, None);
+
+    // Another daemon finds the interface, opens the door again, and gives its address to nobody.
+    engine::Inside::close(&*world.sim.inside, &interface);
+    let world = world.crash();
+    let opened = async || world.sim.inside.open_doors().contains(&interface);
+    world.until("the door", opened).await;
+    assert_eq!(address(&world, &interface), before);
+    let (third, three) = world.start().await;
+    let newest = world.running(&three).await.interface.unwrap();
+    assert!(address(&world, &newest) > address(&world, &other).max(before));
+
+    for id in [&first, &second, &third] {
+        world.call(StopBuildInput { id: id.clone() }).await;
+        world.over(id).await;
+    }
+    assert!(world.sim.network.interfaces.lock().unwrap().is_empty());
+    assert!(world.sim.inside.open_doors().is_empty());
+    assert_eq!(ask(&world, &one, &interface).await, None);
 }
 
 #[tokio::test]

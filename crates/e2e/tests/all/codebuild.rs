@@ -1,6 +1,9 @@
 //! Builds that run: in real containers of the build environment that `bin/build-environment` makes,
 //! started and looked at with AWS's own client.
 
+mod sources;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 
 use e2e::{Aws, Machine, eventually};
@@ -139,6 +142,88 @@ version: 0.2
 phases:
   build: { commands: [echo begun, sleep 4, echo ended] }
 ";
+
+/// What listens on the machine, and the machine's addresses: of its loopback, and of a network if it
+/// is in one.
+fn listen() -> (TcpListener, Vec<SocketAddr>) {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut addresses = vec![Ipv4Addr::LOCALHOST];
+    // Nothing is sent: the kernel is asked which address it would send from.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    match socket.connect("192.0.2.77:9").map(|()| socket.local_addr()) {
+        Ok(Ok(SocketAddr::V4(own))) => addresses.push(*own.ip()),
+        _ => eprintln!("SKIPPED: the machine is in no network"),
+    }
+    let addresses = addresses.into_iter().map(|it| (it, port).into());
+    (listener, addresses.collect())
+}
+
+/// A build that tries to get at those addresses, from its container and from a RUN step.
+fn hostile(addresses: &[SocketAddr]) -> String {
+    let tries: Vec<String> = addresses
+        .iter()
+        .map(|it| {
+            format!(
+                "if timeout 1 bash -c '</dev/tcp/{}/{}'; then echo reached {it}; else echo apart from {it}; fi",
+                it.ip(),
+                it.port()
+            )
+        })
+        .collect();
+    let tries = tries.join("; ");
+    format!(
+        "version: 0.2
+phases:
+  build:
+    commands:
+      - |
+        {tries}
+      - |
+        printf '%s\\n' 'FROM aws/codebuild/environment:latest' {} > Dockerfile
+      - docker build . | sed -n 's/^\\(apart\\|reached\\)/step \\1/p'
+      - if docker build --network host .; then echo host; else echo no host; fi
+      - aws sts get-caller-identity --query Arn --output text
+      - curl -s -o /dev/null -w 'other %{{http_code}}\\n' http://169.254.170.2/v2/credentials/other
+",
+        quoted(&format!("RUN {tries}"))
+    )
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[test]
+fn a_build_reaches_nothing_of_the_machine_and_has_its_roles_identity() {
+    let machine = Machine::start();
+    let Some(bench) = Bench::new(&machine) else {
+        return;
+    };
+    let (_listener, addresses) = listen();
+    for address in &addresses {
+        TcpStream::connect(address).unwrap();
+    }
+    let privileged = json!({ "environment": { "type": "LINUX_CONTAINER", "privilegedMode": true,
+        "image": "aws/codebuild/standard:7.0", "computeType": "BUILD_GENERAL1_SMALL" } });
+    let id = bench.start("hostile", &hostile(&addresses), privileged);
+    let build = bench.over(&id);
+    let printed = bench.printed(&id);
+    assert_eq!(build["buildStatus"], "SUCCEEDED", "{build:#} {printed:#?}");
+    let has = |line: &str| printed.iter().any(|it| it == line);
+    for address in &addresses {
+        assert!(has(&format!("apart from {address}")), "{printed:#?}");
+        assert!(has(&format!("step apart from {address}")), "{printed:#?}");
+        assert!(!has(&format!("reached {address}")), "{printed:#?}");
+        assert!(!has(&format!("step reached {address}")), "{printed:#?}");
+    }
+    assert!(has("no host") && has("other 404"), "{printed:#?}");
+    let role = "assumed-role/builder/AWSCodeBuild-";
+    assert!(printed.iter().any(|it| it.contains(role)), "{printed:#?}");
+    let (_, uuid) = id.split_once(':').unwrap();
+    let interface = machine.state.join(format!("run/netns/codebuild-{uuid}"));
+    assert!(!interface.exists(), "the build's interface is left");
+}
 
 #[test]
 fn builds_run_fail_with_a_reason_stop_and_outlive_the_daemon() {

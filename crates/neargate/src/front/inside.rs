@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use cloud::Cloud;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -19,7 +20,7 @@ use crate::daemon::Visit;
 /// Credentials are renewed when less than this is left of them, as AWS does.
 const RENEWED_BEFORE_MS: i64 = 15 * 60 * 1000;
 
-/// Credentials that were given to tasks, and when they end: a container may ask as often as it likes.
+/// Credentials that were given to tasks and builds, and when they end: a container may ask as often as it likes.
 #[derive(Default)]
 pub struct Given(Mutex<HashMap<String, (Value, i64)>>);
 
@@ -53,7 +54,7 @@ impl Front {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         if request.method() == Method::GET {
             match parts[..] {
-                ["v2", "credentials", task] => return Ok(self.credentials(interface, task).await),
+                ["v2", "credentials", id] => return Ok(self.credentials(interface, id).await),
                 ["v4", id] => return Ok(self.metadata(interface, id, "")),
                 ["v4", id, rest] => return Ok(self.metadata(interface, id, rest)),
                 _ => {}
@@ -67,18 +68,18 @@ impl Front {
         }
     }
 
-    async fn credentials(&self, interface: &str, task: &str) -> Response<Body> {
-        let key = format!("{interface}/{task}");
+    async fn credentials(&self, interface: &str, id: &str) -> Response<Body> {
+        let key = format!("{interface}/{id}");
         let now_ms = self.cloud.clock.now_ms();
         if let Some(known) = self.given.find(&key, now_ms) {
             return super::json(StatusCode::OK, &known);
         }
-        match ecs::credentials(&self.cloud, task, interface).await {
+        match credentials_of(&self.cloud, id, interface).await {
             Ok(Some(credentials)) => {
                 self.given.keep(key, credentials.clone(), now_ms);
                 super::json(StatusCode::OK, &credentials)
             }
-            Ok(None) => not_found("there are no credentials for this task"),
+            Ok(None) => not_found("there are no credentials for whoever asks"),
             Err(error) => super::json(
                 StatusCode::BAD_REQUEST,
                 &json!({ "code": error.code, "message": error.message }),
@@ -95,6 +96,19 @@ impl Front {
                 &json!({ "code": error.code, "message": error.message }),
             ),
         }
+    }
+}
+
+/// Asks each service that runs containers in somebody's name whether this is one of its own.
+async fn credentials_of(
+    cloud: &Arc<Cloud>,
+    id: &str,
+    interface: &str,
+) -> Result<Option<Value>, cloud::Error> {
+    let of_task = ecs::credentials(cloud, id, interface).await?;
+    match of_task {
+        Some(_) => Ok(of_task),
+        None => codebuild::credentials(cloud, id, interface).await,
     }
 }
 
