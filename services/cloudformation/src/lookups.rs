@@ -49,7 +49,8 @@ pub async fn complete(cx: &Cx, version: &mut Version) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is stored under the names that were given, by the template's own names.
+/// What is stored under the names that were given, by the template's own names. It is read in the
+/// name of whoever asks: a stack's outputs could show it to them.
 async fn stored(
     cx: &Cx,
     template: &Template,
@@ -69,9 +70,10 @@ async fn stored(
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
+    let asking = cx.acting_as(cx.caller.clone());
     let mut found = BTreeMap::new();
     for names in names.chunks(NAMES_IN_A_CALL) {
-        let answer = cx
+        let answer = asking
             .call(ssm::GetParametersInput {
                 names: names.to_vec(),
                 with_decryption: None,

@@ -146,6 +146,28 @@ fn a_stack_may_do_what_its_user_may_or_its_role() {
         "{events}"
     );
 
+    // Nor does a template show what its user may not read.
+    let parameter = json!({ "Name": "/hidden", "Type": "String", "Value": "told-to-nobody" });
+    machine.ask("ssm", "PutParameter", parameter);
+    machine.ask(
+        "s3",
+        "CreateBucket",
+        json!({ "Bucket": "hidden-templates" }),
+    );
+    let shown = "Parameters: { P: { Type: 'AWS::SSM::Parameter::Value<String>', Default: /hidden } }\nResources: { Cluster: { Type: 'AWS::ECS::Cluster' } }\nOutputs: { P: { Value: !Ref P } }";
+    let url = "https://hidden-templates.s3.amazonaws.com/a.yaml";
+    for (how, needed) in [
+        (["--template-body", shown], "ssm:GetParameters"),
+        (["--template-url", url], "s3:GetObject"),
+    ] {
+        let mut words = vec!["cloudformation", "create-stack", "--stack-name", "shown"];
+        words.extend(how);
+        let refused = ann.refused(&words);
+        assert!(
+            refused.contains(&format!("is not authorized to perform: {needed}")),
+            "{refused}"
+        );
+    }
     let trust = TRUST.replace("ecs-tasks", "cloudformation");
     let role = json!({ "RoleName": "stacks", "AssumeRolePolicyDocument": trust });
     machine.ask("iam", "CreateRole", role);
