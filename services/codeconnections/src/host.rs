@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, Record};
+use cloud::{Cx, Error, Record, Records};
 use shapes::codeconnections::*;
 
 use crate::names::{add_tags, find_host, invalid, page, shown_tags, unsupported};
@@ -90,11 +90,27 @@ pub async fn update_host(cx: Cx, input: UpdateHostInput) -> Result<UpdateHostOut
     cx.write(|tx| {
         let mut host = find_host(&cx, tx, &input.host_arn)?;
         if let Some(endpoint) = &input.provider_endpoint {
-            host.endpoint = check_endpoint(endpoint)?;
+            let endpoint = check_endpoint(endpoint)?;
+            if endpoint != host.endpoint {
+                host.endpoint = endpoint;
+                // Another server gets no token until the owner has said so again.
+                host.available = false;
+                suspend_connections(&cx, tx, &host.arn())?;
+            }
         }
         tx.put(&host)?;
         Ok(UpdateHostOutput {})
     })
+}
+
+fn suspend_connections(cx: &Cx, tx: &Records<'_>, host_arn: &str) -> Result<(), Error> {
+    for mut connection in tx.list::<ConnectionRecord>(&cx.key(""))? {
+        if connection.available && connection.host_arn.as_deref() == Some(host_arn) {
+            connection.available = false;
+            tx.put(&connection)?;
+        }
+    }
+    Ok(())
 }
 
 pub async fn delete_host(cx: Cx, input: DeleteHostInput) -> Result<DeleteHostOutput, Error> {

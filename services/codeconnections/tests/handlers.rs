@@ -152,6 +152,21 @@ async fn a_hosts_connections_make_it_available_and_hold_it() {
         .await
         .unwrap();
     assert_eq!(world.call(get()).await.status.as_deref(), Some("AVAILABLE"));
+    // Another server gets the token only when the owner says so.
+    let update = |endpoint: &str| UpdateHostInput {
+        host_arn: host.clone(),
+        provider_endpoint: Some(endpoint.into()),
+        ..Default::default()
+    };
+    world.call(update("https://git.example.com")).await;
+    assert_eq!(world.call(get()).await.status.as_deref(), Some("AVAILABLE"));
+    world.call(update("https://other.example.com")).await;
+    assert_eq!(world.call(get()).await.status.as_deref(), Some("PENDING"));
+    let all = world.call(ListConnectionsInput::default()).await;
+    assert_eq!(
+        all.connections.unwrap()[0].connection_status,
+        Some(ConnectionStatus::Pending)
+    );
     let delete = DeleteHostInput {
         host_arn: host.clone(),
     };
