@@ -11,11 +11,12 @@
 //! credentials ([`inside`]), are behind the door at 169.254.170.2. Sources are fetched by the daemon, so
 //! a Git host that only the machine reaches serves as a source, but not `git fetch` within a build.
 //!
-//! A privileged build has docker's socket, and docker is the machine's: what `docker run -p` publishes
-//! inside a build is published on the machine, so `curl localhost` within the build does not find it, as
-//! it would on AWS. Containers speak with each other over a docker network; commands get at a service
-//! with `docker exec`, or with `docker run --network`. RUN steps of `docker build` are in a network of
-//! their own.
+//! A privileged build has docker's socket, and docker is not in the build's network but beside it:
+//! `docker run -p`, which would publish on the machine, is refused, so `curl localhost` within the build
+//! never finds a container, as it would on AWS. Containers speak with each other over a docker network;
+//! commands get at one with `docker exec`, or from a container that shares its network. Containers of
+//! all builds share docker's default network, apart from the owner's; what must be alone makes one with
+//! `docker network create`. RUN steps of `docker build` are in a network of their own.
 //!
 //! | record | key | |
 //! |---|---|---|

@@ -30,7 +30,10 @@ use crate::policy::Policy;
 
 pub use requests::route;
 
+/// The default network. There are two: the owner's, and one for the containers of builds, which are
+/// nobody's neighbours. Each is there for its own only.
 pub const BRIDGE: &str = "bridge";
+const BRIDGE_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16);
 /// Whose containers are alone: a network of the engine's in which nobody may speak.
 const ALONE: &str = "docker-none";
 const ALONE_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15);
@@ -124,17 +127,20 @@ impl Networks {
             all: Mutex::new(all),
             addressing: tokio::sync::Mutex::default(),
         };
-        if !networks.all().iter().any(|it| it.name == BRIDGE) {
-            networks.insert(NetworkRecord {
-                id: random_id(),
-                name: BRIDGE.to_owned(),
-                created_ms: now_ms(),
-                subnet: Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16),
-                internal: false,
-                attachable: false,
-                labels: BTreeMap::new(),
-                of_build: false,
-            })?;
+        for of_build in [false, true] {
+            let is_it = |it: &NetworkRecord| it.name == BRIDGE && it.of_build == of_build;
+            if !networks.all().iter().any(is_it) {
+                networks.insert(NetworkRecord {
+                    id: random_id(),
+                    name: BRIDGE.to_owned(),
+                    created_ms: now_ms(),
+                    subnet: BRIDGE_RANGE,
+                    internal: false,
+                    attachable: false,
+                    labels: BTreeMap::new(),
+                    of_build,
+                })?;
+            }
         }
         Ok(networks)
     }
@@ -162,10 +168,19 @@ impl Networks {
         self.all.lock().expect("no holder panics").get(id).cloned()
     }
 
-    /// By name, id, or the beginning of an id. A build sees the default network and its own.
-    pub fn find(&self, text: &str, policy: Policy) -> Result<NetworkRecord, Refusal> {
+    /// Those that are there for somebody: a build sees what builds made.
+    fn seen(&self, policy: Policy) -> Vec<NetworkRecord> {
         let mut all = self.all();
-        all.retain(|it| policy.sees(it.of_build) || it.name == BRIDGE);
+        all.retain(|it| match it.name == BRIDGE {
+            true => it.of_build == policy.is_build(),
+            false => policy.sees(it.of_build),
+        });
+        all
+    }
+
+    /// By name, id, or the beginning of an id.
+    pub fn find(&self, text: &str, policy: Policy) -> Result<NetworkRecord, Refusal> {
+        let all = self.seen(policy);
         let exact = all.iter().find(|it| it.name == text || it.id == text);
         let found = exact.or_else(|| {
             let mut matching = all
@@ -501,6 +516,10 @@ mod tests {
         }
         // They are there after a restart, too.
         let again = Networks::open(folder.path().to_owned()).unwrap();
-        assert_eq!(again.all().len(), 41);
+        assert_eq!(again.all().len(), 42);
+        let of = |policy| again.find(BRIDGE, policy).unwrap();
+        assert!(of(Policy::Build).of_build && !of(Policy::Owner).of_build);
+        assert_eq!(again.seen(Policy::Build).len(), 1);
+        assert!(again.find(&of(Policy::Owner).id, Policy::Build).is_err());
     }
 }

@@ -102,11 +102,8 @@ fn list(call: &Call) -> Answer {
         .query
         .filters(&["name", "id", "label", "driver", "scope", "type", "dangling"])?;
     let docker = &call.docker;
-    let all = docker.networks.all();
-    let seen = all
-        .iter()
-        .filter(|it| call.policy.sees(it.of_build) || it.name == BRIDGE);
-    let mut shown: Vec<Value> = seen.map(|it| show(docker, it)).collect();
+    let seen = docker.networks.seen(call.policy);
+    let mut shown: Vec<Value> = seen.iter().map(|it| show(docker, it)).collect();
     shown.extend(["host", "none"].map(builtin));
     shown.retain(|it| {
         let text = |name: &str| it[name].as_str().unwrap_or_default();
