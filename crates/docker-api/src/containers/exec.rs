@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{ExecSession, ExecSpec, OutputStream};
@@ -105,6 +104,12 @@ pub async fn create(mut call: Call, container: &Arc<Container>) -> Answer {
     }
     execs.insert(id.clone(), Arc::new(exec));
     drop(execs);
+    // One that nobody starts.
+    tokio::spawn(forget_later(
+        call.docker.clone(),
+        id.clone(),
+        Forget::Unstarted,
+    ));
     Ok(answer::json(StatusCode::CREATED, &json!({ "Id": id })))
 }
 
@@ -208,7 +213,7 @@ async fn start(mut call: Call, exec: Arc<Exec>) -> Answer {
 }
 
 async fn tell_failure(
-    docker: &Docker,
+    docker: &Arc<Docker>,
     exec: &Exec,
     why: &str,
     wanted: Wanted,
@@ -251,21 +256,31 @@ async fn finish(
         Ok(Err(_)) | Err(_) => KILLED,
     };
     ended(&docker, &exec, code);
-    // Kept for a while, for its exit code to be asked for.
-    tokio::spawn(forget_later(docker, exec.spec.id.clone(), EXEC_KEPT));
 }
 
-async fn forget_later(docker: Arc<Docker>, id: String, after: Duration) {
-    tokio::time::sleep(after).await;
-    docker
-        .containers
-        .execs
-        .lock()
-        .expect("no holder panics")
-        .remove(&id);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forget {
+    Unstarted,
+    Ended,
 }
 
-fn ended(docker: &Docker, exec: &Exec, code: i32) {
+async fn forget_later(docker: Arc<Docker>, id: String, which: Forget) {
+    tokio::time::sleep(EXEC_KEPT).await;
+    forget(&docker.containers.execs, &id, which);
+}
+
+fn forget(execs: &Execs, id: &str, which: Forget) {
+    let mut execs = execs.lock().expect("no holder panics");
+    let started = |it: &Arc<Exec>| it.progress.lock().expect("no holder panics").started;
+    if which == Forget::Ended || execs.get(id).is_some_and(|it| !started(it)) {
+        execs.remove(id);
+    }
+}
+
+/// It is kept for a while, for its exit code to be asked for.
+fn ended(docker: &Arc<Docker>, exec: &Exec, code: i32) {
+    let id = exec.spec.id.clone();
+    tokio::spawn(forget_later(docker.clone(), id, Forget::Ended));
     let mut progress = exec.progress.lock().expect("no holder panics");
     progress.running = false;
     progress.exit_code = Some(code);
@@ -275,4 +290,39 @@ fn ended(docker: &Docker, exec: &Exec, code: i32) {
         ("exitCode", code.to_string()),
     ];
     docker.tell(&exec.container, "exec_die", &more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::record::tests::a_record;
+
+    #[test]
+    fn what_was_never_started_is_forgotten_and_what_runs_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let container = Container::new(folder.path().to_owned(), a_record());
+        let execs = Execs::default();
+        for (id, started) in [("idle", false), ("runs", true)] {
+            let exec = Exec {
+                container: container.clone(),
+                spec: ExecSpec {
+                    id: id.into(),
+                    ..ExecSpec::default()
+                },
+                stdout: true,
+                stderr: true,
+                detach_keys: String::new(),
+                progress: Mutex::new(Progress {
+                    started,
+                    ..Progress::default()
+                }),
+            };
+            execs.lock().unwrap().insert(id.into(), Arc::new(exec));
+            forget(&execs, id, Forget::Unstarted);
+        }
+        let left = || execs.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(left(), ["runs"]);
+        forget(&execs, "runs", Forget::Ended);
+        assert!(left().is_empty());
+    }
 }

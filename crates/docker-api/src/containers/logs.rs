@@ -47,6 +47,8 @@ impl LogOptions {
 struct Lines {
     file: File,
     bytes: Vec<u8>,
+    /// Where the next line begins in them.
+    at: usize,
     /// Whether the last line of this stream was ended, for time stamps.
     begins: [bool; 2],
 }
@@ -57,6 +59,7 @@ impl Lines {
         Some(Self {
             file: File::open(container.log_file()).await.ok()?,
             bytes: Vec::new(),
+            at: 0,
             begins: [true; 2],
         })
     }
@@ -64,10 +67,15 @@ impl Lines {
     /// The next whole line, when it is there.
     async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.bytes.iter().position(|it| *it == b'\n') {
-                let line = self.bytes.drain(..=end).collect::<Vec<u8>>();
-                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
+            let rest = &self.bytes[self.at..];
+            if let Some(length) = rest.iter().position(|it| *it == b'\n') {
+                let line = String::from_utf8_lossy(&rest[..length]).into_owned();
+                self.at += length + 1;
+                return Some(line);
             }
+            // Once for all lines of a read: for each it would cost the square of them.
+            self.bytes.drain(..self.at);
+            self.at = 0;
             if self.bytes.len() > LOG_LINE_BYTES_MAX {
                 self.bytes.clear();
             }
