@@ -50,6 +50,8 @@ pub struct Docker {
     pub(crate) containers: Containers,
     pub(crate) networks: Networks,
     pub(crate) volumes: Volumes,
+    /// Held by every start of a container; false when none may begin any more.
+    pub(crate) is_open: tokio::sync::RwLock<bool>,
 }
 
 /// Follows containers until it is dropped: what ends afterwards is found by the next one.
@@ -81,6 +83,7 @@ impl Docker {
             version: parts.version,
             directory,
             events: Events::default(),
+            is_open: tokio::sync::RwLock::new(true),
         }))
     }
 
@@ -89,6 +92,11 @@ impl Docker {
     pub fn follow(self: &Arc<Self>) -> Following {
         let docker = self.clone();
         Following(tokio::spawn(crate::containers::follow(docker)))
+    }
+
+    /// Waits for the starts that are under way, and lets no other begin: whatever runs then is known.
+    pub async fn close(&self) {
+        *self.is_open.write().await = false;
     }
 
     pub(crate) fn scratch(&self) -> PathBuf {

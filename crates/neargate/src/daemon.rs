@@ -84,7 +84,7 @@ async fn run(config: Config) -> Result<()> {
     };
     cleaning.abort();
     // Before anything is stopped, so that no container is restarted for it.
-    drop(docker);
+    docker.close().await;
     answering.abort();
     cloud.converge.stop();
     reconciling.await??;

@@ -32,6 +32,8 @@ struct State {
     vpcs: BTreeMap<String, Vpc>,
     /// Which network each interface is in.
     interfaces: BTreeMap<String, String>,
+    /// Everything was removed, and nothing is made any more.
+    is_closed: bool,
 }
 
 impl Machine {
@@ -49,6 +51,7 @@ impl Machine {
             host: Host::open(instance)?,
             vpcs: BTreeMap::new(),
             interfaces: BTreeMap::new(),
+            is_closed: false,
         };
         state.find_all()?;
         Ok(Self {
@@ -56,9 +59,11 @@ impl Machine {
         })
     }
 
-    /// Removes every network and every interface of this daemon.
+    /// Removes every network and every interface of this daemon, for good: whoever is about to make
+    /// one is refused, so that none is left half made when the process ends.
     pub async fn cleanup_all(&self) -> Result<()> {
         self.work(|state| {
+            state.is_closed = true;
             for id in state.vpcs.keys().cloned().collect::<Vec<_>>() {
                 state.remove_vpc(&id)?;
             }
@@ -183,6 +188,9 @@ impl State {
     }
 
     fn apply_vpc(&mut self, spec: VpcSpec) -> Result<()> {
+        if self.is_closed {
+            return Err(EngineError::machine("the networks are being stopped"));
+        }
         check::vpc(&spec)?;
         let id = spec.id.clone();
         let place = self.vpc_place(&id);

@@ -47,6 +47,10 @@ pub enum Started {
 /// Starts a container that does not run. Returns when its program has been executed.
 pub async fn start(docker: &Arc<Docker>, container: &Arc<Container>) -> Result<Started, Refusal> {
     let _working = container.working.lock().await;
+    let is_open = docker.is_open.read().await;
+    if !*is_open {
+        return Err(Refusal::failed("the daemon is stopping"));
+    }
     if container.is_removed() {
         return Err(Refusal::not_found("the container was removed"));
     }

@@ -19,6 +19,8 @@ use crate::config::Config;
 /// A repository that was just created is there by then.
 const PLACE_WAIT: Duration = Duration::from_millis(20);
 const PLACE_LOOKS: usize = 100;
+/// A start that is under way is over by then.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// The owner's socket: what `DOCKER_HOST` names.
 pub fn socket(config: &Config) -> PathBuf {
@@ -31,15 +33,24 @@ pub fn build_socket(run: &Path) -> PathBuf {
     run.join("docker-build").join("docker.sock")
 }
 
-/// The API, served until this is dropped.
+/// The API, served until this is closed.
 pub struct Serving {
     sockets: Vec<JoinHandle<()>>,
-    _following: Following,
+    following: Following,
+    docker: Arc<Docker>,
 }
 
-impl Drop for Serving {
-    fn drop(&mut self) {
+impl Serving {
+    /// Ends it. No container is started afterwards.
+    pub async fn close(self) {
         self.sockets.iter().for_each(JoinHandle::abort);
+        drop(self.following);
+        if tokio::time::timeout(CLOSE_WAIT, self.docker.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a container takes long to start, and may be left running");
+        }
     }
 }
 
@@ -63,7 +74,8 @@ pub fn serve(config: &Config, machine: &Machine, cloud: &Arc<Cloud>) -> Result<S
     ];
     let mut serving = Serving {
         sockets: Vec::new(),
-        _following: following,
+        following,
+        docker: docker.clone(),
     };
     for (path, policy) in sockets {
         if let Some(folder) = path.parent() {
