@@ -114,13 +114,14 @@ impl Run {
     /// is handed to a nested stack stays a reference: it is resolved where it is used.
     async fn resolved(
         &self,
+        cx: &Cx,
         resource_type: &dyn ResourceType,
         properties: &Json,
     ) -> Result<Json, ResourceError> {
         if resource_type.is_stack() {
             return Ok(properties.clone());
         }
-        let resolved = Resolved::of(&self.cx, properties).await?;
+        let resolved = Resolved::of(cx, properties).await?;
         self.lock_secrets().extend(resolved.secrets());
         resolved.put_into(properties)
     }
@@ -234,7 +235,7 @@ async fn perform(
     let mut request = request(stack, id, work);
     let cx = &acting(&run.cx, stack);
     if work.action != Action::Delete {
-        request.properties = run.resolved(resource_type, &request.properties).await?;
+        request.properties = run.resolved(cx, resource_type, &request.properties).await?;
     }
     match work.action {
         Action::Create | Action::Replace => {
@@ -245,7 +246,7 @@ async fn perform(
             let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
             let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
             // What a reference stood for may be gone by now: the text of it is different as well.
-            let old = run.resolved(resource_type, &old).await.unwrap_or(old);
+            let old = run.resolved(cx, resource_type, &old).await.unwrap_or(old);
             match work.action {
                 Action::Restore => {
                     resource_type

@@ -168,6 +168,22 @@ fn a_stack_may_do_what_its_user_may_or_its_role() {
             "{refused}"
         );
     }
+    let referring = "Resources: { Cluster: { Type: 'AWS::ECS::Cluster', Properties: { ClusterName: '{{resolve:ssm:/hidden}}' } } }";
+    ann.ask(&[
+        "cloudformation",
+        "create-stack",
+        "--stack-name",
+        "referring",
+        "--template-body",
+        referring,
+    ]);
+    machine.settled_stack("referring");
+    let events = machine.stack_events("referring");
+    assert!(
+        events.contains("is not authorized to perform: ssm:GetParameters"),
+        "{events}"
+    );
+
     let trust = TRUST.replace("ecs-tasks", "cloudformation");
     let role = json!({ "RoleName": "stacks", "AssumeRolePolicyDocument": trust });
     machine.ask("iam", "CreateRole", role);
@@ -228,6 +244,16 @@ fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     ann.ask(&["ecs", "create-cluster", "--cluster-name", "shop"]);
     ann.refused(&["ecs", "create-cluster", "--cluster-name", "other"]);
     assert_eq!(ann.run(&["s3", "mb", "s3://annes-own-bucket"]).code, 0);
+    // Many objects are deleted at once, and each needs a permission of its own.
+    let input = json!({ "Bucket": "other-bucket" });
+    machine.ask("s3", "CreateBucket", input);
+    let doomed = "Objects=[{Key=a},{Key=b}]";
+    let bucket = ["s3api", "delete-objects", "--delete", doomed, "--bucket"];
+    let own = ann.ask(&[&bucket[..], &["annes-own-bucket"]].concat());
+    assert_eq!(own["Deleted"].as_array().map(Vec::len), Some(2), "{own}");
+    let other = ann.ask(&[&bucket[..], &["other-bucket"]].concat());
+    assert_eq!(other["Errors"][0]["Code"], "AccessDenied", "{other}");
+    assert_eq!(other["Deleted"], Value::Null, "{other}");
     // The owner may do everything.
     aws.ask(&["ecs", "create-cluster", "--cluster-name", "other"]);
 }

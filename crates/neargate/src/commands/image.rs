@@ -129,7 +129,9 @@ impl Import {
             let lines = ask(config, Method::POST, "/images/load", Some(open()?)).await?;
             let said = lines.iter().filter_map(|it| it["stream"].as_str());
             let loaded = said.filter_map(|it| it.trim().split_once(": ").map(|it| it.1));
-            let loaded = loaded.last().context("the archive holds no image")?;
+            let loaded = loaded
+                .reduce(|_, last| last)
+                .context("the archive holds no image")?;
             let path = format!("/images/{}/tag?{place}", escaped(loaded));
             ask(config, Method::POST, &path, None).await?;
         }

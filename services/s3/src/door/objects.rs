@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
+use serde_json::json;
 
 use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
@@ -239,17 +240,24 @@ pub async fn delete_many(
     if objects.is_empty() || objects.len() > DELETED_AT_ONCE_MAX {
         return Err(crate::errors::malformed());
     }
-    let doomed: Vec<deleting::Doomed> = objects
-        .into_iter()
-        .map(|it| deleting::Doomed {
+    let bucket = &request.input.bucket;
+    let (mut doomed, mut refused) = (Vec::new(), Vec::new());
+    for it in objects {
+        let it = deleting::Doomed {
             key: it.key,
             version: it.version_id,
             if_match: it.e_tag.map(|it| it.value().to_owned()),
-        })
-        .collect();
-    let outcomes = deleting::delete_many(&cx, &request.input.bucket, &doomed)?;
+        };
+        // Each key is a permission of its own.
+        match may_delete(&cx, bucket, &it) {
+            Ok(()) => doomed.push(it),
+            Err(error) => refused.push((it, error)),
+        }
+    }
+    let outcomes = deleting::delete_many(&cx, bucket, &doomed)?;
+    let refused = refused.into_iter().map(|(it, error)| (it, Err(error)));
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for (it, outcome) in doomed.into_iter().zip(outcomes) {
+    for (it, outcome) in doomed.into_iter().zip(outcomes).chain(refused) {
         match outcome {
             Ok(done) => deleted.push(DeletedObject {
                 key: Some(it.key),
@@ -270,6 +278,14 @@ pub async fn delete_many(
         errors: Some(errors).filter(|it| !it.is_empty()),
         ..Default::default()
     })
+}
+
+fn may_delete(cx: &Cx, bucket: &str, doomed: &deleting::Doomed) -> Result<(), Error> {
+    let mut input = json!({ "Bucket": bucket, "Key": doomed.key });
+    if let Some(version) = &doomed.version {
+        input["VersionId"] = json!(version);
+    }
+    cx.authorize("s3", "DeleteObject", &input)
 }
 
 pub(super) fn source(source: CopySource) -> Result<Wanted, Error> {
