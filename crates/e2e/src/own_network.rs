@@ -14,7 +14,9 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 #[track_caller]
 pub fn in_own_network(test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        let up = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status();
         assert!(up.is_ok_and(|it| it.success()), "the loopback is not up");
         return body();
     }
