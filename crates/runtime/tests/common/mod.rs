@@ -99,7 +99,9 @@ impl Machine {
     }
     pub fn log(&self, container: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.path(container)).unwrap_or_default();
-        let events = text
+        // A line without its end is just being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let events = whole
             .lines()
             .map(|line| parse_log_line(line, 0).expect("a well-formed line"));
         events.map(|event| event.message).collect()
