@@ -56,10 +56,14 @@ def prepare(api):
     )
     vpc = api.ec2("CreateVpc", CidrBlock="10.9.0.0/16").findtext(".//vpcId")
     subnet = api.ec2("CreateSubnet", VpcId=vpc, CidrBlock="10.9.1.0/24").findtext(".//subnetId")
+    group = api.ec2(
+        "CreateSecurityGroup", GroupName="bench", GroupDescription="bench", VpcId=vpc
+    ).findtext(".//groupId")
+    # moto fails without security groups, which are optional.
+    network = {"subnets": [subnet], "securityGroups": [group]}
     api.json(
         "ecs", "CreateService", cluster="bench", serviceName="web", taskDefinition="bench",
-        desiredCount=0, launchType="FARGATE",
-        networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+        desiredCount=0, launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": network},
     )
     asked = describe(api)
     if len(asked["services"]) != 1:
@@ -74,6 +78,8 @@ def rate(api):
     """Requests per second, all of which were answered with 200."""
     body = json.dumps({"cluster": "bench", "services": ["web"]}).encode()
     headers = api.json_headers("ecs", "DescribeServices", body)
+    # wrk adds one of its own to any other spelling.
+    headers["Host"] = headers.pop("host")
     lines = "\n".join(f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in headers.items())
     with tempfile.TemporaryDirectory(prefix="ngbench-", dir="/var/tmp") as directory:
         script = pathlib.Path(directory) / "ask.lua"
