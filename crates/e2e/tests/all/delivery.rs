@@ -300,7 +300,7 @@ fn what_was_promised_is_there(user: &User, url: &str) {
          --output text)\"; aws cloudformation describe-stack-events --stack-name {STACK}"
     ));
     assert!(!secrets.contains(TOKEN), "the token is shown: {secrets}");
-    // Two tasks run, and only the load balancer reaches them.
+    // Two tasks run.
     let cluster = user.types("aws ecs list-clusters --query 'clusterArns[0]' --output text");
     let addresses = user.types(&format!(
         "aws ecs describe-tasks --cluster {0} --tasks $(aws ecs list-tasks --cluster {0} \
