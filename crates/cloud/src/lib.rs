@@ -19,7 +19,7 @@ pub use authority::Authority;
 pub use clock::{Clock, Pace};
 pub use context::{Caller, Cloud, CloudParts, Cx};
 pub use converge::Next;
-pub use ids::{arn, random_hex, random_upper, token_hex};
+pub use ids::{arn, random_hex, random_upper, role_arn, token_hex};
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{

@@ -127,10 +127,7 @@ async fn role(cx: &Cx, given: &str, principal: Option<&str>) -> Result<String, E
             "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
         )));
     }
-    Ok(match given.starts_with("arn:") {
-        true => given.to_owned(),
-        false => format!("arn:aws:iam::{}:role/{given}", cx.account()),
-    })
+    Ok(cloud::role_arn(cx.account(), given))
 }
 
 fn keep_secrets(declaration: &mut PipelineDeclaration, old: &PipelineDeclaration) {

@@ -63,11 +63,7 @@ pub async fn credentials(
     let Some(role) = role_of(&task, &definition) else {
         return Ok(None);
     };
-    let role_arn = if role.starts_with("arn:") {
-        role.clone()
-    } else {
-        format!("arn:aws:iam::{}:role/{role}", cx.account())
-    };
+    let role_arn = cloud::role_arn(cx.account(), role);
     let input = AssumeRoleInput {
         role_arn: role_arn.clone(),
         role_session_name: task.id.clone(),

@@ -83,10 +83,7 @@ impl<'a> Asking<'a> {
             .execution_role_arn
             .clone()
             .unwrap_or_default();
-        let role = match role.starts_with("arn:") {
-            true => role,
-            false => format!("arn:aws:iam::{}:role/{role}", cx.account()),
-        };
+        let role = cloud::role_arn(cx.account(), &role);
         Self {
             cx,
             role,

@@ -462,14 +462,9 @@ fn passed_roles<'a>(
         .chain(of_actions)
         .filter_map(move |(role, passed_to)| {
             let role = role.as_str().filter(|it| !it.is_empty())?;
-            let resource = if role.starts_with("arn:") {
-                role.to_owned()
-            } else {
-                format!("arn:aws:iam::{}:role/{role}", at.account)
-            };
             Some(Need {
                 action: "iam:PassRole".into(),
-                resource,
+                resource: cloud::role_arn(at.account, role),
                 passed_to: Some(passed_to),
             })
         })
