@@ -28,6 +28,7 @@ mod container;
 mod daemon;
 mod error;
 mod identity;
+mod keyring;
 mod order;
 mod overlay;
 mod shim;
@@ -53,6 +54,7 @@ pub struct Executable {
 /// <container>` one that it is told by the daemon. Must be called before the
 /// process has a second thread. Returns the exit code.
 pub fn main(args: &[OsString]) -> i32 {
+    keyring::leave_session();
     let words: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
     match words.unwrap_or_default().as_slice() {
         ["run", directory] => shim::shim_main(Path::new(directory)),

@@ -100,6 +100,7 @@ fn run(command: &[&str]) {
         ["try", what] => attempt(what),
         ["orphan"] => orphan(),
         ["now"] => println!("{}", now_us()),
+        ["session-keyring"] => println!("keyring={}", session_keyring()),
         ["pid"] => println!("pid={}", std::process::id()),
         ["connect", address] => {
             let address = address.parse().unwrap();
@@ -161,6 +162,14 @@ fn now_us() -> u128 {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
         .as_micros()
+}
+
+/// The serial number of the keyring that programs of this session share.
+fn session_keyring() -> i64 {
+    const GET_ID: libc::c_long = 0;
+    const SESSION: libc::c_long = -3;
+    // SAFETY: only asks.
+    unsafe { libc::syscall(libc::SYS_keyctl, GET_ID, SESSION, 0, 0, 0) }
 }
 
 fn print_status(key: &str) {
@@ -270,6 +279,30 @@ fn attempt(what: &str) {
                 );
                 libc::open(c"/dev/disk".as_ptr(), libc::O_RDONLY)
             }
+            "vsock" => libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0),
+            "alg" => libc::socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
+            "inet" => libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0),
+            // The family's upper half is not looked at by the kernel, but by the filter.
+            "vsock-high" => {
+                let family = (1i64 << 32) | i64::from(libc::AF_VSOCK);
+                libc::syscall(libc::SYS_socket, family, libc::SOCK_STREAM, 0) as i32
+            }
+            "personality-layout" => libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong),
+            "personality-read-implies-exec" => {
+                libc::personality(libc::READ_IMPLIES_EXEC as libc::c_ulong)
+            }
+            "personality-ask" => libc::personality(0xffff_ffff),
+            // PER_LINUX32, which the C library does not name.
+            "personality-32" => libc::personality(8),
+            "io-uring" => libc::syscall(libc::SYS_io_uring_setup, 1, 0) as i32,
+            "bpf" => libc::syscall(libc::SYS_bpf, 0, 0, 0) as i32,
+            "userfaultfd" => libc::syscall(libc::SYS_userfaultfd, 0) as i32,
+            "add-key" => libc::syscall(libc::SYS_add_key, 0, 0, 0, 0, 0) as i32,
+            "perf" => libc::syscall(libc::SYS_perf_event_open, 0, 0, 0, 0, 0) as i32,
+            "pivot-root" => libc::syscall(libc::SYS_pivot_root, 0, 0) as i32,
+            "open-by-handle" => libc::syscall(libc::SYS_open_by_handle_at, 0, 0, 0) as i32,
+            "kexec" => libc::syscall(libc::SYS_kexec_load, 0, 0, 0, 0) as i32,
+            "trace-me" => libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) as i32,
             "chown" => libc::chown(c"/".as_ptr(), 1, 1),
             other => panic!("unknown attempt `{other}`"),
         }

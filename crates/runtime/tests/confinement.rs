@@ -3,6 +3,7 @@
 mod common;
 
 use common::Machine;
+use engine::Tasks;
 
 const NOT_PERMITTED: &str = "Operation not permitted (os error 1)";
 const NO_SUCH_CALL: &str = "Function not implemented (os error 38)";
@@ -74,6 +75,119 @@ async fn dangerous_system_calls_fail() {
         assert_eq!(*line, format!("{call}: {NO_SUCH_CALL}"));
     }
     assert_eq!(log.len(), 3);
+}
+
+#[tokio::test]
+async fn what_docker_s_profile_refuses_is_refused_by_the_kernel() {
+    let machine = Machine::new().await;
+    let refused = [
+        "vsock",
+        "vsock-high",
+        "alg",
+        "personality-layout",
+        "personality-read-implies-exec",
+        "io-uring",
+        "bpf",
+        "userfaultfd",
+        "add-key",
+        "perf",
+        "pivot-root",
+        "open-by-handle",
+        "kexec",
+    ];
+    let allowed = ["inet", "personality-ask", "personality-32", "trace-me"];
+    let calls = refused.iter().chain(&allowed);
+    let commands: Vec<String> = calls.map(|call| format!("try {call}")).collect();
+    let container = machine.container("c", &commands.join(" , "));
+    let (_, log) = machine.run(container).await;
+    let denied = refused.map(|call| format!("{call}: {NOT_PERMITTED}"));
+    assert_eq!(log[..denied.len()], denied);
+    let fine = allowed.map(|call| format!("{call}: allowed"));
+    assert_eq!(log[denied.len()..], fine);
+
+    // An administrator may mount, but not what the profile has for nobody.
+    let mut container = machine.container("admin", "try vsock , try pivot-root , try add-key");
+    container.add_capabilities = vec!["ALL".to_owned()];
+    let (_, log) = machine.run(container).await;
+    let denied = ["vsock", "pivot-root", "add-key"].map(|it| format!("{it}: {NOT_PERMITTED}"));
+    assert_eq!(log, denied);
+    machine.check_clean();
+}
+
+/// Nobody's keys are left in reach by a task that is not filtered.
+#[tokio::test]
+async fn a_task_has_a_session_keyring_of_its_own() {
+    let machine = Machine::new().await;
+    let own = std::process::Command::new(common::HELPER)
+        .arg("session-keyring")
+        .output();
+    let own = String::from_utf8(own.unwrap().stdout).unwrap();
+    let mut logs = Vec::new();
+    for name in ["one", "two"] {
+        let mut container = machine.container(name, "session-keyring");
+        container.privileged = true;
+        logs.push(machine.run(container).await.1);
+    }
+    assert!(
+        logs.iter().all(|log| log[0].starts_with("keyring=")),
+        "{logs:?}"
+    );
+    assert_ne!(logs[0][0], own.trim());
+    assert_ne!(logs[0], logs[1]);
+}
+
+#[tokio::test]
+async fn volumes_do_not_cover_what_the_kernel_says() {
+    let machine = Machine::new().await;
+    let volume = machine.path("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let mounted = |path: &str| {
+        let mut container = machine.container("c", "say started");
+        container.mounts = vec![engine::MountSpec {
+            volume: "v".to_owned(),
+            path: path.into(),
+            read_only: false,
+        }];
+        let mut task = common::task("t", vec![container]);
+        task.volumes = vec![engine::VolumeSpec {
+            name: "v".to_owned(),
+            host_path: Some(volume.clone()),
+        }];
+        task
+    };
+    for path in [
+        "/",
+        "/proc",
+        "/proc/sys",
+        "/sys",
+        "/sys/../sys/kernel",
+        "/dev",
+        "/dev/null",
+    ] {
+        let error = machine.runtime().start(mounted(path)).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("nothing can be mounted at"), "{message}");
+    }
+    // By a link in the image, which only the root tells about.
+    let image = machine.path("image");
+    std::fs::create_dir(&image).unwrap();
+    std::os::unix::fs::symlink("/sys/kernel", image.join("data")).unwrap();
+    std::os::unix::fs::symlink("/proc/self", image.join("me")).unwrap();
+    for path in ["/data", "/data/new", "/me/fd"] {
+        let mut task = mounted(path);
+        task.containers[0].directories.push(image.clone());
+        machine.runtime().start(task).await.unwrap();
+        let status = machine.wait_state("t", engine::TaskState::Stopped).await;
+        let reason = format!("{:?}", status.reason);
+        assert!(reason.contains("nothing can be mounted at"), "{reason}");
+        machine.runtime().remove("t").await.unwrap();
+    }
+    let mut container = machine.container("covered", "say started");
+    container.tmpfs = vec!["/proc/acpi".into()];
+    let error = machine.runtime().start(common::task("t", vec![container]));
+    assert!(error.await.is_err());
+    assert_eq!(std::fs::read_dir(&volume).unwrap().count(), 0);
+    machine.check_clean();
 }
 
 #[tokio::test]

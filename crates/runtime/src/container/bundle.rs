@@ -8,6 +8,7 @@ use engine::{ContainerSpec, TaskSpec};
 use serde_json::{Value, json};
 
 use super::capabilities::{capabilities, own_capabilities};
+use super::destination;
 use super::limits::resource_limits;
 use super::seccomp;
 use super::terminal::Owner;
@@ -178,7 +179,7 @@ pub(crate) fn write_bundle(
         "process": process,
         "root": { "path": root_path, "readonly": container.read_only_root },
         "hostname": order.spec.hostname,
-        "mounts": mounts(order, container, task_mounts)?,
+        "mounts": mounts(&root, order, container, task_mounts)?,
         "linux": linux(order, index),
     });
     let bundle = files.bundle(index);
@@ -270,11 +271,10 @@ fn linux(order: &Order, index: usize) -> Value {
     if let Some(mib) = container.memory_mib {
         resources["memory"] = json!({ "limit": u64::from(mib) * 1024 * 1024 });
     }
-    let no_paths: &[&str] = &[];
     let (masked, read_only) = if container.privileged {
-        (no_paths, no_paths)
+        (Vec::new(), &[][..])
     } else {
-        (&MASKED_PATHS[..], &READ_ONLY_PATHS[..])
+        (masked_paths(), &READ_ONLY_PATHS[..])
     };
     json!({
         "cgroupsPath": Path::new("/").join(&order.cgroup).join(super::container_id(index)),
@@ -286,9 +286,22 @@ fn linux(order: &Order, index: usize) -> Value {
     })
 }
 
+/// Docker's, with what tells how hot each processor runs, and so what others compute.
+fn masked_paths() -> Vec<PathBuf> {
+    let processors = fs::read_dir("/sys/devices/system/cpu")
+        .into_iter()
+        .flatten();
+    let throttles = processors
+        .flatten()
+        .map(|it| it.path().join("thermal_throttle"));
+    let fixed = MASKED_PATHS.iter().map(PathBuf::from);
+    fixed.chain(throttles.filter(|it| it.exists())).collect()
+}
+
 /// No control groups are mounted: on cgroup v1 a read-only mount of them comes up writable, and the
 /// container could raise its own limits.
 fn mounts(
+    root: &Root,
     order: &Order,
     container: &ContainerSpec,
     task_mounts: &TaskMounts,
@@ -323,18 +336,20 @@ fn mounts(
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys]),
     ];
     for path in &container.tmpfs {
+        destination::check(root, path)?;
         let options = ["nosuid", "noexec", "nodev", "mode=1777"];
         mounts.push(mount(&path.to_string_lossy(), "tmpfs", &options));
     }
     for asked in &container.mounts {
+        destination::check(root, &asked.path)?;
         let source = volume_path(order, &asked.volume)?;
         mounts.push(bind(&source, &asked.path, asked.read_only));
     }
-    let own = order
-        .step
-        .iter()
-        .flat_map(|step| &step.mounts)
-        .chain(task_mounts);
+    let of_step = order.step.iter().flat_map(|step| &step.mounts);
+    for (_, path, _) in of_step.clone() {
+        destination::check(root, path)?;
+    }
+    let own = of_step.chain(task_mounts);
     for (source, path, read_only) in own {
         // What the task asked for itself wins.
         if !container.mounts.iter().any(|asked| asked.path == *path) {

@@ -4,6 +4,7 @@ mod bundle;
 mod capabilities;
 mod complaints;
 mod create;
+pub(crate) mod destination;
 mod exec;
 mod executor;
 mod init;

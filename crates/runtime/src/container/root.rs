@@ -2,13 +2,14 @@
 //! kernel as if the root were `/`, so that no symbolic link leads out of it.
 #![allow(unsafe_code)]
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -16,6 +17,9 @@ use crate::error::{Context, Failure, Result};
 
 /// A user list longer than this is refused: no real one is.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// As many links as the kernel follows.
+const LINKS_MAX: u32 = 40;
 
 pub(crate) struct Root {
     directory: OwnedFd,
@@ -54,6 +58,45 @@ impl Root {
     /// Whether something is there, links followed.
     pub fn has(&self, path: &Path) -> bool {
         self.resolve(path, OFlag::O_PATH).is_ok()
+    }
+
+    /// Where a path leads once its links are followed, from the root on. What is not there yet is
+    /// taken to be where its name says, for a link may lead to what is only mounted later.
+    pub fn leads_to(&self, path: &Path) -> Result<PathBuf> {
+        let failed = || format!("could not look for `{}` in the image", path.display());
+        let mut found = PathBuf::from("/");
+        let mut links = 0;
+        let mut ahead: Vec<OsString> = reversed_names(path);
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                found.pop();
+                continue;
+            }
+            let next = found.join(&name);
+            let target = match self.resolve(&next, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
+                Ok(there) => match readlinkat(&there, "") {
+                    Ok(target) => PathBuf::from(target),
+                    // It is no link.
+                    Err(Errno::ENOENT | Errno::EINVAL) => PathBuf::new(),
+                    Err(error) => return Err(error).context(failed),
+                },
+                Err(Errno::ENOENT | Errno::ENOTDIR) => PathBuf::new(),
+                Err(error) => return Err(error).context(failed),
+            };
+            if target.as_os_str().is_empty() {
+                found = next;
+                continue;
+            }
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(Errno::ELOOP).context(failed);
+            }
+            if target.is_absolute() {
+                found = PathBuf::from("/");
+            }
+            ahead.extend(reversed_names(&target));
+        }
+        Ok(found)
     }
 
     /// Makes a directory and those above it, unless they are there.
@@ -160,6 +203,15 @@ impl Root {
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         openat2(&self.directory, path, how)
     }
+}
+
+/// Names and `..`, the last first.
+fn reversed_names(path: &Path) -> Vec<OsString> {
+    let names = path
+        .components()
+        .filter(|component| matches!(component, Component::Normal(_) | Component::ParentDir));
+    let names = names.map(|component| component.as_os_str().to_owned());
+    names.rev().collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use engine::{ContainerSpec, EngineError, Result, TaskSpec};
 
+use crate::container::destination;
+
 /// Ten times what AWS takes.
 const CONTAINERS_MAX: usize = 100;
 /// An id is part of file names and control group names.
@@ -50,6 +52,11 @@ pub(super) fn task(spec: &TaskSpec) -> Result<()> {
             return Err(EngineError::invalid(format!(
                 "the container `{name}` has no command"
             )));
+        }
+        let mounted = container.mounts.iter().map(|it| &it.path);
+        for path in mounted.chain(&container.tmpfs) {
+            let checked = destination::check_name(path);
+            checked.map_err(|failure| EngineError::invalid(format!("`{name}`: {failure}")))?;
         }
         let upper = container.upper.as_ref();
         if upper.is_some_and(|it| !it.is_absolute() || it.file_name().is_none() || !it.is_dir()) {
