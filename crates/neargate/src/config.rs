@@ -78,6 +78,9 @@ pub struct Config {
         default_value = "audit"
     )]
     pub iam: IamMode,
+    /// The key that the records are sealed with, when it is kept outside of the state directory
+    #[arg(long, global = true, env = "NEARGATE_STORE_KEY", value_name = "FILE")]
+    pub store_key: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -133,6 +136,10 @@ impl Config {
         );
         self.state = std::path::absolute(&self.state)
             .with_context(|| format!("cannot resolve `{}`", self.state.display()))?;
+        if let Some(key) = &mut self.store_key {
+            *key = std::path::absolute(&key)
+                .with_context(|| format!("cannot resolve `{}`", key.display()))?;
+        }
         Ok(self)
     }
 
@@ -171,8 +178,11 @@ impl Config {
             ("--iam", iam.to_owned()),
             ("--github", self.github.clone()),
         ];
+        let key = self.store_key.as_ref();
+        let key = key.map(|it| ("--store-key", it.display().to_string()));
         pairs
             .into_iter()
+            .chain(key)
             .flat_map(|(name, value)| [name.to_owned(), value])
             .collect()
     }

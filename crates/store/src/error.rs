@@ -1,9 +1,17 @@
 //! Why the store could not do what it was asked.
 
+use std::path::PathBuf;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the store's file cannot be used")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the store's file `{}` cannot be made", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("a record of kind `{kind}` with key `{key}` cannot be read or written")]
     Record {
         kind: &'static str,
@@ -12,7 +20,38 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     #[error(
+        "a record of kind `{kind}` with key `{key}` does not open with the store's key: it was \
+         changed, or it was sealed for another place"
+    )]
+    Sealed { kind: &'static str, key: String },
+    #[error(
         "the store was written by a newer version (layout {found}, this version knows {known})"
     )]
     Newer { found: i64, known: i64 },
+    #[error("the key's file `{}` cannot be used", path.display())]
+    KeyFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{}` is not a store's key: 64 hexadecimal digits are", .0.display())]
+    KeyDamaged(PathBuf),
+    #[error(
+        "the store is sealed with the key `{id}`, and there is no key at `{}`: put it back, or \
+         name its place with --store-key. Without it the records cannot be read by anybody",
+        path.display()
+    )]
+    KeyMissing { id: String, path: PathBuf },
+    #[error(
+        "the store is sealed with the key `{id}`, and the key at `{}` is `{found}`: name the \
+         right one with --store-key",
+        path.display()
+    )]
+    WrongKey {
+        id: String,
+        found: String,
+        path: PathBuf,
+    },
+    #[error("the machine gives no random numbers, or its cipher fails")]
+    Cryptography,
 }

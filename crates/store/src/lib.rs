@@ -4,11 +4,17 @@
 //! transaction ([`Store::write`]) that is on disk before it returns; who registered with
 //! [`Store::on_commit`] is then told which keys changed, and no more than that. Nothing here waits
 //! for anything but the disk, so calls are made directly from asynchronous code.
+//!
+//! What a record says is sealed ([`seal`]) with a key that lies in another file: a copy of the store
+//! tells kinds and keys of records, and nothing else. No service has to think of it.
 
 mod error;
+mod layout;
+mod seal;
 mod transaction;
 
-use std::path::Path;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,10 +23,12 @@ use rusqlite::{Connection, OpenFlags};
 pub use error::StoreError;
 pub use transaction::{Record, Transaction};
 
-/// The layout of the file. A newer file is refused, an older one is migrated when it is opened.
-const SCHEMA_VERSION: i64 = 1;
+use seal::Sealer;
+
 /// Readers beside the writer. Reads are short; four keep two cores busy.
 const READERS: usize = 4;
+/// The store's files are its owner's alone.
+const PRIVATE: u32 = 0o600;
 
 /// One record that a transaction wrote or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,6 +40,7 @@ pub struct Change {
 type Listener = Box<dyn Fn(&[Change]) + Send + Sync>;
 
 pub struct Store {
+    sealer: Sealer,
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
     next_reader: std::sync::atomic::AtomicUsize,
@@ -39,11 +48,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates the file.
+    /// Opens or creates the file, with the key in `keys/` beside it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let writer = Connection::open(path)?;
+        Self::open_with_key(path, &key_beside(path))
+    }
+
+    /// Opens or creates the file, with the key in another one. A key is made for a store that has
+    /// none; where the store's own is missing or another one is found, nothing is opened.
+    pub fn open_with_key(path: &Path, key_file: &Path) -> Result<Self, StoreError> {
+        make_private(path)?;
+        let mut writer = Connection::open(path)?;
         prepare(&writer)?;
-        migrate(&writer)?;
+        let sealer = layout::settle(&mut writer, key_file)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readers = (0..READERS)
             .map(|_| {
@@ -53,6 +69,7 @@ impl Store {
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self {
+            sealer,
             writer: Mutex::new(writer),
             readers,
             next_reader: Default::default(),
@@ -76,7 +93,7 @@ impl Store {
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reader = lock(&self.readers[turn % self.readers.len()]);
         let transaction = reader.unchecked_transaction().map_err(StoreError::from)?;
-        body(&Transaction::new(&transaction))
+        body(&Transaction::new(&transaction, &self.sealer))
     }
 
     /// Runs `body` and commits what it wrote, or nothing when it answers an error. Durable when this
@@ -92,7 +109,7 @@ impl Store {
                 rusqlite::TransactionBehavior::Immediate,
             )
             .map_err(StoreError::from)?;
-            let transaction = Transaction::new(&raw);
+            let transaction = Transaction::new(&raw, &self.sealer);
             let answer = body(&transaction)?;
             let changes = transaction.into_changes();
             raw.commit().map_err(StoreError::from)?;
@@ -115,31 +132,32 @@ fn lock(mutex: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // What is deleted or replaced is overwritten in the file.
+    connection.pragma_update(None, "secure_delete", true)?;
     // FULL: an answer that was given survives a power cut, not only a crash of the daemon.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
 
-fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > SCHEMA_VERSION {
-        return Err(StoreError::Newer {
-            found: version,
-            known: SCHEMA_VERSION,
-        });
-    }
-    if version == 0 {
-        connection.execute_batch(
-            "BEGIN;
-             CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-                 PRIMARY KEY (kind, key)) WITHOUT ROWID;
-             CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-             PRAGMA user_version = 1;
-             COMMIT;",
-        )?;
-    }
-    Ok(())
+/// Where the key of a store lies when nobody says where.
+fn key_beside(path: &Path) -> PathBuf {
+    path.with_file_name("keys").join("store.key")
+}
+
+/// SQLite gives the files beside the store (its log, its index of that) the store's own mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE)
+        .open(path)
+        .and_then(|it| it.set_permissions(std::fs::Permissions::from_mode(PRIVATE)));
+    made.map_err(|source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

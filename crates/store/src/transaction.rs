@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::seal::Sealer;
 use crate::{Change, StoreError};
 
 /// A type that is stored. Keys are paths (`<region>/<name>`), so that a prefix selects a group.
@@ -17,13 +18,15 @@ pub trait Record: Serialize + DeserializeOwned {
 
 pub struct Transaction<'a> {
     connection: &'a Connection,
+    sealer: &'a Sealer,
     changes: RefCell<Vec<Change>>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(connection: &'a Connection) -> Self {
+    pub(crate) fn new(connection: &'a Connection, sealer: &'a Sealer) -> Self {
         Self {
             connection,
+            sealer,
             changes: RefCell::default(),
         }
     }
@@ -36,24 +39,25 @@ impl<'a> Transaction<'a> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT value FROM records WHERE kind = ? AND key = ?")?;
-        let text: Option<String> = statement
+        let sealed: Option<Vec<u8>> = statement
             .query_row(params![R::KIND, key], |row| row.get(0))
             .optional()?;
-        text.map(|text| decode(key, &text)).transpose()
+        sealed.map(|it| self.decode(key, it)).transpose()
     }
 
     pub fn put<R: Record>(&self, record: &R) -> Result<(), StoreError> {
         let key = record.key();
-        let text = serde_json::to_string(record).map_err(|source| StoreError::Record {
+        let text = serde_json::to_vec(record).map_err(|source| StoreError::Record {
             kind: R::KIND,
             key: key.clone(),
             source,
         })?;
+        let sealed = self.sealer.seal(R::KIND, &key, &text)?;
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO records (kind, key, value) VALUES (?, ?, ?)
              ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
         )?;
-        statement.execute(params![R::KIND, key, text])?;
+        statement.execute(params![R::KIND, key, sealed])?;
         self.changed(R::KIND, key);
         Ok(())
     }
@@ -92,8 +96,8 @@ impl<'a> Transaction<'a> {
         let mut rows = statement.query(params![R::KIND, prefix, end, after, limit])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let (key, text): (String, String) = (row.get(0)?, row.get(1)?);
-            found.push(decode(&key, &text)?);
+            let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            found.push(self.decode(&key, sealed)?);
         }
         Ok(found)
     }
@@ -126,12 +130,17 @@ impl<'a> Transaction<'a> {
             changes.push(change);
         }
     }
-}
 
-fn decode<R: Record>(key: &str, text: &str) -> Result<R, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Record {
-        kind: R::KIND,
-        key: key.to_owned(),
-        source,
-    })
+    fn decode<R: Record>(&self, key: &str, sealed: Vec<u8>) -> Result<R, StoreError> {
+        let opened = self.sealer.open(R::KIND, key, sealed);
+        let text = opened.map_err(|_| StoreError::Sealed {
+            kind: R::KIND,
+            key: key.to_owned(),
+        })?;
+        serde_json::from_slice(&text).map_err(|source| StoreError::Record {
+            kind: R::KIND,
+            key: key.to_owned(),
+            source,
+        })
+    }
 }

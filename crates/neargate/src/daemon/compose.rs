@@ -102,7 +102,12 @@ pub async fn machine(config: &Config) -> Result<Machine> {
 }
 
 pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
-    let store = Store::open(&config.state.join(STORE_FILE))
+    let file = config.state.join(STORE_FILE);
+    let store = match &config.store_key {
+        Some(key) => Store::open_with_key(&file, key),
+        None => Store::open(&file),
+    };
+    let store = store
         .with_context(|| format!("cannot open the records in `{}`", config.state.display()))?;
     let cloud = Cloud::new(CloudParts {
         account: config.account.clone(),
