@@ -1,25 +1,43 @@
 //! Permission: whether who calls may do what is asked.
 
-use serde_json::Value as Json;
 use wire::{Error, Operation};
 
+use crate::permission::{Need, Needs};
 use crate::{Caller, Cx};
 
-/// Decides over calls. The account's owner and the daemon itself are not asked about.
-pub trait Authority: Send + Sync {
-    /// `service` is the signing name; `input` has the names of the model's members.
-    fn check(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Result<(), Error>;
-}
-
 impl Cx {
-    /// Whether the caller may make this call. What comes in by a door that is not [`Cx::serve`] is
-    /// checked by whoever made that door.
-    pub fn authorize(&self, service: &str, operation: &str, input: &Json) -> Result<(), Error> {
+    /// Whether the caller may do all of this. Operations of a table are asked about by their lines
+    /// there; what comes in by a door of its own, or asks for each of its parts, asks here.
+    pub fn authorize(&self, service: &str, needs: &Needs) -> Result<(), Error> {
         if matches!(self.caller, Caller::Root | Caller::Service(_)) {
             return Ok(());
         }
         match self.cloud.authority() {
-            Some(authority) => authority.check(self, service, operation, input),
+            Some(authority) => authority.check(self, service, needs),
+            None => Ok(()),
+        }
+    }
+
+    /// [`Cx::authorize`] for one action on one resource.
+    pub fn authorize_one(&self, service: &str, need: Need) -> Result<(), Error> {
+        let needs = Needs {
+            all: vec![need],
+            ..Needs::default()
+        };
+        self.authorize(service, &needs)
+    }
+
+    /// [`Cx::authorize`] by the rules for operations that are not listed in their table yet.
+    pub fn authorize_unlisted(
+        &self,
+        service: &str,
+        operation: &str,
+        input: &serde_json::Value,
+    ) -> Result<(), Error> {
+        match self.cloud.authority() {
+            Some(authority) => {
+                self.authorize(service, &authority.guess(self, service, operation, input))
+            }
             None => Ok(()),
         }
     }

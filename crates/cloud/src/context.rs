@@ -303,13 +303,7 @@ impl Cx {
             .typed
             .downcast_ref::<Typed<I>>()
             .expect("the table is keyed by the name that the input type carries");
-        let mut cx = self.clone();
-        if self.acts {
-            self.authorize(I::SERVICE, I::NAME, &wire::to_json(&input))?;
-            // What the operation calls in its turn is the service's own.
-            cx.acts = false;
-        }
-        typed(cx, input).await
+        typed(self.clone(), input).await
     }
 
     /// A request from the network, already authenticated and routed.
@@ -340,9 +334,6 @@ impl Cx {
         let entry = (self.cloud.services.get(service))
             .and_then(|service| service.operations.get(operation))
             .ok_or_else(|| not_implemented(service, operation))?;
-        if !matches!(self.caller, Caller::Root) {
-            self.authorize(service, operation, &wire::write_json(&input))?;
-        }
         (entry.untyped)(self.clone(), input, form).await
     }
 }

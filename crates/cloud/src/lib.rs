@@ -10,16 +10,17 @@ mod authority;
 mod clock;
 mod context;
 mod ids;
+pub mod permission;
 mod reconcile;
 mod records;
 mod resource;
 mod service;
 
-pub use authority::Authority;
 pub use clock::{Clock, Pace};
 pub use context::{Caller, Cloud, CloudParts, Cx};
 pub use converge::Next;
 pub use ids::{arn, random_hex, random_upper, role_arn, token_hex};
+pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
 
+use crate::permission::{Described, Permission};
 use crate::{Cx, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub untyped: Untyped,
     /// The same function as a [`Typed`] of its input.
     pub typed: Box<dyn Any + Send + Sync>,
+    /// What it needs permission for; None when the table does not list it yet.
+    pub described: Option<Described>,
 }
 
 /// Everything that a service brings: built once at start-up.
@@ -39,6 +42,7 @@ pub struct Service {
     pub(crate) watches: Vec<Watch>,
     pub(crate) follows: Vec<Follow>,
     dry_run: Option<ErrorCode>,
+    action_prefix: &'static str,
 }
 
 /// Members of inputs are written by the names of answers, some of which begin with a small letter.
@@ -65,7 +69,15 @@ impl Service {
             watches: Vec::new(),
             follows: Vec::new(),
             dry_run: None,
+            action_prefix: model.signing_name,
         }
+    }
+
+    /// What the names of the service's IAM actions begin with, where that is not its signing name.
+    #[must_use]
+    pub fn action_prefix(mut self, prefix: &'static str) -> Self {
+        self.action_prefix = prefix;
+        self
     }
 
     /// Inputs have a member `DryRun`: a valid request with it is not carried out and answered with
@@ -76,12 +88,45 @@ impl Service {
         self
     }
 
-    /// Adds the operation whose input `handler` takes.
+    /// Adds the operation whose input `handler` takes, and what a call of it needs permission for.
     #[must_use]
-    pub fn on<I, F>(mut self, handler: fn(Cx, I) -> F) -> Self
+    pub fn on<I, F>(self, handler: fn(Cx, I) -> F, permission: Permission<I>) -> Self
     where
         I: Operation + Send + 'static,
         F: Future<Output = Result<I::Output, Error>> + Send + 'static,
+    {
+        let prefix = self.action_prefix;
+        let described = permission.described(prefix);
+        let permission = Arc::new(permission);
+        let permit = move |cx: &Cx, input: &I| {
+            let needs = permission.needs(cx, prefix, input);
+            cx.authorize(I::SERVICE, &needs)
+        };
+        self.add(handler, permit, Some(described))
+    }
+
+    /// [`Service::on`] for an operation whose permission is not listed yet.
+    #[must_use]
+    pub fn on_unlisted<I, F>(self, handler: fn(Cx, I) -> F) -> Self
+    where
+        I: Operation + Send + 'static,
+        F: Future<Output = Result<I::Output, Error>> + Send + 'static,
+    {
+        let permit =
+            |cx: &Cx, input: &I| cx.authorize_unlisted(I::SERVICE, I::NAME, &wire::to_json(input));
+        self.add(handler, permit, None)
+    }
+
+    fn add<I, F, P>(
+        mut self,
+        handler: fn(Cx, I) -> F,
+        permit: P,
+        described: Option<Described>,
+    ) -> Self
+    where
+        I: Operation + Send + 'static,
+        F: Future<Output = Result<I::Output, Error>> + Send + 'static,
+        P: Fn(&Cx, &I) -> Result<(), Error> + Clone + Send + Sync + 'static,
     {
         assert_eq!(
             I::SERVICE,
@@ -90,13 +135,19 @@ impl Service {
             I::NAME
         );
         let (model, dry_run) = (self.model, self.dry_run);
+        let permit_typed = permit.clone();
         let untyped: Untyped = Box::new(move |cx, node, form| {
+            let decoded = match form {
+                Form::Wire => wire::decode_input::<I>(model, node),
+                Form::Json => wire::decode::<I>(node, Style::Json)
+                    .map_err(|error| wire::forbidden(model, &error)),
+            };
+            let permitted = decoded.and_then(|input| {
+                permit(&cx, &input)?;
+                Ok(input)
+            });
             Box::pin(async move {
-                let input = match form {
-                    Form::Wire => wire::decode_input::<I>(model, node)?,
-                    Form::Json => wire::decode::<I>(node, Style::Json)
-                        .map_err(|error| wire::forbidden(model, &error))?,
-                };
+                let input = permitted?;
                 if let Some(answer) = dry_run
                     && is_dry(&input.get())
                 {
@@ -107,12 +158,24 @@ impl Service {
                 handler(cx, input).await.map(|output| output.get())
             })
         });
-        let typed: Typed<I> = Box::new(move |cx, input| Box::pin(handler(cx, input)));
+        let typed: Typed<I> = Box::new(move |mut cx, input| {
+            let permitted = match cx.acts {
+                true => permit_typed(&cx, &input),
+                false => Ok(()),
+            };
+            // What the operation calls in its turn is the service's own.
+            cx.acts = false;
+            Box::pin(async move {
+                permitted?;
+                handler(cx, input).await
+            })
+        });
         let clash = self.operations.insert(
             I::NAME,
             Entry {
                 untyped,
                 typed: Box::new(typed),
+                described,
             },
         );
         assert!(clash.is_none(), "{} is in the table twice", I::NAME);
@@ -155,6 +218,13 @@ impl Service {
     /// Names of the operations that this build answers.
     pub fn operations(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.operations.keys().copied()
+    }
+
+    /// What each operation of this build needs permission for.
+    pub fn permissions(&self) -> impl Iterator<Item = (&'static str, Option<&Described>)> + '_ {
+        self.operations
+            .iter()
+            .map(|(name, entry)| (*name, entry.described.as_ref()))
     }
 
     /// The types that it lends to CloudFormation.

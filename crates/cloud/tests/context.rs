@@ -161,10 +161,16 @@ impl World {
         let (sim, diary) = (sim::Sim::default(), Diary::default());
         let things = Service::new(&shapes::ec2::MODEL)
             .dry_run(DRY)
-            .on(create_vpc)
+            .on(
+                create_vpc,
+                cloud::permission::not_asked("an operation of a test's own"),
+            )
             .reconciles(Things(diary.clone()));
         let whole = Service::new(&shapes::elbv2::MODEL)
-            .on(describe_load_balancers)
+            .on(
+                describe_load_balancers,
+                cloud::permission::not_asked("an operation of a test's own"),
+            )
             .reconciles(Whole(diary.clone()))
             .follows(Thing::KIND, WHOLE, "followed")
             .watches(Watch {
@@ -368,12 +374,21 @@ async fn an_error_is_tried_again() {
 #[should_panic(expected = "CreateVpc is in the table twice")]
 fn an_operation_stands_in_a_table_once() {
     let _ = Service::new(&shapes::ec2::MODEL)
-        .on(create_vpc)
-        .on(create_vpc);
+        .on(
+            create_vpc,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            create_vpc,
+            cloud::permission::not_asked("an operation of a test's own"),
+        );
 }
 
 #[test]
 #[should_panic(expected = "DescribeLoadBalancers belongs to another service")]
 fn an_operation_stands_in_its_own_services_table() {
-    let _ = Service::new(&shapes::ec2::MODEL).on(describe_load_balancers);
+    let _ = Service::new(&shapes::ec2::MODEL).on(
+        describe_load_balancers,
+        cloud::permission::not_asked("an operation of a test's own"),
+    );
 }

@@ -33,7 +33,10 @@ fn world() -> (Cx, tempfile::TempDir) {
         services: vec![
             application_autoscaling::service(),
             cloudwatch::service(),
-            Service::new(&ecs::MODEL).on(one_service),
+            Service::new(&ecs::MODEL).on(
+                one_service,
+                cloud::permission::not_asked("an operation of a test's own"),
+            ),
         ],
     });
     (cloud.context("us-east-1"), directory)

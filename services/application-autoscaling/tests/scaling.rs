@@ -69,7 +69,15 @@ fn open(directory: &tempfile::TempDir) -> Arc<Cloud> {
         services: vec![
             application_autoscaling::service(),
             cloudwatch::service(),
-            Service::new(&ecs::MODEL).on(describe).on(update),
+            Service::new(&ecs::MODEL)
+                .on(
+                    describe,
+                    cloud::permission::not_asked("an operation of a test's own"),
+                )
+                .on(
+                    update,
+                    cloud::permission::not_asked("an operation of a test's own"),
+                ),
         ],
     });
     tokio::spawn(cloud.clone().run());

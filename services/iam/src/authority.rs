@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use cloud::{Authority, Caller, Cx, Error, Record};
+use cloud::{Authority, Caller, Cx, Error, Need, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -18,7 +18,7 @@ use crate::document::parsed;
 use crate::evaluate::{Context, Decision, Request, decide};
 use crate::grants::Grants;
 use crate::names::key;
-use crate::needs::{self, Need, Place};
+use crate::needs::{self, Place};
 use crate::policy;
 use crate::role::RoleRecord;
 use crate::user::UserRecord;
@@ -86,7 +86,7 @@ impl Policies {
         let mut call = Call {
             principal: who.arn.clone(),
             action: need.action.clone(),
-            resource: need.resource.clone(),
+            resource: resource_of(need).to_owned(),
             passed_to: need.passed_to.map(str::to_owned),
             allowed,
             first_ms: now,
@@ -171,15 +171,24 @@ impl Principal {
     }
 
     fn decide(&self, need: &Need) -> Decision {
-        let with_service = need.passed_to.map(|service| {
-            let mut context = self.context.clone();
+        let mut context = self.context.clone();
+        if let Some(service) = need.passed_to {
             context.insert("iam:passedtoservice".into(), vec![service.to_owned()]);
-            context
-        });
+        }
+        for key in &need.keys {
+            if let Some(values) = &key.values {
+                context.insert(key.name.to_ascii_lowercase(), values.clone());
+            }
+        }
+        let tags = need.resource.as_ref().and_then(|it| it.tags.as_ref());
+        for (key, value) in tags.into_iter().flatten() {
+            let name = format!("aws:resourcetag/{}", key.to_ascii_lowercase());
+            context.insert(name, vec![value.clone()]);
+        }
         let request = Request {
             action: &need.action,
-            resource: &need.resource,
-            context: with_service.as_ref().unwrap_or(&self.context),
+            resource: resource_of(need),
+            context: &context,
         };
         decide(&self.documents, &request)
     }
@@ -199,23 +208,27 @@ pub fn documents(cx: &Cx, grants: &Grants) -> Result<Vec<Json>, Error> {
 }
 
 impl Authority for Policies {
-    fn check(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Result<(), Error> {
+    fn check(&self, cx: &Cx, service: &str, needs: &cloud::Needs) -> Result<(), Error> {
         if service == "sts" {
             return Ok(());
         }
-        let Some(who) = Principal::of(cx)? else {
+        let Some(mut who) = Principal::of(cx)? else {
             return Ok(());
         };
-        let at = Place {
-            region: &cx.region,
-            account: cx.account(),
-        };
+        for (key, value) in &needs.request_tags {
+            let name = format!("aws:requesttag/{}", key.to_ascii_lowercase());
+            who.context.insert(name, vec![value.clone()]);
+        }
+        if !needs.tag_keys.is_empty() {
+            who.context
+                .insert("aws:tagkeys".into(), needs.tag_keys.clone());
+        }
         let mut refused = None;
-        for need in needs::of_call(service, operation, input, at) {
-            let decision = who.decide(&need);
-            self.record(cx, &who, &need, decision == Decision::Allowed)?;
+        for need in &needs.all {
+            let decision = who.decide(need);
+            self.record(cx, &who, need, decision == Decision::Allowed)?;
             if decision != Decision::Allowed && refused.is_none() {
-                refused = Some(denied(service, &who, &need, decision));
+                refused = Some(denied(service, &who, need, decision));
             }
         }
         match (self.mode, refused) {
@@ -223,6 +236,31 @@ impl Authority for Policies {
             _ => Ok(()),
         }
     }
+
+    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> cloud::Needs {
+        let at = Place {
+            region: &cx.region,
+            account: cx.account(),
+        };
+        let all = needs::of_call(service, operation, input, at);
+        let all = all.into_iter().map(|it| Need {
+            action: it.action,
+            resource: Some(it.resource)
+                .filter(|it| it != "*")
+                .map(cloud::Touched::named),
+            passed_to: it.passed_to,
+            keys: Vec::new(),
+        });
+        cloud::Needs {
+            all: all.collect(),
+            ..Default::default()
+        }
+    }
+}
+
+/// The resource as messages and records name it.
+fn resource_of(need: &Need) -> &str {
+    need.resource.as_ref().map_or("*", |it| &it.arn)
 }
 
 /// In AWS's words, and with the code that the service's protocol has for it.
@@ -238,7 +276,9 @@ fn denied(service: &str, who: &Principal, need: &Need, decision: Decision) -> Er
     };
     let message = format!(
         "User: {} is not authorized to perform: {} on resource: {} {because}",
-        who.caller_arn, need.action, need.resource
+        who.caller_arn,
+        need.action,
+        resource_of(need)
     );
     match service {
         "ec2" => UNAUTHORIZED.because(format!(

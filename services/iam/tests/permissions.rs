@@ -38,7 +38,7 @@ impl World {
             role_name: "build".into(),
             policy_name: "some".into(),
             policy_document: json!({"Version": "2012-10-17", "Statement": [
-                {"Effect": "Allow", "Action": "iam:GetRole", "Resource": ROLE},
+                {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetUser"], "Resource": ROLE},
                 {"Effect": "Allow", "Action": "iam:List*", "Resource": "*"},
                 {"Effect": "Deny", "Action": "iam:ListUsers", "Resource": "*"},
             ]})
@@ -90,6 +90,20 @@ async fn what_is_not_allowed_is_refused_in_awss_words() {
     world.ask("CreateRole", create).await.unwrap_err();
     let roles = world.ask("ListRoles", json!({})).await.unwrap();
     assert_eq!(roles["Roles"].as_array().unwrap().len(), 1);
+}
+
+/// What is authorized is what is executed: a member that the operation does not have chooses nothing.
+#[tokio::test]
+async fn a_member_that_the_operation_does_not_have_decides_nothing() {
+    let world = World::new(Mode::Enforce).await;
+    for input in [
+        json!({"UserName": "ann", "RoleName": "build"}),
+        json!({"UserName": "ann", "roleName": "build"}),
+        json!({"RoleName": "build", "UserName": "ann"}),
+    ] {
+        let refused = world.ask("GetUser", input).await.unwrap_err();
+        assert!(refused.contains("user/ann"), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -217,12 +217,27 @@ impl cloud::Authority for OnlyBuckets {
         &self,
         _cx: &cloud::Cx,
         _service: &str,
+        needs: &cloud::Needs,
+    ) -> Result<(), cloud::Error> {
+        match needs.all.iter().find(|it| it.action != "s3:CreateBucket") {
+            None => Ok(()),
+            Some(other) => {
+                let action = other.action.trim_start_matches("s3:");
+                Err(wire::codes::AccessDenied.because(format!("no {action}")))
+            }
+        }
+    }
+
+    fn guess(
+        &self,
+        _cx: &cloud::Cx,
+        service: &str,
         operation: &str,
         _input: &Json,
-    ) -> Result<(), cloud::Error> {
-        match operation {
-            "CreateBucket" => Ok(()),
-            other => Err(wire::codes::AccessDenied.because(format!("no {other}"))),
+    ) -> cloud::Needs {
+        cloud::Needs {
+            all: vec![cloud::Need::new(format!("{service}:{operation}"), None)],
+            ..Default::default()
         }
     }
 }

@@ -322,18 +322,29 @@ async fn a_stacks_secret_is_generated_once() {
 struct Guard;
 
 impl cloud::Authority for Guard {
-    fn check(
+    fn check(&self, _cx: &Cx, _service: &str, needs: &cloud::Needs) -> Result<(), cloud::Error> {
+        let touches_it = |need: &cloud::Need| {
+            let touched = need.resource.as_ref();
+            need.action == "secretsmanager:GetSecretValue"
+                && touched.is_some_and(|it| it.arn.contains("hidden"))
+        };
+        match needs.all.iter().any(touches_it) {
+            true => Err(wire::codes::AccessDenied.because("not for you")),
+            false => Ok(()),
+        }
+    }
+
+    fn guess(
         &self,
         _cx: &Cx,
-        _service: &str,
+        service: &str,
         operation: &str,
         input: &serde_json::Value,
-    ) -> Result<(), cloud::Error> {
-        match (operation, input["SecretId"].as_str()) {
-            ("GetSecretValue", Some("hidden")) => {
-                Err(wire::codes::AccessDenied.because("not for you"))
-            }
-            _ => Ok(()),
+    ) -> cloud::Needs {
+        let secret = input["SecretId"].as_str().map(cloud::Touched::named);
+        cloud::Needs {
+            all: vec![cloud::Need::new(format!("{service}:{operation}"), secret)],
+            ..Default::default()
         }
     }
 }

@@ -352,8 +352,14 @@ impl Bench {
 
     fn open(directory: Arc<tempfile::TempDir>, world: Arc<World>) -> Self {
         let fakes = Service::new(&ec2::MODEL)
-            .on(zones)
-            .on(vpcs)
+            .on(
+                zones,
+                cloud::permission::not_asked("an operation of a test's own"),
+            )
+            .on(
+                vpcs,
+                cloud::permission::not_asked("an operation of a test's own"),
+            )
             .resource(Thing(world.clone()));
         let cloud = Cloud::new(CloudParts {
             account: "000000000000".into(),
@@ -364,9 +370,18 @@ impl Bench {
             services: vec![
                 cloudformation::service(),
                 fakes,
-                Service::new(&s3::MODEL).on(get_object),
-                Service::new(&ssm::MODEL).on(get_parameters),
-                Service::new(&secretsmanager::MODEL).on(get_secret),
+                Service::new(&s3::MODEL).on(
+                    get_object,
+                    cloud::permission::not_asked("an operation of a test's own"),
+                ),
+                Service::new(&ssm::MODEL).on(
+                    get_parameters,
+                    cloud::permission::not_asked("an operation of a test's own"),
+                ),
+                Service::new(&secretsmanager::MODEL).on(
+                    get_secret,
+                    cloud::permission::not_asked("an operation of a test's own"),
+                ),
             ],
         });
         let running = tokio::spawn({

@@ -88,12 +88,20 @@ async fn connection(cx: &Session, settings: &Settings) -> Result<Origin, Trouble
         connection_arn: connection_arn.clone(),
     };
     // On AWS a role needs to be let use a connection, and not to be told about it.
-    let use_it = serde_json::json!({ "connectionArn": connection_arn });
     let service = match connection_arn.contains(":codestar-connections:") {
         true => "codestar-connections",
         false => "codeconnections",
     };
-    cx.authorize(service, "UseConnection", &use_it)?;
+    let keys = [
+        ("FullRepositoryId", "FullRepositoryId"),
+        ("BranchName", "BranchName"),
+    ];
+    let keys = keys.map(|(key, given)| {
+        cloud::ConditionKey::new(format!("{service}:{key}"), Some(setting(settings, given)))
+    });
+    let touched = cloud::Touched::named(&connection_arn);
+    let need = cloud::Need::new(format!("{service}:UseConnection"), Some(touched));
+    cx.authorize(service, need.with_keys(keys))?;
     let found = (**cx).call(input).await?.connection.unwrap_or_default();
     if found.connection_status != Some(codeconnections::ConnectionStatus::Available) {
         return Err(Trouble::Failure(failure(

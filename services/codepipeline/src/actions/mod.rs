@@ -41,19 +41,14 @@ impl Session {
     }
 
     /// Whether the role may do something that is no operation.
-    pub fn authorize(
-        &self,
-        service: &str,
-        operation: &str,
-        input: &serde_json::Value,
-    ) -> Result<(), Error> {
+    pub fn authorize(&self, service: &str, need: cloud::Need) -> Result<(), Error> {
         let mut cx = self.cx.clone();
         cx.caller = Caller::AssumedRole {
             role_arn: self.role_arn.clone(),
             session_name: self.name.clone(),
             access_key: String::new(),
         };
-        cx.authorize(service, operation, input)
+        cx.authorize_one(service, need)
     }
 
     pub async fn call<I: wire::Operation + Send + 'static>(

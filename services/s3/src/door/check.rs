@@ -57,7 +57,7 @@ impl Access {
             caller,
             ..self.cloud.context(bucket::FIRST_REGION)
         };
-        asked.authorize("s3", cx.s3_op().name(), &input)
+        asked.authorize_unlisted("s3", cx.s3_op().name(), &input)
     }
 
     fn check_anybody(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {

@@ -30,10 +30,22 @@ impl Record for FakeObject {
 
 pub fn s3() -> Service {
     Service::new(&s3::MODEL)
-        .on(put_object)
-        .on(get_object)
-        .on(head_object)
-        .on(get_bucket_versioning)
+        .on(
+            put_object,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            get_object,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            head_object,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            get_bucket_versioning,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 const NO_BUCKET: cloud::ErrorCode = cloud::ErrorCode::sender("NoSuchBucket", 404);
@@ -90,7 +102,10 @@ async fn get_bucket_versioning(
 }
 
 pub fn iam() -> Service {
-    Service::new(&iam::MODEL).on(get_role)
+    Service::new(&iam::MODEL).on(
+        get_role,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
 }
 
 async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
@@ -116,8 +131,14 @@ async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput,
 
 pub fn codecommit() -> Service {
     Service::new(&codecommit::MODEL)
-        .on(get_repository)
-        .on(get_branch)
+        .on(
+            get_repository,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            get_branch,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 async fn get_repository(
@@ -190,8 +211,14 @@ impl Record for FakeBuild {
 
 pub fn codebuild() -> Service {
     Service::new(&codebuild::MODEL)
-        .on(start_build)
-        .on(batch_get_builds)
+        .on(
+            start_build,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            batch_get_builds,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 async fn start_build(
@@ -326,12 +353,30 @@ impl Record for FakeDefinition {
 
 pub fn ecs() -> Service {
     Service::new(&ecs::MODEL)
-        .on(describe_services)
-        .on(describe_task_definition)
-        .on(register_task_definition)
-        .on(update_service)
-        .on(list_tasks)
-        .on(describe_tasks)
+        .on(
+            describe_services,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_task_definition,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            register_task_definition,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            update_service,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            list_tasks,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_tasks,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 fn shown(it: &FakeService) -> ecs::Service {
@@ -471,7 +516,10 @@ async fn describe_tasks(
 
 /// A connection is available when its ARN does not end in `pending`.
 pub fn codeconnections() -> Service {
-    Service::new(&codeconnections::MODEL).on(get_connection)
+    Service::new(&codeconnections::MODEL).on(
+        get_connection,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
 }
 
 async fn get_connection(
@@ -492,7 +540,10 @@ async fn get_connection(
 }
 
 pub fn secretsmanager() -> Service {
-    Service::new(&secretsmanager::MODEL).on(get_secret_value)
+    Service::new(&secretsmanager::MODEL).on(
+        get_secret_value,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
 }
 
 async fn get_secret_value(
@@ -521,14 +572,38 @@ impl Record for FakeStack {
 
 pub fn cloudformation() -> Service {
     Service::new(&cloudformation::MODEL)
-        .on(describe_stacks)
-        .on(create_stack)
-        .on(update_stack)
-        .on(delete_stack)
-        .on(describe_stack_events)
-        .on(create_change_set)
-        .on(describe_change_set)
-        .on(delete_change_set)
+        .on(
+            describe_stacks,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            create_stack,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            update_stack,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            delete_stack,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_stack_events,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            create_change_set,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_change_set,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            delete_change_set,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 /// The only change set, of the only stack.

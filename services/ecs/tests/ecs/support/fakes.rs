@@ -49,11 +49,26 @@ pub async fn make_network(sim: &sim::Sim) {
 
 pub fn ec2() -> Service {
     Service::new(&shapes::ec2::MODEL)
-        .on(create_network_interface)
-        .on(describe_network_interfaces)
-        .on(delete_network_interface)
-        .on(describe_subnets)
-        .on(describe_security_groups)
+        .on(
+            create_network_interface,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_network_interfaces,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            delete_network_interface,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_subnets,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_security_groups,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 /// Calls take a moment, so that a daemon can be lost between any two.
@@ -229,10 +244,22 @@ impl Record for FakeProbe {
 
 pub fn elbv2() -> Service {
     Service::new(&shapes::elbv2::MODEL)
-        .on(describe_target_groups)
-        .on(register_targets)
-        .on(deregister_targets)
-        .on(describe_target_health)
+        .on(
+            describe_target_groups,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            register_targets,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            deregister_targets,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
+        .on(
+            describe_target_health,
+            cloud::permission::not_asked("an operation of a test's own"),
+        )
 }
 
 async fn describe_target_groups(
@@ -326,7 +353,10 @@ async fn describe_target_health(
 }
 
 pub fn iam() -> Service {
-    Service::new(&shapes::iam::MODEL).on(get_role)
+    Service::new(&shapes::iam::MODEL).on(
+        get_role,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
 }
 
 async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
@@ -338,7 +368,10 @@ async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput,
 }
 
 pub fn logs() -> Service {
-    Service::new(&shapes::logs::MODEL).on(create_log_stream)
+    Service::new(&shapes::logs::MODEL).on(
+        create_log_stream,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
 }
 
 async fn create_log_stream(

@@ -1,0 +1,494 @@
+//! What a call needs permission for, declared beside the operation in its service's table.
+//!
+//! A [`Permission`] is a function of the *typed, validated input*: what is decided on is what the
+//! handler will read, and nothing that a request carries beside it. It names the IAM action (the
+//! operation's own name unless it says otherwise), the resources that the call touches, resolved to
+//! the ARNs of their records, the roles that the call hands over (`iam:PassRole`), and the condition
+//! keys that it can supply. Source: AWS's service authorization reference.
+//!
+//! ```ignore
+//! Service::new(&shapes::ecs::MODEL)
+//!     .on(cluster::list_clusters, permission::everywhere())
+//!     .on(cluster::delete_cluster, permission::on("cluster", |cx, it| arn_of(cx, &it.cluster)))
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use wire::{Error, Operation};
+
+use crate::Cx;
+
+/// Tags by key.
+pub type TagMap = BTreeMap<String, String>;
+
+/// A resource that a call touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// The ARN of the record, however the request spelled it; with `is_any` a pattern.
+    pub arn: String,
+    /// No resource is named: the call touches any whose ARN fits `arn`. A denial of one of them
+    /// counts, and only what allows all of them allows.
+    pub is_any: bool,
+    /// The record's tags; None when they are not known, which is not the same as having none.
+    pub tags: Option<TagMap>,
+    /// The resource's own policy document, which is evaluated together with the caller's policies.
+    pub policy: Option<String>,
+}
+
+impl Touched {
+    /// One resource of which nothing but the ARN is known.
+    pub fn named(arn: impl Into<String>) -> Self {
+        Self {
+            arn: arn.into(),
+            is_any: false,
+            tags: None,
+            policy: None,
+        }
+    }
+
+    /// Any resource whose ARN fits the pattern.
+    pub fn any(pattern: impl Into<String>) -> Self {
+        Self {
+            is_any: true,
+            ..Self::named(pattern)
+        }
+    }
+
+    /// A resource that the call makes, or that is not there: it has no tags.
+    pub fn absent(arn: impl Into<String>) -> Self {
+        Self::named(arn).tagged(TagMap::new())
+    }
+
+    #[must_use]
+    pub fn tagged(mut self, tags: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.tags = Some(tags.into_iter().collect());
+        self
+    }
+
+    #[must_use]
+    pub fn bound_by(mut self, policy: Option<String>) -> Self {
+        self.policy = policy;
+        self
+    }
+}
+
+/// The resources of a call, as the functions in a table answer them.
+pub trait IntoTouched {
+    fn into_touched(self) -> Vec<Touched>;
+}
+
+impl IntoTouched for Touched {
+    fn into_touched(self) -> Vec<Touched> {
+        vec![self]
+    }
+}
+
+impl IntoTouched for String {
+    fn into_touched(self) -> Vec<Touched> {
+        vec![Touched::named(self)]
+    }
+}
+
+impl<T: IntoTouched> IntoTouched for Vec<T> {
+    fn into_touched(self) -> Vec<Touched> {
+        self.into_iter().flat_map(T::into_touched).collect()
+    }
+}
+
+impl<T: IntoTouched> IntoTouched for Option<T> {
+    fn into_touched(self) -> Vec<Touched> {
+        self.map_or_else(Vec::new, T::into_touched)
+    }
+}
+
+/// A condition key of one call: its value or values, or that the call has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConditionKey {
+    pub name: String,
+    /// None: known to be absent.
+    pub values: Option<Vec<String>>,
+}
+
+impl ConditionKey {
+    pub fn new(name: impl Into<String>, value: Option<impl ToString>) -> Self {
+        Self {
+            name: name.into(),
+            values: value.map(|it| vec![it.to_string()]),
+        }
+    }
+
+    pub fn of_many(name: impl Into<String>, values: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            values: Some(values).filter(|it| !it.is_empty()),
+        }
+    }
+}
+
+/// An action on a resource that one call needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// `ecs:UpdateService`.
+    pub action: String,
+    /// None: the action is on `*`.
+    pub resource: Option<Touched>,
+    /// For `iam:PassRole`: the service that gets the role.
+    pub passed_to: Option<&'static str>,
+    /// Condition keys beside those that every call has.
+    pub keys: Vec<ConditionKey>,
+}
+
+impl Need {
+    pub fn new(action: impl Into<String>, resource: Option<Touched>) -> Self {
+        Self {
+            action: action.into(),
+            resource,
+            passed_to: None,
+            keys: Vec::new(),
+        }
+    }
+
+    /// That a role is handed to a service.
+    pub fn pass_role(role_arn: String, service: &'static str) -> Self {
+        Self {
+            passed_to: Some(service),
+            ..Self::new("iam:PassRole", Some(Touched::named(role_arn)))
+        }
+    }
+
+    #[must_use]
+    pub fn with_keys(mut self, keys: impl IntoIterator<Item = ConditionKey>) -> Self {
+        self.keys.extend(keys);
+        self
+    }
+}
+
+/// All that a call needs, and the tags that its input carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub all: Vec<Need>,
+    /// `aws:RequestTag/…`: tags that the call sets.
+    pub request_tags: TagMap,
+    /// `aws:TagKeys`: keys of tags that the call sets or removes.
+    pub tag_keys: Vec<String>,
+}
+
+type TouchFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<Touched> + Send + Sync>;
+type RolesFn<I> = Box<dyn Fn(&I) -> Vec<String> + Send + Sync>;
+type KeysFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<ConditionKey> + Send + Sync>;
+
+struct Line<I> {
+    /// None: the operation's own name.
+    action: Option<&'static str>,
+    /// The reference's name of the resource type; None for `*`.
+    kind: Option<&'static str>,
+    touches: TouchFn<I>,
+}
+
+struct Pass<I> {
+    to: &'static str,
+    roles: RolesFn<I>,
+}
+
+/// What one operation needs permission for. See the module's page.
+pub struct Permission<I> {
+    lines: Vec<Line<I>>,
+    passes: Vec<Pass<I>>,
+    key_names: &'static [&'static str],
+    keys: Option<KeysFn<I>>,
+    /// Why no line stands here, for the few operations that everybody may call or that ask later.
+    without: Option<&'static str>,
+}
+
+/// The operation's own action on `*`: it has no resource types.
+pub fn everywhere<I>() -> Permission<I> {
+    Permission::empty().line(None, None, |_, _| Vec::<Touched>::new())
+}
+
+/// The operation's own action on the resources that `touches` finds, of the reference's type `kind`.
+pub fn on<I, T: IntoTouched>(
+    kind: &'static str,
+    touches: impl Fn(&Cx, &I) -> T + Send + Sync + 'static,
+) -> Permission<I> {
+    Permission::empty().line(None, Some(kind), touches)
+}
+
+/// `action` (`s3:ListBucket`) in place of the operation's own name, on resources of one type.
+pub fn as_action<I, T: IntoTouched>(
+    action: &'static str,
+    kind: &'static str,
+    touches: impl Fn(&Cx, &I) -> T + Send + Sync + 'static,
+) -> Permission<I> {
+    Permission::empty().line(Some(action), Some(kind), touches)
+}
+
+/// `action` in place of the operation's own name, on `*`.
+pub fn as_action_everywhere<I>(action: &'static str) -> Permission<I> {
+    Permission::empty().line(Some(action), None, |_, _| Vec::<Touched>::new())
+}
+
+/// No permission is asked here, and why: AWS lets everybody call it, or the operation asks for each
+/// of its parts.
+pub fn not_asked<I>(why: &'static str) -> Permission<I> {
+    Permission {
+        without: Some(why),
+        ..Permission::empty()
+    }
+}
+
+impl<I> Permission<I> {
+    fn empty() -> Self {
+        Self {
+            lines: Vec::new(),
+            passes: Vec::new(),
+            key_names: &[],
+            keys: None,
+            without: None,
+        }
+    }
+
+    fn line<T: IntoTouched>(
+        mut self,
+        action: Option<&'static str>,
+        kind: Option<&'static str>,
+        touches: impl Fn(&Cx, &I) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.lines.push(Line {
+            action,
+            kind,
+            touches: Box::new(move |cx, input| touches(cx, input).into_touched()),
+        });
+        self
+    }
+
+    /// The same action on resources of a further type, too; none when the call touches none.
+    #[must_use]
+    pub fn also<T: IntoTouched>(
+        self,
+        kind: &'static str,
+        touches: impl Fn(&Cx, &I) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.line(None, Some(kind), touches)
+    }
+
+    /// A further action; not needed when `touches` answers no resource.
+    #[must_use]
+    pub fn and<T: IntoTouched>(
+        self,
+        action: &'static str,
+        kind: &'static str,
+        touches: impl Fn(&Cx, &I) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.line(Some(action), Some(kind), touches)
+    }
+
+    /// The roles that the call hands over to a service, by name or ARN.
+    #[must_use]
+    pub fn passing(
+        mut self,
+        to: &'static str,
+        roles: impl Fn(&I) -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.passes.push(Pass {
+            to,
+            roles: Box::new(roles),
+        });
+        self
+    }
+
+    /// Condition keys of the service that the call supplies: all of `names`, each with a value or
+    /// known to be absent. What `keys` leaves out is absent.
+    #[must_use]
+    pub fn supplying(
+        mut self,
+        names: &'static [&'static str],
+        keys: impl Fn(&Cx, &I) -> Vec<ConditionKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.key_names = names;
+        self.keys = Some(Box::new(keys));
+        self
+    }
+}
+
+impl<I: Operation> Permission<I> {
+    /// All that this call needs. `prefix` is that of the service's actions.
+    pub(crate) fn needs(&self, cx: &Cx, prefix: &str, input: &I) -> Needs {
+        let mut keys: Vec<ConditionKey> =
+            self.keys.as_ref().map_or_else(Vec::new, |it| it(cx, input));
+        for name in self.key_names {
+            if !keys.iter().any(|it| it.name.eq_ignore_ascii_case(name)) {
+                keys.push(ConditionKey::new(*name, None::<String>));
+            }
+        }
+        let mut all = Vec::new();
+        for line in &self.lines {
+            let action = line.action_of::<I>(prefix);
+            if line.kind.is_none() {
+                all.push(Need::new(action, None).with_keys(keys.iter().cloned()));
+                continue;
+            }
+            for touched in (line.touches)(cx, input) {
+                all.push(Need::new(action.clone(), Some(touched)).with_keys(keys.iter().cloned()));
+            }
+        }
+        // An operation whose own action touches none of its resources is still that action.
+        if all.is_empty() && self.without.is_none() {
+            let action = self.lines.first().map(|it| it.action_of::<I>(prefix));
+            let action = action.unwrap_or_else(|| format!("{prefix}:{}", I::NAME));
+            all.push(Need::new(action, None).with_keys(keys));
+        }
+        for pass in &self.passes {
+            for role in (pass.roles)(input).iter().filter(|it| !it.is_empty()) {
+                all.push(Need::pass_role(
+                    crate::role_arn(cx.account(), role),
+                    pass.to,
+                ));
+            }
+        }
+        let (request_tags, tag_keys) = tags_of(&wire::to_json(input));
+        Needs {
+            all,
+            request_tags,
+            tag_keys,
+        }
+    }
+
+    /// For the list of all permissions.
+    pub(crate) fn described(&self, prefix: &str) -> Described {
+        Described {
+            lines: (self.lines.iter())
+                .map(|it| (it.action_of::<I>(prefix), it.kind))
+                .collect(),
+            passes_to: self.passes.iter().map(|it| it.to).collect(),
+            keys: self.key_names.to_vec(),
+            without: self.without,
+        }
+    }
+}
+
+impl<I> Line<I> {
+    fn action_of<O: Operation>(&self, prefix: &str) -> String {
+        match self.action {
+            Some(action) => action.to_owned(),
+            None => format!("{prefix}:{}", O::NAME),
+        }
+    }
+}
+
+/// A [`Permission`] as it can be printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Actions, each with the reference's name of its resource type.
+    pub lines: Vec<(String, Option<&'static str>)>,
+    pub passes_to: Vec<&'static str>,
+    pub keys: Vec<&'static str>,
+    pub without: Option<&'static str>,
+}
+
+/// The tags that an input sets, and the keys of those that it sets or removes, in all the forms in
+/// which AWS's services take them.
+fn tags_of(input: &Json) -> (TagMap, Vec<String>) {
+    let mut tags = TagMap::new();
+    let mut keys = Vec::new();
+    for (name, value) in input.as_object().into_iter().flatten() {
+        match name.to_ascii_lowercase().as_str() {
+            "tags" | "taglist" | "tagset" => read_tags(value, &mut tags, &mut keys),
+            "tagspecifications" | "tagspecification" => {
+                for one in value.as_array().into_iter().flatten() {
+                    for (name, value) in one.as_object().into_iter().flatten() {
+                        if name.eq_ignore_ascii_case("tags") || name.eq_ignore_ascii_case("tagset")
+                        {
+                            read_tags(value, &mut tags, &mut keys);
+                        }
+                    }
+                }
+            }
+            "tagkeys" | "tagkeylist" => {
+                let removed = value.as_array().into_iter().flatten();
+                keys.extend(removed.filter_map(Json::as_str).map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    keys.extend(tags.keys().cloned());
+    keys.sort_unstable();
+    keys.dedup();
+    (tags, keys)
+}
+
+/// `[{"Key": …, "Value": …}]`, or `{key: value}`. A tag to be removed has a key only.
+fn read_tags(value: &Json, tags: &mut TagMap, keys: &mut Vec<String>) {
+    match value {
+        Json::Array(items) => {
+            for item in items {
+                let text = |names: [&str; 2]| {
+                    let found = names.iter().find_map(|it| item.get(*it));
+                    found.and_then(Json::as_str).map(str::to_owned)
+                };
+                let Some(key) = text(["Key", "key"]) else {
+                    keys.extend(item.as_str().map(str::to_owned));
+                    continue;
+                };
+                match text(["Value", "value"]) {
+                    Some(value) => drop(tags.insert(key, value)),
+                    None => keys.push(key),
+                }
+            }
+        }
+        Json::Object(entries) => tags.extend(
+            (entries.iter())
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))),
+        ),
+        _ => {}
+    }
+}
+
+/// Decides over calls. The account's owner and the daemon itself are not asked about.
+pub trait Authority: Send + Sync {
+    /// Whether the caller of `cx` may do all of this. `service` is the signing name, for the form of
+    /// the refusal.
+    fn check(&self, cx: &Cx, service: &str, needs: &Needs) -> Result<(), Error>;
+
+    /// What an operation needs that its table does not list yet; `input` is the typed input's.
+    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Needs;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(input: Json, tags: &[(&str, &str)], keys: &[&str]) {
+        let found = tags_of(&input);
+        let tags: TagMap = (tags.iter())
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        assert_eq!(
+            found,
+            (tags, keys.iter().map(|it| (*it).to_owned()).collect()),
+            "{input}"
+        );
+    }
+
+    #[test]
+    fn tags_of_requests_are_read_in_every_form() {
+        let team = [("team", "a")];
+        check(
+            json!({"tags": [{"key": "team", "value": "a"}]}),
+            &team,
+            &["team"],
+        );
+        check(
+            json!({"Tags": [{"Key": "team", "Value": "a"}]}),
+            &team,
+            &["team"],
+        );
+        check(json!({"tags": {"team": "a"}}), &team, &["team"]);
+        let of_vpc = json!({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "team", "Value": "a"}]}]});
+        check(of_vpc, &team, &["team"]);
+        check(json!({"TagKeys": ["x", "team"]}), &[], &["team", "x"]);
+        check(json!({"clusterName": "a"}), &[], &[]);
+    }
+}
