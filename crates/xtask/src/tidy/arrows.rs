@@ -5,8 +5,11 @@ use super::{House, Member, Violation};
 /// What services may use of ours. They meet each other through their operations, and the machine
 /// through `engine`.
 const FOR_SERVICES: &[&str] = &[
-    "cloud", "converge", "engine", "shapes", "store", "template", "wire",
+    "cloud", "converge", "engine", "policy", "shapes", "store", "template", "wire",
 ];
+
+/// What every crate may use: small pure code that depends on nothing of ours.
+const FOR_EVERYBODY: &str = "base";
 
 /// What each crate under `crates/` may use of ours. Two are not here: `neargate` composes, and may use
 /// everything that is no tool and no fake; `e2e` holds tests alone, and may use what `neargate` may.
@@ -16,10 +19,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shape-derive", &[]),
     ("shapes", &["shape-derive", "wire"]),
     ("template", &[]),
+    ("policy", &[]),
+    // for everybody
+    ("base", &[]),
     // records and the loop that makes them real
     ("store", &[]),
     ("converge", &[]),
-    ("cloud", &["converge", "engine", "store", "wire"]),
+    ("cloud", &["converge", "engine", "policy", "store", "wire"]),
     // the machine
     ("engine", &[]),
     ("images", &["engine"]),
@@ -76,7 +82,7 @@ fn wrong_arrows(house: &House, member: &Member) -> Vec<Violation> {
         }];
     };
     let ours = member.dependencies.iter().filter(|it| house.has(it));
-    ours.filter(|it| !allowed.contains(&it.as_str()))
+    ours.filter(|it| *it != FOR_EVERYBODY && !allowed.contains(&it.as_str()))
         .map(|it| Violation {
             place: member.path.join("Cargo.toml"),
             what: format!("`{}` depends on `{it}`", member.name),

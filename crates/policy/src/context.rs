@@ -1,0 +1,165 @@
+//! What is known of a request, by the names of condition keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The condition keys of a request. **A key that nothing was said about is unknown**, which is not the
+/// same as absent: no `Allow` is granted and no `Deny` is passed over because of it.
+///
+/// Names of keys count whatever their case, also what stands behind a slash (`aws:ResourceTag/Team`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Context {
+    /// By the names in small letters.
+    keys: BTreeMap<String, Known>,
+    /// Beginnings of names, in small letters, of which everything is known: `aws:resourcetag/`.
+    families: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Known {
+    Values(Vec<String>),
+    Absent,
+    Unknown,
+}
+
+/// What a [`Context`] knows of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Some values: at least one.
+    Values(&'a [String]),
+    /// The request has no such key, which is certain.
+    Absent,
+    Unknown,
+}
+
+impl Context {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The key has this one value.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.set_all(key, [value]);
+    }
+
+    /// The key has these values; without any it is absent.
+    pub fn set_all(&mut self, key: &str, values: impl IntoIterator<Item = impl Into<String>>) {
+        let values: Vec<String> = values.into_iter().map(Into::into).collect();
+        let known = match values.is_empty() {
+            true => Known::Absent,
+            false => Known::Values(values),
+        };
+        self.keys.insert(lower(key), known);
+    }
+
+    /// A value when there is one; otherwise the key is absent.
+    pub fn set_or_absent(&mut self, key: &str, value: Option<impl Into<String>>) {
+        self.set_all(key, value);
+    }
+
+    /// The request has no such key, and could not have.
+    pub fn set_absent(&mut self, key: &str) {
+        self.keys.insert(lower(key), Known::Absent);
+    }
+
+    /// Takes back what was said of a key.
+    pub fn set_unknown(&mut self, key: &str) {
+        self.keys.insert(lower(key), Known::Unknown);
+    }
+
+    /// All tags there are, as `<family>/<key of the tag>`: every other key of the family is absent from
+    /// now on. The family is written without its slash: `aws:ResourceTag`.
+    ///
+    /// Keys of tags count with their case and names of condition keys without: which one of `Team` and
+    /// `team` is meant nobody can tell, so their key is unknown.
+    pub fn set_tags<K: AsRef<str>, V: Into<String>>(
+        &mut self,
+        family: &str,
+        tags: impl IntoIterator<Item = (K, V)>,
+    ) {
+        self.know_family(family);
+        let mut seen = BTreeSet::new();
+        for (key, value) in tags {
+            let key = format!("{family}/{}", key.as_ref());
+            if seen.insert(lower(&key)) {
+                self.set(&key, value);
+            } else {
+                self.set_unknown(&key);
+            }
+        }
+    }
+
+    /// Everything is known of the keys that begin with `<family>/`: one that is not set is absent.
+    pub fn know_family(&mut self, family: &str) {
+        let family = format!("{}/", lower(family));
+        self.keys.retain(|key, _| !key.starts_with(&family));
+        self.families.insert(family);
+    }
+
+    /// Adds what another context knows; where both know a key, the other counts.
+    pub fn extend(&mut self, other: &Self) {
+        for family in &other.families {
+            self.know_family(family.trim_end_matches('/'));
+        }
+        for (key, known) in &other.keys {
+            self.keys.insert(key.clone(), known.clone());
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Value<'_> {
+        let key = lower(key);
+        match self.keys.get(&key) {
+            Some(Known::Values(values)) => Value::Values(values),
+            Some(Known::Absent) => Value::Absent,
+            Some(Known::Unknown) => Value::Unknown,
+            None => {
+                let family = key.find('/').map(|at| &key[..=at]);
+                match family.is_some_and(|it| self.families.contains(it)) {
+                    true => Value::Absent,
+                    false => Value::Unknown,
+                }
+            }
+        }
+    }
+}
+
+fn lower(key: &str) -> String {
+    key.to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_not_absent() {
+        let mut context = Context::new();
+        assert_eq!(context.get("aws:SourceIp"), Value::Unknown);
+        context.set_absent("aws:SourceIp");
+        assert_eq!(context.get("AWS:sourceip"), Value::Absent);
+        context.set("aws:sourceIP", "10.0.0.1");
+        assert_eq!(
+            context.get("aws:SourceIp"),
+            Value::Values(&["10.0.0.1".to_owned()])
+        );
+        context.set_all("aws:TagKeys", [""; 0]);
+        assert_eq!(context.get("aws:TagKeys"), Value::Absent);
+    }
+
+    #[test]
+    fn a_family_is_known_as_a_whole() {
+        let mut context = Context::new();
+        assert_eq!(context.get("aws:ResourceTag/Team"), Value::Unknown);
+        context.set_tags("aws:ResourceTag", [("Team", "a"), ("x", "1"), ("X", "2")]);
+        assert_eq!(
+            context.get("aws:resourcetag/team"),
+            Value::Values(&["a".to_owned()])
+        );
+        assert_eq!(context.get("aws:ResourceTag/Stage"), Value::Absent);
+        assert_eq!(context.get("aws:ResourceTag/x"), Value::Unknown);
+        assert_eq!(context.get("aws:RequestTag/Stage"), Value::Unknown);
+        let mut more = Context::new();
+        more.set_tags("aws:ResourceTag", [("Stage", "b")]);
+        context.extend(&more);
+        assert_eq!(context.get("aws:ResourceTag/Team"), Value::Absent);
+    }
+}
