@@ -11,6 +11,7 @@ use s3s::path::S3Path;
 use serde_json::json;
 
 use super::convert;
+use super::head::{Head, SignedIn};
 use crate::refuse::{encryption, not_built, storage_class};
 use crate::{access, bucket};
 
@@ -18,12 +19,14 @@ pub struct Access {
     pub cloud: Arc<Cloud>,
     /// Who signed, once that is known.
     pub whose: Arc<Mutex<Option<Caller>>>,
+    pub head: Arc<Head>,
 }
 
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let checked = refuse_unbuilt(cx.headers())
+        let checked = (self.check_read_alike(cx))
+            .and_then(|()| refuse_unbuilt(cx.headers()))
             .and_then(|()| check_owner(cx.headers(), &self.cloud.account))
             .and_then(|()| match cx.credentials() {
                 Some(_) => self.check_caller(cx),
@@ -34,6 +37,23 @@ impl S3Access for Access {
 }
 
 impl Access {
+    /// What was looked at in the head is what was verified: nothing that only one of the two readers
+    /// took for a signature, or for a form, is gone on with.
+    fn check_read_alike(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
+        let is_form = cx.s3_op().name() == "PostObject";
+        let is_alike = match self.head.signed_in {
+            SignedIn::Nowhere => cx.credentials().is_none() && !is_form,
+            SignedIn::Form => is_form,
+            SignedIn::Header | SignedIn::Query | SignedIn::OldQuery => {
+                cx.credentials().is_some() && !is_form
+            }
+        };
+        match is_alike {
+            true => Ok(()),
+            false => Err(access::denied()),
+        }
+    }
+
     /// Users and roles may do what their policies allow.
     fn check_caller(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
         // Its keys are in its body, and each is asked about when they are known.

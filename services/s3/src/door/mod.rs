@@ -5,8 +5,10 @@
 mod answers;
 mod buckets;
 mod check;
+mod chunks;
 mod convert;
 mod cors;
+mod head;
 mod listings;
 mod objects;
 mod rules;
@@ -27,12 +29,19 @@ pub use answers::OPERATIONS;
 pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 
 use crate::host::{Address, address};
+use head::{Head, SignedIn};
 
 /// The secret of an access key, given the session token that came with it, and whose it is.
 pub type SecretOf = dyn Fn(&str, Option<&str>) -> Option<(String, Caller)> + Send + Sync;
 
 /// What is posted as a form is held in memory, because what its policy allows is known at its end.
 const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A form's fields without its file (User Guide, "Browser-Based Uploads Using POST": 20 KB).
+const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
+const FORM_FIELDS_MAX: usize = 200;
+/// A document is read before it is known what it asks for. The longest that S3 takes names the 10,000
+/// parts of an upload with a checksum each, which is half of this.
+const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub struct Door {
     cloud: Arc<Cloud>,
@@ -44,6 +53,10 @@ impl Door {
     pub fn new(cloud: Arc<Cloud>, secret_of: Arc<SecretOf>) -> Self {
         let mut config = S3Config::default();
         config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
+        config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
+        config.form_max_fields_size = FORM_FIELDS_BYTES_MAX;
+        config.form_max_parts = FORM_FIELDS_MAX;
+        config.xml_max_body_size = DOCUMENT_BYTES_MAX;
         Self {
             cloud,
             secret_of,
@@ -81,22 +94,36 @@ impl Door {
         request: http::Request<Body>,
         request_id: String,
     ) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let head = match head::look(&parts) {
+            Ok(head) => Arc::new(head),
+            Err(refusal) => return refusal.answer(&request_id),
+        };
+        let body = match &head.framing {
+            Some(framing) => chunks::watch(body, framing.clone()),
+            None => body,
+        };
+        let request = http::Request::from_parts(parts, body);
         let whose = Arc::new(Mutex::new(None));
         let mut builder = S3ServiceBuilder::new(Api {
             cloud: self.cloud.clone(),
             request_id,
             whose: whose.clone(),
+            head: head.clone(),
         });
         builder.set_auth(Keys {
             secret_of: self.secret_of.clone(),
-            token: session_token(&request),
+            token: head.token.clone(),
             whose: whose.clone(),
         });
         builder.set_access(check::Access {
             cloud: self.cloud.clone(),
             whose,
+            head: head.clone(),
         });
-        builder.set_host(Hosts);
+        builder.set_host(Hosts {
+            names_region: head.signed_in != SignedIn::Form,
+        });
         builder.set_config(self.config.clone());
         match builder.build().call(request).await {
             Ok(response) => response,
@@ -111,24 +138,12 @@ impl Door {
     }
 }
 
-/// In a header, or in the query of a presigned request.
-fn session_token(request: &http::Request<Body>) -> Option<String> {
-    const NAME: &str = "x-amz-security-token";
-    if let Some(token) = request.headers().get(NAME) {
-        return token.to_str().ok().map(str::to_owned);
-    }
-    let pairs = request.uri().query()?.split('&');
-    let mut pairs = pairs.filter_map(|it| it.split_once('='));
-    let (_, token) = pairs.find(|(name, _)| name.eq_ignore_ascii_case(NAME))?;
-    let token = percent_encoding::percent_decode_str(token).decode_utf8();
-    Some(token.ok()?.into_owned())
-}
-
 /// Answers one request.
 pub(crate) struct Api {
     cloud: Arc<Cloud>,
     request_id: String,
     whose: Arc<Mutex<Option<Caller>>>,
+    head: Arc<Head>,
 }
 
 impl Api {
@@ -163,7 +178,10 @@ impl S3Auth for Keys {
     }
 }
 
-struct Hosts;
+struct Hosts {
+    /// Not for forms: whether a form names a region shows which version its signature is of.
+    names_region: bool,
+}
 
 impl S3Host for Hosts {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
@@ -176,7 +194,7 @@ impl S3Host for Hosts {
             Some(Address::Service { region }) => region,
             _ => None,
         };
-        Ok(match region {
+        Ok(match region.filter(|_| self.names_region) {
             Some(region) => found.with_region(region),
             None => found,
         })

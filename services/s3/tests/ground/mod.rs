@@ -8,6 +8,8 @@ use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
 use shapes::s3::*;
 use sim::Sim;
 
+pub mod signing;
+
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-1";
 

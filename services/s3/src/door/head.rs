@@ -1,0 +1,609 @@
+//! What the head of a request says of its signature, looked at before anything else is.
+//!
+//! `s3s` finds out whether a signature fits what it says that it covers. What it has to cover is
+//! decided here: the host and every `x-amz-*` header (User Guide, "Authenticating Requests"), once, in
+//! one way, for a bounded time. `Content-Type` and `Content-MD5` may be left out of it, as on AWS: the
+//! one names what is stored, and the other can only make a request fail.
+//!
+//! The older version 2 of signatures is taken in the query alone, where `boto3` still writes it by
+//! default, and only for what it covers.
+
+use std::borrow::Cow;
+
+use cloud::{Error, ErrorCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use s3s::Body;
+
+use super::chunks::Framing;
+use crate::checksum::Algorithm;
+use crate::errors::*;
+use crate::refuse::not_built;
+
+/// API reference, "Authenticating Requests: Using Query Parameters": seven days.
+const EXPIRES_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
+const AMZ: &str = "x-amz-";
+const CONTENT_SHA256: &str = "x-amz-content-sha256";
+const TOKEN: &str = "x-amz-security-token";
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+/// What the value of [`CONTENT_SHA256`] begins with when the body comes in chunks.
+const STREAMING: &str = "STREAMING-";
+
+/// Headers that a request has once. Whoever reads the first of two is not who reads the last.
+const ONCE: &[&str] = &[
+    "authorization",
+    "host",
+    "content-type",
+    "content-md5",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-decoded-content-length",
+    "x-amz-security-token",
+    "x-amz-trailer",
+];
+
+/// What a presigned request of version 4 has in its query, once each.
+const PRESIGNED: &[&str] = &[
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+];
+
+/// What version 2 covers of a query ("Signing and Authenticating REST Requests"), and its own names.
+const OLD_QUERY: &[&str] = &[
+    "AWSAccessKeyId",
+    "Expires",
+    "Signature",
+    "acl",
+    "cors",
+    "lifecycle",
+    "location",
+    "logging",
+    "notification",
+    "object-lock",
+    "partNumber",
+    "policy",
+    "replication",
+    "requestPayment",
+    "response-cache-control",
+    "response-content-disposition",
+    "response-content-encoding",
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "tagging",
+    "uploadId",
+    "uploads",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+];
+
+const AuthorizationHeaderMalformed: ErrorCode =
+    ErrorCode::sender("AuthorizationHeaderMalformed", 400);
+const AuthorizationQueryParametersError: ErrorCode =
+    ErrorCode::sender("AuthorizationQueryParametersError", 400);
+
+/// Where a signature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedIn {
+    /// There is none.
+    Nowhere,
+    Header,
+    Query,
+    /// In a query, of version 2.
+    OldQuery,
+    /// Among the fields of a form, which are read later.
+    Form,
+}
+
+/// What is known of a request before its signature is verified.
+#[derive(Debug, Clone)]
+pub struct Head {
+    pub signed_in: SignedIn,
+    /// The session token that the signature covers.
+    pub token: Option<String>,
+    /// `20261130T110000Z`, as it is signed.
+    pub signed_at: Option<String>,
+    pub content_sha256: Option<String>,
+    /// How the body is framed, when it comes in chunks.
+    pub framing: Option<Framing>,
+}
+
+/// Why a request is not looked at any further.
+#[derive(Debug)]
+pub struct HeadRefusal {
+    pub error: Error,
+    /// Headers that had to be signed and are not.
+    headers_not_signed: Vec<String>,
+}
+
+impl From<Error> for HeadRefusal {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            headers_not_signed: Vec::new(),
+        }
+    }
+}
+
+impl HeadRefusal {
+    fn not_signed(headers: Vec<String>) -> Self {
+        Self {
+            error: wire::codes::AccessDenied
+                .because("There were headers present in the request which were not signed"),
+            headers_not_signed: headers,
+        }
+    }
+
+    /// S3 names the headers in an element of their own, which `s3s` has no place for.
+    pub fn answer(&self, request_id: &str) -> http::Response<Body> {
+        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+        let mut element = |name: &str, value: &str| {
+            text.push_str(&format!("<{name}>{}</{name}>", escaped(value)));
+        };
+        element("Code", self.error.code);
+        element("Message", &self.error.message);
+        if !self.headers_not_signed.is_empty() {
+            element("HeadersNotSigned", &self.headers_not_signed.join(", "));
+        }
+        element("RequestId", request_id);
+        text.push_str("</Error>");
+        let mut response = http::Response::new(Body::from(text));
+        if let Ok(status) = http::StatusCode::from_u16(self.error.status) {
+            *response.status_mut() = status;
+        }
+        let xml = http::HeaderValue::from_static("application/xml");
+        response.headers_mut().insert(CONTENT_TYPE, xml);
+        response
+    }
+}
+
+/// Names of headers may hold `&`.
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+type Query<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// Reads the head, and refuses what no signature can make good.
+pub fn look(parts: &Parts) -> Result<Head, HeadRefusal> {
+    check_texts(&parts.headers)?;
+    // As `s3s` reads it: whatever is decided on is what is executed.
+    let query = parts.uri.query().unwrap_or_default();
+    let query: Query<'_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let signed_in = find_signature(parts, &query)?;
+    let text = |name: &str| {
+        let value = parts.headers.get(name)?;
+        std::str::from_utf8(value.as_bytes())
+            .ok()
+            .map(str::to_owned)
+    };
+    let mut head = Head {
+        signed_in,
+        token: None,
+        signed_at: None,
+        content_sha256: text(CONTENT_SHA256),
+        framing: None,
+    };
+    match signed_in {
+        SignedIn::Header => {
+            let authorization = text(AUTHORIZATION.as_str()).unwrap_or_default();
+            let signed = signed_by_header(&authorization)?;
+            check_covered(&parts.headers, &signed)?;
+            head.token = text(TOKEN);
+            head.signed_at = text("x-amz-date");
+        }
+        SignedIn::Query => {
+            let value = |name: &str| one(&query, name);
+            let signed = value("X-Amz-SignedHeaders").unwrap_or_default();
+            check_presigned(&query)?;
+            check_covered(&parts.headers, &signed.split(';').collect::<Vec<_>>())?;
+            head.token = value("X-Amz-Security-Token").map(str::to_owned);
+            head.signed_at = value("X-Amz-Date").map(str::to_owned);
+        }
+        SignedIn::OldQuery => check_old(&parts.method, &query)?,
+        SignedIn::Form | SignedIn::Nowhere => {}
+    }
+    head.framing = framing(parts, &head)?;
+    Ok(head)
+}
+
+/// What is signed is text, and what there is one of comes once.
+fn check_texts(headers: &HeaderMap) -> Result<(), Error> {
+    for (name, value) in headers {
+        let matters = name.as_str().starts_with(AMZ) || ONCE.contains(&name.as_str());
+        if matters && std::str::from_utf8(value.as_bytes()).is_err() {
+            return Err(InvalidArgument.because(format!("The header {name} is not text")));
+        }
+    }
+    let twice = ONCE
+        .iter()
+        .find(|name| headers.get_all(**name).iter().nth(1).is_some());
+    match twice {
+        Some(name) => Err(InvalidRequest.because(format!("The header {name} is there twice"))),
+        None => Ok(()),
+    }
+}
+
+fn find_signature(parts: &Parts, query: &Query<'_>) -> Result<SignedIn, Error> {
+    let has = |is: &dyn Fn(&str) -> bool| query.iter().any(|(name, _)| is(name));
+    let presigned = has(&|name| PRESIGNED.iter().any(|it| it.eq_ignore_ascii_case(name)));
+    let old = has(&|name| name == "Signature" || name == "AWSAccessKeyId");
+    let ways = [
+        (parts.headers.contains_key(AUTHORIZATION), SignedIn::Header),
+        (presigned, SignedIn::Query),
+        (old, SignedIn::OldQuery),
+        (is_form(parts), SignedIn::Form),
+    ];
+    let mut found = ways.into_iter().filter(|it| it.0).map(|it| it.1);
+    match (found.next(), found.next()) {
+        (None, _) => Ok(SignedIn::Nowhere),
+        (Some(one), None) => Ok(one),
+        _ => Err(InvalidArgument.because("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified")),
+    }
+}
+
+fn is_form(parts: &Parts) -> bool {
+    let kind = parts.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let kind = kind.trim_start().to_ascii_lowercase();
+    parts.method == Method::POST && kind.starts_with("multipart/form-data")
+}
+
+/// The only value of a name.
+fn one<'a>(query: &'a Query<'_>, name: &str) -> Option<&'a str> {
+    let mut found = query.iter().filter(|it| it.0 == name);
+    match (found.next(), found.next()) {
+        (Some((_, value)), None) => Some(value),
+        _ => None,
+    }
+}
+
+/// The names of the headers that an `Authorization` covers.
+fn signed_by_header(authorization: &str) -> Result<Vec<&str>, Error> {
+    let Some((algorithm, fields)) = authorization.split_once(' ') else {
+        return Err(InvalidArgument.because("Unsupported Authorization Type"));
+    };
+    if algorithm == "AWS" {
+        return Err(InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
+    }
+    if algorithm != ALGORITHM {
+        return Err(InvalidArgument.because("Unsupported Authorization Type"));
+    }
+    let field = |name: &str| {
+        let mut fields = fields.split(',').map(str::trim);
+        fields.find_map(|it| it.strip_prefix(name)?.strip_prefix('='))
+    };
+    let malformed = |why: &str| {
+        AuthorizationHeaderMalformed
+            .because(format!("The authorization header is malformed; {why}"))
+    };
+    let credential = field("Credential").ok_or_else(|| malformed("the Credential is missing."))?;
+    check_scope(credential).map_err(|service| {
+        malformed(&format!(
+            "incorrect service \"{service}\". This endpoint belongs to \"s3\"."
+        ))
+    })?;
+    let signed =
+        field("SignedHeaders").ok_or_else(|| malformed("the SignedHeaders are missing."))?;
+    Ok(signed.split(';').collect())
+}
+
+/// `<key>/<date>/<region>/s3/aws4_request`; answers what service it names instead.
+fn check_scope(credential: &str) -> Result<(), String> {
+    match credential.rsplit('/').nth(1) {
+        Some("s3") => Ok(()),
+        other => Err(other.unwrap_or_default().to_owned()),
+    }
+}
+
+fn check_presigned(query: &Query<'_>) -> Result<(), Error> {
+    let wrong = |why: &str| Err(AuthorizationQueryParametersError.because(why.to_owned()));
+    if PRESIGNED.iter().any(|name| one(query, name).is_none()) {
+        return wrong(
+            "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
+        );
+    }
+    let value = |name: &str| one(query, name).unwrap_or_default();
+    if value("X-Amz-Algorithm") != ALGORITHM {
+        return wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"");
+    }
+    if let Err(service) = check_scope(value("X-Amz-Credential")) {
+        return wrong(&format!(
+            "Error parsing the X-Amz-Credential parameter; incorrect service \"{service}\". This endpoint belongs to \"s3\"."
+        ));
+    }
+    match value("X-Amz-Expires").parse::<u32>() {
+        Ok(seconds) if seconds <= EXPIRES_SECONDS_MAX => Ok(()),
+        Ok(_) => wrong(
+            "X-Amz-Expires must be less than a week (in seconds) that is 604800; the given X-Amz-Expires is more",
+        ),
+        Err(_) => wrong("X-Amz-Expires should be a number"),
+    }
+}
+
+/// Version 2 leaves much of a query uncovered, and all that comes twice.
+fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
+    let covered = |name: &str| OLD_QUERY.contains(&name) && one(query, name).is_some();
+    let odd = query.iter().find(|(name, _)| !covered(name));
+    if *method == Method::POST {
+        return Err(InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
+    }
+    match odd {
+        Some((name, _)) => Err(wire::codes::AccessDenied.because(format!(
+            "There was a query parameter present in the request which was not signed: {name}. Please use AWS4-HMAC-SHA256."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The host, and every header that is S3's own, have to be among what is signed. The hash of the body
+/// need not: it is part of what is signed by itself.
+fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), HeadRefusal> {
+    let missing = |name: &&str| !signed.contains(name);
+    let mut open: Vec<String> = std::iter::once(HOST.as_str())
+        .chain(headers.keys().map(http::HeaderName::as_str))
+        .filter(|name| *name == HOST.as_str() || name.starts_with(AMZ))
+        .filter(|name| *name != CONTENT_SHA256)
+        .filter(missing)
+        .map(str::to_owned)
+        .collect();
+    open.sort_unstable();
+    open.dedup();
+    if !open.is_empty() {
+        return Err(HeadRefusal::not_signed(open));
+    }
+    if !headers.contains_key(HOST) {
+        return Err(InvalidRequest.because("The request has no host").into());
+    }
+    Ok(())
+}
+
+/// How a body in chunks is framed. Only what is signed in a header comes so, and only objects and
+/// their parts do.
+fn framing(parts: &Parts, head: &Head) -> Result<Option<Framing>, Error> {
+    let kind = head.content_sha256.as_deref().unwrap_or_default();
+    let Some(kind) = kind.strip_prefix(STREAMING) else {
+        return Ok(None);
+    };
+    if head.signed_in != SignedIn::Header || parts.method != Method::PUT {
+        return Err(not_built(&format!(
+            "{CONTENT_SHA256}: {STREAMING}{kind} of a request that is not a signed upload"
+        )));
+    }
+    let (signed, trails) = match kind {
+        "AWS4-HMAC-SHA256-PAYLOAD" => (true, false),
+        "AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => (true, true),
+        "UNSIGNED-PAYLOAD-TRAILER" => (false, true),
+        other => return Err(not_built(&format!("{CONTENT_SHA256}: {STREAMING}{other}"))),
+    };
+    let text = |name: &str| {
+        let value = parts.headers.get(name);
+        value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+    };
+    let length = text("x-amz-decoded-content-length").parse();
+    let length: u64 = length.map_err(|_| {
+        cloud::ErrorCode::sender("MissingContentLength", 411)
+            .because("You must provide the Content-Length HTTP header.")
+    })?;
+    let announced = text("x-amz-trailer").split(',').map(str::trim);
+    let announced = announced.filter(|it| !it.is_empty());
+    let trailers: Vec<String> = announced.map(str::to_ascii_lowercase).collect();
+    let known = |name: &String| {
+        Algorithm::ALL
+            .iter()
+            .any(|it| it.header().eq_ignore_ascii_case(name))
+    };
+    // What nobody compares with anything protects nothing.
+    if trails != (trailers.len() == 1) || !trailers.iter().all(known) {
+        return Err(InvalidRequest
+            .because("The value specified in the x-amz-trailer header is not supported"));
+    }
+    Ok(Some(Framing {
+        signed,
+        length,
+        trailers,
+    }))
+}
+
+impl Head {
+    /// Whether the body may be another one than whoever signed had in mind.
+    pub fn leaves_body_open(&self) -> bool {
+        match self.signed_in {
+            SignedIn::Header => {
+                self.content_sha256.as_deref() == Some(UNSIGNED)
+                    || self.framing.as_ref().is_some_and(|it| !it.signed)
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCOPE: &str = "KEY/20261130/eu-west-1/s3/aws4_request";
+
+    fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn authorization(signed: &str) -> String {
+        format!("{ALGORITHM} Credential={SCOPE}, SignedHeaders={signed}, Signature=00")
+    }
+
+    fn by_header(signed: &str, more: &[(&str, &str)]) -> Result<Head, HeadRefusal> {
+        let authorization = authorization(signed);
+        let mut headers = vec![
+            ("host", "h"),
+            ("x-amz-date", "20261130T110000Z"),
+            (CONTENT_SHA256, UNSIGNED),
+            ("authorization", &authorization),
+        ];
+        headers.extend(more);
+        look(&parts("PUT", "/b/k", &headers))
+    }
+
+    fn by_query(signed: &str, expires: &str, more: &[(&str, &str)]) -> Result<Head, HeadRefusal> {
+        let credential = SCOPE.replace('/', "%2F");
+        let uri = format!(
+            "/b/k?X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date=20261130T110000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders={signed}&X-Amz-Signature=00&X-Amz-Security-Token=t%2F"
+        );
+        let mut headers = vec![("host", "h")];
+        headers.extend(more);
+        look(&parts("PUT", &uri, &headers))
+    }
+
+    fn code(found: Result<Head, HeadRefusal>) -> &'static str {
+        found.expect_err("it is to be refused").error.code
+    }
+
+    #[test]
+    fn every_header_of_s3_is_signed_and_so_is_the_host() {
+        let all = "host;x-amz-content-sha256;x-amz-date";
+        assert_eq!(by_header(all, &[]).unwrap().signed_in, SignedIn::Header);
+        // The hash of the body is signed anyway; a trace's id is not S3's.
+        assert!(by_header("host;x-amz-date", &[("x-amzn-trace-id", "1")]).is_ok());
+        for (signed, more, missing) in [
+            (all, vec![("x-amz-acl", "public-read")], "x-amz-acl"),
+            (all, vec![(TOKEN, "t")], TOKEN),
+            (all, vec![("x-amz-meta-a", "1")], "x-amz-meta-a"),
+            ("x-amz-date", vec![], "host"),
+            ("host", vec![], "x-amz-date"),
+            // Names are compared as they are put into what is signed.
+            (
+                "host;x-amz-date;X-Amz-Acl",
+                vec![("x-amz-acl", "a")],
+                "x-amz-acl",
+            ),
+        ] {
+            let refused = by_header(signed, &more).unwrap_err();
+            assert_eq!(refused.error.code, "AccessDenied");
+            assert_eq!(refused.headers_not_signed, [missing]);
+        }
+        let refused = by_query("host", "60", &[("x-amz-acl", "public-read")]).unwrap_err();
+        assert_eq!(refused.headers_not_signed, ["x-amz-acl"]);
+        let signed = by_query("host;x-amz-acl", "60", &[("x-amz-acl", "public-read")]);
+        let signed = signed.unwrap();
+        assert_eq!(signed.signed_in, SignedIn::Query);
+        assert_eq!(signed.token.as_deref(), Some("t/"));
+    }
+
+    #[test]
+    fn a_presigned_request_is_bounded_in_time_and_whole() {
+        assert!(by_query("host", "604800", &[]).is_ok());
+        for expires in ["604801", "-1", "1e3", "", "99999999999"] {
+            assert_eq!(
+                code(by_query("host", expires, &[])),
+                "AuthorizationQueryParametersError",
+                "{expires}"
+            );
+        }
+        for uri in [
+            "/b/k?X-Amz-Signature=00",
+            "/b/k?x-amz-signature=00",
+            "/b/k?X-Amz%2DCredential=00",
+        ] {
+            let found = look(&parts("GET", uri, &[("host", "h")]));
+            assert_eq!(code(found), "AuthorizationQueryParametersError", "{uri}");
+        }
+        let all = by_query("host", "60&X-Amz-Expires=61", &[]);
+        assert_eq!(code(all), "AuthorizationQueryParametersError");
+    }
+
+    #[test]
+    fn a_request_is_signed_in_one_way() {
+        let authorization = authorization("host");
+        let both = [("host", "h"), ("authorization", authorization.as_str())];
+        for uri in ["/b/k?X-Amz-Signature=0", "/b/k?Signature=0"] {
+            assert_eq!(code(look(&parts("GET", uri, &both))), "InvalidArgument");
+        }
+        let twice = [
+            ("host", "h"),
+            ("authorization", authorization.as_str()),
+            ("authorization", "AWS a:b"),
+        ];
+        assert_eq!(code(look(&parts("GET", "/b/k", &twice))), "InvalidRequest");
+        let old = [("host", "h"), ("authorization", "AWS key:signature")];
+        assert_eq!(code(look(&parts("GET", "/b/k", &old))), "InvalidRequest");
+        let other = authorization.replace("/s3/", "/sts/");
+        let other = [("host", "h"), ("authorization", other.as_str())];
+        let found = look(&parts("GET", "/b/k", &other));
+        assert_eq!(code(found), "AuthorizationHeaderMalformed");
+    }
+
+    #[test]
+    fn an_older_signature_is_for_what_it_covers() {
+        let host = [("host", "h")];
+        let old = "AWSAccessKeyId=K&Expires=1&Signature=s";
+        let uri = format!("/b/k?{old}&versionId=1");
+        let found = look(&parts("GET", &uri, &host)).unwrap();
+        assert_eq!(found.signed_in, SignedIn::OldQuery);
+        for more in ["publicAccessBlock", "prefix=a", "acl&acl", "%70refix=a"] {
+            let uri = format!("/b/k?{old}&{more}");
+            let found = look(&parts("GET", &uri, &host));
+            assert_eq!(code(found), "AccessDenied", "{more}");
+        }
+    }
+
+    #[test]
+    fn a_body_in_chunks_says_how_it_is_framed() {
+        let put = |kind: &str, more: &[(&str, &str)]| {
+            let authorization =
+                authorization("host;x-amz-date;x-amz-decoded-content-length;x-amz-trailer");
+            let mut headers = vec![
+                ("host", "h"),
+                ("x-amz-date", "20261130T110000Z"),
+                (CONTENT_SHA256, kind),
+                ("authorization", authorization.as_str()),
+            ];
+            headers.extend(more);
+            look(&parts("PUT", "/b/k", &headers))
+        };
+        let length = ("x-amz-decoded-content-length", "5");
+        let trailer = ("x-amz-trailer", "x-amz-checksum-crc32");
+        let signed = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+        let framing = |found: Result<Head, HeadRefusal>| found.unwrap().framing.unwrap();
+        assert!(framing(put(signed, &[length])).signed);
+        let open = put("STREAMING-UNSIGNED-PAYLOAD-TRAILER", &[length, trailer]).unwrap();
+        assert!(open.leaves_body_open() && !open.framing.unwrap().signed);
+        for (kind, more, expected) in [
+            (signed, vec![], "MissingContentLength"),
+            (
+                signed,
+                vec![("x-amz-decoded-content-length", "5x")],
+                "MissingContentLength",
+            ),
+            (signed, vec![length, trailer], "InvalidRequest"),
+            (
+                "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+                vec![length],
+                "InvalidRequest",
+            ),
+            (
+                "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+                vec![length, ("x-amz-trailer", "x-amz-meta-a")],
+                "InvalidRequest",
+            ),
+            ("STREAMING-ODD", vec![length], "NotImplemented"),
+        ] {
+            assert_eq!(code(put(kind, &more)), expected, "{kind} {more:?}");
+        }
+        let nobody = [("host", "h"), (CONTENT_SHA256, signed), length];
+        let found = look(&parts("PUT", "/b/k", &nobody));
+        assert_eq!(code(found), "NotImplemented");
+    }
+}

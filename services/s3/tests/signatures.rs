@@ -1,0 +1,220 @@
+//! What a signature has to cover, and what becomes of a body that is not the one that was signed.
+
+mod ground;
+
+use std::sync::Arc;
+
+use cloud::Caller;
+use ground::Ground;
+use ground::signing::{Ask, UNSIGNED, answer, ask, sha256, tampered};
+
+const KEY: &str = "/bucket/k";
+
+struct House {
+    ground: Ground,
+    door: s3::Door,
+}
+
+impl House {
+    async fn new() -> Self {
+        let ground = Ground::new();
+        ground.bucket("bucket").await;
+        let owner = |key: &str, _: Option<&str>| {
+            (key == "OWNER").then(|| ("secret".to_owned(), Caller::Root))
+        };
+        let door = s3::Door::new(ground.cloud.clone(), Arc::new(owner));
+        Self { ground, door }
+    }
+
+    async fn ask(&self, request: http::Request<s3::Body>) -> (u16, String) {
+        answer(&self.door, request).await
+    }
+
+    /// It is refused with this code, and nothing is stored.
+    async fn refused(&self, request: http::Request<s3::Body>, code: &str) {
+        let (status, body) = self.ask(request).await;
+        assert!(status >= 400, "{code}: {status} {body}");
+        assert!(
+            body.contains(&format!("<Code>{code}</Code>")),
+            "{code}: {body}"
+        );
+        let kept = self.ground.get("bucket", "k").await;
+        assert_eq!(kept.unwrap_err().code, "NoSuchKey", "{code}");
+        self.ground.contents(0).await;
+    }
+
+    async fn stored(&self, request: http::Request<s3::Body>, expected: &str) {
+        let (status, body) = self.ask(request).await;
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(self.ground.get("bucket", "k").await.unwrap(), expected);
+    }
+}
+
+fn put(body: &str) -> Ask {
+    ask("PUT", KEY, body)
+}
+
+#[tokio::test]
+async fn what_is_signed_is_done() {
+    let house = House::new().await;
+    house.stored(put("one").signed().0, "one").await;
+    let named = put("two").header("x-amz-meta-a", "1");
+    house.stored(named.signed().0, "two").await;
+    house.stored(put("three").presigned("60"), "three").await;
+    let open = put("four").hashed(UNSIGNED);
+    house.stored(open.signed().0, "four").await;
+    house
+        .stored(put("").in_chunks(&["fi", "ve"], None), "five")
+        .await;
+    let trailer = Some(("x-amz-checksum-crc32", "NSRBwg=="));
+    house.stored(put("").in_chunks(&["a"], None), "a").await;
+    let request = put("").in_chunks(&["ab", "c"], trailer);
+    house.stored(request, "abc").await;
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_signed_changes_nothing() {
+    let house = House::new().await;
+    for (name, value) in [
+        ("x-amz-acl", "public-read"),
+        ("x-amz-meta-a", "b"),
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-copy-source", "bucket/other"),
+        ("x-amz-security-token", "t"),
+        ("x-amz-website-redirect-location", "/x"),
+    ] {
+        let added = put("body").open(name, value);
+        let chunked = added.in_chunks(&["body"], None);
+        for request in [added.signed().0, added.presigned("60"), chunked] {
+            let (status, body) = house.ask(request).await;
+            assert_eq!(status, 403, "{name}: {body}");
+            assert!(
+                body.contains("There were headers present in the request which were not signed"),
+                "{body}"
+            );
+            let named = format!("<HeadersNotSigned>{name}</HeadersNotSigned>");
+            assert!(body.contains(&named), "{body}");
+        }
+    }
+    house.ground.contents(0).await;
+}
+
+#[tokio::test]
+async fn a_presigned_request_ends_and_is_whole() {
+    let house = House::new().await;
+    let error = "AuthorizationQueryParametersError";
+    house.refused(put("x").presigned("604801"), error).await;
+    let mut early = put("x");
+    early.time = "20991231T000000Z".into();
+    let (status, body) = house.ask(early.presigned("60")).await;
+    assert_eq!(status, 403, "{body}");
+    let mut late = put("x");
+    late.time = "20200101T000000Z".into();
+    house
+        .refused(late.presigned("604800"), "AccessDenied")
+        .await;
+    // What is in the query is signed, whatever it is.
+    let request = put("x").presigned("60");
+    let uri = format!("{}&x-amz-acl=public-read", request.uri());
+    let (mut head, body) = request.into_parts();
+    head.uri = uri.parse().unwrap();
+    let changed = http::Request::from_parts(head, body);
+    house.refused(changed, "SignatureDoesNotMatch").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_the_one_that_was_signed_is_not_stored() {
+    let house = House::new().await;
+    let request = tampered(put("body").signed().0, |_| "tidy".into()).await;
+    house.refused(request, "XAmzContentSHA256Mismatch").await;
+    let hashed = put("body").header("x-amz-content-sha256", &sha256(b"other"));
+    let request = hashed.presigned("60");
+    house.refused(request, "XAmzContentSHA256Mismatch").await;
+}
+
+#[tokio::test]
+async fn chunks_are_verified_one_by_one() {
+    let house = House::new().await;
+    let chunks = || put("").in_chunks(&["hello ", "world"], None);
+    let request = tampered(chunks(), |body| body.replace("world", "w0rld")).await;
+    house.refused(request, "SignatureDoesNotMatch").await;
+    // The first two chunks change places.
+    let request = tampered(chunks(), |body| {
+        let parts: Vec<&str> = body.split_inclusive("\r\n").collect();
+        let (one, two) = (parts[..2].concat(), parts[2..4].concat());
+        format!("{two}{one}{}", parts[4..].concat())
+    });
+    house.refused(request.await, "SignatureDoesNotMatch").await;
+    // The body ends after its first chunk, with or without a last one.
+    for keep_last in [false, true] {
+        let request = tampered(chunks(), |body| {
+            let parts: Vec<&str> = body.split_inclusive("\r\n").collect();
+            let last = if keep_last {
+                parts[4..].concat()
+            } else {
+                String::new()
+            };
+            format!("{}{last}", parts[..2].concat())
+        });
+        let code = if keep_last {
+            "SignatureDoesNotMatch"
+        } else {
+            "IncompleteBody"
+        };
+        house.refused(request.await, code).await;
+    }
+    // All that was announced is there, and the end is not.
+    let request = tampered(chunks(), |body| {
+        let parts: Vec<&str> = body.split_inclusive("\r\n").collect();
+        parts[..4].concat()
+    });
+    house.refused(request.await, "IncompleteBody").await;
+}
+
+#[tokio::test]
+async fn what_follows_the_chunks_is_verified_too() {
+    let house = House::new().await;
+    let right = ("x-amz-checksum-crc32", "NSRBwg==");
+    let chunks = || put("").in_chunks(&["abc"], Some(right));
+    let request = tampered(chunks(), |body| body.replace("NSRBwg", "NSRBwh")).await;
+    house.refused(request, "SignatureDoesNotMatch").await;
+    let cut =
+        |at: &'static str| move |body: String| format!("{}\r\n", &body[..body.find(at).unwrap()]);
+    for at in ["x-amz-checksum", "x-amz-trailer-signature"] {
+        let request = tampered(chunks(), cut(at)).await;
+        house.refused(request, "IncompleteBody").await;
+    }
+    // Signed as it is, and not the checksum of the body.
+    let wrong = Some(("x-amz-checksum-crc32", "AAAAAA=="));
+    let request = put("").in_chunks(&["abc"], wrong);
+    house.refused(request, "BadDigest").await;
+}
+
+#[tokio::test]
+async fn chunks_without_signatures_end_with_a_checksum() {
+    let house = House::new().await;
+    let open = |body: &str| {
+        put(body)
+            .hashed("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+            .header("x-amz-decoded-content-length", "3")
+            .header("x-amz-trailer", "x-amz-checksum-crc32")
+            .signed()
+            .0
+    };
+    for (body, code) in [
+        ("3\r\nabc\r\n0\r\n\r\n", "IncompleteBody"),
+        ("3\r\nabc\r\n", "IncompleteBody"),
+        (
+            "3\r\nabd\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n",
+            "BadDigest",
+        ),
+        (
+            "2\r\nab\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n",
+            "IncompleteBody",
+        ),
+    ] {
+        house.refused(open(body), code).await;
+    }
+    let whole = "3\r\nabc\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n";
+    house.stored(open(whole), "abc").await;
+}
