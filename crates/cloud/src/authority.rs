@@ -9,8 +9,13 @@ impl Cx {
     /// Whether the caller may do all of this. Operations of a table are asked about by their lines
     /// there; what comes in by a door of its own, or asks for each of its parts, asks here.
     pub fn authorize(&self, service: &str, needs: &Needs) -> Result<(), Error> {
-        if matches!(self.caller, Caller::Root | Caller::Service(_)) {
+        if !self.caller.is_asked_about() {
             return Ok(());
+        }
+        if self.caller == Caller::Anonymous {
+            // Nobody has no policies that could allow it. What everybody may do is up to the door that
+            // lets nobody in.
+            return Err(wire::codes::AccessDenied.because("Access Denied"));
         }
         match self.cloud.authority() {
             Some(authority) => authority.check(self, service, needs),
@@ -38,7 +43,7 @@ impl Cx {
             Some(authority) => {
                 self.authorize(service, &authority.guess(self, service, operation, input))
             }
-            None => Ok(()),
+            None => self.authorize(service, &Needs::default()),
         }
     }
 
@@ -62,6 +67,7 @@ impl Cx {
     ) -> Result<I::Output, Error> {
         let role = Caller::AssumedRole {
             role_arn: role_arn.to_owned(),
+            role_id: None,
             session_name: session_name.to_owned(),
             access_key: String::new(),
         };

@@ -9,7 +9,9 @@ use store::Store;
 use wire::{Error, Node, Operation};
 
 use crate::service::{Follow, Form, Service, Typed};
-use crate::{Authority, Clock, Records, ResourceType, random_hex, records, token_hex};
+use crate::{
+    Authority, Caller, Clock, Origin, Records, ResourceType, random_hex, records, token_hex,
+};
 
 /// What a [`Cloud`] is made of.
 pub struct CloudParts {
@@ -106,15 +108,22 @@ impl Cloud {
     }
 
     /// A context for work that the daemon does on its own.
-    pub fn context(self: &Arc<Self>, region: &str) -> Cx {
+    pub fn daemon_context(self: &Arc<Self>, region: &str) -> Cx {
+        self.context(region, Caller::Daemon, Arc::new(Origin::Internal))
+    }
+
+    /// A context for what somebody asks for. Whoever makes one has to say who that is.
+    pub fn context(self: &Arc<Self>, region: &str, caller: Caller, origin: Arc<Origin>) -> Cx {
         Cx {
             cloud: self.clone(),
             region: region.to_owned(),
-            caller: Caller::Root,
+            caller,
+            origin,
             token: None,
             request_id: random_hex(32),
             is_waiter: false,
             acts: false,
+            _made_here: (),
         }
     }
 
@@ -142,7 +151,7 @@ impl Cloud {
                     let Some((cloud, reconciler)) = work else {
                         return Ok(converge::Next::Idle);
                     };
-                    let cx = cloud.context(&reconciler.region(&key.key));
+                    let cx = cloud.daemon_context(&reconciler.region(&key.key));
                     reconciler.reconcile(cx, &key.key).await
                 })
             }))
@@ -184,33 +193,15 @@ impl Cloud {
     }
 }
 
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// The account's owner, or the daemon itself.
-    Root,
-    /// A session of an assumed role.
-    AssumedRole {
-        role_arn: String,
-        session_name: String,
-        access_key: String,
-    },
-    /// A user of the account, by one of the keys of its own.
-    User {
-        arn: String,
-        id: String,
-        access_key: String,
-    },
-    /// A service that assumes a role on behalf of what it runs: `codebuild.amazonaws.com`.
-    Service(&'static str),
-}
-
-/// Everything that a handler may use. Cheap to clone.
+/// Everything that a handler may use. Cheap to clone. Only [`Cloud::context`] makes one anew, so that
+/// there is none without a caller.
 #[derive(Clone)]
 pub struct Cx {
     pub cloud: Arc<Cloud>,
     pub region: String,
     pub caller: Caller,
+    /// Where the call came from.
+    pub origin: Arc<Origin>,
     /// Set when the caller may repeat this call after a crash (CloudFormation does): the same token
     /// means the same request. See [`Cx::new_id`].
     pub token: Option<String>,
@@ -220,6 +211,8 @@ pub struct Cx {
     pub is_waiter: bool,
     /// Calls are the caller's own, and its permissions decide: see [`Cx::acting_as`].
     pub acts: bool,
+    /// Keeps other crates from filling the rest of a context of their own from one that is at hand.
+    pub(crate) _made_here: (),
 }
 
 impl Cx {
@@ -283,6 +276,15 @@ impl Cx {
     pub fn as_service(&self, principal: &'static str) -> Self {
         Self {
             caller: Caller::Service(principal),
+            ..self.clone()
+        }
+    }
+
+    /// The same context for somebody else's call.
+    #[must_use]
+    pub fn with_caller(&self, caller: Caller) -> Self {
+        Self {
+            caller,
             ..self.clone()
         }
     }

@@ -7,6 +7,7 @@
 //! [`Cx::call`], which is the same door as a request from the network.
 
 mod authority;
+mod caller;
 mod clock;
 mod context;
 mod ids;
@@ -16,8 +17,9 @@ mod records;
 mod resource;
 mod service;
 
+pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
 pub use clock::{Clock, Pace};
-pub use context::{Caller, Cloud, CloudParts, Cx};
+pub use context::{Cloud, CloudParts, Cx};
 pub use converge::Next;
 pub use ids::{arn, random_hex, random_upper, role_arn, token_hex};
 pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};

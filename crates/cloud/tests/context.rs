@@ -186,7 +186,7 @@ impl World {
             services: vec![things, whole],
         });
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             sim,
             diary,

@@ -17,21 +17,23 @@ mod wait;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloud::{Caller, Cloud};
+use cloud::{Caller, ClientOrigin, Cloud, InsideOrigin, Origin, OwnerKey};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use wire::Signer;
 
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -46,7 +48,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Front {
     cloud: Arc<Cloud>,
-    credentials: Credentials,
+    owner: OwnerKey,
     registry: Arc<images::Registry>,
     git: Arc<::git::GitStore>,
     given: inside::Given,
@@ -64,10 +66,11 @@ impl Front {
         machine: &Machine,
         ask_to_stop: watch::Sender<bool>,
     ) -> Self {
+        let owner = OwnerKey::new(credentials.access_key_id, credentials.secret_access_key);
         Self {
-            s3: s3::door(&cloud, &credentials),
+            s3: s3::door(&cloud, &owner),
             cloud,
-            credentials,
+            owner,
             registry: machine.registry.clone(),
             git: machine.git.clone(),
             given: inside::Given::default(),
@@ -81,8 +84,8 @@ impl Front {
     pub async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    tokio::spawn(self.clone().connection(stream));
+                Ok((stream, from)) => {
+                    tokio::spawn(self.clone().connection(stream, from.ip()));
                 }
                 Err(error) => {
                     // Out of descriptors: waiting is all that helps.
@@ -93,11 +96,11 @@ impl Front {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, from: IpAddr) {
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
             let front = self.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
+            async move { Ok::<_, Infallible>(front.answer(request, &Peer::Outside(from)).await) }
         });
         let connection = http_server().serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
@@ -105,39 +108,63 @@ impl Front {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let origin = Arc::new(peer.origin(request.headers()));
         let path = request.uri().path();
         if s3::is_for(self, &request) {
-            s3::answer(self, request).await
+            s3::answer(self, request, origin).await
         } else if path == "/v2" || path.starts_with("/v2/") {
             registry::answer(self, request).await
         } else if path.starts_with(git::PATH) {
-            git::answer(self, request).await
+            git::answer(self, request, origin).await
         } else if path.starts_with("/_neargate/") {
-            own::answer(self, request).await
+            own::answer(self, request, origin).await
         } else if wait::is_for(path) {
             wait::answer(self, request).await
         } else {
-            aws::answer(self, request).await
+            aws::answer(self, request, origin).await
         }
     }
 
-    /// The secret of an access key, and whose it is.
-    fn secret_of(&self, access_key: &str, session_token: Option<&str>) -> Option<(String, Caller)> {
-        find_secret(&self.cloud, &self.credentials, access_key, session_token)
+    /// An access key, and whose it is.
+    fn find_key(&self, access_key: &str, session_token: Option<&str>) -> Option<Signer<Caller>> {
+        find_key(&self.cloud, &self.owner, access_key, session_token)
     }
 }
 
-fn find_secret(
-    cloud: &Arc<Cloud>,
-    own: &Credentials,
+fn find_key(
+    cloud: &Cloud,
+    owner: &OwnerKey,
     access_key: &str,
     session_token: Option<&str>,
-) -> Option<(String, Caller)> {
-    if access_key == own.access_key_id && session_token.is_none() {
-        return Some((own.secret_access_key.clone(), Caller::Root));
+) -> Option<Signer<Caller>> {
+    (owner.find(access_key, session_token))
+        .or_else(|| iam::find_key(cloud, access_key, session_token))
+}
+
+/// Who is at the other end of a connection.
+pub enum Peer {
+    /// A client that found the daemon's address.
+    Outside(IpAddr),
+    /// A container, at the address inside its namespace.
+    Inside(InsideOrigin),
+}
+
+impl Peer {
+    fn origin(&self, headers: &HeaderMap) -> Origin {
+        let user_agent = headers.get(hyper::header::USER_AGENT);
+        let (address, inside) = match self {
+            Self::Outside(address) => (Some(address.to_canonical()), None),
+            Self::Inside(inside) => (None, Some(inside.clone())),
+        };
+        Origin::Client(ClientOrigin {
+            address,
+            user_agent: user_agent.and_then(|it| it.to_str().ok().map(str::to_owned)),
+            // No door speaks TLS.
+            is_secure: false,
+            inside,
+        })
     }
-    iam::find_key(cloud, access_key, session_token)
 }
 
 fn http_server() -> http1::Builder {

@@ -38,7 +38,7 @@ pub use query::read_query;
 pub use receive::{Door, MAX_BODY_BYTES, Received, Refusal, receive};
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
-pub use sigv4::{Credentials, Doubt, verify};
+pub use sigv4::{Credentials, Doubt, FindKey, Signer, verify};
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
 pub use validation::{decode_input, forbidden, validate};

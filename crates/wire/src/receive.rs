@@ -9,32 +9,32 @@ use crate::json::read_json;
 use crate::model::{Protocol, ServiceModel};
 use crate::node::Node;
 use crate::query::{read_query, split_form};
-use crate::sigv4::{Credentials, Doubt, verify};
+use crate::sigv4::{Credentials, Doubt, FindKey, verify};
 
 /// The largest body that is read: a part of an ECR layer, 20 MiB in base64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// What the way in has to know.
-pub struct Door<'a> {
+pub struct Door<'a, I> {
     /// All services that are known by name, built or not.
     pub models: &'a [&'static ServiceModel],
-    /// The secret of an access key and session token, if there is such a pair.
-    pub secret_of: &'a dyn Fn(&str, Option<&str>) -> Option<String>,
+    /// Finds an access key and session token, and whom they stand for.
+    pub find_key: &'a FindKey<'a, I>,
     /// Seconds since 1970.
     pub now: f64,
 }
 
 /// A request that is believed and understood so far.
 #[derive(Debug)]
-pub struct Received {
+pub struct Received<I> {
     pub service: &'static ServiceModel,
     pub operation: &'static str,
     /// What the caller speaks, and is to be answered in: the service's own, or another that clients
     /// of it may choose.
     pub protocol: Protocol,
     pub region: String,
-    pub access_key: String,
-    pub session_token: Option<String>,
+    /// Who asks: whom the key that the request is signed with stands for.
+    pub identity: I,
     /// For [`crate::decode_input`].
     pub input: Node,
 }
@@ -47,7 +47,7 @@ pub struct Refusal {
 }
 
 /// Finds out which service is asked, who asks, and what for.
-pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, Refusal> {
+pub fn receive<I>(head: &Parts, body: &[u8], door: &Door<'_, I>) -> Result<Received<I>, Refusal> {
     let credentials = Credentials::of(head);
     let service = match &credentials {
         Ok(credentials) => find_by_scope(door.models, &credentials.service, body),
@@ -74,7 +74,7 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
         ))));
     }
     let credentials = credentials.map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
-    verify(head, body, &credentials, door.secret_of, door.now)
+    let identity = verify(head, body, &credentials, door.find_key, door.now)
         .map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
     let Some(service) = service else {
         let why = format!(
@@ -84,19 +84,12 @@ pub fn receive(head: &Parts, body: &[u8], door: &Door<'_>) -> Result<Received, R
         return Err(refuse(codes::NotImplemented.because(why)));
     };
     let (operation, input) = read_operation(service, head, body).map_err(refuse)?;
-    let Credentials {
-        region,
-        access_key,
-        session_token,
-        ..
-    } = credentials;
     Ok(Received {
         service,
         operation,
         protocol,
-        region,
-        access_key,
-        session_token,
+        region: credentials.region,
+        identity,
         input,
     })
 }

@@ -39,7 +39,7 @@ fn world() -> (Cx, tempfile::TempDir) {
             ),
         ],
     });
-    (cloud.context("us-east-1"), directory)
+    (cloud.daemon_context("us-east-1"), directory)
 }
 
 fn target(min: i32, max: i32) -> RegisterScalableTargetInput {

@@ -88,7 +88,7 @@ impl World {
     fn new(desired: i32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cloud = open(&directory);
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         cx.write(|tx| tx.put(&Web { desired })).unwrap();
         Self {
             cloud,
@@ -107,7 +107,7 @@ impl World {
         } = self;
         drop((cloud, cx));
         let cloud = open(&directory);
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         Self {
             cloud,
             cx,

@@ -12,28 +12,45 @@ use crate::record::Stack;
 /// Somebody other than the account's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asker {
-    User { arn: String, id: String },
-    Role { arn: String, session: String },
+    User {
+        arn: String,
+        id: String,
+    },
+    Role {
+        arn: String,
+        /// The unique id of the role whose session asked. None: the stack's own role, which
+        /// CloudFormation assumes anew for what it does.
+        #[serde(default)]
+        id: Option<String>,
+        session: String,
+    },
+    /// Nobody who is known. It may do nothing.
+    Nobody,
 }
 
 /// The name of CloudFormation's sessions of a stack's role.
 const SESSION: &str = "AWSCloudFormation";
 
 impl Asker {
-    /// None: the account's owner, or a service.
+    /// None: the account's owner, or the daemon and its services.
     pub fn of(cx: &Cx) -> Option<Self> {
         match &cx.caller {
-            Caller::Root | Caller::Service(_) => None,
+            Caller::Root(_) | Caller::RootSession { .. } | Caller::Daemon | Caller::Service(_) => {
+                None
+            }
+            Caller::Anonymous => Some(Self::Nobody),
             Caller::User { arn, id, .. } => Some(Self::User {
                 arn: arn.clone(),
                 id: id.clone(),
             }),
             Caller::AssumedRole {
                 role_arn,
+                role_id,
                 session_name,
                 ..
             } => Some(Self::Role {
                 arn: role_arn.clone(),
+                id: role_id.clone(),
                 session: session_name.clone(),
             }),
         }
@@ -46,8 +63,10 @@ impl Asker {
                 id: id.clone(),
                 access_key: String::new(),
             },
-            Self::Role { arn, session } => Caller::AssumedRole {
+            Self::Nobody => Caller::Anonymous,
+            Self::Role { arn, id, session } => Caller::AssumedRole {
                 role_arn: arn.clone(),
+                role_id: id.clone(),
                 session_name: session.clone(),
                 access_key: String::new(),
             },
@@ -59,6 +78,7 @@ impl Asker {
 pub fn acting(cx: &Cx, stack: &Stack) -> Cx {
     let role = stack.role_arn.as_ref().map(|arn| Asker::Role {
         arn: arn.clone(),
+        id: None,
         session: SESSION.to_owned(),
     });
     match role.as_ref().or(stack.asked_by.as_ref()) {
@@ -82,5 +102,27 @@ pub async fn checked_role(cx: &Cx, role: Option<String>) -> Result<Option<String
         Err(_) => Err(invalid(format!(
             "Role {arn} is invalid or cannot be assumed"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a stored asker acts as is who asked, by its id and not by its name alone.
+    #[test]
+    fn who_asked_keeps_its_id() {
+        let role = Asker::Role {
+            arn: "arn:aws:iam::1:role/a".into(),
+            id: Some("AROA1".into()),
+            session: "s".into(),
+        };
+        let stored = serde_json::to_string(&role).unwrap();
+        let read: Asker = serde_json::from_str(&stored).unwrap();
+        assert!(matches!(
+            read.caller(),
+            Caller::AssumedRole { role_id: Some(id), .. } if id == "AROA1"
+        ));
+        assert_eq!(Asker::Nobody.caller(), Caller::Anonymous);
     }
 }

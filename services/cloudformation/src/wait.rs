@@ -112,7 +112,7 @@ pub fn receive(cloud: &Arc<Cloud>, path: &str, query: &str, body: &[u8]) -> Resu
         .find_map(|it| it.strip_prefix("Signature="))
         .unwrap_or_default();
     let (id, message) = read(body).map_err(|why| MALFORMED.because(why))?;
-    let stack = cloud.context(&cloud.default_region).write(|tx| {
+    let stack = cloud.daemon_context(&cloud.default_region).write(|tx| {
         let handle: Option<Handle> = tx.get(&key)?;
         let mut handle = (handle.filter(|it| is_same(&it.secret, secret))).ok_or_else(forbidden)?;
         // The first word of each sender counts; a failure always does.

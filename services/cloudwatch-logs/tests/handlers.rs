@@ -30,7 +30,7 @@ impl World {
             services: vec![cloudwatch_logs::service()],
         });
         tokio::spawn(cloud.clone().run());
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         Self {
             cloud,
             cx,

@@ -25,7 +25,7 @@ fn world(pace: Pace) -> World {
     });
     tokio::spawn(cloud.clone().run());
     World {
-        cx: cloud.context("us-east-1"),
+        cx: cloud.daemon_context("us-east-1"),
         cloud,
         _directory: directory,
     }

@@ -218,9 +218,10 @@ fn artifacts_of(it: &ProjectArtifacts) -> BuildArtifacts {
 
 fn initiator(caller: &Caller) -> String {
     match caller {
-        Caller::Root => "root".into(),
+        Caller::Root(_) | Caller::RootSession { .. } | Caller::Daemon => "root".into(),
         Caller::User { arn, .. } => arn.rsplit('/').next().unwrap_or_default().to_owned(),
         Caller::Service(principal) => (*principal).to_owned(),
+        Caller::Anonymous => "anonymous".into(),
         Caller::AssumedRole {
             role_arn,
             session_name,
@@ -282,6 +283,7 @@ fn begin(
         timed_out: false,
         buildspec: None,
         session_key: None,
+        session_role_id: None,
         credentials_ms: None,
         cache_version: project.cache_version,
         address: None,

@@ -24,14 +24,14 @@ pub async fn credentials(
     let Some((_, key)) = reconciler::keys_of_task(cloud, uuid).pop() else {
         return Ok(None);
     };
-    let cx = cloud.context(&cloud.default_region);
+    let cx = cloud.daemon_context(&cloud.default_region);
     let build = cx.read(|tx| tx.get::<BuildRecord>(&key))?;
     let Some(build) = build.filter(|it| network::interface(it) == from) else {
         return Ok(None);
     };
-    let cx = cloud.context(&build.region);
+    let cx = cloud.daemon_context(&build.region);
     let role_arn = build.shape.service_role.clone().unwrap_or_default();
-    let session = role::assume(&cx, &role_arn, &build.uuid).await?;
+    let session = role::assume(&cx, &role_arn, &build.uuid).await?.credentials;
     Ok(Some(json!({
         "RoleArn": role_arn,
         "AccessKeyId": session.access_key_id,

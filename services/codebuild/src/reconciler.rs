@@ -184,16 +184,17 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
     }
     log::open(cx, build).await?;
     let role = build.shape.service_role.clone().unwrap_or_default();
-    let credentials = role::assume(cx, &role, &build.uuid)
+    let session = role::assume(cx, &role, &build.uuid)
         .await
         .map_err(|error| match error.status {
             500.. => Failure::from(error),
             _ => Failure::Phase("ACCESS_DENIED", error.message),
         })?;
-    build.session_key = Some(credentials.access_key_id);
+    build.session_key = Some(session.credentials.access_key_id);
+    build.session_role_id = session.role_id;
     build.credentials_ms = Some(cx.clock().now_ms());
     let environment = build.shape.environment.clone().unwrap_or_default();
-    image::prepare(&acting(cx, build), &environment)
+    image::prepare(&role::acting(cx, build), &environment)
         .await
         .map_err(|error| match error.fault {
             engine::Fault::Machine => Failure::Again(error.into()),
@@ -213,13 +214,6 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
     ))
 }
 
-/// A context in which calls are made in the name of the build's role.
-fn acting(cx: &Cx, build: &BuildRecord) -> Cx {
-    let role = build.shape.service_role.as_deref().unwrap_or_default();
-    let key = build.session_key.as_deref().unwrap_or_default();
-    role::acting(cx, role, &build.uuid, key)
-}
-
 async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
     // After a crash it may run already.
     if cx.engine().tasks.status(&build.uuid).await?.is_some() {
@@ -236,7 +230,7 @@ async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
         format!("CODEBUILD_SRC_DIR={source_dir}"),
     ];
     log::say(cx, build, &lines).await;
-    let own = acting(cx, build);
+    let own = role::acting(cx, build);
     let spec = download_sources(&own, build).await?;
     let folders = folders(cx, build).await?;
     let environment = build.shape.environment.clone().unwrap_or_default();
@@ -327,8 +321,9 @@ async fn write_agent(cx: &Cx, build: &BuildRecord, spec: &Buildspec) -> Result<(
 /// fetches its own.
 async fn renew_session(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let role = build.shape.service_role.clone().unwrap_or_default();
-    let credentials = role::assume(cx, &role, &build.uuid).await?;
-    build.session_key = Some(credentials.access_key_id);
+    let session = role::assume(cx, &role, &build.uuid).await?;
+    build.session_key = Some(session.credentials.access_key_id);
+    build.session_role_id = session.role_id;
     build.credentials_ms = Some(cx.clock().now_ms());
     Ok(())
 }
@@ -465,7 +460,7 @@ async fn upload(cx: &Cx, build: &mut BuildRecord) -> Step {
         return Ok(Progress::On);
     }
     let spec = known_spec(build);
-    artifacts::upload(&acting(cx, build), build, &spec).await?;
+    artifacts::upload(&role::acting(cx, build), build, &spec).await?;
     build.leave(StatusType::Succeeded, None, cx.clock().now());
     log::say_phase(cx, build).await;
     build.enter(BuildPhaseType::Finalizing, cx.clock().now());
@@ -509,7 +504,7 @@ async fn finalize(cx: &Cx, build: &mut BuildRecord) -> Step {
 /// Reports, the cache and the log's copy.
 async fn keep_results(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let spec = known_spec(build);
-    let own = acting(cx, build);
+    let own = role::acting(cx, build);
     if !build.stop_asked && !build.timed_out && build.buildspec.is_some() {
         crate::report::take(&own, build, &spec).await?;
         crate::cache::save(&own, build, &spec).await?;

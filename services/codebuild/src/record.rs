@@ -68,6 +68,9 @@ pub struct BuildRecord {
     pub source_number: u32,
     /// The key of its role's session.
     pub session_key: Option<String>,
+    /// The unique id of the role that the session is of.
+    #[serde(default)]
+    pub session_role_id: Option<String>,
     /// When that session was made.
     pub credentials_ms: Option<i64>,
     pub cache_version: u32,

@@ -4,6 +4,7 @@ use cloud::{Caller, Cx, Error};
 use shapes::sts::{AssumeRoleInput, Credentials};
 
 use crate::names::invalid;
+use crate::record::BuildRecord;
 
 /// The name by which roles trust CodeBuild.
 const PRINCIPAL: &str = "codebuild.amazonaws.com";
@@ -15,15 +16,28 @@ pub fn not_authorized(role: &str) -> Error {
     ))
 }
 
-/// New credentials of a role. AWS names a build's session `AWSCodeBuild-<its uuid>`.
-pub async fn assume(cx: &Cx, role_arn: &str, session: &str) -> Result<Credentials, Error> {
+/// A session of a role.
+pub struct Session {
+    pub credentials: Credentials,
+    /// The unique id of the role: one of the same name that is made later is another.
+    pub role_id: Option<String>,
+}
+
+/// A new session of a role. AWS names a build's session `AWSCodeBuild-<its uuid>`.
+pub async fn assume(cx: &Cx, role_arn: &str, session: &str) -> Result<Session, Error> {
     let input = AssumeRoleInput {
         role_arn: role_arn.to_owned(),
         role_session_name: session_name(session),
         ..Default::default()
     };
     match cx.as_service(PRINCIPAL).call(input).await {
-        Ok(answer) => Ok(answer.credentials.unwrap_or_default()),
+        Ok(answer) => Ok(Session {
+            credentials: answer.credentials.unwrap_or_default(),
+            role_id: answer.assumed_role_user.and_then(|it| {
+                let (id, _) = it.assumed_role_id.split_once(':')?;
+                Some(id.to_owned())
+            }),
+        }),
         Err(error) if error.status >= 500 => Err(error),
         Err(_) => Err(not_authorized(role_arn)),
     }
@@ -34,12 +48,11 @@ fn session_name(session: &str) -> String {
 }
 
 /// A context in which calls are the role's.
-pub fn acting(cx: &Cx, role_arn: &str, session: &str, access_key: &str) -> Cx {
-    let mut own = cx.clone();
-    own.caller = Caller::AssumedRole {
-        role_arn: role_arn.to_owned(),
-        session_name: session_name(session),
-        access_key: access_key.to_owned(),
-    };
-    own
+pub fn acting(cx: &Cx, build: &BuildRecord) -> Cx {
+    cx.with_caller(Caller::AssumedRole {
+        role_arn: build.shape.service_role.clone().unwrap_or_default(),
+        role_id: build.session_role_id.clone(),
+        session_name: session_name(&build.uuid),
+        access_key: build.session_key.clone().unwrap_or_default(),
+    })
 }

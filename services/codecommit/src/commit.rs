@@ -12,8 +12,9 @@ use crate::view::file_mode;
 /// Who a commit is by when nobody is named: who calls.
 fn author(cx: &Cx, named: Option<String>) -> String {
     let caller = || match &cx.caller {
-        Caller::Root => "root".to_owned(),
+        Caller::Root(_) | Caller::RootSession { .. } | Caller::Daemon => "root".to_owned(),
         Caller::Service(name) => (*name).to_owned(),
+        Caller::Anonymous => "anonymous".to_owned(),
         Caller::AssumedRole { session_name, .. } => session_name.clone(),
         Caller::User { arn, .. } => arn.rsplit('/').next().unwrap_or_default().to_owned(),
     };

@@ -30,7 +30,7 @@ impl World {
             ],
         });
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             _directory: directory,
         }

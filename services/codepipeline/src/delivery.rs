@@ -58,7 +58,7 @@ pub fn deliver(cloud: &std::sync::Arc<Cloud>, delivery: &Delivery<'_>) -> (u16, 
     if delivery.event == Some("ping") {
         return (200, "pong".into());
     }
-    let cx = cloud.context(&webhook.region);
+    let cx = cloud.daemon_context(&webhook.region);
     match take(&cx, webhook, delivery.body) {
         Ok(Some(execution)) => (200, format!("started the execution {execution}")),
         Ok(None) => (200, "the filters do not match: nothing was started".into()),

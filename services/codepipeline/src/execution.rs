@@ -13,20 +13,7 @@ use crate::start::{Trigger, start};
 
 /// Who is said to have started, stopped or changed something.
 pub fn caller_arn(cx: &Cx) -> String {
-    match &cx.caller {
-        cloud::Caller::Root => format!("arn:aws:iam::{}:root", cx.account()),
-        cloud::Caller::User { arn, .. } => arn.clone(),
-        cloud::Caller::Service(principal) => (*principal).to_owned(),
-        cloud::Caller::AssumedRole {
-            role_arn,
-            session_name,
-            ..
-        } => {
-            let role = role_arn.rsplit('/').next().unwrap_or_default();
-            let account = cx.account();
-            format!("arn:aws:sts::{account}:assumed-role/{role}/{session_name}")
-        }
-    }
+    cx.caller.arn(cx.account())
 }
 
 pub async fn start_pipeline_execution(

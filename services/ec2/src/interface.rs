@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cloud, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
     CreateNetworkInterfaceInput, CreateNetworkInterfaceOutput, DeleteNetworkInterfaceInput,
@@ -47,6 +47,14 @@ impl Record for Interface {
     fn key(&self) -> String {
         format!("{}/{}", self.region, self.id)
     }
+}
+
+/// The VPC of an interface, whatever its region; None when there is no such interface.
+pub fn vpc_of(cloud: &Cloud, id: &str) -> Option<String> {
+    let keys = cloud::all_keys::<Interface>(cloud).ok()?;
+    let key = (keys.into_iter()).find(|key| key.split_once('/').is_some_and(|it| it.1 == id))?;
+    let found: Option<Interface> = cloud.store.read(|tx| tx.get(&key)).ok()?;
+    Some(found?.vpc)
 }
 
 /// Who has an address of a subnet, under `<region>/<subnet>/<address>`: so that an interface comes

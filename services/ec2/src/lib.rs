@@ -26,6 +26,8 @@ mod zones;
 
 use cloud::Service;
 
+pub use interface::vpc_of;
+
 pub fn service() -> Service {
     let service = Service::new(&shapes::ec2::MODEL)
         .dry_run(errors::DryRunOperation)

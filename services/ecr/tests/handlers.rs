@@ -29,7 +29,7 @@ impl World {
         });
         tokio::spawn(cloud.clone().run());
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             sim,
             _directory: directory,

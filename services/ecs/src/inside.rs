@@ -36,15 +36,14 @@ pub fn role_of<'a>(task: &'a Task, definition: &'a Definition) -> Option<&'a Str
 
 /// The task with this id, when it has this interface.
 fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx, Task)>, Error> {
-    let task: Option<Task> =
-        cloud
-            .context(&cloud.default_region)
-            .read(|tx| match tx.get::<TaskPlace>(task_id)? {
-                Some(place) => tx.get(&place.key),
-                None => Ok(None),
-            })?;
+    let task: Option<Task> = cloud.daemon_context(&cloud.default_region).read(|tx| {
+        match tx.get::<TaskPlace>(task_id)? {
+            Some(place) => tx.get(&place.key),
+            None => Ok(None),
+        }
+    })?;
     let task = task.filter(|it| it.interface.as_ref().is_some_and(|it| it.id == interface));
-    Ok(task.map(|task| (cloud.context(&task.region), task)))
+    Ok(task.map(|task| (cloud.daemon_context(&task.region), task)))
 }
 
 /// Credentials of the task's role, as the SDKs read them; None when the task has no role or is not

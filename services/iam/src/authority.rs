@@ -139,23 +139,31 @@ impl Principal {
             ),
         ]);
         let (arn, caller_arn, grants) = match &cx.caller {
-            Caller::Root | Caller::Service(_) => return Ok(None),
+            Caller::Root(_)
+            | Caller::RootSession { .. }
+            | Caller::Daemon
+            | Caller::Service(_)
+            | Caller::Anonymous => return Ok(None),
             Caller::User { arn, id, .. } => {
                 let name = arn.rsplit('/').next().unwrap_or_default();
                 context.insert("aws:username".into(), one(name));
                 context.insert("aws:userid".into(), one(id));
                 context.insert("aws:principaltype".into(), one("User"));
                 let user: Option<UserRecord> = cx.read(|tx| tx.get(&key(name)))?;
+                // A namesake's policies are not this user's.
+                let user = user.filter(|it| it.id == *id);
                 (arn.clone(), arn.clone(), user.map(|it| it.grants))
             }
             Caller::AssumedRole {
                 role_arn,
+                role_id,
                 session_name,
                 ..
             } => {
                 let name = role_arn.rsplit('/').next().unwrap_or_default();
                 context.insert("aws:principaltype".into(), one("AssumedRole"));
                 let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
+                let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));
                 let session = format!("arn:aws:sts::{account}:assumed-role/{name}/{session_name}");
                 (role_arn.clone(), session, role.map(|it| it.grants))
             }

@@ -1,8 +1,13 @@
 //! Keys that sign requests: those of users, and the temporary ones of sessions.
 
-use cloud::{Caller, Cloud, Error, Record};
+use cloud::{Caller, Cloud, Error, Record, StoreError};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use store::Transaction;
+use wire::Signer;
+
+use crate::role::RoleRecord;
+use crate::user::UserRecord;
 
 /// A user's own key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +47,7 @@ impl Record for Session {
 /// Whom a session stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Identity {
+    /// The account's owner, who asked for a session.
     Root,
     User {
         arn: String,
@@ -72,46 +78,86 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The secret of a key that may sign requests now, and who signs with it. Temporary keys count with
-/// their session token only, and until they expire; a user's key counts without any token.
+/// A key that may sign requests now, and who signs with it. Temporary keys count with their session
+/// token only, and until they expire; a user's key counts without any token. Either counts only as long
+/// as the user or role that it was made for is there: one of the same name that was made later is
+/// somebody else.
 pub fn find_key(
     cloud: &Cloud,
     access_key: &str,
     session_token: Option<&str>,
-) -> Option<(String, Caller)> {
-    let key = crate::names::key(access_key);
-    let Some(token) = session_token else {
-        let found: AccessKey = cloud.store.read(|tx| tx.get(&key)).ok()??;
-        let caller = Caller::User {
-            arn: found.user_arn,
-            id: found.user_id,
-            access_key: found.id,
-        };
-        return Some((found.secret.0, caller));
+) -> Option<Signer<Caller>> {
+    let now_ms = cloud.clock.now_ms();
+    let found = cloud.store.read(|tx| match session_token {
+        None => key_of_user(tx, access_key),
+        Some(token) => session(tx, access_key, token, now_ms),
+    });
+    // What cannot be read lets nobody in.
+    found.ok().flatten()
+}
+
+type Found = Result<Option<Signer<Caller>>, StoreError>;
+
+fn key_of_user(tx: &Transaction<'_>, access_key: &str) -> Found {
+    let Some(found) = tx.get::<AccessKey>(&crate::names::key(access_key))? else {
+        return Ok(None);
     };
-    let session: Session = cloud.store.read(|tx| tx.get(&key)).ok()??;
-    if !session.token.is(token) || cloud.clock.now_ms() >= session.expires_ms {
-        return None;
+    if !is_user(tx, &found.user_arn, &found.user_id)? {
+        return Ok(None);
+    }
+    let caller = Caller::User {
+        arn: found.user_arn,
+        id: found.user_id,
+        access_key: found.id,
+    };
+    Ok(Some(Signer::new(found.secret.0, caller)))
+}
+
+fn session(tx: &Transaction<'_>, access_key: &str, token: &str, now_ms: i64) -> Found {
+    let Some(session) = tx.get::<Session>(&crate::names::key(access_key))? else {
+        return Ok(None);
+    };
+    if !session.token.is(token) || now_ms >= session.expires_ms {
+        return Ok(None);
     }
     let access_key = session.access_key;
     let caller = match session.identity {
-        Identity::Root => Caller::Root,
-        Identity::User { arn, id } => Caller::User {
+        Identity::Root => Caller::RootSession { access_key },
+        Identity::User { arn, id } if is_user(tx, &arn, &id)? => Caller::User {
             arn,
             id,
             access_key,
         },
         Identity::AssumedRole {
             role_arn,
+            role_id,
             session_name,
-            ..
-        } => Caller::AssumedRole {
+        } if is_role(tx, &role_arn, &role_id)? => Caller::AssumedRole {
             role_arn,
+            role_id: Some(role_id),
             session_name,
             access_key,
         },
+        // Its user or role is gone, and its sessions with it.
+        Identity::User { .. } | Identity::AssumedRole { .. } => return Ok(None),
     };
-    Some((session.secret.0, caller))
+    Ok(Some(Signer::new(session.secret.0, caller)))
+}
+
+fn name_in(arn: &str) -> String {
+    crate::names::key(arn.rsplit('/').next().unwrap_or_default())
+}
+
+/// Whether the user of this ARN is still the one with this id.
+pub fn is_user(tx: &Transaction<'_>, arn: &str, id: &str) -> Result<bool, StoreError> {
+    let user = tx.get::<UserRecord>(&name_in(arn))?;
+    Ok(user.is_some_and(|it| it.id == id && it.arn() == arn))
+}
+
+/// Whether the role of this ARN is still the one with this id.
+fn is_role(tx: &Transaction<'_>, arn: &str, id: &str) -> Result<bool, StoreError> {
+    let role = tx.get::<RoleRecord>(&name_in(arn))?;
+    Ok(role.is_some_and(|it| it.id == id && it.arn() == arn))
 }
 
 /// `length` characters of the alphabet that AWS's secrets are written in. Unlike a name, a secret is

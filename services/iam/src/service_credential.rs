@@ -5,7 +5,7 @@ use cloud::{Caller, Cloud, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::iam::*;
 
-use crate::credentials::{Secret, new_secret};
+use crate::credentials::{Secret, is_user, new_secret};
 use crate::grants::Holder;
 use crate::names::{key, limit, new_id, no_such, page, timestamp, unsupported};
 use crate::user::{UserRecord, name_or_caller};
@@ -49,9 +49,17 @@ fn digest(password: &str) -> String {
 
 /// Whose a user name and password for CodeCommit are.
 pub fn find_git_login(cloud: &Cloud, service_user: &str, password: &str) -> Option<Caller> {
-    let all: Vec<ServiceCredential> = cloud.store.read(|tx| tx.list(&key(""))).ok()?;
     let shown = digest(password);
-    let found = all.into_iter().find(|it| it.service_user == service_user)?;
+    let found = cloud.store.read(|tx| {
+        let all = tx.list::<ServiceCredential>(&key(""))?;
+        let Some(found) = all.into_iter().find(|it| it.service_user == service_user) else {
+            return Ok(None);
+        };
+        // The password of a user that is gone is not that of the next one of its name.
+        let is_there = is_user(tx, &found.user_arn, &found.user_id)?;
+        Ok::<_, cloud::StoreError>(is_there.then_some(found))
+    });
+    let found = found.ok()??;
     let right = found.active && found.password_sha256 == shown;
     right.then_some(Caller::User {
         arn: found.user_arn,

@@ -28,49 +28,48 @@ fn assumed_role_arn(account: &str, role_arn: &str, session: &str) -> String {
     format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
 }
 
-fn caller_arn(cx: &Cx) -> String {
-    match &cx.caller {
-        Caller::Root => format!("arn:aws:iam::{}:root", cx.account()),
-        Caller::User { arn, .. } => arn.clone(),
-        Caller::Service(principal) => (*principal).to_owned(),
-        Caller::AssumedRole {
-            role_arn,
-            session_name,
-            ..
-        } => assumed_role_arn(cx.account(), role_arn, session_name),
-    }
-}
-
 pub async fn get_caller_identity(
     cx: Cx,
     _: GetCallerIdentityInput,
 ) -> Result<GetCallerIdentityOutput, Error> {
     let user_id = match &cx.caller {
-        Caller::Root => cx.account().to_owned(),
+        Caller::Root(_) | Caller::RootSession { .. } | Caller::Daemon => cx.account().to_owned(),
         Caller::User { id, .. } => id.clone(),
         Caller::Service(principal) => (*principal).to_owned(),
         Caller::AssumedRole {
+            role_arn,
+            role_id,
             session_name,
-            access_key,
             ..
         } => {
-            let session: Option<Session> = cx.read(|tx| tx.get(&key(access_key)))?;
-            match session.map(|it| it.identity) {
-                Some(Identity::AssumedRole { role_id, .. }) => format!("{role_id}:{session_name}"),
-                _ => return Err(expired()),
-            }
+            let id = match role_id {
+                Some(id) => id.clone(),
+                None => role_id_now(&cx, role_arn)?,
+            };
+            format!("{id}:{session_name}")
+        }
+        Caller::Anonymous => {
+            return Err(wire::codes::MissingAuthenticationToken
+                .because("Request is missing Authentication Token"));
         }
     };
     Ok(GetCallerIdentityOutput {
         user_id: Some(user_id),
         account: Some(cx.account().to_owned()),
-        arn: Some(caller_arn(&cx)),
+        arn: Some(cx.caller.arn(cx.account())),
     })
 }
 
-fn expired() -> Error {
-    shapes::sts::errors::ExpiredTokenException
-        .because("The security token included in the request is expired")
+/// The id of the role that has this ARN at the moment.
+fn role_id_now(cx: &Cx, arn: &str) -> Result<String, Error> {
+    let name = arn.rsplit('/').next().unwrap_or_default();
+    let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
+    role.filter(|it| it.arn() == arn)
+        .map(|it| it.id)
+        .ok_or_else(|| {
+            shapes::sts::errors::ExpiredTokenException
+                .because("The security token included in the request is expired")
+        })
 }
 
 pub async fn get_access_key_info(
@@ -163,7 +162,7 @@ fn trusting_role(cx: &Cx, arn: &str, external_id: Option<&str>) -> Result<RoleRe
         .ok_or_else(|| {
             wire::codes::AccessDenied.because(format!(
                 "User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}",
-                caller_arn(cx)
+                cx.caller.arn(cx.account())
             ))
         })
 }
@@ -177,7 +176,7 @@ pub async fn get_session_token(
     let asked = input.duration_seconds.unwrap_or(SESSION_TOKEN_SECONDS);
     let (identity, seconds) = match &cx.caller {
         // Sessions of the account's owner end after an hour, whatever is asked.
-        Caller::Root => (Identity::Root, asked.min(HOUR)),
+        Caller::Root(_) => (Identity::Root, asked.min(HOUR)),
         Caller::User { arn, id, .. } => (
             Identity::User {
                 arn: arn.clone(),
@@ -185,7 +184,11 @@ pub async fn get_session_token(
             },
             asked,
         ),
-        Caller::AssumedRole { .. } | Caller::Service(_) => {
+        Caller::RootSession { .. }
+        | Caller::AssumedRole { .. }
+        | Caller::Service(_)
+        | Caller::Daemon
+        | Caller::Anonymous => {
             return Err(wire::codes::AccessDenied
                 .because("Cannot call GetSessionToken with session credentials"));
         }

@@ -52,12 +52,19 @@ fn names_the_caller(statement: &Json, asked: &Asked<'_>) -> bool {
 /// Every way in which a principal may name the caller.
 fn identities(asked: &Asked<'_>) -> Vec<String> {
     let account = asked.account;
+    if *asked.caller == Caller::Anonymous {
+        return Vec::new();
+    }
     if let Caller::Service(principal) = asked.caller {
         return vec![(*principal).to_owned()];
     }
     let mut names = vec![account.to_owned(), format!("arn:aws:iam::{account}:root")];
     match asked.caller {
-        Caller::Root | Caller::Service(_) => {}
+        Caller::Root(_)
+        | Caller::RootSession { .. }
+        | Caller::Daemon
+        | Caller::Service(_)
+        | Caller::Anonymous => {}
         Caller::User { arn, .. } => names.push(arn.clone()),
         Caller::AssumedRole {
             role_arn,
@@ -102,6 +109,7 @@ mod tests {
     fn trust_follows_principals_and_conditions() {
         let role = Caller::AssumedRole {
             role_arn: "arn:aws:iam::1:role/x/a".into(),
+            role_id: None,
             session_name: "s".into(),
             access_key: "k".into(),
         };
@@ -201,7 +209,7 @@ mod tests {
             {"Effect":"Deny","Action":"sts:AssumeRole","Principal":{"AWS":"1"}}]}"#;
         let asked = Asked {
             account: "1",
-            caller: &Caller::Root,
+            caller: &Caller::Daemon,
             external_id: None,
         };
         assert!(!allows(document, &asked));

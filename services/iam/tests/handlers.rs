@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use cloud::{Caller, Clock, Cloud, CloudParts, Cx, OwnerKey, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::iam::*;
 use shapes::sts::{AssumeRoleInput, GetCallerIdentityInput, GetSessionTokenInput};
@@ -36,7 +36,7 @@ impl World {
         });
         tokio::spawn(cloud.clone().run());
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             _directory: directory,
         }
@@ -60,7 +60,14 @@ impl World {
 
     /// As whom a key with this session token is let in.
     fn caller(&self, id: &str, token: Option<&str>) -> Option<(String, Caller)> {
-        iam::find_key(&self.cloud, id, token)
+        Some(iam::find_key(&self.cloud, id, token)?.for_another_verifier())
+    }
+
+    /// The account's owner, as its own key makes it.
+    fn owner(&self) -> Cx {
+        let signer = OwnerKey::new("AKIAOWNER", "secret").find("AKIAOWNER", None);
+        self.cx
+            .with_caller(signer.unwrap().if_secret("secret").unwrap())
     }
 }
 
@@ -240,10 +247,7 @@ async fn keys_of_users_and_sessions_sign() {
         role_session_name: "s".into(),
         ..Default::default()
     };
-    let as_ann = Cx {
-        caller,
-        ..world.cx.clone()
-    };
+    let as_ann = world.cx.with_caller(caller);
     let error = as_ann.call(assume("shut")).await.unwrap_err();
     assert_eq!(error.status, 403);
     assert_eq!(
@@ -268,10 +272,7 @@ async fn keys_of_users_and_sessions_sign() {
     let token = Some(session.session_token.as_str());
     let (secret, caller) = world.caller(&session.access_key_id, token).unwrap();
     assert_eq!(secret, session.secret_access_key);
-    let as_role = Cx {
-        caller,
-        ..world.cx.clone()
-    };
+    let as_role = world.cx.with_caller(caller);
     let identity = as_role.call(GetCallerIdentityInput {}).await.unwrap();
     assert_eq!(
         identity.arn.as_deref(),
@@ -293,10 +294,17 @@ async fn sessions_end() {
         duration_seconds: Some(900),
         ..Default::default()
     };
-    let session = world.call(input).await.credentials.unwrap();
+    let session = world
+        .owner()
+        .call(input)
+        .await
+        .unwrap()
+        .credentials
+        .unwrap();
     let token = Some(session.session_token.as_str());
     let found = |world: &World| world.caller(&session.access_key_id, token);
-    assert_eq!(found(&world).unwrap().1, Caller::Root);
+    let caller = found(&world).unwrap().1;
+    assert!(matches!(caller, Caller::RootSession { .. }), "{caller:?}");
     tokio::time::advance(std::time::Duration::from_secs(899)).await;
     assert!(found(&world).is_some());
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
@@ -428,4 +436,143 @@ async fn a_stack_makes_changes_and_deletes_roles_policies_and_profiles() {
             .unwrap();
     }
     assert!(world.call(ListRolesInput::default()).await.roles.is_empty());
+}
+
+/// A user or role that can be deleted again, with what its sessions and keys sign with.
+struct Held {
+    key: String,
+    token: Option<String>,
+}
+
+impl World {
+    async fn user_with_key(&self, name: &str) -> Held {
+        let user_name = Some(name.to_owned());
+        self.call(CreateUserInput {
+            user_name: name.into(),
+            ..Default::default()
+        })
+        .await;
+        let key = self.call(CreateAccessKeyInput { user_name }).await;
+        Held {
+            key: key.access_key.access_key_id,
+            token: None,
+        }
+    }
+
+    async fn session_of(&self, caller: Caller) -> Held {
+        let asked = GetSessionTokenInput::default();
+        let session = self.cx.with_caller(caller).call(asked).await.unwrap();
+        let session = session.credentials.unwrap();
+        Held {
+            key: session.access_key_id,
+            token: Some(session.session_token),
+        }
+    }
+
+    fn who(&self, held: &Held) -> Option<Caller> {
+        Some(self.caller(&held.key, held.token.as_deref())?.1)
+    }
+
+    /// Deletes a user as the operations do, which ask that its keys are deleted first.
+    async fn delete_user(&self, name: &str, key: &Held) {
+        self.call(DeleteAccessKeyInput {
+            user_name: Some(name.into()),
+            access_key_id: key.key.clone(),
+        })
+        .await;
+        self.call(DeleteUserInput {
+            user_name: name.into(),
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_deleted_user_end_and_its_namesake_has_none_of_them() {
+    let world = World::new();
+    let key = world.user_with_key("ann").await;
+    let session = world.session_of(world.who(&key).unwrap()).await;
+    let Some(Caller::User { id, .. }) = world.who(&session) else {
+        panic!("a session of the user's");
+    };
+    world.delete_user("ann", &key).await;
+    assert_eq!(world.who(&session), None);
+    let second = world.user_with_key("ann").await;
+    assert_eq!(world.who(&session), None, "another user of the same name");
+    let Some(Caller::User { id: other, .. }) = world.who(&second) else {
+        panic!("a key of the second user's");
+    };
+    assert_ne!(id, other);
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_deleted_role_end_and_its_namesake_has_none_of_them() {
+    let world = World::new();
+    world.role("open", r#"{"AWS":"000000000000"}"#).await;
+    let assume = AssumeRoleInput {
+        role_arn: "arn:aws:iam::000000000000:role/open".into(),
+        role_session_name: "s".into(),
+        ..Default::default()
+    };
+    let session = world.owner().call(assume).await.unwrap();
+    let session = session.credentials.unwrap();
+    let session = Held {
+        key: session.access_key_id,
+        token: Some(session.session_token),
+    };
+    assert!(matches!(
+        world.who(&session),
+        Some(Caller::AssumedRole {
+            role_id: Some(_),
+            ..
+        })
+    ));
+    let delete = DeleteRoleInput {
+        role_name: "open".into(),
+    };
+    world.call(delete).await;
+    assert_eq!(world.who(&session), None);
+    world.role("open", r#"{"AWS":"000000000000"}"#).await;
+    assert_eq!(world.who(&session), None, "another role of the same name");
+}
+
+/// A user's record, whatever is in it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct AnyUser {}
+
+impl cloud::Record for AnyUser {
+    const KIND: &'static str = "iam.user";
+    fn key(&self) -> String {
+        String::new()
+    }
+}
+
+/// A key whose user is gone without it, as no operation leaves it: it lets nobody in all the same.
+#[tokio::test]
+async fn a_key_without_its_user_lets_nobody_in() {
+    let world = World::new();
+    let key = world.user_with_key("ann").await;
+    let gone = (world.cloud.store).write(|tx| tx.delete::<AnyUser>("global/ann"));
+    assert!(gone.unwrap());
+    assert_eq!(world.who(&key), None);
+}
+
+#[tokio::test]
+async fn sessions_of_the_owner_are_for_the_owner_by_its_own_key() {
+    let world = World::new();
+    let owner = world.owner().caller;
+    assert!(matches!(owner, Caller::Root(_)));
+    let session = world.session_of(owner).await;
+    let session = world.who(&session).unwrap();
+    assert!(matches!(session, Caller::RootSession { .. }));
+    for caller in [
+        session,
+        Caller::Daemon,
+        Caller::Anonymous,
+        Caller::Service("ecs-tasks.amazonaws.com"),
+    ] {
+        let cx = world.cx.with_caller(caller.clone());
+        let error = cx.call(GetSessionTokenInput::default()).await.unwrap_err();
+        assert_eq!(error.code, "AccessDenied", "{caller:?}");
+    }
 }

@@ -27,7 +27,7 @@ impl World {
             services: vec![iam::service(), iam::sts_service()],
         });
         cloud.decide_by(Arc::new(Policies::new(mode)));
-        let owner = cloud.context("us-east-1");
+        let owner = cloud.daemon_context("us-east-1");
         let role = CreateRoleInput {
             role_name: "build".into(),
             assume_role_policy_document: json!({"Statement": {"Effect": "Allow", "Principal": {"Service": "codebuild.amazonaws.com"}, "Action": "sts:AssumeRole"}}).to_string(),
@@ -52,9 +52,10 @@ impl World {
     }
 
     fn session(&self) -> Cx {
-        let mut cx = self.cloud.context("us-east-1");
+        let mut cx = self.cloud.daemon_context("us-east-1");
         cx.caller = Caller::AssumedRole {
             role_arn: ROLE.into(),
+            role_id: None,
             session_name: "1".into(),
             access_key: "ASIA".into(),
         };
@@ -142,7 +143,7 @@ async fn an_audit_lets_everything_through_and_finds_out_what_is_needed() {
 #[tokio::test]
 async fn a_service_acts_with_the_permissions_of_its_role() {
     let world = World::new(Mode::Enforce).await;
-    let cx = world.cloud.context("us-east-1");
+    let cx = world.cloud.daemon_context("us-east-1");
     let get = |name: &str| shapes::iam::GetRoleInput {
         role_name: name.into(),
     };
@@ -152,4 +153,60 @@ async fn a_service_acts_with_the_permissions_of_its_role() {
         .await
         .unwrap_err();
     assert_eq!(refused.code, "AccessDenied");
+}
+
+/// What was begun in somebody's name goes on under that name only as long as it is the same somebody.
+#[tokio::test]
+async fn a_namesake_lends_nobody_its_permissions() {
+    let world = World::new(Mode::Enforce).await;
+    let cx = world.cloud.daemon_context("us-east-1");
+    let role = shapes::iam::GetRoleInput {
+        role_name: "build".into(),
+    };
+    let found = cx.call(role.clone()).await.unwrap().role;
+    let session_of = |role_id: &str| {
+        cx.acting_as(Caller::AssumedRole {
+            role_arn: ROLE.into(),
+            role_id: Some(role_id.to_owned()),
+            session_name: "1".into(),
+            access_key: String::new(),
+        })
+    };
+    session_of(&found.role_id).call(role.clone()).await.unwrap();
+    let refused = session_of("AROAOFANOTHER").call(role.clone()).await;
+    assert_eq!(refused.unwrap_err().code, "AccessDenied");
+    let user = shapes::iam::CreateUserInput {
+        user_name: "ann".into(),
+        ..Default::default()
+    };
+    let made = cx.call(user).await.unwrap().user.unwrap();
+    let policy = shapes::iam::PutUserPolicyInput {
+        user_name: "ann".into(),
+        policy_name: "all".into(),
+        policy_document: json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ]})
+        .to_string(),
+    };
+    cx.call(policy).await.unwrap();
+    let key_of = |id: &str| {
+        cx.acting_as(Caller::User {
+            arn: made.arn.clone(),
+            id: id.to_owned(),
+            access_key: String::new(),
+        })
+    };
+    key_of(&made.user_id).call(role.clone()).await.unwrap();
+    let refused = key_of("AIDAOFANOTHER").call(role).await;
+    assert_eq!(refused.unwrap_err().code, "AccessDenied");
+}
+
+#[tokio::test]
+async fn nobody_may_do_nothing_in_any_mode() {
+    for mode in [Mode::Audit, Mode::Enforce] {
+        let world = World::new(mode).await;
+        let nobody = (world.cloud.daemon_context("us-east-1")).with_caller(Caller::Anonymous);
+        let answer = nobody.serve_json("iam", "ListRoles", json!({})).await;
+        assert_eq!(answer.unwrap_err().code, "AccessDenied");
+    }
 }

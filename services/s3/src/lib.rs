@@ -39,7 +39,7 @@ mod website;
 
 use cloud::{Record, Service};
 
-pub use door::{Door, OPERATIONS, SecretOf};
+pub use door::{Door, FindKey, OPERATIONS};
 pub use host::{Address, address};
 /// What the door takes and gives.
 pub use s3s::Body;

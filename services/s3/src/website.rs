@@ -95,7 +95,7 @@ struct Asked<'a> {
 pub async fn answer(cloud: &Arc<Cloud>, bucket: &str, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
     let asked = Asked {
-        cx: cloud.context(FIRST_REGION),
+        cx: cloud.daemon_context(FIRST_REGION),
         bucket,
         key: percent_decode_str(head.uri.path().trim_start_matches('/'))
             .decode_utf8_lossy()

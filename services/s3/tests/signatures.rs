@@ -4,7 +4,7 @@ mod ground;
 
 use std::sync::Arc;
 
-use cloud::Caller;
+use cloud::OwnerKey;
 use ground::Ground;
 use ground::signing::{Ask, UNSIGNED, answer, ask, sha256, tampered};
 
@@ -19,10 +19,9 @@ impl House {
     async fn new() -> Self {
         let ground = Ground::new();
         ground.bucket("bucket").await;
-        let owner = |key: &str, _: Option<&str>| {
-            (key == "OWNER").then(|| ("secret".to_owned(), Caller::Root))
-        };
-        let door = s3::Door::new(ground.cloud.clone(), Arc::new(owner));
+        let owner = OwnerKey::new("OWNER", "secret");
+        let find_key = move |key: &str, _: Option<&str>| owner.find(key, None);
+        let door = s3::Door::new(ground.cloud.clone(), Arc::new(find_key));
         Self { ground, door }
     }
 

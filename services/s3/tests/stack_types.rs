@@ -248,6 +248,7 @@ async fn a_stack_may_do_what_its_role_may() {
     ground.cloud.decide_by(std::sync::Arc::new(OnlyBuckets));
     let cx = ground.cx().acting_as(cloud::Caller::AssumedRole {
         role_arn: "arn:aws:iam::123456789012:role/stack".into(),
+        role_id: None,
         session_name: "s".into(),
         access_key: String::new(),
     });

@@ -25,7 +25,7 @@ impl World {
         });
         tokio::spawn(cloud.clone().run());
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             _directory: directory,
         }
@@ -357,6 +357,7 @@ async fn several_values_at_once_need_what_each_needs_alone() {
     world.cloud.decide_by(Arc::new(Guard));
     let role = world.cx.acting_as(cloud::Caller::AssumedRole {
         role_arn: "arn:aws:iam::000000000000:role/r".into(),
+        role_id: None,
         session_name: "s".into(),
         access_key: String::new(),
     });

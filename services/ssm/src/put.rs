@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud::{Caller, Cx, Error, Records};
+use cloud::{Cx, Error, Records};
 use shapes::ssm::*;
 
 use crate::names::{check_name, find, invalid, not_found, unsupported};
@@ -15,25 +15,6 @@ const ADVANCED_BYTES_MAX: usize = 8192;
 const VERSIONS_MAX: usize = 100;
 /// The length of what is shown for a value that is not decrypted: of the order of KMS's.
 const SEALED_BYTES: usize = 120;
-
-/// The ARN of who calls.
-fn caller(cx: &Cx) -> String {
-    match &cx.caller {
-        Caller::User { arn, .. } => arn.clone(),
-        Caller::AssumedRole {
-            role_arn,
-            session_name,
-            ..
-        } => {
-            let role = role_arn.rsplit('/').next().unwrap_or_default();
-            format!(
-                "arn:aws:sts::{}:assumed-role/{role}/{session_name}",
-                cx.account()
-            )
-        }
-        _ => format!("arn:aws:iam::{}:root", cx.account()),
-    }
-}
 
 fn check_unsupported(input: &PutParameterInput) -> Result<(), Error> {
     let policies = input.policies.as_deref().map(str::trim);
@@ -201,7 +182,7 @@ fn put(
         tier,
         labels: BTreeSet::new(),
         modified_ms: cx.clock().now_ms(),
-        modified_by: caller(cx),
+        modified_by: cx.caller.arn(cx.account()),
     };
     tx.put(&version)?;
     tx.put(&parameter)?;

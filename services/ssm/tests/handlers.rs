@@ -24,7 +24,7 @@ impl World {
             services: vec![ssm::service()],
         });
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             _directory: directory,
         }

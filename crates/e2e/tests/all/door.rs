@@ -265,4 +265,30 @@ fn the_command_lines_own_requests_are_signed_too() {
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
     }
     assert_eq!(post("/_neargate/v1/call/ecs/ListClusters").status, 200);
+    // Not even a session of the owner's: it may have been handed on.
+    let made = machine.ask("sts", "GetSessionToken", serde_json::json!({}));
+    let text = |name: &str| made["Credentials"][name].as_str().unwrap().to_owned();
+    let (session, token) = (
+        Key {
+            id: text("AccessKeyId"),
+            secret: text("SecretAccessKey"),
+        },
+        text("SessionToken"),
+    );
+    let token = [("x-amz-security-token", token.as_str())];
+    let post = |path: &str| {
+        let path = format!("/_neargate/v1/{path}");
+        let answer = machine.post(&session, "neargate", &path, &token, b"{}");
+        answer.unwrap().status
+    };
+    for path in [
+        "build",
+        "stop",
+        "listening",
+        "iam/calls",
+        "connection/authorize",
+    ] {
+        assert_eq!(post(path), 403, "{path}");
+    }
+    assert_eq!(post("call/ecs/ListClusters"), 200);
 }

@@ -97,7 +97,7 @@ impl Registry {
     /// In the region that a host of the registry's is in: `<account>.dkr.ecr.<region>.amazonaws.com`.
     fn context(&self, host: &str) -> Cx {
         let region = host.split('.').nth(3).unwrap_or_default();
-        self.cloud.context(region)
+        self.cloud.daemon_context(region)
     }
 }
 
@@ -132,7 +132,7 @@ impl OwnRegistry for Registry {
     }
 
     async fn holder(&self, port: u16) -> Option<String> {
-        let cx = self.cloud.context(&self.cloud.default_region);
+        let cx = self.cloud.daemon_context(&self.cloud.default_region);
         let input = DescribeLoadBalancersInput::default();
         let balancers = cx.call(input).await.ok()?.load_balancers?;
         for balancer in balancers {

@@ -1,15 +1,20 @@
 //! AWS's own clients.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cloud::Cx;
+use cloud::{Caller, Origin};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use wire::{Door, Protocol, Received, Refusal};
 
 use super::{Body, Front, full, read_body};
 
-pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Response<Body> {
     let request_id = request_id();
     let (head, body) = request.into_parts();
     let Some(body) = read_body(body, wire::MAX_BODY_BYTES).await else {
@@ -23,13 +28,9 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
             return wire::refuse(protocol, &request_id, &error).map(full);
         }
     };
-    let caller = front.secret_of(&received.access_key, received.session_token.as_deref());
-    let cx = Cx {
-        caller: caller.map_or(cloud::Caller::Root, |it| it.1),
-        request_id: request_id.clone(),
-        is_waiter: is_waiter(&head.headers),
-        ..front.cloud.context(&received.region)
-    };
+    let mut cx = (front.cloud).context(&received.region, received.identity, origin);
+    cx.request_id = request_id.clone();
+    cx.is_waiter = is_waiter(&head.headers);
     let service = received.service;
     match cx
         .serve(service.signing_name, received.operation, received.input)
@@ -60,10 +61,10 @@ fn receive(
     front: &Front,
     head: &hyper::http::request::Parts,
     body: &[u8],
-) -> Result<Received, Refusal> {
+) -> Result<Received<Caller>, Refusal> {
     let door = Door {
         models: shapes::known::SERVICES,
-        secret_of: &|key, token| front.secret_of(key, token).map(|it| it.0),
+        find_key: &|key, token| front.find_key(key, token),
         now: now(),
     };
     wire::receive(head, body, &door)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use cloud::Cloud;
+use cloud::{Cloud, InsideOrigin};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{Body, Front, http_server};
+use super::{Body, Front, Peer, http_server};
 use crate::daemon::Visit;
 
 /// Credentials are renewed when less than this is left of them, as AWS does.
@@ -33,9 +33,14 @@ impl Front {
     }
 
     async fn visit(self: Arc<Self>, interface: String, stream: TcpStream) {
+        let vpc = ec2::vpc_of(&self.cloud, &interface);
+        let peer = Arc::new(Peer::Inside(InsideOrigin {
+            interface: interface.clone(),
+            vpc,
+        }));
         let service = service_fn(move |request| {
-            let (front, interface) = (self.clone(), interface.clone());
-            async move { front.answer_inside(&interface, request).await }
+            let (front, interface, peer) = (self.clone(), interface.clone(), peer.clone());
+            async move { front.answer_inside(&interface, request, &peer).await }
         });
         let connection = http_server().serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
@@ -49,6 +54,7 @@ impl Front {
         &self,
         interface: &str,
         request: Request<Incoming>,
+        peer: &Peer,
     ) -> Result<Response<Body>, NoWayOut> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -62,7 +68,8 @@ impl Front {
         }
         match self.cloud.engine.network.has_way_out(interface).await {
             Ok(true) if !path.starts_with("/_neargate/") => {
-                Ok::<_, Infallible>(self.answer(request).await).map_err(|never| match never {})
+                Ok::<_, Infallible>(self.answer(request, peer).await)
+                    .map_err(|never| match never {})
             }
             _ => Err(NoWayOut),
         }
@@ -71,7 +78,9 @@ impl Front {
     async fn credentials(&self, interface: &str, id: &str) -> Response<Body> {
         let key = format!("{interface}/{id}");
         let now_ms = self.cloud.clock.now_ms();
-        if let Some(known) = self.given.find(&key, now_ms) {
+        if let Some(known) = self.given.find(&key, now_ms)
+            && self.is_good(&known)
+        {
             return super::json(StatusCode::OK, &known);
         }
         match credentials_of(&self.cloud, id, interface).await {
@@ -85,6 +94,13 @@ impl Front {
                 &json!({ "code": error.code, "message": error.message }),
             ),
         }
+    }
+
+    /// Whether credentials that were given still let somebody in: they end with their role.
+    fn is_good(&self, credentials: &Value) -> bool {
+        let text = |name: &str| credentials[name].as_str();
+        let key = text("AccessKeyId").unwrap_or_default();
+        self.find_key(key, text("Token")).is_some()
     }
 
     fn metadata(&self, interface: &str, id: &str, rest: &str) -> Response<Body> {

@@ -7,9 +7,10 @@ mod permissions;
 mod webhook;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use cloud::{Caller, Cx};
+use cloud::{Caller, Cx, Origin};
 use engine::{AssembleRequest, BuildEvent, BuildRequest};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -25,7 +26,11 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Lines of a build that a slow reader may be behind.
 const EVENTS_MAX: usize = 256;
 
-pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     if path == "/_neargate/v1/health" {
         let version = env!("CARGO_PKG_VERSION");
@@ -53,8 +58,8 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
             "the request is too large",
         );
     };
-    let (caller, region) = match authenticate(front, &head, &body) {
-        Ok(who) => who,
+    let cx = match authenticate(front, &head, &body, origin) {
+        Ok(cx) => cx,
         Err(response) => return *response,
     };
     let Ok(input) = serde_json::from_slice::<serde_json::Value>(&body) else {
@@ -70,8 +75,9 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         .split('/')
         .collect();
     // Operations ask for permissions themselves. What AWS has not, no policy can allow: a build reads
-    // any file of this machine.
-    if words.first() != Some(&"call") && caller != Caller::Root {
+    // any file of this machine. It takes the owner's own key; a session of the owner's may have been
+    // handed on.
+    if words.first() != Some(&"call") && !matches!(cx.caller, Caller::Root(_)) {
         return refusal(
             StatusCode::FORBIDDEN,
             "AccessDenied",
@@ -79,13 +85,11 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
         );
     }
     match words[..] {
-        ["call", service, operation] => {
-            call(front, caller, region, service, operation, input).await
-        }
+        ["call", service, operation] => call(&cx, service, operation, input).await,
         ["build"] => build(front, input),
         ["listening"] => listening(front, &input).await,
-        ["connection", "authorize"] => connections::authorize(front, caller, region, &input).await,
-        ["iam", "calls"] => permissions::calls(front, &caller, &input),
+        ["connection", "authorize"] => connections::authorize(&cx, &input).await,
+        ["iam", "calls"] => permissions::calls(front, &input),
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
             json(StatusCode::OK, &json!({}))
@@ -102,7 +106,8 @@ fn authenticate(
     front: &Front,
     head: &hyper::http::request::Parts,
     body: &[u8],
-) -> Result<(Caller, String), Box<Response<Body>>> {
+    origin: Arc<Origin>,
+) -> Result<Cx, Box<Response<Body>>> {
     let refuse = |doubt: wire::Doubt| {
         Box::new(refusal(
             StatusCode::FORBIDDEN,
@@ -111,38 +116,15 @@ fn authenticate(
         ))
     };
     let credentials = wire::Credentials::of(head).map_err(refuse)?;
-    let secret_of = |key: &str, token: Option<&str>| front.secret_of(key, token).map(|it| it.0);
-    wire::verify(head, body, &credentials, &secret_of, aws::now()).map_err(refuse)?;
-    let caller = front.secret_of(
-        &credentials.access_key,
-        credentials.session_token.as_deref(),
-    );
-    match caller {
-        Some((_, caller)) => Ok((caller, credentials.region)),
-        // Its key was deleted at this moment.
-        None => Err(Box::new(refusal(
-            StatusCode::FORBIDDEN,
-            "AccessDenied",
-            "the access key is gone",
-        ))),
-    }
+    let find_key = |key: &str, token: Option<&str>| front.find_key(key, token);
+    let caller = wire::verify(head, body, &credentials, &find_key, aws::now()).map_err(refuse)?;
+    let mut cx = (front.cloud).context(&credentials.region, caller, origin);
+    cx.request_id = aws::request_id();
+    Ok(cx)
 }
 
 /// An operation of a service, in JSON whatever the service speaks.
-async fn call(
-    front: &Front,
-    caller: Caller,
-    region: String,
-    service: &str,
-    operation: &str,
-    input: serde_json::Value,
-) -> Response<Body> {
-    let request_id = aws::request_id();
-    let cx = Cx {
-        caller,
-        request_id,
-        ..front.cloud.context(&region)
-    };
+async fn call(cx: &Cx, service: &str, operation: &str, input: serde_json::Value) -> Response<Body> {
     match cx.serve_json(service, operation, input).await {
         Ok(output) => json(StatusCode::OK, &output),
         Err(error) => {

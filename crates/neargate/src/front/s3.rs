@@ -3,25 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
-use cloud::Cloud;
+use cloud::{Cloud, Origin, OwnerKey};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, Response};
 
-use super::{Body, Front, find_secret};
-use crate::credentials::Credentials;
+use super::{Body, Front, find_key};
 
 /// What a signature for S3 ends its scope with, also in a query.
 const SCOPES: &[&str] = &["/s3/aws4_request", "%2Fs3%2Faws4_request"];
 /// Older signatures, which no other service takes.
 const OLDER: &str = "AWSAccessKeyId=";
 
-pub fn door(cloud: &Arc<Cloud>, credentials: &Credentials) -> ::s3::Door {
-    let (keys, credentials) = (cloud.clone(), credentials.clone());
+pub fn door(cloud: &Arc<Cloud>, owner: &OwnerKey) -> ::s3::Door {
+    let (keys, owner) = (cloud.clone(), owner.clone());
     ::s3::Door::new(
         cloud.clone(),
-        Arc::new(move |key, token| find_secret(&keys, &credentials, key, token)),
+        Arc::new(move |key, token| find_key(&keys, &owner, key, token)),
     )
 }
 
@@ -49,7 +48,12 @@ pub fn is_for(front: &Front, request: &Request<Incoming>) -> bool {
     !bucket.is_empty() && front.s3.has_bucket(bucket)
 }
 
-pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
-    let response = front.s3.handle(request.map(::s3::Body::from)).await;
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Response<Body> {
+    let request = request.map(::s3::Body::from);
+    let response = front.s3.handle(request, origin).await;
     response.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }

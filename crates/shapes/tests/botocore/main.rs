@@ -127,8 +127,9 @@ fn head_of(request: &Json) -> http::request::Parts {
     builder.body(()).expect("a good request").into_parts().0
 }
 
-fn secret_of(key: &str, token: Option<&str>) -> Option<String> {
-    (key == "AKIDTESTS" && token == Some("a session token")).then(|| "a secret/with+signs".into())
+fn find_key(key: &str, token: Option<&str>) -> Option<wire::Signer<()>> {
+    (key == "AKIDTESTS" && token == Some("a session token"))
+        .then(|| wire::Signer::new("a secret/with+signs".into(), ()))
 }
 
 fn headers_of<T>(response: &http::Response<T>) -> BTreeMap<String, String> {
@@ -149,7 +150,7 @@ fn run_case(case: &Json, now: f64) -> Json {
     let body = case["request"]["body"].as_str().expect("a body");
     let door = wire::Door {
         models: shapes::known::SERVICES,
-        secret_of: &secret_of,
+        find_key: &find_key,
         now,
     };
     let received = wire::receive(&head, body.as_bytes(), &door)

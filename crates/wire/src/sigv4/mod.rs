@@ -8,6 +8,7 @@
 
 mod canonical;
 mod credentials;
+mod signer;
 
 use http::request::Parts;
 use ring::{digest, hmac};
@@ -15,6 +16,7 @@ use ring::{digest, hmac};
 use crate::time::from_iso;
 pub use credentials::Credentials;
 use credentials::Place;
+pub use signer::Signer;
 
 /// How far a request's time may be from ours, as AWS has it.
 const MAX_SKEW_SECONDS: f64 = 15.0 * 60.0;
@@ -36,24 +38,22 @@ pub enum Doubt {
     Expired(String),
 }
 
-/// Checks that the holder of the secret of `credentials` sent this request, at about `now`.
-/// `secret_of` answers the secret of an access key and session token, if there is such a pair.
-pub fn verify(
+/// Finds an access key and session token, if there is such a pair.
+pub type FindKey<'a, I> = dyn Fn(&str, Option<&str>) -> Option<Signer<I>> + 'a;
+
+/// Who sent this request, at about `now`: whom the key of `credentials` stands for, if the request is
+/// signed with its secret. The key is looked up once.
+pub fn verify<I>(
     head: &Parts,
     body: &[u8],
     credentials: &Credentials,
-    secret_of: &dyn Fn(&str, Option<&str>) -> Option<String>,
+    find_key: &FindKey<'_, I>,
     now: f64,
-) -> Result<(), Doubt> {
+) -> Result<I, Doubt> {
     check_signed_headers(head, credentials)?;
-    let sent_at = compact_time(&credentials.time).ok_or_else(|| {
-        Doubt::Incomplete(format!("the time `{}` cannot be read", credentials.time))
-    })?;
-    let secret = secret_of(
-        &credentials.access_key,
-        credentials.session_token.as_deref(),
-    )
-    .ok_or(Doubt::UnknownKey)?;
+    let sent_at = sent_at(credentials)?;
+    let token = credentials.session_token.as_deref();
+    let signer = find_key(&credentials.access_key, token).ok_or(Doubt::UnknownKey)?;
     let canonical = canonical::request(head, &body_hash(head, body, credentials)?, credentials);
     let signed_text = format!(
         "AWS4-HMAC-SHA256\n{}\n{}\n{}",
@@ -62,10 +62,19 @@ pub fn verify(
         hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
     );
     let signature = unhex(&credentials.signature).ok_or(Doubt::WrongSignature)?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &signing_key(&secret, credentials));
+    let key = hmac::Key::new(
+        hmac::HMAC_SHA256,
+        &signing_key(signer.secret(), credentials),
+    );
     // In constant time: how long a wrong signature takes says nothing about the right one.
     hmac::verify(&key, signed_text.as_bytes(), &signature).map_err(|_| Doubt::WrongSignature)?;
-    check_time(credentials, sent_at, now)
+    check_time(credentials, sent_at, now)?;
+    Ok(signer.believed())
+}
+
+fn sent_at(credentials: &Credentials) -> Result<f64, Doubt> {
+    compact_time(&credentials.time)
+        .ok_or_else(|| Doubt::Incomplete(format!("the time `{}` cannot be read", credentials.time)))
 }
 
 fn check_signed_headers(head: &Parts, credentials: &Credentials) -> Result<(), Doubt> {

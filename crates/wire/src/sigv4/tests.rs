@@ -26,8 +26,10 @@ fn example(change: impl FnOnce(http::request::Builder) -> http::request::Builder
 
 fn check(head: &Parts, body: &[u8], secret: &str, now: f64) -> Result<(), Doubt> {
     let credentials = Credentials::of(head)?;
-    let secret_of = |key: &str, _: Option<&str>| (key == "AKIDEXAMPLE").then(|| secret.to_owned());
-    verify(head, body, &credentials, &secret_of, now)
+    let find_key = |key: &str, _: Option<&str>| {
+        (key == "AKIDEXAMPLE").then(|| Signer::new(secret.to_owned(), ()))
+    };
+    verify(head, body, &credentials, &find_key, now)
 }
 
 #[test]
@@ -121,7 +123,35 @@ fn an_unknown_key_is_told_apart() {
     let head = example(|it| it);
     let credentials = Credentials::of(&head).unwrap();
     assert_eq!(
-        verify(&head, b"", &credentials, &|_, _| None, SIGNED_AT),
+        verify::<()>(&head, b"", &credentials, &|_, _| None, SIGNED_AT),
         Err(Doubt::UnknownKey)
     );
+}
+
+/// A key that is deleted, or a session that ends, while a request is looked at: there is one look, and
+/// what it yields is who asks.
+#[test]
+fn a_key_is_looked_up_once_and_tells_who_asks() {
+    let head = example(|it| it);
+    let credentials = Credentials::of(&head).unwrap();
+    let looks = std::cell::Cell::new(0);
+    let once = |_: &str, _: Option<&str>| {
+        looks.set(looks.get() + 1);
+        (looks.get() == 1).then(|| Signer::new(SECRET.to_owned(), "ann"))
+    };
+    let verified = |find_key: &FindKey<'_, &'static str>| {
+        verify(&head, b"", &credentials, find_key, SIGNED_AT)
+    };
+    assert_eq!(verified(&once), Ok("ann"));
+    assert_eq!(looks.get(), 1);
+    assert_eq!(verified(&once), Err(Doubt::UnknownKey));
+}
+
+#[test]
+fn an_identity_comes_out_against_its_secret_only() {
+    let signer = || Signer::new("right".to_owned(), "ann");
+    assert_eq!(signer().if_secret("right"), Some("ann"));
+    assert_eq!(signer().if_secret("wrong"), None);
+    assert_eq!(signer().if_signed(|secret| secret == "wrong"), None);
+    assert!(!format!("{:?}", signer()).contains("right"));
 }

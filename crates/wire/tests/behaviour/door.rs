@@ -3,7 +3,7 @@
 use crate::common::{EC2, JSON, MODELS, QUERY};
 use http::Request;
 use http::request::{Builder, Parts};
-use wire::{Door, Node, Protocol, Refusal};
+use wire::{Door, Node, Protocol, Refusal, Signer};
 
 const NOW: f64 = 1_795_350_896.0;
 
@@ -36,10 +36,10 @@ fn signed(service: &str, time: &str) -> Parts {
 }
 
 fn knock(head: &Parts, body: &[u8], secret: Option<&str>) -> Refusal {
-    let secret_of = |_: &str, _: Option<&str>| secret.map(str::to_owned);
+    let find_key = |_: &str, _: Option<&str>| secret.map(|it| Signer::new(it.to_owned(), ()));
     let door = Door {
         models: MODELS,
-        secret_of: &secret_of,
+        find_key: &find_key,
         now: NOW,
     };
     wire::receive(head, body, &door).expect_err("it is refused")

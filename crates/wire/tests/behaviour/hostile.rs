@@ -3,7 +3,7 @@
 use crate::common::{EC2, JSON, MODELS, QUERY, ec2_service, json_service, query_service};
 use http::Request;
 use proptest::prelude::*;
-use wire::{Door, Node};
+use wire::{Door, Node, Signer};
 
 /// Goes as far as a request can go: the tree is read as the input of every service.
 fn read_as_everything(node: &Node) {
@@ -68,7 +68,7 @@ proptest! {
         let request = request.header("authorization", authorization.as_bytes()).header("x-amz-date", date);
         let Ok(request) = request.header("x-amz-target", target).body(()) else { return Ok(()) };
         let head = request.into_parts().0;
-        let door = Door { models: MODELS, secret_of: &|_, _| Some("secret".into()), now: 0.0 };
+        let door = Door { models: MODELS, find_key: &|_, _| Some(Signer::new("secret".into(), ())), now: 0.0 };
         let refusal = wire::receive(&head, &body, &door).expect_err("nobody guesses a signature");
         prop_assert!(wire::refuse(refusal.protocol, "id", &refusal.error).status().as_u16() >= 400);
     }
@@ -76,9 +76,9 @@ proptest! {
 
 #[test]
 fn large_input_is_bounded() {
-    let door = Door {
+    let door = Door::<()> {
         models: MODELS,
-        secret_of: &|_, _| None,
+        find_key: &|_, _| None,
         now: 0.0,
     };
     let head = Request::builder().body(()).unwrap().into_parts().0;

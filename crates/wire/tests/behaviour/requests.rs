@@ -1,16 +1,17 @@
 //! Signed requests: what is understood, and what is refused once the sender is believed.
 
-use wire::{Door, Node, Received, Refusal};
+use wire::{Door, Node, Received, Refusal, Signer};
 
 use crate::common::MODELS;
 use crate::signer::{KEY, NOW, SECRET, signed};
 
-fn send(service: &str, target: &str, body: &[u8]) -> Result<Received, Refusal> {
-    let secret_of =
-        |key: &str, token: Option<&str>| (key == KEY && token.is_none()).then(|| SECRET.to_owned());
+fn send(service: &str, target: &str, body: &[u8]) -> Result<Received<String>, Refusal> {
+    let find_key = |key: &str, token: Option<&str>| {
+        (key == KEY && token.is_none()).then(|| Signer::new(SECRET.to_owned(), key.to_owned()))
+    };
     let door = Door {
         models: MODELS,
-        secret_of: &secret_of,
+        find_key: &find_key,
         now: NOW,
     };
     wire::receive(&signed(service, target, body), body, &door)
@@ -50,7 +51,7 @@ fn the_operation_the_region_and_the_caller_are_found() {
             (service, "Make")
         );
         assert_eq!(
-            (received.region.as_str(), received.access_key.as_str()),
+            (received.region.as_str(), received.identity.as_str()),
             ("eu-west-1", KEY)
         );
         assert_eq!(received.input.member("name"), Some(&Node::text("a")));
@@ -157,10 +158,10 @@ fn a_json_service_is_spoken_to_in_cbor_as_well() {
     let mut head = signed("json-service", "Json_1.Make", &body);
     let protocol = "rpc-v2-cbor".parse().unwrap();
     head.headers.insert("smithy-protocol", protocol);
-    let secret_of = |_: &str, _: Option<&str>| Some(SECRET.to_owned());
+    let find_key = |_: &str, _: Option<&str>| Some(Signer::new(SECRET.to_owned(), ()));
     let door = Door {
         models: MODELS,
-        secret_of: &secret_of,
+        find_key: &find_key,
         now: NOW,
     };
     let received = wire::receive(&head, &body, &door).expect("it is understood");

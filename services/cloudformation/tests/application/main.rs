@@ -47,7 +47,7 @@ impl World {
             .add("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:2");
         sim.edge.set_default_state(engine::TargetState::Healthy);
         Self {
-            cx: cloud.context(REGION),
+            cx: cloud.daemon_context(REGION),
             sim,
             _directory: directory,
         }

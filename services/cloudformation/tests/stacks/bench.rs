@@ -424,7 +424,7 @@ impl Bench {
     }
 
     pub fn cx(&self) -> Cx {
-        self.cloud.context(REGION)
+        self.cloud.daemon_context(REGION)
     }
 
     pub async fn call<I: wire::Operation + Send + 'static>(

@@ -42,12 +42,13 @@ impl Session {
 
     /// Whether the role may do something that is no operation.
     pub fn authorize(&self, service: &str, need: cloud::Need) -> Result<(), Error> {
-        let mut cx = self.cx.clone();
-        cx.caller = Caller::AssumedRole {
+        let cx = self.cx.with_caller(Caller::AssumedRole {
             role_arn: self.role_arn.clone(),
+            // The pipeline assumes its role anew for each action.
+            role_id: None,
             session_name: self.name.clone(),
             access_key: String::new(),
-        };
+        });
         cx.authorize_one(service, need)
     }
 

@@ -44,7 +44,7 @@ impl World {
             services: vec![ec2::service()],
         });
         Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             sim,
             _directory: directory,

@@ -74,7 +74,7 @@ impl House {
             ],
         });
         tokio::spawn(cloud.clone().run());
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         let (subnet, other, vpc) = network_of(&cx).await;
         let group = ec2::CreateSecurityGroupInput {
             group_name: "web".into(),

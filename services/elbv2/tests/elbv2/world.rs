@@ -43,7 +43,7 @@ impl World {
         });
         tokio::spawn(cloud.clone().run());
         let mut world = Self {
-            cx: cloud.context("us-east-1"),
+            cx: cloud.daemon_context("us-east-1"),
             cloud,
             sim,
             vpc: String::new(),

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloud::{Caller, Cloud, Cx, Error};
+use cloud::{Caller, Cloud, Error, Origin};
 use http::HeaderMap;
 use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
@@ -17,8 +17,9 @@ use crate::{access, bucket};
 
 pub struct Access {
     pub cloud: Arc<Cloud>,
+    pub origin: Arc<Origin>,
     /// Who signed, once that is known.
-    pub whose: Arc<Mutex<Option<Caller>>>,
+    pub whose: Arc<Mutex<Caller>>,
     pub head: Arc<Head>,
 }
 
@@ -61,7 +62,7 @@ impl Access {
             return Ok(());
         }
         let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
-        let caller = caller.clone().unwrap_or(Caller::Root);
+        let caller = caller.clone();
         let mut input = match cx.s3_path() {
             S3Path::Root => json!({}),
             S3Path::Bucket { bucket } => json!({ "Bucket": bucket }),
@@ -73,10 +74,7 @@ impl Access {
         if let Some(version) = version(cx) {
             input["VersionId"] = version.into();
         }
-        let asked = Cx {
-            caller,
-            ..self.cloud.context(bucket::FIRST_REGION)
-        };
+        let asked = (self.cloud).context(bucket::FIRST_REGION, caller, self.origin.clone());
         asked.authorize_unlisted("s3", cx.s3_op().name(), &input)
     }
 
@@ -96,7 +94,7 @@ impl Access {
             // Nobody but the account's own does anything else here.
             _ => return Err(access::denied()),
         };
-        let context = self.cloud.context(bucket::FIRST_REGION);
+        let context = self.cloud.daemon_context(bucket::FIRST_REGION);
         context.read(|tx| access::anybody_may(tx, action, bucket, key))
     }
 }

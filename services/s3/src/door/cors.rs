@@ -58,7 +58,7 @@ impl Asked {
     /// The rule that allows it, and the origin that asks.
     fn rule(&self, cloud: &Arc<Cloud>) -> Option<(Cors, &str)> {
         let (bucket, origin) = (self.bucket.as_deref()?, self.origin.as_deref()?);
-        let cx = cloud.context(bucket::FIRST_REGION);
+        let cx = cloud.daemon_context(bucket::FIRST_REGION);
         let rules = bucket::get(&cx, bucket).ok()?.cors;
         let rule = cors::find(&rules, origin, &self.method, &self.headers)?;
         Some((rule.clone(), origin))

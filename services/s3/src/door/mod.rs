@@ -18,12 +18,13 @@ mod uploads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloud::{Caller, Cloud, Cx};
+use cloud::{Caller, Cloud, Cx, Origin};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3Result, s3_error};
+use wire::Signer;
 
 pub use answers::OPERATIONS;
 pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
@@ -31,8 +32,8 @@ pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 use crate::host::{Address, address};
 use head::{Head, SignedIn};
 
-/// The secret of an access key, given the session token that came with it, and whose it is.
-pub type SecretOf = dyn Fn(&str, Option<&str>) -> Option<(String, Caller)> + Send + Sync;
+/// Finds an access key with the session token that came with it, and whose it is.
+pub type FindKey = dyn Fn(&str, Option<&str>) -> Option<Signer<Caller>> + Send + Sync;
 
 /// What is posted as a form is held in memory, because what its policy allows is known at its end.
 const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -45,12 +46,12 @@ const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 pub struct Door {
     cloud: Arc<Cloud>,
-    secret_of: Arc<SecretOf>,
+    find_key: Arc<FindKey>,
     config: Arc<StaticConfigProvider>,
 }
 
 impl Door {
-    pub fn new(cloud: Arc<Cloud>, secret_of: Arc<SecretOf>) -> Self {
+    pub fn new(cloud: Arc<Cloud>, find_key: Arc<FindKey>) -> Self {
         let mut config = S3Config::default();
         config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
         config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
@@ -59,18 +60,22 @@ impl Door {
         config.xml_max_body_size = DOCUMENT_BYTES_MAX;
         Self {
             cloud,
-            secret_of,
+            find_key,
             config: Arc::new(StaticConfigProvider::new(Arc::new(config))),
         }
     }
 
     /// Whether a request that nobody signed may be about this bucket.
     pub fn has_bucket(&self, name: &str) -> bool {
-        let cx = self.cloud.context(crate::bucket::FIRST_REGION);
+        let cx = self.cloud.daemon_context(crate::bucket::FIRST_REGION);
         crate::bucket::get(&cx, name).is_ok()
     }
 
-    pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
+    pub async fn handle(
+        &self,
+        request: http::Request<Body>,
+        origin: Arc<Origin>,
+    ) -> http::Response<Body> {
         let host = request.headers().get(http::header::HOST);
         let host = host.and_then(|it| it.to_str().ok()).unwrap_or_default();
         if let Some(Address::Website { bucket }) = address(host) {
@@ -82,7 +87,7 @@ impl Door {
             return answer;
         }
         let request_id = cloud::random_hex(16).to_uppercase();
-        let mut response = self.serve(request, request_id.clone()).await;
+        let mut response = self.serve(request, request_id.clone(), origin).await;
         cross.allow(&self.cloud, response.headers_mut());
         let id = http::HeaderValue::from_str(&request_id).expect("digits are a header's value");
         response.headers_mut().insert("x-amz-request-id", id);
@@ -93,6 +98,7 @@ impl Door {
         &self,
         request: http::Request<Body>,
         request_id: String,
+        origin: Arc<Origin>,
     ) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let head = match head::look(&parts) {
@@ -104,20 +110,23 @@ impl Door {
             None => body,
         };
         let request = http::Request::from_parts(parts, body);
-        let whose = Arc::new(Mutex::new(None));
+        // Nobody, until a signature says otherwise.
+        let whose = Arc::new(Mutex::new(Caller::Anonymous));
         let mut builder = S3ServiceBuilder::new(Api {
             cloud: self.cloud.clone(),
             request_id,
+            origin: origin.clone(),
             whose: whose.clone(),
             head: head.clone(),
         });
         builder.set_auth(Keys {
-            secret_of: self.secret_of.clone(),
+            find_key: self.find_key.clone(),
             token: head.token.clone(),
             whose: whose.clone(),
         });
         builder.set_access(check::Access {
             cloud: self.cloud.clone(),
+            origin,
             whose,
             head: head.clone(),
         });
@@ -142,38 +151,40 @@ impl Door {
 pub(crate) struct Api {
     cloud: Arc<Cloud>,
     request_id: String,
-    whose: Arc<Mutex<Option<Caller>>>,
+    origin: Arc<Origin>,
+    whose: Arc<Mutex<Caller>>,
     head: Arc<Head>,
 }
 
 impl Api {
     fn context(&self, region: Option<&str>) -> Cx {
         let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
-        Cx {
-            caller: caller.clone().unwrap_or(Caller::Root),
-            request_id: self.request_id.clone(),
-            ..(self.cloud).context(region.unwrap_or(crate::bucket::FIRST_REGION))
-        }
+        let region = region.unwrap_or(crate::bucket::FIRST_REGION);
+        let mut cx = (self.cloud).context(region, caller.clone(), self.origin.clone());
+        cx.request_id = self.request_id.clone();
+        cx
     }
 }
 
 struct Keys {
-    secret_of: Arc<SecretOf>,
+    find_key: Arc<FindKey>,
     token: Option<String>,
-    whose: Arc<Mutex<Option<Caller>>>,
+    whose: Arc<Mutex<Caller>>,
 }
 
 #[async_trait::async_trait]
 impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let found = (self.secret_of)(access_key, self.token.as_deref());
-        let Some((secret, caller)) = found else {
+        let found = (self.find_key)(access_key, self.token.as_deref());
+        let Some(signer) = found else {
             return Err(s3_error!(
                 InvalidAccessKeyId,
                 "The AWS Access Key Id you provided does not exist in our records."
             ));
         };
-        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = Some(caller);
+        // The library refuses the request when its signature does not fit, before anything else.
+        let (secret, caller) = signer.for_another_verifier();
+        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = caller;
         Ok(SecretKey::from(secret))
     }
 }
@@ -198,5 +209,41 @@ impl S3Host for Hosts {
             Some(region) => found.with_region(region),
             None => found,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud::{Clock, CloudParts, Pace, Store};
+
+    use super::*;
+
+    /// A request that nobody signed is nobody's: it has no caller to fall back to, whom everything is
+    /// allowed.
+    #[tokio::test]
+    async fn whom_nobody_signed_for_is_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: "000000000000".into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![crate::service()],
+        });
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let api = Api {
+            cloud,
+            request_id: "id".into(),
+            origin: Arc::new(Origin::Internal),
+            whose: Arc::new(Mutex::new(Caller::Anonymous)),
+            head: Arc::new(
+                head::look(&parts).unwrap_or_else(|_| panic!("nothing is wrong with it")),
+            ),
+        };
+        let cx = api.context(None);
+        assert_eq!(cx.caller, Caller::Anonymous);
+        let refused = cx.authorize_unlisted("s3", "ListBuckets", &serde_json::json!({}));
+        assert_eq!(refused.unwrap_err().code, "AccessDenied");
     }
 }

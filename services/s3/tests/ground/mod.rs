@@ -53,7 +53,7 @@ impl Ground {
     }
 
     pub fn cx(&self) -> Cx {
-        self.cloud.context(REGION)
+        self.cloud.daemon_context(REGION)
     }
 
     pub async fn create(&self, name: &str) -> Result<CreateBucketOutput, Error> {

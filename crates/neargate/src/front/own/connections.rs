@@ -1,29 +1,17 @@
 //! Completing a connection to a Git host: AWS has no operation for what its owner does in a browser.
 
-use cloud::{Caller, Cx};
+use cloud::Cx;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Body, Front, aws, refusal};
+use super::{Body, refusal};
 
-/// Makes `connection` (a name or ARN) available, with `token` where there is one. The owner's to do.
-pub async fn authorize(
-    front: &Front,
-    caller: Caller,
-    region: String,
-    input: &Value,
-) -> Response<Body> {
-    if caller != Caller::Root {
-        let message = "only the account's owner may complete a connection";
-        return refusal(StatusCode::FORBIDDEN, "AccessDenied", message);
-    }
-    let cx = Cx {
-        request_id: aws::request_id(),
-        ..front.cloud.context(&region)
-    };
+/// Makes `connection` (a name or ARN) available, with `token` where there is one. The owner's to do, which
+/// the door has seen to.
+pub async fn authorize(cx: &Cx, input: &Value) -> Response<Body> {
     let connection = input["connection"].as_str().unwrap_or_default();
     let token = input["token"].as_str().map(str::to_owned);
-    match codeconnections::authorize(&cx, connection, token).await {
+    match codeconnections::authorize(cx, connection, token).await {
         Ok(shown) => super::json(
             StatusCode::OK,
             &json!({

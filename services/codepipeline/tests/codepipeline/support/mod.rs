@@ -86,7 +86,7 @@ impl World {
                 fakes::cloudformation(),
             ],
         });
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         let world = Self {
             sim: machine.sim.clone(),
             cloud: cloud.clone(),

@@ -71,7 +71,7 @@ impl World {
             ],
         });
         tokio::spawn(cloud.clone().run());
-        let cx = cloud.context("us-east-1");
+        let cx = cloud.daemon_context("us-east-1");
         let world = Self {
             sim,
             cloud,
