@@ -29,11 +29,12 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use engine::*;
+use reach::Reach;
 use tokio::sync::{Semaphore, broadcast};
 
 pub use inflate::inflate;
@@ -53,7 +54,8 @@ pub struct GitStore {
 }
 
 impl GitStore {
-    pub fn open(root: PathBuf) -> Result<Self> {
+    /// Opens what is kept below `root`. Remote repositories are read where `reach` leads.
+    pub fn open(root: PathBuf, reach: Reach) -> Result<Self> {
         let scratch = root.join("scratch");
         if scratch.exists() {
             std::fs::remove_dir_all(&scratch)?;
@@ -61,7 +63,7 @@ impl GitStore {
         std::fs::create_dir_all(&scratch)?;
         std::fs::create_dir_all(root.join("hosted"))?;
         Ok(Self {
-            mirrors: Mirrors::open(root.join("mirrors"))?,
+            mirrors: Mirrors::open(root.join("mirrors"), reach)?,
             root,
             changes: broadcast::channel(CHANGES_MAX).0,
             served: Arc::new(Semaphore::new(SERVED_MAX)),
@@ -148,6 +150,33 @@ pub fn version() -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Git can be told since 2.37 which address a name was found to have. An older one would look it up
+/// again, and might find another.
+fn check_pins() -> Result<()> {
+    static PINS: OnceLock<bool> = OnceLock::new();
+    let able = match PINS.get() {
+        Some(able) => *able,
+        None => {
+            let able = can_pin(&version()?);
+            *PINS.get_or_init(|| able)
+        }
+    };
+    match able {
+        true => Ok(()),
+        false => Err(EngineError::machine(
+            "repositories of other servers than the one of --github are read with Git 2.37 or later",
+        )),
+    }
+}
+
+/// `git version 2.47.3`
+fn can_pin(version: &str) -> bool {
+    let numbers = version.rsplit(' ').next().unwrap_or_default();
+    let mut numbers = numbers.split('.').map(|it| it.parse::<u32>().ok());
+    let pair = (numbers.next().flatten(), numbers.next().flatten());
+    matches!(pair, (Some(major), Some(minor)) if (major, minor) >= (2, 37))
+}
+
 /// A clone of what is on this disk, which knows where it came from.
 async fn clone(
     from: &Path,
@@ -207,14 +236,14 @@ impl Git for GitStore {
     async fn branches(&self, source: &GitSource) -> Result<BTreeMap<String, String>> {
         match source {
             GitSource::Hosted(id) => read::branches(&self.hosted(id)?).await,
-            GitSource::Remote { url, login } => remote::branches(url, login).await,
+            GitSource::Remote { url, login } => self.mirrors.branches(url, login).await,
         }
     }
 
     async fn default_branch(&self, source: &GitSource) -> Result<Option<String>> {
         match source {
             GitSource::Hosted(id) => read::default_branch(&self.hosted(id)?).await,
-            GitSource::Remote { url, login } => remote::default_branch(url, login).await,
+            GitSource::Remote { url, login } => self.mirrors.default_branch(url, login).await,
         }
     }
 

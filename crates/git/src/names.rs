@@ -67,6 +67,7 @@ pub fn check_url(url: &str) -> Result<()> {
             "a remote repository's address names a host and nobody who logs in",
         ));
     }
+    reach::Target::of(url)?;
     if url.len() > PATH_BYTES_MAX || url.contains(|it: char| it.is_control() || it == ' ') {
         return Err(EngineError::invalid(
             "a remote repository's address has no spaces",

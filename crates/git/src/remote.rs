@@ -6,11 +6,13 @@
 //! one login may see is never given to another.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use engine::{EngineError, Fault, Result};
+use reach::{Reach, Target};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::limits::{FETCH_TIMEOUT, LIST_TIMEOUT, MIRROR_BYTES_MAX, MIRROR_LOOK, MIRRORS_MAX};
@@ -33,6 +35,7 @@ pub enum Depth {
 /// The copies.
 pub struct Mirrors {
     root: PathBuf,
+    reach: Reach,
     locks: Mutex<HashMap<PathBuf, Arc<AsyncMutex<()>>>>,
 }
 
@@ -51,46 +54,84 @@ fn with_login(call: Call, url: &str, login: &Login) -> Result<Call> {
         .with("NEARGATE_GIT_PASSWORD", password))
 }
 
-/// Every ref and the object that it is at; `HEAD` is the name of the branch that it stands for.
-async fn list(url: &str, login: &Login, patterns: &[&str]) -> Result<BTreeMap<String, String>> {
-    check_url(url)?;
-    let arguments = ["ls-remote", "--quiet", "--symref", "--end-of-options", url];
-    let call = git(arguments.iter().chain(patterns)).within(LIST_TIMEOUT);
-    let text = with_login(call, url, login)?.text().await?;
-    let mut refs = BTreeMap::new();
-    for line in text.lines() {
-        let Some((value, name)) = line.split_once('\t') else {
-            continue;
-        };
-        match value.strip_prefix("ref: refs/heads/") {
-            Some(branch) => refs.insert("HEAD".to_owned(), branch.to_owned()),
-            None if name == "HEAD" => continue,
-            None => refs.insert(name.to_owned(), value.to_owned()),
-        };
-    }
-    Ok(refs)
-}
-
-pub async fn branches(url: &str, login: &Login) -> Result<BTreeMap<String, String>> {
-    let refs = list(url, login, &["refs/heads/*"]).await?;
-    let branch = |(name, id): (String, String)| {
-        let name = name.strip_prefix("refs/heads/")?;
-        Some((name.to_owned(), id))
-    };
-    Ok(refs.into_iter().filter_map(branch).collect())
-}
-
-pub async fn default_branch(url: &str, login: &Login) -> Result<Option<String>> {
-    Ok(list(url, login, &["HEAD"]).await?.remove("HEAD"))
-}
-
 impl Mirrors {
-    pub fn open(root: PathBuf) -> Result<Self> {
+    pub fn open(root: PathBuf, reach: Reach) -> Result<Self> {
         std::fs::create_dir_all(&root)?;
         Ok(Self {
             root,
+            reach,
             locks: Mutex::default(),
         })
+    }
+
+    pub async fn branches(&self, url: &str, login: &Login) -> Result<BTreeMap<String, String>> {
+        let refs = self.list(url, login, &["refs/heads/*"]).await?;
+        let branch = |(name, id): (String, String)| {
+            let name = name.strip_prefix("refs/heads/")?;
+            Some((name.to_owned(), id))
+        };
+        Ok(refs.into_iter().filter_map(branch).collect())
+    }
+
+    pub async fn default_branch(&self, url: &str, login: &Login) -> Result<Option<String>> {
+        Ok(self.list(url, login, &["HEAD"]).await?.remove("HEAD"))
+    }
+
+    /// Every ref and the object that it is at; `HEAD` is the name of the branch that it stands for.
+    async fn list(
+        &self,
+        url: &str,
+        login: &Login,
+        patterns: &[&str],
+    ) -> Result<BTreeMap<String, String>> {
+        check_url(url)?;
+        let arguments = ["ls-remote", "--quiet", "--symref", "--end-of-options", url];
+        let call = git(arguments.iter().chain(patterns)).within(LIST_TIMEOUT);
+        let text = self.towards(call, url, login).await?.text().await?;
+        let mut refs = BTreeMap::new();
+        for line in text.lines() {
+            let Some((value, name)) = line.split_once('\t') else {
+                continue;
+            };
+            match value.strip_prefix("ref: refs/heads/") {
+                Some(branch) => refs.insert("HEAD".to_owned(), branch.to_owned()),
+                None if name == "HEAD" => continue,
+                None => refs.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        Ok(refs)
+    }
+
+    /// A call that may go to the address and nowhere else. Git and its library for HTTP would look the
+    /// name up themselves, so they are told what it was found to be, and to follow nobody.
+    async fn towards(&self, call: Call, url: &str, login: &Login) -> Result<Call> {
+        let call = with_login(call, url, login)?;
+        let target = Target::of(url)?;
+        if self.reach.trusts(&target) {
+            // A repository that was renamed there is found under its new name.
+            return Ok(call.set("http.followRedirects", "initial"));
+        }
+        let addresses = match self.reach.addresses(&target).await {
+            // Behind a proxy names may be known to the proxy alone, which connects.
+            Err(error) if error.fault == Fault::Unreachable && has_proxy() => return Ok(call),
+            other => other?,
+        };
+        if target.literal().is_some() {
+            return Ok(call);
+        }
+        crate::check_pins()?;
+        let (host, port) = (target.host(), target.port());
+        let list: Vec<String> = addresses
+            .iter()
+            .map(|it| match it.ip() {
+                IpAddr::V4(it) => it.to_string(),
+                IpAddr::V6(it) => format!("[{it}]"),
+            })
+            .collect();
+        Ok(call.set(
+            "http.curloptResolve",
+            format!("{host}:{port}:{}", list.join(",")),
+        ))
     }
 
     fn lock(&self, path: &Path) -> Arc<AsyncMutex<()>> {
@@ -169,7 +210,7 @@ impl Mirrors {
             format!("refs/tags/{revision}"),
         );
         let peeled = format!("{tag}^{{}}");
-        let refs = list(url, login, &[&branch, &tag, &peeled]).await?;
+        let refs = self.list(url, login, &[&branch, &tag, &peeled]).await?;
         if let Some(id) = refs.get(&branch) {
             return Ok((Some(id.clone()), Some(branch)));
         }
@@ -195,7 +236,7 @@ impl Mirrors {
         let place = self.place(url, login, depth);
         let lock = self.lock(&place);
         let _alone = lock.lock().await;
-        match fetch(&place, url, login, wanted).await {
+        match self.fetch(&place, url, login, wanted).await {
             // What a fetch that was cut short has left behind can be in the way of the next: the
             // copy is only a copy.
             Err(error) if error.fault == Fault::Machine && place.exists() => {
@@ -204,12 +245,51 @@ impl Mirrors {
                     "a copy of a remote repository is made anew"
                 );
                 tokio::fs::remove_dir_all(&place).await?;
-                fetch(&place, url, login, wanted).await?;
+                self.fetch(&place, url, login, wanted).await?;
             }
             other => other?,
         }
         self.forget_old(&place).await;
         Ok(place)
+    }
+
+    async fn fetch(
+        &self,
+        place: &Path,
+        url: &str,
+        login: &Login,
+        wanted: Option<&str>,
+    ) -> Result<()> {
+        if !place.join("HEAD").exists() {
+            init(place).await?;
+        }
+        let all = "+refs/heads/*:refs/heads/*";
+        let tags = "+refs/tags/*:refs/tags/*";
+        let named = wanted.map(|it| match is_object_id(it) {
+            true => it.to_owned(),
+            false => format!("+{it}:{it}"),
+        });
+        let mut arguments = vec![
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--force",
+        ];
+        match &named {
+            Some(named) => arguments.extend(["--depth=1", "--end-of-options", url, named]),
+            None => arguments.extend(["--prune", "--end-of-options", url, all, tags]),
+        }
+        let call = git(arguments).at(place).within(FETCH_TIMEOUT);
+        let call = self.towards(call, url, login).await?;
+        let outcome = tokio::select! {
+            done = call.run() => done.map(|_| ()),
+            () = grown_too_large(place) => Err(EngineError::invalid(format!(
+                "the repository is larger than {} GiB", MIRROR_BYTES_MAX >> 30
+            ))),
+        };
+        let _ = tokio::fs::write(place.join("used"), b"").await;
+        outcome
     }
 
     /// Removes the copies that were not fetched into for longest.
@@ -232,36 +312,18 @@ impl Mirrors {
     }
 }
 
-async fn fetch(place: &Path, url: &str, login: &Login, wanted: Option<&str>) -> Result<()> {
-    if !place.join("HEAD").exists() {
-        init(place).await?;
-    }
-    let all = "+refs/heads/*:refs/heads/*";
-    let tags = "+refs/tags/*:refs/tags/*";
-    let named = wanted.map(|it| match is_object_id(it) {
-        true => it.to_owned(),
-        false => format!("+{it}:{it}"),
-    });
-    let mut arguments = vec![
-        "fetch",
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--force",
-    ];
-    match &named {
-        Some(named) => arguments.extend(["--depth=1", "--end-of-options", url, named]),
-        None => arguments.extend(["--prune", "--end-of-options", url, all, tags]),
-    }
-    let call = with_login(git(arguments).at(place).within(FETCH_TIMEOUT), url, login)?;
-    let outcome = tokio::select! {
-        done = call.run() => done.map(|_| ()),
-        () = grown_too_large(place) => Err(EngineError::invalid(format!(
-            "the repository is larger than {} GiB", MIRROR_BYTES_MAX >> 30
-        ))),
-    };
-    let _ = tokio::fs::write(place.join("used"), b"").await;
-    outcome
+/// Whether whoever started the daemon said that the world is reached by a proxy.
+fn has_proxy() -> bool {
+    let set = |it: &&str| std::env::var_os(it).is_some_and(|it| !it.is_empty());
+    [
+        "http_proxy",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ]
+    .iter()
+    .any(set)
 }
 
 /// An empty repository.

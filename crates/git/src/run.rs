@@ -28,6 +28,8 @@ const SETTINGS: &[(&str, &str)] = &[
     // What tidies up does it before it answers: nothing is left running behind.
     ("gc.autoDetach", "false"),
     ("maintenance.autoDetach", "false"),
+    // Where an address leads was checked; where its server sends one on was not.
+    ("http.followRedirects", "false"),
     // A line on which nothing comes is given up.
     ("http.lowSpeedLimit", "1"),
     ("http.lowSpeedTime", "30"),
@@ -276,6 +278,11 @@ const FAULTS: &[(Fault, &[&str])] = &[
             "Authentication failed",
             "could not read Username",
             "could not read Password",
+            "returned error: 30",
+            // A tree that no checkout can be made of: asking again does not mend it.
+            "invalid path",
+            "malformed object",
+            "fsck error",
             "returned error: 401",
             "returned error: 403",
         ],

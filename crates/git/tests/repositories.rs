@@ -13,6 +13,7 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use reach::{Reach, Target};
 
 struct World {
     store: Arc<GitStore>,
@@ -70,10 +71,15 @@ async fn answer(store: Arc<GitStore>, request: Request<Incoming>) -> Response<Bo
     response.body(body).unwrap()
 }
 
+/// The servers of these tests are on this machine, which its owner has to say.
+fn here() -> Reach {
+    Reach::new(vec!["127.0.0.1".parse().unwrap()], vec![])
+}
+
 impl World {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(GitStore::open(directory.path().join("git")).unwrap());
+        let store = Arc::new(GitStore::open(directory.path().join("git"), here()).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = store.clone();
@@ -339,4 +345,166 @@ async fn gits_own_client_pushes_and_is_heard() {
             .unwrap_err()
             .contains("refusing to delete the current branch")
     );
+}
+
+/// A server that only counts who comes, and answers all of them alike.
+async fn counting(answer: String) -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (port, count)
+}
+
+fn reaching(reach: Reach) -> (tempfile::TempDir, GitStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = GitStore::open(directory.path().join("git"), reach).unwrap();
+    (directory, store)
+}
+
+fn open_to_all(url: String) -> GitSource {
+    GitSource::Remote { url, login: None }
+}
+
+#[tokio::test]
+async fn a_server_on_this_machine_is_asked_only_where_its_owner_says_so() {
+    let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (port, asked) = counting(gone.into()).await;
+    let (_directory, store) = reaching(Reach::default());
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "LocalHost",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "%31%32%37.0.0.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let source = open_to_all(format!("http://{host}:{port}/a"));
+        let error = store.branches(&source).await.unwrap_err();
+        assert_eq!(error.fault, Fault::Invalid, "{host}: {error}");
+        let error = store.commit(&source, "main").await.unwrap_err();
+        assert_eq!(error.fault, Fault::Invalid, "{host}: {error}");
+    }
+    let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(asked(), 0, "nobody was asked");
+    let server = Target::of(&format!("http://localhost:{port}")).unwrap();
+    let (_directory, store) = reaching(Reach::new(vec![], vec![server]));
+    let source = open_to_all(format!("http://localhost:{port}/a"));
+    assert_eq!(
+        store.branches(&source).await.unwrap_err().fault,
+        Fault::NotFound
+    );
+    assert!(asked() > 0, "the owner's own server is asked");
+}
+
+#[tokio::test]
+async fn a_server_cannot_send_git_to_this_machine() {
+    let (inner, asked) = counting(String::new()).await;
+    let location = format!("http://127.0.0.1:{inner}/a/info/refs?service=git-upload-pack");
+    let (outer, sent) = counting(format!(
+        "HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    ))
+    .await;
+    let allowed = format!("127.0.0.1:{outer}").parse().unwrap();
+    let (_directory, store) = reaching(Reach::new(vec![allowed], vec![]));
+    // By its address and by a name, which is pinned to the address.
+    for host in ["127.0.0.1", "localhost"] {
+        let source = open_to_all(format!("http://{host}:{outer}/a"));
+        let error = store.branches(&source).await.unwrap_err();
+        assert_eq!(error.fault, Fault::Invalid, "{error}");
+    }
+    let count = |it: &std::sync::atomic::AtomicUsize| it.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!((count(&sent), count(&asked)), (2, 0));
+}
+
+/// Writes an object into a client's repository without any of Git's own checks.
+fn write_object(repository: &std::path::Path, kind: &str, content: &[u8]) -> String {
+    use std::io::Write;
+    let mut child = Command::new("git")
+        .args(["hash-object", "-w", "--literally", "--stdin", "-t", kind])
+        .current_dir(repository)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(content).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn tree(entries: &[(&str, &str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (mode, name, id) in entries {
+        bytes.extend(format!("{mode} {name}\0").as_bytes());
+        let pairs = (0..id.len()).step_by(2);
+        bytes.extend(pairs.map(|at| u8::from_str_radix(&id[at..at + 2], 16).unwrap()));
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_push_of_what_would_harm_who_clones_it_is_refused() {
+    let world = World::new().await;
+    world.store.create("a").await.unwrap();
+    let address = world
+        .address
+        .replace("http://", "http://somebody:pass%20word@");
+    let url = format!("{address}/a");
+    world
+        .client(&["init", "-q", "-b", "main", "w"])
+        .await
+        .unwrap();
+    let place = world.directory.path().join("w");
+    let blob = write_object(&place, "blob", b"../../outside");
+    let bad_modules = b"[submodule \"a\"]\n\tpath = a\n\turl = --upload-pack=touch /tmp/x\n";
+    let modules = write_object(&place, "blob", bad_modules);
+    let inner = write_object(&place, "tree", &tree(&[("100644", "config", &blob)]));
+    let trees: [(&str, Vec<u8>); 7] = [
+        ("a folder .git", tree(&[("40000", ".git", &inner)])),
+        ("a folder .GIT", tree(&[("40000", ".GIT", &inner)])),
+        ("a way up", tree(&[("40000", "..", &inner)])),
+        ("a way through", tree(&[("100644", "a/b", &blob)])),
+        ("linked modules", tree(&[("120000", ".gitmodules", &blob)])),
+        (
+            "modules with options",
+            tree(&[("100644", ".gitmodules", &modules)]),
+        ),
+        (
+            "one name twice",
+            tree(&[("120000", "a", &blob), ("40000", "a", &inner)]),
+        ),
+    ];
+    let commit = |tree: &[u8]| {
+        let tree = write_object(&place, "tree", tree);
+        let text = format!(
+            "tree {tree}\nauthor A <a@b> 1700000000 +0000\ncommitter A <a@b> 1700000000 +0000\n\nX\n"
+        );
+        write_object(&place, "commit", text.as_bytes())
+    };
+    for (number, (what, tree)) in trees.iter().enumerate() {
+        let spec = format!("{}:refs/heads/bad-{number}", commit(tree));
+        let refused = world.client(&["-C", "w", "push", "-q", &url, &spec]).await;
+        assert!(refused.is_err(), "{what} was taken");
+    }
+    assert!(world.store.branches(&hosted()).await.unwrap().is_empty());
+    // Neither a sound one nor a flaw of old programs is refused.
+    let sound = tree(&[("100644", "a", &blob), ("040000", "b", &inner)]);
+    let spec = format!("{}:refs/heads/good", commit(&sound));
+    world
+        .client(&["-C", "w", "push", "-q", &url, &spec])
+        .await
+        .unwrap();
 }

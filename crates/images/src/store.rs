@@ -8,6 +8,7 @@ use engine::{
     Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Reference, Repository, Result,
     StoredManifest,
 };
+use reach::Reach;
 use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
@@ -47,8 +48,8 @@ pub(crate) struct Inner {
 
 impl ImageStore {
     /// Opens the store below `root`, which only one process may do at a time. What a crash left half
-    /// done is removed.
-    pub fn open(root: PathBuf, embedded: EmbeddedHosts) -> Result<Self> {
+    /// done is removed. Images are pulled from where `reach` leads.
+    pub fn open(root: PathBuf, embedded: EmbeddedHosts, reach: Reach) -> Result<Self> {
         let scratch = Arc::new(Scratch::open(root.join("uploads"))?);
         let inner = Inner {
             embedded,
@@ -60,7 +61,7 @@ impl ImageStore {
             unpacking: Semaphore::new(UNPACK_PARALLEL_MAX),
             unpacks: Flights::new(),
             pulls: Flights::new(),
-            puller: Puller::new(),
+            puller: Puller::new(reach),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -14,7 +14,7 @@ use crate::{EmbeddedHosts, ImageStore};
 
 fn open(root: &Path) -> ImageStore {
     let embedded = EmbeddedHosts::matching(|host| host.ends_with(".registry.test"));
-    ImageStore::open(root.to_owned(), embedded).unwrap()
+    ImageStore::open(root.to_owned(), embedded, reach::Reach::default()).unwrap()
 }
 
 fn name(text: &str) -> ImageName {

@@ -15,7 +15,7 @@ const KILLS: u64 = 12;
 
 fn open(root: &Path) -> ImageStore {
     let embedded = EmbeddedHosts::matching(|host| host == "own.test");
-    ImageStore::open(root.join("store"), embedded).unwrap()
+    ImageStore::open(root.join("store"), embedded, reach::Reach::default()).unwrap()
 }
 
 fn name(number: u64) -> ImageName {

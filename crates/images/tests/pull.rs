@@ -12,14 +12,24 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use images::{EmbeddedHosts, ImageStore, RegistryBody};
+use reach::Reach;
 use serde_json::json;
 
 /// A store with nothing in it.
 fn fresh() -> (tempfile::TempDir, ImageStore) {
+    reaching(here())
+}
+
+fn reaching(reach: Reach) -> (tempfile::TempDir, ImageStore) {
     let root = tempfile::tempdir().unwrap();
     let embedded = EmbeddedHosts::matching(|host| host == HOST);
-    let store = ImageStore::open(root.path().to_owned(), embedded).unwrap();
+    let store = ImageStore::open(root.path().to_owned(), embedded, reach).unwrap();
     (root, store)
+}
+
+/// The registries of these tests are on this machine, which its owner has to say.
+fn here() -> Reach {
+    Reach::new(vec!["127.0.0.1".parse().unwrap()], vec![])
 }
 
 fn name(server: &Server, rest: &str) -> ImageName {
@@ -76,7 +86,7 @@ async fn an_image_is_pulled_once_and_kept() {
     assert_eq!(requests.load(Ordering::SeqCst), 3);
     drop((server, store));
     let embedded = EmbeddedHosts::matching(|_| false);
-    let store = ImageStore::open(root.path().to_owned(), embedded).unwrap();
+    let store = ImageStore::open(root.path().to_owned(), embedded, here()).unwrap();
     assert_eq!(store.prepare(&wanted, None).await.unwrap(), images[0]);
     let by_digest = format!("{}@{}", wanted.repository, images[0].digest);
     let by_digest = by_digest.parse().unwrap();
@@ -279,4 +289,65 @@ async fn what_a_lying_registry_sends_is_not_kept() {
         error.to_string().contains("sent a manifest with digest"),
         "{error}"
     );
+}
+
+/// Allows one registry on this machine, and nothing beside it.
+fn only(server: &Server) -> Reach {
+    let place = format!("127.0.0.1:{}", server.port);
+    Reach::new(vec![place.parse().unwrap()], vec![])
+}
+
+#[tokio::test]
+async fn a_registry_on_this_machine_is_asked_only_where_its_owner_says_so() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let server = Server::behind(Arc::new(move |_: &Request<Incoming>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        None
+    }))
+    .await;
+    server.push_image("site", "v1", "hello").await;
+    let pushed = asked.load(Ordering::SeqCst);
+    let (_root, store) = reaching(Reach::default());
+    for host in ["127.0.0.1", "localhost", "127.1", "0.0.0.0", "2130706433"] {
+        let wanted = format!("{host}:{}/site:v1", server.port).parse();
+        let Ok(wanted) = wanted else { continue };
+        let error = store.prepare(&wanted, None).await.unwrap_err();
+        assert_ne!(error.fault, Fault::NotFound, "{host}: {error}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), pushed, "nobody was asked");
+    let (_root, store) = reaching(only(&server));
+    store
+        .prepare(&name(&server, "site:v1"), None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_registry_cannot_send_the_daemon_to_this_machine() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let inner = Server::behind(Arc::new(move |_: &Request<Incoming>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Some(answer(200, &[], r#"{"token":"sesame"}"#))
+    }))
+    .await;
+    let port = inner.port;
+    let bearer = format!("Bearer realm=\"http://127.0.0.1:{port}/token\",service=\"reg\"");
+    let realm = Server::behind(Arc::new(move |_: &Request<Incoming>| {
+        Some(answer(401, &[("www-authenticate", &bearer)], ""))
+    }))
+    .await;
+    let redirect = Server::behind(Arc::new(move |_: &Request<Incoming>| {
+        let location = format!("http://127.0.0.1:{port}/v2/site/manifests/v1");
+        Some(answer(307, &[("location", &location)], ""))
+    }))
+    .await;
+    for server in [&realm, &redirect] {
+        let (_root, store) = reaching(only(server));
+        let error = store.prepare(&name(server, "site:v1"), None).await;
+        let error = error.unwrap_err();
+        assert!(error.message.contains("--allow-address"), "{error}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody was asked");
 }

@@ -69,6 +69,16 @@ pub struct Config {
         default_value = "https://github.com"
     )]
     pub github: String,
+    /// Addresses of this machine or its links that images and repositories may come from: an address, a
+    /// network, or an address with a port, several with commas
+    #[arg(
+        long,
+        global = true,
+        env = "NEARGATE_ALLOW_ADDRESS",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    pub allow_address: Vec<reach::Allowed>,
     /// What is done with calls that no IAM policy allows: let through and recorded, or refused
     #[arg(
         long,
@@ -178,10 +188,13 @@ impl Config {
             ("--iam", iam.to_owned()),
             ("--github", self.github.clone()),
         ];
+        let allowed = self.allow_address.iter();
+        let allowed = allowed.map(|it| ("--allow-address", it.to_string()));
         let key = self.store_key.as_ref();
         let key = key.map(|it| ("--store-key", it.display().to_string()));
         pairs
             .into_iter()
+            .chain(allowed)
             .chain(key)
             .flat_map(|(name, value)| [name.to_owned(), value])
             .collect()

@@ -8,6 +8,7 @@ use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reach::{Reach, Target};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -65,11 +66,12 @@ impl Url {
 
 pub struct Client {
     tls: Tls,
+    reach: Reach,
 }
 
 impl Client {
-    pub fn new(tls: Tls) -> Self {
-        Self { tls }
+    pub fn new(tls: Tls, reach: Reach) -> Self {
+        Self { tls, reach }
     }
 
     /// Sends a GET and returns when the answer's head is there. `registry` is for the error's words.
@@ -84,8 +86,13 @@ impl Client {
             EngineError::unreachable(format!("cannot reach registry `{registry}`: {why}"))
         };
         let (secure, host, port) = url.origin();
-        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))).await
-        {
+        // Every address comes through here: the registry's, its token server's, each redirect's.
+        let target = Target::new(secure, &host, port)?;
+        let addresses = self.reach.addresses(&target).await.map_err(|mut error| {
+            error.message = format!("cannot reach registry `{registry}`: {}", error.message);
+            error
+        })?;
+        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&addresses[..])).await {
             Err(_) => return Err(failed(format!("`{host}:{port}` does not answer"))),
             Ok(Err(error)) => return Err(failed(format!("`{host}:{port}`: {error}"))),
             Ok(Ok(stream)) => stream,

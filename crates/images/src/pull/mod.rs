@@ -13,6 +13,7 @@ use crate::document::{Content, Manifest, choose, host_platform};
 use crate::ingest::{Received, ingest};
 use crate::limits::{BLOB_BYTES_MAX, PULL_PARALLEL_MAX};
 use crate::store::ImageStore;
+use reach::Reach;
 use session::Session;
 
 /// Pulls images into a store.
@@ -21,9 +22,9 @@ pub struct Puller {
 }
 
 impl Puller {
-    pub fn new() -> Self {
+    pub fn new(reach: Reach) -> Self {
         Self {
-            client: http::Client::new(tls::Tls::default()),
+            client: http::Client::new(tls::Tls::default(), reach),
         }
     }
 

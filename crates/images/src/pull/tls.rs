@@ -103,7 +103,9 @@ mod tests {
         let (port, roots) = server().await;
         let get = async |tls: Tls, host: &str| {
             let url = Url::parse(&format!("https://{host}:{port}/v2/")).unwrap();
-            Client::new(tls).get("reg", &url, "*/*", None).await
+            let here = "127.0.0.1".parse().unwrap();
+            let reach = reach::Reach::new(vec![here], vec![]);
+            Client::new(tls, reach).get("reg", &url, "*/*", None).await
         };
         let answer = get(Tls::trusting(roots.clone()), "localhost").await;
         assert_eq!(answer.unwrap().status(), 418);

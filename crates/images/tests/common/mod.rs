@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use images::{EmbeddedHosts, ImageStore, Registry, RegistryBody, RegistryScope};
+use reach::Reach;
 use ring::digest::{SHA256, digest as hash};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,7 +95,7 @@ impl Server {
     pub async fn behind(door: Arc<Door>) -> Self {
         let root = tempfile::tempdir().unwrap();
         let embedded = EmbeddedHosts::matching(|host| host == HOST);
-        let store = ImageStore::open(root.path().to_owned(), embedded).unwrap();
+        let store = ImageStore::open(root.path().to_owned(), embedded, Reach::default()).unwrap();
         for path in ["site", "other", "team/app"] {
             let repository = Repository {
                 host: HOST.to_owned(),

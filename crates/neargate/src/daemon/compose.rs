@@ -8,6 +8,7 @@ use cloud::{Clock, Cloud, CloudParts, Store};
 use edge::EdgeClient;
 use engine::Engine;
 use images::{EmbeddedHosts, ImageStore, Registry};
+use reach::{Reach, Target};
 use tokio::sync::mpsc;
 
 use super::inside::{Doors, Visit};
@@ -36,9 +37,12 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let (run, instance) = (config.run_dir(), network::instance_tag(&config.state));
     let network = Arc::new(network::Machine::open(run.clone(), instance.clone())?);
     let account = config.account.clone();
+    let github = Target::of(&config.github).context("--github names a server of HTTP")?;
+    let reach = Reach::new(config.allow_address.clone(), vec![github]);
     let store = ImageStore::open(
         config.state.join("images"),
         EmbeddedHosts::matching(move |host| is_embedded(host, &account)),
+        reach.clone(),
     )?;
     let runtime = runtime::Runtime::new(
         run.clone(),
@@ -68,7 +72,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let images = Arc::new(store.clone());
     let builds =
         builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
-    let git = Arc::new(git::GitStore::open(config.state.join("git"))?);
+    let git = Arc::new(git::GitStore::open(config.state.join("git"), reach)?);
     let (doors, visits) = Doors::new(network.clone());
     let engine = Engine {
         images,

@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cloud", &["converge", "engine", "policy", "store", "wire"]),
     // the machine
     ("engine", &[]),
-    ("images", &["engine"]),
+    ("reach", &["engine"]),
+    ("images", &["engine", "reach"]),
     ("builder", &["engine"]),
     ("runtime", &["engine"]),
     ("network", &["engine"]),
@@ -36,7 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("logs", &["engine"]),
     ("objects", &["engine"]),
     ("workspaces", &["engine"]),
-    ("git", &["engine"]),
+    ("git", &["engine", "reach"]),
     ("docker-api", &["engine"]),
     // for tests and for us
     ("sim", &["engine"]),
