@@ -49,6 +49,15 @@ pub fn known_protocol(header: &str) -> Option<&'static str> {
     }
 }
 
+/// What old programs wrote into histories that are still pushed. Everything else that is not as it
+/// should be is refused before it is kept: trees with `.git` in them or with `..`, a `.gitmodules` that
+/// is a link or that names options, objects that do not parse.
+const HARMLESS_FLAWS: &[&str] = &[
+    "zeroPaddedFilemode",
+    "missingSpaceBeforeDate",
+    "badTimezone",
+];
+
 fn call(repository: &Path, pack: Pack, protocol: Option<&'static str>, advertise: bool) -> Call {
     let program = match pack {
         Pack::Upload => "upload-pack",
@@ -59,11 +68,17 @@ fn call(repository: &Path, pack: Pack, protocol: Option<&'static str>, advertise
         arguments.push("--advertise-refs".as_ref());
     }
     arguments.push(repository.as_os_str());
-    let call = git(arguments)
+    let mut call = git(arguments)
         .set("transfer.hideRefs", "refs/neargate")
+        // Version 2 of the protocol gives out every object by its id, whatever is set. Older clients
+        // get the same: what was pushed once is known to whoever may clone, until it is tidied up.
         .set("uploadpack.allowAnySHA1InWant", "true")
         .set("uploadpack.allowFilter", "true")
+        .set("receive.fsckObjects", "true")
         .set("receive.maxInputSize", PUSH_BYTES_MAX.to_string());
+    for flaw in HARMLESS_FLAWS {
+        call = call.set(format!("receive.fsck.{flaw}"), "ignore");
+    }
     match protocol {
         Some(protocol) => call.with("GIT_PROTOCOL", protocol),
         None => call,
