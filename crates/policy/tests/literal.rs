@@ -232,8 +232,11 @@ impl RandomStatement {
         json[name(self.not_action, "Action")] = json!(self.actions);
         json[name(self.not_resource, "Resource")] = json!(self.resources);
         if has_principal {
-            let (services, others): (Vec<_>, Vec<_>) =
-                self.principals.iter().copied().partition(|it| *it == SERVICE);
+            let (services, others): (Vec<_>, Vec<_>) = self
+                .principals
+                .iter()
+                .copied()
+                .partition(|it| *it == SERVICE);
             json[name(self.not_principal, "Principal")] = match services.is_empty() {
                 true => json!({"AWS": others}),
                 false => json!({"AWS": others, "Service": services}),

@@ -1,5 +1,6 @@
 //! Stack policies: which resources an update may touch. Asked before anything is changed.
 
+use base::glob::matches_stars;
 use cloud::{Cx, Error};
 use serde_json::Value as Json;
 use shapes::cloudformation::{self as api, Replacement};
@@ -133,9 +134,9 @@ fn actions(change: &Planned) -> &'static [&'static str] {
 }
 
 fn matches(statement: &Json, action: &str, change: &Planned) -> bool {
-    let is_action = |it: &str| wildcard(it, action);
+    let is_action = |it: &str| matches_stars(it, action);
     let resource = format!("LogicalResourceId/{}", change.id);
-    let is_resource = |it: &str| wildcard(it, &resource);
+    let is_resource = |it: &str| matches_stars(it, &resource);
     let named = |yes: &str, no: &str, is: &dyn Fn(&str) -> bool| match statement.get(yes) {
         Some(some) => texts(Some(some)).into_iter().any(is),
         None => !texts(statement.get(no)).into_iter().any(is),
@@ -146,21 +147,8 @@ fn matches(statement: &Json, action: &str, change: &Planned) -> bool {
         && (conditions.into_iter().flat_map(|it| it.values())).all(|it| {
             texts(it.get("ResourceType"))
                 .into_iter()
-                .any(|it| wildcard(it, &change.resource_type))
+                .any(|it| matches_stars(it, &change.resource_type))
         })
-}
-
-/// `*` stands for any text.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(rest) = text.strip_prefix(before) else {
-        return false;
-    };
-    (0..=rest.len())
-        .filter(|at| rest.is_char_boundary(*at))
-        .any(|at| wildcard(after, &rest[at..]))
 }
 
 fn list(value: Option<&Json>) -> Option<Vec<&Json>> {
@@ -244,6 +232,21 @@ mod tests {
             denied,
             "{statements}"
         );
+    }
+
+    /// A dozen stars held a worker for longer than anybody waits.
+    #[test]
+    fn a_hostile_policy_takes_no_time() {
+        let stars = format!("LogicalResourceId/{}b", "a*".repeat(500));
+        let mut changes = changes();
+        changes.resources[1].id = "a".repeat(255);
+        let policy = format!(
+            r#"{{"Statement": {{"Effect": "Allow", "Action": "*", "Resource": "{stars}"}}}}"#
+        );
+        let policy = accept(policy).unwrap();
+        let begun = std::time::Instant::now();
+        assert!(enforce(Some(&policy), &changes).is_err());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]

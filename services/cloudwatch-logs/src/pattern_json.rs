@@ -1,5 +1,6 @@
 //! Conditions on messages that are JSON: `{ $.level = "error" && $.status >= 500 }`.
 
+use base::glob::matches_stars;
 use cloud::Error;
 use serde_json::Value as Json;
 
@@ -96,7 +97,7 @@ impl Test {
 fn compare(comparison: Comparison, operand: &Operand, found: &Json) -> bool {
     let equal = match (operand, found) {
         (Operand::Number(wanted), Json::Number(number)) => number.as_f64() == Some(*wanted),
-        (Operand::Text(wanted), Json::String(text)) => wildcard_matches(wanted, text),
+        (Operand::Text(wanted), Json::String(text)) => matches_stars(wanted, text),
         (Operand::Text(wanted), Json::Bool(flag)) => *wanted == flag.to_string(),
         _ => false,
     };
@@ -112,25 +113,6 @@ fn compare(comparison: Comparison, operand: &Operand, found: &Json) -> bool {
         Comparison::Greater => ordered(|a, b| a > b),
         Comparison::GreaterOrEqual => ordered(|a, b| a >= b),
     }
-}
-
-/// Whether `text` is `pattern`, in which every `*` stands for any text.
-fn wildcard_matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 fn malformed(why: impl std::fmt::Display) -> Error {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use base::glob;
 use cloud::{Cx, Error};
 use shapes::ec2::Filter;
 
@@ -92,54 +93,5 @@ fn matches<R: Filtered>(cx: &Cx, resource: &R, filter: &Filter) -> bool {
     let wanted = filter.values.as_deref().unwrap_or_default();
     wanted
         .iter()
-        .any(|pattern| have.iter().any(|value| matches_pattern(pattern, value)))
-}
-
-/// Glob matching in linear space: remembers the last `*` and goes back to it.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, t) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches_pattern;
-
-    #[test]
-    fn wildcards() {
-        for (pattern, text, expect) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("a*c*e", "abcde", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*", "", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(matches_pattern(pattern, text), expect, "{pattern} {text}");
-        }
-    }
+        .any(|pattern| have.iter().any(|value| glob::matches(pattern, value)))
 }

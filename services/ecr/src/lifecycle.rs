@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use base::glob::matches_stars;
 use cloud::{Cx, Error};
 use engine::StoredManifest;
 use serde::{Deserialize, Serialize};
@@ -137,22 +138,9 @@ fn parse(text: &str) -> Result<Vec<Rule>, String> {
     Ok(rules)
 }
 
-/// `*` stands for any text.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(rest) = text.strip_prefix(before) else {
-        return false;
-    };
-    (0..=rest.len())
-        .filter(|at| rest.is_char_boundary(*at))
-        .any(|at| wildcard(after, &rest[at..]))
-}
-
 fn is_for(selection: &Selection, tags: &[String]) -> bool {
     let prefix = |it: &String| tags.iter().any(|tag| tag.starts_with(it.as_str()));
-    let pattern = |it: &String| tags.iter().any(|tag| wildcard(it, tag));
+    let pattern = |it: &String| tags.iter().any(|tag| matches_stars(it, tag));
     match selection.tag_status {
         Which::Any => true,
         Which::Untagged => tags.is_empty(),

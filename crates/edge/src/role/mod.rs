@@ -11,7 +11,6 @@ mod headers;
 mod listen;
 mod listeners;
 mod namespace;
-mod pattern;
 mod plan;
 mod pool;
 mod probe;

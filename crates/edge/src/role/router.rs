@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::glob::{matches, matches_ignoring_case};
 use engine::Condition;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::pattern::{matches, matches_ignoring_case};
 use super::plan::{CompiledRule, Frontend, client_v4};
 
 /// The balancer of that name, or the only one of the port. A name that is no balancer's is the
