@@ -34,6 +34,8 @@ pub struct Touched {
     pub tags: Option<TagMap>,
     /// The resource's own policy document, which is evaluated together with the caller's policies.
     pub policy: Option<String>,
+    /// Condition keys of the resource itself (`ec2:Vpc`): another resource of the call has others.
+    pub keys: Vec<ConditionKey>,
 }
 
 impl Touched {
@@ -44,6 +46,7 @@ impl Touched {
             is_any: false,
             tags: None,
             policy: None,
+            keys: Vec::new(),
         }
     }
 
@@ -69,6 +72,13 @@ impl Touched {
     #[must_use]
     pub fn bound_by(mut self, policy: Option<String>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// A condition key of the resource; None: it has none.
+    #[must_use]
+    pub fn with_key(mut self, name: &str, value: Option<impl ToString>) -> Self {
+        self.keys.push(ConditionKey::new(name, value));
         self
     }
 }
@@ -298,7 +308,8 @@ impl<I> Permission<I> {
     }
 
     /// Condition keys of the service that the call supplies: all of `names`, each with a value or
-    /// known to be absent. What `keys` leaves out is absent.
+    /// known to be absent. What `keys` leaves out is absent, but for a resource that has the key by
+    /// itself ([`Touched::with_key`]).
     #[must_use]
     pub fn supplying(
         mut self,
@@ -328,8 +339,13 @@ impl<I: Operation> Permission<I> {
                 all.push(Need::new(action, None).with_keys(keys.iter().cloned()));
                 continue;
             }
-            for touched in (line.touches)(cx, input) {
-                all.push(Need::new(action.clone(), Some(touched)).with_keys(keys.iter().cloned()));
+            for mut touched in (line.touches)(cx, input) {
+                let own = std::mem::take(&mut touched.keys);
+                let is_own = |name: &str| (own.iter()).any(|it| it.name.eq_ignore_ascii_case(name));
+                let of_call = keys.iter().filter(|it| !is_own(&it.name)).cloned();
+                let of_call: Vec<_> = of_call.collect();
+                let need = Need::new(action.clone(), Some(touched)).with_keys(own);
+                all.push(need.with_keys(of_call));
             }
         }
         // An operation whose own action touches none of its resources is still that action.

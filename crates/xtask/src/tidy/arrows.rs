@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("git", &["engine", "reach"]),
     ("docker-api", &["engine"]),
     // for tests and for us
-    ("sim", &["engine"]),
+    ("sim", &["cloud", "engine", "wire"]),
     ("xtask", &["wire"]),
 ];
 

@@ -1,0 +1,90 @@
+//! An authority that lets nobody do anything, and tells what they would have needed.
+
+use std::sync::{Arc, Mutex};
+
+use cloud::{Authority, Caller, Cloud, Cx, Need, Needs};
+use wire::{Error, Operation};
+
+/// Set with [`Recorder::watch`]; then a call can be asked what it needs.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    seen: Arc<Mutex<Option<Needs>>>,
+}
+
+impl Recorder {
+    /// The authority of a cloud, from now on.
+    pub fn watch(cloud: &Cloud) -> Self {
+        let recorder = Self::default();
+        cloud.decide_by(Arc::new(recorder.clone()));
+        recorder
+    }
+
+    /// What a call by some role needs. It is not carried out.
+    ///
+    /// # Panics
+    ///
+    /// When nobody was asked about the call.
+    pub async fn needs<I: Operation + Send + 'static>(&self, cx: &Cx, input: I) -> Needs {
+        let role = Caller::AssumedRole {
+            role_arn: format!("arn:aws:iam::{}:role/somebody", cx.account()),
+            role_id: None,
+            session_name: "session".into(),
+            access_key: String::new(),
+        };
+        let outcome = cx.acting_as(role).call(input).await;
+        let seen = self.seen.lock().expect("nobody panics with it").take();
+        assert!(outcome.is_err(), "{} was carried out", I::NAME);
+        seen.unwrap_or_else(|| panic!("nobody was asked about {}", I::NAME))
+    }
+
+    /// [`Recorder::needs`] in a line for each, without the condition keys: [`told`].
+    pub async fn lines<I: Operation + Send + 'static>(&self, cx: &Cx, input: I) -> Vec<String> {
+        let needs = self.needs(cx, input).await;
+        needs.all.iter().map(told).collect()
+    }
+}
+
+/// `ec2:DeleteVpc arn:… {team=a}`; `any` before a pattern, `{?}` where the tags are not known.
+pub fn told(need: &Need) -> String {
+    let action = &need.action;
+    let Some(touched) = &need.resource else {
+        return format!("{action} *");
+    };
+    let any = if touched.is_any { "any " } else { "" };
+    let tags = match &touched.tags {
+        None => " {?}".to_owned(),
+        Some(tags) if tags.is_empty() => String::new(),
+        Some(tags) => {
+            let tags: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!(" {{{}}}", tags.join(","))
+        }
+    };
+    let passed = need
+        .passed_to
+        .map_or_else(String::new, |it| format!(" to {it}"));
+    format!("{action} {any}{}{tags}{passed}", touched.arn)
+}
+
+/// The values of a condition key, by its name; None when it is unknown, and none when it is absent.
+pub fn key_of<'a>(need: &'a Need, name: &str) -> Option<&'a [String]> {
+    let key = need.keys.iter().find(|it| it.name == name)?;
+    Some(key.values.as_deref().unwrap_or_default())
+}
+
+impl Authority for Recorder {
+    fn check(&self, _cx: &Cx, _service: &str, needs: &Needs) -> Result<(), Error> {
+        *self.seen.lock().expect("nobody panics with it") = Some(needs.clone());
+        Err(wire::codes::AccessDenied.because("only looked at"))
+    }
+
+    /// Tables are looked at here, and what is in none of them says so.
+    fn guess(&self, _: &Cx, service: &str, operation: &str, _: &serde_json::Value) -> Needs {
+        Needs {
+            all: vec![Need::new(
+                format!("{service}:{operation} is not listed"),
+                None,
+            )],
+            ..Needs::default()
+        }
+    }
+}
