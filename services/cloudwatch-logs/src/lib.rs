@@ -13,32 +13,62 @@ mod names;
 mod page;
 mod pattern;
 mod pattern_json;
+mod permissions;
 mod put;
 mod retention;
 mod stream;
 mod tags;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+use permissions::{on_arn, on_either, on_either_stream, on_group, on_new_group, on_stream};
 
 pub fn service() -> Service {
     Service::new(&shapes::logs::MODEL)
-        .on_unlisted(group::create_log_group)
-        .on_unlisted(group::describe_log_groups)
-        .on_unlisted(group::delete_log_group)
-        .on_unlisted(stream::create_log_stream)
-        .on_unlisted(stream::describe_log_streams)
-        .on_unlisted(stream::delete_log_stream)
-        .on_unlisted(put::put_log_events)
-        .on_unlisted(events::get_log_events)
-        .on_unlisted(filter::filter_log_events)
-        .on_unlisted(retention::put_retention_policy)
-        .on_unlisted(retention::delete_retention_policy)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
-        .on_unlisted(tags::tag_log_group)
-        .on_unlisted(tags::untag_log_group)
-        .on_unlisted(tags::list_tags_log_group)
+        .on(group::create_log_group, on_new_group())
+        .on(group::describe_log_groups, everywhere())
+        .on(group::delete_log_group, on_group(|it| &it.log_group_name))
+        .on(
+            stream::create_log_stream,
+            on_stream(|it| (&it.log_group_name, &it.log_stream_name)),
+        )
+        .on(
+            stream::describe_log_streams,
+            on_either(|it| (it.log_group_name.as_ref(), it.log_group_identifier.as_ref())),
+        )
+        .on(
+            stream::delete_log_stream,
+            on_stream(|it| (&it.log_group_name, &it.log_stream_name)),
+        )
+        .on(
+            put::put_log_events,
+            on_stream(|it| (&it.log_group_name, &it.log_stream_name)),
+        )
+        .on(
+            events::get_log_events,
+            on_either_stream(
+                |it| (it.log_group_name.as_ref(), it.log_group_identifier.as_ref()),
+                |it| &it.log_stream_name,
+            ),
+        )
+        .on(
+            filter::filter_log_events,
+            on_either(|it| (it.log_group_name.as_ref(), it.log_group_identifier.as_ref())),
+        )
+        .on(
+            retention::put_retention_policy,
+            on_group(|it| &it.log_group_name),
+        )
+        .on(
+            retention::delete_retention_policy,
+            on_group(|it| &it.log_group_name),
+        )
+        .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::tag_log_group, on_group(|it| &it.log_group_name))
+        .on(tags::untag_log_group, on_group(|it| &it.log_group_name))
+        .on(tags::list_tags_log_group, on_group(|it| &it.log_group_name))
         .reconciles(group::LeftoverReconciler)
         .reconciles(retention::RetentionReconciler)
         .resource(cfn::LogGroupType)

@@ -38,7 +38,7 @@ pub fn group_arn(cx: &Cx, name: &str) -> String {
 }
 
 /// The name of the group that is given by name or by ARN.
-fn group_name(cx: &Cx, identifier: &str) -> Result<String, Error> {
+pub fn group_name(cx: &Cx, identifier: &str) -> Result<String, Error> {
     if !identifier.starts_with("arn:") {
         return Ok(identifier.to_owned());
     }
