@@ -90,6 +90,12 @@ impl Cloud {
         assert!(fresh, "one authority decides, set at start-up");
     }
 
+    /// Whether anybody's permissions are enforced. Where they are not, what a resource's policy says of
+    /// the account's owner is not either.
+    pub fn enforces_permissions(&self) -> bool {
+        self.authority().is_some_and(|it| it.enforces())
+    }
+
     pub(crate) fn authority(&self) -> Option<&Arc<dyn Authority>> {
         self.authority.get()
     }

@@ -466,6 +466,11 @@ pub trait Authority: Send + Sync {
     /// the refusal.
     fn check(&self, cx: &Cx, service: &str, needs: &Needs) -> Result<(), Error>;
 
+    /// Whether what is not allowed is refused, and not only recorded.
+    fn enforces(&self) -> bool {
+        true
+    }
+
     /// What an operation needs that its table does not list yet; `input` is the typed input's.
     fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Needs;
 }

@@ -245,6 +245,10 @@ impl Authority for Policies {
         }
     }
 
+    fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
     fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> cloud::Needs {
         let at = Place {
             region: &cx.region,

@@ -1,16 +1,12 @@
-//! Who may do what to a bucket, as far as it is decided here: everybody who signs as one of the
-//! account's may do everything (permissions are `iam`'s to evaluate), and **everybody else** what
-//! the bucket's policy or a list of grants lets everybody do, within what public access is blocked
-//! to. A statement with a condition allows nothing, and denies, because conditions are not evaluated.
+//! What a bucket's policy and lists of grants say: whom they let do what, and what may be put on a
+//! bucket. Who is asked about, and when, is [`crate::authorize`]'s.
 
-use cloud::{Error, Records};
-use serde_json::Value as Json;
+use cloud::{ClientOrigin, ConditionKey, Error, Origin};
+use policy::{Attached, Context, Document, Kind, Outcome, Principal, Request, Resource};
 
-use crate::bucket;
 use crate::config::{Ownership, PublicAccess};
 use crate::errors::*;
 use crate::record::{Acl, Bucket};
-use crate::versions;
 
 /// User Guide, "Bucket policies": 20 KB.
 const POLICY_BYTES_MAX: usize = 20 * 1024;
@@ -53,137 +49,132 @@ pub fn set_ownership(bucket: &mut Bucket, ownership: Option<Ownership>) -> Resul
     Ok(())
 }
 
+/// An action on one resource, and what is known of the request.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub action: &'a str,
+    pub arn: &'a str,
+    /// Of the object, or of the bucket where that is what is touched.
+    pub acl: Acl,
+    pub keys: &'a [ConditionKey],
+    pub origin: &'a Origin,
+    /// Milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+impl Scene<'_> {
+    fn context(&self) -> Context {
+        let mut context = Context::new();
+        context.set("aws:CurrentTime", time(self.now_ms));
+        context.set("aws:EpochTime", self.now_ms.div_euclid(1000).to_string());
+        match self.origin {
+            Origin::Client(client) => set_origin(&mut context, client),
+            // It goes over no wire at all.
+            Origin::Internal => context.set("aws:SecureTransport", "true"),
+        }
+        for key in self.keys {
+            match key.name.strip_suffix("/*") {
+                Some(family) => context.know_family(family),
+                None => context.set_all(&key.name, key.values.iter().flatten()),
+            }
+        }
+        context
+    }
+
+    fn decide(&self, bucket: &Bucket, who: &Principal, context: &Context) -> Outcome {
+        let request = Request {
+            action: self.action,
+            resource: Resource::One(self.arn),
+            principal: who,
+            context,
+        };
+        let document = document(bucket);
+        let attached = match &document {
+            Some(document) => Attached::Grants(document),
+            None => Attached::None,
+        };
+        policy::decide(&request, &[], attached).outcome
+    }
+}
+
+fn time(now_ms: i64) -> String {
+    wire::Timestamp(now_ms.div_euclid(1000) as f64).to_string()
+}
+
+fn set_origin(context: &mut Context, client: &ClientOrigin) {
+    context.set("aws:SecureTransport", client.is_secure.to_string());
+    context.set_or_absent("aws:UserAgent", client.user_agent.as_deref());
+    // What comes out of a network of the account's has an address that means nothing outside of it.
+    if client.inside.is_none() {
+        for key in ["aws:SourceVpc", "aws:SourceVpce", "aws:VpcSourceIp"] {
+            context.set_absent(key);
+        }
+        if let Some(address) = client.address {
+            context.set("aws:SourceIp", address.to_string());
+        }
+    }
+}
+
+/// One that cannot be read may have denied anything, and denies everything.
+fn document(bucket: &Bucket) -> Option<Document> {
+    let text = bucket.policy.as_deref()?;
+    let parsed = Document::parse(text, Kind::Resource);
+    Some(parsed.unwrap_or_else(|_| Document::unreadable(Kind::Resource)))
+}
+
 /// May anybody, unsigned, do this?
-pub fn anybody_may(
-    tx: &Records<'_>,
-    action: &str,
-    name: &str,
-    key: Option<&str>,
-) -> Result<(), Error> {
-    let bucket = bucket::find(tx, name)?;
-    let object = match key {
-        Some(key) => versions::current(tx, name, key)?,
-        None => None,
-    };
-    let acl = match key {
-        Some(_) => object.as_ref().map_or(Acl::Private, |it| it.acl),
-        None => bucket.acl,
-    };
-    if !everybody_may(&bucket, action, key, acl) {
-        return Err(denied());
+pub fn everybody_may(bucket: &Bucket, scene: &Scene<'_>) -> bool {
+    let mut context = scene.context();
+    context.set("aws:PrincipalType", "Anonymous");
+    context.set("aws:PrincipalIsAWSService", "false");
+    for key in [
+        "aws:PrincipalAccount",
+        "aws:PrincipalArn",
+        "aws:PrincipalOrgID",
+        "aws:username",
+        "aws:userid",
+        "aws:MultiFactorAuthPresent",
+        "aws:SourceAccount",
+        "aws:SourceArn",
+    ] {
+        context.set_absent(key);
     }
-    // Whether a key is there is told to those who may list the bucket.
-    let reads = action == "s3:GetObject";
-    if reads && object.is_none() && !everybody_may(&bucket, "s3:ListBucket", None, bucket.acl) {
-        return Err(denied());
+    context.know_family("aws:PrincipalTag");
+    match scene.decide(bucket, &Principal::Anonymous, &context) {
+        Outcome::DeniedExplicitly(_) => return false,
+        Outcome::Allowed if !public_access(bucket).restrict_buckets => return true,
+        _ => {}
     }
-    Ok(())
-}
-
-fn everybody_may(bucket: &Bucket, action: &str, key: Option<&str>, acl: Acl) -> bool {
-    let resource = match key {
-        Some(key) => format!("arn:aws:s3:::{}/{key}", bucket.name),
-        None => format!("arn:aws:s3:::{}", bucket.name),
-    };
-    let policy = bucket
-        .policy
-        .as_deref()
-        .and_then(|it| serde_json::from_str(it).ok());
-    let policy: Json = policy.unwrap_or_default();
-    let about = |effect: &str| {
-        let mut about = statements(&policy).filter(|it| it["Effect"] == effect);
-        about.any(|it| is_about(it, action, &resource))
-    };
-    if about("Deny") {
-        return false;
-    }
-    if about("Allow") && !public_access(bucket).restrict_buckets {
-        return true;
-    }
+    // What `READ` stands for (User Guide, "Access control list overview").
     let by_list = matches!(
-        action,
-        "s3:GetObject" | "s3:ListBucket" | "s3:ListBucketVersions"
+        scene.action,
+        "s3:GetObject"
+            | "s3:GetObjectVersion"
+            | "s3:ListBucket"
+            | "s3:ListBucketVersions"
+            | "s3:ListBucketMultipartUploads"
     );
-    by_list && acl == Acl::PublicRead && lists_count(bucket) && !public_access(bucket).ignore_acls
+    by_list
+        && scene.acl == Acl::PublicRead
+        && lists_count(bucket)
+        && !public_access(bucket).ignore_acls
 }
 
-fn statements(policy: &Json) -> impl Iterator<Item = &Json> {
-    let list = match &policy["Statement"] {
-        Json::Array(list) => list.as_slice(),
-        Json::Null => &[],
-        one => std::slice::from_ref(one),
+/// Whether the bucket's policy denies this to the account's owner, whom nothing else denies anything.
+pub fn denies_owner(bucket: &Bucket, scene: &Scene<'_>, account: &str) -> bool {
+    let mut context = scene.context();
+    context.set("aws:PrincipalType", "Account");
+    context.set("aws:PrincipalAccount", account);
+    context.set("aws:PrincipalArn", format!("arn:aws:iam::{account}:root"));
+    context.set("aws:PrincipalIsAWSService", "false");
+    context.set("aws:userid", account);
+    context.set_absent("aws:username");
+    context.know_family("aws:PrincipalTag");
+    let owner = Principal::Owner {
+        account: account.to_owned(),
     };
-    list.iter()
-}
-
-/// One text, or a list of them.
-fn texts(value: &Json) -> Vec<&str> {
-    match value {
-        Json::Array(list) => list.iter().filter_map(Json::as_str).collect(),
-        other => other.as_str().into_iter().collect(),
-    }
-}
-
-fn is_everybody(principal: &Json) -> bool {
-    match principal {
-        Json::Object(kinds) => kinds
-            .iter()
-            .any(|(kind, who)| (kind == "AWS" || kind == "*") && texts(who).contains(&"*")),
-        other => other.as_str() == Some("*"),
-    }
-}
-
-fn is_about(statement: &Json, action: &str, resource: &str) -> bool {
-    let denies = statement["Effect"] == "Deny";
-    let conditional = statement["Condition"]
-        .as_object()
-        .is_some_and(|it| !it.is_empty());
-    if conditional && !denies {
-        return false;
-    }
-    // Who "everybody but" is about needs to know who asks: it allows nobody here, and denies.
-    let principal =
-        is_everybody(&statement["Principal"]) || (denies && !statement["NotPrincipal"].is_null());
-    let named = |member: &str, what: &str, fold: bool| {
-        texts(&statement[member])
-            .iter()
-            .any(|it| matches(it, what, fold))
-    };
-    let action = named("Action", action, true)
-        || (!statement["NotAction"].is_null() && !named("NotAction", action, true));
-    let resource = named("Resource", resource, false)
-        || (!statement["NotResource"].is_null() && !named("NotResource", resource, false));
-    principal && action && resource
-}
-
-/// `*` stands for anything, `?` for one character.
-fn matches(pattern: &str, text: &str, fold_case: bool) -> bool {
-    let fold = |it: &str| -> Vec<char> {
-        if fold_case {
-            it.to_lowercase().chars().collect()
-        } else {
-            it.chars().collect()
-        }
-    };
-    let (pattern, text) = (fold(pattern), fold(text));
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            p = at + 1;
-            t = from + 1;
-            star = Some((at, t));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|it| *it == '*')
+    let outcome = scene.decide(bucket, &owner, &context);
+    matches!(outcome, Outcome::DeniedExplicitly(_))
 }
 
 /// A policy as it may be put on a bucket.
@@ -192,25 +183,31 @@ pub fn check_policy(bucket: &Bucket, text: &str) -> Result<(), Error> {
     if text.len() > POLICY_BYTES_MAX {
         return malformed("Policy exceeds the maximum allowed document size.");
     }
-    let Ok(policy) = serde_json::from_str::<Json>(text) else {
-        return malformed("Policies must be valid JSON and the first byte must be '{'");
+    let document = match Document::parse(text, Kind::Resource) {
+        Ok(document) => document,
+        Err(policy::Malformed::NotJson) => {
+            return malformed("Policies must be valid JSON and the first byte must be '{'");
+        }
+        Err(error) => return malformed(&error.to_string()),
     };
-    if !policy.is_object() {
-        return malformed("Policies must be valid JSON and the first byte must be '{'");
+    for statement in document.statements() {
+        let is_ours = |it: &str| it == "*" || it.to_ascii_lowercase().starts_with("s3:");
+        if !statement.actions().all(is_ours) {
+            return malformed("Policy has invalid action");
+        }
+        if statement.resources().next().is_none() {
+            return malformed("Missing required field Resource");
+        }
+        let arn = format!("arn:aws:s3:::{}", bucket.name);
+        let is_ours = |it: &str| {
+            let rest = it.strip_prefix(arn.as_str());
+            rest.is_some_and(|it| it.is_empty() || it.starts_with(['/', '*']))
+        };
+        if !statement.excludes_resources() && !statement.resources().all(is_ours) {
+            return malformed("Policy has invalid resource");
+        }
     }
-    if !matches!(
-        policy["Version"].as_str(),
-        Some("2012-10-17" | "2008-10-17") | None
-    ) {
-        return malformed("The policy must contain a valid version string");
-    }
-    if statements(&policy).next().is_none() {
-        return malformed("Missing required field Statement");
-    }
-    for statement in statements(&policy) {
-        check_statement(bucket, statement)?;
-    }
-    if is_public(&policy) && public_access(bucket).block_policy {
+    if document.is_public() && public_access(bucket).block_policy {
         return Err(wire::codes::AccessDenied.because(format!(
             "User is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::{}\" because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
             bucket.name
@@ -219,62 +216,14 @@ pub fn check_policy(bucket: &Bucket, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_statement(bucket: &Bucket, statement: &Json) -> Result<(), Error> {
-    let malformed = |why: &str| Err(MalformedPolicy.because(why.to_owned()));
-    let either = |one: &str, other: &str| {
-        let text = |it: &str| !texts(&statement[it]).is_empty();
-        text(one) != text(other)
-    };
-    if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
-        return malformed("Missing required field Effect");
-    }
-    if statement["Principal"].is_null() == statement["NotPrincipal"].is_null() {
-        return malformed("Missing required field Principal");
-    }
-    if !either("Action", "NotAction") {
-        return malformed("Missing required field Action");
-    }
-    if !either("Resource", "NotResource") {
-        return malformed("Missing required field Resource");
-    }
-    let actions = texts(&statement["Action"]);
-    if actions
-        .iter()
-        .any(|it| *it != "*" && !it.to_lowercase().starts_with("s3:"))
-    {
-        return malformed("Policy has invalid action");
-    }
-    let arn = format!("arn:aws:s3:::{}", bucket.name);
-    let ours = |it: &&str| {
-        *it == arn
-            || it
-                .strip_prefix(arn.as_str())
-                .is_some_and(|rest| rest.starts_with(['/', '*']))
-    };
-    if !texts(&statement["Resource"]).iter().all(ours) {
-        return malformed("Policy has invalid resource");
-    }
-    Ok(())
-}
-
-fn is_public(policy: &Json) -> bool {
-    statements(policy).any(|it| {
-        it["Effect"] == "Allow" && is_everybody(&it["Principal"]) && it["Condition"].is_null()
-    })
-}
-
 /// Whether the bucket's policy makes it public (`GetBucketPolicyStatus`).
 pub fn policy_is_public(bucket: &Bucket) -> bool {
-    let policy = bucket
-        .policy
-        .as_deref()
-        .and_then(|it| serde_json::from_str(it).ok());
-    policy.is_some_and(|it| is_public(&it))
+    document(bucket).is_some_and(|it| it.is_public())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 
@@ -286,8 +235,36 @@ mod tests {
         }
     }
 
+    fn may(bucket: &Bucket, action: &str, arn: &str, acl: Acl) -> bool {
+        let keys = [
+            ConditionKey::new("s3:x-amz-acl", None::<String>),
+            ConditionKey::new("s3:ExistingObjectTag/*", None::<String>),
+            ConditionKey::new("s3:ExistingObjectTag/public", Some("yes")),
+        ];
+        let origin = Origin::Client(ClientOrigin {
+            address: "10.1.2.3".parse().ok(),
+            user_agent: None,
+            is_secure: false,
+            inside: None,
+        });
+        let scene = Scene {
+            action,
+            arn,
+            acl,
+            keys: &keys,
+            origin: &origin,
+            now_ms: 1_800_000_000_000,
+        };
+        everybody_may(bucket, &scene)
+    }
+
     fn may_read(bucket: &Bucket) -> bool {
-        everybody_may(bucket, "s3:GetObject", Some("a/b.html"), Acl::Private)
+        may(
+            bucket,
+            "s3:GetObject",
+            "arn:aws:s3:::b/a/b.html",
+            Acl::Private,
+        )
     }
 
     fn allow() -> Json {
@@ -346,17 +323,15 @@ mod tests {
 
     #[test]
     fn a_list_of_grants_counts_where_lists_do() {
-        let read =
-            |bucket: &Bucket| everybody_may(bucket, "s3:GetObject", Some("k"), Acl::PublicRead);
-        let mut it = bucket(json!([]));
+        let arn = "arn:aws:s3:::b/k";
+        let read = |bucket: &Bucket| may(bucket, "s3:GetObject", arn, Acl::PublicRead);
+        let mut it = Bucket {
+            name: "b".into(),
+            ..Bucket::default()
+        };
         it.ownership = Some(Ownership::ObjectWriter);
         assert!(read(&it));
-        assert!(!everybody_may(
-            &it,
-            "s3:PutObject",
-            Some("k"),
-            Acl::PublicRead
-        ));
+        assert!(!may(&it, "s3:PutObject", arn, Acl::PublicRead));
         it.ownership = Some(Ownership::BucketOwnerEnforced);
         assert!(!read(&it));
     }
@@ -389,9 +364,34 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
-        assert!(matches("a*c", "abbc", false) && matches("*", "", false));
-        assert!(matches("a*b*c", "aXbYbZc", false) && !matches("a*b", "ac", false));
-        assert!(!matches("a?", "a", false) && !matches("A", "a", false) && matches("A", "a", true));
+    fn conditions_are_held_against_what_is_known() {
+        let with = |condition: Json| bucket(changed("Condition", condition));
+        for (condition, expected) in [
+            (json!({"IpAddress": {"aws:SourceIp": "10.1.0.0/16"}}), true),
+            (json!({"IpAddress": {"aws:SourceIp": "10.2.0.0/16"}}), false),
+            (
+                json!({"StringEquals": {"s3:ExistingObjectTag/public": "yes"}}),
+                true,
+            ),
+            (
+                json!({"StringEquals": {"s3:ExistingObjectTag/other": "yes"}}),
+                false,
+            ),
+            (json!({"Null": {"s3:x-amz-acl": "true"}}), true),
+            // Nothing is known of it.
+            (json!({"Null": {"aws:Unheard": "true"}}), false),
+        ] {
+            assert_eq!(may_read(&with(condition.clone())), expected, "{condition}");
+        }
+        let mut deny = changed("Effect", json!("Deny"));
+        deny["Condition"] = json!({"StringNotEquals": {"aws:Unheard": "x"}});
+        assert!(!may_read(&bucket(json!([allow(), deny.clone()]))));
+        deny["Condition"] = json!({"Bool": {"aws:SecureTransport": "false"}});
+        assert!(!may_read(&bucket(json!([allow(), deny]))));
+        let unreadable = Bucket {
+            policy: Some("{".into()),
+            ..bucket(allow())
+        };
+        assert!(!may_read(&unreadable));
     }
 }

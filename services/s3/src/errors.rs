@@ -5,6 +5,10 @@ use cloud::{Error, ErrorCode};
 
 pub const AccessControlListNotSupported: ErrorCode =
     ErrorCode::sender("AccessControlListNotSupported", 400);
+pub const AuthorizationHeaderMalformed: ErrorCode =
+    ErrorCode::sender("AuthorizationHeaderMalformed", 400);
+pub const AuthorizationQueryParametersError: ErrorCode =
+    ErrorCode::sender("AuthorizationQueryParametersError", 400);
 pub const BadDigest: ErrorCode = ErrorCode::sender("BadDigest", 400);
 pub const BucketAlreadyOwnedByYou: ErrorCode = ErrorCode::sender("BucketAlreadyOwnedByYou", 409);
 pub const BucketNotEmpty: ErrorCode = ErrorCode::sender("BucketNotEmpty", 409);
@@ -25,6 +29,7 @@ pub const InvalidRequest: ErrorCode = ErrorCode::sender("InvalidRequest", 400);
 pub const InvalidTag: ErrorCode = ErrorCode::sender("InvalidTag", 400);
 pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
 pub const MalformedXML: ErrorCode = ErrorCode::sender("MalformedXML", 400);
+pub const MissingContentLength: ErrorCode = ErrorCode::sender("MissingContentLength", 411);
 pub const MethodNotAllowed: ErrorCode = ErrorCode::sender("MethodNotAllowed", 405);
 pub const NoSuchBucket: ErrorCode = ErrorCode::sender("NoSuchBucket", 404);
 pub const NoSuchBucketPolicy: ErrorCode = ErrorCode::sender("NoSuchBucketPolicy", 404);

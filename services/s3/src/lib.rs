@@ -8,12 +8,13 @@
 //! since S3 alone streams bodies, takes presigned requests and names buckets in hosts. Both do what
 //! they do by the same functions.
 //!
-//! Who signs as one of the account's may do everything; everybody else what the bucket's policy or a
-//! list of grants lets everybody do ([`access`]). Objects are not encrypted beyond what the disk does:
+//! Who may do what is decided on the typed input of an operation ([`permissions`], [`authorize`]), by the
+//! policies of who asks, the bucket's, and lists of grants ([`access`]). Objects are not encrypted beyond what the disk does:
 //! `AES256` is accepted and answered, KMS and keys of the client's own are refused, and so are storage
 //! classes, object lock, replication, notifications, logging, and the like.
 
 mod access;
+mod authorize;
 mod bucket;
 mod cfn;
 mod checksum;
@@ -31,12 +32,15 @@ mod list;
 mod multipart;
 mod names;
 mod operations;
+mod permissions;
 mod put;
 mod record;
 mod refuse;
 mod versions;
 mod website;
 
+use authorize::listed;
+use cloud::permission::as_action_everywhere;
 use cloud::{Record, Service};
 
 pub use door::{Door, FindKey, OPERATIONS};
@@ -46,25 +50,99 @@ pub use s3s::Body;
 
 pub fn service() -> Service {
     Service::new(&shapes::s3::MODEL)
-        .on_unlisted(operations::create_bucket)
-        .on_unlisted(operations::delete_bucket)
-        .on_unlisted(operations::head_bucket)
-        .on_unlisted(operations::list_buckets)
-        .on_unlisted(operations::get_bucket_location)
-        .on_unlisted(operations::put_object)
-        .on_unlisted(operations::get_object)
-        .on_unlisted(operations::head_object)
-        .on_unlisted(operations::delete_object)
-        .on_unlisted(operations::list_objects_v2)
-        .on_unlisted(operations::get_bucket_versioning)
-        .on_unlisted(operations::put_bucket_versioning)
-        .on_unlisted(operations::get_bucket_policy)
-        .on_unlisted(operations::put_bucket_policy)
-        .on_unlisted(operations::delete_bucket_policy)
-        .on_unlisted(operations::get_bucket_tagging)
-        .on_unlisted(operations::put_bucket_tagging)
-        .on_unlisted(operations::delete_bucket_tagging)
-        .on_unlisted(operations::delete_bucket_website)
+        .on(
+            operations::create_bucket,
+            listed(&[
+                ("s3:CreateBucket", "bucket"),
+                ("s3:PutBucketAcl", "bucket"),
+                ("s3:PutBucketOwnershipControls", "bucket"),
+            ]),
+        )
+        .on(
+            operations::delete_bucket,
+            listed(&[("s3:DeleteBucket", "bucket")]),
+        )
+        .on(
+            operations::head_bucket,
+            listed(&[("s3:ListBucket", "bucket")]),
+        )
+        .on(
+            operations::list_buckets,
+            as_action_everywhere("s3:ListAllMyBuckets"),
+        )
+        .on(
+            operations::get_bucket_location,
+            listed(&[("s3:GetBucketLocation", "bucket")]),
+        )
+        .on(
+            operations::put_object,
+            listed(&[
+                ("s3:PutObject", "object"),
+                ("s3:PutObjectAcl", "object"),
+                ("s3:PutObjectTagging", "object"),
+            ]),
+        )
+        .on(
+            operations::get_object,
+            listed(&[
+                ("s3:GetObject", "object"),
+                ("s3:GetObjectVersion", "object"),
+            ]),
+        )
+        .on(
+            operations::head_object,
+            listed(&[
+                ("s3:GetObject", "object"),
+                ("s3:GetObjectVersion", "object"),
+            ]),
+        )
+        .on(
+            operations::delete_object,
+            listed(&[
+                ("s3:DeleteObject", "object"),
+                ("s3:DeleteObjectVersion", "object"),
+            ]),
+        )
+        .on(
+            operations::list_objects_v2,
+            listed(&[("s3:ListBucket", "bucket")]),
+        )
+        .on(
+            operations::get_bucket_versioning,
+            listed(&[("s3:GetBucketVersioning", "bucket")]),
+        )
+        .on(
+            operations::put_bucket_versioning,
+            listed(&[("s3:PutBucketVersioning", "bucket")]),
+        )
+        .on(
+            operations::get_bucket_policy,
+            listed(&[("s3:GetBucketPolicy", "bucket")]),
+        )
+        .on(
+            operations::put_bucket_policy,
+            listed(&[("s3:PutBucketPolicy", "bucket")]),
+        )
+        .on(
+            operations::delete_bucket_policy,
+            listed(&[("s3:DeleteBucketPolicy", "bucket")]),
+        )
+        .on(
+            operations::get_bucket_tagging,
+            listed(&[("s3:GetBucketTagging", "bucket")]),
+        )
+        .on(
+            operations::put_bucket_tagging,
+            listed(&[("s3:PutBucketTagging", "bucket")]),
+        )
+        .on(
+            operations::delete_bucket_tagging,
+            listed(&[("s3:PutBucketTagging", "bucket")]),
+        )
+        .on(
+            operations::delete_bucket_website,
+            listed(&[("s3:DeleteBucketWebsite", "bucket")]),
+        )
         .reconciles(garbage::Collector)
         .reconciles(lifecycle::LifecycleReconciler)
         .resource(cfn::BucketType)

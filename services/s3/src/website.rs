@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cloud::{Cloud, Cx, Error};
+use cloud::{Caller, Cloud, Cx, Error, Origin};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use s3s::Body;
 
-use crate::access;
+use crate::authorize::{RequestFacts, may_read};
 use crate::bucket::{self, FIRST_REGION};
 use crate::config::{RoutingRule, Website};
 use crate::door::{http_date, outgoing, url_encoded};
@@ -86,16 +86,25 @@ pub fn url(api: &str, bucket: &str, region: &str) -> String {
 
 /// A request as a website sees it.
 struct Asked<'a> {
+    /// Of nobody in particular.
     cx: Cx,
+    facts: RequestFacts,
     bucket: &'a str,
     key: String,
     head: &'a http::request::Parts,
 }
 
-pub async fn answer(cloud: &Arc<Cloud>, bucket: &str, request: Request<Body>) -> Response<Body> {
+pub async fn answer(
+    cloud: &Arc<Cloud>,
+    bucket: &str,
+    request: Request<Body>,
+    origin: Arc<Origin>,
+) -> Response<Body> {
     let (head, _) = request.into_parts();
+    let cx = cloud.context(FIRST_REGION, Caller::Anonymous, origin);
     let asked = Asked {
-        cx: cloud.daemon_context(FIRST_REGION),
+        facts: RequestFacts::of_visitor(&head.headers),
+        cx,
         bucket,
         key: percent_decode_str(head.uri.path().trim_start_matches('/'))
             .decode_utf8_lossy()
@@ -181,16 +190,16 @@ impl Asked<'_> {
     }
 
     fn readable(&self, key: &str) -> bool {
-        let may = self.cx.read(|tx| {
-            access::anybody_may(tx, "s3:GetObject", self.bucket, Some(key))?;
-            crate::versions::read(tx, self.bucket, key, None)
-        });
-        may.is_ok()
+        let may = may_read(&self.cx, &self.facts, self.bucket, key);
+        let read = || {
+            self.cx
+                .read(|tx| crate::versions::read(tx, self.bucket, key, None))
+        };
+        may.is_ok() && read().is_ok()
     }
 
     async fn object(&self, key: &str, status: StatusCode) -> Result<Response<Body>, Error> {
-        self.cx
-            .read(|tx| access::anybody_may(tx, "s3:GetObject", self.bucket, Some(key)))?;
+        may_read(&self.cx, &self.facts, self.bucket, key)?;
         let header = |name: HeaderName| {
             let value = self
                 .head

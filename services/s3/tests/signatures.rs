@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use cloud::OwnerKey;
 use ground::Ground;
-use ground::signing::{Ask, UNSIGNED, answer, ask, sha256, tampered};
+use ground::signing::{
+    Ask, UNSIGNED, answer, answer_from, ask, client, form, sha256, tampered, unsigned_form,
+};
 
 const KEY: &str = "/bucket/k";
 
@@ -216,4 +218,73 @@ async fn chunks_without_signatures_end_with_a_checksum() {
     }
     let whole = "3\r\nabc\r\n0\r\nx-amz-checksum-crc32:NSRBwg==\r\n\r\n";
     house.stored(open(whole), "abc").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_signed_is_taken_where_nobody_can_change_it() {
+    let house = House::new().await;
+    let open = || put("body").hashed(UNSIGNED).signed().0;
+    let far = answer_from(&house.door, open(), client("192.0.2.1")).await;
+    assert_eq!(far.0, 400, "{}", far.1);
+    let chunks = put("4\r\nbody\r\n0\r\nx-amz-checksum-crc32:8A/jug==\r\n\r\n")
+        .hashed("STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+        .header("x-amz-decoded-content-length", "4")
+        .header("x-amz-trailer", "x-amz-checksum-crc32")
+        .signed()
+        .0;
+    let far = answer_from(&house.door, chunks, client("192.0.2.1")).await;
+    assert_eq!(far.0, 400, "{}", far.1);
+    house.ground.contents(0).await;
+    for near in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        let (status, body) = answer_from(&house.door, open(), client(near)).await;
+        assert_eq!(status, 200, "{near}: {body}");
+    }
+    // Presigned requests leave their bodies open, as on AWS.
+    let presigned = put("other").presigned("60");
+    let far = answer_from(&house.door, presigned, client("192.0.2.1")).await;
+    assert_eq!(far.0, 200, "{}", far.1);
+}
+
+fn post(conditions: &[&str], fields: &[(&str, &str)]) -> http::Request<s3::Body> {
+    let conditions: Vec<String> = conditions.iter().map(|it| (*it).to_owned()).collect();
+    form(&ask("POST", "/bucket", ""), &conditions, fields, "file")
+}
+
+#[tokio::test]
+async fn a_form_is_what_its_policy_says() {
+    let house = House::new().await;
+    let both = [r#"{"bucket": "bucket"}"#, r#"["starts-with", "$key", "k"]"#];
+    for (fields, code) in [
+        (vec![("key", "k"), ("acl", "public-read")], "AccessDenied"),
+        (
+            vec![("key", "k"), ("x-amz-acl", "public-read")],
+            "AccessDenied",
+        ),
+        (vec![("key", "k"), ("x-amz-meta-a", "b")], "AccessDenied"),
+        (vec![("key", "other")], "InvalidPolicyDocument"),
+    ] {
+        house.refused(post(&both, &fields), code).await;
+    }
+    let elsewhere = [r#"{"bucket": "other"}"#, r#"["starts-with", "$key", "k"]"#];
+    let request = post(&elsewhere, &[("key", "k")]);
+    house.refused(request, "InvalidPolicyDocument").await;
+    let changed = tampered(post(&both, &[("key", "k")]), |body| {
+        let at = body.find("name=\"x-amz-signature\"").unwrap();
+        let (before, after) = body.split_at(at);
+        let digit = after.find("\r\n\r\n").unwrap() + 4;
+        let other = if &after[digit..=digit] == "0" {
+            "1"
+        } else {
+            "0"
+        };
+        format!("{before}{}{other}{}", &after[..digit], &after[digit + 1..])
+    });
+    house.refused(changed.await, "SignatureDoesNotMatch").await;
+    // Nobody's forms, and those of the older version, are not taken.
+    let nobodys = unsigned_form("/bucket", &[("key", "k")], "file");
+    house.refused(nobodys, "AccessDenied").await;
+    let ignored = [("key", "k"), ("x-ignore-me", "1"), ("submit", "go")];
+    let (status, body) = house.ask(post(&both, &ignored)).await;
+    assert_eq!(status, 204, "{body}");
+    assert_eq!(house.ground.get("bucket", "k").await.unwrap(), "file");
 }

@@ -257,7 +257,7 @@ async fn a_stack_may_do_what_its_role_may() {
     let refused = buckets.create(&cx, &request("Public", public)).await;
     let refused = refused.unwrap_err();
     assert!(
-        refused.message.contains("no PutPublicAccessBlock"),
+        refused.message.contains("no PutBucketPublicAccessBlock"),
         "{refused}"
     );
     let plain = json!({"BucketName": "shop-plain"});

@@ -134,7 +134,7 @@ impl ResourceType for BucketType {
             location: Some(cx.region.clone()).filter(|it| it != FIRST_REGION),
             ..NewBucket::default()
         };
-        authorize(cx, "CreateBucket", &name)?;
+        authorize(cx, "s3:CreateBucket", &name)?;
         authorize_changes(cx, &name, &Json::Null, request)?;
         bucket::create(&cx.with_token(&request.token), new)?;
         bucket::change(cx, &name, |it| set(it, &settings))?;
@@ -160,7 +160,7 @@ impl ResourceType for BucketType {
         physical_id: &str,
         _properties: &Json,
     ) -> Result<(), ResourceError> {
-        authorize(cx, "DeleteBucket", physical_id)?;
+        authorize(cx, "s3:DeleteBucket", physical_id)?;
         deletion(bucket::delete(cx, physical_id), &["NoSuchBucket"], &[])
     }
 
@@ -184,17 +184,20 @@ impl ResourceType for BucketType {
     }
 }
 
-/// The operations that set what is now another than it was.
+/// The actions that set what is now another than it was.
 const SETTERS: &[(&str, &str)] = &[
-    ("AccessControl", "PutBucketAcl"),
-    ("BucketEncryption", "PutBucketEncryption"),
-    ("CorsConfiguration", "PutBucketCors"),
-    ("LifecycleConfiguration", "PutBucketLifecycleConfiguration"),
-    ("OwnershipControls", "PutBucketOwnershipControls"),
-    ("PublicAccessBlockConfiguration", "PutPublicAccessBlock"),
-    ("Tags", "PutBucketTagging"),
-    ("VersioningConfiguration", "PutBucketVersioning"),
-    ("WebsiteConfiguration", "PutBucketWebsite"),
+    ("AccessControl", "s3:PutBucketAcl"),
+    ("BucketEncryption", "s3:PutEncryptionConfiguration"),
+    ("CorsConfiguration", "s3:PutBucketCORS"),
+    ("LifecycleConfiguration", "s3:PutLifecycleConfiguration"),
+    ("OwnershipControls", "s3:PutBucketOwnershipControls"),
+    (
+        "PublicAccessBlockConfiguration",
+        "s3:PutBucketPublicAccessBlock",
+    ),
+    ("Tags", "s3:PutBucketTagging"),
+    ("VersioningConfiguration", "s3:PutBucketVersioning"),
+    ("WebsiteConfiguration", "s3:PutBucketWebsite"),
 ];
 
 fn authorize_changes(
@@ -203,9 +206,9 @@ fn authorize_changes(
     old: &Json,
     request: &ResourceRequest,
 ) -> Result<(), ResourceError> {
-    for (property, operation) in SETTERS {
+    for (property, action) in SETTERS {
         if old.get(property) != request.properties.get(property) {
-            authorize(cx, operation, name)?;
+            authorize(cx, action, name)?;
         }
     }
     Ok(())

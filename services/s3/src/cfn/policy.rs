@@ -29,7 +29,7 @@ impl ResourceType for BucketPolicyType {
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let name = request.required_text("Bucket")?;
         let policy = policy(request);
-        authorize(cx, "PutBucketPolicy", &name)?;
+        authorize(cx, "s3:PutBucketPolicy", &name)?;
         bucket::change(cx, &name, |it| {
             // A repetition finds its own.
             if it.policy.as_ref().is_some_and(|before| *before != policy) {
@@ -52,7 +52,7 @@ impl ResourceType for BucketPolicyType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let policy = policy(request);
-        authorize(cx, "PutBucketPolicy", physical_id)?;
+        authorize(cx, "s3:PutBucketPolicy", physical_id)?;
         bucket::change(cx, physical_id, |it| {
             access::check_policy(it, &policy)?;
             it.policy = Some(policy.clone());
@@ -67,7 +67,7 @@ impl ResourceType for BucketPolicyType {
         physical_id: &str,
         _properties: &Json,
     ) -> Result<(), ResourceError> {
-        authorize(cx, "DeleteBucketPolicy", physical_id)?;
+        authorize(cx, "s3:DeleteBucketPolicy", physical_id)?;
         let outcome = bucket::change(cx, physical_id, |it| {
             it.policy = None;
             Ok(())

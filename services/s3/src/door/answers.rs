@@ -6,19 +6,33 @@ use cloud::{Cx, Error};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use crate::authorize::authorize;
+use crate::permissions::Permitted;
+
 use super::{Api, buckets, convert, listings, objects, rules, settings, uploads};
 
 impl Api {
+    /// Every operation comes through here: it is decided whether whoever asks may have it, on the very
+    /// input that it gets.
     async fn answer<I, O, F>(
         &self,
-        request: S3Request<I>,
+        mut request: S3Request<I>,
         handler: fn(Cx, S3Request<I>) -> F,
     ) -> S3Result<S3Response<O>>
     where
+        I: Permitted,
         F: Future<Output = Result<O, Error>>,
     {
         let cx = self.context(request.region.as_ref().map(|it| it.as_str()));
-        match handler(cx, request).await {
+        let facts = self.facts(&request.headers);
+        let permitted = authorize(&cx, &facts, &request.input.asks());
+        // An operation that asks for each of its parts needs them, too.
+        request.extensions.insert(facts);
+        let answered = match permitted {
+            Ok(()) => handler(cx, request).await,
+            Err(error) => Err(error),
+        };
+        match answered {
             Ok(output) => Ok(S3Response::new(output)),
             Err(error) => Err(convert::refusal(&error, &self.request_id)),
         }

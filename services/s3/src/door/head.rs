@@ -10,13 +10,14 @@
 
 use std::borrow::Cow;
 
-use cloud::{Error, ErrorCode};
+use cloud::{ConditionKey, Error};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use s3s::Body;
 
 use super::chunks::Framing;
+use crate::authorize::RequestFacts;
 use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::refuse::not_built;
@@ -84,11 +85,6 @@ const OLD_QUERY: &[&str] = &[
     "versions",
     "website",
 ];
-
-const AuthorizationHeaderMalformed: ErrorCode =
-    ErrorCode::sender("AuthorizationHeaderMalformed", 400);
-const AuthorizationQueryParametersError: ErrorCode =
-    ErrorCode::sender("AuthorizationQueryParametersError", 400);
 
 /// Where a signature is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -391,8 +387,7 @@ fn framing(parts: &Parts, head: &Head) -> Result<Option<Framing>, Error> {
     };
     let length = text("x-amz-decoded-content-length").parse();
     let length: u64 = length.map_err(|_| {
-        cloud::ErrorCode::sender("MissingContentLength", 411)
-            .because("You must provide the Content-Length HTTP header.")
+        MissingContentLength.because("You must provide the Content-Length HTTP header.")
     })?;
     let announced = text("x-amz-trailer").split(',').map(str::trim);
     let announced = announced.filter(|it| !it.is_empty());
@@ -425,6 +420,56 @@ impl Head {
             _ => false,
         }
     }
+}
+
+impl Head {
+    /// The condition keys that say how a request is signed.
+    pub fn facts(&self, headers: &HeaderMap, now_ms: i64) -> RequestFacts {
+        let kind = match self.signed_in {
+            SignedIn::Nowhere => None,
+            SignedIn::Header => Some("REST-HEADER"),
+            SignedIn::Query | SignedIn::OldQuery => Some("REST-QUERY-STRING"),
+            SignedIn::Form => Some("POST"),
+        };
+        let version = match self.signed_in {
+            SignedIn::Nowhere => None,
+            SignedIn::OldQuery => Some("AWS"),
+            _ => Some(ALGORITHM),
+        };
+        let mut facts = RequestFacts::unsigned(headers);
+        facts.keys.push(ConditionKey::new("s3:authType", kind));
+        let version = ConditionKey::new("s3:signatureversion", version);
+        facts.keys.push(version);
+        let signed_at = self.signed_at.as_deref().and_then(compact_ms);
+        match (self.signed_in, signed_at) {
+            (SignedIn::Header | SignedIn::Query, Some(at)) => {
+                let age = ConditionKey::new("s3:signatureAge", Some((now_ms - at).max(0)));
+                facts.keys.push(age);
+            }
+            (SignedIn::Nowhere | SignedIn::OldQuery, _) => {
+                let absent = ConditionKey::new("s3:signatureAge", None::<i64>);
+                facts.keys.push(absent);
+            }
+            // Nobody looked at it: it is unknown.
+            _ => {}
+        }
+        facts
+    }
+}
+
+/// `20261130T110000Z` in milliseconds since 1970.
+fn compact_ms(text: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| text.get(from..to);
+    let iso = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0, 4)?,
+        part(4, 6)?,
+        part(6, 8)?,
+        part(9, 11)?,
+        part(11, 13)?,
+        part(13, 15)?
+    );
+    wire::Timestamp::from_iso8601(&iso).map(|it| (it.0 * 1000.0) as i64)
 }
 
 #[cfg(test)]

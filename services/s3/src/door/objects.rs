@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error};
+use cloud::{Caller, Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
-use serde_json::json;
 
 use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
 use super::sums::{declared, set_sum};
+use crate::authorize::{RequestFacts, authorize};
 use crate::get::{self, Conditions, Wanted};
 use crate::list::PAGE_MAX;
 use crate::names::{self, Tagged, tags_of_header};
 use crate::put::{self, NewObject};
 use crate::record::{Meta, Object, Sum};
 use crate::refuse::{encryption, members, not_built, storage_class};
-use crate::{delete as deleting, put as putting, versions};
+use crate::{delete as deleting, permissions, put as putting, versions};
 
 /// What S3 says of an object whose client said nothing.
 pub(super) const CONTENT_TYPE: &str = "binary/octet-stream";
@@ -191,12 +191,29 @@ macro_rules! described {
 
 pub async fn get(cx: Cx, request: S3Request<GetObjectInput>) -> Result<GetObjectOutput, Error> {
     let input = request.input;
+    refuse_named_headers(&cx, &input)?;
     let (selected, body) = get::open(&cx, &wanted!(input)).await?;
     let object = &selected.object;
     let mut output = described!(GetObjectOutput, input, selected, object);
     output.tag_count = i32::try_from(object.tags.len()).ok().filter(|it| *it > 0);
     output.body = Some(convert::outgoing(body, selected.length()));
     Ok(output)
+}
+
+/// What a browser takes a public object for is not up to whoever writes a link to it.
+fn refuse_named_headers(cx: &Cx, input: &GetObjectInput) -> Result<(), Error> {
+    let names_some = input.response_cache_control.is_some()
+        || input.response_content_disposition.is_some()
+        || input.response_content_encoding.is_some()
+        || input.response_content_language.is_some()
+        || input.response_content_type.is_some()
+        || input.response_expires.is_some();
+    if cx.caller == Caller::Anonymous && names_some {
+        return Err(crate::errors::InvalidRequest.because(
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ));
+    }
+    Ok(())
 }
 
 pub async fn head(cx: Cx, request: S3Request<HeadObjectInput>) -> Result<HeadObjectOutput, Error> {
@@ -245,6 +262,8 @@ pub async fn delete_many(
         return Err(crate::errors::malformed());
     }
     let bucket = &request.input.bucket;
+    let facts = request.extensions.get::<RequestFacts>();
+    let facts = facts.cloned().unwrap_or_default();
     let (mut doomed, mut refused) = (Vec::new(), Vec::new());
     for it in objects {
         let it = deleting::Doomed {
@@ -253,7 +272,8 @@ pub async fn delete_many(
             if_match: it.e_tag.map(|it| it.value().to_owned()),
         };
         // Each key is a permission of its own.
-        match may_delete(&cx, bucket, &it) {
+        let asks = permissions::deletes(bucket, &it.key, it.version.as_deref());
+        match authorize(&cx, &facts, &asks) {
             Ok(()) => doomed.push(it),
             Err(error) => refused.push((it, error)),
         }
@@ -282,14 +302,6 @@ pub async fn delete_many(
         errors: Some(errors).filter(|it| !it.is_empty()),
         ..Default::default()
     })
-}
-
-fn may_delete(cx: &Cx, bucket: &str, doomed: &deleting::Doomed) -> Result<(), Error> {
-    let mut input = json!({ "Bucket": bucket, "Key": doomed.key });
-    if let Some(version) = &doomed.version {
-        input["VersionId"] = json!(version);
-    }
-    cx.authorize_unlisted("s3", "DeleteObject", &input)
 }
 
 pub(super) fn source(source: CopySource) -> Result<Wanted, Error> {

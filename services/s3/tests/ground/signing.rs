@@ -250,13 +250,83 @@ impl Ask {
     }
 }
 
+/// A form that a browser sends, signed by a policy over `conditions`. `fields` are the form's own beside
+/// those of the signature.
+pub fn form(
+    asked: &Ask,
+    conditions: &[String],
+    fields: &[(&str, &str)],
+    file: &str,
+) -> Request<s3::Body> {
+    let credential = format!("{}/{}", asked.key, asked.scope());
+    let signing = [
+        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-credential", &credential),
+        ("x-amz-date", &asked.time),
+    ];
+    let mut all = conditions.to_vec();
+    all.extend(
+        signing
+            .iter()
+            .map(|(name, value)| format!(r#"{{"{name}": "{value}"}}"#)),
+    );
+    let policy = format!(
+        r#"{{"expiration": "2099-01-01T00:00:00.000Z", "conditions": [{}]}}"#,
+        all.join(", ")
+    );
+    let policy = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, policy);
+    let signature = asked.sign(&policy);
+    let mut fields: Vec<(&str, &str)> = fields.to_vec();
+    fields.extend(signing);
+    fields.extend([("policy", policy.as_str()), ("x-amz-signature", &signature)]);
+    unsigned_form(&asked.path, &fields, file)
+}
+
+pub fn unsigned_form(path: &str, fields: &[(&str, &str)], file: &str) -> Request<s3::Body> {
+    let mut body = String::new();
+    for (name, value) in fields {
+        body += &format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        );
+    }
+    body += &format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\nContent-Type: text/plain\r\n\r\n{file}\r\n--edge--\r\n"
+    );
+    Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("host", HOST)
+        .header("content-type", "multipart/form-data; boundary=edge")
+        .header("content-length", body.len())
+        .body(s3::Body::from(body))
+        .unwrap()
+}
+
 /// The status, and the body as text.
 pub async fn answer(door: &s3::Door, request: Request<s3::Body>) -> (u16, String) {
-    let origin = std::sync::Arc::new(cloud::Origin::Internal);
-    let (head, body) = Response::into_parts(door.handle(request, origin).await);
+    answer_from(door, request, cloud::Origin::Internal).await
+}
+
+pub async fn answer_from(
+    door: &s3::Door,
+    request: Request<s3::Body>,
+    origin: cloud::Origin,
+) -> (u16, String) {
+    let answer = door.handle(request, std::sync::Arc::new(origin)).await;
+    let (head, body) = Response::into_parts(answer);
     let body = body.collect().await.unwrap().to_bytes();
     let body = String::from_utf8_lossy(&body).into_owned();
     (head.status.as_u16(), body)
+}
+
+/// A client at this address, over plain HTTP.
+pub fn client(address: &str) -> cloud::Origin {
+    cloud::Origin::Client(cloud::ClientOrigin {
+        address: address.parse().ok(),
+        user_agent: None,
+        is_secure: false,
+        inside: None,
+    })
 }
 
 /// The body of a request, to be changed on its way.

@@ -1,0 +1,306 @@
+//! Who may do what a request asks, decided on its typed input ([`crate::permissions`]).
+//!
+//! Who is bound by what:
+//!
+//! - **Nobody in particular** (an unsigned request, or a website's visitor) may do what the bucket's
+//!   policy, or a list of grants, lets everybody do, within what public access is blocked to. That is
+//!   always decided, whatever `--iam` says: what is public does not depend on how identities are treated.
+//! - **Users and roles** are bound by their own policies and the bucket's together: either allows, and a
+//!   denial of either wins. The account's authority decides, and its mode says what a refusal does: under
+//!   `audit` it is recorded and lets through, so that what worked goes on working; under `enforce` it
+//!   refuses.
+//! - **The owner** is bound by a denial of the bucket's policy, and by nothing else. It follows the
+//!   mode, too: a policy that denies what does not come over TLS, as many templates have it, would
+//!   otherwise keep everybody out of a bucket on a machine that serves plain HTTP. As on AWS, no policy
+//!   keeps the owner from reading, writing and deleting the policy itself.
+//! - **The daemon and its services**, where they act in their own name, are asked about nowhere.
+
+use cloud::permission::as_action;
+use cloud::{Caller, ConditionKey, Cx, Error, Need, Needs, Permission, Touched};
+use wire::Operation;
+
+use crate::access::{self, Scene};
+use crate::permissions::{Ask, KEYS, ObjectRef, On, Permitted};
+use crate::record::{Bucket, Object, bucket_key};
+use crate::versions::{self, Found};
+
+/// What is known of a request beside what it asks for.
+#[derive(Debug, Clone, Default)]
+pub struct RequestFacts {
+    /// Condition keys that every request to S3 has, with a value or known to be absent.
+    pub keys: Vec<ConditionKey>,
+}
+
+impl RequestFacts {
+    /// Of what has nothing to do with a signature.
+    pub fn unsigned(headers: &http::HeaderMap) -> Self {
+        let text = |name: &str| {
+            let value = headers.get(name);
+            value.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
+        };
+        Self {
+            keys: vec![
+                ConditionKey::new("aws:Referer", text("referer")),
+                ConditionKey::new("s3:x-amz-content-sha256", text("x-amz-content-sha256")),
+            ],
+        }
+    }
+
+    /// Of a call from within: services sign what they ask S3 for, on AWS.
+    pub fn internal() -> Self {
+        let key = |name: &str, value: Option<&str>| ConditionKey::new(name, value);
+        Self {
+            keys: vec![
+                key("aws:Referer", None),
+                key("s3:x-amz-content-sha256", None),
+                key("s3:authType", Some("REST-HEADER")),
+                key("s3:signatureversion", Some("AWS4-HMAC-SHA256")),
+                key("s3:signatureAge", Some("0")),
+            ],
+        }
+    }
+
+    /// Of a visitor of a website, whom nothing identifies.
+    pub fn of_visitor(headers: &http::HeaderMap) -> Self {
+        let mut facts = Self::unsigned(headers);
+        for name in ["s3:authType", "s3:signatureversion", "s3:signatureAge"] {
+            facts.keys.push(ConditionKey::new(name, None::<String>));
+        }
+        facts
+    }
+}
+
+/// What an ask is about, as it is now.
+struct Subject {
+    bucket: Option<Bucket>,
+    object: Option<Object>,
+}
+
+/// Whether whoever calls may do all of this.
+pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<(), Error> {
+    let mut needs = Needs::default();
+    for ask in asks {
+        let subject = find(cx, &ask.on)?;
+        if let Some(source) = &ask.if_tagged {
+            let source = object(cx, source)?;
+            if source.is_none_or(|it| it.tags.is_empty()) {
+                continue;
+            }
+        }
+        let keys = keys(cx, facts, ask, &subject);
+        match &cx.caller {
+            Caller::Anonymous => anybody_may(cx, ask, &subject, &keys)?,
+            Caller::Root(_) | Caller::RootSession { .. } => owner_may(cx, ask, &subject, &keys)?,
+            Caller::User { .. } | Caller::AssumedRole { .. } => {
+                needs.all.push(need(ask, &subject, keys));
+            }
+            Caller::Daemon | Caller::Service(_) => {}
+        }
+    }
+    if needs.all.is_empty() {
+        return Ok(());
+    }
+    cx.authorize("s3", &needs)
+}
+
+fn find(cx: &Cx, on: &On) -> Result<Subject, Error> {
+    let Some(name) = on.bucket() else {
+        return Ok(Subject {
+            bucket: None,
+            object: None,
+        });
+    };
+    let bucket = cx.read(|tx| tx.get(&bucket_key(name)))?;
+    let object = match on {
+        On::Object(it) => object(cx, it)?,
+        _ => None,
+    };
+    Ok(Subject { bucket, object })
+}
+
+/// The version that is touched, if it is there.
+fn object(cx: &Cx, of: &ObjectRef) -> Result<Option<Object>, Error> {
+    cx.read(|tx| {
+        let Some(version) = &of.version else {
+            return versions::current(tx, &of.bucket, &of.key);
+        };
+        Ok(match versions::find(tx, &of.bucket, &of.key, version)? {
+            Some(Found::Object(object)) => Some(*object),
+            Some(Found::Marker(_)) | None => None,
+        })
+    })
+}
+
+/// All of S3's condition keys: each has a value, or is known to be absent. A name that ends in `/*`
+/// says that all keys of a family are known.
+pub fn keys_of(ask: &Ask) -> Vec<ConditionKey> {
+    let mut keys: Vec<ConditionKey> = KEYS
+        .iter()
+        .map(|name| {
+            let value = ask.keys.iter().find(|it| it.0 == *name);
+            ConditionKey::new(*name, value.map(|it| &it.1))
+        })
+        .collect();
+    if let Some(tags) = &ask.request_tags {
+        add_family(&mut keys, "s3:RequestObjectTag", tags);
+        let names = tags.keys().cloned().collect();
+        keys.push(ConditionKey::of_many("s3:RequestObjectTagKeys", names));
+    }
+    keys
+}
+
+fn add_family(
+    keys: &mut Vec<ConditionKey>,
+    family: &str,
+    tags: &std::collections::BTreeMap<String, String>,
+) {
+    keys.push(ConditionKey::new(format!("{family}/*"), None::<String>));
+    keys.extend(
+        tags.iter()
+            .map(|(key, value)| ConditionKey::new(format!("{family}/{key}"), Some(value))),
+    );
+}
+
+fn keys(cx: &Cx, facts: &RequestFacts, ask: &Ask, subject: &Subject) -> Vec<ConditionKey> {
+    let mut keys = facts.keys.clone();
+    keys.extend(keys_of(ask));
+    keys.push(ConditionKey::new("s3:ResourceAccount", Some(cx.account())));
+    keys.push(ConditionKey::new("aws:ResourceAccount", Some(cx.account())));
+    let is_secure = cx.origin.client().is_some_and(|it| it.is_secure);
+    if !is_secure {
+        keys.push(ConditionKey::new("s3:TlsVersion", None::<String>));
+    }
+    // A bucket's tags count only where its owner has turned that on, which cannot be done here.
+    for family in ["s3:BucketTag/*", "aws:ResourceTag/*"] {
+        keys.push(ConditionKey::new(family, None::<String>));
+    }
+    let tags = subject.object.as_ref().map(|it| it.tags.clone());
+    add_family(&mut keys, "s3:ExistingObjectTag", &tags.unwrap_or_default());
+    keys
+}
+
+fn need(ask: &Ask, subject: &Subject, keys: Vec<ConditionKey>) -> Need {
+    let policy = subject.bucket.as_ref().and_then(|it| it.policy.clone());
+    let touched = ask.on.arn().map(|arn| {
+        Touched::named(arn)
+            .tagged(std::iter::empty())
+            .bound_by(policy)
+    });
+    Need::new(ask.action, touched).with_keys(keys)
+}
+
+fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> Result<(), Error> {
+    let (Some(arn), Some(name)) = (ask.on.arn(), ask.on.bucket()) else {
+        return Err(access::denied());
+    };
+    let bucket = subject.bucket.as_ref();
+    let bucket = bucket.ok_or_else(crate::errors::no_such_bucket)?;
+    let acl = match ask.on {
+        On::Object(_) => subject.object.as_ref().map(|it| it.acl),
+        _ => Some(bucket.acl),
+    };
+    let scene = Scene {
+        action: ask.action,
+        arn: &arn,
+        acl: acl.unwrap_or_default(),
+        keys,
+        origin: &cx.origin,
+        now_ms: cx.clock().now_ms(),
+    };
+    if !access::everybody_may(bucket, &scene) {
+        return Err(access::denied());
+    }
+    // Whether a key is there is told to those who may list the bucket.
+    let hides = matches!(ask.on, On::Object(_)) && subject.object.is_none();
+    if hides && ask.action.starts_with("s3:Get") {
+        let listing = Scene {
+            action: "s3:ListBucket",
+            arn: &format!("arn:aws:s3:::{name}"),
+            acl: bucket.acl,
+            ..scene
+        };
+        if !access::everybody_may(bucket, &listing) {
+            return Err(access::denied());
+        }
+    }
+    Ok(())
+}
+
+/// What no policy takes from the owner (User Guide, "Bucket policies"): else a bucket could be lost.
+const OWNERS_OWN: &[&str] = &[
+    "s3:GetBucketPolicy",
+    "s3:PutBucketPolicy",
+    "s3:DeleteBucketPolicy",
+];
+
+fn owner_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> Result<(), Error> {
+    let bucket = subject.bucket.as_ref().filter(|it| it.policy.is_some());
+    let (Some(bucket), Some(arn)) = (bucket, ask.on.arn()) else {
+        return Ok(());
+    };
+    if OWNERS_OWN.contains(&ask.action) || !cx.cloud.enforces_permissions() {
+        return Ok(());
+    }
+    let scene = Scene {
+        action: ask.action,
+        arn: &arn,
+        acl: bucket.acl,
+        keys,
+        origin: &cx.origin,
+        now_ms: cx.clock().now_ms(),
+    };
+    if !access::denies_owner(bucket, &scene, cx.account()) {
+        return Ok(());
+    }
+    Err(wire::codes::AccessDenied.because(format!(
+        "User: arn:aws:iam::{}:root is not authorized to perform: {} on resource: \"{arn}\" with an explicit deny in a resource-based policy",
+        cx.account(),
+        ask.action
+    )))
+}
+
+/// Whether whoever calls may read an object, for websites: their visitors are nobody in particular.
+pub fn may_read(cx: &Cx, facts: &RequestFacts, name: &str, key: &str) -> Result<(), Error> {
+    let object = ObjectRef {
+        bucket: name.to_owned(),
+        key: key.to_owned(),
+        version: None,
+    };
+    authorize(cx, facts, &[Ask::new("s3:GetObject", On::Object(object))])
+}
+
+/// The line of an operation in the table: what it needs by its [`Permitted`], among these actions, each
+/// with the reference's name of its type of resources.
+pub fn listed<I: Permitted + Operation>(
+    actions: &'static [(&'static str, &'static str)],
+) -> Permission<I> {
+    let touches = |action: &'static str| {
+        move |cx: &Cx, input: &I| {
+            let asks = input.asks().into_iter();
+            let asks = asks.filter(|it| {
+                debug_assert!(actions.iter().any(|listed| listed.0 == it.action));
+                it.action == action
+            });
+            asks.filter_map(|it| touched(cx, &it)).collect::<Vec<_>>()
+        }
+    };
+    let mut lines = actions.iter();
+    let &(action, kind) = lines.next().expect("an operation needs something");
+    let first = as_action(action, kind, touches(action));
+    let all = lines.fold(first, |permission, &(action, kind)| {
+        permission.and(action, kind, touches(action))
+    });
+    all.supplying(KEYS, |cx, input| {
+        let ask = input.asks().into_iter().next();
+        let subject = ask.as_ref().and_then(|it| find(cx, &it.on).ok());
+        match (ask, subject) {
+            (Some(ask), Some(subject)) => keys(cx, &RequestFacts::internal(), &ask, &subject),
+            _ => Vec::new(),
+        }
+    })
+}
+
+fn touched(cx: &Cx, ask: &Ask) -> Option<Touched> {
+    let subject = find(cx, &ask.on).ok()?;
+    need(ask, &subject, Vec::new()).resource
+}
