@@ -24,11 +24,15 @@ pub const InvalidBucketName: ErrorCode = ErrorCode::sender("InvalidBucketName", 
 pub const InvalidDigest: ErrorCode = ErrorCode::sender("InvalidDigest", 400);
 pub const InvalidPart: ErrorCode = ErrorCode::sender("InvalidPart", 400);
 pub const InvalidPartOrder: ErrorCode = ErrorCode::sender("InvalidPartOrder", 400);
+pub const InvalidPolicyDocument: ErrorCode = ErrorCode::sender("InvalidPolicyDocument", 400);
 pub const InvalidRange: ErrorCode = ErrorCode::sender("InvalidRange", 416);
 pub const InvalidRequest: ErrorCode = ErrorCode::sender("InvalidRequest", 400);
 pub const InvalidTag: ErrorCode = ErrorCode::sender("InvalidTag", 400);
+pub const MalformedPOSTRequest: ErrorCode = ErrorCode::sender("MalformedPOSTRequest", 400);
 pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
 pub const MalformedXML: ErrorCode = ErrorCode::sender("MalformedXML", 400);
+pub const MaxPostPreDataLengthExceeded: ErrorCode =
+    ErrorCode::sender("MaxPostPreDataLengthExceeded", 400);
 pub const MissingContentLength: ErrorCode = ErrorCode::sender("MissingContentLength", 411);
 pub const MethodNotAllowed: ErrorCode = ErrorCode::sender("MethodNotAllowed", 405);
 pub const NoSuchBucket: ErrorCode = ErrorCode::sender("NoSuchBucket", 404);

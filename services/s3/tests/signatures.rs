@@ -280,11 +280,94 @@ async fn a_form_is_what_its_policy_says() {
         format!("{before}{}{other}{}", &after[..digit], &after[digit + 1..])
     });
     house.refused(changed.await, "SignatureDoesNotMatch").await;
-    // Nobody's forms, and those of the older version, are not taken.
+    // A policy that is for no bucket is for none.
+    let anywhere = post(&[r#"["starts-with", "$key", "k"]"#], &[("key", "k")]);
+    house.refused(anywhere, "AccessDenied").await;
+    let old = [
+        ("key", "k"),
+        ("AWSAccessKeyId", "OWNER"),
+        ("signature", "x"),
+    ];
+    let old = unsigned_form("/bucket", &old, "file");
+    house.refused(old, "InvalidRequest").await;
+    // Nobody's forms are not taken.
     let nobodys = unsigned_form("/bucket", &[("key", "k")], "file");
     house.refused(nobodys, "AccessDenied").await;
     let ignored = [("key", "k"), ("x-ignore-me", "1"), ("submit", "go")];
     let (status, body) = house.ask(post(&both, &ignored)).await;
     assert_eq!(status, 204, "{body}");
     assert_eq!(house.ground.get("bucket", "k").await.unwrap(), "file");
+}
+
+#[tokio::test]
+async fn a_session_posts_a_form_with_the_token_that_its_policy_names() {
+    let house = House::new().await;
+    let owner = OwnerKey::new("OWNER", "secret");
+    let find_key = move |key: &str, token: Option<&str>| match token {
+        Some("the token") => owner.find(key, None),
+        _ => None,
+    };
+    let door = s3::Door::new(house.ground.cloud.clone(), Arc::new(find_key));
+    let conditions = [
+        r#"{"bucket": "bucket"}"#,
+        r#"{"key": "k"}"#,
+        r#"{"x-amz-security-token": "the token"}"#,
+    ];
+    let token = ("x-amz-security-token", "the token");
+    let large = "x".repeat(200_000);
+    let named: Vec<String> = conditions.iter().map(|it| (*it).to_owned()).collect();
+    let asked = ask("POST", "/bucket", "");
+    // Not in the policy, wrong, or in a header, which nothing covers.
+    let open = form(&asked, &named[..2], &[("key", "k"), token], &large);
+    assert_eq!(answer(&door, open).await.0, 403);
+    let wrong = [("key", "k"), ("x-amz-security-token", "another")];
+    assert_eq!(
+        answer(&door, form(&asked, &named, &wrong, &large)).await.0,
+        403
+    );
+    let mut beside = form(&asked, &named[..2], &[("key", "k")], &large);
+    beside
+        .headers_mut()
+        .insert(token.0, token.1.parse().unwrap());
+    assert_eq!(answer(&door, beside).await.0, 403);
+    house.ground.contents(0).await;
+    let (status, body) = answer(&door, form(&asked, &named, &[("key", "k"), token], &large)).await;
+    assert_eq!(status, 204, "{body}");
+    assert_eq!(house.ground.get("bucket", "k").await.unwrap(), large);
+}
+
+#[tokio::test]
+async fn a_session_presigns_with_its_token() {
+    let house = House::new().await;
+    house.ground.put("bucket", "k", "body").await;
+    let owner = OwnerKey::new("OWNER", "secret");
+    let find_key = move |key: &str, token: Option<&str>| match token {
+        Some("the token") => owner.find(key, None),
+        _ => None,
+    };
+    let door = s3::Door::new(house.ground.cloud.clone(), Arc::new(find_key));
+    let get = || ask("GET", KEY, "");
+    let named = get().query("X-Amz-Security-Token", "the token");
+    let (status, body) = answer(&door, named.presigned("60")).await;
+    assert_eq!((status, body.as_str()), (200, "body"));
+    // One that the signature does not cover is none.
+    let beside = get().open("x-amz-security-token", "the token");
+    assert_eq!(answer(&door, beside.presigned("60")).await.0, 403);
+    let request = get().presigned("60");
+    let uri = format!("{}&X-Amz-Security-Token=the%20token", request.uri());
+    let (mut head, body) = request.into_parts();
+    head.uri = uri.parse().unwrap();
+    let added = http::Request::from_parts(head, body);
+    assert_eq!(answer(&door, added).await.0, 403);
+    let later = 4_000_000_000;
+    let (status, body) = answer(&door, get().presigned_old("the token", later)).await;
+    assert_eq!((status, body.as_str()), (200, "body"));
+    let ended = answer(&door, get().presigned_old("the token", 1)).await;
+    assert_eq!(ended.0, 403);
+    let request = get().presigned_old("the token", later);
+    let uri = format!("{}&prefix=a", request.uri());
+    let (mut head, body) = request.into_parts();
+    head.uri = uri.parse().unwrap();
+    let added = http::Request::from_parts(head, body);
+    assert_eq!(answer(&door, added).await.0, 403);
 }

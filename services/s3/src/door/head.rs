@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use cloud::{ConditionKey, Error};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use s3s::Body;
 
 use super::chunks::Framing;
@@ -155,7 +155,7 @@ impl HeadRefusal {
         if let Ok(status) = http::StatusCode::from_u16(self.error.status) {
             *response.status_mut() = status;
         }
-        let xml = http::HeaderValue::from_static("application/xml");
+        let xml = HeaderValue::from_static("application/xml");
         response.headers_mut().insert(CONTENT_TYPE, xml);
         response
     }
@@ -205,7 +205,10 @@ pub fn look(parts: &Parts) -> Result<Head, HeadRefusal> {
             head.token = value("X-Amz-Security-Token").map(str::to_owned);
             head.signed_at = value("X-Amz-Date").map(str::to_owned);
         }
-        SignedIn::OldQuery => check_old(&parts.method, &query)?,
+        SignedIn::OldQuery => {
+            check_old(&parts.method, &query)?;
+            head.token = one(&query, TOKEN).map(str::to_owned);
+        }
         SignedIn::Form | SignedIn::Nowhere => {}
     }
     head.framing = framing(parts, &head)?;
@@ -328,7 +331,8 @@ fn check_presigned(query: &Query<'_>) -> Result<(), Error> {
 
 /// Version 2 leaves much of a query uncovered, and all that comes twice.
 fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
-    let covered = |name: &str| OLD_QUERY.contains(&name) && one(query, name).is_some();
+    let known = |name: &str| OLD_QUERY.contains(&name) || name.starts_with(AMZ);
+    let covered = |name: &str| known(name) && one(query, name).is_some();
     let odd = query.iter().find(|(name, _)| !covered(name));
     if *method == Method::POST {
         return Err(InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
@@ -341,12 +345,29 @@ fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
     }
 }
 
+/// Version 2 signs S3's own headers, and moves them into the query: a session's token is there. They are
+/// headers again for whoever verifies and reads them.
+pub fn restore_headers(parts: &mut Parts) -> Result<(), Error> {
+    let query = parts.uri.query().unwrap_or_default();
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let own: Vec<_> = pairs.filter(|it| it.0.starts_with(AMZ)).collect();
+    for (name, value) in own {
+        let wrong = || InvalidArgument.because(format!("{name} is no header"));
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
+        if parts.headers.insert(header, value).is_some() {
+            return Err(InvalidRequest.because(format!("{name} is there twice")));
+        }
+    }
+    Ok(())
+}
+
 /// The host, and every header that is S3's own, have to be among what is signed. The hash of the body
 /// need not: it is part of what is signed by itself.
 fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), HeadRefusal> {
     let missing = |name: &&str| !signed.contains(name);
     let mut open: Vec<String> = std::iter::once(HOST.as_str())
-        .chain(headers.keys().map(http::HeaderName::as_str))
+        .chain(headers.keys().map(HeaderName::as_str))
         .filter(|name| *name == HOST.as_str() || name.starts_with(AMZ))
         .filter(|name| *name != CONTENT_SHA256)
         .filter(missing)

@@ -8,6 +8,7 @@ mod check;
 mod chunks;
 mod convert;
 mod cors;
+mod forms;
 mod head;
 mod listings;
 mod objects;
@@ -33,6 +34,7 @@ pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 use crate::authorize::RequestFacts;
 use crate::errors::InvalidRequest;
 use crate::host::{Address, address};
+use forms::FORM_HEAD_BYTES_MAX;
 use head::{Head, HeadRefusal, SignedIn};
 
 /// Finds an access key with the session token that came with it, and whose it is.
@@ -40,8 +42,8 @@ pub type FindKey = dyn Fn(&str, Option<&str>) -> Option<Signer<Caller>> + Send +
 
 /// What is posted as a form is held in memory, because what its policy allows is known at its end.
 const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// A form's fields without its file (User Guide, "Browser-Based Uploads Using POST": 20 KB).
-const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
+/// One field of a form (User Guide, "Browser-Based Uploads Using POST": 20 KB for all).
+const FORM_FIELD_BYTES_MAX: usize = 20 * 1024;
 const FORM_FIELDS_MAX: usize = 200;
 /// A document is read before it is known what it asks for. The longest that S3 takes names the 10,000
 /// parts of an upload with a checksum each, which is half of this.
@@ -57,8 +59,8 @@ impl Door {
     pub fn new(cloud: Arc<Cloud>, find_key: Arc<FindKey>) -> Self {
         let mut config = S3Config::default();
         config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
-        config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
-        config.form_max_fields_size = FORM_FIELDS_BYTES_MAX;
+        config.form_max_field_size = FORM_FIELD_BYTES_MAX;
+        config.form_max_fields_size = FORM_HEAD_BYTES_MAX;
         config.form_max_parts = FORM_FIELDS_MAX;
         config.xml_max_body_size = DOCUMENT_BYTES_MAX;
         Self {
@@ -103,22 +105,10 @@ impl Door {
         request_id: String,
         origin: Arc<Origin>,
     ) -> http::Response<Body> {
-        let (parts, body) = request.into_parts();
-        let head = match head::look(&parts) {
-            Ok(head) => Arc::new(head),
+        let (head, request) = match look(request, &origin).await {
+            Ok((head, request)) => (Arc::new(head), request),
             Err(refusal) => return refusal.answer(&request_id),
         };
-        if head.leaves_body_open() && parts.method != Method::GET && !is_between_us(&origin) {
-            let error = InvalidRequest.because(
-                "The payload has to be signed where others may read and change it on its way: use HTTPS, or sign it",
-            );
-            return HeadRefusal::from(error).answer(&request_id);
-        }
-        let body = match &head.framing {
-            Some(framing) => chunks::watch(body, framing.clone()),
-            None => body,
-        };
-        let request = http::Request::from_parts(parts, body);
         // Nobody, until a signature says otherwise.
         let whose = Arc::new(Mutex::new(Caller::Anonymous));
         let mut builder = S3ServiceBuilder::new(Api {
@@ -152,6 +142,35 @@ impl Door {
             }
         }
     }
+}
+
+/// Reads what a request says of its signature, and sees to it that its body is what is said of it.
+async fn look(
+    request: http::Request<Body>,
+    origin: &Origin,
+) -> Result<(Head, http::Request<Body>), HeadRefusal> {
+    let (mut parts, mut body) = request.into_parts();
+    let mut head = head::look(&parts)?;
+    if head.signed_in == SignedIn::OldQuery {
+        head::restore_headers(&mut parts)?;
+    }
+    if head.leaves_body_open() && parts.method != Method::GET && !is_between_us(origin) {
+        return Err(InvalidRequest.because(
+            "The payload has to be signed where others may read and change it on its way: use HTTPS, or sign it",
+        )
+        .into());
+    }
+    if let Some(framing) = &head.framing {
+        body = chunks::watch(body, framing.clone());
+    }
+    if head.signed_in == SignedIn::Form {
+        let kind = parts.headers.get(http::header::CONTENT_TYPE);
+        let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let form;
+        (form, body) = forms::read(kind, body).await?;
+        head.token = form.token;
+    }
+    Ok((head, http::Request::from_parts(parts, body)))
 }
 
 /// Whether nobody is between the client and this machine who could change a body that is not signed.

@@ -206,6 +206,27 @@ impl Ask {
         self.request(&text, &headers)
     }
 
+    /// Signed in its query by version 2, with the token of a session.
+    pub fn presigned_old(&self, token: &str, expires: i64) -> Request<s3::Body> {
+        let text = format!(
+            "{}\n\n\n{expires}\nx-amz-security-token:{token}\n{}",
+            self.method, self.path
+        );
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.secret.as_bytes());
+        let signature = hmac::sign(&key, text.as_bytes());
+        let engine = &base64::engine::general_purpose::STANDARD;
+        let signature = base64::Engine::encode(engine, signature.as_ref());
+        let query = [
+            ("AWSAccessKeyId", self.key),
+            ("Expires", &expires.to_string()),
+            ("Signature", &signature),
+            ("x-amz-security-token", token),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let query = Self::canonical_query(&query);
+        self.request(&query, &[("host".into(), HOST.into())])
+    }
+
     /// In chunks, each with a signature; `trailer` follows them, with one, too.
     pub fn in_chunks(&self, chunks: &[&str], trailer: Option<(&str, &str)>) -> Request<s3::Body> {
         let length: usize = chunks.iter().map(|it| it.len()).sum();
