@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::bounds::Nodes;
 use crate::node::Node;
 
 const BYTES: u8 = 2;
@@ -82,6 +83,7 @@ pub(crate) fn read_cbor(bytes: &[u8]) -> Result<Node, &'static str> {
     let mut reader = Reader {
         rest: bytes,
         depth: 0,
+        nodes: Nodes::new(),
     };
     let node = reader.value()?;
     match reader.rest {
@@ -93,6 +95,7 @@ pub(crate) fn read_cbor(bytes: &[u8]) -> Result<Node, &'static str> {
 struct Reader<'a> {
     rest: &'a [u8],
     depth: usize,
+    nodes: Nodes,
 }
 
 impl<'a> Reader<'a> {
@@ -130,6 +133,7 @@ impl<'a> Reader<'a> {
         if self.depth > DEPTH_MAX {
             return Err("it is nested too deeply");
         }
+        self.nodes.take().map_err(|_| "it has too many values")?;
         let head = self.byte()?;
         let (kind, low) = (head >> 5, head & 31);
         let node = match kind {

@@ -10,10 +10,12 @@
 extern crate self as wire;
 
 mod answer;
+mod bounds;
 mod cbor;
 mod decoder;
 mod error;
 mod json;
+mod json_reader;
 mod limits;
 mod model;
 mod node;
@@ -31,14 +33,17 @@ pub use answer::{answer, refuse};
 pub use decoder::{DecodeError, Decoder, Failure, Problem, Segment, Style};
 pub use error::{Error, ErrorCode, Fault, codes};
 pub use json::{from_json, lenient, lenient_partial, read_json, to_json, write_json};
+pub use json_reader::parse_json;
 pub use limits::{Limits, Pattern, compile_pattern};
 pub use model::{Protocol, ServiceModel};
 pub use node::Node;
 pub use query::read_query;
-pub use receive::{Door, MAX_BODY_BYTES, Received, Refusal, receive};
+pub use receive::{
+    Admission, Door, MAX_BODY_BYTES, Received, Refusal, UNBELIEVED_BODY_BYTES_MAX, admit, receive,
+};
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
-pub use sigv4::{Credentials, Doubt, FindKey, Signer, verify};
+pub use sigv4::{Credentials, Doubt, FindKey, Signer, check_head, verify};
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
 pub use validation::{decode_input, forbidden, validate};

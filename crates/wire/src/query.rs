@@ -9,6 +9,9 @@ use crate::node::Node;
 
 /// The largest request here is a security group's rules, well under a thousand parameters.
 const MAX_PARAMETERS: usize = 10_000;
+/// Branches of the tree: names that have others below them. A security group's rules have three each.
+/// A branch takes some hundred bytes, where its name may take two.
+const MAX_BRANCHES: usize = 50_000;
 /// The deepest path of the models is a launch template's, twelve parts.
 const MAX_DEPTH: usize = 32;
 
@@ -47,13 +50,19 @@ enum Tree {
 /// The tree of the parameters.
 pub fn read_query(parameters: Vec<(String, String)>) -> Result<Node, Error> {
     let mut root = BTreeMap::new();
+    let mut branches = 0;
     for (name, value) in parameters {
-        insert(&mut root, &name, value)?;
+        insert(&mut root, &name, value, &mut branches)?;
     }
     Ok(into_node(Tree::Branch(root)))
 }
 
-fn insert(root: &mut BTreeMap<String, Tree>, name: &str, value: String) -> Result<(), Error> {
+fn insert(
+    root: &mut BTreeMap<String, Tree>,
+    name: &str,
+    value: String,
+    branches: &mut usize,
+) -> Result<(), Error> {
     let clash = || malformed(format!("`{name}` clashes with another parameter"));
     let mut parts: Vec<&str> = name.split('.').take(MAX_DEPTH + 1).collect();
     if parts.len() > MAX_DEPTH {
@@ -62,13 +71,19 @@ fn insert(root: &mut BTreeMap<String, Tree>, name: &str, value: String) -> Resul
     let last = parts.pop().expect("splitting gives at least one part");
     let mut at = root;
     for part in parts {
-        let next = at
-            .entry(part.to_owned())
-            .or_insert_with(|| Tree::Branch(BTreeMap::new()));
+        let next = at.entry(part.to_owned()).or_insert_with(|| {
+            *branches += 1;
+            Tree::Branch(BTreeMap::new())
+        });
         match next {
             Tree::Branch(branch) => at = branch,
             Tree::Leaf(_) => return Err(clash()),
         }
+    }
+    if *branches > MAX_BRANCHES {
+        return Err(malformed(format!(
+            "more than {MAX_BRANCHES} parts of names"
+        )));
     }
     match at.insert(last.to_owned(), Tree::Leaf(value)) {
         None => Ok(()),
@@ -113,6 +128,11 @@ mod tests {
     fn what_makes_no_tree_is_refused() {
         let deep = format!("{}=1", ["a"; 40].join("."));
         let many = vec!["a=1"; MAX_PARAMETERS + 1].join("&");
+        let branched: Vec<String> = (0..2_000)
+            .map(|it| format!("{it}.{}=1", ["a"; 30].join(".")))
+            .collect();
+        let branched = branched.join("&");
+        assert!(read(&branched).unwrap_err().contains("parts of names"));
         for bad in ["A=1&A=2", "A=1&A.B=2", "A.B=1&A=2", "A=%ff", &deep, &many] {
             assert!(read(bad).is_err(), "{}", &bad[..bad.len().min(40)]);
         }

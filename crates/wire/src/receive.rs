@@ -5,14 +5,20 @@ use http::request::Parts;
 use crate::answer::{RPC_V2_CBOR, SMITHY_PROTOCOL};
 use crate::cbor::read_cbor;
 use crate::error::{Error, codes};
-use crate::json::read_json;
+use crate::json_reader::parse_json;
 use crate::model::{Protocol, ServiceModel};
 use crate::node::Node;
 use crate::query::{read_query, split_form};
-use crate::sigv4::{Credentials, Doubt, FindKey, verify};
+use crate::sigv4::{Credentials, Doubt, FindKey, check_head, verify};
 
 /// The largest body that is read: a part of an ECR layer, 20 MiB in base64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// The largest form. The largest requests in forms are templates and policies, well below a mebibyte.
+const FORM_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest body of a request that is refused anyway. It is read where it is that small, because a
+/// form's body says in whose words to refuse it.
+pub const UNBELIEVED_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the way in has to know.
 pub struct Door<'a, I> {
@@ -46,24 +52,76 @@ pub struct Refusal {
     pub error: Box<Error>,
 }
 
+/// What a request may go on with, as far as its head tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Admission {
+    pub protocol: Protocol,
+    /// How much of a body there may be.
+    pub body_bytes_max: usize,
+}
+
+/// Whether a request's body is worth reading: it is signed, lately, with a key that is known. Who asks is
+/// known only when the body has been read, by [`receive`].
+pub fn admit<I>(head: &Parts, door: &Door<'_, I>) -> Result<Admission, Refusal> {
+    let asked = Asked::of(head, b"", door.models);
+    let credentials = (asked.credentials.as_ref())
+        .map_err(|doubt| asked.refuse(unbelieved(asked.protocol, doubt)))?;
+    check_head(head, credentials, door.find_key, door.now)
+        .map_err(|doubt| asked.refuse(unbelieved(asked.protocol, &doubt)))?;
+    let body_bytes_max = match (asked.service, asked.protocol) {
+        (None, _) => UNBELIEVED_BODY_BYTES_MAX,
+        (Some(_), Protocol::Query { .. } | Protocol::Ec2 { .. }) => FORM_BODY_BYTES_MAX,
+        (Some(_), _) => MAX_BODY_BYTES,
+    };
+    Ok(Admission {
+        protocol: asked.protocol,
+        body_bytes_max,
+    })
+}
+
+/// What a request says of itself: nothing of it is believed yet.
+struct Asked {
+    credentials: Result<Credentials, Doubt>,
+    service: Option<&'static ServiceModel>,
+    protocol: Protocol,
+}
+
+impl Asked {
+    fn of(head: &Parts, body: &[u8], models: &[&'static ServiceModel]) -> Self {
+        let credentials = Credentials::of(head);
+        let service = match &credentials {
+            Ok(credentials) => find_by_scope(models, &credentials.service, body),
+            // Without a scope the request's form still tells in which words to refuse it.
+            Err(_) => find_by_form(models, head, body),
+        };
+        let protocol = match service {
+            _ if speaks_cbor(head) => Protocol::Cbor,
+            Some(service) if speaks_form(service, head) => FORM,
+            Some(service) => service.protocol,
+            None => guess_protocol(head),
+        };
+        Self {
+            credentials,
+            service,
+            protocol,
+        }
+    }
+
+    fn refuse(&self, error: Error) -> Refusal {
+        Refusal {
+            protocol: self.protocol,
+            error: Box::new(error),
+        }
+    }
+}
+
 /// Finds out which service is asked, who asks, and what for.
 pub fn receive<I>(head: &Parts, body: &[u8], door: &Door<'_, I>) -> Result<Received<I>, Refusal> {
-    let credentials = Credentials::of(head);
-    let service = match &credentials {
-        Ok(credentials) => find_by_scope(door.models, &credentials.service, body),
-        Err(_) => None,
-    };
-    let service = service.or_else(|| match &credentials {
-        // Without a scope the request's form still tells in which words to refuse it.
-        Err(_) => find_by_form(door.models, head, body),
-        Ok(_) => None,
-    });
-    let protocol = match service {
-        _ if speaks_cbor(head) => Protocol::Cbor,
-        Some(service) if speaks_form(service, head) => FORM,
-        Some(service) => service.protocol,
-        None => guess_protocol(head),
-    };
+    let Asked {
+        credentials,
+        service,
+        protocol,
+    } = Asked::of(head, body, door.models);
     let refuse = |error: Error| Refusal {
         protocol,
         error: Box::new(error),
@@ -251,11 +309,7 @@ fn read_json_operation(
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok((operation, Node::empty()));
     }
-    // The parser bounds the depth itself.
-    let json: serde_json::Value = serde_json::from_slice(body).map_err(|error| {
-        codes::SerializationException.because(format!("The body is not JSON: {error}"))
-    })?;
-    match read_json(json) {
+    match parse_json(body)? {
         input @ Node::Map(_) => Ok((operation, input)),
         other => Err(codes::SerializationException.because(format!(
             "{} can not be converted to a Structure",

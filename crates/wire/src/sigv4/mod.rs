@@ -41,6 +41,23 @@ pub enum Doubt {
 /// Finds an access key and session token, if there is such a pair.
 pub type FindKey<'a, I> = dyn Fn(&str, Option<&str>) -> Option<Signer<I>> + 'a;
 
+/// What a request's head alone can be refused for, before its body is read: what it signs, its time, and
+/// a key that is not known. Nobody is believed by it.
+pub fn check_head<I>(
+    head: &Parts,
+    credentials: &Credentials,
+    find_key: &FindKey<'_, I>,
+    now: f64,
+) -> Result<(), Doubt> {
+    check_signed_headers(head, credentials)?;
+    let sent_at = sent_at(credentials)?;
+    let token = credentials.session_token.as_deref();
+    match find_key(&credentials.access_key, token) {
+        Some(_) => check_time(credentials, sent_at, now),
+        None => Err(Doubt::UnknownKey),
+    }
+}
+
 /// Who sent this request, at about `now`: whom the key of `credentials` stands for, if the request is
 /// signed with its secret. The key is looked up once.
 pub fn verify<I>(

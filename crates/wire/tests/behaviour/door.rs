@@ -232,3 +232,73 @@ fn a_client_that_knows_the_codes_of_forms_gets_them() {
     );
     assert_eq!(answer.headers().get("x-amzn-query-error"), None);
 }
+
+fn admitted(head: &Parts, secret: Option<&str>, now: f64) -> Result<wire::Admission, Refusal> {
+    let find_key = |_: &str, _: Option<&str>| secret.map(|it| Signer::new(it.to_owned(), ()));
+    let door = Door {
+        models: MODELS,
+        find_key: &find_key,
+        now,
+    };
+    wire::admit(head, &door)
+}
+
+#[test]
+fn the_head_alone_is_refused_for_what_it_lacks() {
+    let time = "20261122T123456Z";
+    let good = signed("json-service", time);
+    let admission = admitted(&good, Some("secret"), NOW).unwrap();
+    assert_eq!(admission.body_bytes_max, wire::MAX_BODY_BYTES);
+    let form = admitted(&signed("ec2-service", time), Some("secret"), NOW).unwrap();
+    assert!(form.body_bytes_max < wire::MAX_BODY_BYTES);
+    let unknown = admitted(&signed("no-service", time), Some("secret"), NOW).unwrap();
+    assert_eq!(unknown.body_bytes_max, wire::UNBELIEVED_BODY_BYTES_MAX);
+    for (head, secret, now, code) in [
+        (
+            head(|it| it.header("x-amz-target", "Json_1.Make")),
+            Some("secret"),
+            NOW,
+            "MissingAuthenticationTokenException",
+        ),
+        (good.clone(), None, NOW, "UnrecognizedClientException"),
+        (
+            good.clone(),
+            Some("secret"),
+            NOW + 901.0,
+            "InvalidSignatureException",
+        ),
+        (
+            good.clone(),
+            Some("secret"),
+            NOW - 901.0,
+            "InvalidSignatureException",
+        ),
+    ] {
+        let refusal = admitted(&head, secret, now).unwrap_err();
+        assert_eq!(refusal.error.code, code);
+    }
+    let mut more = good;
+    more.headers.insert("x-amz-more", "1".parse().unwrap());
+    let refusal = admitted(&more, Some("secret"), NOW).unwrap_err();
+    assert_eq!(refusal.error.code, "IncompleteSignatureException");
+}
+
+/// A key that goes while the body comes: the look at the head yields nobody.
+#[test]
+fn a_key_that_is_gone_when_the_body_is_there_lets_nobody_in() {
+    let body = b"{}";
+    let head = crate::signer::signed("json-service", "Json_1.Make", body);
+    let looks = std::cell::Cell::new(0);
+    let once = |_: &str, _: Option<&str>| {
+        looks.set(looks.get() + 1);
+        (looks.get() == 1).then(|| Signer::new(crate::signer::SECRET.to_owned(), "ann"))
+    };
+    let door = Door {
+        models: MODELS,
+        find_key: &once,
+        now: crate::signer::NOW,
+    };
+    assert!(wire::admit(&head, &door).is_ok());
+    let refusal = wire::receive(&head, body, &door).expect_err("its key is gone");
+    check(refusal, "UnrecognizedClientException", 400);
+}
