@@ -65,7 +65,7 @@ class Neargate:
             )
 
     def health(self):
-        """What the daemon says of itself, or None when it does not answer."""
+        """That a daemon is there, as it says to anybody, or None when it does not answer."""
         try:
             with urllib.request.urlopen(f"http://{LISTEN}/_neargate/v1/health", timeout=5) as answer:
                 return json.load(answer)

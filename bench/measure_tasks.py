@@ -34,7 +34,7 @@ def measure_many(executable, total):
     with Neargate(executable) as neargate:
         app = ProbeApp(neargate)
         began = time.monotonic()
-        before = memory_mib(neargate.health()["pid"])
+        before = memory_mib(neargate.processes("serve")[0])
         running, batches = [], []
         while len(running) < total:
             asked, tasks = app.run_tasks(RUN_TASK_MAX)
@@ -60,7 +60,7 @@ def measure_many(executable, total):
 def memory_of(neargate, count, before):
     """All supervisors together divided by their number; PSS shares the executable's pages."""
     shims = [memory_mib(pid) for pid in neargate.processes("shim")]
-    after = memory_mib(neargate.health()["pid"])
+    after = memory_mib(neargate.processes("serve")[0])
     return {
         "supervisor_pss_mib_each": round(sum(it["pss"] for it in shims) / max(1, len(shims)), 3),
         "supervisors": len(shims),

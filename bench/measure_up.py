@@ -34,7 +34,7 @@ def idle_memory(neargate):
     """Of the daemon, the edge and one task's supervisor, while two containers run."""
     time.sleep(IDLE_AFTER_SECONDS)
     return {
-        "daemon": memory_mib(neargate.health()["pid"]),
+        "daemon": memory_mib(neargate.processes("serve")[0]),
         "edge": memory_mib(neargate.processes("edge")[0]),
         "shim": memory_mib(neargate.processes("shim")[0]),
     }

@@ -129,7 +129,6 @@ impl Cloud {
             request_id: random_hex(32),
             is_waiter: false,
             acts: false,
-            _made_here: (),
         }
     }
 
@@ -199,9 +198,10 @@ impl Cloud {
     }
 }
 
-/// Everything that a handler may use. Cheap to clone. Only [`Cloud::context`] makes one anew, so that
-/// there is none without a caller.
+/// Everything that a handler may use. Cheap to clone. Only [`Cloud::context`] makes one anew, also not
+/// out of one that is at hand, so that there is none without a caller.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Cx {
     pub cloud: Arc<Cloud>,
     pub region: String,
@@ -217,8 +217,6 @@ pub struct Cx {
     pub is_waiter: bool,
     /// Calls are the caller's own, and its permissions decide: see [`Cx::acting_as`].
     pub acts: bool,
-    /// Keeps other crates from filling the rest of a context of their own from one that is at hand.
-    pub(crate) _made_here: (),
 }
 
 impl Cx {

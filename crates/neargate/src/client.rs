@@ -2,7 +2,8 @@
 //! (JSON) whatever the service speaks, signed with the owner's key pair.
 //!
 //! `POST /_neargate/v1/call/<service>/<operation>` takes an operation's input as JSON and answers its
-//! output, or an error's `code` and `message`. `/_neargate/v1/health` needs no signature.
+//! output, or an error's `code` and `message`. Anybody may ask `/_neargate/v1/health` whether a daemon
+//! is there; which one it is, it says to its owner.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::credentials::Credentials;
 
 mod sign;
 
+/// Says to anybody that a daemon is there, and to its owner which.
+const HEALTH: &str = "/_neargate/v1/health";
 /// A daemon on this machine accepts within this time or is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -96,16 +99,59 @@ impl Client {
     }
 }
 
-/// Asks whoever listens at `address` who it is. None when nobody does.
-pub async fn health(address: SocketAddr) -> Option<Health> {
-    let request = Request::get("/_neargate/v1/health")
+/// Who listens where the daemon of a configuration would.
+pub enum Presence {
+    Nobody,
+    /// The daemon of this state directory.
+    Own(Health),
+    /// A daemon that does not know this state directory's key: another's.
+    Foreign,
+}
+
+/// Asks whoever listens at the configuration's address who it is.
+pub async fn look(config: &Config) -> Result<Presence> {
+    if !is_there(config.listen).await {
+        return Ok(Presence::Nobody);
+    }
+    if Credentials::read(&config.state)?.is_none() {
+        return Ok(Presence::Foreign);
+    }
+    let client = Client::new(config)?;
+    match client.post(HEALTH, &serde_json::json!({})).await {
+        Ok(answer) => {
+            let bytes = answer.collect().await?.to_bytes();
+            let health = serde_json::from_slice(&bytes);
+            Ok(Presence::Own(
+                health.context("the daemon's answer is not understood")?,
+            ))
+        }
+        Err(error) => match error.downcast_ref::<CallError>() {
+            Some(_) => Ok(Presence::Foreign),
+            // It has gone meanwhile.
+            None => Ok(Presence::Nobody),
+        },
+    }
+}
+
+/// Whether a daemon answers at `address`.
+async fn is_there(address: SocketAddr) -> bool {
+    let asked = tokio::time::timeout(CONNECT_TIMEOUT, greeting(address));
+    matches!(asked.await, Ok(Some(_)))
+}
+
+/// What a daemon says to anybody.
+#[derive(Deserialize)]
+struct Greeting {
+    #[serde(rename = "neargate")]
+    _neargate: String,
+}
+
+async fn greeting(address: SocketAddr) -> Option<Greeting> {
+    let request = Request::get(HEALTH)
         .header("host", address.to_string())
         .body(Full::new(Bytes::new()))
         .ok()?;
-    let response = tokio::time::timeout(CONNECT_TIMEOUT, send(address, request))
-        .await
-        .ok()?
-        .ok()?;
+    let response = send(address, request).await.ok()?;
     let bytes = response.into_body().collect().await.ok()?.to_bytes();
     serde_json::from_slice(&bytes).ok()
 }

@@ -8,6 +8,8 @@
 //! * everything else is AWS's: signed, routed by the credential scope.
 
 mod aws;
+mod body;
+mod bounds;
 mod git;
 mod inside;
 mod own;
@@ -25,16 +27,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloud::{Caller, ClientOrigin, Cloud, InsideOrigin, Origin, OwnerKey};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body as _, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use wire::Signer;
 
+use self::bounds::{Bounds, Client, Holder};
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::daemon::Machine;
@@ -43,8 +47,12 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A client that has not sent its request's head by then is not coming.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest body is there by then, on any line that a daemon on this machine is reached by.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection's buffers: a request's head with a session token and a policy fits several times.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How long a client that there is no room for may take to be told so.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
+/// What it is told. It has asked for nothing yet, so that nobody knows in which protocol to say it.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
 
 pub struct Front {
     cloud: Arc<Cloud>,
@@ -52,6 +60,7 @@ pub struct Front {
     registry: Arc<images::Registry>,
     git: Arc<::git::GitStore>,
     given: inside::Given,
+    bounds: Bounds,
     s3: ::s3::Door,
     state: String,
     program: PathBuf,
@@ -74,6 +83,7 @@ impl Front {
             registry: machine.registry.clone(),
             git: machine.git.clone(),
             given: inside::Given::default(),
+            bounds: Bounds::default(),
             state: config.state.display().to_string(),
             program: machine.program.clone(),
             ask_to_stop,
@@ -85,7 +95,19 @@ impl Front {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    tokio::spawn(self.clone().connection(stream, from.ip()));
+                    // In the order in which they came: who was first is served.
+                    match self.bounds.connect(Holder::address(from.ip())) {
+                        Some(client) => {
+                            let peer = Peer {
+                                place: Place::Outside(from.ip()),
+                                client,
+                            };
+                            tokio::spawn(self.clone().connection(stream, peer));
+                        }
+                        None => {
+                            tokio::spawn(say_busy(stream));
+                        }
+                    }
                 }
                 Err(error) => {
                     // Out of descriptors: waiting is all that helps.
@@ -96,11 +118,12 @@ impl Front {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, from: IpAddr) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer) {
         let _ = stream.set_nodelay(true);
+        let peer = Arc::new(peer);
         let service = service_fn(move |request| {
-            let front = self.clone();
-            async move { Ok::<_, Infallible>(front.answer(request, &Peer::Outside(from)).await) }
+            let (front, peer) = (self.clone(), peer.clone());
+            async move { Ok::<_, Infallible>(front.answer(request, &peer).await) }
         });
         let connection = http_server().serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
@@ -109,20 +132,23 @@ impl Front {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-        let origin = Arc::new(peer.origin(request.headers()));
+        let visit = Visit {
+            origin: Arc::new(peer.origin(request.headers())),
+            client: &peer.client,
+        };
         let path = request.uri().path();
         if s3::is_for(self, &request) {
-            s3::answer(self, request, origin).await
+            s3::answer(self, request, visit).await
         } else if path == "/v2" || path.starts_with("/v2/") {
             registry::answer(self, request).await
         } else if path.starts_with(git::PATH) {
-            git::answer(self, request, origin).await
+            git::answer(self, request, visit).await
         } else if path.starts_with("/_neargate/") {
-            own::answer(self, request, origin).await
+            own::answer(self, request, visit).await
         } else if wait::is_for(path) {
-            wait::answer(self, request).await
+            wait::answer(self, request, visit).await
         } else {
-            aws::answer(self, request, origin).await
+            aws::answer(self, request, visit).await
         }
     }
 
@@ -142,8 +168,24 @@ fn find_key(
         .or_else(|| iam::find_key(cloud, access_key, session_token))
 }
 
+/// Tells a client that there is no room for it. It may take the end of the connection for that.
+async fn say_busy(mut stream: TcpStream) {
+    let _ = tokio::time::timeout(BUSY_TIMEOUT, stream.write_all(BUSY)).await;
+}
+
 /// Who is at the other end of a connection.
-pub enum Peer {
+struct Peer {
+    place: Place,
+    client: Client,
+}
+
+/// A request's client, as far as its connection tells.
+struct Visit<'a> {
+    origin: Arc<Origin>,
+    client: &'a Client,
+}
+
+enum Place {
     /// A client that found the daemon's address.
     Outside(IpAddr),
     /// A container, at the address inside its namespace.
@@ -153,9 +195,9 @@ pub enum Peer {
 impl Peer {
     fn origin(&self, headers: &HeaderMap) -> Origin {
         let user_agent = headers.get(hyper::header::USER_AGENT);
-        let (address, inside) = match self {
-            Self::Outside(address) => (Some(address.to_canonical()), None),
-            Self::Inside(inside) => (None, Some(inside.clone())),
+        let (address, inside) = match &self.place {
+            Place::Outside(address) => (Some(address.to_canonical()), None),
+            Place::Inside(inside) => (None, Some(inside.clone())),
         };
         Origin::Client(ClientOrigin {
             address,
@@ -171,19 +213,9 @@ fn http_server() -> http1::Builder {
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES);
     server
-}
-
-/// A whole body, or None when it is longer than `limit` or does not arrive.
-async fn read_body(body: Incoming, limit: usize) -> Option<Bytes> {
-    // A length that is told beforehand need not be waited for.
-    if body.size_hint().lower() > limit as u64 {
-        return None;
-    }
-    let whole = Limited::new(body, limit).collect();
-    let arrived = tokio::time::timeout(BODY_TIMEOUT, whole).await.ok()?;
-    Some(arrived.ok()?.to_bytes())
 }
 
 fn full(bytes: impl Into<Bytes>) -> Body {

@@ -43,7 +43,7 @@ use authorize::listed;
 use cloud::permission::as_action_everywhere;
 use cloud::{Record, Service};
 
-pub use door::{Door, FindKey, OPERATIONS};
+pub use door::{Door, FORM_FILE_BYTES_MAX, FindKey, OPERATIONS};
 pub use host::{Address, address};
 /// What the door takes and gives.
 pub use s3s::Body;

@@ -1,6 +1,7 @@
 //! The real clients against the real executable. One binary, so that it is linked once.
 
 mod autoscaling;
+mod bounds;
 mod cli;
 mod codebuild;
 mod daemon;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::client::{self, Health};
+use crate::client::{self, Health, Presence};
 use crate::config::Config;
 
 /// A daemon is ready well under a second; a machine under load gets some more.
@@ -15,8 +15,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The daemon that runs, or a fresh one. Says whether it was started.
 pub async fn ensure_daemon(config: &Config) -> Result<(Health, bool)> {
-    if let Some(health) = client::health(config.listen).await {
-        same_state(config, &health)?;
+    if let Some(health) = own_daemon(config).await? {
         return Ok((health, false));
     }
     ensure!(
@@ -28,8 +27,7 @@ pub async fn ensure_daemon(config: &Config) -> Result<(Health, bool)> {
     let mut child = spawn(config)?;
     let began = Instant::now();
     while began.elapsed() < START_TIMEOUT {
-        if let Some(health) = client::health(config.listen).await {
-            same_state(config, &health)?;
+        if let Some(health) = own_daemon(config).await? {
             return Ok((health, true));
         }
         if let Some(status) = child.try_wait()? {
@@ -47,16 +45,20 @@ pub async fn ensure_daemon(config: &Config) -> Result<(Health, bool)> {
     )
 }
 
-/// Another daemon on our address would take what is meant for this one.
-pub fn same_state(config: &Config, health: &Health) -> Result<()> {
-    ensure!(
-        health.state == config.state.display().to_string(),
-        "the daemon at {} works on `{}`, not on `{}`: give this one another --listen",
-        config.listen,
-        health.state,
-        config.state.display()
-    );
-    Ok(())
+/// The daemon that runs, if there is one. Another one on our address would take what is meant for this
+/// one.
+pub async fn own_daemon(config: &Config) -> Result<Option<Health>> {
+    match client::look(config).await? {
+        Presence::Nobody => Ok(None),
+        Presence::Own(health) if health.state == config.state.display().to_string() => {
+            Ok(Some(health))
+        }
+        Presence::Own(_) | Presence::Foreign => bail!(
+            "the daemon at {} does not work on `{}`: give this one another --listen",
+            config.listen,
+            config.state.display()
+        ),
+    }
 }
 
 fn spawn(config: &Config) -> Result<std::process::Child> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use http_body_util::BodyExt;
 
-use super::background::same_state;
-use crate::client::{self, Client};
+use super::background::own_daemon;
+use crate::client::Client;
 use crate::config::Config;
 use crate::say::Step;
 
@@ -16,14 +16,13 @@ use crate::say::Step;
 const STOP_TIMEOUT: Duration = Duration::from_secs(150);
 
 pub async fn run(config: &Config) -> Result<ExitCode> {
-    let Some(health) = client::health(config.listen).await else {
+    let Some(health) = own_daemon(config).await? else {
         // The daemon may be gone while its tasks still run.
         let step = Step::begin("stop", config.json);
         crate::daemon::stop_what_runs(config).await?;
         step.done("no daemon was running; nothing of it is left");
         return Ok(ExitCode::SUCCESS);
     };
-    same_state(config, &health)?;
     let step = Step::begin("stop", config.json);
     let asked = Client::new(config)?
         .post("/_neargate/v1/stop", &serde_json::json!({}))

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::{EngineError, INSIDE, Inside, Network, Result};
@@ -12,6 +13,9 @@ use tokio::task::AbortHandle;
 
 /// Connections that nobody has taken yet. Past that, containers wait.
 const WAITING_MAX: usize = 64;
+
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection of a container, and the interface that its task has.
 pub type Visit = (String, TcpStream);
@@ -51,8 +55,13 @@ impl Inside for Doors {
         let listener = TcpListener::from_std(listener).map_err(EngineError::from)?;
         let (name, visits) = (interface.to_owned(), self.visits.clone());
         let accepting = tokio::spawn(async move {
-            // Its end is the end of the socket: when it is aborted, or the daemon goes.
-            while let Ok((stream, _)) = listener.accept().await {
+            // Its end is the end of the socket: when it is aborted, or the daemon goes. A connection that
+            // fails, or a daemon that is out of descriptors, is no end.
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
                 if visits.send((name.clone(), stream)).await.is_err() {
                     return;
                 }

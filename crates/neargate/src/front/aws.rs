@@ -1,34 +1,39 @@
 //! AWS's own clients.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cloud::{Caller, Origin};
+use cloud::Caller;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use wire::{Door, Protocol, Received, Refusal};
+use wire::{Door, Error, Protocol, Refusal, UNBELIEVED_BODY_BYTES_MAX};
 
-use super::{Body, Front, full, read_body};
+use super::body::{self, Trouble};
+use super::{Body, Front, Visit, full};
 
-pub async fn answer(
-    front: &Front,
-    request: Request<Incoming>,
-    origin: Arc<Origin>,
-) -> Response<Body> {
+pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
     let request_id = request_id();
-    let (head, body) = request.into_parts();
-    let Some(body) = read_body(body, wire::MAX_BODY_BYTES).await else {
-        let error =
-            wire::codes::RequestEntityTooLarge.because("the request is too large or ended early");
-        return wire::refuse(Protocol::Query { xml_namespace: "" }, &request_id, &error).map(full);
-    };
-    let received = match receive(front, &head, &body) {
-        Ok(received) => received,
-        Err(Refusal { protocol, error }) => {
-            return wire::refuse(protocol, &request_id, &error).map(full);
+    let (head, sent) = request.into_parts();
+    let refuse =
+        |protocol: Protocol, error: &Error| wire::refuse(protocol, &request_id, error).map(full);
+    // The head first: nobody makes the daemon read more than a little who has no key.
+    let (protocol, limit) = match with_door(front, |door| wire::admit(&head, door)) {
+        Ok(admission) => (admission.protocol, admission.body_bytes_max),
+        Err(refusal) if !body::is_at_most(&sent, UNBELIEVED_BODY_BYTES_MAX) => {
+            return body::without(sent, refuse(refusal.protocol, &refusal.error));
         }
+        Err(refusal) => (refusal.protocol, UNBELIEVED_BODY_BYTES_MAX),
     };
-    let mut cx = (front.cloud).context(&received.region, received.identity, origin);
+    let body = match body::read(sent, limit, visit.client).await {
+        Ok(body) => body,
+        Err(trouble) => return refuse(protocol, &unread(trouble)),
+    };
+    let received = match with_door(front, |door| wire::receive(&head, &body, door)) {
+        Ok(received) => received,
+        Err(Refusal { protocol, error }) => return refuse(protocol, &error),
+    };
+    // The bytes go, and their room is kept for what was made of them.
+    let _room = body.into_reserved();
+    let mut cx = (front.cloud).context(&received.region, received.identity, visit.origin);
     cx.request_id = request_id.clone();
     cx.is_waiter = is_waiter(&head.headers);
     let service = received.service;
@@ -56,18 +61,24 @@ fn is_waiter(headers: &hyper::HeaderMap) -> bool {
         .any(|it| it.split(',').any(|letter| letter == "B"))
 }
 
-/// Finds out who asks for what, and whether to believe it.
-fn receive(
-    front: &Front,
-    head: &hyper::http::request::Parts,
-    body: &[u8],
-) -> Result<Received<Caller>, Refusal> {
-    let door = Door {
+/// Looks at a request with what the way in has to know.
+fn with_door<T>(front: &Front, look: impl FnOnce(&Door<'_, Caller>) -> T) -> T {
+    look(&Door {
         models: shapes::known::SERVICES,
         find_key: &|key, token| front.find_key(key, token),
         now: now(),
-    };
-    wire::receive(head, body, &door)
+    })
+}
+
+/// Why a body was not read, in AWS's words.
+fn unread(trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Unfit => {
+            wire::codes::RequestEntityTooLarge.because("the request is too large or ended early")
+        }
+        Trouble::Busy => wire::codes::ServiceUnavailable
+            .because("Too much is being sent at the moment. Reduce your request rate."),
+    }
 }
 
 /// Signatures are held against the real time, whatever the pace.

@@ -9,12 +9,11 @@
 //! * an access key and its secret.
 
 use std::io;
-use std::sync::Arc;
 
 use ::git::{Pack, inflate, known_protocol};
 use base64::Engine as _;
 use bytes::Bytes;
-use cloud::{Caller, Origin};
+use cloud::Caller;
 use engine::{ByteStream, EngineError, Fault};
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -27,7 +26,9 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use serde_json::json;
 
-use super::{Body, Front, aws, full, read_body};
+use super::body::{self, Trouble};
+use super::bounds::{Client, Reserved};
+use super::{Body, Front, Visit, aws, full};
 
 pub const PATH: &str = "/v1/repos/";
 
@@ -46,11 +47,7 @@ enum What {
     Exchange(Pack),
 }
 
-pub async fn answer(
-    front: &Front,
-    request: Request<Incoming>,
-    origin: Arc<Origin>,
-) -> Response<Body> {
+pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
     let Some(asked) = asked(&request) else {
         return refuse(
             StatusCode::NOT_FOUND,
@@ -72,10 +69,10 @@ pub async fn answer(
         let why = format!("repository {} does not exist", asked.name);
         return refuse(StatusCode::NOT_FOUND, &why);
     };
-    if let Err(error) = allowed(front, (caller, origin), &repository, &asked) {
+    if let Err(error) = allowed(front, (caller, &visit), &repository, &asked) {
         return refuse(StatusCode::FORBIDDEN, &error.message);
     }
-    match serve(front, request, &repository.id, asked.what).await {
+    match serve(front, request, &repository.id, asked.what, visit.client).await {
         Ok(response) => response,
         Err(error) => {
             let status = match error.fault {
@@ -155,7 +152,7 @@ fn caller(
 /// Whether policies let the caller pull or push. A client asks for refs before it does either.
 fn allowed(
     front: &Front,
-    (caller, origin): (Caller, Arc<Origin>),
+    (caller, visit): (Caller, &Visit<'_>),
     repository: &codecommit::Found,
     asked: &Asked,
 ) -> Result<(), cloud::Error> {
@@ -164,7 +161,7 @@ fn allowed(
         Pack::Upload => "GitPull",
         Pack::Receive => "GitPush",
     };
-    let cx = (front.cloud).context(&repository.region, caller, origin);
+    let cx = (front.cloud).context(&repository.region, caller, visit.origin.clone());
     let input = json!({ "repositoryName": asked.name });
     cx.authorize_unlisted("codecommit", operation, &input)
 }
@@ -174,6 +171,7 @@ async fn serve(
     request: Request<Incoming>,
     id: &str,
     what: What,
+    client: &Client,
 ) -> Result<Response<Body>, EngineError> {
     let protocol = header(&request, &HeaderName::from_static("git-protocol"));
     let protocol = protocol.as_deref().and_then(known_protocol);
@@ -183,7 +181,7 @@ async fn serve(
             (full(refs), pack, "advertisement")
         }
         What::Exchange(pack) => {
-            let input = input(request).await?;
+            let input = input(request, client).await?;
             let output = front.git.exchange(id, pack, protocol, input).await?;
             let frames = output.map(|piece| piece.map(Frame::data));
             (StreamBody::new(frames).boxed_unsync(), pack, "result")
@@ -200,7 +198,7 @@ async fn serve(
 }
 
 /// The request's body as it comes, or what was compressed in it.
-async fn input(request: Request<Incoming>) -> Result<ByteStream, EngineError> {
+async fn input(request: Request<Incoming>, client: &Client) -> Result<ByteStream, EngineError> {
     let encoding = header(&request, &CONTENT_ENCODING);
     let body = request.into_body();
     if !matches!(encoding.as_deref(), Some("gzip" | "x-gzip")) {
@@ -208,12 +206,26 @@ async fn input(request: Request<Incoming>) -> Result<ByteStream, EngineError> {
         let pieces = frames.try_filter_map(|it| async move { Ok(it.into_data().ok()) });
         return Ok(Box::pin(pieces));
     }
-    let compressed = read_body(body, COMPRESSED_BYTES_MAX).await;
-    let compressed = compressed
-        .ok_or_else(|| EngineError::invalid("the request is too large or ended early"))?;
-    let whole = tokio::task::spawn_blocking(move || inflate(&compressed)).await;
-    let whole = whole.map_err(|_| EngineError::machine("cannot read a request"))??;
-    let once = futures_util::stream::once(async move { Ok(Bytes::from(whole)) });
+    let compressed = body::read(body, COMPRESSED_BYTES_MAX, client).await;
+    let compressed = compressed.map_err(|trouble| {
+        EngineError::invalid(match trouble {
+            Trouble::Unfit => "the request is too large or ended early",
+            Trouble::Busy => "too much is being pushed at the moment: try again",
+        })
+    })?;
+    let inflating = tokio::task::spawn_blocking(move || {
+        let whole = inflate(&compressed);
+        (whole, compressed.into_reserved())
+    });
+    let inflated = inflating.await;
+    let (whole, reserved): (_, Reserved) =
+        inflated.map_err(|_| EngineError::machine("cannot read a request"))?;
+    let whole = Bytes::from(whole?);
+    // Its room is taken until it was read.
+    let once = futures_util::stream::once(async move {
+        drop(reserved);
+        Ok(whole)
+    });
     Ok(Box::pin(once))
 }
 

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::{Body, Front, Peer, http_server};
+use super::bounds::{Client, Holder};
+use super::{Body, Front, Peer, Place, http_server, say_busy};
 use crate::daemon::Visit;
 
 /// Credentials are renewed when less than this is left of them, as AWS does.
@@ -28,16 +29,26 @@ impl Front {
     /// Answers containers for ever.
     pub async fn receive_visits(self: Arc<Self>, mut visits: mpsc::Receiver<Visit>) {
         while let Some((interface, stream)) = visits.recv().await {
-            tokio::spawn(self.clone().visit(interface, stream));
+            match self.bounds.connect(Holder::Interface(interface.clone())) {
+                Some(client) => {
+                    tokio::spawn(self.clone().visit(interface, stream, client));
+                }
+                None => {
+                    tokio::spawn(say_busy(stream));
+                }
+            }
         }
     }
 
-    async fn visit(self: Arc<Self>, interface: String, stream: TcpStream) {
+    async fn visit(self: Arc<Self>, interface: String, stream: TcpStream, client: Client) {
         let vpc = ec2::vpc_of(&self.cloud, &interface);
-        let peer = Arc::new(Peer::Inside(InsideOrigin {
-            interface: interface.clone(),
-            vpc,
-        }));
+        let peer = Arc::new(Peer {
+            place: Place::Inside(InsideOrigin {
+                interface: interface.clone(),
+                vpc,
+            }),
+            client,
+        });
         let service = service_fn(move |request| {
             let (front, interface, peer) = (self.clone(), interface.clone(), peer.clone());
             async move { front.answer_inside(&interface, request, &peer).await }

@@ -1,4 +1,5 @@
-//! The command line's own requests: `/_neargate/v1/…`. All but `health` are signed like AWS's. And
+//! The command line's own requests: `/_neargate/v1/…`. All are signed like AWS's,
+//! but the question whether a daemon is there. And
 //! `/_neargate/webhooks/…`, which Git hosts call.
 
 mod connections;
@@ -14,34 +15,30 @@ use cloud::{Caller, Cx, Origin};
 use engine::{AssembleRequest, BuildEvent, BuildRequest};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
+use wire::Doubt;
 
-use super::{Body, Front, aws, json, read_body};
+use super::body::{self, Trouble};
+use super::{Body, Front, Visit, aws, json};
 
 /// Templates and build requests are text; files are read from this machine by their path.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Lines of a build that a slow reader may be behind.
 const EVENTS_MAX: usize = 256;
 
-pub async fn answer(
-    front: &Front,
-    request: Request<Incoming>,
-    origin: Arc<Origin>,
-) -> Response<Body> {
+pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    if path == "/_neargate/v1/health" {
-        let version = env!("CARGO_PKG_VERSION");
-        return json(
-            StatusCode::OK,
-            &json!({ "version": version, "pid": std::process::id(), "state": front.state }),
-        );
-    }
     let is_post = request.method() == Method::POST;
+    if path == "/_neargate/v1/health" && !is_post {
+        // Anybody may know that a daemon is here, and the owner what it is.
+        return json(StatusCode::OK, &json!({ "neargate": "up" }));
+    }
     if let (true, Some(hook)) = (is_post, path.strip_prefix(webhook::PATH)) {
-        return webhook::answer(front, hook, request).await;
+        return webhook::answer(front, hook, request, &visit).await;
     }
     if !is_post {
         return refusal(
@@ -50,25 +47,23 @@ pub async fn answer(
             "send a POST",
         );
     }
-    let (head, body) = request.into_parts();
-    let Some(body) = read_body(body, BODY_BYTES_MAX).await else {
-        return refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            "the request is too large",
-        );
+    let (head, sent) = request.into_parts();
+    if let Err(doubt) = admit(front, &head) {
+        return body::without(sent, unbelieved(&doubt));
+    }
+    let body = match body::read(sent, BODY_BYTES_MAX, visit.client).await {
+        Ok(body) => body,
+        Err(trouble) => return unread(trouble),
     };
-    let cx = match authenticate(front, &head, &body, origin) {
+    let cx = match authenticate(front, &head, &body, visit.origin) {
         Ok(cx) => cx,
-        Err(response) => return *response,
+        Err(doubt) => return unbelieved(&doubt),
     };
-    let Ok(input) = serde_json::from_slice::<serde_json::Value>(&body) else {
-        return refusal(
-            StatusCode::BAD_REQUEST,
-            "SerializationException",
-            "the request is not JSON",
-        );
+    let input = match wire::parse_json(&body) {
+        Ok(input) => wire::write_json(&input),
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, error.code, &error.message),
     };
+    let _room = body.into_reserved();
     let words: Vec<&str> = path
         .strip_prefix("/_neargate/v1/")
         .unwrap_or_default()
@@ -85,6 +80,7 @@ pub async fn answer(
         );
     }
     match words[..] {
+        ["health"] => health(front),
         ["call", service, operation] => call(&cx, service, operation, input).await,
         ["build"] => build(front, input),
         ["listening"] => listening(front, &input).await,
@@ -102,25 +98,54 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     json(status, &json!({ "code": code, "message": message }))
 }
 
+fn unbelieved(doubt: &Doubt) -> Response<Body> {
+    let message = format!("the request is not accepted: {doubt}");
+    refusal(StatusCode::FORBIDDEN, "AccessDenied", &message)
+}
+
+fn unread(trouble: Trouble) -> Response<Body> {
+    match trouble {
+        Trouble::Unfit => refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            "the request is too large or ended early",
+        ),
+        Trouble::Busy => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ServiceUnavailable",
+            "too much is being sent at the moment: try again",
+        ),
+    }
+}
+
+/// Whether the body is worth reading, as far as the head tells.
+fn admit(front: &Front, head: &Parts) -> Result<(), Doubt> {
+    let credentials = wire::Credentials::of(head)?;
+    let find_key = |key: &str, token: Option<&str>| front.find_key(key, token);
+    wire::check_head(head, &credentials, &find_key, aws::now())
+}
+
 fn authenticate(
     front: &Front,
-    head: &hyper::http::request::Parts,
+    head: &Parts,
     body: &[u8],
     origin: Arc<Origin>,
-) -> Result<Cx, Box<Response<Body>>> {
-    let refuse = |doubt: wire::Doubt| {
-        Box::new(refusal(
-            StatusCode::FORBIDDEN,
-            "AccessDenied",
-            &format!("the request is not accepted: {doubt}"),
-        ))
-    };
-    let credentials = wire::Credentials::of(head).map_err(refuse)?;
+) -> Result<Cx, Doubt> {
+    let credentials = wire::Credentials::of(head)?;
     let find_key = |key: &str, token: Option<&str>| front.find_key(key, token);
-    let caller = wire::verify(head, body, &credentials, &find_key, aws::now()).map_err(refuse)?;
+    let caller = wire::verify(head, body, &credentials, &find_key, aws::now())?;
     let mut cx = (front.cloud).context(&credentials.region, caller, origin);
     cx.request_id = aws::request_id();
     Ok(cx)
+}
+
+/// What the daemon is: two daemons are told apart by their state directories.
+fn health(front: &Front) -> Response<Body> {
+    let version = env!("CARGO_PKG_VERSION");
+    json(
+        StatusCode::OK,
+        &json!({ "version": version, "pid": std::process::id(), "state": front.state }),
+    )
 }
 
 /// An operation of a service, in JSON whatever the service speaks.

@@ -3,16 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
-use cloud::{Cloud, Origin, OwnerKey};
+use cloud::{Cloud, OwnerKey};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, Response};
 
-use super::{Body, Front, find_key};
+use super::bounds::Busy;
+use super::{Body, Front, Visit, aws, body, find_key, full};
 
 /// What a signature for S3 ends its scope with, also in a query.
 const SCOPES: &[&str] = &["/s3/aws4_request", "%2Fs3%2Faws4_request"];
+/// S3's word for it (S3 API reference, "List of error codes").
+const SLOW_DOWN: cloud::ErrorCode = cloud::ErrorCode::receiver("SlowDown", 503);
 /// Older signatures, which no other service takes.
 const OLDER: &str = "AWSAccessKeyId=";
 
@@ -22,6 +25,12 @@ pub fn door(cloud: &Arc<Cloud>, owner: &OwnerKey) -> ::s3::Door {
         cloud.clone(),
         Arc::new(move |key, token| find_key(&keys, &owner, key, token)),
     )
+}
+
+fn is_form(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    request.method() == Method::POST && kind.starts_with("multipart/form-data")
 }
 
 pub fn is_for(front: &Front, request: &Request<Incoming>) -> bool {
@@ -41,19 +50,33 @@ pub fn is_for(front: &Front, request: &Request<Incoming>) -> bool {
         return SCOPES.iter().any(|it| query.contains(it)) || query.contains(OLDER);
     }
     // Nobody signed it. Other services take forms, but none of several parts.
-    if request.method() == Method::POST && !text(CONTENT_TYPE).starts_with("multipart/form-data") {
+    if request.method() == Method::POST && !is_form(request) {
         return false;
     }
     let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
     !bucket.is_empty() && front.s3.has_bucket(bucket)
 }
 
-pub async fn answer(
-    front: &Front,
-    request: Request<Incoming>,
-    origin: Arc<Origin>,
-) -> Response<Body> {
+pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+    // What is posted as a form is held in memory, before it is known who posts it.
+    let held = match is_form(&request) {
+        true => {
+            let told = request.body().size_hint().upper();
+            let told = told.and_then(|it| usize::try_from(it).ok());
+            let most = ::s3::FORM_FILE_BYTES_MAX as usize;
+            visit.client.reserve(told.unwrap_or(most).min(most)).await
+        }
+        false => visit.client.reserve(0).await,
+    };
+    let _room = match held {
+        Ok(room) => room,
+        Err(Busy) => {
+            let error = SLOW_DOWN.because("Please reduce your request rate.");
+            let answer = wire::refuse(wire::Protocol::RestXml, &aws::request_id(), &error);
+            return body::without(request.into_body(), answer.map(full));
+        }
+    };
     let request = request.map(::s3::Body::from);
-    let response = front.s3.handle(request, origin).await;
+    let response = front.s3.handle(request, visit.origin).await;
     response.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }

@@ -5,14 +5,14 @@ use cloudformation::wait::{MESSAGE_BYTES_MAX, PATH, receive};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Body, Front, full, read_body};
+use super::{Body, Front, Visit, body, full};
 
 pub fn is_for(path: &str) -> bool {
     path.starts_with(PATH)
 }
 
-pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
+pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+    let (head, sent) = request.into_parts();
     let refused = |status: StatusCode, why: String| {
         let mut response = Response::new(full(format!("{why}\n")));
         *response.status_mut() = status;
@@ -21,7 +21,7 @@ pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body>
     if head.method != Method::PUT {
         return refused(StatusCode::METHOD_NOT_ALLOWED, "use PUT".into());
     }
-    let Some(body) = read_body(body, MESSAGE_BYTES_MAX).await else {
+    let Ok(body) = body::read(sent, MESSAGE_BYTES_MAX, visit.client).await else {
         let why = format!("a message has at most {MESSAGE_BYTES_MAX} bytes");
         return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
     };

@@ -41,7 +41,7 @@ use head::{Head, HeadRefusal, SignedIn};
 pub type FindKey = dyn Fn(&str, Option<&str>) -> Option<Signer<Caller>> + Send + Sync;
 
 /// What is posted as a form is held in memory, because what its policy allows is known at its end.
-const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// One field of a form (User Guide, "Browser-Based Uploads Using POST": 20 KB for all).
 const FORM_FIELD_BYTES_MAX: usize = 20 * 1024;
 const FORM_FIELDS_MAX: usize = 200;

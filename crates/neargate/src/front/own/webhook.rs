@@ -6,23 +6,37 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 
-use crate::front::{Body, Front, json, read_body};
+use crate::front::body::{self, Trouble};
+use crate::front::{Body, Front, Visit, json};
 
 pub const PATH: &str = "/_neargate/webhooks/";
 
 /// GitHub sends no more in a delivery.
 const BODY_BYTES_MAX: usize = 25 * 1024 * 1024;
 
-pub async fn answer(front: &Front, hook: &str, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    hook: &str,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
     // Anybody may call: a body is taken in for those who know an address only.
     if !codepipeline::is_address(&front.cloud, hook) {
         let message = json!({ "message": "there is no such webhook" });
-        return json(StatusCode::NOT_FOUND, &message);
+        let answer = json(StatusCode::NOT_FOUND, &message);
+        return body::without(request.into_body(), answer);
     }
-    let (head, body) = request.into_parts();
-    let Some(body) = read_body(body, BODY_BYTES_MAX).await else {
-        let message = json!({ "message": "the delivery is too large" });
-        return json(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    let (head, sent) = request.into_parts();
+    let body = match body::read(sent, BODY_BYTES_MAX, visit.client).await {
+        Ok(body) => body,
+        Err(Trouble::Unfit) => {
+            let message = json!({ "message": "the delivery is too large" });
+            return json(StatusCode::PAYLOAD_TOO_LARGE, &message);
+        }
+        Err(Trouble::Busy) => {
+            let message = json!({ "message": "too much is being delivered: try again" });
+            return json(StatusCode::SERVICE_UNAVAILABLE, &message);
+        }
     };
     let header = |name: &str| head.headers.get(name).and_then(|it| it.to_str().ok());
     let delivery = Delivery {

@@ -1,0 +1,169 @@
+//! What clients may make the daemon hold: connections and bodies, in number and in all.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use e2e::{Connection, Key, Machine, Signed, eventually, sign};
+
+const MIB: u64 = 1024 * 1024;
+const LARGE: usize = 31 * MIB as usize;
+/// Connections from one address that are answered.
+const CONNECTIONS_MAX: usize = 384;
+
+/// A line of what the kernel says of the daemon's memory, in bytes.
+fn memory(machine: &Machine, line: &str) -> u64 {
+    let status = format!("/proc/{}/status", machine.daemon_id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let found = status.lines().find_map(|it| it.strip_prefix(line));
+    let kib = found.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap() * 1024
+}
+
+/// How far the daemon's memory rises while `body` runs, and how much of it is still there soon after.
+fn rise(machine: &Machine, body: impl FnOnce()) -> (u64, u64) {
+    let before = memory(machine, "VmRSS:");
+    let forget = format!("/proc/{}/clear_refs", machine.daemon_id());
+    std::fs::write(forget, "5").unwrap();
+    body();
+    let peak = memory(machine, "VmHWM:").saturating_sub(before);
+    std::thread::sleep(Duration::from_secs(1));
+    let kept = memory(machine, "VmRSS:").saturating_sub(before);
+    println!("rose by {} MiB, kept {} MiB", peak / MIB, kept / MIB);
+    (peak, kept)
+}
+
+/// Sends the head of a request with a large body, and of the body what goes; the answer's status.
+fn send_large(machine: &Machine, headers: &[(String, String)]) -> u16 {
+    let mut connection = Connection::open(machine.listen).unwrap();
+    let mut head = format!("POST / HTTP/1.1\r\ncontent-length: {LARGE}\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "\r\n";
+    connection.send(head.as_bytes()).unwrap();
+    let piece = vec![b' '; 256 * 1024];
+    let mut sent = 0;
+    while sent < LARGE {
+        let size = piece.len().min(LARGE - sent);
+        if connection.send(&piece[..size]).is_err() {
+            break;
+        }
+        sent += size;
+    }
+    let answer = connection.read_answer(false);
+    answer.map_or(0, |it| it.status)
+}
+
+fn at_once(machine: &Machine, count: usize, headers: &[(String, String)]) -> Vec<u16> {
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..count)
+            .map(|_| scope.spawn(|| send_large(machine, headers)))
+            .collect();
+        all.into_iter().map(|it| it.join().unwrap()).collect()
+    })
+}
+
+fn target() -> (&'static str, &'static str) {
+    (
+        "x-amz-target",
+        "AmazonEC2ContainerRegistry_V20150921.UploadLayerPart",
+    )
+}
+
+/// As many as took the daemon to gigabytes once.
+#[test]
+fn large_bodies_of_strangers_take_no_memory() {
+    let machine = Machine::start();
+    let host = machine.listen.to_string();
+    let (name, value) = target();
+    let unsigned: Vec<(String, String)> = [("host", host.as_str()), (name, value)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let (peak, _) = rise(&machine, || {
+        let statuses = at_once(&machine, 90, &unsigned);
+        assert!(
+            statuses.iter().all(|it| [0, 400].contains(it)),
+            "{statuses:?}"
+        );
+        assert!(
+            statuses.contains(&400),
+            "who can be told is told: {statuses:?}"
+        );
+    });
+    assert!(peak < 48 * MIB, "{} MiB", peak / MIB);
+    // A key that is known by its name, and whose secret is not.
+    let stranger = Key {
+        secret: "wrong".into(),
+        ..machine.key()
+    };
+    let signed = sign(
+        &stranger,
+        &Signed {
+            method: "POST",
+            path: "/",
+            host: &host,
+            service: "ecr",
+            region: "us-east-1",
+            headers: &[target()],
+            body: b"",
+        },
+    );
+    let (peak, kept) = rise(&machine, || {
+        let statuses = at_once(&machine, 40, &signed);
+        assert!(
+            statuses.iter().all(|it| [0, 400, 503].contains(it)),
+            "{statuses:?}"
+        );
+    });
+    assert!(peak < 192 * MIB, "{} MiB", peak / MIB);
+    assert!(kept < 32 * MIB, "{} MiB", kept / MIB);
+    assert!(
+        machine
+            .call("ecs", "ListClusters", serde_json::json!({}))
+            .is_ok()
+    );
+}
+
+#[test]
+fn one_address_has_so_many_connections() {
+    let machine = Machine::start();
+    let open = || TcpStream::connect(machine.listen).unwrap();
+    let all: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| open()).collect();
+    eventually("there is no room for another", || {
+        let mut connection = Connection::open(machine.listen).unwrap();
+        match connection.read_answer(false) {
+            Ok(answer) if answer.status == 503 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    drop(all);
+    eventually("there is room again", || {
+        machine
+            .call("ecs", "ListClusters", serde_json::json!({}))
+            .map_err(|error| format!("{error:?}"))
+    });
+}
+
+#[test]
+fn strangers_learn_that_a_daemon_is_there_and_no_more() {
+    let machine = Machine::start();
+    let mut connection = TcpStream::connect(machine.listen).unwrap();
+    connection
+        .write_all(b"GET /_neargate/v1/health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut connection, &mut answer).unwrap();
+    assert!(answer.ends_with(r#"{"neargate":"up"}"#), "{answer}");
+    let path = "/_neargate/v1/health";
+    let own = machine.post(&machine.key(), "neargate", path, &[], b"{}");
+    let own = own.unwrap().json();
+    assert_eq!(own["pid"], machine.daemon_id());
+    assert_eq!(own["state"], machine.state.display().to_string());
+    let stranger = Key {
+        secret: "wrong".into(),
+        ..machine.key()
+    };
+    let refused = machine.post(&stranger, "neargate", path, &[], b"{}");
+    assert_eq!(refused.unwrap().status, 403);
+}
