@@ -409,12 +409,14 @@ fn tags_of(input: &Json) -> (TagMap, Vec<String>) {
     let mut keys = Vec::new();
     for (name, value) in input.as_object().into_iter().flatten() {
         match name.to_ascii_lowercase().as_str() {
-            "tags" | "taglist" | "tagset" => read_tags(value, &mut tags, &mut keys),
-            "tagspecifications" | "tagspecification" => {
+            "tag" | "tags" | "taglist" | "tagset" => read_tags(value, &mut tags, &mut keys),
+            "tagspecifications" | "tagspecification" | "tagspecificationset" => {
                 for one in value.as_array().into_iter().flatten() {
                     for (name, value) in one.as_object().into_iter().flatten() {
-                        if name.eq_ignore_ascii_case("tags") || name.eq_ignore_ascii_case("tagset")
-                        {
+                        if matches!(
+                            name.to_ascii_lowercase().as_str(),
+                            "tag" | "tags" | "tagset"
+                        ) {
                             read_tags(value, &mut tags, &mut keys);
                         }
                     }
@@ -509,6 +511,12 @@ mod tests {
         check(json!({"tags": {"team": "a"}}), &team, &["team"]);
         let of_vpc = json!({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "team", "Value": "a"}]}]});
         check(of_vpc, &team, &["team"]);
+        // EC2's names of members, which are those of its requests.
+        let of_vpc = json!({"TagSpecification": [{"ResourceType": "vpc", "Tag": [{"key": "team", "value": "a"}]}]});
+        check(of_vpc, &team, &["team"]);
+        let of_tags = json!({"ResourceId": ["vpc-1"], "Tag": [{"Key": "team", "Value": "a"}]});
+        check(of_tags, &team, &["team"]);
+        check(json!({"Tag": [{"key": "team"}]}), &[], &["team"]);
         check(json!({"TagKeys": ["x", "team"]}), &[], &["team", "x"]);
         check(json!({"clusterName": "a"}), &[], &[]);
     }
