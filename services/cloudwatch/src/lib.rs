@@ -28,6 +28,7 @@ mod history;
 mod list;
 mod math;
 mod metric;
+mod permissions;
 mod put;
 mod queries;
 mod retention;
@@ -36,24 +37,30 @@ mod statistics;
 mod tags;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+use permissions::{on_alarm, on_alarms, on_arn, on_data, on_described, on_history, on_put_alarm};
 
 pub fn service() -> Service {
     Service::new(&shapes::cloudwatch::MODEL)
-        .on_unlisted(put::put_metric_data)
-        .on_unlisted(list::list_metrics)
-        .on_unlisted(statistics::get_metric_statistics)
-        .on_unlisted(data::get_metric_data)
-        .on_unlisted(alarm::put_metric_alarm)
-        .on_unlisted(alarm::describe_alarms)
-        .on_unlisted(alarm::describe_alarms_for_metric)
-        .on_unlisted(alarm::delete_alarms)
-        .on_unlisted(alarm::set_alarm_state)
-        .on_unlisted(alarm::enable_alarm_actions)
-        .on_unlisted(alarm::disable_alarm_actions)
-        .on_unlisted(history::describe_alarm_history)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .action_prefix("cloudwatch")
+        .on(put::put_metric_data, on_data())
+        .on(list::list_metrics, everywhere())
+        .on(statistics::get_metric_statistics, everywhere())
+        .on(data::get_metric_data, everywhere())
+        .on(alarm::put_metric_alarm, on_put_alarm())
+        .on(alarm::describe_alarms, on_described())
+        .on(alarm::describe_alarms_for_metric, everywhere())
+        .on(alarm::delete_alarms, on_alarms(|it| &it.alarm_names))
+        .on(alarm::set_alarm_state, on_alarm(|it| &it.alarm_name))
+        .on(alarm::enable_alarm_actions, on_alarms(|it| &it.alarm_names))
+        .on(
+            alarm::disable_alarm_actions,
+            on_alarms(|it| &it.alarm_names),
+        )
+        .on(history::describe_alarm_history, on_history())
+        .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, on_arn(|it| &it.resource_arn))
         .reconciles(evaluator::AlarmReconciler)
         .reconciles(retention::RetentionReconciler)
         .resource(cfn::AlarmType)

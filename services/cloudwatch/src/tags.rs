@@ -9,8 +9,13 @@ use shapes::cloudwatch::{
 
 use crate::alarm::{Alarm, tag_map};
 
+/// The alarm's name in an ARN of this account and region.
+pub fn name_in<'a>(cx: &Cx, arn: &'a str) -> Option<&'a str> {
+    arn.strip_prefix(&cx.arn("cloudwatch", "alarm:"))
+}
+
 fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Alarm, Error> {
-    let name = arn.strip_prefix(&cx.arn("cloudwatch", "alarm:"));
+    let name = name_in(cx, arn);
     let found = name.map(|it| tx.get(&cx.key(it))).transpose()?.flatten();
     found.ok_or_else(|| ResourceNotFoundException.because(format!("Unknown resource: {arn}")))
 }
