@@ -20,6 +20,7 @@
 mod activity;
 mod cfn;
 mod decide;
+mod permissions;
 mod policy;
 mod policy_rules;
 mod scaler;
@@ -30,22 +31,39 @@ mod target;
 mod tracking;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+use permissions::{on_arn, on_registered, on_target};
 
 pub fn service() -> Service {
     Service::new(&shapes::application_autoscaling::MODEL)
-        .on_unlisted(target::register_scalable_target)
-        .on_unlisted(target::describe_scalable_targets)
-        .on_unlisted(target::deregister_scalable_target)
-        .on_unlisted(policy::put_scaling_policy)
-        .on_unlisted(policy::describe_scaling_policies)
-        .on_unlisted(policy::delete_scaling_policy)
-        .on_unlisted(activity::describe_scaling_activities)
-        .on_unlisted(scheduled::put_scheduled_action)
-        .on_unlisted(scheduled::describe_scheduled_actions)
-        .on_unlisted(scheduled::delete_scheduled_action)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .on(target::register_scalable_target, on_registered())
+        .on(target::describe_scalable_targets, everywhere())
+        .on(
+            target::deregister_scalable_target,
+            on_target(|it| (it.service_namespace, &it.resource_id, it.scalable_dimension)),
+        )
+        .on(
+            policy::put_scaling_policy,
+            on_target(|it| (it.service_namespace, &it.resource_id, it.scalable_dimension)),
+        )
+        .on(policy::describe_scaling_policies, everywhere())
+        .on(
+            policy::delete_scaling_policy,
+            on_target(|it| (it.service_namespace, &it.resource_id, it.scalable_dimension)),
+        )
+        .on(activity::describe_scaling_activities, everywhere())
+        .on(
+            scheduled::put_scheduled_action,
+            on_target(|it| (it.service_namespace, &it.resource_id, it.scalable_dimension)),
+        )
+        .on(scheduled::describe_scheduled_actions, everywhere())
+        .on(
+            scheduled::delete_scheduled_action,
+            on_target(|it| (it.service_namespace, &it.resource_id, it.scalable_dimension)),
+        )
+        .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, on_arn(|it| &it.resource_arn))
         .reconciles(scaler::TargetReconciler)
         .reconciles(scaler::AlarmFollower)
         .reconciles(policy::PolicyReconciler)
