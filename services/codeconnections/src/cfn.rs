@@ -6,7 +6,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::codeconnections::*;
 
-use crate::connection::create;
+use crate::codestar::same;
 use crate::record::Made;
 
 pub struct ConnectionType(pub Made);
@@ -45,10 +45,15 @@ impl ResourceType for ConnectionType {
             host_arn: request.text("HostArn"),
             tags: Some(tag_list(request)),
         };
-        let made = create(cx.with_token(&request.token), input, self.0).await?;
-        Ok(Created {
-            physical_id: made.connection_arn,
-        })
+        let cx = cx.with_token(&request.token);
+        let physical_id = match self.0 {
+            Made::CodeConnections => cx.call(input).await?.connection_arn,
+            Made::CodeStar => {
+                let input: shapes::codestar_connections::CreateConnectionInput = same(&input)?;
+                cx.call(input).await?.connection_arn
+            }
+        };
+        Ok(Created { physical_id })
     }
 
     async fn update(

@@ -8,7 +8,7 @@ use crate::record::Made;
 use crate::{connection, host, tags};
 
 /// The same members in the other model's shape.
-fn same<A: Value, B: Value + Default>(shape: &A) -> Result<B, Error> {
+pub fn same<A: Value, B: Value + Default>(shape: &A) -> Result<B, Error> {
     wire::from_json(wire::to_json(shape)).map_err(|error| {
         wire::codes::InternalFailure.because(format!("the two models differ: {error}"))
     })

@@ -22,43 +22,118 @@ mod codestar;
 mod connection;
 mod host;
 mod names;
+mod permissions;
 mod record;
 mod tags;
 
 use cloud::Service;
+use permissions::{
+    new_connection, new_host, on_arn, on_changed_host, on_connection, on_connections, on_host,
+    on_hosts,
+};
+use record::Made::{CodeConnections, CodeStar};
 
 pub use authorize::authorize;
 
 pub fn service() -> Service {
     Service::new(&shapes::codeconnections::MODEL)
-        .on_unlisted(connection::create_connection)
-        .on_unlisted(connection::get_connection)
-        .on_unlisted(connection::list_connections)
-        .on_unlisted(connection::delete_connection)
-        .on_unlisted(host::create_host)
-        .on_unlisted(host::get_host)
-        .on_unlisted(host::list_hosts)
-        .on_unlisted(host::update_host)
-        .on_unlisted(host::delete_host)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .on(
+            connection::create_connection,
+            new_connection(CodeConnections, |it| {
+                (
+                    it.provider_type.map(|it| it.to_string()),
+                    it.host_arn.as_ref(),
+                )
+            }),
+        )
+        .on(
+            connection::get_connection,
+            on_connection(|it| &it.connection_arn),
+        )
+        .on(
+            connection::list_connections,
+            on_connections(CodeConnections, |it| {
+                it.provider_type_filter.map(|it| it.to_string())
+            }),
+        )
+        .on(
+            connection::delete_connection,
+            on_connection(|it| &it.connection_arn),
+        )
+        .on(
+            host::create_host,
+            new_host(
+                CodeConnections,
+                |it| it.provider_type.to_string(),
+                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
+            ),
+        )
+        .on(host::get_host, on_host(|it| &it.host_arn))
+        .on(host::list_hosts, on_hosts(CodeConnections))
+        .on(
+            host::update_host,
+            on_changed_host(
+                CodeConnections,
+                |it| &it.host_arn,
+                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
+            ),
+        )
+        .on(host::delete_host, on_host(|it| &it.host_arn))
+        .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, on_arn(|it| &it.resource_arn))
         .resource(cfn::ConnectionType(record::Made::CodeConnections))
 }
 
 pub fn codestar_service() -> Service {
     Service::new(&shapes::codestar_connections::MODEL)
-        .on_unlisted(codestar::create_connection)
-        .on_unlisted(codestar::get_connection)
-        .on_unlisted(codestar::list_connections)
-        .on_unlisted(codestar::delete_connection)
-        .on_unlisted(codestar::create_host)
-        .on_unlisted(codestar::get_host)
-        .on_unlisted(codestar::list_hosts)
-        .on_unlisted(codestar::update_host)
-        .on_unlisted(codestar::delete_host)
-        .on_unlisted(codestar::tag_resource)
-        .on_unlisted(codestar::untag_resource)
-        .on_unlisted(codestar::list_tags_for_resource)
+        .on(
+            codestar::create_connection,
+            new_connection(CodeStar, |it| {
+                (
+                    it.provider_type.map(|it| it.to_string()),
+                    it.host_arn.as_ref(),
+                )
+            }),
+        )
+        .on(
+            codestar::get_connection,
+            on_connection(|it| &it.connection_arn),
+        )
+        .on(
+            codestar::list_connections,
+            on_connections(CodeStar, |it| {
+                it.provider_type_filter.map(|it| it.to_string())
+            }),
+        )
+        .on(
+            codestar::delete_connection,
+            on_connection(|it| &it.connection_arn),
+        )
+        .on(
+            codestar::create_host,
+            new_host(
+                CodeStar,
+                |it| it.provider_type.to_string(),
+                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
+            ),
+        )
+        .on(codestar::get_host, on_host(|it| &it.host_arn))
+        .on(codestar::list_hosts, on_hosts(CodeStar))
+        .on(
+            codestar::update_host,
+            on_changed_host(
+                CodeStar,
+                |it| &it.host_arn,
+                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
+            ),
+        )
+        .on(codestar::delete_host, on_host(|it| &it.host_arn))
+        .on(codestar::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(codestar::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(
+            codestar::list_tags_for_resource,
+            on_arn(|it| &it.resource_arn),
+        )
         .resource(cfn::ConnectionType(record::Made::CodeStar))
 }

@@ -28,6 +28,11 @@ fn id<'a>(cx: &Cx, arn: &'a str, kind: &str) -> Option<&'a str> {
     })
 }
 
+/// Whether an ARN, of whatever account and region, is a host's and not a connection's.
+pub fn is_host(arn: &str) -> bool {
+    arn.contains(":host/")
+}
+
 pub fn find_connection(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<ConnectionRecord, Error> {
     let found = match id(cx, arn, "connection") {
         Some(id) => tx.get(&cx.key(id))?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error};
 use shapes::codeconnections::*;
 
-use crate::names::{add_tags, find_connection, find_host, shown_tags};
+use crate::names::{add_tags, find_connection, find_host, is_host, shown_tags};
 
 /// Changes the tags of what an ARN names, and answers them.
 fn edit(
@@ -14,7 +14,7 @@ fn edit(
     body: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), Error>,
 ) -> Result<BTreeMap<String, String>, Error> {
     cx.write(|tx| {
-        if arn.contains(":host/") {
+        if is_host(arn) {
             let mut host = find_host(cx, tx, arn)?;
             body(&mut host.tags)?;
             tx.put(&host)?;
