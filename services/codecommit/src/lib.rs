@@ -20,40 +20,85 @@ mod changes;
 mod commit;
 mod login;
 mod names;
+mod permissions;
 mod repository;
 mod tags;
 mod view;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+use permissions::{on_arn, on_branch, on_named, on_new_repository, on_repository, on_several};
 
 pub use login::{Asked, is_signature, is_signed};
 pub use repository::{Found, find_by_path};
 
 pub fn service() -> Service {
     Service::new(&shapes::codecommit::MODEL)
-        .on_unlisted(repository::create_repository)
-        .on_unlisted(repository::get_repository)
-        .on_unlisted(repository::batch_get_repositories)
-        .on_unlisted(repository::list_repositories)
-        .on_unlisted(repository::delete_repository)
-        .on_unlisted(repository::update_repository_name)
-        .on_unlisted(repository::update_repository_description)
-        .on_unlisted(repository::get_repository_triggers)
-        .on_unlisted(repository::put_repository_triggers)
-        .on_unlisted(branch::create_branch)
-        .on_unlisted(branch::get_branch)
-        .on_unlisted(branch::list_branches)
-        .on_unlisted(branch::delete_branch)
-        .on_unlisted(branch::update_default_branch)
-        .on_unlisted(view::get_commit)
-        .on_unlisted(view::get_file)
-        .on_unlisted(view::get_folder)
-        .on_unlisted(view::get_differences)
-        .on_unlisted(commit::put_file)
-        .on_unlisted(commit::create_commit)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .on(repository::create_repository, on_new_repository())
+        .on(
+            repository::get_repository,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(repository::batch_get_repositories, on_several())
+        .on(repository::list_repositories, everywhere())
+        .on(
+            repository::delete_repository,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            repository::update_repository_name,
+            on_repository(|it| &it.old_name),
+        )
+        .on(
+            repository::update_repository_description,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            repository::get_repository_triggers,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            repository::put_repository_triggers,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            branch::create_branch,
+            on_branch(|it| &it.repository_name, |it| &it.branch_name),
+        )
+        .on(
+            branch::get_branch,
+            on_named(|it| it.repository_name.as_ref()),
+        )
+        .on(
+            branch::list_branches,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            branch::delete_branch,
+            on_branch(|it| &it.repository_name, |it| &it.branch_name),
+        )
+        .on(
+            branch::update_default_branch,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(view::get_commit, on_repository(|it| &it.repository_name))
+        .on(view::get_file, on_repository(|it| &it.repository_name))
+        .on(view::get_folder, on_repository(|it| &it.repository_name))
+        .on(
+            view::get_differences,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            commit::put_file,
+            on_branch(|it| &it.repository_name, |it| &it.branch_name),
+        )
+        .on(
+            commit::create_commit,
+            on_branch(|it| &it.repository_name, |it| &it.branch_name),
+        )
+        .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, on_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, on_arn(|it| &it.resource_arn))
         .reconciles(repository::RepositoryReconciler)
         .reconciles(repository::LeftoverReconciler)
         .resource(cfn::RepositoryType)

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
+use cloud::{
+    Cloud, ConditionKey, Cx, Error, Need, Next, Reconciler, Record, StoreError, Touched, all_keys,
+};
 use serde::{Deserialize, Serialize};
 use shapes::codecommit::*;
 use tokio::sync::Mutex;
@@ -54,6 +56,24 @@ pub struct Found {
     pub id: String,
     pub region: String,
     pub arn: String,
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Found {
+    /// What a client of Git needs permission for, pulling.
+    pub fn pull(&self) -> Need {
+        Need::new("codecommit:GitPull", Some(self.touched()))
+    }
+
+    /// The same for pushing: to this reference, or to none while it only asks what is there.
+    pub fn push(&self, reference: Option<&str>) -> Need {
+        let reference = ConditionKey::new("codecommit:References", reference);
+        Need::new("codecommit:GitPush", Some(self.touched())).with_keys([reference])
+    }
+
+    fn touched(&self) -> Touched {
+        Touched::named(&self.arn).tagged(self.tags.clone())
+    }
 }
 
 /// The region in AWS's own name of the host, `git-codecommit.<region>.amazonaws.com`, whatever comes
@@ -84,6 +104,7 @@ pub fn find_by_path(cloud: &Cloud, host: &str, name: &str) -> Option<Found> {
         arn: found.arn(),
         id: found.id,
         region: found.region,
+        tags: found.tags,
     })
 }
 

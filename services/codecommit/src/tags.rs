@@ -23,8 +23,13 @@ pub fn add(
     Ok(())
 }
 
+/// The repository's name in an ARN of this account and region.
+pub fn name_in<'a>(cx: &Cx, arn: &'a str) -> Option<&'a str> {
+    arn.strip_prefix(&cx.arn("codecommit", ""))
+}
+
 fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<RepositoryRecord, Error> {
-    match arn.strip_prefix(&cx.arn("codecommit", "")) {
+    match name_in(cx, arn) {
         Some(name) => find(cx, tx, name),
         None => Err(errors::InvalidResourceArnException
             .because(format!("The resource ARN {arn} is not valid"))),
