@@ -59,7 +59,7 @@ pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<ElasticAddress, Error>
 }
 
 /// By allocation id or by the address itself.
-fn find(
+pub fn find(
     cx: &Cx,
     tx: &Records<'_>,
     id: Option<&String>,
@@ -228,25 +228,35 @@ fn give_back(cx: &Cx, tx: &Records<'_>, interface: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The associated address, by the association's id or by the address itself.
+pub fn held(
+    cx: &Cx,
+    tx: &Records<'_>,
+    association_id: Option<&String>,
+    public_ip: Option<&String>,
+) -> Result<ElasticAddress, Error> {
+    let all: Vec<ElasticAddress> = tx.list(&cx.key(""))?;
+    let wanted = |it: &ElasticAddress| match (association_id, public_ip) {
+        (Some(id), _) => it.association.as_ref().is_some_and(|it| it.id == *id),
+        (None, Some(public)) => it.public.to_string() == *public && it.association.is_some(),
+        (None, None) => false,
+    };
+    all.into_iter().find(wanted).ok_or_else(|| {
+        let id = association_id.or(public_ip).cloned();
+        InvalidAssociationIdNotFound.because(format!(
+            "The association ID '{}' does not exist",
+            id.unwrap_or_default()
+        ))
+    })
+}
+
 pub async fn disassociate_address(
     cx: Cx,
     input: DisassociateAddressInput,
 ) -> Result<DisassociateAddressOutput, Error> {
     cx.write(|tx| {
-        let all: Vec<ElasticAddress> = tx.list(&cx.key(""))?;
-        let wanted = |it: &ElasticAddress| match (&input.association_id, &input.public_ip) {
-            (Some(id), _) => it.association.as_ref().is_some_and(|it| it.id == *id),
-            (None, Some(public)) => it.public.to_string() == *public && it.association.is_some(),
-            (None, None) => false,
-        };
-        let found = all.into_iter().find(wanted);
-        let mut address = found.ok_or_else(|| {
-            let id = input.association_id.clone().or(input.public_ip.clone());
-            InvalidAssociationIdNotFound.because(format!(
-                "The association ID '{}' does not exist",
-                id.unwrap_or_default()
-            ))
-        })?;
+        let (id, public) = (input.association_id.as_ref(), input.public_ip.as_ref());
+        let mut address = held(&cx, tx, id, public)?;
         if let Some(held) = address.association.take() {
             if let Some(gateway) = held.nat_gateway {
                 return Err(InvalidIpAddressInUse.because(format!(

@@ -16,8 +16,10 @@ mod gateway;
 mod group;
 mod group_rules;
 mod interface;
+mod keys;
 mod nat_gateway;
 mod network;
+mod permissions;
 mod route;
 mod subnet;
 mod tags;
@@ -25,62 +27,207 @@ mod vpc;
 mod zones;
 
 use cloud::Service;
+use permissions::{
+    describing, on_associated_address, on_association, on_attached, on_changed_interface,
+    on_detached, on_disassociated_address, on_ids, on_new, on_new_interface, on_one, on_released,
+    on_replaced_association, on_rules_of, on_some, on_tagged, region, touched,
+};
+use shapes::ec2::*;
+
+use elastic_address::ElasticAddress;
+use gateway::InternetGateway;
+use group::SecurityGroup;
+use interface::Interface;
+use nat_gateway::NatGateway;
+use route::RouteTable;
+use subnet::Subnet;
+use tags::Tagged;
+use vpc::Vpc;
 
 pub use interface::vpc_of;
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::ec2::MODEL)
         .dry_run(errors::DryRunOperation)
-        .on_unlisted(vpc::create_vpc)
-        .on_unlisted(vpc::describe_vpcs)
-        .on_unlisted(vpc::delete_vpc)
-        .on_unlisted(vpc::modify_vpc_attribute)
-        .on_unlisted(vpc::describe_vpc_attribute)
-        .on_unlisted(subnet::create_subnet)
-        .on_unlisted(subnet::describe_subnets)
-        .on_unlisted(subnet::delete_subnet)
-        .on_unlisted(subnet::modify_subnet_attribute)
-        .on_unlisted(gateway::create_internet_gateway)
-        .on_unlisted(gateway::describe_internet_gateways)
-        .on_unlisted(gateway::attach_internet_gateway)
-        .on_unlisted(gateway::detach_internet_gateway)
-        .on_unlisted(gateway::delete_internet_gateway)
-        .on_unlisted(route::create_route_table)
-        .on_unlisted(route::describe_route_tables)
-        .on_unlisted(route::delete_route_table)
-        .on_unlisted(route::create_route)
-        .on_unlisted(route::replace_route)
-        .on_unlisted(route::delete_route)
-        .on_unlisted(route::associate_route_table)
-        .on_unlisted(route::disassociate_route_table)
-        .on_unlisted(route::replace_route_table_association)
-        .on_unlisted(group::create_security_group)
-        .on_unlisted(group::describe_security_groups)
-        .on_unlisted(group::delete_security_group)
-        .on_unlisted(group_rules::authorize_ingress)
-        .on_unlisted(group_rules::authorize_egress)
-        .on_unlisted(group_rules::revoke_ingress)
-        .on_unlisted(group_rules::revoke_egress)
-        .on_unlisted(group_rules::describe_security_group_rules)
-        .on_unlisted(interface::create_network_interface)
-        .on_unlisted(interface::describe_network_interfaces)
-        .on_unlisted(interface::delete_network_interface)
-        .on_unlisted(interface::modify_network_interface_attribute)
-        .on_unlisted(elastic_address::allocate_address)
-        .on_unlisted(elastic_address::release_address)
-        .on_unlisted(elastic_address::associate_address)
-        .on_unlisted(elastic_address::disassociate_address)
-        .on_unlisted(elastic_address::describe_addresses)
-        .on_unlisted(elastic_address::describe_addresses_attribute)
-        .on_unlisted(nat_gateway::create_nat_gateway)
-        .on_unlisted(nat_gateway::delete_nat_gateway)
-        .on_unlisted(nat_gateway::describe_nat_gateways)
-        .on_unlisted(account::describe_account_attributes)
-        .on_unlisted(account::describe_regions)
-        .on_unlisted(zones::describe_availability_zones)
-        .on_unlisted(tags::create_tags)
-        .on_unlisted(tags::delete_tags)
-        .on_unlisted(tags::describe_tags)
+        .on(
+            vpc::create_vpc,
+            on_new::<Vpc, CreateVpcInput>(|it| it.tag_specifications.as_ref())
+                .supplying(keys::OF_NEW_VPC, region),
+        )
+        .on(vpc::describe_vpcs, describing())
+        .on(
+            vpc::delete_vpc,
+            on_one::<Vpc, DeleteVpcInput>(|it| &it.vpc_id).supplying(keys::OF_VPC, region),
+        )
+        .on(
+            vpc::modify_vpc_attribute,
+            on_one::<Vpc, ModifyVpcAttributeInput>(|it| &it.vpc_id).supplying(keys::OF_VPC, region),
+        )
+        .on(
+            vpc::describe_vpc_attribute,
+            on_one::<Vpc, DescribeVpcAttributeInput>(|it| &it.vpc_id)
+                .supplying(keys::OF_VPC, region),
+        )
+        .on(
+            subnet::create_subnet,
+            on_new::<Subnet, CreateSubnetInput>(|it| it.tag_specifications.as_ref())
+                .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
+                .supplying(keys::OF_NEW_SUBNET, region),
+        )
+        .on(subnet::describe_subnets, describing())
+        .on(
+            subnet::delete_subnet,
+            on_one::<Subnet, DeleteSubnetInput>(|it| &it.subnet_id)
+                .supplying(keys::OF_SUBNET, region),
+        )
+        .on(
+            subnet::modify_subnet_attribute,
+            on_one::<Subnet, ModifySubnetAttributeInput>(|it| &it.subnet_id)
+                .supplying(keys::OF_SUBNET, region),
+        )
+        .on(
+            gateway::create_internet_gateway,
+            on_new::<InternetGateway, CreateInternetGatewayInput>(|it| {
+                it.tag_specifications.as_ref()
+            })
+            .supplying(keys::OF_GATEWAY, region),
+        )
+        .on(gateway::describe_internet_gateways, describing())
+        .on(gateway::attach_internet_gateway, on_attached())
+        .on(gateway::detach_internet_gateway, on_detached())
+        .on(
+            gateway::delete_internet_gateway,
+            on_one::<InternetGateway, DeleteInternetGatewayInput>(|it| &it.internet_gateway_id)
+                .supplying(keys::OF_GATEWAY, region),
+        )
+        .on(
+            route::create_route_table,
+            on_new::<RouteTable, CreateRouteTableInput>(|it| it.tag_specifications.as_ref())
+                .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
+                .supplying(keys::OF_NEW_TABLE, region),
+        )
+        .on(route::describe_route_tables, describing())
+        .on(
+            route::delete_route_table,
+            on_one::<RouteTable, DeleteRouteTableInput>(|it| &it.route_table_id)
+                .supplying(keys::OF_TABLE, region),
+        )
+        .on(
+            route::create_route,
+            on_one::<RouteTable, CreateRouteInput>(|it| &it.route_table_id)
+                .supplying(keys::OF_TABLE, region),
+        )
+        .on(
+            route::replace_route,
+            on_one::<RouteTable, ReplaceRouteInput>(|it| &it.route_table_id)
+                .supplying(keys::OF_TABLE, region),
+        )
+        .on(
+            route::delete_route,
+            on_one::<RouteTable, DeleteRouteInput>(|it| &it.route_table_id)
+                .supplying(keys::OF_TABLE, region),
+        )
+        .on(
+            route::associate_route_table,
+            on_one::<RouteTable, AssociateRouteTableInput>(|it| &it.route_table_id)
+                .also(Subnet::TYPE.as_str(), |cx, it| {
+                    it.subnet_id.as_ref().map(|it| touched::<Subnet>(cx, it))
+                })
+                .supplying(keys::OF_ASSOCIATION, region),
+        )
+        .on(route::disassociate_route_table, on_association())
+        .on(
+            route::replace_route_table_association,
+            on_replaced_association(),
+        )
+        .on(
+            group::create_security_group,
+            on_new::<SecurityGroup, CreateSecurityGroupInput>(|it| it.tag_specifications.as_ref())
+                .also(Vpc::TYPE.as_str(), |cx, it| {
+                    it.vpc_id.as_ref().map(|it| touched::<Vpc>(cx, it))
+                })
+                .supplying(keys::OF_NEW_GROUP, region),
+        )
+        .on(group::describe_security_groups, describing())
+        .on(
+            group::delete_security_group,
+            on_some::<SecurityGroup, DeleteSecurityGroupInput>(|it| it.group_id.as_ref())
+                .supplying(keys::OF_GROUP, region),
+        )
+        .on(
+            group_rules::authorize_ingress,
+            on_rules_of(
+                |it| it.group_id.as_ref(),
+                |it| it.tag_specifications.as_ref(),
+            ),
+        )
+        .on(
+            group_rules::authorize_egress,
+            on_rules_of(|it| Some(&it.group_id), |it| it.tag_specifications.as_ref()),
+        )
+        .on(
+            group_rules::revoke_ingress,
+            on_some::<SecurityGroup, RevokeSecurityGroupIngressInput>(|it| it.group_id.as_ref())
+                .supplying(keys::OF_GROUP, region),
+        )
+        .on(
+            group_rules::revoke_egress,
+            on_one::<SecurityGroup, RevokeSecurityGroupEgressInput>(|it| &it.group_id)
+                .supplying(keys::OF_GROUP, region),
+        )
+        .on(group_rules::describe_security_group_rules, describing())
+        .on(interface::create_network_interface, on_new_interface())
+        .on(interface::describe_network_interfaces, describing())
+        .on(
+            interface::delete_network_interface,
+            on_one::<Interface, DeleteNetworkInterfaceInput>(|it| &it.network_interface_id)
+                .supplying(keys::OF_INTERFACE, region),
+        )
+        .on(
+            interface::modify_network_interface_attribute,
+            on_changed_interface(),
+        )
+        .on(
+            elastic_address::allocate_address,
+            on_new::<ElasticAddress, AllocateAddressInput>(|it| it.tag_specifications.as_ref())
+                .supplying(&[keys::REGION], region),
+        )
+        .on(elastic_address::release_address, on_released())
+        .on(elastic_address::associate_address, on_associated_address())
+        .on(
+            elastic_address::disassociate_address,
+            on_disassociated_address(),
+        )
+        .on(elastic_address::describe_addresses, describing())
+        .on(elastic_address::describe_addresses_attribute, describing())
+        .on(
+            nat_gateway::create_nat_gateway,
+            on_new::<NatGateway, CreateNatGatewayInput>(|it| it.tag_specifications.as_ref())
+                .also(ElasticAddress::TYPE.as_str(), |cx, it| {
+                    it.allocation_id
+                        .as_ref()
+                        .map(|it| touched::<ElasticAddress>(cx, it))
+                })
+                .also(Subnet::TYPE.as_str(), |cx, it| {
+                    it.subnet_id.as_ref().map(|it| touched::<Subnet>(cx, it))
+                })
+                .supplying(keys::OF_NEW_NAT_GATEWAY, region),
+        )
+        .on(
+            nat_gateway::delete_nat_gateway,
+            on_one::<NatGateway, DeleteNatGatewayInput>(|it| &it.nat_gateway_id)
+                .supplying(&[keys::REGION], region),
+        )
+        .on(nat_gateway::describe_nat_gateways, describing())
+        .on(account::describe_account_attributes, describing())
+        .on(account::describe_regions, describing())
+        .on(zones::describe_availability_zones, describing())
+        .on(tags::create_tags, on_tagged())
+        .on(
+            tags::delete_tags,
+            on_ids(|it: &DeleteTagsInput| &it.resources).supplying(&[keys::REGION], region),
+        )
+        .on(tags::describe_tags, describing())
         .reconciles(network::VpcReconciler)
         .reconciles(network::InterfaceReconciler);
     cfn::register(service)

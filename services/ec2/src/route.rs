@@ -410,7 +410,7 @@ pub async fn associate_route_table(
 }
 
 /// The table that holds an association.
-fn holder(cx: &Cx, tx: &Records<'_>, association: &str) -> Result<RouteTable, Error> {
+pub fn holder(cx: &Cx, tx: &Records<'_>, association: &str) -> Result<RouteTable, Error> {
     let tables = tx.list::<RouteTable>(&cx.key(""))?;
     (tables.into_iter().find(|it| {
         it.associations.contains_key(association)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, ErrorCode, Record, Records};
+use cloud::{Cx, Error, ErrorCode, Record, Records, Touched};
 use shapes::ec2::{
     CreateTagsInput, CreateTagsOutput, DeleteTagsInput, DeleteTagsOutput, DescribeTagsInput,
     DescribeTagsOutput, ResourceType, Tag, TagDescription, TagSpecification,
@@ -20,6 +20,7 @@ use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::interface::Interface;
 use crate::nat_gateway::NatGateway;
+use crate::permissions;
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::vpc::Vpc;
@@ -78,7 +79,7 @@ pub fn shown(tags: &Tags) -> Option<Vec<Tag>> {
 }
 
 /// A record that carries tags.
-trait Tagged: Record + Filtered {
+pub trait Tagged: Record + Filtered {
     const TYPE: ResourceType;
     /// How EC2 calls it, and its error, when there is none with an id.
     const MISSING: (&'static str, ErrorCode);
@@ -100,6 +101,27 @@ macro_rules! tagged {
         fn change(cx: &Cx, tx: &Records<'_>, id: &str, edit: &dyn Fn(&mut Tags) -> Result<(), Error>) -> Result<(), Error> {
             $(if id.starts_with($prefix) { return change_record::<$record>(cx, tx, id, edit); })*
             Err(InvalidIdNotFound.because(format!("The ID '{id}' is not valid")))
+        }
+
+        /// The types of what may be tagged: the first, and the others.
+        pub const TYPES: (&ResourceType, &[ResourceType]) = {
+            const ALL: &[ResourceType] = &[$(<$record as Tagged>::TYPE),*];
+            match ALL {
+                [first, others @ ..] => (first, others),
+                [] => panic!("there is none"),
+            }
+        };
+
+        /// The type of the resource that has such an id.
+        pub fn type_of(id: &str) -> Option<ResourceType> {
+            $(if id.starts_with($prefix) { return Some(<$record as Tagged>::TYPE); })*
+            None
+        }
+
+        /// What permissions say of the resource that has such an id.
+        pub fn touched_by_id(cx: &Cx, id: &str) -> Option<Touched> {
+            $(if id.starts_with($prefix) { return Some(permissions::touched::<$record>(cx, id)); })*
+            None
         }
 
         fn everything(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Described>, Error> {

@@ -4,6 +4,7 @@ mod deletion;
 mod engine_side;
 mod filters;
 mod nat;
+mod permissions;
 mod refusals;
 mod repetition;
 mod resource_types;
