@@ -12,6 +12,7 @@ mod cfn;
 mod health;
 mod listener;
 mod metrics;
+mod permissions;
 mod plan;
 mod record;
 mod rule;
@@ -19,40 +20,69 @@ mod tags;
 mod target_group;
 mod targets;
 
+use cloud::permission::everywhere;
 use cloud::{Service, Watch};
+use permissions::{
+    on_arns, on_balancer, on_changed_listener, on_group, on_listener, on_new_balancer,
+    on_new_group, on_new_listener, on_new_rule, on_regrouped, on_rule, on_rules, on_tagged,
+};
 
 pub fn service() -> Service {
     let turn = apply::Turn::default();
     let service = Service::new(&shapes::elbv2::MODEL)
-        .on_unlisted(balancer::create_load_balancer)
-        .on_unlisted(balancer::describe_load_balancers)
-        .on_unlisted(balancer::delete_load_balancer)
-        .on_unlisted(balancer::set_security_groups)
-        .on_unlisted(attributes::modify_load_balancer_attributes)
-        .on_unlisted(attributes::describe_load_balancer_attributes)
-        .on_unlisted(attributes::modify_target_group_attributes)
-        .on_unlisted(attributes::describe_target_group_attributes)
-        .on_unlisted(attributes::describe_listener_attributes)
-        .on_unlisted(attributes::describe_capacity_reservation)
-        .on_unlisted(target_group::create_target_group)
-        .on_unlisted(target_group::describe_target_groups)
-        .on_unlisted(target_group::modify_target_group)
-        .on_unlisted(target_group::delete_target_group)
-        .on_unlisted(targets::register_targets)
-        .on_unlisted(targets::deregister_targets)
-        .on_unlisted(health::describe_target_health)
-        .on_unlisted(listener::create_listener)
-        .on_unlisted(listener::describe_listeners)
-        .on_unlisted(listener::modify_listener)
-        .on_unlisted(listener::delete_listener)
-        .on_unlisted(rule::create_rule)
-        .on_unlisted(rule::describe_rules)
-        .on_unlisted(rule::modify_rule)
-        .on_unlisted(rule::delete_rule)
-        .on_unlisted(rule::set_rule_priorities)
-        .on_unlisted(tags::add_tags)
-        .on_unlisted(tags::remove_tags)
-        .on_unlisted(tags::describe_tags)
+        .on(balancer::create_load_balancer, on_new_balancer())
+        .on(balancer::describe_load_balancers, everywhere())
+        .on(
+            balancer::delete_load_balancer,
+            on_balancer(|it| &it.load_balancer_arn),
+        )
+        .on(balancer::set_security_groups, on_regrouped())
+        .on(
+            attributes::modify_load_balancer_attributes,
+            on_balancer(|it| &it.load_balancer_arn),
+        )
+        .on(attributes::describe_load_balancer_attributes, everywhere())
+        .on(
+            attributes::modify_target_group_attributes,
+            on_group(|it| &it.target_group_arn),
+        )
+        .on(attributes::describe_target_group_attributes, everywhere())
+        .on(attributes::describe_listener_attributes, everywhere())
+        .on(attributes::describe_capacity_reservation, everywhere())
+        .on(target_group::create_target_group, on_new_group())
+        .on(target_group::describe_target_groups, everywhere())
+        .on(
+            target_group::modify_target_group,
+            on_group(|it| &it.target_group_arn),
+        )
+        .on(
+            target_group::delete_target_group,
+            on_group(|it| &it.target_group_arn),
+        )
+        .on(
+            targets::register_targets,
+            on_group(|it| &it.target_group_arn),
+        )
+        .on(
+            targets::deregister_targets,
+            on_group(|it| &it.target_group_arn),
+        )
+        .on(health::describe_target_health, everywhere())
+        .on(listener::create_listener, on_new_listener())
+        .on(listener::describe_listeners, everywhere())
+        .on(listener::modify_listener, on_changed_listener())
+        .on(
+            listener::delete_listener,
+            on_listener(|it| &it.listener_arn),
+        )
+        .on(rule::create_rule, on_new_rule())
+        .on(rule::describe_rules, everywhere())
+        .on(rule::modify_rule, on_rule(|it| &it.rule_arn))
+        .on(rule::delete_rule, on_rule(|it| &it.rule_arn))
+        .on(rule::set_rule_priorities, on_rules())
+        .on(tags::add_tags, on_tagged())
+        .on(tags::remove_tags, on_arns(|it| &it.resource_arns))
+        .on(tags::describe_tags, everywhere())
         .reconciles(apply::BalancerReconciler(turn.clone()))
         .reconciles(apply::EdgeReconciler(turn))
         .reconciles(metrics::MetricsReconciler::default())

@@ -225,6 +225,28 @@ pub fn touch(tx: &Records<'_>) -> Result<u64, Error> {
     Ok(wanted.generation)
 }
 
+/// What an ARN names, found or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Balancer,
+    TargetGroup,
+    Listener,
+    Rule,
+}
+
+/// A rule is what nothing else is.
+pub fn kind_of(arn: &str) -> Kind {
+    if arn.contains(":loadbalancer/") {
+        Kind::Balancer
+    } else if arn.contains(":targetgroup/") {
+        Kind::TargetGroup
+    } else if arn.contains(":listener/") {
+        Kind::Listener
+    } else {
+        Kind::Rule
+    }
+}
+
 /// The part of an ARN after its kind: `loadbalancer/app/web/1` gives `app/web/1`.
 fn resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     arn.split(':').nth(5)?.strip_prefix(kind)

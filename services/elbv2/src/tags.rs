@@ -8,7 +8,7 @@ use shapes::elbv2::{
 };
 
 use crate::balancer::unsupported;
-use crate::record::{self, Tags};
+use crate::record::{self, Kind, Tags};
 
 /// AWS's limit of tags per resource.
 const TAGS_MAX: usize = 50;
@@ -50,35 +50,41 @@ fn edit(cx: &Cx, tx: &Records<'_>, arn: &str, edit: impl FnOnce(&mut Tags)) -> R
         }
         Ok(after)
     }
-    if arn.contains(":loadbalancer/") {
-        change(tx, record::balancer(cx, tx, arn)?, |it| &mut it.tags, edit)
-    } else if arn.contains(":targetgroup/") {
-        change(
+    match record::kind_of(arn) {
+        Kind::Balancer => change(tx, record::balancer(cx, tx, arn)?, |it| &mut it.tags, edit),
+        Kind::TargetGroup => change(
             tx,
             record::target_group(cx, tx, arn)?,
             |it| &mut it.tags,
             edit,
-        )
-    } else if arn.contains(":listener/") {
-        change(tx, record::listener(cx, tx, arn)?, |it| &mut it.tags, edit)
-    } else {
-        let (mut listener, id) = record::rule(cx, tx, arn)?;
-        let default = id == listener.default_rule();
-        let mut none = Tags::new();
-        let rule = listener.rules.iter_mut().find(|it| it.id == id);
-        let tags = rule.map_or(&mut none, |it| &mut it.tags);
-        let before = tags.clone();
-        edit(tags);
-        let after = tags.clone();
-        check_count(&after)?;
-        if before != after && default {
-            return Err(unsupported("a tag of a default rule"));
-        }
-        if before != after {
-            tx.put(&listener)?;
-        }
-        Ok(after)
+        ),
+        Kind::Listener => change(tx, record::listener(cx, tx, arn)?, |it| &mut it.tags, edit),
+        Kind::Rule => edit_rule(cx, tx, arn, edit),
     }
+}
+
+fn edit_rule(
+    cx: &Cx,
+    tx: &Records<'_>,
+    arn: &str,
+    edit: impl FnOnce(&mut Tags),
+) -> Result<Tags, Error> {
+    let (mut listener, id) = record::rule(cx, tx, arn)?;
+    let default = id == listener.default_rule();
+    let mut none = Tags::new();
+    let rule = listener.rules.iter_mut().find(|it| it.id == id);
+    let tags = rule.map_or(&mut none, |it| &mut it.tags);
+    let before = tags.clone();
+    edit(tags);
+    let after = tags.clone();
+    check_count(&after)?;
+    if before != after && default {
+        return Err(unsupported("a tag of a default rule"));
+    }
+    if before != after {
+        tx.put(&listener)?;
+    }
+    Ok(after)
 }
 
 pub async fn add_tags(cx: Cx, input: AddTagsInput) -> Result<AddTagsOutput, Error> {

@@ -3,6 +3,7 @@
 mod balancers;
 mod health;
 mod listeners;
+mod permissions;
 mod resource_types;
 mod snapshots;
 mod target_groups;
