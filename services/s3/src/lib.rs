@@ -40,109 +40,34 @@ mod versions;
 mod website;
 
 use authorize::listed;
-use cloud::permission::as_action_everywhere;
 use cloud::{Record, Service};
 
-pub use door::{Door, FORM_FILE_BYTES_MAX, FindKey, OPERATIONS};
+pub use door::{Door, FORM_FILE_BYTES_MAX, FindKey, OPERATIONS, PERMISSIONS};
 pub use host::{Address, address};
 /// What the door takes and gives.
 pub use s3s::Body;
 
 pub fn service() -> Service {
     Service::new(&shapes::s3::MODEL)
-        .on(
-            operations::create_bucket,
-            listed(&[
-                ("s3:CreateBucket", "bucket"),
-                ("s3:PutBucketAcl", "bucket"),
-                ("s3:PutBucketOwnershipControls", "bucket"),
-            ]),
-        )
-        .on(
-            operations::delete_bucket,
-            listed(&[("s3:DeleteBucket", "bucket")]),
-        )
-        .on(
-            operations::head_bucket,
-            listed(&[("s3:ListBucket", "bucket")]),
-        )
-        .on(
-            operations::list_buckets,
-            as_action_everywhere("s3:ListAllMyBuckets"),
-        )
-        .on(
-            operations::get_bucket_location,
-            listed(&[("s3:GetBucketLocation", "bucket")]),
-        )
-        .on(
-            operations::put_object,
-            listed(&[
-                ("s3:PutObject", "object"),
-                ("s3:PutObjectAcl", "object"),
-                ("s3:PutObjectTagging", "object"),
-            ]),
-        )
-        .on(
-            operations::get_object,
-            listed(&[
-                ("s3:GetObject", "object"),
-                ("s3:GetObjectVersion", "object"),
-            ]),
-        )
-        .on(
-            operations::head_object,
-            listed(&[
-                ("s3:GetObject", "object"),
-                ("s3:GetObjectVersion", "object"),
-            ]),
-        )
-        .on(
-            operations::delete_object,
-            listed(&[
-                ("s3:DeleteObject", "object"),
-                ("s3:DeleteObjectVersion", "object"),
-            ]),
-        )
-        .on(
-            operations::list_objects_v2,
-            listed(&[("s3:ListBucket", "bucket")]),
-        )
-        .on(
-            operations::get_bucket_versioning,
-            listed(&[("s3:GetBucketVersioning", "bucket")]),
-        )
-        .on(
-            operations::put_bucket_versioning,
-            listed(&[("s3:PutBucketVersioning", "bucket")]),
-        )
-        .on(
-            operations::get_bucket_policy,
-            listed(&[("s3:GetBucketPolicy", "bucket")]),
-        )
-        .on(
-            operations::put_bucket_policy,
-            listed(&[("s3:PutBucketPolicy", "bucket")]),
-        )
-        .on(
-            operations::delete_bucket_policy,
-            listed(&[("s3:DeleteBucketPolicy", "bucket")]),
-        )
-        .on(
-            operations::get_bucket_tagging,
-            listed(&[("s3:GetBucketTagging", "bucket")]),
-        )
-        .on(
-            operations::put_bucket_tagging,
-            listed(&[("s3:PutBucketTagging", "bucket")]),
-        )
-        .on(
-            operations::delete_bucket_tagging,
-            listed(&[("s3:PutBucketTagging", "bucket")]),
-        )
-        .on(
-            operations::delete_bucket_website,
-            listed(&[("s3:DeleteBucketWebsite", "bucket")]),
-        )
+        .on(operations::create_bucket, listed())
+        .on(operations::delete_bucket, listed())
+        .on(operations::head_bucket, listed())
+        .on(operations::list_buckets, listed())
+        .on(operations::get_bucket_location, listed())
+        .on(operations::put_object, listed())
+        .on(operations::get_object, listed())
+        .on(operations::head_object, listed())
+        .on(operations::delete_object, listed())
+        .on(operations::list_objects_v2, listed())
+        .on(operations::get_bucket_versioning, listed())
+        .on(operations::put_bucket_versioning, listed())
+        .on(operations::get_bucket_policy, listed())
+        .on(operations::put_bucket_policy, listed())
+        .on(operations::delete_bucket_policy, listed())
+        .on(operations::get_bucket_tagging, listed())
+        .on(operations::put_bucket_tagging, listed())
+        .on(operations::delete_bucket_tagging, listed())
+        .on(operations::delete_bucket_website, listed())
         .reconciles(garbage::Collector)
         .reconciles(lifecycle::LifecycleReconciler)
         .resource(cfn::BucketType)

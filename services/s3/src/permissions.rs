@@ -94,11 +94,20 @@ pub const KEYS: &[&str] = &[
     "s3:x-amz-website-redirect-location",
 ];
 
+/// An action, and the reference's name of the type of resources that it is on.
+pub type Listed = (&'static str, &'static str);
+
 /// What an operation needs permission for. An operation of the door, or of the table, whose input has
 /// not this does not compile.
 pub trait Permitted {
+    /// All that it may ask for, whatever the input.
+    const ACTIONS: &'static [Listed];
+
     fn asks(&self) -> Vec<Ask>;
 }
+
+const BUCKET: &str = "bucket";
+const OBJECT: &str = "object";
 
 impl Ask {
     pub fn new(action: &'static str, on: On) -> Self {
@@ -238,6 +247,12 @@ fn listing(
     ]
 }
 
+const MAKING: &[Listed] = &[
+    ("s3:CreateBucket", BUCKET),
+    ("s3:PutBucketAcl", BUCKET),
+    ("s3:PutBucketOwnershipControls", BUCKET),
+];
+
 /// Making a bucket: what it is given at once are permissions of their own.
 fn creates(
     bucket: &str,
@@ -272,6 +287,8 @@ macro_rules! text {
 macro_rules! of_bucket {
     ($($action:literal: $($input:path),+;)*) => {$($(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = &[($action, BUCKET)];
+
             fn asks(&self) -> Vec<Ask> {
                 vec![Ask::of_bucket($action, &self.bucket)]
             }
@@ -323,6 +340,8 @@ of_bucket! {
 macro_rules! of_version {
     ($($current:literal, $versioned:literal: $($input:path),+;)*) => {$($(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = &[($current, OBJECT), ($versioned, OBJECT)];
+
             fn asks(&self) -> Vec<Ask> {
                 let version = self.version_id.as_deref();
                 vec![Ask::of_version(($current, $versioned), &self.bucket, &self.key, version)]
@@ -345,6 +364,8 @@ of_version! {
 macro_rules! of_upload {
     ($($action:literal: $($input:path),+;)*) => {$($(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = &[($action, OBJECT)];
+
             fn asks(&self) -> Vec<Ask> {
                 vec![Ask::of_object($action, &self.bucket, &self.key)]
             }
@@ -361,6 +382,8 @@ of_upload! {
 macro_rules! of_listing {
     ($($action:literal, $max:ident: $($input:path),+;)*) => {$($(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = &[($action, BUCKET)];
+
             fn asks(&self) -> Vec<Ask> {
                 let (prefix, delimiter) = (self.prefix.as_deref(), self.delimiter.as_deref());
                 listing($action, &self.bucket, prefix, delimiter, self.$max)
@@ -376,10 +399,19 @@ of_listing! {
     "s3:ListBucketMultipartUploads", max_uploads: dto::ListMultipartUploadsInput;
 }
 
+/// What is sent with an object that is written.
+const WRITING: &[Listed] = &[
+    ("s3:PutObject", OBJECT),
+    ("s3:PutObjectAcl", OBJECT),
+    ("s3:PutObjectTagging", OBJECT),
+];
+
 /// Operations that write an object, or begin to.
 macro_rules! of_write {
     ($($input:path $({ $($member:ident: $value:expr),+ })?;)*) => {$(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = WRITING;
+
             fn asks(&self) -> Vec<Ask> {
                 let write = Write {
                     bucket: &self.bucket,
@@ -441,6 +473,16 @@ fn reads(actions: (&'static str, &'static str), source: &ObjectRef) -> Ask {
 }
 
 impl Permitted for dto::CopyObjectInput {
+    const ACTIONS: &'static [Listed] = &[
+        ("s3:PutObject", OBJECT),
+        ("s3:PutObjectAcl", OBJECT),
+        ("s3:PutObjectTagging", OBJECT),
+        (GET.0, OBJECT),
+        (GET.1, OBJECT),
+        (GET_TAGS.0, OBJECT),
+        (GET_TAGS.1, OBJECT),
+    ];
+
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);
         let write = Write {
@@ -469,6 +511,9 @@ impl Permitted for dto::CopyObjectInput {
 }
 
 impl Permitted for dto::UploadPartCopyInput {
+    const ACTIONS: &'static [Listed] =
+        &[("s3:PutObject", OBJECT), (GET.0, OBJECT), (GET.1, OBJECT)];
+
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);
         let write = Write {
@@ -484,6 +529,11 @@ impl Permitted for dto::UploadPartCopyInput {
 }
 
 impl Permitted for dto::PutObjectTaggingInput {
+    const ACTIONS: &'static [Listed] = &[
+        ("s3:PutObjectTagging", OBJECT),
+        ("s3:PutObjectVersionTagging", OBJECT),
+    ];
+
     fn asks(&self) -> Vec<Ask> {
         let tags = self.tagging.tag_set.iter().cloned();
         let tags = tags.map(|it| (it.key.unwrap_or_default(), it.value.unwrap_or_default()));
@@ -497,6 +547,11 @@ impl Permitted for dto::PutObjectTaggingInput {
 }
 
 impl Permitted for dto::PutObjectAclInput {
+    const ACTIONS: &'static [Listed] = &[
+        ("s3:PutObjectAcl", OBJECT),
+        ("s3:PutObjectVersionAcl", OBJECT),
+    ];
+
     fn asks(&self) -> Vec<Ask> {
         let actions = ("s3:PutObjectAcl", "s3:PutObjectVersionAcl");
         let version = self.version_id.as_deref();
@@ -508,12 +563,21 @@ impl Permitted for dto::PutObjectAclInput {
 }
 
 impl Permitted for dto::PutBucketAclInput {
+    const ACTIONS: &'static [Listed] = &[("s3:PutBucketAcl", BUCKET)];
+
     fn asks(&self) -> Vec<Ask> {
         vec![Ask::of_bucket("s3:PutBucketAcl", &self.bucket).key("s3:x-amz-acl", text!(self.acl))]
     }
 }
 
 impl Permitted for dto::GetObjectAttributesInput {
+    const ACTIONS: &'static [Listed] = &[
+        (GET.0, OBJECT),
+        (GET.1, OBJECT),
+        ("s3:GetObjectAttributes", OBJECT),
+        ("s3:GetObjectVersionAttributes", OBJECT),
+    ];
+
     fn asks(&self) -> Vec<Ask> {
         let version = self.version_id.as_deref();
         let attributes = ("s3:GetObjectAttributes", "s3:GetObjectVersionAttributes");
@@ -526,6 +590,8 @@ impl Permitted for dto::GetObjectAttributesInput {
 /// Each of its keys is asked about by the operation itself, with [`deletes`]: one that may not be
 /// deleted does not keep the others.
 impl Permitted for dto::DeleteObjectsInput {
+    const ACTIONS: &'static [Listed] = &[(DELETE.0, OBJECT), (DELETE.1, OBJECT)];
+
     fn asks(&self) -> Vec<Ask> {
         Vec::new()
     }
@@ -534,6 +600,8 @@ impl Permitted for dto::DeleteObjectsInput {
 macro_rules! of_account {
     ($($input:path),+) => {$(
         impl Permitted for $input {
+            const ACTIONS: &'static [Listed] = &[("s3:ListAllMyBuckets", "*")];
+
             fn asks(&self) -> Vec<Ask> {
                 vec![Ask::new("s3:ListAllMyBuckets", On::Account)]
             }
@@ -544,6 +612,8 @@ macro_rules! of_account {
 of_account!(dto::ListBucketsInput, shapes::s3::ListBucketsInput);
 
 impl Permitted for dto::CreateBucketInput {
+    const ACTIONS: &'static [Listed] = MAKING;
+
     fn asks(&self) -> Vec<Ask> {
         let location = self.create_bucket_configuration.as_ref();
         let location = location.and_then(|it| text!(it.location_constraint));
@@ -553,6 +623,8 @@ impl Permitted for dto::CreateBucketInput {
 }
 
 impl Permitted for shapes::s3::CreateBucketInput {
+    const ACTIONS: &'static [Listed] = MAKING;
+
     fn asks(&self) -> Vec<Ask> {
         let location = self.create_bucket_configuration.as_ref();
         let location = location.and_then(|it| text!(it.location_constraint));
@@ -565,8 +637,10 @@ impl Permitted for shapes::s3::CreateBucketInput {
 mod tests {
     use super::*;
 
-    fn check(input: &impl Permitted, expected: &[&str]) {
+    fn check<I: Permitted>(input: &I, expected: &[&str]) {
         let asks = input.asks();
+        let is_listed = |ask: &Ask| I::ACTIONS.iter().any(|it| it.0 == ask.action);
+        assert!(asks.iter().all(is_listed));
         let found: Vec<String> = asks
             .iter()
             .map(|it| {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use cloud::OwnerKey;
 use ground::Ground;
 use ground::signing::{
-    Ask, UNSIGNED, answer, answer_from, ask, client, form, sha256, tampered, unsigned_form,
+    Ask, UNSIGNED, answer, answer_from, ask, base64, client, form, hmac_sha1, sha256, tampered,
+    unsigned_form,
 };
 
 const KEY: &str = "/bucket/k";
@@ -283,13 +284,15 @@ async fn a_form_is_what_its_policy_says() {
     // A policy that is for no bucket is for none.
     let anywhere = post(&[r#"["starts-with", "$key", "k"]"#], &[("key", "k")]);
     house.refused(anywhere, "AccessDenied").await;
-    let old = [
+    let wrong = [
         ("key", "k"),
         ("AWSAccessKeyId", "OWNER"),
         ("signature", "x"),
     ];
-    let old = unsigned_form("/bucket", &old, "file");
-    house.refused(old, "InvalidRequest").await;
+    let (status, body) = house.ask(unsigned_form("/bucket", &wrong, "file")).await;
+    assert_eq!(status, 400, "{body}");
+    let added = old_form(&both, &[("key", "k"), ("x-amz-acl", "public-read")]);
+    house.refused(added, "AccessDenied").await;
     // Nobody's forms are not taken.
     let nobodys = unsigned_form("/bucket", &[("key", "k")], "file");
     house.refused(nobodys, "AccessDenied").await;
@@ -297,6 +300,25 @@ async fn a_form_is_what_its_policy_says() {
     let (status, body) = house.ask(post(&both, &ignored)).await;
     assert_eq!(status, 204, "{body}");
     assert_eq!(house.ground.get("bucket", "k").await.unwrap(), "file");
+    let (status, body) = house.ask(old_form(&both, &[("key", "k2")])).await;
+    assert_eq!(status, 204, "{body}");
+}
+
+/// Signed by version 2, as `boto3` does by default.
+fn old_form(conditions: &[&str], fields: &[(&str, &str)]) -> http::Request<s3::Body> {
+    let policy = format!(
+        r#"{{"expiration": "2099-01-01T00:00:00.000Z", "conditions": [{}]}}"#,
+        conditions.join(", ")
+    );
+    let policy = base64(policy.as_bytes());
+    let signature = base64(&hmac_sha1("secret", &policy));
+    let mut fields = fields.to_vec();
+    fields.extend([
+        ("AWSAccessKeyId", "OWNER"),
+        ("policy", policy.as_str()),
+        ("signature", signature.as_str()),
+    ]);
+    unsigned_form("/bucket", &fields, "file")
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::authorize::authorize;
-use crate::permissions::Permitted;
+use crate::permissions::{Listed, Permitted};
 
 use super::{Api, buckets, convert, listings, objects, rules, settings, uploads};
 
@@ -25,7 +25,12 @@ impl Api {
     {
         let cx = self.context(request.region.as_ref().map(|it| it.as_str()));
         let facts = self.facts(&request.headers);
-        let permitted = authorize(&cx, &facts, &request.input.asks());
+        let asks = request.input.asks();
+        debug_assert!(
+            asks.iter()
+                .all(|ask| I::ACTIONS.iter().any(|it| it.0 == ask.action))
+        );
+        let permitted = authorize(&cx, &facts, &asks);
         // An operation that asks for each of its parts needs them, too.
         request.extensions.insert(facts);
         let answered = match permitted {
@@ -43,6 +48,10 @@ macro_rules! answers {
     ($($method:ident: $name:ident($input:ident) -> $output:ident = $handler:path;)*) => {
         /// By name, for whoever counts what is supported.
         pub const OPERATIONS: &[&str] = &[$(stringify!($name)),*];
+
+        /// What each operation may need permission for.
+        pub const PERMISSIONS: &[(&str, &[Listed])] =
+            &[$((stringify!($name), <$input as Permitted>::ACTIONS)),*];
 
         #[async_trait::async_trait]
         impl S3 for Api {

@@ -16,6 +16,7 @@ use s3s::Body;
 use s3s::dto::StreamingBlob;
 use serde_json::Value as Json;
 
+use super::head::{ALGORITHM, OLD_ALGORITHM};
 use crate::errors::*;
 
 /// 20 KB of fields (User Guide), and what a browser writes around each of them.
@@ -27,6 +28,8 @@ type Fields = BTreeMap<String, String>;
 /// What is known of a form whose file was not read yet.
 pub struct FormHead {
     pub token: Option<String>,
+    /// Of its signature; `boto3` signs forms by version 2 by default. None: nobody signed it.
+    pub version: Option<&'static str>,
 }
 
 /// Reads the fields, and gives the body back with what was read of it. What stands before the file comes
@@ -141,12 +144,14 @@ fn name_of(head: &[u8]) -> Result<String, Error> {
     }
 }
 
-/// A form is signed by version 4, and its policy says which bucket it is for: one that may be posted to
-/// any bucket is nobody's intention.
+/// A policy says which bucket it is for: a form that may be posted to any is nobody's intention.
 fn check(fields: Fields) -> Result<FormHead, Error> {
-    if fields.contains_key("awsaccesskeyid") || fields.contains_key("signature") {
-        return Err(InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
-    }
+    let version = match ["x-amz-signature", "signature"].map(|it| fields.contains_key(it)) {
+        [true, false] => Some(ALGORITHM),
+        [false, true] => Some(OLD_ALGORITHM),
+        [false, false] => None,
+        [true, true] => return Err(InvalidArgument.because("Only one auth mechanism allowed")),
+    };
     if let Some(policy) = fields.get("policy") {
         let invalid = || InvalidPolicyDocument.because("Invalid Policy: Invalid JSON.");
         let text = BASE64.decode(policy).map_err(|_| invalid())?;
@@ -159,6 +164,7 @@ fn check(fields: Fields) -> Result<FormHead, Error> {
     }
     Ok(FormHead {
         token: fields.get("x-amz-security-token").cloned(),
+        version,
     })
 }
 

@@ -5,8 +5,8 @@
 //! one way, for a bounded time. `Content-Type` and `Content-MD5` may be left out of it, as on AWS: the
 //! one names what is stored, and the other can only make a request fail.
 //!
-//! The older version 2 of signatures is taken in the query alone, where `boto3` still writes it by
-//! default, and only for what it covers.
+//! The older version 2 of signatures is taken in the query and in forms, where `boto3` still writes it
+//! by default, and only for what it covers.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,9 @@ const EXPIRES_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 const AMZ: &str = "x-amz-";
 const CONTENT_SHA256: &str = "x-amz-content-sha256";
 const TOKEN: &str = "x-amz-security-token";
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// What S3 calls version 2.
+pub const OLD_ALGORITHM: &str = "AWS";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// What the value of [`CONTENT_SHA256`] begins with when the body comes in chunks.
 const STREAMING: &str = "STREAMING-";
@@ -103,6 +105,8 @@ pub enum SignedIn {
 #[derive(Debug, Clone)]
 pub struct Head {
     pub signed_in: SignedIn,
+    /// Of the signature.
+    pub version: Option<&'static str>,
     /// The session token that the signature covers.
     pub token: Option<String>,
     /// `20261130T110000Z`, as it is signed.
@@ -184,6 +188,12 @@ pub fn look(parts: &Parts) -> Result<Head, HeadRefusal> {
     };
     let mut head = Head {
         signed_in,
+        version: match signed_in {
+            SignedIn::Header | SignedIn::Query => Some(ALGORITHM),
+            SignedIn::OldQuery => Some(OLD_ALGORITHM),
+            // A form says it in its fields.
+            SignedIn::Form | SignedIn::Nowhere => None,
+        },
         token: None,
         signed_at: None,
         content_sha256: text(CONTENT_SHA256),
@@ -271,7 +281,7 @@ fn signed_by_header(authorization: &str) -> Result<Vec<&str>, Error> {
     let Some((algorithm, fields)) = authorization.split_once(' ') else {
         return Err(InvalidArgument.because("Unsupported Authorization Type"));
     };
-    if algorithm == "AWS" {
+    if algorithm == OLD_ALGORITHM {
         return Err(InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
     }
     if algorithm != ALGORITHM {
@@ -452,14 +462,9 @@ impl Head {
             SignedIn::Query | SignedIn::OldQuery => Some("REST-QUERY-STRING"),
             SignedIn::Form => Some("POST"),
         };
-        let version = match self.signed_in {
-            SignedIn::Nowhere => None,
-            SignedIn::OldQuery => Some("AWS"),
-            _ => Some(ALGORITHM),
-        };
         let mut facts = RequestFacts::unsigned(headers);
         facts.keys.push(ConditionKey::new("s3:authType", kind));
-        let version = ConditionKey::new("s3:signatureversion", version);
+        let version = ConditionKey::new("s3:signatureversion", self.version);
         facts.keys.push(version);
         let signed_at = self.signed_at.as_deref().and_then(compact_ms);
         match (self.signed_in, signed_at) {

@@ -28,7 +28,7 @@ use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3Result, s3_error};
 use wire::Signer;
 
-pub use answers::OPERATIONS;
+pub use answers::{OPERATIONS, PERMISSIONS};
 pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 
 use crate::authorize::RequestFacts;
@@ -127,9 +127,7 @@ impl Door {
             account: self.cloud.account.clone(),
             head: head.clone(),
         });
-        builder.set_host(Hosts {
-            names_region: head.signed_in != SignedIn::Form,
-        });
+        builder.set_host(Hosts);
         builder.set_config(self.config.clone());
         match builder.build().call(request).await {
             Ok(response) => response,
@@ -168,7 +166,7 @@ async fn look(
         let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
         let form;
         (form, body) = forms::read(kind, body).await?;
-        head.token = form.token;
+        (head.token, head.version) = (form.token, form.version);
     }
     Ok((head, http::Request::from_parts(parts, body)))
 }
@@ -235,10 +233,7 @@ impl S3Auth for Keys {
     }
 }
 
-struct Hosts {
-    /// Not for forms: whether a form names a region shows which version its signature is of.
-    names_region: bool,
-}
+struct Hosts;
 
 impl S3Host for Hosts {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
@@ -251,7 +246,7 @@ impl S3Host for Hosts {
             Some(Address::Service { region }) => region,
             _ => None,
         };
-        Ok(match region.filter(|_| self.names_region) {
+        Ok(match region {
             Some(region) => found.with_region(region),
             None => found,
         })

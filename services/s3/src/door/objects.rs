@@ -89,10 +89,6 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
 
 /// A form of a browser. What other requests say in headers it says in fields.
 pub async fn post(cx: Cx, request: S3Request<PostObjectInput>) -> Result<PostObjectOutput, Error> {
-    // Version 4 names a region, and nothing else names one for a form.
-    if request.credentials.is_some() && request.region.is_none() {
-        return Err(crate::errors::InvalidRequest.because("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
-    }
     let input = request.input;
     members(&[
         ("x-amz-object-lock-mode", input.object_lock_mode.is_some()),

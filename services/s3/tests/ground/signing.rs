@@ -22,6 +22,15 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
 }
 
+pub fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
+    hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+}
+
+pub fn base64(bytes: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
 /// As in addresses.
 pub fn encoded(text: &str) -> String {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.~".contains(&it);
@@ -212,10 +221,7 @@ impl Ask {
             "{}\n\n\n{expires}\nx-amz-security-token:{token}\n{}",
             self.method, self.path
         );
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, self.secret.as_bytes());
-        let signature = hmac::sign(&key, text.as_bytes());
-        let engine = &base64::engine::general_purpose::STANDARD;
-        let signature = base64::Engine::encode(engine, signature.as_ref());
+        let signature = base64(&hmac_sha1(self.secret, &text));
         let query = [
             ("AWSAccessKeyId", self.key),
             ("Expires", &expires.to_string()),
@@ -295,7 +301,7 @@ pub fn form(
         r#"{{"expiration": "2099-01-01T00:00:00.000Z", "conditions": [{}]}}"#,
         all.join(", ")
     );
-    let policy = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, policy);
+    let policy = base64(policy.as_bytes());
     let signature = asked.sign(&policy);
     let mut fields: Vec<(&str, &str)> = fields.to_vec();
     fields.extend(signing);
