@@ -11,7 +11,8 @@ use crate::node::Node;
 use crate::query::{read_query, split_form};
 use crate::sigv4::{Credentials, Doubt, FindKey, check_head, verify};
 
-/// The largest body that is read: a part of an ECR layer, 20 MiB in base64, and what is around it.
+/// The largest body that is read: the files of a commit at CodeCommit, or a part of an ECR layer, 20 MB in
+/// base64, and what is around it.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// The largest form. The largest requests in forms are templates and policies, well below a mebibyte.

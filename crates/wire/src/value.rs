@@ -201,6 +201,9 @@ impl<T: Value + Default> Value for Vec<T> {
         let Some(items) = list_items(node, cx) else {
             return;
         };
+        if !cx.has_room::<T>(items.len()) {
+            return;
+        }
         self.reserve(items.len());
         for (index, node) in items.into_iter().enumerate() {
             let mut item = T::default();
@@ -253,6 +256,9 @@ impl<T: Value + Default> Value for BTreeMap<String, T> {
         let Some(entries) = map_entries(node, cx) else {
             return;
         };
+        if !cx.has_room::<(String, T)>(entries.len()) {
+            return;
+        }
         for (key, node) in entries {
             let mut value = T::default();
             cx.within(Segment::Key(key.clone()), |cx| value.set(node, cx));

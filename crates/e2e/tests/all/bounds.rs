@@ -4,6 +4,8 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::json;
+
 use e2e::{Connection, Key, Machine, Signed, eventually, sign};
 
 const MIB: u64 = 1024 * 1024;
@@ -123,6 +125,77 @@ fn large_bodies_of_strangers_take_no_memory() {
             .call("ecs", "ListClusters", serde_json::json!({}))
             .is_ok()
     );
+}
+
+/// `open`, and `piece` again and again.
+fn filled(open: &str, piece: &str, length: usize) -> Vec<u8> {
+    let mut body = open.to_owned();
+    while body.len() + piece.len() <= length {
+        body += piece;
+    }
+    body.into_bytes()
+}
+
+/// What a signed request may become: bytes on the wire are more in memory.
+#[test]
+fn signed_bodies_of_many_values_cost_what_they_weigh() {
+    let machine = Machine::start();
+    let target = |operation: &str| format!("AmazonEC2ContainerServiceV20141113.{operation}");
+    let cbor = ("smithy-protocol", "rpc-v2-cbor");
+    let ask = |operation: &str, more: &[(&str, &str)], body: &[u8]| {
+        let target = target(operation);
+        let headers = [&[("x-amz-target", target.as_str())], more].concat();
+        let key = machine.key();
+        let answer = machine.post(&key, "ecs", "/", &headers, body).unwrap();
+        (answer.status, answer.text())
+    };
+    let ends = |open: &str, piece: &str, count: usize, close: &str| {
+        let all = format!("{open}{}{close}", piece.repeat(count));
+        all.into_bytes()
+    };
+    let lists = filled("{\"clusters\":[[]", ",[]", LARGE);
+    let mut items = b"\xa1\x68clusters\x9f".to_vec();
+    items.resize(LARGE, 0x80);
+    let structures = ends(
+        "{\"family\":\"f\",\"containerDefinitions\":[{}",
+        ",{}",
+        400_000,
+        "]}",
+    );
+    let (peak, kept) = rise(&machine, || {
+        for _ in 0..5 {
+            let (status, text) = ask("DescribeClusters", &[], &lists);
+            assert_eq!(status, 400, "{text}");
+            assert!(text.contains("SerializationException"), "{text}");
+            let (status, text) = ask("DescribeClusters", &[cbor], &items);
+            assert_eq!(status, 400, "{text}");
+            assert!(text.contains("SerializationException"), "{text}");
+            let (status, text) = ask("RegisterTaskDefinition", &[], &structures);
+            assert_eq!(status, 400, "{text}");
+        }
+    });
+    assert!(peak < 128 * MIB, "{} MiB", peak / MIB);
+    assert!(kept < 64 * MIB, "{} MiB", kept / MIB);
+    // Few values that are large are what a commit's files are.
+    let file =
+        |name: &str| json!({ "filePath": name, "fileContent": "A".repeat(8 * MIB as usize - 4) });
+    let commit = json!({
+        "repositoryName": "none",
+        "branchName": "main",
+        "putFiles": [file("a"), file("b"), file("c")],
+    });
+    let commit = commit.to_string();
+    let (peak, kept) = rise(&machine, || {
+        for _ in 0..5 {
+            let key = machine.key();
+            let headers = [("x-amz-target", "CodeCommit_20150413.CreateCommit")];
+            let answer = machine.post(&key, "codecommit", "/", &headers, commit.as_bytes());
+            let text = answer.unwrap().text();
+            assert!(text.contains("RepositoryDoesNotExistException"), "{text}");
+        }
+    });
+    assert!(peak < 128 * MIB, "{} MiB", peak / MIB);
+    assert!(kept < 64 * MIB, "{} MiB", kept / MIB);
 }
 
 #[test]

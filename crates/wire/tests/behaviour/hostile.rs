@@ -87,6 +87,18 @@ fn large_input_is_bounded() {
     let many = (0..2_000).map(|_| Node::empty()).collect();
     let input = Node::Map(vec![("tags".into(), Node::List(many))]);
     let error = wire::decode_input::<json_service::MakeInput>(&JSON, input).unwrap_err();
+    // Structures take more than what they are made of: too many are none at all.
+    let many = (0..400_000).map(|_| Node::empty()).collect();
+    let input = Node::Map(vec![
+        ("name".into(), Node::text("a")),
+        ("tags".into(), Node::List(many)),
+    ]);
+    let too_many = wire::decode_input::<json_service::MakeInput>(&JSON, input).unwrap_err();
+    assert!(
+        too_many.message.contains("400000 items"),
+        "{}",
+        too_many.message
+    );
     assert!(
         error.message.len() < 20_000,
         "the answer stays short, however much is wrong"
