@@ -323,8 +323,9 @@ impl<I> Permission<I> {
 }
 
 impl<I: Operation> Permission<I> {
-    /// All that this call needs. `prefix` is that of the service's actions.
-    pub(crate) fn needs(&self, cx: &Cx, prefix: &str, input: &I) -> Needs {
+    /// All that this call needs. `prefix` is that of the service's actions. An operation that asks for
+    /// each of its parts asks as if each were a call of its own.
+    pub fn needs(&self, cx: &Cx, prefix: &str, input: &I) -> Needs {
         let mut keys: Vec<ConditionKey> =
             self.keys.as_ref().map_or_else(Vec::new, |it| it(cx, input));
         for name in self.key_names {

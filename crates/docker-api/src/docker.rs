@@ -15,13 +15,26 @@ use crate::networks::Networks;
 use crate::volumes::Volumes;
 
 /// The embedded registry's rules, which are not this crate's to know.
+/// What is done with a repository of the embedded registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryUse {
+    Pull,
+    Push,
+}
+
 #[async_trait]
 pub trait OwnRegistry: Send + Sync {
     /// Whether a host is the embedded registry's.
     fn is_own(&self, host: &str) -> bool;
     fn accepts(&self, login: &RegistryLogin) -> bool;
-    /// Why nothing can be pushed to a repository, in the registry's own words; None when it can.
-    async fn refusal(&self, repository: &Repository) -> Option<String>;
+    /// Why who logged in may not do this with a repository, or why nobody can, in the registry's own words;
+    /// None when it is allowed.
+    async fn refusal(
+        &self,
+        login: &RegistryLogin,
+        wanted: RegistryUse,
+        repository: &Repository,
+    ) -> Option<String>;
     /// What else of this machine's listens at a port, for the error when it is taken.
     async fn holder(&self, port: u16) -> Option<String>;
 }

@@ -45,6 +45,6 @@ mod tree;
 mod volumes;
 
 pub use archive::holds_image;
-pub use docker::{Docker, Following, OwnRegistry, Parts};
+pub use docker::{Docker, Following, OwnRegistry, Parts, RegistryUse};
 pub use policy::Policy;
 pub use server::Socket;

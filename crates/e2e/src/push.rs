@@ -67,8 +67,23 @@ impl Pushed {
     /// Pushes it and returns its name. The repository must be there.
     #[track_caller]
     pub fn push(&self, machine: &Machine, repository: &str, tag: &str) -> String {
+        self.push_with(machine, &machine.registry_password(), repository, tag)
+    }
+
+    /// The same with a token that was got otherwise.
+    #[track_caller]
+    pub fn push_with(
+        &self,
+        machine: &Machine,
+        password: &str,
+        repository: &str,
+        tag: &str,
+    ) -> String {
+        let ask = |method: &str, path: &str, more: &[(&str, &str)], body: &[u8]| {
+            machine.registry_with(password, method, path, more, body)
+        };
         for blob in [&self.layer, &self.config] {
-            let begun = machine.registry("POST", &format!("{repository}/blobs/uploads/"), &[], &[]);
+            let begun = ask("POST", &format!("{repository}/blobs/uploads/"), &[], &[]);
             assert_eq!(begun.status, 202, "{}", begun.text());
             let place = begun.header("location").expect("an upload has a place");
             let join = if place.contains('?') { '&' } else { '?' };
@@ -76,10 +91,11 @@ impl Pushed {
             let target = format!("{place}{join}digest={digest}");
             let target = target.split("/v2/").last().unwrap_or_default();
             let headers = [("content-type", "application/octet-stream")];
-            let ended = machine.registry("PUT", target, &headers, blob);
+            let ended = ask("PUT", target, &headers, blob);
             assert_eq!(ended.status, 201, "{}", ended.text());
         }
-        let answer = self.put_manifest(machine, repository, tag);
+        let path = format!("{repository}/manifests/{tag}");
+        let answer = ask("PUT", &path, &[("content-type", MANIFEST)], &self.manifest);
         assert_eq!(answer.status, 201, "{}", answer.text());
         let host = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
         format!("{host}/{repository}:{tag}")
@@ -114,7 +130,20 @@ impl Machine {
     /// A request to the registry, below `/v2/`, with the token.
     #[track_caller]
     pub fn registry(&self, method: &str, path: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
-        let basic = STANDARD.encode(format!("AWS:{}", self.registry_password()));
+        self.registry_with(&self.registry_password(), method, path, more, body)
+    }
+
+    /// The same with a token that was got otherwise.
+    #[track_caller]
+    pub fn registry_with(
+        &self,
+        password: &str,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let basic = STANDARD.encode(format!("AWS:{password}"));
         let (host, authorization) = (self.listen.to_string(), format!("Basic {basic}"));
         let mut headers = vec![("host", host.as_str()), ("authorization", &authorization)];
         headers.extend_from_slice(more);

@@ -287,7 +287,8 @@ pub trait Images: Send + Sync {
     /// Everything in a repository; `NotFound` when there is no such repository.
     async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>>;
     async fn manifest(&self, name: &ImageName) -> Result<StoredManifest>;
-    /// Stores a manifest under a digest and, when given, a tag. Every blob that it names must exist.
+    /// Stores a manifest under a digest and, when given, a tag. Every blob that it names must exist; in
+    /// the embedded registry, the repository must have it.
     async fn put_manifest(
         &self,
         name: &ImageName,
@@ -298,6 +299,8 @@ pub trait Images: Send + Sync {
     async fn delete_manifest(&self, name: &ImageName) -> Result<()>;
 
     async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>>;
+    /// The size of a blob that a repository has: its manifests name it, or it was just sent there.
+    async fn held_blob(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>>;
     async fn read_blob(&self, digest: &Digest) -> Result<PathBuf>;
     /// Stores a file as a blob and takes it over (renames it when it is on the same file system).
     async fn put_blob(&self, file: &std::path::Path) -> Result<(Digest, u64)>;

@@ -107,7 +107,7 @@ impl Inner {
 }
 
 /// None for what is not there or too large to mean anything.
-fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
+pub fn if_there<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(e) if matches!(e.fault, Fault::NotFound | Fault::Invalid) => Ok(None),

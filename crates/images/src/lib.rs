@@ -25,6 +25,7 @@ mod disk;
 mod document;
 mod flight;
 mod garbage;
+mod holdings;
 mod hosts;
 mod ingest;
 mod layers;
@@ -40,5 +41,5 @@ mod tests;
 mod unpack;
 
 pub use hosts::EmbeddedHosts;
-pub use registry::{Registry, RegistryBody, RegistryScope};
+pub use registry::{Access, Closed, Gate, Registry, RegistryBody, RegistryScope};
 pub use store::ImageStore;

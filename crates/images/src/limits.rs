@@ -61,6 +61,13 @@ pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 pub const GARBAGE_GRACE: Duration = Duration::from_secs(60 * 60);
 /// An upload that nobody continued for this long is given up.
 pub const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Blobs that were uploaded to one repository and that no manifest names yet: an image has
+/// [`LAYERS_MAX`] layers at most, and a few of them are pushed at once.
+pub const FRESH_BLOBS_MAX: usize = 1000;
+/// A client that has uploaded what an image is made of names it in a manifest by then.
+pub const FRESH_MAX_AGE: Duration = GARBAGE_GRACE;
+/// Manifests whose parts are remembered: each takes a few kilobytes.
+pub const REFERENCES_KEPT_MAX: usize = 4096;
 /// Open uploads: each is a file and a hash state.
 pub const UPLOADS_MAX: usize = 1000;
 /// Bodies being received at once: each holds a thread while it is written, and the runtime has a

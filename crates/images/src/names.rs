@@ -240,6 +240,11 @@ fn tag_file(repository: &Path, tag: &str) -> Result<PathBuf> {
     }
 }
 
+/// Whether a repository can have this path, which then is the only spelling of it.
+pub fn is_repository_path(path: &str) -> bool {
+    path.len() <= NAME_BYTES_MAX && path.split('/').all(|it| checked_component(it).is_some())
+}
+
 fn checked_host(host: &str) -> Option<&str> {
     let ok = host.len() <= COMPONENT_BYTES_MAX
         && host.starts_with(|c: char| c.is_ascii_alphanumeric())

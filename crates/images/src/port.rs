@@ -46,8 +46,12 @@ impl Images for ImageStore {
 
     async fn delete_repository(&self, repository: &Repository) -> Result<()> {
         let repository = repository.clone();
-        self.blocking(move |inner| inner.names.delete(&repository))
-            .await
+        self.blocking(move |inner| {
+            inner.names.delete(&repository)?;
+            inner.holdings.forget(&repository);
+            Ok(())
+        })
+        .await
     }
 
     async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>> {
@@ -100,6 +104,12 @@ impl Images for ImageStore {
     async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         let digest = digest.clone();
         self.blocking(move |inner| inner.blobs.size(&digest)).await
+    }
+
+    async fn held_blob(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.blocking(move |inner| inner.held_blob(&repository, &digest))
+            .await
     }
 
     async fn read_blob(&self, digest: &Digest) -> Result<PathBuf> {

@@ -15,6 +15,7 @@ use crate::blobs::Blobs;
 use crate::disk::Scratch;
 use crate::document::{ConfigFile, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, write_manifest};
 use crate::flight::Flights;
+use crate::holdings::Holdings;
 use crate::hosts::EmbeddedHosts;
 use crate::layers::Layers;
 use crate::limits::{LAYERS_MAX, MANIFEST_BYTES_MAX, UNPACK_PARALLEL_MAX};
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub embedded: EmbeddedHosts,
     pub blobs: Blobs,
     pub names: Names,
+    pub holdings: Holdings,
     pub layers: Layers,
     /// Held for reading while something is stored and named, for writing while garbage is collected:
     /// so nothing is collected between the look and the naming.
@@ -55,6 +57,7 @@ impl ImageStore {
             embedded,
             blobs: Blobs::new(root.join("blobs"), scratch.clone()),
             names: Names::new(root.join("repositories"), scratch.clone()),
+            holdings: Holdings::default(),
             layers: Layers::open(root.join("layers"), scratch)?,
             gate: RwLock::new(()),
             in_use: OnceLock::new(),
@@ -143,17 +146,40 @@ impl Inner {
         below.fold(0, u64::saturating_add)
     }
 
-    /// Stores a manifest whose every part is here, and names it.
+    /// Stores a manifest that somebody wrote and whose every part is here, and names it. In a repository
+    /// of the embedded registry a part is here when the repository has it: naming what others have does
+    /// not make it one's own.
     pub fn put_manifest(
         &self,
         name: &ImageName,
         media_type: Option<&str>,
         bytes: &[u8],
     ) -> Result<Digest> {
+        let repository = &name.repository;
+        if !self.embedded.contains(&repository.host) {
+            return self.put_made(name, media_type, bytes);
+        }
+        self.put_checked(name, media_type, bytes, |digest| {
+            self.held_blob(repository, digest)
+        })
+    }
+
+    /// The same for a manifest that was made here, of whatever is in the store.
+    fn put_made(&self, name: &ImageName, media_type: Option<&str>, bytes: &[u8]) -> Result<Digest> {
+        self.put_checked(name, media_type, bytes, |digest| self.blobs.size(digest))
+    }
+
+    fn put_checked(
+        &self,
+        name: &ImageName,
+        media_type: Option<&str>,
+        bytes: &[u8],
+        size: impl Fn(&Digest) -> Result<Option<u64>>,
+    ) -> Result<Digest> {
         let manifest = Manifest::parse(bytes, media_type)?;
         let _gate = self.gate.read().unwrap_or_else(|e| e.into_inner());
         for below in manifest.references() {
-            match self.blobs.size(&below.digest)? {
+            match size(&below.digest)? {
                 Some(size) if size == below.size_bytes => {}
                 Some(size) => {
                     return Err(EngineError::invalid(format!(
@@ -242,7 +268,7 @@ impl Inner {
         };
         let bytes = write_manifest(&config, layers);
         match name {
-            Some(name) => self.put_manifest(name, Some(OCI_MANIFEST), &bytes),
+            Some(name) => self.put_made(name, Some(OCI_MANIFEST), &bytes),
             None => self.blobs.put(&bytes),
         }
     }

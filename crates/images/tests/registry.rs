@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Server, digest, manifest_of};
-use engine::{Images, Repository};
+use engine::{ImageName, Images, Repository};
 use http::{Method, StatusCode};
+use images::Access;
 use serde_json::{Value, json};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -210,6 +211,131 @@ async fn blobs_are_mounted() {
     let mount = format!("/v2/other/blobs/uploads/?mount={absent}&from=site");
     let answer = server.call(Method::POST, &mount, &[], "").await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn what_other_repositories_have_is_not_had_by_its_digest() {
+    let server = Server::start().await;
+    let secret = server.push_image("site", "v1", "a secret").await;
+    let manifest = server.get("/v2/site/manifests/v1").await;
+    let parts = manifest.json();
+    let part = |value: &Value| value["digest"].as_str().unwrap().to_owned();
+    let digests = [
+        manifest.header("docker-content-digest").to_owned(),
+        part(&parts["config"]),
+        part(&parts["layers"][0]),
+    ];
+    for blob in &digests {
+        assert_eq!(
+            server.get(&format!("/v2/site/blobs/{blob}")).await.status,
+            200
+        );
+        let path = format!("/v2/other/blobs/{blob}");
+        for method in [Method::GET, Method::HEAD, Method::DELETE] {
+            let answer = server.call(method, &path, &[], "").await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        }
+        // Nor by saying that it is already here.
+        for query in ["", "&from=other", "&from=team/app", "&from=nothing"] {
+            let mount = format!("/v2/other/blobs/uploads/?mount={blob}{query}");
+            let answer = server.call(Method::POST, &mount, &[], "").await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{query}");
+        }
+    }
+    let text = String::from_utf8(manifest.body).unwrap();
+    let answer = server
+        .put_manifest("other", "v1", OCI_MANIFEST, &text)
+        .await;
+    assert_eq!(code(&answer.body), "MANIFEST_BLOB_UNKNOWN");
+    let mine = ImageName {
+        repository: Repository {
+            path: "other".to_owned(),
+            ..secret.repository.clone()
+        },
+        ..secret.clone()
+    };
+    assert!(
+        server
+            .store
+            .put_manifest(&mine, OCI_MANIFEST, text.as_bytes())
+            .await
+            .is_err()
+    );
+    // What the machine itself puts there is there with all its parts.
+    server.store.tag(&secret, &mine).await.unwrap();
+    for blob in &digests {
+        assert_eq!(
+            server.get(&format!("/v2/other/blobs/{blob}")).await.status,
+            200
+        );
+    }
+    // Nothing is left to a namesake.
+    let pushed = server.push_blob("team/app", b"of before").await;
+    let repository = Repository {
+        path: "team/app".to_owned(),
+        ..secret.repository
+    };
+    server.store.delete_repository(&repository).await.unwrap();
+    server.store.create_repository(&repository).await.unwrap();
+    let path = format!("/v2/team/app/blobs/{pushed}");
+    assert_eq!(server.get(&path).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn only_what_is_allowed_is_done() {
+    // Everything with `site`; reading manifests and starting uploads elsewhere.
+    let server = Server::where_allowed(|access, path| {
+        path == "site" || matches!(access, Access::ReadManifest | Access::StartUpload)
+    })
+    .await;
+    let blob = server.push_blob("site", b"content").await;
+    for (method, path) in [
+        (Method::GET, format!("/v2/other/blobs/{blob}")),
+        (Method::DELETE, format!("/v2/other/blobs/{blob}")),
+        (Method::GET, "/v2/other/tags/list".to_owned()),
+        (Method::GET, format!("/v2/other/referrers/{blob}")),
+        (Method::PUT, "/v2/other/manifests/v1".to_owned()),
+        (Method::DELETE, "/v2/other/manifests/v1".to_owned()),
+        (
+            Method::POST,
+            format!("/v2/other/blobs/uploads/?digest={blob}"),
+        ),
+        // What is not there is not told apart.
+        (Method::GET, "/v2/nothing/tags/list".to_owned()),
+    ] {
+        let answer = server.call(method.clone(), &path, &[], "content").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+        assert_eq!(code(&answer.body), "DENIED", "{method} {path}");
+    }
+    let answer = server.get("/v2/other/manifests/v1").await;
+    assert_eq!(code(&answer.body), "MANIFEST_UNKNOWN");
+    let begun = server
+        .call(Method::POST, "/v2/other/blobs/uploads/", &[], "")
+        .await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    let upload = begun.header("location").to_owned();
+    let finish = format!("{upload}?digest={blob}");
+    for (method, path) in [
+        (Method::PATCH, &upload),
+        (Method::GET, &upload),
+        (Method::PUT, &finish),
+    ] {
+        let answer = server.call(method.clone(), path, &[], "content").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn mounting_is_reading_the_source() {
+    let server =
+        Server::where_allowed(|access, path| path != "site" || !matches!(access, Access::ReadBlob))
+            .await;
+    let blob = server.push_blob("site", b"shared").await;
+    let mount = format!("/v2/other/blobs/uploads/?mount={blob}&from=site");
+    let answer = server.call(Method::POST, &mount, &[], "").await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let path = format!("/v2/other/blobs/{blob}");
+    assert_eq!(server.get(&path).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod compose;
 mod docker;
 mod inside;
 mod lock;
+mod registry;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -25,6 +26,7 @@ pub use compose::{Machine, services};
 pub use docker::socket as docker_socket;
 pub use inside::Visit;
 pub use lock::is_taken as runs;
+pub use registry::RegistryClient;
 
 /// How often unneeded layers are looked for: as long as they are kept after their last use.
 const GARBAGE_EVERY: Duration = Duration::from_secs(3600);

@@ -140,7 +140,7 @@ impl Front {
         if s3::is_for(self, &request) {
             s3::answer(self, request, visit).await
         } else if path == "/v2" || path.starts_with("/v2/") {
-            registry::answer(self, request).await
+            registry::answer(self, request, visit.origin).await
         } else if path.starts_with(git::PATH) {
             git::answer(self, request, visit).await
         } else if path.starts_with("/_neargate/") {

@@ -166,6 +166,9 @@ impl Images for SimImages {
     async fn has_blob(&self, _digest: &Digest) -> Result<Option<u64>> {
         Ok(None)
     }
+    async fn held_blob(&self, _: &Repository, _: &Digest) -> Result<Option<u64>> {
+        Ok(None)
+    }
     async fn read_blob(&self, _digest: &Digest) -> Result<PathBuf> {
         absent("blobs")
     }

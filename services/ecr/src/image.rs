@@ -255,7 +255,8 @@ pub async fn batch_check_layer_availability(
     cx: Cx,
     input: BatchCheckLayerAvailabilityInput,
 ) -> Result<BatchCheckLayerAvailabilityOutput, Error> {
-    repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let in_engine = repository.in_engine();
     let (mut layers, mut failures) = (Vec::new(), Vec::new());
     for text in input.layer_digests {
         let Ok(digest) = text.parse::<engine::Digest>() else {
@@ -266,8 +267,12 @@ pub async fn batch_check_layer_availability(
             });
             continue;
         };
-        let size = cx.engine().images.has_blob(&digest).await;
-        let size = size.map_err(engine_error)?;
+        let size = cx.engine().images.held_blob(&in_engine, &digest).await;
+        // The engine makes the repository's place a little after its record.
+        let size = match size {
+            Err(error) if error.fault == Fault::NotFound => None,
+            other => other.map_err(engine_error)?,
+        };
         let availability = match size {
             Some(_) => LayerAvailability::Available,
             None => LayerAvailability::Unavailable,

@@ -28,7 +28,7 @@ pub struct RepositoryRecord {
     pub created_ms: i64,
     pub scan_on_push: bool,
     pub tags: BTreeMap<String, String>,
-    /// Who may use it, as text. Recorded: permissions are not enforced.
+    /// Who may use it, as text: evaluated with the policies of whoever asks.
     pub policy: Option<String>,
     /// Which of its images expire.
     #[serde(default)]

@@ -1,9 +1,10 @@
-//! The registry's passwords: they carry their own end and are signed with a secret of this account,
-//! so that nothing is stored per token and every token ends at its time.
+//! The registry's passwords: they name who asked for them and their own end, and are signed with a secret
+//! of this account, so that nothing is stored per token and every token ends at its time. It ends before
+//! with the key that asked for it: whoever takes a token for its holder looks the key up again.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use cloud::{Cloud, Cx, Error, Record};
+use cloud::{Caller, Cloud, Cx, Error, Record};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,18 @@ use crate::names::registry_host;
 const LIFETIME_MS: i64 = 12 * 60 * 60 * 1000;
 const SECRET_KEY: &str = "global/registry";
 const SECRET_BYTES: usize = 32;
+
+/// What the owner's tokens name in place of a key; no key's id is written in small letters.
+const OWNER: &str = "owner";
+
+/// Who asked for a token, and so whose permissions it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenHolder {
+    /// The account's owner, with its own key.
+    Owner,
+    /// Whoever has this access key, of a user or of a session.
+    Key(String),
+}
 
 /// What tokens are signed with.
 #[derive(Serialize, Deserialize)]
@@ -42,9 +55,10 @@ pub async fn get_authorization_token(
             )));
         }
     }
+    let holder = holder_of(&cx.caller)?;
     let secret = secret(&cx)?;
     let expires_ms = cx.clock().now_ms() + LIFETIME_MS;
-    let password = sign(&secret, expires_ms);
+    let password = sign(&secret, expires_ms, &holder);
     Ok(GetAuthorizationTokenOutput {
         authorization_data: Some(vec![AuthorizationData {
             authorization_token: Some(STANDARD.encode(format!("AWS:{password}"))),
@@ -54,12 +68,28 @@ pub async fn get_authorization_token(
     })
 }
 
-/// Whether `token`, the password that came with the user `AWS`, was made here and still counts.
-pub fn token_is_valid(cloud: &Cloud, token: &str) -> bool {
-    let Ok(Some(secret)) = cloud.store.read(|tx| tx.get::<Secret>(SECRET_KEY)) else {
-        return false;
-    };
-    verified_end(&secret, token).is_some_and(|expires_ms| cloud.clock.now_ms() < expires_ms)
+/// A token stands for a key that may be taken away. A service has none.
+fn holder_of(caller: &Caller) -> Result<TokenHolder, Error> {
+    match caller {
+        Caller::Root(_) => Ok(TokenHolder::Owner),
+        Caller::RootSession { access_key }
+        | Caller::User { access_key, .. }
+        | Caller::AssumedRole { access_key, .. }
+            if !access_key.is_empty() =>
+        {
+            Ok(TokenHolder::Key(access_key.clone()))
+        }
+        _ => Err(wire::codes::AccessDeniedException
+            .because("a token of the registry is for who signs with a key of its own")),
+    }
+}
+
+/// Who asked for `token`, the password that came with the user `AWS`, if it was made here and has not
+/// ended. Whether its holder's key still counts is for whoever knows keys.
+pub fn token_holder(cloud: &Cloud, token: &str) -> Option<TokenHolder> {
+    let secret = cloud.store.read(|tx| tx.get::<Secret>(SECRET_KEY));
+    let (expires_ms, holder) = verified(&secret.ok()??, token)?;
+    (cloud.clock.now_ms() < expires_ms).then_some(holder)
 }
 
 /// The account's secret, made when it is first needed.
@@ -78,20 +108,30 @@ fn secret(cx: &Cx) -> Result<Secret, Error> {
     })
 }
 
-/// `<end>.<signature>`.
-fn sign(secret: &Secret, expires_ms: i64) -> String {
+/// `<end>.<holder>.<signature>`.
+fn sign(secret: &Secret, expires_ms: i64, holder: &TokenHolder) -> String {
+    let holder = match holder {
+        TokenHolder::Owner => OWNER,
+        TokenHolder::Key(id) => id,
+    };
+    let claims = format!("{expires_ms}.{holder}");
     let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.bytes);
-    let signature = hmac::sign(&key, expires_ms.to_string().as_bytes());
-    format!("{expires_ms}.{}", URL_SAFE_NO_PAD.encode(signature))
+    let signature = hmac::sign(&key, claims.as_bytes());
+    format!("{claims}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The end of a token that was signed with this secret.
-fn verified_end(secret: &Secret, token: &str) -> Option<i64> {
-    let (end, signature) = token.split_once('.')?;
+/// The end and the holder of a token that was signed with this secret.
+fn verified(secret: &Secret, token: &str) -> Option<(i64, TokenHolder)> {
+    let (claims, signature) = token.rsplit_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.bytes);
-    hmac::verify(&key, end.as_bytes(), &signature).ok()?;
-    end.parse().ok()
+    hmac::verify(&key, claims.as_bytes(), &signature).ok()?;
+    let (end, holder) = claims.split_once('.')?;
+    let holder = match holder {
+        OWNER => TokenHolder::Owner,
+        id => TokenHolder::Key(id.to_owned()),
+    };
+    Some((end.parse().ok()?, holder))
 }
 
 #[cfg(test)]
@@ -106,17 +146,46 @@ mod tests {
         let other = Secret {
             bytes: vec![8; SECRET_BYTES],
         };
-        let token = sign(&secret, 1234);
-        assert_eq!(verified_end(&secret, &token), Some(1234));
-        assert_eq!(verified_end(&other, &token), None);
+        let holder = TokenHolder::Key("AKIAANN".to_owned());
+        let token = sign(&secret, 1234, &holder);
+        assert_eq!(verified(&secret, &token), Some((1234, holder)));
+        assert_eq!(verified(&other, &token), None);
+        let signature = token.rsplit_once('.').unwrap().1;
         for forged in [
             token.replacen("1234", "9234", 1),
+            token.replacen("AKIAANN", "AKIABOB", 1),
+            token.replacen("AKIAANN", OWNER, 1),
+            // As tokens once were.
+            format!("1234.{signature}"),
             token[..token.len() - 2].to_owned(),
             String::new(),
             ".".to_owned(),
+            "..".to_owned(),
             "1234".to_owned(),
         ] {
-            assert_eq!(verified_end(&secret, &forged), None, "{forged}");
+            assert_eq!(verified(&secret, &forged), None, "{forged}");
         }
+        let token = sign(&secret, 1, &TokenHolder::Owner);
+        assert_eq!(verified(&secret, &token), Some((1, TokenHolder::Owner)));
+    }
+
+    #[test]
+    fn who_has_no_key_gets_no_token() {
+        for nobody in [
+            Caller::Daemon,
+            Caller::Anonymous,
+            Caller::Service("ecs.amazonaws.com"),
+        ] {
+            assert!(holder_of(&nobody).is_err());
+        }
+        let role = |access_key: &str| Caller::AssumedRole {
+            role_arn: "arn:aws:iam::000000000000:role/a".into(),
+            role_id: None,
+            session_name: "a".into(),
+            access_key: access_key.into(),
+        };
+        assert!(holder_of(&role("")).is_err());
+        let key = TokenHolder::Key("ASIAROLE".into());
+        assert_eq!(holder_of(&role("ASIAROLE")).unwrap(), key);
     }
 }

@@ -232,18 +232,26 @@ async fn images_are_listed_fetched_and_deleted() {
 #[tokio::test(start_paused = true)]
 async fn tokens_open_the_registry_for_twelve_hours() {
     let world = World::new();
-    let output = world.call(GetAuthorizationTokenInput::default()).await;
+    let owner = cloud::OwnerKey::new("AKIAOWNER", "secret");
+    let owner = owner.find("AKIAOWNER", None).unwrap().if_secret("secret");
+    let origin = Arc::new(cloud::Origin::Internal);
+    let as_owner = world.cloud.context("us-east-1", owner.unwrap(), origin);
+    let output = as_owner
+        .call(GetAuthorizationTokenInput::default())
+        .await
+        .unwrap();
     let data = &output.authorization_data.unwrap()[0];
     assert_eq!(data.proxy_endpoint, Some(format!("https://{HOST}")));
     let decoded = decode(data.authorization_token.as_deref().unwrap());
     let password = decoded.strip_prefix("AWS:").unwrap();
-    assert!(ecr::token_is_valid(&world.cloud, password));
-    assert!(!ecr::token_is_valid(&world.cloud, &password[1..]));
-    assert!(!ecr::token_is_valid(&World::new().cloud, password));
+    let holder = |token: &str| ecr::token_holder(&world.cloud, token);
+    assert_eq!(holder(password), Some(ecr::TokenHolder::Owner));
+    assert_eq!(holder(&password[1..]), None);
+    assert_eq!(ecr::token_holder(&World::new().cloud, password), None);
     tokio::time::advance(std::time::Duration::from_secs(12 * 60 * 60 - 5)).await;
-    assert!(ecr::token_is_valid(&world.cloud, password));
+    assert!(holder(password).is_some());
     tokio::time::advance(std::time::Duration::from_secs(10)).await;
-    assert!(!ecr::token_is_valid(&world.cloud, password));
+    assert_eq!(holder(password), None);
 }
 
 fn decode(text: &str) -> String {

@@ -96,9 +96,40 @@ pub fn find_key(
     found.ok().flatten()
 }
 
-type Found = Result<Option<Signer<Caller>>, StoreError>;
+/// Whom a key stands for now, when something shows that is derived from it and was verified: a token of
+/// the registry. It counts as long as the key does.
+pub fn find_holder(cloud: &Cloud, access_key: &str) -> Option<Caller> {
+    let now_ms = cloud.clock.now_ms();
+    let found: Result<_, StoreError> = cloud.store.read(|tx| {
+        if let Some(own) = own_key(tx, access_key)? {
+            return Ok(Some(own.1));
+        }
+        Ok(live_session(tx, access_key, now_ms)?.map(|it| it.1))
+    });
+    // What cannot be read lets nobody in.
+    found.ok().flatten()
+}
 
-fn key_of_user(tx: &Transaction<'_>, access_key: &str) -> Found {
+type Found<T> = Result<Option<T>, StoreError>;
+
+fn key_of_user(tx: &Transaction<'_>, access_key: &str) -> Found<Signer<Caller>> {
+    let found = own_key(tx, access_key)?;
+    Ok(found.map(|(key, caller)| Signer::new(key.secret.0, caller)))
+}
+
+fn session(
+    tx: &Transaction<'_>,
+    access_key: &str,
+    token: &str,
+    now_ms: i64,
+) -> Found<Signer<Caller>> {
+    let found = live_session(tx, access_key, now_ms)?;
+    let found = found.filter(|(session, _)| session.token.is(token));
+    Ok(found.map(|(session, caller)| Signer::new(session.secret.0, caller)))
+}
+
+/// A user's own key, and the user, who is still there.
+fn own_key(tx: &Transaction<'_>, access_key: &str) -> Found<(AccessKey, Caller)> {
     let Some(found) = tx.get::<AccessKey>(&crate::names::key(access_key))? else {
         return Ok(None);
     };
@@ -106,22 +137,23 @@ fn key_of_user(tx: &Transaction<'_>, access_key: &str) -> Found {
         return Ok(None);
     }
     let caller = Caller::User {
-        arn: found.user_arn,
-        id: found.user_id,
-        access_key: found.id,
+        arn: found.user_arn.clone(),
+        id: found.user_id.clone(),
+        access_key: found.id.clone(),
     };
-    Ok(Some(Signer::new(found.secret.0, caller)))
+    Ok(Some((found, caller)))
 }
 
-fn session(tx: &Transaction<'_>, access_key: &str, token: &str, now_ms: i64) -> Found {
+/// A session that has not ended, and whom it stands for, who is still there.
+fn live_session(tx: &Transaction<'_>, access_key: &str, now_ms: i64) -> Found<(Session, Caller)> {
     let Some(session) = tx.get::<Session>(&crate::names::key(access_key))? else {
         return Ok(None);
     };
-    if !session.token.is(token) || now_ms >= session.expires_ms {
+    if now_ms >= session.expires_ms {
         return Ok(None);
     }
-    let access_key = session.access_key;
-    let caller = match session.identity {
+    let access_key = session.access_key.clone();
+    let caller = match session.identity.clone() {
         Identity::Root => Caller::RootSession { access_key },
         Identity::User { arn, id } if is_user(tx, &arn, &id)? => Caller::User {
             arn,
@@ -141,7 +173,7 @@ fn session(tx: &Transaction<'_>, access_key: &str, token: &str, now_ms: i64) -> 
         // Its user or role is gone, and its sessions with it.
         Identity::User { .. } | Identity::AssumedRole { .. } => return Ok(None),
     };
-    Ok(Some(Signer::new(session.secret.0, caller)))
+    Ok(Some((session, caller)))
 }
 
 fn name_in(arn: &str) -> String {

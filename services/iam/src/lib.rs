@@ -30,7 +30,7 @@ mod user;
 use cloud::Service;
 
 pub use authority::{Call, Mode, Policies};
-pub use credentials::find_key;
+pub use credentials::{find_holder, find_key};
 pub use service_credential::find_git_login;
 pub use suggest::{calls, policy_for};
 

@@ -3,7 +3,8 @@
 //! A secret is a record, and so is each of its versions. Values are stored as they are, in the store
 //! that only root can read, and encrypted by no key of their own; they are shown by GetSecretValue
 //! and BatchGetSecretValue alone. A deleted secret can be restored until its deletion date, which is
-//! as far away as AWS's whatever the pace: nobody waits for it. Resource policies are recorded.
+//! as far away as AWS's whatever the pace: nobody waits for it. A secret's
+//! resource policy binds who uses it.
 //!
 //! Not built, and refused: rotation, replicas in other regions, keys of one's own, managed external
 //! secrets, `BlockPublicPolicy`.
@@ -13,6 +14,7 @@ mod delete;
 mod list;
 mod names;
 mod password;
+mod permission;
 mod policy;
 mod record;
 mod secret;
@@ -20,26 +22,38 @@ mod stages;
 mod value;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+
+use permission::on_secret;
 
 pub fn service() -> Service {
     Service::new(&shapes::secretsmanager::MODEL)
-        .on_unlisted(secret::create_secret)
-        .on_unlisted(secret::update_secret)
-        .on_unlisted(secret::describe_secret)
-        .on_unlisted(secret::tag_resource)
-        .on_unlisted(secret::untag_resource)
-        .on_unlisted(value::get_secret_value)
-        .on_unlisted(value::put_secret_value)
-        .on_unlisted(value::batch_get_secret_value)
-        .on_unlisted(stages::list_secret_version_ids)
-        .on_unlisted(stages::update_secret_version_stage)
-        .on_unlisted(list::list_secrets)
-        .on_unlisted(delete::delete_secret)
-        .on_unlisted(delete::restore_secret)
-        .on_unlisted(password::get_random_password)
-        .on_unlisted(policy::put_resource_policy)
-        .on_unlisted(policy::get_resource_policy)
-        .on_unlisted(policy::delete_resource_policy)
+        .on(secret::create_secret, permission::create())
+        .on(secret::update_secret, permission::update())
+        .on(secret::describe_secret, on_secret(|it| &it.secret_id))
+        .on(secret::tag_resource, on_secret(|it| &it.secret_id))
+        .on(secret::untag_resource, on_secret(|it| &it.secret_id))
+        .on(value::get_secret_value, permission::get_value())
+        .on(value::put_secret_value, on_secret(|it| &it.secret_id))
+        .on(value::batch_get_secret_value, everywhere())
+        .on(
+            stages::list_secret_version_ids,
+            on_secret(|it| &it.secret_id),
+        )
+        .on(
+            stages::update_secret_version_stage,
+            permission::move_stage(),
+        )
+        .on(list::list_secrets, everywhere())
+        .on(delete::delete_secret, permission::delete())
+        .on(delete::restore_secret, on_secret(|it| &it.secret_id))
+        .on(password::get_random_password, everywhere())
+        .on(policy::put_resource_policy, permission::put_policy())
+        .on(policy::get_resource_policy, on_secret(|it| &it.secret_id))
+        .on(
+            policy::delete_resource_policy,
+            on_secret(|it| &it.secret_id),
+        )
         .reconciles(delete::DeletionReconciler)
         .resource(cfn::SecretType)
 }

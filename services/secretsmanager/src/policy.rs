@@ -1,4 +1,4 @@
-//! Resource policies: recorded.
+//! Resource policies: kept here, and evaluated with the policies of whoever uses the secret.
 
 use cloud::{Cx, Error};
 use shapes::secretsmanager::*;

@@ -5,6 +5,7 @@ use shapes::secretsmanager::*;
 
 use crate::list::{check_filters, fits};
 use crate::names::{bad_request, find, invalid};
+use crate::permission::get_value;
 use crate::record::{CURRENT, SecretRecord, Value, VersionRecord, date};
 
 /// AWS's limits (Secrets Manager quotas).
@@ -232,8 +233,8 @@ pub async fn batch_get_secret_value(
             ..Default::default()
         };
         // Each value needs the permission that it needs alone (API reference).
-        let asked = serde_json::json!({ "SecretId": id });
-        let found = match cx.authorize_unlisted("secretsmanager", "GetSecretValue", &asked) {
+        let needs = get_value().needs(&cx, "secretsmanager", &input);
+        let found = match cx.authorize("secretsmanager", &needs) {
             Ok(()) => get_secret_value(cx.clone(), input).await,
             Err(denied) => Err(denied),
         };

@@ -16,26 +16,42 @@ mod describe;
 mod get;
 mod history;
 mod names;
+mod permission;
 mod put;
 mod record;
 mod tags;
 
 use cloud::Service;
+use cloud::permission::everywhere;
+
+use permission::{on_parameter, on_parameters, on_tagged};
 
 pub fn service() -> Service {
     Service::new(&shapes::ssm::MODEL)
-        .on_unlisted(put::put_parameter)
-        .on_unlisted(put::delete_parameter)
-        .on_unlisted(put::delete_parameters)
-        .on_unlisted(get::get_parameter)
-        .on_unlisted(get::get_parameters)
-        .on_unlisted(get::get_parameters_by_path)
-        .on_unlisted(describe::describe_parameters)
-        .on_unlisted(history::get_parameter_history)
-        .on_unlisted(history::label_parameter_version)
-        .on_unlisted(history::unlabel_parameter_version)
-        .on_unlisted(tags::add_tags_to_resource)
-        .on_unlisted(tags::remove_tags_from_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .on(put::put_parameter, permission::put())
+        .on(put::delete_parameter, on_parameter(|it| &it.name))
+        .on(put::delete_parameters, on_parameters(|it| &it.names))
+        .on(get::get_parameter, on_parameter(|it| &it.name))
+        .on(get::get_parameters, on_parameters(|it| &it.names))
+        .on(get::get_parameters_by_path, permission::get_by_path())
+        .on(describe::describe_parameters, everywhere())
+        .on(history::get_parameter_history, on_parameter(|it| &it.name))
+        .on(
+            history::label_parameter_version,
+            on_parameter(|it| &it.name),
+        )
+        .on(
+            history::unlabel_parameter_version,
+            on_parameter(|it| &it.name),
+        )
+        .on(tags::add_tags_to_resource, on_tagged(|it| &it.resource_id))
+        .on(
+            tags::remove_tags_from_resource,
+            on_tagged(|it| &it.resource_id),
+        )
+        .on(
+            tags::list_tags_for_resource,
+            on_tagged(|it| &it.resource_id),
+        )
         .resource(cfn::ParameterType)
 }

@@ -156,6 +156,9 @@ impl Images for FakeImages {
     async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
         Ok(std::fs::metadata(self.blob(digest)).ok().map(|m| m.len()))
     }
+    async fn held_blob(&self, _: &Repository, _: &Digest) -> Result<Option<u64>> {
+        unused()
+    }
     async fn read_blob(&self, _: &Digest) -> Result<PathBuf> {
         unused()
     }

@@ -1,11 +1,11 @@
 //! `POST /images/create`: pulling, and importing a root file system.
 
-use engine::{Digest, Fault, ImageName, Reference};
+use engine::{Digest, Fault, ImageName, Reference, RegistryLogin};
 use serde_json::json;
 
 use super::{is_own_platform, load, own_platform};
 use crate::answer::{Answer, Lines, Refusal};
-use crate::docker::Docker;
+use crate::docker::{Docker, RegistryUse};
 use crate::events::Event;
 use crate::names::{short, shown, shown_repository};
 use crate::routes::Call;
@@ -38,15 +38,8 @@ pub async fn create(call: Call) -> Answer {
         )));
     }
     let login = login_of(&call)?;
-    if call.docker.registry.is_own(&name.repository.host)
-        && !login
-            .as_ref()
-            .is_some_and(|it| call.docker.registry.accepts(it))
-    {
-        return Err(Refusal::failed(format!(
-            "Head \"https://{}/v2/{}/manifests/{}\": no basic auth credentials",
-            name.repository.host, name.repository.path, name.reference
-        )));
+    if call.docker.registry.is_own(&name.repository.host) {
+        check_own(&call.docker, login.as_ref(), &name).await?;
     }
     let (lines, answer) = Lines::new();
     tokio::spawn(async move {
@@ -87,6 +80,31 @@ pub async fn create(call: Call) -> Answer {
         }
     });
     Ok(answer)
+}
+
+/// Whether an image of the embedded registry may be pulled with this login.
+async fn check_own(
+    docker: &Docker,
+    login: Option<&RegistryLogin>,
+    name: &ImageName,
+) -> Result<(), Refusal> {
+    let repository = &name.repository;
+    let Some(login) = login.filter(|it| docker.registry.accepts(it)) else {
+        return Err(Refusal::failed(format!(
+            "Head \"https://{}/v2/{}/manifests/{}\": no basic auth credentials",
+            repository.host, repository.path, name.reference
+        )));
+    };
+    let refusal = (docker.registry)
+        .refusal(login, RegistryUse::Pull, repository)
+        .await;
+    match refusal {
+        None => Ok(()),
+        Some(refusal) => Err(Refusal::not_found(format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login': {refusal}",
+            shown_repository(repository).unwrap_or_default()
+        ))),
+    }
 }
 
 async fn finish(

@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use engine::{Digest, ImageName, Reference};
+use engine::{Digest, ImageName, Reference, RegistryLogin};
 use serde_json::json;
 
 use crate::answer::{Answer, Lines, Refusal};
-use crate::docker::Docker;
+use crate::docker::{Docker, RegistryUse};
 use crate::events::Event;
 use crate::names::{short, shown, shown_repository};
 use crate::routes::Call;
@@ -52,7 +52,7 @@ pub async fn push(call: Call, text: &str) -> Answer {
             Some(login) if !call.docker.registry.accepts(login) => Err(Refusal::unauthorized(
                 "denied: Your authorization token has expired. Reauthenticate and try again.",
             )),
-            Some(_) => push_tags(&call.docker, &name, &tags, &lines).await,
+            Some(login) => push_tags(&call.docker, login, &name, &tags, &lines).await,
         };
         if let Err(refusal) = outcome {
             lines.error(refusal.message).await;
@@ -70,11 +70,14 @@ fn no_image(name: &ImageName) -> Refusal {
 
 async fn push_tags(
     docker: &Docker,
+    login: &RegistryLogin,
     name: &ImageName,
     tags: &[String],
     lines: &Lines,
 ) -> Result<(), Refusal> {
-    if let Some(refusal) = docker.registry.refusal(&name.repository).await {
+    let registry = &docker.registry;
+    let refusal = registry.refusal(login, RegistryUse::Push, &name.repository);
+    if let Some(refusal) = refusal.await {
         return Err(Refusal::not_found(refusal));
     }
     for tag in tags {

@@ -97,7 +97,7 @@ fn a_task_acts_with_its_role_and_what_it_needs_is_found_out() {
 }
 
 /// A user with a key, and the client that signs with it.
-fn user(machine: &Machine, aws: &Aws, name: &str) -> Aws {
+pub fn user(machine: &Machine, aws: &Aws, name: &str) -> Aws {
     machine.ask("iam", "CreateUser", json!({ "UserName": name }));
     let key = machine.ask("iam", "CreateAccessKey", json!({ "UserName": name }));
     let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();

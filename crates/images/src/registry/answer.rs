@@ -11,6 +11,7 @@ use super::RegistryBody;
 pub const BLOB_UNKNOWN: &str = "BLOB_UNKNOWN";
 pub const BLOB_UPLOAD_INVALID: &str = "BLOB_UPLOAD_INVALID";
 pub const BLOB_UPLOAD_UNKNOWN: &str = "BLOB_UPLOAD_UNKNOWN";
+pub const DENIED: &str = "DENIED";
 pub const DIGEST_INVALID: &str = "DIGEST_INVALID";
 pub const MANIFEST_BLOB_UNKNOWN: &str = "MANIFEST_BLOB_UNKNOWN";
 pub const MANIFEST_INVALID: &str = "MANIFEST_INVALID";

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
-use engine::{Digest, Fault, Repository};
+use engine::{Digest, EngineError, Fault, Repository};
 use futures_util::stream;
 use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
@@ -23,15 +23,16 @@ impl Registry {
         digest: Digest,
         head: &Parts,
     ) -> Answer {
-        self.existing(&repository).await?;
         let range = head.headers.get(header::RANGE);
         let range = range
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         let wanted_digest = digest.clone();
         let opened = self.store.blocking(move |inner| {
-            let size = inner.blobs.size(&wanted_digest)?;
-            Ok((inner.blobs.open(&wanted_digest)?, size.unwrap_or(0)))
+            let Some(size) = inner.held_blob(&repository, &wanted_digest)? else {
+                return Err(not_held(&wanted_digest));
+            };
+            Ok((inner.blobs.open(&wanted_digest)?, size))
         });
         let (file, size) = opened.await.map_err(|e| match e.fault {
             Fault::NotFound => Refusal::not_found(BLOB_UNKNOWN, e.to_string()),
@@ -62,11 +63,13 @@ impl Registry {
 
     /// Content is shared, so a blob goes only when no manifest of any repository names it.
     pub(super) async fn delete_blob(&self, repository: Repository, digest: Digest) -> Answer {
-        self.existing(&repository).await?;
         let wanted = digest.clone();
         let deleted = self
             .store
-            .blocking(move |inner| inner.delete_blob(&wanted))
+            .blocking(move |inner| match inner.held_blob(&repository, &wanted)? {
+                Some(_) => inner.delete_blob(&wanted),
+                None => Ok(None),
+            })
             .await
             .map_err(|e| Refusal::from_engine(&e, BLOB_UNKNOWN))?;
         match deleted {
@@ -76,12 +79,14 @@ impl Registry {
                 answer::UNSUPPORTED,
                 format!("blob `{digest}` is named by a manifest"),
             )),
-            None => Err(Refusal::not_found(
-                BLOB_UNKNOWN,
-                format!("blob `{digest}` is not here"),
-            )),
+            None => Err(Refusal::from_engine(&not_held(&digest), BLOB_UNKNOWN)),
         }
     }
+}
+
+/// What other repositories have is not told.
+fn not_held(digest: &Digest) -> EngineError {
+    EngineError::not_found(format!("the repository has no blob `{digest}`"))
 }
 
 fn set_blob_headers(response: &mut Response<RegistryBody>, digest: &Digest, length: u64) {

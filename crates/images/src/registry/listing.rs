@@ -13,7 +13,6 @@ use crate::limits::LIST_PAGE;
 
 impl Registry {
     pub(super) async fn tags(&self, repository: Repository, query: &Query) -> Answer {
-        self.existing(&repository).await?;
         let wanted = repository.clone();
         let tags = self
             .store
@@ -48,7 +47,6 @@ impl Registry {
         subject: Digest,
         query: &Query,
     ) -> Answer {
-        self.existing(&repository).await?;
         let wanted_type = query.get("artifactType").map(str::to_owned);
         let filtered = wanted_type.is_some();
         let manifests = self

@@ -20,7 +20,6 @@ use crate::limits::MANIFEST_BYTES_MAX;
 
 impl Registry {
     pub(super) async fn manifest(&self, repository: Repository, reference: Reference) -> Answer {
-        self.existing(&repository).await?;
         let found = self
             .store
             .blocking(move |inner| {
@@ -48,7 +47,6 @@ impl Registry {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.existing(&repository).await?;
         let bytes = collect(body, MANIFEST_BYTES_MAX).await.map_err(|e| {
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, MANIFEST_INVALID, e.message)
         })?;
@@ -75,7 +73,7 @@ impl Registry {
         };
         let stored = self.store.blocking(move |inner| {
             for part in parts {
-                if inner.blobs.size(&part)?.is_none() {
+                if inner.held_blob(&name.repository, &part)?.is_none() {
                     return Ok(Err(part));
                 }
             }
@@ -87,7 +85,7 @@ impl Registry {
             .await
             .map_err(|e| Refusal::from_engine(&e, MANIFEST_INVALID))?;
         let digest = stored.map_err(|missing| {
-            let message = format!("the manifest names `{missing}`, which is not here");
+            let message = format!("the manifest names `{missing}`, which the repository has not");
             Refusal::bad_request(MANIFEST_BLOB_UNKNOWN, message)
         })?;
         let mut response = answer::empty(StatusCode::CREATED);
@@ -105,7 +103,6 @@ impl Registry {
         repository: Repository,
         reference: Reference,
     ) -> Answer {
-        self.existing(&repository).await?;
         let name = ImageName {
             repository,
             reference,

@@ -1,10 +1,12 @@
 //! The registry over the store: OCI Distribution v1.1, the server's side.
 //!
 //! A request was already authenticated when it comes here, and the caller decided which of the
-//! embedded hosts it is for. Content is shared by all repositories; names are not. A repository must
-//! have been made before it can be pushed to. An upload that breaks off can be continued until it
+//! embedded hosts it is for. What it does is known before anything is done ([`access`]), and the
+//! caller's [`Gate`] says whether it may. Content is kept once for all repositories, and each has what it
+//! was sent and what its manifests name. A repository must have been made before it can be pushed to. An upload that breaks off can be continued until it
 //! is too old or this process ends; nothing of it is ever visible as content.
 
+mod access;
 mod answer;
 mod blobs;
 mod listing;
@@ -19,15 +21,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::Repository;
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body;
 use tokio::sync::Semaphore;
 
 use crate::limits::RECEIVING_MAX;
 use crate::store::ImageStore;
+pub use access::{Access, Closed, Gate};
+use access::{Deed, RepositoryDeed};
 use answer::Refusal;
-use route::{Place, Route};
+use route::{Query, Route};
 use uploads::Uploads;
 
 pub type RegistryBody = BoxBody<Bytes, io::Error>;
@@ -37,6 +42,23 @@ type Answer = Result<Response<RegistryBody>, Refusal>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryScope {
     pub host: String,
+}
+
+impl RegistryScope {
+    fn repository(&self, path: String) -> Repository {
+        Repository {
+            host: self.host.clone(),
+            path,
+        }
+    }
+}
+
+/// The rest of a request whose meaning is known.
+struct Asked<'a, B> {
+    head: Parts,
+    query: Query,
+    body: B,
+    gate: &'a dyn Gate,
 }
 
 pub struct Registry {
@@ -54,17 +76,18 @@ impl Registry {
         }
     }
 
-    /// Answers a request for a path under `/v2/`.
+    /// Answers a request for a path under `/v2/`, as far as the gate lets it through.
     pub async fn handle<B>(
         &self,
         request: Request<B>,
         scope: RegistryScope,
+        gate: &dyn Gate,
     ) -> Response<RegistryBody>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let mut response = match self.dispatch(request, scope).await {
+        let mut response = match self.dispatch(request, scope, gate).await {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(),
         };
@@ -74,58 +97,80 @@ impl Registry {
         response
     }
 
-    async fn dispatch<B>(&self, request: Request<B>, scope: RegistryScope) -> Answer
+    async fn dispatch<B>(
+        &self,
+        request: Request<B>,
+        scope: RegistryScope,
+        gate: &dyn Gate,
+    ) -> Answer
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
         let Route { place, query } = Route::parse(&head.uri)?;
-        let in_scope = |path: String| Repository {
-            host: scope.host.clone(),
-            path,
-        };
-        let method = &head.method;
-        match place {
-            Place::Base if is_read(method) => {
-                Ok(answer::json(StatusCode::OK, &serde_json::json!({})))
+        match Deed::of(&head.method, place, &query, !body.is_end_stream())? {
+            Deed::Ping => Ok(answer::json(StatusCode::OK, &serde_json::json!({}))),
+            Deed::ListRepositories => {
+                gate.check_catalog()?;
+                self.catalog(&scope.host, &query).await
             }
-            Place::Catalog if is_read(method) => self.catalog(&scope.host, &query).await,
-            Place::Tags(path) if is_read(method) => self.tags(in_scope(path), &query).await,
-            Place::Referrers(path, digest) if is_read(method) => {
-                self.referrers(in_scope(path), digest, &query).await
-            }
-            Place::Blob(path, digest) => match *method {
-                Method::GET | Method::HEAD => self.blob(in_scope(path), digest, &head).await,
-                Method::DELETE => self.delete_blob(in_scope(path), digest).await,
-                _ => Err(Refusal::method(method)),
-            },
-            Place::Manifest(path, reference) => {
-                let repository = in_scope(path);
-                match *method {
-                    Method::GET | Method::HEAD => self.manifest(repository, reference).await,
-                    Method::PUT => self.put_manifest(repository, reference, &head, body).await,
-                    Method::DELETE => self.delete_manifest(repository, reference).await,
-                    _ => Err(Refusal::method(method)),
+            Deed::OfRepository(path, deed) => {
+                let repository = scope.repository(path);
+                for access in deed.accesses() {
+                    gate.check(*access, &repository)?;
                 }
+                self.existing(&repository).await?;
+                let asked = Asked {
+                    head,
+                    query,
+                    body,
+                    gate,
+                };
+                self.carry_out(repository, deed, asked).await
             }
-            Place::Uploads(path) if *method == Method::POST => {
-                self.start_upload(in_scope(path), &query, body).await
+        }
+    }
+
+    /// Does what was let through.
+    async fn carry_out<B>(
+        &self,
+        repository: Repository,
+        deed: RepositoryDeed,
+        asked: Asked<'_, B>,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        use RepositoryDeed as Do;
+        let Asked {
+            head,
+            query,
+            body,
+            gate,
+        } = asked;
+        match deed {
+            Do::ListTags => self.tags(repository, &query).await,
+            Do::ListReferrers(subject) => self.referrers(repository, subject, &query).await,
+            Do::ReadManifest(reference) => self.manifest(repository, reference).await,
+            Do::PutManifest(reference) => {
+                self.put_manifest(repository, reference, &head, body).await
             }
-            Place::Upload(path, id) => {
-                let repository = in_scope(path);
-                match *method {
-                    Method::GET | Method::HEAD => self.upload_status(repository, &id),
-                    Method::PATCH => self.upload_chunk(repository, &id, &head, body).await,
-                    Method::PUT => {
-                        self.finish_upload(repository, &id, &query, &head, body)
-                            .await
-                    }
-                    Method::DELETE => self.cancel_upload(repository, &id),
-                    _ => Err(Refusal::method(method)),
-                }
+            Do::DeleteManifest(reference) => self.delete_manifest(repository, reference).await,
+            Do::ProbeBlob(digest) | Do::ReadBlob(digest) => {
+                self.blob(repository, digest, &head).await
             }
-            _ => Err(Refusal::method(method)),
+            Do::DeleteBlob(digest) => self.delete_blob(repository, digest).await,
+            Do::StartUpload => self.start_upload(repository).await,
+            Do::SendBlob(digest) => self.send_blob(repository, digest, body).await,
+            Do::MountBlob { blob, from } => self.mount(repository, blob, from, gate).await,
+            Do::UploadStatus(id) => self.upload_status(repository, &id),
+            Do::WriteUpload(id) => self.upload_chunk(repository, &id, &head, body).await,
+            Do::FinishUpload { id, blob, .. } => {
+                self.finish_upload(repository, &id, blob, &head, body).await
+            }
+            Do::CancelUpload(id) => self.cancel_upload(repository, &id),
         }
     }
 
@@ -143,8 +188,4 @@ impl Registry {
             Err(Refusal::name_unknown(repository))
         }
     }
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }

@@ -15,12 +15,12 @@ use http::request::Parts;
 use http::{Response, StatusCode, header};
 use hyper::body::Body;
 
+use super::access::{Access, Gate};
 use super::answer::{
     self, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN, CONTENT_DIGEST, DIGEST_INVALID, Refusal,
     SIZE_INVALID, UPLOAD_ID,
 };
 use super::range;
-use super::route::{self, Query};
 use super::{Answer, Registry, RegistryBody};
 use crate::blobs::BlobWriter;
 use crate::disk::random_name;
@@ -109,40 +109,65 @@ fn broken(why: &str) -> Refusal {
 }
 
 impl Registry {
-    pub(super) async fn start_upload<B>(
+    pub(super) async fn start_upload(&self, repository: Repository) -> Answer {
+        let writer = self.writer().await?;
+        let id = self.uploads.add(&repository, writer)?;
+        Ok(progress(StatusCode::ACCEPTED, &repository, &id, 0))
+    }
+
+    /// A blob that is sent at once.
+    pub(super) async fn send_blob<B>(
         &self,
         repository: Repository,
-        query: &Query,
+        digest: Digest,
         body: B,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.existing(&repository).await?;
-        if let Some(digest) = query.get("mount") {
-            // Content is shared: what is here can be had from every repository.
-            let digest = route::digest(digest)?;
-            let wanted = digest.clone();
-            let there = self.store.blocking(move |inner| inner.blobs.size(&wanted));
-            if there.await.map_err(upload_failed)?.is_some() {
-                return Ok(created(&repository, &digest));
+        let writer = self.writer().await?;
+        let _turn = self.receiving.acquire().await;
+        let ended = ingest(body, writer, |writer, received| Ok((writer, received?)));
+        let ended = ended.await.map_err(upload_failed)?;
+        self.finish(&repository, ended, digest).await
+    }
+
+    /// Lets a repository have what another one has, when the client may read that one. Otherwise an upload
+    /// begins, as the specification says: the client sends what it has.
+    pub(super) async fn mount(
+        &self,
+        repository: Repository,
+        digest: Digest,
+        from: Option<String>,
+        gate: &dyn Gate,
+    ) -> Answer {
+        let source = Repository {
+            host: repository.host.clone(),
+            path: from.unwrap_or_else(|| repository.path.clone()),
+        };
+        let reads = [Access::ProbeBlob, Access::ReadBlob];
+        let may = source == repository || reads.iter().all(|it| gate.check(*it, &source).is_ok());
+        if !may || self.existing(&source).await.is_err() {
+            return self.start_upload(repository).await;
+        }
+        let (target, wanted) = (repository.clone(), digest.clone());
+        let mounted = self.store.blocking(move |inner| {
+            let held = inner.held_blob(&source, &wanted)?.is_some();
+            if held {
+                inner.holdings.add(&target, &wanted);
             }
+            Ok(held)
+        });
+        match mounted.await.map_err(upload_failed)? {
+            true => Ok(created(&repository, &digest)),
+            false => self.start_upload(repository).await,
         }
-        let writer = self
-            .store
-            .blocking(|inner| inner.blobs.writer())
-            .await
-            .map_err(upload_failed)?;
-        if let Some(digest) = query.get("digest") {
-            let digest = route::digest(digest)?;
-            let _turn = self.receiving.acquire().await;
-            let ended = ingest(body, writer, |writer, received| Ok((writer, received?)));
-            let ended = ended.await.map_err(upload_failed)?;
-            return self.finish(&repository, ended, digest).await;
-        }
-        let id = self.uploads.add(&repository, writer)?;
-        Ok(progress(StatusCode::ACCEPTED, &repository, &id, 0))
+    }
+
+    async fn writer(&self) -> Result<BlobWriter, Refusal> {
+        let writer = self.store.blocking(|inner| inner.blobs.writer());
+        writer.await.map_err(upload_failed)
     }
 
     pub(super) fn upload_status(&self, repository: Repository, id: &str) -> Answer {
@@ -201,7 +226,7 @@ impl Registry {
         &self,
         repository: Repository,
         id: &str,
-        query: &Query,
+        digest: Digest,
         head: &Parts,
         body: B,
     ) -> Answer
@@ -209,10 +234,6 @@ impl Registry {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let digest = query.get("digest").ok_or_else(|| {
-            Refusal::bad_request(DIGEST_INVALID, "the query does not say the `digest`")
-        })?;
-        let digest = route::digest(digest)?;
         // Before the writer is taken: whoever gives up waiting leaves it in its place.
         let _turn = self.receiving.acquire().await;
         let before = self.upload_size(&repository, id)?;
@@ -287,9 +308,13 @@ impl Registry {
         if let Received::Broken(why) = received {
             return Err(broken(&why));
         }
-        let wanted = digest.clone();
+        let (target, wanted) = (repository.clone(), digest.clone());
         self.store
-            .blocking(move |inner| inner.blobs.keep(writer, Some(&wanted)))
+            .blocking(move |inner| {
+                inner.blobs.keep(writer, Some(&wanted))?;
+                inner.holdings.add(&target, &wanted);
+                Ok(())
+            })
             .await
             .map_err(|e| Refusal::from_engine(&e, DIGEST_INVALID))?;
         Ok(created(repository, &digest))

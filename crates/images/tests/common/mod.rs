@@ -14,7 +14,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use images::{EmbeddedHosts, ImageStore, Registry, RegistryBody, RegistryScope};
+use images::{
+    Access, Closed, EmbeddedHosts, Gate, ImageStore, Registry, RegistryBody, RegistryScope,
+};
 use reach::Reach;
 use ring::digest::{SHA256, digest as hash};
 use serde_json::{Value, json};
@@ -74,6 +76,21 @@ impl Answer {
 /// Decides about a request before the registry sees it: what a front door does.
 pub type Door = dyn Fn(&Request<Incoming>) -> Option<Response<RegistryBody>> + Send + Sync;
 
+/// Lets through what it is told to.
+struct Rule(Box<dyn Fn(Access, &str) -> bool + Send + Sync>);
+
+impl Gate for Rule {
+    fn check(&self, access: Access, repository: &Repository) -> Result<(), Closed> {
+        match (self.0)(access, &repository.path) {
+            true => Ok(()),
+            false => Err(Closed::Denied("not you".into())),
+        }
+    }
+    fn check_catalog(&self) -> Result<(), Closed> {
+        Ok(())
+    }
+}
+
 pub struct Server {
     pub root: tempfile::TempDir,
     pub store: ImageStore,
@@ -93,6 +110,18 @@ impl Server {
     }
 
     pub async fn behind(door: Arc<Door>) -> Self {
+        Self::with(door, Rule(Box::new(|_, _| true))).await
+    }
+
+    /// Where some things with some repositories are allowed.
+    pub async fn where_allowed(
+        rule: impl Fn(Access, &str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(Arc::new(|_| None), Rule(Box::new(rule))).await
+    }
+
+    async fn with(door: Arc<Door>, gate: Rule) -> Self {
+        let gate = Arc::new(gate);
         let root = tempfile::tempdir().unwrap();
         let embedded = EmbeddedHosts::matching(|host| host == HOST);
         let store = ImageStore::open(root.path().to_owned(), embedded, Reach::default()).unwrap();
@@ -109,15 +138,16 @@ impl Server {
         let serving = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (registry, door) = (registry.clone(), door.clone());
+                let (registry, door, gate) = (registry.clone(), door.clone(), gate.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let (registry, door) = (registry.clone(), door.clone());
+                    let (registry, door, gate) = (registry.clone(), door.clone(), gate.clone());
                     async move {
                         if let Some(answer) = door(&request) {
                             return Ok::<_, std::convert::Infallible>(answer);
                         }
                         let host = HOST.to_owned();
-                        Ok(registry.handle(request, RegistryScope { host }).await)
+                        let scope = RegistryScope { host };
+                        Ok(registry.handle(request, scope, &*gate).await)
                     }
                 });
                 let server = hyper::server::conn::http1::Builder::new();

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use cloud::{Cloud, Cx};
-use docker_api::{Docker, Following, OwnRegistry, Parts, Policy, Socket};
+use cloud::{ClientOrigin, Cloud, Cx, Origin};
+use docker_api::{Docker, Following, OwnRegistry, Parts, Policy, RegistryUse, Socket};
 use engine::{RegistryLogin, Repository};
 use shapes::ecr::DescribeRepositoriesInput;
 use shapes::elbv2::{DescribeListenersInput, DescribeLoadBalancersInput};
 use tokio::task::JoinHandle;
 
 use super::compose::{Machine, is_embedded};
+use super::registry::{RegistryClient, region_of};
 use crate::config::Config;
 
 /// A repository that was just created is there by then.
@@ -94,10 +95,32 @@ struct Registry {
 }
 
 impl Registry {
-    /// In the region that a host of the registry's is in: `<account>.dkr.ecr.<region>.amazonaws.com`.
+    fn client(&self, login: &RegistryLogin) -> Option<RegistryClient> {
+        let origin = Arc::new(Origin::Client(ClientOrigin {
+            address: None,
+            user_agent: None,
+            is_secure: false,
+            inside: None,
+        }));
+        RegistryClient::find(&self.cloud, &login.username, &login.password, origin)
+    }
+
     fn context(&self, host: &str) -> Cx {
-        let region = host.split('.').nth(3).unwrap_or_default();
-        self.cloud.daemon_context(region)
+        self.cloud.daemon_context(region_of(host))
+    }
+}
+
+/// What a client does when it pulls or pushes a whole image.
+fn actions(wanted: RegistryUse) -> &'static [&'static str] {
+    match wanted {
+        RegistryUse::Pull => &["BatchGetImage", "GetDownloadUrlForLayer"],
+        RegistryUse::Push => &[
+            "BatchCheckLayerAvailability",
+            "InitiateLayerUpload",
+            "UploadLayerPart",
+            "CompleteLayerUpload",
+            "PutImage",
+        ],
     }
 }
 
@@ -108,10 +131,26 @@ impl OwnRegistry for Registry {
     }
 
     fn accepts(&self, login: &RegistryLogin) -> bool {
-        login.username == "AWS" && ecr::token_is_valid(&self.cloud, &login.password)
+        self.client(login).is_some()
     }
 
-    async fn refusal(&self, repository: &Repository) -> Option<String> {
+    async fn refusal(
+        &self,
+        login: &RegistryLogin,
+        wanted: RegistryUse,
+        repository: &Repository,
+    ) -> Option<String> {
+        let Some(client) = self.client(login) else {
+            return Some(
+                "denied: Your authorization token has expired. Reauthenticate and try again."
+                    .to_owned(),
+            );
+        };
+        for action in actions(wanted) {
+            if let Err(error) = client.authorize(action, repository) {
+                return Some(format!("denied: {}", error.message));
+            }
+        }
         let input = DescribeRepositoriesInput {
             repository_names: Some(vec![repository.path.clone()]),
             ..Default::default()

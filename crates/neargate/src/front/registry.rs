@@ -1,30 +1,40 @@
-//! Docker's and OCI's clients: `/v2/`. The user is `AWS`, the password an ECR token.
+//! Docker's and OCI's clients: `/v2/`. The user is `AWS`, the password an ECR token, and every request is
+//! an action of ECR's on a repository, which the token's holder must be allowed.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
+use cloud::Origin;
+use engine::Repository;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
-use images::RegistryScope;
+use images::{Access, Closed, Gate, RegistryScope};
 use serde_json::json;
 
 use super::{Body, Front};
+use crate::daemon::RegistryClient;
 
-pub async fn answer(front: &Front, request: Request<Incoming>) -> Response<Body> {
-    if !allowed(front, &request) {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Response<Body> {
+    let Some(client) = client(front, &request, origin) else {
         let body = json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required: use the token of `aws ecr get-login-password`", "detail": null }] });
         let mut response = super::json(StatusCode::UNAUTHORIZED, &body);
         let realm =
             HeaderValue::from_static("Basic realm=\"neargate\",service=\"ecr.amazonaws.com\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         return response;
-    }
+    };
     let scope = RegistryScope {
         host: embedded_host(front, &request),
     };
     front
         .registry
-        .handle(request, scope)
+        .handle(request, scope, &client)
         .await
         .map(|body| body.map_err(std::io::Error::other).boxed_unsync())
 }
@@ -46,22 +56,60 @@ fn embedded_host(front: &Front, request: &Request<Incoming>) -> String {
     }
 }
 
-fn allowed(front: &Front, request: &Request<Incoming>) -> bool {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|it| it.to_str().ok());
-    let decoded = header
-        .and_then(|it| it.strip_prefix("Basic "))
-        .and_then(|it| {
-            base64::engine::general_purpose::STANDARD
-                .decode(it.trim())
-                .ok()
+/// Who asks, when what they show is true.
+fn client(
+    front: &Front,
+    request: &Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Option<RegistryClient> {
+    let shown = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(shown.strip_prefix("Basic ")?.trim())
+        .ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (username, password) = decoded.split_once(':')?;
+    RegistryClient::find(&front.cloud, username, password, origin)
+}
+
+/// The action that stands for a request ("Actions, resources, and condition keys for Amazon Elastic
+/// Container Registry"). None for what ECR's registry does not do.
+fn action(access: Access) -> Option<&'static str> {
+    Some(match access {
+        Access::ReadManifest => "BatchGetImage",
+        Access::PutManifest => "PutImage",
+        Access::DeleteManifest => "BatchDeleteImage",
+        Access::ListTags => "ListImages",
+        Access::ListReferrers => "ListImageReferrers",
+        Access::ProbeBlob => "BatchCheckLayerAvailability",
+        Access::ReadBlob => "GetDownloadUrlForLayer",
+        Access::StartUpload => "InitiateLayerUpload",
+        Access::WriteUpload => "UploadLayerPart",
+        Access::FinishUpload => "CompleteLayerUpload",
+        // Layers go with the images that they are of.
+        Access::DeleteBlob => return None,
+    })
+}
+
+impl Gate for RegistryClient {
+    fn check(&self, access: Access, repository: &Repository) -> Result<(), Closed> {
+        let Some(action) = action(access) else {
+            return Err(unsupported());
+        };
+        self.authorize(action, repository).map_err(|error| {
+            if error.status >= 500 {
+                Closed::Failed(error.message)
+            } else {
+                Closed::Denied(error.message)
+            }
         })
-        .and_then(|it| String::from_utf8(it).ok());
-    let Some(decoded) = decoded else { return false };
-    let Some(("AWS", token)) = decoded.split_once(':') else {
-        return false;
-    };
-    ecr::token_is_valid(&front.cloud, token)
+    }
+
+    /// `DescribeRepositories` tells them.
+    fn check_catalog(&self) -> Result<(), Closed> {
+        Err(unsupported())
+    }
+}
+
+fn unsupported() -> Closed {
+    Closed::Unsupported("The operation is unsupported.".to_owned())
 }
