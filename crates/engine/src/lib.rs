@@ -20,6 +20,7 @@ mod inside;
 mod logs;
 mod network;
 mod objects;
+mod room;
 mod task;
 mod workspaces;
 
@@ -34,6 +35,7 @@ pub use inside::*;
 pub use logs::*;
 pub use network::*;
 pub use objects::*;
+pub use room::*;
 pub use task::*;
 pub use workspaces::*;
 

@@ -82,6 +82,10 @@ pub struct LogQuery {
 }
 
 /// `group` is any text (region and name); the implementation maps it to a safe path.
+/// What one stream may hold on the disk. A program that writes more is not held up; its log says how
+/// much of its output is missing.
+pub const LOG_STREAM_BYTES_MAX: u64 = 10 << 30;
+
 #[async_trait]
 pub trait Logs: Send + Sync {
     async fn create_stream(&self, group: &str, stream: &str) -> Result<()>;

@@ -27,12 +27,29 @@ pub struct TaskSpec {
     pub cpu_units: Option<u32>,
     pub memory_mib: Option<u32>,
     pub pids_max: Option<u32>,
+    /// What its containers write, to their roots and to the task's own volumes, has no more room than
+    /// this. None: as much as the machine's disk has.
+    #[serde(default)]
+    pub disk: Option<TaskDisk>,
+    /// It ends before it, or anybody else, fills the machine's disk: for what can be done again, and
+    /// writes where no disk of its own bounds it.
+    #[serde(default)]
+    pub gives_way_to_a_full_disk: bool,
     /// Started in the order that `depends_on` asks for.
     pub containers: Vec<ContainerSpec>,
     /// Named directories shared by containers; made empty, removed with the task.
     pub volumes: Vec<VolumeSpec>,
     /// Carried along untouched, for whoever re-attaches.
     pub labels: BTreeMap<String, String>,
+}
+
+/// The bounded disk of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDisk {
+    pub bytes: u64,
+    /// Somebody asked for this size: a machine that cannot bound a disk refuses the task. Otherwise it
+    /// is run without a bound there, and the machine's owner is told.
+    pub asked_for: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::cgroup::TaskCgroup;
+use crate::disk;
 use crate::error::{Context, Failure, Result};
 use crate::order::{Order, TaskFiles, work_beside};
 use crate::overlay;
@@ -37,7 +38,7 @@ pub(crate) fn clean_up(files: &TaskFiles, order: &Order) -> Result<()> {
     groups.and(data).and(work)
 }
 
-/// Removes a task's roots and volumes. A root that is still mounted is never descended into: what
+/// Removes a task's roots and volumes, and the disk that they are on. A root that is still mounted is never descended into: what
 /// is below belongs to images.
 pub(crate) fn remove_data(data: &Path) -> Result<()> {
     let entries = match fs::read_dir(data) {
@@ -52,7 +53,15 @@ pub(crate) fn remove_data(data: &Path) -> Result<()> {
     };
     for entry in entries.flatten() {
         overlay::unmount(&entry.path())?;
+        // A disk is emptied before it is given back: what was only in memory is then never written.
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => remove_tree(&path)?,
+            _ => fs::remove_file(&path)
+                .context(|| format!("could not remove `{}`", path.display()))?,
+        }
     }
+    disk::unmount(data)?;
     remove_tree(data)
 }
 

@@ -57,10 +57,16 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
 
 /// An unguessable text: 16 bytes of the kernel's randomness as hexadecimal digits.
 pub(crate) fn fresh_cookie() -> Result<String> {
+    let bytes = random_bytes()?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// 16 bytes of the kernel's randomness.
+pub(crate) fn random_bytes() -> Result<[u8; 16]> {
     use std::io::Read;
     let mut bytes = [0u8; 16];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
         .context(|| "could not read `/dev/urandom`".to_owned())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }

@@ -26,9 +26,11 @@ mod cgroup;
 mod cleanup;
 mod container;
 mod daemon;
+mod disk;
 mod error;
 mod identity;
 mod keyring;
+mod mounts;
 mod order;
 mod overlay;
 mod shim;
@@ -47,6 +49,12 @@ pub use daemon::Runtime;
 pub struct Executable {
     pub program: PathBuf,
     pub args: Vec<String>,
+}
+
+/// What is the matter when this machine cannot make disks of a bounded size. Such a disk is made, and
+/// is gone when this returns.
+pub fn lack_of_disks() -> Option<String> {
+    disk::probe().err().map(|failure| failure.0)
 }
 
 /// The shim role: `run <task directory>` supervises a task to its end, `exec <task directory>

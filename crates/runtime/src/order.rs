@@ -1,6 +1,8 @@
 //! What a shim is asked to do, and where it keeps its things.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use engine::{TaskSpec, TaskStatus};
@@ -151,11 +153,17 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// Replaces a file in one step. Nothing is flushed to the disk: these files describe processes,
-/// which do not survive a power cut either.
+/// which do not survive a power cut either. They are nobody else's to read.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let bytes = serde_json::to_vec(value).expect("plain data serialises as JSON");
     let fresh = path.with_extension("new");
-    fs::write(&fresh, bytes)
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .and_then(|mut file| file.write_all(&bytes))
         .and_then(|()| fs::rename(&fresh, path))
         .context(|| format!("could not write `{}`", path.display()))
 }

@@ -117,6 +117,8 @@ fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
         cpu_units: None,
         memory_mib: None,
         pids_max: None,
+        disk: None,
+        gives_way_to_a_full_disk: false,
         containers: vec![container],
         volumes: Vec::new(),
         labels: Default::default(),

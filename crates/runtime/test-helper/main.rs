@@ -86,6 +86,15 @@ fn run(command: &[&str]) {
                 .open(path);
             file.unwrap().write_all(text.as_bytes()).unwrap();
         }
+        ["fill", path, mib] => fill(path, mib.parse().unwrap()),
+        // So many MiB, one at a time.
+        ["trickle", path, mib, ms] => {
+            let mut file = std::fs::File::create(path).unwrap();
+            for _ in 0..mib.parse().unwrap() {
+                file.write_all(&vec![7u8; 1024 * 1024]).unwrap();
+                std::thread::sleep(Duration::from_millis(ms.parse().unwrap()));
+            }
+        }
         ["delete", path] => std::fs::remove_file(path).unwrap(),
         ["exists", path] => println!("{path} exists: {}", std::path::Path::new(path).exists()),
         ["exit-unless", path] => {
@@ -111,6 +120,22 @@ fn run(command: &[&str]) {
         }
         other => panic!("unknown command {other:?}"),
     }
+}
+
+/// Writes as much as there is room for, and says how far that went.
+fn fill(path: &str, mib: u32) {
+    let piece = vec![7u8; 1024 * 1024];
+    let mut file = match std::fs::File::create(path) {
+        Ok(file) => file,
+        Err(error) => return println!("filled {path} up to nothing: {error}"),
+    };
+    for done in 0..mib {
+        // What the file system has taken may still find no room on the disk.
+        if let Err(error) = file.write_all(&piece).and_then(|()| file.sync_data()) {
+            return println!("filled {path} up to {done} MiB: {error}");
+        }
+    }
+    println!("filled {path} with {mib} MiB");
 }
 
 /// Numbered lines of 1 KiB.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Machine;
+use common::{Machine, task};
 use engine::*;
 
 fn exit_code(status: &TaskStatus) -> Option<i32> {
@@ -312,5 +312,94 @@ async fn an_unknown_interface_is_refused() {
     let error = machine.runtime().start(task).await.unwrap_err();
     assert_eq!(error.fault, Fault::NotFound);
     assert_eq!(machine.runtime().status("t").await.unwrap(), None);
+    machine.check_clean();
+}
+
+/// The task's own, not its image's or the machine's.
+#[tokio::test]
+async fn a_task_that_fills_its_disk_is_told_and_the_machine_has_room() {
+    let machine = Machine::new().await;
+    let size = 256u64 << 20;
+    let fill = "fill /file 512 , fill /volume/file 512 , delete /file , fill /volume/again 64";
+    let mut container = machine.container("c", fill);
+    container.mounts = vec![MountSpec {
+        volume: "own".to_owned(),
+        path: "/volume".into(),
+        read_only: false,
+    }];
+    let mut spec = task("t", vec![container]);
+    spec.memory_mib = None;
+    spec.volumes = vec![VolumeSpec {
+        name: "own".to_owned(),
+        host_path: None,
+    }];
+    spec.disk = Some(TaskDisk {
+        bytes: size,
+        asked_for: true,
+    });
+    let before = room_in(machine.directory.path()).unwrap();
+    machine.runtime().start(spec).await.unwrap();
+    machine.wait_state("t", TaskState::Stopped).await;
+    let log = machine.log("c");
+    let full = |line: &str| line.contains("No space left on device (os error 28)");
+    assert!(
+        log[0].starts_with("filled /file up to 2") && full(&log[0]),
+        "{log:?}"
+    );
+    assert!(full(&log[1]), "its volume is on the same disk: {log:?}");
+    assert_eq!(log[2], "filled /volume/again with 64 MiB", "{log:?}");
+    let after = room_in(machine.directory.path()).unwrap();
+    // Others write to the machine's disk meanwhile.
+    assert!(
+        before.free_bytes.saturating_sub(after.free_bytes) < size,
+        "{before:?} {after:?}"
+    );
+    machine.runtime().remove("t").await.unwrap();
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn more_disk_than_the_machine_has_is_refused_and_less_is_given_unasked() {
+    let machine = Machine::new().await;
+    let wanted = |id: &str, asked_for| {
+        let mut spec = task(id, vec![machine.container(id, "say ran")]);
+        spec.disk = Some(TaskDisk {
+            bytes: 7 << 40,
+            asked_for,
+        });
+        spec
+    };
+    let refused = machine
+        .runtime()
+        .start(wanted("a", true))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.message.starts_with("no space left on device"),
+        "{refused}"
+    );
+    machine.runtime().start(wanted("b", false)).await.unwrap();
+    machine.wait_state("b", TaskState::Stopped).await;
+    assert_eq!(machine.log("b"), ["ran"]);
+    machine.check_clean();
+}
+
+/// As a shim that was killed leaves it.
+#[tokio::test]
+async fn a_disk_goes_with_a_task_whose_shim_was_killed() {
+    let machine = Machine::new().await;
+    let mut spec = task("t", vec![machine.container("c", "say runs , sleep 60000")]);
+    spec.disk = Some(TaskDisk {
+        bytes: 1 << 30,
+        asked_for: false,
+    });
+    machine.runtime().start(spec).await.unwrap();
+    machine.wait_log("c", "runs").await;
+    let identity = std::fs::read(machine.path("run/tasks/t/shim.json")).unwrap();
+    let identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
+    let shim = nix::unistd::Pid::from_raw(identity["pid"].as_i64().unwrap() as i32);
+    nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).unwrap();
+    machine.wait_state("t", TaskState::Stopped).await;
+    machine.runtime().remove("t").await.unwrap();
     machine.check_clean();
 }

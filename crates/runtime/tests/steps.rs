@@ -154,3 +154,26 @@ async fn a_step_of_a_daemon_that_is_gone_is_abandoned() {
     machine.check_clean();
     assert!(machine.runtime().list().await.unwrap().is_empty());
 }
+
+/// A step that would fill the disk that it shares with everything else.
+#[tokio::test]
+async fn a_step_ends_before_the_machine_s_disk_is_full() {
+    let machine = Machine::new().await;
+    let small = machine.path("small");
+    std::fs::create_dir(&small).unwrap();
+    let (kind, flags) = (Some("tmpfs"), nix::mount::MsFlags::empty());
+    nix::mount::mount(kind, &small, kind, flags, Some("size=256m")).unwrap();
+    let mut wanted = step(&machine, "fill /file 200 , trickle /more 100 20 , say full");
+    wanted.upper = small.join("upper");
+    std::fs::create_dir(&wanted.upper).unwrap();
+    let (code, lines) = run(&machine, wanted).await;
+    let room = room_in(&small).unwrap();
+    // Before anything is asserted: a failed test must not leave it.
+    nix::mount::umount2(&small, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    let said = code.unwrap_err().message;
+    assert!(said.starts_with("no space left on device"), "{said}");
+    assert!(said.contains("none for a build"), "{said}");
+    assert!(!lines.iter().any(|line| line == "full"), "{lines:?}");
+    assert!(room.free_bytes > 0, "{room:?}");
+    machine.check_clean();
+}

@@ -36,6 +36,8 @@ fn without_limits(container: ContainerSpec) -> TaskSpec {
     TaskSpec {
         cpu_units: None,
         memory_mib: None,
+        disk: None,
+        gives_way_to_a_full_disk: false,
         pids_max: None,
         ..common::task("t", vec![container])
     }

@@ -309,6 +309,8 @@ pub fn task_spec(
         hosts: Vec::new(),
         cpu_units: Some(cpu_units),
         memory_mib: Some(memory_mib),
+        disk: None,
+        gives_way_to_a_full_disk: true,
         pids_max: Some(PIDS_MAX),
         containers: vec![container],
         volumes,

@@ -7,7 +7,7 @@ use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
 use crate::container_rules;
-use crate::fargate::task_size;
+use crate::fargate::{check_storage, task_size};
 use crate::names::is_name;
 use crate::refuse::{refuse, unsupported};
 
@@ -30,6 +30,7 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
     check_platform(input)?;
     let (cpu, memory) = task_size(input.cpu.as_deref(), input.memory.as_deref())?;
     (input.cpu, input.memory) = (Some(cpu.to_string()), Some(memory.to_string()));
+    check_storage(input.ephemeral_storage.as_ref())?;
     check_volumes(input)?;
     if input.container_definitions.is_empty() {
         return Err(client("Container list cannot be empty."));

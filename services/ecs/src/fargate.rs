@@ -1,7 +1,29 @@
 //! Task sizes of Fargate ("Amazon ECS task definition parameters for Fargate: task size").
 
 use cloud::Error;
+use shapes::ecs::EphemeralStorage;
 use shapes::ecs::errors::ClientException;
+
+/// What a task's containers may write to their disk when nobody asks for more, in GiB.
+pub const STORAGE_GIB_DEFAULT: i32 = 20;
+/// What may be asked for.
+const STORAGE_GIB: std::ops::RangeInclusive<i32> = 21..=200;
+
+/// Checks how much disk is asked for, if it is.
+pub fn check_storage(asked: Option<&EphemeralStorage>) -> Result<(), Error> {
+    let Some(EphemeralStorage { size_in_gi_b }) = asked else {
+        return Ok(());
+    };
+    if STORAGE_GIB.contains(size_in_gi_b) {
+        return Ok(());
+    }
+    let (least, most) = (STORAGE_GIB.start(), STORAGE_GIB.end());
+    Err(ClientException.because(if size_in_gi_b < least {
+        format!("EphemeralStorage size should be at least {least}.")
+    } else {
+        format!("EphemeralStorage size should be at most {most}.")
+    }))
+}
 
 /// CPU units, least and most memory in MiB, and the step between.
 const SIZES: [(u32, u32, u32, u32); 6] = [

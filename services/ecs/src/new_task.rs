@@ -61,6 +61,12 @@ pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task,
             .clone()
             .or(shape.memory.clone())
             .unwrap_or_default(),
+        storage_gib: new
+            .overrides
+            .ephemeral_storage
+            .as_ref()
+            .or(shape.ephemeral_storage.as_ref())
+            .map(|it| it.size_in_gi_b),
         containers: containers
             .iter()
             .map(|it| new_container(it, &new.overrides))

@@ -4,7 +4,7 @@ use cloud::{Cx, Error};
 use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
-use crate::fargate::task_size;
+use crate::fargate::{check_storage, task_size};
 use crate::launch::{
     check_definition, check_network, check_platform_version, choose_launch, invalid,
 };
@@ -137,6 +137,7 @@ fn check_overrides(overrides: &TaskOverride, definition: &Definition) -> Result<
     let cpu = overrides.cpu.as_deref().or(shape.cpu.as_deref());
     let memory = overrides.memory.as_deref().or(shape.memory.as_deref());
     task_size(cpu, memory)?;
+    check_storage(overrides.ephemeral_storage.as_ref())?;
     for container in overrides.container_overrides.iter().flatten() {
         refuse(
             "containerOverrides.environmentFiles",

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use cloud::Clock;
 use engine::{
-    ContainerSpec, DependsOn, HealthCheck, INSIDE, MountSpec, PreparedImage, TaskSpec, VolumeSpec,
+    ContainerSpec, DependsOn, HealthCheck, INSIDE, MountSpec, PreparedImage, TaskDisk, TaskSpec,
+    VolumeSpec,
 };
 use shapes::ecs::{ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair};
 
+use crate::fargate::STORAGE_GIB_DEFAULT;
 use crate::inside;
 use crate::record::Definition;
 use crate::task_record::Task;
@@ -61,10 +63,20 @@ pub fn task_spec(
         cpu_units: task.cpu.parse().ok(),
         memory_mib: task.memory.parse().ok(),
         pids_max: Some(PIDS_MAX),
+        disk: Some(disk(task)),
+        gives_way_to_a_full_disk: false,
         containers,
         volumes: volumes.collect(),
         labels: BTreeMap::from([(KEY_LABEL.to_owned(), task.live_key())]),
     })
+}
+
+fn disk(task: &Task) -> TaskDisk {
+    let gib = task.storage_gib.unwrap_or(STORAGE_GIB_DEFAULT);
+    TaskDisk {
+        bytes: u64::try_from(gib).unwrap_or_default() << 30,
+        asked_for: task.storage_gib.is_some(),
+    }
 }
 
 fn container_spec(

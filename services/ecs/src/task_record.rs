@@ -127,6 +127,9 @@ pub struct Task {
     pub overrides: TaskOverride,
     pub cpu: String,
     pub memory: String,
+    /// The disk that was asked for. None: Fargate's default.
+    #[serde(default)]
+    pub storage_gib: Option<i32>,
     pub enable_execute_command: bool,
     pub tags: Vec<Tag>,
     pub attachment_id: String,

@@ -3,6 +3,7 @@
 use cloud::Cx;
 use shapes::ecs::*;
 
+use crate::fargate::STORAGE_GIB_DEFAULT;
 use crate::names::{cluster_arn, task_arn};
 use crate::record::timestamp;
 use crate::task_record::{self, Phase};
@@ -67,7 +68,9 @@ pub fn view(cx: &Cx, task: &task_record::Task) -> Task {
         task_arn: Some(arn),
         task_definition_arn: Some(task.definition.clone()),
         version: Some(task.version),
-        ephemeral_storage: Some(EphemeralStorage { size_in_gi_b: 20 }),
+        ephemeral_storage: Some(EphemeralStorage {
+            size_in_gi_b: task.storage_gib.unwrap_or(STORAGE_GIB_DEFAULT),
+        }),
         ..Default::default()
     }
 }

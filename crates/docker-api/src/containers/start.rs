@@ -337,6 +337,8 @@ fn spec(
         hosts: docker.hosts_of(&record),
         cpu_units: cpu_units(&record),
         memory_mib: None,
+        disk: None,
+        gives_way_to_a_full_disk: false,
         pids_max: u32::try_from(host.pids_limit).ok().filter(|it| *it > 0),
         containers: vec![main],
         volumes,

@@ -43,7 +43,14 @@ impl Finding {
 
 /// Exits with 1 when something is broken.
 pub fn run(config: &Config) -> Result<ExitCode> {
-    let mut findings = vec![root(), overlay(), control_groups(), git()];
+    let mut findings = vec![
+        root(),
+        overlay(),
+        control_groups(),
+        disks(),
+        room(config),
+        git(),
+    ];
     findings.extend(network::doctor().into_iter().map(|it| Finding {
         what: it.what.into(),
         state: match it.severity {
@@ -132,6 +139,42 @@ fn overlay() -> Finding {
                 "the kernel does not know overlayfs".into(),
                 "modprobe overlay",
             ))
+        },
+    )
+}
+
+/// Tasks run without a bound on what they write where there are none.
+fn disks() -> Finding {
+    Finding::new(
+        "disks of tasks",
+        match runtime::lack_of_disks() {
+            None => Ok("what a task writes is bounded (loop devices, ext4)".into()),
+            Some(lack) => Err((
+                "warning",
+                format!("what a task writes is not bounded, and no size can be asked for: {lack}"),
+                "`modprobe loop ext4`; in a container, give it the devices `/dev/loop*`",
+            )),
+        },
+    )
+}
+
+fn room(config: &Config) -> Finding {
+    // It is made with the first start.
+    let mut there = config.state.ancestors().filter(|it| it.is_dir());
+    let directory = there.next().unwrap_or(Path::new("/"));
+    let room = engine::room_in(directory);
+    Finding::new(
+        "room on the disk",
+        match room.and_then(|room| room.check("anything new").map(|()| room)) {
+            Ok(room) => Ok(format!(
+                "{} to give",
+                engine::bytes_in_words(room.to_give())
+            )),
+            Err(error) => Err((
+                "warning",
+                error.message,
+                "remove files, or give another place with --state",
+            )),
         },
     )
 }

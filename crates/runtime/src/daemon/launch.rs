@@ -1,7 +1,8 @@
 //! Starting this executable again, as a shim or as a helper that runs a command in a container.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
@@ -48,7 +49,12 @@ pub(crate) async fn launch(
     make_private_directory(&files.directory)?;
     write_json(&files.order(), order)?;
     let (ours, theirs) = UnixStream::pair()?;
-    let log = File::create(files.shim_log())?;
+    let log = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(files.shim_log())?;
     let mut command = command(inner);
     command.arg("run").arg(&files.directory);
     command

@@ -1,6 +1,7 @@
 //! The daemon's side: starts shims, listens to them, and finds them again after a restart.
 
 mod attach;
+mod disks;
 mod exec;
 mod follow;
 mod launch;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     /// Of commands that run, by their id.
     terminals: exec::Terminals,
     roots: root::Roots,
+    disks: disks::Disks,
 }
 
 /// What is known of a task.
@@ -89,6 +91,7 @@ impl Runtime {
             followers: Mutex::new(JoinSet::new()),
             terminals: exec::Terminals::default(),
             roots: root::Roots::default(),
+            disks: disks::Disks::default(),
         };
         for directory in [&inner.tasks_directory, &inner.data_directory] {
             make_private_directory(directory)?;
@@ -194,7 +197,8 @@ impl Inner {
         })
     }
 
-    async fn start(self: &Arc<Self>, spec: TaskSpec) -> Result<()> {
+    async fn start(self: &Arc<Self>, mut spec: TaskSpec) -> Result<()> {
+        spec.disk = self.disks.of_task(&self.data_directory, spec.disk).await?;
         let id = spec.id.clone();
         let Some(requests) = self.enter(first_status(&spec)) else {
             return Ok(());

@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex, Weak};
 use engine::{EngineError, Result, RootOf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 
 use super::{Inner, blocking, make_private_directory};
@@ -91,10 +89,7 @@ fn mounted(inner: &Inner, directories: &[PathBuf], upper: PathBuf) -> Result<Arc
 /// Mounts in a mount namespace that ends with the calling thread, which is left with a copy of the
 /// mount that is nowhere, and ends with its descriptor.
 fn mount_apart(overlay: &Overlay, directories: &[PathBuf]) -> crate::error::Result<OwnedFd> {
-    unshare(CloneFlags::CLONE_NEWNS).context(|| "could not make a mount namespace".to_owned())?;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-        .context(|| "could not set up a mount namespace".to_owned())?;
+    crate::mounts::leave_namespace()?;
     let root = overlay.mount(directories)?;
     let directory = File::open(&root).context(|| format!("could not open `{}`", root.display()))?;
     let flags =

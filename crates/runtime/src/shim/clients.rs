@@ -1,10 +1,14 @@
 //! The daemons that listen to a shim, normally one: JSON a line, both ways.
 
+use std::fs::Permissions;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use engine::{AttachInput, TaskStatus};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
@@ -107,6 +111,7 @@ impl Clients {
     pub fn accept(&mut self, status: &TaskStatus) {
         if let Ok((stream, _)) = self.listener.accept()
             && self.clients.len() < CLIENTS_MAX
+            && is_own(&stream)
         {
             self.greet(stream);
             if let Some(client) = self.clients.last_mut() {
@@ -213,12 +218,21 @@ impl Client {
     }
 }
 
+/// Whether the other side is a process of this one's user. The directory lets nobody else in; this
+/// does not depend on it.
+fn is_own(stream: &UnixStream) -> bool {
+    let peer = getsockopt(stream, sockopt::PeerCredentials);
+    peer.is_ok_and(|peer| peer.uid() == geteuid().as_raw())
+}
+
 /// A socket's address is short, a task's directory may not be: it is named by its descriptor.
 fn bind(files: &TaskFiles) -> Result<UnixListener> {
     let directory = open_directory(files)?;
     let _ = std::fs::remove_file(files.directory.join(TaskFiles::socket_name()));
     let listener = UnixListener::bind(socket_path(&directory));
     let listener = listener.context(|| "could not listen in the task's directory".to_owned())?;
+    std::fs::set_permissions(socket_path(&directory), Permissions::from_mode(0o600))
+        .context(|| "could not protect the socket".to_owned())?;
     listener
         .set_nonblocking(true)
         .context(|| "could not set up the socket".to_owned())?;

@@ -15,13 +15,15 @@ mod stdio;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine::{AttachInput, ContainerState, ContainerStatus, StopReason, TaskState, TaskStatus};
+use engine::{
+    AttachInput, ContainerState, ContainerStatus, StopReason, TaskState, TaskStatus, check_room,
+};
 use nix::sys::stat::Mode;
 
 use crate::cgroup::{Limits, TaskCgroup};
 use crate::cleanup::clean_up;
 use crate::container::{TaskMounts, write_hosts, write_task_files};
-use crate::error::{Failure, Result};
+use crate::error::{Context, Failure, Result};
 use crate::identity::Identity;
 use crate::order::{Claim, Order, TaskFiles, Wait};
 use crate::time::now_ms;
@@ -34,6 +36,10 @@ use slot::Slot;
 
 /// How long the last output may take on its way to those who are attached.
 const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(2);
+
+/// How often the machine's disk is looked at while a step of a build writes to it: what a fast disk
+/// takes meanwhile is less than what is kept back.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_millis(200);
 
 /// Supervises the task in this directory to its end. See [`crate::main`].
 pub(crate) fn shim_main(directory: &Path) -> i32 {
@@ -65,6 +71,8 @@ struct Supervisor {
     began_at_ms: i64,
     started_at_ms: Option<i64>,
     told: Option<TaskStatus>,
+    /// See [`Supervisor::watch_room`].
+    look_for_room_at: Instant,
     /// Held to the end.
     _claim: Option<Claim>,
 }
@@ -92,6 +100,7 @@ impl Supervisor {
             began_at_ms: now_ms(),
             started_at_ms: None,
             told: None,
+            look_for_room_at: Instant::now(),
             _claim: claim,
         })
     }
@@ -123,6 +132,12 @@ impl Supervisor {
             memory_mib: spec.memory_mib,
             pids_max: spec.pids_max,
         })?;
+        if let Some(disk) = &spec.disk {
+            let data = &self.order.data;
+            std::fs::create_dir_all(data)
+                .context(|| format!("could not make `{}`", data.display()))?;
+            crate::disk::mount_new(data, disk.bytes)?;
+        }
         self.task_mounts = write_task_files(&self.files, &self.order)?;
         Ok(())
     }
@@ -228,14 +243,18 @@ impl Supervisor {
             .min()
             .filter(|_| self.stop_reason.is_none())
             .map(|deadline| Duration::from_millis(deadline.saturating_sub(now_ms).max(0) as u64));
-        wait_for(
-            &interests,
-            until_turn.into_iter().chain(until_deadline).min(),
-        );
+        let watched = self.watched();
+        let until_look = watched.map(|_| self.look_for_room_at.saturating_duration_since(now));
+        let turns = until_turn
+            .into_iter()
+            .chain(until_deadline)
+            .chain(until_look);
+        wait_for(&interests, turns.min());
     }
 
     fn collect(&mut self) {
         let now = Instant::now();
+        self.watch_room(now);
         for slot in &mut self.slots {
             slot.turn(&self.files, &self.order, &self.cgroup, now);
         }
@@ -243,6 +262,32 @@ impl Supervisor {
         self.clients.accept(&status);
         for (client, request) in self.clients.requests() {
             self.take_request(client, request);
+        }
+    }
+
+    /// Where the machine's disk is looked at, if it is. A step of a build writes to it, where its layer
+    /// is to be; some tasks are said to give way. They end before it is full.
+    fn watched(&self) -> Option<&Path> {
+        let asked = self.order.spec.gives_way_to_a_full_disk;
+        let step = self.order.step.as_ref().map(|step| step.upper.as_path());
+        let watched = step.or(self.order.data.parent().filter(|_| asked));
+        watched.filter(|_| self.stop_reason.is_none())
+    }
+
+    fn watch_room(&mut self, now: Instant) {
+        if self.look_for_room_at > now {
+            return;
+        }
+        let Some(place) = self.watched() else {
+            return;
+        };
+        let checked = check_room(place, "a build");
+        self.look_for_room_at = now + LOOK_FOR_ROOM_EVERY;
+        if let Err(error) = checked {
+            self.stop_reason = Some(StopReason::CannotStart {
+                container: self.slots[0].status.name.clone(),
+                message: error.message,
+            });
         }
     }
 

@@ -4,10 +4,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use engine::{OutputStream, format_log_line, output_tag};
+use engine::{LOG_STREAM_BYTES_MAX, OutputStream, check_room, format_log_line, output_tag};
 use nix::errno::Errno;
 
 use super::attach::Attachments;
@@ -191,10 +191,7 @@ impl LogFile {
 
     fn append(&mut self, events: &str) {
         self.reopen_if_replaced();
-        let Some(file) = &mut self.file else {
-            return;
-        };
-        if events.is_empty() {
+        if events.is_empty() || self.file.is_none() {
             return;
         }
         let mut text = String::new();
@@ -215,6 +212,13 @@ impl LogFile {
             text.push_str(&format_log_line(now, now, &notice));
         }
         text.push_str(events);
+        if !self.has_room() {
+            self.dropped_bytes += events.len() as u64;
+            return;
+        }
+        let Some(file) = &mut self.file else {
+            return;
+        };
         // One write, so that lines of two streams never mix.
         match file.write(text.as_bytes()) {
             Ok(count) if count == text.len() => {
@@ -227,6 +231,14 @@ impl LogFile {
             }
             Err(_) => self.dropped_bytes += events.len() as u64,
         }
+    }
+
+    /// Whether the stream may grow, and the machine's disk has something left to give.
+    fn has_room(&self) -> bool {
+        let metadata = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let grown = metadata.is_some_and(|it| it.blocks() * 512 > LOG_STREAM_BYTES_MAX);
+        let directory = self.path.as_ref().and_then(|path| path.parent());
+        !grown && directory.is_none_or(|it| check_room(it, "a log").is_ok())
     }
 
     /// The log's owner may have replaced the file by a shorter one, or deleted it.
@@ -245,5 +257,9 @@ fn open(path: &PathBuf) -> std::io::Result<File> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }

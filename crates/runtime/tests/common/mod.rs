@@ -233,6 +233,8 @@ pub fn task(id: &str, containers: Vec<ContainerSpec>) -> TaskSpec {
         cpu_units: Some(512),
         memory_mib: Some(256),
         pids_max: Some(100),
+        disk: None,
+        gives_way_to_a_full_disk: false,
         containers,
         volumes: Vec::new(),
         labels: [("colour".to_owned(), "blue".to_owned())].into(),

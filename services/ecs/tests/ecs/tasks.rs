@@ -192,6 +192,65 @@ async fn output_goes_to_a_stream_named_after_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_s_disk_has_20_gib_or_what_is_asked_for() {
+    let world = World::new().await;
+    let of_gib = |size_in_gi_b| Some(EphemeralStorage { size_in_gi_b });
+    for (gib, said) in [
+        (20, "at least 21"),
+        (201, "at most 200"),
+        (-1, "at least 21"),
+    ] {
+        let wrong = RegisterTaskDefinitionInput {
+            ephemeral_storage: of_gib(gib),
+            ..definition(IMAGE)
+        };
+        let error = world.err(wrong).await;
+        assert_eq!(error.code, "ClientException");
+        assert!(error.message.contains(said), "{error}");
+    }
+    let large = RegisterTaskDefinitionInput {
+        family: "large".into(),
+        ephemeral_storage: of_gib(30),
+        ..definition(IMAGE)
+    };
+    world.ok(large).await;
+    world.register(IMAGE).await;
+    let mut larger = run("large");
+    larger.overrides = Some(TaskOverride {
+        ephemeral_storage: of_gib(40),
+        ..TaskOverride::default()
+    });
+    let mut wrong = run("large");
+    wrong.overrides = Some(TaskOverride {
+        ephemeral_storage: of_gib(1),
+        ..TaskOverride::default()
+    });
+    assert!(world.err(wrong).await.message.contains("at least 21"));
+    for (wanted, gib, asked_for) in [
+        (run("web"), 20, false),
+        (run("large"), 30, true),
+        (larger, 40, true),
+    ] {
+        let arn = world
+            .ok(wanted)
+            .await
+            .tasks
+            .unwrap()
+            .remove(0)
+            .task_arn
+            .unwrap();
+        let task = world.task_until(&arn, "RUNNING").await;
+        assert_eq!(task.ephemeral_storage, of_gib(gib));
+        let id = arn.rsplit('/').next().unwrap();
+        let disk = world.sim.tasks.spec(id).unwrap().disk.unwrap();
+        assert_eq!(
+            (disk.bytes, disk.asked_for),
+            ((gib as u64) << 30, asked_for)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_make_no_sense_are_refused_in_awss_words() {
     let world = World::new().await;
     let wrong = RegisterTaskDefinitionInput {
