@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use engine::{EngineError, Result};
+use engine::{EngineError, Result, RoomWatch, RoomyWriter};
 use ring::digest::{Context, SHA256};
 use tar::{EntryType, Header};
 use tempfile::TempPath;
@@ -40,7 +40,7 @@ impl Attributes {
 }
 
 pub struct LayerWriter {
-    tar: tar::Builder<BufWriter<File>>,
+    tar: tar::Builder<BufWriter<RoomyWriter<File>>>,
     path: TempPath,
 }
 
@@ -52,6 +52,10 @@ impl LayerWriter {
             .tempfile_in(scratch)
             .during(|| format!("cannot write below `{}`", scratch.display()))?
             .into_parts();
+        let file = RoomyWriter {
+            inner: file,
+            room: RoomWatch::new(scratch, "a layer of a build"),
+        };
         let writer = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
         Ok(Self {
             tar: tar::Builder::new(writer),

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{Digest, EngineError, Result};
+use engine::{Digest, EngineError, Result, RoomWatch};
 use ring::digest::{Context, SHA256};
 
 use crate::disk::{self, Scratch, ScratchFile, machine};
@@ -85,6 +85,7 @@ impl Blobs {
         Ok(BlobWriter {
             bytes_max,
             file: self.scratch.file()?,
+            room: self.scratch.room("a part of an image"),
             hash: Context::new(&SHA256),
             size_bytes: 0,
         })
@@ -170,6 +171,7 @@ impl Blobs {
 /// Content on its way in; gone when dropped.
 pub struct BlobWriter {
     file: ScratchFile,
+    room: RoomWatch,
     hash: Context,
     size_bytes: u64,
     bytes_max: u64,
@@ -187,6 +189,7 @@ impl BlobWriter {
                 self.bytes_max
             )));
         }
+        self.room.before(bytes.len())?;
         self.hash.update(bytes);
         self.file.write_all(bytes)?;
         self.size_bytes += bytes.len() as u64;

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use engine::{EngineError, Result};
+use engine::{EngineError, Result, RoomWatch};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// An error of the file system below the store: the machine's fault, never "not found".
@@ -53,12 +54,18 @@ impl Scratch {
         self.directory.join(random_name())
     }
 
+    /// Asks for room where things are written first.
+    pub fn room(&self, what: &'static str) -> RoomWatch {
+        RoomWatch::new(&self.directory, what)
+    }
+
     pub fn file(&self) -> Result<ScratchFile> {
         let path = self.path();
         let file = File::options()
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&path)
             .map_err(|e| machine("create", &path, e))?;
         Ok(ScratchFile { path, file })

@@ -265,3 +265,45 @@ async fn garbage_is_what_nothing_names() {
     assert!(store.has_blob(&digest).await.unwrap().is_none());
     assert_eq!(collect(Duration::ZERO), 0);
 }
+
+/// A disk of 256 MiB, in memory, mounted over a directory as long as this is held.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn over(directory: &Path) -> Self {
+        let (kind, flags) = (Some("tmpfs"), nix::mount::MsFlags::empty());
+        nix::mount::mount(kind, directory, kind, flags, Some("size=256m")).unwrap();
+        Self(directory.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_does_not_fill_the_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let _disk = SmallDisk::over(root.path());
+    let store = open(root.path());
+    let mut writer = store.inner.blobs.writer().unwrap();
+    let piece = vec![7; 1 << 20];
+    let mut written = 0;
+    let error = loop {
+        match writer.write(&piece) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 256, "the disk was filled");
+    };
+    assert!(written > 200, "{written} MiB");
+    let said = error.chain();
+    assert!(said.starts_with("no space left on device"), "{said}");
+    assert!(said.contains("none for a part of an image"), "{said}");
+    // Records, which ask nobody, still find room, and so does an upload once this one is gone.
+    fs::write(root.path().join("record"), "text").unwrap();
+    drop(writer);
+    store.inner.blobs.put(b"small").unwrap();
+}

@@ -3,14 +3,17 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use engine::{Changes, EngineError, LogEvent, LogQuery, Logs, Result, StreamInfo, format_log_line};
+use engine::{
+    Changes, EngineError, LOG_STREAM_BYTES_MAX, LogEvent, LogQuery, Logs, Result, StreamInfo,
+    bytes_in_words, check_room, format_log_line,
+};
 use nix::fcntl::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +74,9 @@ impl LogStore {
             }
             _ => {}
         }
-        fs::create_dir_all(&scratch).map_err(|e| machine("create", &scratch, e))?;
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&scratch);
+        made.map_err(|e| machine("create", &scratch, e))?;
         let inner = Inner {
             watch: Watch::new(root.clone()),
             root,
@@ -104,7 +109,14 @@ impl Inner {
 
     fn write_whole(&self, target: &Path, bytes: &[u8]) -> Result<()> {
         let scratch = self.scratch();
-        fs::write(&scratch, bytes)
+        let mut options = File::options();
+        let opened = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&scratch);
+        opened
+            .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&scratch, target))
             .map_err(|e| machine("write", target, e))
     }
@@ -136,7 +148,8 @@ impl Inner {
         let json = serde_json::to_vec(&meta).expect("plain text and numbers are JSON");
         self.write_whole(&self.path(group, stream, META), &json)?;
         // Last, because it is what makes the stream exist.
-        let opened = File::options().append(true).create(true).open(&log);
+        let mut options = File::options();
+        let opened = options.append(true).create(true).mode(0o600).open(&log);
         opened.map(drop).map_err(|e| machine("create", &log, e))
     }
 
@@ -147,8 +160,8 @@ impl Inner {
             return Ok(());
         }
         let making = self.scratch();
-        fs::create_dir(&making)
-            .and_then(|()| fs::write(making.join(GROUP_FILE), group))
+        let made = fs::DirBuilder::new().mode(0o700).create(&making);
+        made.and_then(|()| fs::write(making.join(GROUP_FILE), group))
             .map_err(|e| machine("create", &making, e))?;
         match fs::rename(&making, &directory) {
             // Another one was faster.
@@ -188,9 +201,17 @@ impl Inner {
         let path = self.path(group, stream, LOG);
         let failed = |e: io::Error| machine("write", &path, e);
         let mut file = self.open_log(group, stream, true)?;
+        check_room(&self.root, "a log")?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.blocks() * 512 > LOG_STREAM_BYTES_MAX {
+            let most = bytes_in_words(LOG_STREAM_BYTES_MAX);
+            return Err(EngineError::machine(format!(
+                "the log stream `{stream}` of `{group}` holds {most} already, which is the most"
+            )));
+        }
         let mut text = String::new();
         // A writer that crashed within a line must not spoil the next event.
-        let length = file.metadata().map_err(failed)?.len();
+        let length = metadata.len();
         let mut last = [b'\n'];
         if length > 0 {
             file.read_exact_at(&mut last, length - 1).map_err(failed)?;

@@ -202,3 +202,40 @@ async fn what_nobody_waits_for_any_more_is_not_kept() {
     let whole = store.join(&ids).await.unwrap();
     assert_eq!(whole.size_bytes, 4000);
 }
+
+/// A disk of 256 MiB, in memory, mounted over a directory as long as this is held.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn over(directory: &Path) -> Self {
+        let (kind, flags) = (Some("tmpfs"), nix::mount::MsFlags::empty());
+        nix::mount::mount(kind, directory, kind, flags, Some("size=256m")).unwrap();
+        Self(directory.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn an_object_does_not_fill_the_disk_and_leaves_nothing_when_it_would() {
+    let root = tempfile::tempdir().unwrap();
+    let _disk = SmallDisk::over(root.path());
+    let store = ObjectStore::open(root.path().to_owned()).unwrap();
+    let piece = Bytes::from(vec![7; 1 << 20]);
+    let endless = || body((0..1000).map(|_| Ok(piece.clone())).collect());
+    let error = store.put(endless(), 1 << 40).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Machine);
+    let said = error.chain();
+    assert!(
+        said.starts_with("no space left on device: the machine's disk has"),
+        "{said}"
+    );
+    assert!(said.contains("none for an object"), "{said}");
+    assert_eq!(files(root.path()), 0);
+    // What was given back can be had.
+    store.put(whole("hello"), 5).await.unwrap();
+}

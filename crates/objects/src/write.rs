@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ByteStream, Content, EngineError, Joined, Result};
+use engine::{ByteStream, Content, EngineError, Joined, Result, RoomWatch, check_room};
 use futures_util::StreamExt;
 use md5::{Digest, Md5};
 use ring::rand::SecureRandom;
@@ -24,6 +25,7 @@ struct Unfinished {
     id: String,
     path: PathBuf,
     file: File,
+    room: RoomWatch,
     md5: Md5,
     size_bytes: u64,
     finished: bool,
@@ -36,12 +38,14 @@ impl Unfinished {
         let file = File::options()
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(&path)
             .map_err(|error| cannot("make", &path, error))?;
         Ok(Self {
             id,
             path,
             file,
+            room: RoomWatch::new(&places.new, "an object"),
             md5: Md5::new(),
             size_bytes: 0,
             finished: false,
@@ -50,6 +54,7 @@ impl Unfinished {
 
     fn write(&mut self, batch: &[Bytes]) -> Result<()> {
         for piece in batch {
+            self.room.before(piece.len())?;
             self.md5.update(piece);
             self.size_bytes += piece.len() as u64;
             let written = self.file.write_all(piece);
@@ -152,6 +157,7 @@ pub fn join(places: &Places, ids: &[String]) -> Result<Joined> {
     let mut whole = Unfinished::begin(places)?;
     for id in ids {
         let mut part = places.open(id)?;
+        check_room(&places.new, "an object")?;
         let copied = io::copy(&mut part, &mut whole.file)
             .map_err(|error| cannot("write", &whole.path, error))?;
         whole.size_bytes += copied;

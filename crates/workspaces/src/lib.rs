@@ -83,7 +83,8 @@ impl Workspaces for WorkspaceStore {
     async fn unzip(&self, id: &str, into: &Path, archive: ByteStream) -> Result<()> {
         let (folder, into) = (self.folder(id)?, into.to_owned());
         let file = unpack::spool(archive, &self.root).await?;
-        on_a_thread(move || unpack::unpack(&folder, &into, file)).await
+        let place = self.root.clone();
+        on_a_thread(move || unpack::unpack(&folder, &place, &into, file)).await
     }
 
     async fn zip(&self, id: &str, selection: &Selection) -> Result<ByteStream> {

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use engine::{ByteStream, EngineError, Result};
+use engine::{ByteStream, EngineError, Result, RoomWatch, RoomyWriter};
 use futures_util::StreamExt;
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -22,6 +22,7 @@ pub async fn spool(mut archive: ByteStream, beside: &Path) -> Result<File> {
     use tokio::io::AsyncWriteExt;
     let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(beside)?);
     let mut size = 0_u64;
+    let mut room = RoomWatch::new(beside, "an archive");
     while let Some(piece) = archive.next().await {
         let piece =
             piece.map_err(|error| EngineError::machine("the archive broke off").because(error))?;
@@ -31,6 +32,7 @@ pub async fn spool(mut archive: ByteStream, beside: &Path) -> Result<File> {
                 "the archive is larger than {ARCHIVE_BYTES_MAX} bytes"
             )));
         }
+        room.before(piece.len())?;
         file.write_all(&piece).await?;
     }
     file.flush().await?;
@@ -39,7 +41,9 @@ pub async fn spool(mut archive: ByteStream, beside: &Path) -> Result<File> {
     Ok(file)
 }
 
-pub fn unpack(folder: &Folder, into: &Path, archive: File) -> Result<()> {
+/// `place` is where the folder is, for the question whether there is room.
+pub fn unpack(folder: &Folder, place: &Path, into: &Path, archive: File) -> Result<()> {
+    let mut room = RoomWatch::new(place, "an archive's contents");
     let mut archive = ZipArchive::new(archive).map_err(malformed)?;
     if archive.len() > ENTRIES_MAX {
         return Err(EngineError::invalid(format!(
@@ -66,12 +70,14 @@ pub fn unpack(folder: &Folder, into: &Path, archive: File) -> Result<()> {
             links.push((path, target));
         } else {
             let mode = entry.unix_mode().unwrap_or(MODE_DEFAULT) & 0o777;
-            let mut file = folder.create(&path, mode)?;
+            let file = folder.create(&path, mode)?;
+            let mut file = RoomyWriter { inner: file, room };
             let copied = io::copy(&mut entry.by_ref().take(left.saturating_add(1)), &mut file)
-                .map_err(|error| {
-                    EngineError::invalid(format!("`{name}` in the archive is damaged"))
-                        .because(error)
-                })?;
+                .map_err(|error| damaged(&name, error))?;
+            let file = {
+                room = file.room;
+                file.inner
+            };
             if copied > left {
                 return Err(EngineError::invalid(format!(
                     "the archive's contents are larger than {CONTENT_BYTES_MAX} bytes"
@@ -86,6 +92,16 @@ pub fn unpack(folder: &Folder, into: &Path, archive: File) -> Result<()> {
         folder.link(&path, &target)?;
     }
     Ok(())
+}
+
+/// What went wrong with a file: there is no room for it, or it is not what the archive says.
+fn damaged(name: &str, error: io::Error) -> EngineError {
+    match error.downcast::<EngineError>() {
+        Ok(error) => error,
+        Err(error) => {
+            EngineError::invalid(format!("`{name}` in the archive is damaged")).because(error)
+        }
+    }
 }
 
 fn link_target(entry: &mut impl Read) -> Result<PathBuf> {

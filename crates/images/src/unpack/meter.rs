@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use engine::{Digest, EngineError, Result};
+use engine::{Digest, EngineError, Result, RoomWatch};
 use ring::digest::{Context, SHA256};
 
 use super::read_failed;
@@ -14,16 +14,19 @@ pub struct Meter<R> {
     hash: Context,
     bytes: u64,
     bytes_max: u64,
+    room: RoomWatch,
 }
 
 impl<R: Read> Meter<R> {
-    pub fn new(inner: R, compressed_bytes: u64, limits: &UnpackLimits) -> Self {
+    /// `room` is asked where it is unpacked to.
+    pub fn new(inner: R, compressed_bytes: u64, limits: &UnpackLimits, room: RoomWatch) -> Self {
         let by_ratio = compressed_bytes.saturating_mul(limits.ratio_max);
         Self {
             inner,
             hash: Context::new(&SHA256),
             bytes: 0,
             bytes_max: by_ratio.max(limits.ratio_free_bytes).min(limits.bytes_max),
+            room,
         }
     }
 
@@ -45,6 +48,7 @@ impl<R: Read> Read for Meter<R> {
                 self.bytes_max
             ))));
         }
+        self.room.before(count).map_err(io::Error::other)?;
         self.hash.update(&buffer[..count]);
         Ok(count)
     }

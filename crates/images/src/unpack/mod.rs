@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use engine::{Digest, EngineError, Result};
+use engine::{Digest, EngineError, Result, RoomWatch};
 
 use crate::limits::{UnpackLimits, ZSTD_WINDOW_LOG_MAX};
 use headers::{Kind, TarReader};
@@ -77,7 +77,8 @@ pub fn unpack(
             Box::new(decoder)
         }
     };
-    let mut meter = Meter::new(reader, compressed_bytes, limits);
+    let room = RoomWatch::new(target, "a layer");
+    let mut meter = Meter::new(reader, compressed_bytes, limits, room);
     unpack_entries(&mut meter, target, limits)?;
     let found = meter.digest_to_end()?;
     if found != *diff_id {
