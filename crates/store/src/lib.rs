@@ -10,6 +10,7 @@
 
 mod error;
 mod layout;
+mod reserve;
 mod seal;
 mod transaction;
 
@@ -45,6 +46,7 @@ pub struct Store {
     readers: Vec<Mutex<Connection>>,
     next_reader: std::sync::atomic::AtomicUsize,
     listener: OnceLock<Listener>,
+    commits: std::sync::atomic::AtomicU64,
 }
 
 impl Store {
@@ -60,6 +62,7 @@ impl Store {
         let mut writer = Connection::open(path)?;
         prepare(&writer)?;
         let sealer = layout::settle(&mut writer, key_file)?;
+        fill_reserve(&writer);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readers = (0..READERS)
             .map(|_| {
@@ -74,6 +77,7 @@ impl Store {
             readers,
             next_reader: Default::default(),
             listener: OnceLock::new(),
+            commits: Default::default(),
         })
     }
 
@@ -113,6 +117,12 @@ impl Store {
             let answer = body(&transaction)?;
             let changes = transaction.into_changes();
             raw.commit().map_err(StoreError::from)?;
+            let commits = self
+                .commits
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if commits % reserve::LOOK_EVERY == reserve::LOOK_EVERY - 1 {
+                fill_reserve(&writer);
+            }
             (answer, changes)
         };
         if let (Some(listener), false) = (self.listener.get(), changes.is_empty()) {
@@ -127,6 +137,13 @@ fn lock(mutex: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A store without its reserve is better than none.
+fn fill_reserve(connection: &Connection) {
+    if let Err(error) = reserve::fill(connection) {
+        tracing::warn!(%error, "the store has no room in reserve");
+    }
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
@@ -154,10 +171,24 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
         .mode(PRIVATE)
         .open(path)
         .and_then(|it| it.set_permissions(std::fs::Permissions::from_mode(PRIVATE)));
-    made.map_err(|source| StoreError::File {
+    let failed = |source| StoreError::File {
         path: path.to_owned(),
         source,
-    })
+    };
+    made.map_err(failed)?;
+    // Those that an earlier version left open.
+    for ending in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        let private = std::fs::Permissions::from_mode(PRIVATE);
+        match std::fs::set_permissions(&beside, private) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,33 @@
+//! Room that the store's file has inside itself, so that records can still be written when the disk
+//! is full: what was asked for before goes on, and what makes room again can be recorded.
+//!
+//! Both of SQLite's files keep the blocks they once had: pages of deleted rows are used again, and the
+//! log is written over from its beginning. So a large row, written once and deleted, is the reserve.
+
+use rusqlite::Connection;
+
+use crate::StoreError;
+
+/// About a thousand records: one of more than some hundred bytes takes a page of its own.
+const RESERVE_BYTES: i64 = 4 << 20;
+/// The number of commits after which it is looked whether the reserve was used up.
+pub const LOOK_EVERY: u64 = 1000;
+
+/// Makes the reserve as large as it should be. It fails when the disk is full: then there is as much
+/// as there was.
+pub fn fill(connection: &Connection) -> Result<(), StoreError> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let spare = number("freelist_count")? * number("page_size")?;
+    if spare >= RESERVE_BYTES / 2 {
+        return Ok(());
+    }
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         CREATE TABLE reserve (bytes BLOB);
+         INSERT INTO reserve VALUES (zeroblob({RESERVE_BYTES}));
+         COMMIT;
+         DROP TABLE reserve;
+         PRAGMA wal_checkpoint(RESTART);"
+    ))?;
+    Ok(())
+}

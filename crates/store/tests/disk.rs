@@ -1,0 +1,113 @@
+//! What the store does to the disk, and what a full disk does to it.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+use store::{Record, Store};
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    number: u32,
+    text: String,
+}
+
+impl Record for Note {
+    const KIND: &'static str = "test.note";
+    fn key(&self) -> String {
+        format!("{:06}", self.number)
+    }
+}
+
+fn note(number: u32) -> Note {
+    Note {
+        number,
+        text: "x".repeat(1000),
+    }
+}
+
+/// Runs a test with a disk of its own, of so many MiB, which goes with the thread.
+fn on_a_disk(mib: u32, test: impl FnOnce(&Path) + Send) {
+    let directory = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            let size = format!("size={mib}m");
+            let kind = Some("tmpfs");
+            mount(
+                kind,
+                directory.path(),
+                kind,
+                MsFlags::empty(),
+                Some(size.as_str()),
+            )
+            .unwrap();
+            test(directory.path());
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn fill(directory: &Path) {
+    let mut file = fs::File::create(directory.join("filler")).unwrap();
+    while file.write_all(&[7; 4096]).is_ok() {}
+}
+
+#[test]
+fn records_are_written_on_a_full_disk_and_none_is_lost() {
+    on_a_disk(32, |disk| {
+        let path = disk.join("store.db");
+        let store = Store::open(&path).unwrap();
+        store.write(|tx| tx.put(&note(0))).unwrap();
+        fill(disk);
+        for number in 1..=500 {
+            store.write(|tx| tx.put(&note(number))).unwrap();
+        }
+        // Then it does not fit any more, and says so.
+        let mut last = 500;
+        let error = loop {
+            match store.write(|tx| tx.put(&note(last + 1))) {
+                Ok(()) => last += 1,
+                Err(error) => break error,
+            }
+            assert!(last < 100_000, "the disk is not full");
+        };
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(cause.is_some_and(|it| it.contains("full")), "{error:?}");
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        let notes: Vec<Note> = store.read(|tx| tx.list("")).unwrap();
+        assert_eq!(notes.len() as u32, last + 1);
+        // Room that is made is found.
+        fs::remove_file(disk.join("filler")).unwrap();
+        store.write(|tx| tx.put(&note(last + 1))).unwrap();
+    });
+}
+
+#[test]
+fn the_store_s_files_are_the_owner_s_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let modes = || -> Vec<u32> {
+        let files = ["store.db", "store.db-wal", "store.db-shm"];
+        let mode = |name| fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777;
+        files.map(mode).to_vec()
+    };
+    let store = Store::open(&path).unwrap();
+    store.write(|tx| tx.put(&note(0))).unwrap();
+    assert_eq!(modes(), [0o600; 3]);
+    // As an earlier version left it.
+    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+        fs::set_permissions(directory.path().join(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    let _second = Store::open(&path).unwrap();
+    assert_eq!(modes(), [0o600; 3]);
+}
