@@ -9,7 +9,7 @@ mod registry;
 
 use std::fs;
 use std::io::IsTerminal;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,7 @@ async fn run(config: Config) -> Result<()> {
     let reconciling = tokio::spawn(cloud.clone().run());
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
     let docker = docker::serve(&config, &machine, &cloud)?;
+    keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {
         () = front.accept(listener) => false,
@@ -110,12 +111,33 @@ pub async fn stop_what_runs(config: &Config) -> Result<()> {
 /// The state directory is the owner's alone: it holds secrets and images.
 fn prepare_directories(config: &Config) -> Result<()> {
     for directory in [&config.state, &config.run_dir()] {
-        fs::create_dir_all(directory)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
             .with_context(|| format!("cannot make `{}`", directory.display()))?;
     }
     // Containers' own users need no way through: their roots are mounted before they are anybody.
     for directory in [&config.state, &config.run_dir()] {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// What is directly in these directories is the owner's alone as well, so that nothing below is
+/// anybody else's even when a directory is copied, moved or opened to others.
+fn keep_private(config: &Config) -> Result<()> {
+    for directory in [&config.state, &config.run_dir()] {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_symlink() {
+                continue;
+            }
+            let mode = if kind.is_dir() { 0o700 } else { 0o600 };
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))
+                .with_context(|| format!("cannot protect `{}`", entry.path().display()))?;
+        }
     }
     Ok(())
 }

@@ -6,11 +6,10 @@
 //! machine itself nor another network; nothing comes in by the uplink that did not go out by it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use engine::{EngineError, Result};
@@ -19,6 +18,7 @@ use netlink_packet_netfilter::nftables::{InetHookNumber, Verdict};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute};
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use rtnetlink::RouteMessageBuilder;
 
 use crate::batch::{Batch, HookPoint, Policy};
@@ -42,9 +42,9 @@ pub(crate) const NAME_PREFIX: &str = "ng";
 pub(crate) const TABLE_PREFIX: &str = "neargate-";
 /// Link names have 15 characters: the prefix, the instance, `-`, and a block in hexadecimal (5).
 pub(crate) const INSTANCE_LENGTH_MAX: usize = 7;
-/// Held while a block is chosen and taken. An abstract socket belongs to the network namespace, as
-/// the addresses do, and goes with its process.
-const LOCK_NAME: &str = "neargate-uplinks";
+/// Held while a block is chosen and taken, by all daemons of the machine. In a directory that is
+/// root's, so that nobody else can hold it: the name of an abstract socket is whoever's comes first.
+const LOCK_FILE: &str = "/run/neargate-uplinks.lock";
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Whether the machine passes packets on between its links.
 pub(crate) const FORWARDING_SWITCH: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -60,6 +60,20 @@ fn network_side_of(block: u32) -> Ipv4Addr {
 
 fn address_in(block: u32, offset: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(UPLINK_RANGE.network()) + block * 4 + offset)
+}
+
+/// The file that is locked: made for root alone, and no link that somebody has put there.
+fn open_lock() -> Result<File> {
+    let opened = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(LOCK_FILE);
+    opened.map_err(|error| {
+        EngineError::machine(format!("cannot open the lock `{LOCK_FILE}`")).because(error)
+    })
 }
 
 fn block_of(address: Ipv4Addr) -> Option<u32> {
@@ -208,18 +222,18 @@ impl Host {
         })
     }
 
-    fn lock(&self) -> Result<UnixListener> {
-        let name = SocketAddr::from_abstract_name(LOCK_NAME)?;
+    fn lock(&self) -> Result<Flock<File>> {
         let give_up = Instant::now() + LOCK_WAIT_MAX;
         loop {
-            match namespaces::enter(&self.namespace, || Ok(UnixListener::bind_addr(&name)))? {
+            match Flock::lock(open_lock()?, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
-                Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
-                    return Err(error.into());
+                Err((_, error)) if error != Errno::EWOULDBLOCK => {
+                    let message = format!("cannot lock `{LOCK_FILE}`");
+                    return Err(EngineError::machine(message).because(error));
                 }
                 Err(_) if Instant::now() > give_up => {
                     return Err(EngineError::machine(format!(
-                        "another process holds the lock `@{LOCK_NAME}`"
+                        "another process holds the lock `{LOCK_FILE}`"
                     )));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),

@@ -1,5 +1,9 @@
 //! Tasks as processes: how they end, and what is said about it.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use e2e::{Machine, eventually};
 use serde_json::{Value, json};
 
@@ -242,4 +246,80 @@ fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = entries.concat();
     bytes.extend([0; 1024]);
     bytes
+}
+
+/// What others could open if the directory itself were open to them.
+fn open_to_others(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let metadata = entry.path().symlink_metadata().unwrap();
+        if metadata.is_symlink() || metadata.mode() & 0o077 == 0 {
+            continue;
+        }
+        found.push(format!("{} {:o}", entry.path().display(), metadata.mode()));
+        if metadata.is_dir() {
+            found.extend(open_to_others(&entry.path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_on_the_disk_is_the_owners_alone() {
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    let task = bench.run(&["sleep"], json!({}));
+    bench.ground.task_when(&task, "RUNNING");
+    let mode = |path: &Path| path.symlink_metadata().unwrap().mode() & 0o777;
+    assert_eq!(mode(&machine.state), 0o700);
+    assert_eq!(open_to_others(&machine.state), Vec::<String>::new());
+    // And the files themselves, wherever they may be copied to.
+    let run = machine.state.join("run");
+    let id = task.rsplit('/').next().unwrap();
+    let files = [
+        machine.state.join("store.db"),
+        machine.state.join("store.db-wal"),
+        machine.state.join("credentials.json"),
+        machine.state.join("lock"),
+        run.join("edge/edge.json"),
+        run.join("edge/edge.sock"),
+        run.join("edge/snapshot.json"),
+        run.join("edge/edge.log"),
+        run.join("tasks").join(id).join("order.json"),
+        run.join("tasks").join(id).join("shim.json"),
+        run.join("tasks").join(id).join("shim.sock"),
+        run.join("tasks").join(id).join("status.json"),
+        run.join("docker.sock"),
+    ];
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_task_writes_to_a_disk_of_20_gib_of_its_own() {
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    let task = bench.run(&["sleep"], json!({}));
+    bench.ground.task_when(&task, "RUNNING");
+    let id = task.rsplit('/').next().unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let place = machine.state.join("tasks").join(id).display().to_string();
+    let mounted = mounts
+        .lines()
+        .find(|it| it.split(' ').nth(1) == Some(&place));
+    let mounted = mounted.unwrap_or_else(|| panic!("the task has no disk: {mounts}"));
+    assert!(mounted.contains(" ext4 "), "{mounted}");
+    let bytes = |path: &Path| {
+        let found = nix::sys::statvfs::statvfs(path).unwrap();
+        (
+            found.blocks() * found.fragment_size(),
+            found.blocks_available() * found.fragment_size(),
+        )
+    };
+    let (disk, _) = bytes(Path::new(&place));
+    let (_, free) = bytes(&machine.state);
+    assert!(disk <= 20 << 30, "{disk}");
+    // The file system's own tables take a part.
+    assert!(disk > 19 << 30 || free < 21 << 30, "{disk} of {free}");
 }

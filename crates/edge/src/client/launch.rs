@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ fn log_path(place: &Place) -> PathBuf {
 /// Begins anew with every start, so that it cannot grow for ever.
 fn open_log(place: &Place) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(true);
+    options.create(true).write(true).truncate(true).mode(0o600);
     Ok(options.open(log_path(place))?)
 }
 

@@ -75,6 +75,8 @@ fn start(dir: &Path, listen_address: IpAddr) -> io::Result<i32> {
     // A session of its own, so that what ends the daemon's terminal does not end this. It fails
     // only when there is one already.
     let _ = nix::unistd::setsid();
+    // All that it makes are files of its own: what it serves, and who it is.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(dir)?;
     let dir = dir.canonicalize()?;

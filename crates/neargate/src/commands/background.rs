@@ -1,6 +1,7 @@
 //! Starting the daemon in the background when none runs.
 
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +23,10 @@ pub async fn ensure_daemon(config: &Config) -> Result<(Health, bool)> {
         nix::unistd::geteuid().is_root(),
         "containers and networks need root: run `sudo neargate …` (`neargate doctor` says what else is needed)"
     );
-    fs::create_dir_all(&config.state)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.state)
         .with_context(|| format!("cannot make `{}`", config.state.display()))?;
     let mut child = spawn(config)?;
     let began = Instant::now();
@@ -65,6 +69,7 @@ fn spawn(config: &Config) -> Result<std::process::Child> {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(config.daemon_log())?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);

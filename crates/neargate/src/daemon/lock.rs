@@ -1,6 +1,7 @@
 //! One daemon per state directory.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ fn try_take(state: &Path) -> Result<Option<Flock<File>>> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path)
         .with_context(|| format!("cannot open `{}`", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

@@ -1,5 +1,7 @@
 //! Made, found again, changed and removed.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +47,24 @@ fn a_new_daemon_finds_everything() {
         let third = interface("v", "third", "10.0.1.12", &["client"]);
         lab.machine.attach(third).await.unwrap();
         lab.expect_open("third", "10.0.2.10:80").await;
+    });
+}
+
+/// Names of abstract sockets are whoever's comes first, and no permission guards them.
+#[test]
+fn nobody_can_take_the_machine_s_lock_by_its_name() {
+    on_a_machine(|lab| async move {
+        let name = std::os::unix::net::SocketAddr::from_abstract_name("neargate-uplinks").unwrap();
+        let _squatter = std::os::unix::net::UnixListener::bind_addr(&name).unwrap();
+        let spec = with_default_route(vpc("v", groups()), RouteTarget::NatGateway);
+        let began = Instant::now();
+        lab.machine.apply_vpc(spec).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let lock = std::fs::metadata("/run/neargate-uplinks.lock").unwrap();
+        assert_eq!((lock.mode() & 0o077, lock.uid()), (0, 0));
+        let sockets = std::fs::read_to_string("/proc/thread-self/net/unix").unwrap();
+        let abstract_ones = sockets.lines().filter(|line| line.contains(" @neargate"));
+        assert_eq!(abstract_ones.count(), 1, "the squatter's alone: {sockets}");
     });
 }
 
