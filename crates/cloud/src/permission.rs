@@ -184,6 +184,14 @@ pub struct Needs {
     pub tag_keys: Vec<String>,
 }
 
+impl Needs {
+    /// Whether some resource has a policy of its own.
+    pub fn meet_policies(&self) -> bool {
+        let mut touched = self.all.iter().filter_map(|it| it.resource.as_ref());
+        touched.any(|it| it.policy.is_some())
+    }
+}
+
 type TouchFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<Touched> + Send + Sync>;
 type RolesFn<I> = Box<dyn Fn(&I) -> Vec<String> + Send + Sync>;
 type KeysFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<ConditionKey> + Send + Sync>;

@@ -12,6 +12,8 @@ pub struct Context {
     keys: BTreeMap<String, Known>,
     /// Beginnings of names, in small letters, of which everything is known: `aws:resourcetag/`.
     families: BTreeSet<String>,
+    /// The services whose keys the request may have, when that is known: `s3`, in small letters.
+    services: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +97,26 @@ impl Context {
         self.families.insert(family);
     }
 
+    /// The request may have keys of these services (`s3` for `s3:prefix`) and those that begin with
+    /// `aws:`. Keys of all others are absent: a call of ECS has no `s3:prefix`.
+    pub fn know_services<S: AsRef<str>>(&mut self, services: impl IntoIterator<Item = S>) {
+        let services = services.into_iter().map(|it| lower(it.as_ref()));
+        self.services = Some(services.collect());
+    }
+
+    fn is_foreign(&self, key: &str) -> bool {
+        let service = key.split(':').next().unwrap_or_default();
+        let services = self.services.as_ref();
+        service != "aws" && services.is_some_and(|it| !it.contains(service))
+    }
+
     /// Adds what another context knows; where both know a key, the other counts.
     pub fn extend(&mut self, other: &Self) {
         for family in &other.families {
             self.know_family(family.trim_end_matches('/'));
+        }
+        if other.services.is_some() {
+            self.services.clone_from(&other.services);
         }
         for (key, known) in &other.keys {
             self.keys.insert(key.clone(), known.clone());
@@ -113,7 +131,8 @@ impl Context {
             Some(Known::Unknown) => Value::Unknown,
             None => {
                 let family = key.find('/').map(|at| &key[..=at]);
-                match family.is_some_and(|it| self.families.contains(it)) {
+                let is_known = family.is_some_and(|it| self.families.contains(it));
+                match is_known || self.is_foreign(&key) {
                     true => Value::Absent,
                     false => Value::Unknown,
                 }
@@ -143,6 +162,20 @@ mod tests {
         );
         context.set_all("aws:TagKeys", [""; 0]);
         assert_eq!(context.get("aws:TagKeys"), Value::Absent);
+    }
+
+    #[test]
+    fn a_call_has_no_keys_of_other_services() {
+        let mut context = Context::new();
+        context.know_services(["ECS"]);
+        assert_eq!(context.get("s3:prefix"), Value::Absent);
+        assert_eq!(context.get("ecs:cluster"), Value::Unknown);
+        assert_eq!(context.get("AWS:SourceIp"), Value::Unknown);
+        context.set("iam:PassedToService", "ecs-tasks.amazonaws.com");
+        assert!(matches!(
+            context.get("iam:passedtoservice"),
+            Value::Values(_)
+        ));
     }
 
     #[test]

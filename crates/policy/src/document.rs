@@ -12,7 +12,7 @@ use crate::text::{BadVariable, Template};
 use crate::tree::Tree;
 
 /// What a document is attached to, which decides what its statements have to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A user, role or group: statements have resources and no principals.
     Identity,

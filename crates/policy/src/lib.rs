@@ -41,10 +41,10 @@
 //! # Three states of a condition key
 //!
 //! A key of the [`Context`] has values ([`Context::set`], [`Context::set_all`]), or is known to be absent
-//! ([`Context::set_absent`], [`Context::set_tags`] for a family), or is unknown, as all are of which
-//! nothing was said. Conditions are evaluated with that third value: one that is false by a known key
-//! is false whatever else is unknown. What stays unknown makes no `Allow` apply and makes a `Deny` apply;
-//! [`Decision::unknown`] names the keys.
+//! ([`Context::set_absent`], [`Context::set_tags`] for a family, [`Context::know_services`] for what
+//! other services have), or is unknown, as all are of which nothing was said. Conditions are evaluated
+//! with that third value: one that is false by a known key is false whatever else is unknown. What stays
+//! unknown makes no `Allow` apply and makes a `Deny` apply; [`Decision::unknown`] names the keys.
 //!
 //! # Who gives what
 //!

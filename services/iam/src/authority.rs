@@ -4,24 +4,20 @@
 //! in `enforce` what is not allowed is refused. Either way the call is recorded once for each action
 //! and resource, with the decision, so that [`crate::suggest`] can say what a role needs.
 //!
-//! Not evaluated: the account's owner, who may do everything; and `sts`, where a role's trust policy
-//! decides.
+//! The account's owner may do everything that no policy of a resource denies. What a role's trust policy
+//! does not let is refused in both modes ([`crate::trust`]).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use cloud::{Authority, Caller, Cx, Error, Need, Record};
+use ::policy::Decision;
+use cloud::{Authority, Cx, Error, Need, Needs, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::document::parsed;
-use crate::evaluate::{Context, Decision, Request, decide};
-use crate::grants::Grants;
+use crate::asker::Asker;
 use crate::names::key;
 use crate::needs::{self, Place};
-use crate::policy;
-use crate::role::RoleRecord;
-use crate::user::UserRecord;
 
 /// What is done with calls that no policy allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +35,8 @@ const REMEMBERED_MAX: usize = 100_000;
 
 pub struct Policies {
     mode: Mode,
-    recorded: Mutex<HashSet<String>>,
+    /// How calls were decided that have been recorded, by their keys.
+    recorded: Mutex<HashMap<String, (bool, BTreeSet<String>)>>,
 }
 
 /// An action that a role or user needed, on one resource.
@@ -52,6 +49,9 @@ pub struct Call {
     pub passed_to: Option<String>,
     /// Whether its policies allowed it when it was made last.
     pub allowed: bool,
+    /// The condition keys whose value was not known, where that decided.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<String>,
     pub first_ms: i64,
     pub last_ms: i64,
 }
@@ -81,18 +81,22 @@ impl Policies {
     }
 
     /// Writes a call that is new, or that is decided otherwise than before.
-    fn record(&self, cx: &Cx, who: &Principal, need: &Need, allowed: bool) -> Result<(), Error> {
-        let now = cx.clock().now_ms();
+    fn record(&self, cx: &Cx, who: &Asker, need: &Need, decision: &Decision) -> Result<(), Error> {
+        let Some(principal) = &who.arn else {
+            return Ok(());
+        };
+        let (now, allowed) = (cx.clock().now_ms(), decision.is_allowed());
         let mut call = Call {
-            principal: who.arn.clone(),
+            principal: principal.clone(),
             action: need.action.clone(),
             resource: resource_of(need).to_owned(),
             passed_to: need.passed_to.map(str::to_owned),
             allowed,
+            unknown: decision.unknown.clone(),
             first_ms: now,
             last_ms: now,
         };
-        let known = format!("{}\n{allowed}", call.key());
+        let decided = (allowed, call.unknown.clone());
         {
             let mut recorded = self
                 .recorded
@@ -101,10 +105,9 @@ impl Policies {
             if recorded.len() >= REMEMBERED_MAX {
                 recorded.clear();
             }
-            if !recorded.insert(known) {
+            if recorded.insert(call.key(), decided.clone()) == Some(decided) {
                 return Ok(());
             }
-            recorded.remove(&format!("{}\n{}", call.key(), !allowed));
         }
         cx.write(|tx| {
             if let Some(before) = tx.get::<Call>(&call.key())? {
@@ -115,128 +118,15 @@ impl Policies {
     }
 }
 
-/// Who calls, and what its policies are.
-struct Principal {
-    /// Of the role or user itself.
-    arn: String,
-    /// As messages and `aws:PrincipalArn` name it.
-    caller_arn: String,
-    documents: Vec<Json>,
-    context: Context,
-}
-
-impl Principal {
-    fn of(cx: &Cx) -> Result<Option<Self>, Error> {
-        let account = cx.account();
-        let one = |text: &str| vec![text.to_owned()];
-        let mut context = Context::from([
-            ("aws:requestedregion".into(), one(&cx.region)),
-            ("aws:principalaccount".into(), one(account)),
-            ("aws:securetransport".into(), one("false")),
-            (
-                "aws:currenttime".into(),
-                one(&wire::Timestamp(cx.clock().now().floor()).to_string()),
-            ),
-        ]);
-        let (arn, caller_arn, grants) = match &cx.caller {
-            Caller::Root(_)
-            | Caller::RootSession { .. }
-            | Caller::Daemon
-            | Caller::Service(_)
-            | Caller::Anonymous => return Ok(None),
-            Caller::User { arn, id, .. } => {
-                let name = arn.rsplit('/').next().unwrap_or_default();
-                context.insert("aws:username".into(), one(name));
-                context.insert("aws:userid".into(), one(id));
-                context.insert("aws:principaltype".into(), one("User"));
-                let user: Option<UserRecord> = cx.read(|tx| tx.get(&key(name)))?;
-                // A namesake's policies are not this user's.
-                let user = user.filter(|it| it.id == *id);
-                (arn.clone(), arn.clone(), user.map(|it| it.grants))
-            }
-            Caller::AssumedRole {
-                role_arn,
-                role_id,
-                session_name,
-                ..
-            } => {
-                let name = role_arn.rsplit('/').next().unwrap_or_default();
-                context.insert("aws:principaltype".into(), one("AssumedRole"));
-                let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
-                let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));
-                let session = format!("arn:aws:sts::{account}:assumed-role/{name}/{session_name}");
-                (role_arn.clone(), session, role.map(|it| it.grants))
-            }
-        };
-        context.insert("aws:principalarn".into(), one(&arn));
-        let documents = documents(cx, &grants.unwrap_or_default())?;
-        Ok(Some(Self {
-            arn,
-            caller_arn,
-            documents,
-            context,
-        }))
-    }
-
-    fn decide(&self, need: &Need) -> Decision {
-        let mut context = self.context.clone();
-        if let Some(service) = need.passed_to {
-            context.insert("iam:passedtoservice".into(), vec![service.to_owned()]);
-        }
-        for key in &need.keys {
-            if let Some(values) = &key.values {
-                context.insert(key.name.to_ascii_lowercase(), values.clone());
-            }
-        }
-        let tags = need.resource.as_ref().and_then(|it| it.tags.as_ref());
-        for (key, value) in tags.into_iter().flatten() {
-            let name = format!("aws:resourcetag/{}", key.to_ascii_lowercase());
-            context.insert(name, vec![value.clone()]);
-        }
-        let request = Request {
-            action: &need.action,
-            resource: resource_of(need),
-            context: &context,
-        };
-        decide(&self.documents, &request)
-    }
-}
-
-/// The documents of all policies of a role or user: those within it and those attached.
-pub fn documents(cx: &Cx, grants: &Grants) -> Result<Vec<Json>, Error> {
-    let mut documents: Vec<Json> = grants.inline.values().filter_map(|it| parsed(it)).collect();
-    cx.read(|tx| {
-        for arn in &grants.attached {
-            let document = policy::document_of(cx, tx, arn)?;
-            documents.extend(document.and_then(|it| parsed(&it)));
-        }
-        Ok(())
-    })?;
-    Ok(documents)
-}
-
 impl Authority for Policies {
-    fn check(&self, cx: &Cx, service: &str, needs: &cloud::Needs) -> Result<(), Error> {
-        if service == "sts" {
-            return Ok(());
-        }
-        let Some(mut who) = Principal::of(cx)? else {
-            return Ok(());
-        };
-        for (key, value) in &needs.request_tags {
-            let name = format!("aws:requesttag/{}", key.to_ascii_lowercase());
-            who.context.insert(name, vec![value.clone()]);
-        }
-        if !needs.tag_keys.is_empty() {
-            who.context
-                .insert("aws:tagkeys".into(), needs.tag_keys.clone());
-        }
+    fn check(&self, cx: &Cx, service: &str, needs: &Needs) -> Result<(), Error> {
+        let who = Asker::of(cx)?;
         let mut refused = None;
         for need in &needs.all {
-            let decision = who.decide(need);
-            self.record(cx, &who, need, decision == Decision::Allowed)?;
-            if decision != Decision::Allowed && refused.is_none() {
-                refused = Some(denied(service, &who, need, decision));
+            let decision = who.decide(need, needs);
+            self.record(cx, &who, need, &decision)?;
+            if !decision.is_allowed() && refused.is_none() {
+                refused = Some(denied(service, &who, need, &decision));
             }
         }
         match (self.mode, refused) {
@@ -249,7 +139,7 @@ impl Authority for Policies {
         self.mode == Mode::Enforce
     }
 
-    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> cloud::Needs {
+    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Needs {
         let at = Place {
             region: &cx.region,
             account: cx.account(),
@@ -263,7 +153,7 @@ impl Authority for Policies {
             passed_to: it.passed_to,
             keys: Vec::new(),
         });
-        cloud::Needs {
+        Needs {
             all: all.collect(),
             ..Default::default()
         }
@@ -276,16 +166,8 @@ fn resource_of(need: &Need) -> &str {
 }
 
 /// In AWS's words, and with the code that the service's protocol has for it.
-fn denied(service: &str, who: &Principal, need: &Need, decision: Decision) -> Error {
-    let because = match decision {
-        Decision::DeniedExplicitly => {
-            "with an explicit deny in an identity-based policy".to_owned()
-        }
-        _ => format!(
-            "because no identity-based policy allows the {} action",
-            need.action
-        ),
-    };
+fn denied(service: &str, who: &Asker, need: &Need, decision: &Decision) -> Error {
+    let because = decision.reason(&need.action);
     let message = format!(
         "User: {} is not authorized to perform: {} on resource: {} {because}",
         who.caller_arn,
@@ -296,7 +178,7 @@ fn denied(service: &str, who: &Principal, need: &Need, decision: Decision) -> Er
         "ec2" => UNAUTHORIZED.because(format!(
             "You are not authorized to perform this operation. {message}"
         )),
-        "iam" | "cloudformation" | "elasticloadbalancing" | "s3" => {
+        "iam" | "sts" | "cloudformation" | "elasticloadbalancing" | "s3" => {
             wire::codes::AccessDenied.because(message)
         }
         _ => wire::codes::AccessDeniedException.because(message),

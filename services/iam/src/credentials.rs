@@ -33,6 +33,9 @@ pub struct Session {
     pub access_key: String,
     pub secret: Secret,
     pub token: Secret,
+    /// None in records of before it was kept.
+    #[serde(default)]
+    pub issued_ms: Option<i64>,
     pub expires_ms: i64,
     pub identity: Identity,
 }

@@ -2,17 +2,20 @@
 //!
 //! Everything here is a record; IAM is global, so keys begin with `global/`. What this service makes
 //! real is credentials: [`find_key`] is asked for the secret of every request that arrives, and a
-//! role can be assumed by whom its trust policy names. Every call of a user or a role is evaluated
-//! against its policies ([`Policies`]) and recorded; whether what is not allowed is refused is the
+//! role can be assumed by whom its trust policy names, and by whom it leaves to the account and the
+//! account's policies let. Every call of a user or a role is evaluated against its policies
+//! ([`Policies`], by the crate `policy`) and recorded; whether what is not allowed is refused is the
 //! daemon's mode. What would promise a restriction beyond that (permissions boundaries, session
 //! policies, MFA) is refused.
 
+mod asker;
 mod authority;
 mod cfn;
 mod credentials;
 mod document;
-mod evaluate;
+mod documents;
 mod grants;
+mod known;
 mod linked;
 mod managed;
 mod names;
@@ -28,6 +31,7 @@ mod trust;
 mod user;
 
 use cloud::Service;
+use cloud::permission::{everywhere, not_asked};
 
 pub use authority::{Call, Mode, Policies};
 pub use credentials::{find_holder, find_key};
@@ -102,9 +106,18 @@ pub fn service() -> Service {
 
 pub fn sts_service() -> Service {
     Service::new(&shapes::sts::MODEL)
-        .on_unlisted(sts::get_caller_identity)
-        .on_unlisted(sts::get_access_key_info)
-        .on_unlisted(sts::assume_role)
-        .on_unlisted(sts::get_session_token)
+        .on(
+            sts::get_caller_identity,
+            not_asked("AWS lets everybody know who it is, whatever a policy denies"),
+        )
+        .on(sts::get_access_key_info, everywhere())
+        .on(
+            sts::assume_role,
+            not_asked("the role's trust policy decides together with the caller's policies"),
+        )
+        .on(
+            sts::get_session_token,
+            not_asked("AWS asks for no permission: the session has the caller's own"),
+        )
         .reconciles(sts::SessionReconciler)
 }

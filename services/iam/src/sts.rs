@@ -14,7 +14,7 @@ use shapes::sts::{
 use crate::credentials::{AccessKey, Identity, Session, new_key_id, new_secret};
 use crate::names::key;
 use crate::role::RoleRecord;
-use crate::trust::{self, Asked};
+use crate::trust;
 
 const SECRET_LENGTH: usize = 40;
 /// Long enough that no client takes it for something else; AWS's vary.
@@ -108,19 +108,15 @@ fn invalid(message: impl Into<String>) -> Error {
 
 pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOutput, Error> {
     refuse("Policy", input.policy.is_some())?;
-    refuse(
-        "PolicyArns",
-        input.policy_arns.is_some_and(|it| !it.is_empty()),
-    )?;
-    refuse("Tags", input.tags.is_some_and(|it| !it.is_empty()))?;
+    let some = |given: Option<usize>| given.is_some_and(|it| it > 0);
+    refuse("PolicyArns", some(input.policy_arns.as_ref().map(Vec::len)))?;
+    refuse("Tags", some(input.tags.as_ref().map(Vec::len)))?;
     refuse("SerialNumber", input.serial_number.is_some())?;
     refuse("TokenCode", input.token_code.is_some())?;
     refuse("SourceIdentity", input.source_identity.is_some())?;
-    refuse(
-        "ProvidedContexts",
-        input.provided_contexts.is_some_and(|it| !it.is_empty()),
-    )?;
-    let role = trusting_role(&cx, &input.role_arn, input.external_id.as_deref())?;
+    let contexts = input.provided_contexts.as_ref().map(Vec::len);
+    refuse("ProvidedContexts", some(contexts))?;
+    let role = trusting_role(&cx, &input)?;
     let seconds = input.duration_seconds.unwrap_or(HOUR);
     if seconds > role.max_session_seconds {
         return Err(invalid(
@@ -149,22 +145,15 @@ pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOut
     })
 }
 
-/// The role, when it is there and trusts the caller. AWS says the same of both failures.
-fn trusting_role(cx: &Cx, arn: &str, external_id: Option<&str>) -> Result<RoleRecord, Error> {
-    let name = arn.rsplit('/').next().unwrap_or_default();
+/// The role, when it is there and the caller may assume it.
+fn trusting_role(cx: &Cx, input: &AssumeRoleInput) -> Result<RoleRecord, Error> {
+    let name = input.role_arn.rsplit('/').next().unwrap_or_default();
     let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
-    let asked = Asked {
-        account: cx.account(),
-        caller: &cx.caller,
-        external_id,
-    };
-    role.filter(|it| it.arn() == arn && trust::allows(&it.trust, &asked))
-        .ok_or_else(|| {
-            wire::codes::AccessDenied.because(format!(
-                "User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}",
-                cx.caller.arn(cx.account())
-            ))
-        })
+    let role = role
+        .filter(|it| it.arn() == input.role_arn)
+        .ok_or_else(|| trust::refused(&cx.caller.arn(cx.account()), &input.role_arn, None))?;
+    trust::check(cx, &role, input)?;
+    Ok(role)
 }
 
 pub async fn get_session_token(
@@ -204,6 +193,7 @@ fn begin_session(cx: &Cx, identity: Identity, seconds: i32) -> Result<Credential
         access_key: new_key_id("ASIA"),
         secret: new_secret(SECRET_LENGTH)?,
         token: new_secret(TOKEN_LENGTH)?,
+        issued_ms: Some(cx.clock().now_ms()),
         expires_ms: cx.clock().now_ms() + i64::from(seconds) * 1000,
         identity,
     };

@@ -91,6 +91,7 @@ mod tests {
             resource: resource.into(),
             passed_to: passed_to.map(str::to_owned),
             allowed: true,
+            unknown: BTreeSet::new(),
             first_ms: 0,
             last_ms: 0,
         }

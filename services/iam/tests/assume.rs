@@ -1,0 +1,508 @@
+//! Who may assume a role, and what is known of a call when policies are held against it.
+
+use std::sync::Arc;
+
+use cloud::{
+    Caller, ClientOrigin, Clock, Cloud, CloudParts, Cx, InsideOrigin, Need, Origin, OwnerKey, Pace,
+    Store, Touched,
+};
+use iam::{Mode, Policies};
+use serde_json::{Value, json};
+use shapes::iam::*;
+use shapes::sts::{AssumeRoleInput, GetAccessKeyInfoInput};
+
+const ACCOUNT: &str = "000000000000";
+const ANN: &str = "arn:aws:iam::000000000000:user/ann";
+const TARGET: &str = "arn:aws:iam::000000000000:role/target";
+
+struct World {
+    cloud: Arc<Cloud>,
+    daemon: Cx,
+    ann: Caller,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    /// With a user `ann`, who may do nothing.
+    async fn new(mode: Mode) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cloud = Cloud::new(CloudParts {
+            account: ACCOUNT.into(),
+            default_region: "us-east-1".into(),
+            store: Store::open(&directory.path().join("store.db")).unwrap(),
+            engine: sim::Sim::default().engine(),
+            clock: Clock::new(Pace::Fast),
+            services: vec![iam::service(), iam::sts_service()],
+        });
+        cloud.decide_by(Arc::new(Policies::new(mode)));
+        let daemon = cloud.daemon_context("us-east-1");
+        let user = CreateUserInput {
+            user_name: "ann".into(),
+            tags: Some(vec![Tag {
+                key: "team".into(),
+                value: "a".into(),
+            }]),
+            ..Default::default()
+        };
+        let user = daemon.call(user).await.unwrap().user.unwrap();
+        let ann = Caller::User {
+            arn: user.arn,
+            id: user.user_id,
+            access_key: "AKIAANN".into(),
+        };
+        Self {
+            cloud,
+            daemon,
+            ann,
+            _directory: directory,
+        }
+    }
+
+    async fn ann_may(&self, statements: Value) {
+        let policy = PutUserPolicyInput {
+            user_name: "ann".into(),
+            policy_name: "own".into(),
+            policy_document: json!({"Version": "2012-10-17", "Statement": statements}).to_string(),
+        };
+        self.daemon.call(policy).await.unwrap();
+    }
+
+    async fn role(&self, name: &str, trust: Value) {
+        let role = CreateRoleInput {
+            role_name: name.into(),
+            assume_role_policy_document: json!({"Version": "2012-10-17", "Statement": trust})
+                .to_string(),
+            ..Default::default()
+        };
+        self.daemon.call(role).await.unwrap();
+    }
+
+    async fn trusts(&self, trust: Value) {
+        let delete = DeleteRoleInput {
+            role_name: "target".into(),
+        };
+        self.daemon.call(delete).await.ok();
+        self.role("target", trust).await;
+    }
+
+    fn client(&self, caller: Caller, origin: ClientOrigin) -> Cx {
+        let origin = Arc::new(Origin::Client(origin));
+        self.cloud.context("us-east-1", caller, origin)
+    }
+
+    async fn assume(&self, caller: Caller) -> Result<(), String> {
+        let cx = self.client(caller, outside("192.0.2.7"));
+        assume(&cx).await
+    }
+
+    fn owner(&self) -> Caller {
+        let signer = OwnerKey::new("AKIAOWNER", "secret").find("AKIAOWNER", None);
+        signer.unwrap().if_secret("secret").unwrap()
+    }
+}
+
+async fn assume(cx: &Cx) -> Result<(), String> {
+    let input = AssumeRoleInput {
+        role_arn: TARGET.into(),
+        role_session_name: "s".into(),
+        external_id: Some("e".into()),
+        ..Default::default()
+    };
+    let answer = cx.call(input).await;
+    answer.map(drop).map_err(|it| it.message)
+}
+
+fn outside(address: &str) -> ClientOrigin {
+    ClientOrigin {
+        address: Some(address.parse().unwrap()),
+        user_agent: Some("aws-cli/2".into()),
+        is_secure: false,
+        inside: None,
+    }
+}
+
+fn allow(principal: Value) -> Value {
+    json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal})
+}
+
+#[tokio::test]
+async fn naming_somebody_suffices_and_naming_the_account_does_not() {
+    let world = World::new(Mode::Enforce).await;
+    let may = json!({"Effect": "Allow", "Action": "sts:*", "Resource": TARGET});
+    let refused =
+        format!("User: {ANN} is not authorized to perform: sts:AssumeRole on resource: {TARGET}");
+    world.trusts(allow(json!({"AWS": ANN}))).await;
+    assert_eq!(world.assume(world.ann.clone()).await, Ok(()));
+    world.trusts(allow(json!({"AWS": ACCOUNT}))).await;
+    assert_eq!(
+        world.assume(world.ann.clone()).await.unwrap_err(),
+        format!("{refused} because no identity-based policy allows the sts:AssumeRole action")
+    );
+    world.ann_may(may.clone()).await;
+    assert_eq!(world.assume(world.ann.clone()).await, Ok(()));
+    // Who may ask is not trusted for that.
+    world
+        .trusts(allow(json!({"AWS": "arn:aws:iam::000000000000:user/bob"})))
+        .await;
+    assert_eq!(world.assume(world.ann.clone()).await.unwrap_err(), refused);
+    // A denial on either side wins.
+    world
+        .trusts(json!([
+            allow(json!({"AWS": ANN})),
+            {"Effect": "Deny", "Action": "STS:Assume*", "Principal": {"AWS": ACCOUNT}},
+        ]))
+        .await;
+    assert_eq!(world.assume(world.ann.clone()).await.unwrap_err(), refused);
+    world
+        .trusts(json!([
+            allow(json!("*")),
+            {"Effect": "Deny", "Action": "sts:*", "NotPrincipal": {"AWS": [ACCOUNT, "arn:aws:iam::000000000000:user/bob"]}},
+        ]))
+        .await;
+    assert_eq!(world.assume(world.ann.clone()).await.unwrap_err(), refused);
+    world.trusts(allow(json!({"AWS": ANN}))).await;
+    world
+        .ann_may(json!([may, {"Effect": "Deny", "NotAction": "iam:*", "Resource": "*"}]))
+        .await;
+    assert_eq!(
+        world.assume(world.ann.clone()).await.unwrap_err(),
+        format!("{refused} with an explicit deny in an identity-based policy")
+    );
+    // The owner has no policies of its own that could refuse it.
+    world.trusts(allow(json!({"AWS": ACCOUNT}))).await;
+    assert_eq!(world.assume(world.owner()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_audit_enforces_trust_and_records_what_the_caller_lacks() {
+    let world = World::new(Mode::Audit).await;
+    world.trusts(allow(json!({"AWS": ACCOUNT}))).await;
+    assert_eq!(world.assume(world.ann.clone()).await, Ok(()));
+    let calls = iam::calls(&world.cloud, ANN).unwrap();
+    let seen: Vec<_> = calls
+        .iter()
+        .map(|it| (it.action.as_str(), it.resource.as_str(), it.allowed))
+        .collect();
+    assert_eq!(seen, [("sts:AssumeRole", TARGET, false)]);
+    for trust in [
+        allow(json!({"AWS": "111111111111"})),
+        json!([allow(json!("*")), {"Effect": "Deny", "Action": "*", "Principal": {"AWS": ANN}}]),
+    ] {
+        world.trusts(trust.clone()).await;
+        assert!(world.assume(world.ann.clone()).await.is_err(), "{trust}");
+    }
+    // Also where a denial of her own would be let through.
+    world
+        .ann_may(json!({"Effect": "Deny", "Action": "*", "Resource": "*"}))
+        .await;
+    world.trusts(allow(json!({"AWS": "111111111111"}))).await;
+    assert!(world.assume(world.ann.clone()).await.is_err());
+    world.trusts(allow(json!({"AWS": ANN}))).await;
+    assert_eq!(world.assume(world.ann.clone()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_service_is_trusted_by_its_name_and_by_what_is_known_of_it() {
+    let world = World::new(Mode::Audit).await;
+    let service = world.daemon.as_service("codebuild.amazonaws.com");
+    let own = json!({"Service": ["ec2.amazonaws.com", "codebuild.amazonaws.com"]});
+    let with = |condition: Value| {
+        let mut statement = allow(own.clone());
+        statement["Condition"] = condition;
+        statement
+    };
+    for (trust, expected) in [
+        (allow(own.clone()), true),
+        (allow(json!({"Service": "ecs-tasks.amazonaws.com"})), false),
+        (allow(json!({"AWS": ACCOUNT})), false),
+        (
+            json!([allow(own.clone()), {"Effect": "Deny", "Action": "sts:*", "Principal": own}]),
+            false,
+        ),
+        (
+            with(json!({"StringEquals": {"aws:SourceAccount": ACCOUNT}})),
+            true,
+        ),
+        (
+            with(json!({"StringEquals": {"aws:SourceAccount": "111111111111"}})),
+            false,
+        ),
+        (
+            with(json!({"ArnLike": {"aws:SourceArn": "arn:aws:codebuild:*:*:project/*"}})),
+            false,
+        ),
+        (with(json!({"StringEquals": {"sts:ExternalId": "e"}})), true),
+        (
+            with(json!({"StringNotEquals": {"sts:ExternalId": "e"}})),
+            false,
+        ),
+        (
+            with(json!({"Bool": {"aws:MultiFactorAuthPresent": "true"}})),
+            false,
+        ),
+    ] {
+        world.trusts(trust.clone()).await;
+        let found = assume(&service).await;
+        assert_eq!(found.is_ok(), expected, "{trust} {found:?}");
+        if trust.to_string().contains("SourceArn") {
+            assert!(
+                found.unwrap_err().ends_with(
+                    "because the value of the condition key aws:SourceArn is not known to neargate"
+                ),
+                "AWS would know it: it is named"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_operations_of_sts_are_asked_about() {
+    let world = World::new(Mode::Enforce).await;
+    let cx = world.daemon.acting_as(world.ann.clone());
+    let input = GetAccessKeyInfoInput {
+        access_key_id: "AKIAANN".into(),
+    };
+    let refused = cx.call(input).await.unwrap_err();
+    assert_eq!(refused.code, "AccessDenied");
+}
+
+/// Denials with conditions on what is and what is not known of a call.
+#[tokio::test]
+async fn what_is_known_of_a_call_is_supplied_and_what_is_not_denies() {
+    let world = World::new(Mode::Enforce).await;
+    let far = outside("203.0.113.9");
+    let inside = ClientOrigin {
+        address: None,
+        user_agent: None,
+        is_secure: true,
+        inside: Some(InsideOrigin {
+            interface: "eni-1".into(),
+            vpc: Some("vpc-1".into()),
+        }),
+    };
+    for (condition, near_may, far_may, inside_may) in [
+        (
+            json!({"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+            true,
+            false,
+            false,
+        ),
+        (
+            json!({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+            false,
+            true,
+            true,
+        ),
+        (
+            json!({"StringLike": {"aws:UserAgent": "aws-cli*"}}),
+            false,
+            false,
+            true,
+        ),
+        (
+            json!({"Bool": {"aws:SecureTransport": "false"}}),
+            false,
+            false,
+            true,
+        ),
+        (
+            json!({"StringEquals": {"aws:SourceVpc": "vpc-1"}}),
+            true,
+            true,
+            false,
+        ),
+        (
+            json!({"Null": {"aws:SourceVpce": "false"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"NumericGreaterThan": {"aws:EpochTime": 1}}),
+            false,
+            false,
+            false,
+        ),
+        (
+            json!({"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"StringEquals": {"aws:PrincipalTag/team": "a"}}),
+            false,
+            false,
+            false,
+        ),
+        (
+            json!({"StringEquals": {"aws:PrincipalTag/none": "a"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"StringNotEquals": {"aws:username": "ann"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"ArnNotEquals": {"aws:PrincipalArn": ANN}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}}),
+            false,
+            false,
+            false,
+        ),
+        (
+            json!({"Bool": {"aws:MultiFactorAuthPresent": "false"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"Bool": {"aws:ViaAWSService": "true"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"StringEquals": {"s3:prefix": "a"}}),
+            true,
+            true,
+            true,
+        ),
+        (
+            json!({"StringEquals": {"aws:Referer": "a"}}),
+            false,
+            false,
+            false,
+        ),
+        (
+            json!({"StringEquals": {"aws:NeverHeardOf": "a"}}),
+            false,
+            false,
+            false,
+        ),
+        (
+            json!({"StringEquals": {"iam:NeverHeardOf": "a"}}),
+            false,
+            false,
+            false,
+        ),
+    ] {
+        world
+            .ann_may(json!([
+                {"Effect": "Allow", "Action": "*", "Resource": "*"},
+                {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition},
+            ]))
+            .await;
+        for (origin, expected) in [
+            (outside("192.0.2.7"), near_may),
+            (far.clone(), far_may),
+            (inside.clone(), inside_may),
+        ] {
+            let cx = world.client(world.ann.clone(), origin.clone());
+            let answer = cx.serve_json("iam", "ListRoles", json!({})).await;
+            assert_eq!(
+                answer.is_ok(),
+                expected,
+                "{condition} {origin:?} {answer:?}"
+            );
+        }
+    }
+    let calls = iam::calls(&world.cloud, ANN).unwrap();
+    let unknown: Vec<_> = calls.iter().flat_map(|it| &it.unknown).collect();
+    assert_eq!(unknown, ["iam:NeverHeardOf"]);
+    let cx = world.client(world.ann.clone(), far);
+    let refused = cx.serve_json("iam", "ListRoles", json!({})).await;
+    assert!(refused.unwrap_err().message.ends_with(
+        "with an explicit deny in an identity-based policy, because the value of the condition \
+             key iam:NeverHeardOf is not known to neargate"
+    ));
+}
+
+/// The policy with which AWS revokes sessions of before some time.
+#[tokio::test]
+async fn older_sessions_are_revoked_by_their_time() {
+    let world = World::new(Mode::Enforce).await;
+    world.role("target", allow(json!({"AWS": ACCOUNT}))).await;
+    let revoke = async |time: &str| {
+        let policy = PutRolePolicyInput {
+            role_name: "target".into(),
+            policy_name: "AWSRevokeOlderSessions".into(),
+            policy_document: json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "*", "Resource": "*"},
+                {"Effect": "Deny", "Action": "*", "Resource": "*",
+                 "Condition": {"DateLessThan": {"aws:TokenIssueTime": time}}},
+            ]})
+            .to_string(),
+        };
+        world.daemon.call(policy).await.unwrap();
+    };
+    let session = AssumeRoleInput {
+        role_arn: TARGET.into(),
+        role_session_name: "s".into(),
+        ..Default::default()
+    };
+    let session = world
+        .daemon
+        .call(session)
+        .await
+        .unwrap()
+        .credentials
+        .unwrap();
+    let signer = iam::find_key(
+        &world.cloud,
+        &session.access_key_id,
+        Some(&session.session_token),
+    );
+    let caller = signer
+        .unwrap()
+        .if_secret(&session.secret_access_key)
+        .unwrap();
+    let cx = world.client(caller, outside("192.0.2.7"));
+    revoke("2020-01-01T00:00:00Z").await;
+    cx.serve_json("iam", "ListRoles", json!({})).await.unwrap();
+    revoke("2999-01-01T00:00:00Z").await;
+    cx.serve_json("iam", "ListRoles", json!({}))
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_resource_s_policy_binds_the_owner_and_grants_to_others() {
+    let secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:a-abcdef";
+    let need = |statements: Value| {
+        let policy = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+        let touched = Touched::absent(secret).bound_by(Some(policy));
+        Need::new("secretsmanager:GetSecretValue", Some(touched))
+    };
+    let statement = |effect: &str, principal: Value| json!({"Effect": effect, "Action": "secretsmanager:*", "Resource": "*", "Principal": principal});
+    let world = World::new(Mode::Enforce).await;
+    let as_owner = world.client(world.owner(), outside("192.0.2.7"));
+    let as_ann = world.client(world.ann.clone(), outside("192.0.2.7"));
+    let ask = |cx: &Cx, statements: Value| {
+        let answer = cx.authorize_one("secretsmanager", need(statements));
+        answer.map_err(|it| it.message)
+    };
+    let denial = statement("Deny", json!("*"));
+    assert_eq!(
+        ask(&as_owner, denial.clone()).unwrap_err(),
+        format!(
+            "User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: \
+             secretsmanager:GetSecretValue on resource: {secret} with an explicit deny in a \
+             resource-based policy"
+        )
+    );
+    assert!(ask(&world.daemon, denial).is_ok());
+    let others = statement("Deny", json!({"AWS": ANN}));
+    assert!(ask(&as_owner, others).is_ok());
+    assert!(ask(&as_ann, statement("Allow", json!({"AWS": ANN}))).is_ok());
+    assert!(ask(&as_ann, statement("Allow", json!({"AWS": ACCOUNT}))).is_err());
+}
