@@ -1,14 +1,23 @@
 //! Deliveries to webhooks: who may make them, what they mean.
+//!
+//! A signature says who wrote a delivery, and nothing of when. Whoever once saw one could send it again, so
+//! that what was taken is remembered by the digest of its body: GitHub's own id of a delivery is not signed.
 
-use cloud::{Cloud, Cx, Error, Record};
-use ring::hmac;
+use cloud::{Cloud, Cx, Error, Record, Records};
+use ring::{digest, hmac};
 use serde_json::Value as Json;
 use shapes::codepipeline::errors::ValidationException;
 use shapes::codepipeline::*;
 
 use crate::find;
-use crate::record::{Pipeline, Webhook};
+use crate::record::{Delivered, Pipeline, Webhook};
 use crate::start::{Trigger, start};
+
+/// Deliveries that are remembered of each webhook. Nobody without its secret can fill this up; a busy
+/// repository is pushed to some thousand times in a year.
+const DELIVERIES_MAX: usize = 10_000;
+/// How many are forgotten at once when there are more, the oldest first.
+const FORGOTTEN_AT_ONCE: usize = 1_000;
 
 /// Whether a push to a branch is one that the webhook starts its pipeline for.
 pub fn takes_push(webhook: &Webhook, pipeline: &Pipeline, branch: &str) -> bool {
@@ -60,8 +69,9 @@ pub fn deliver(cloud: &std::sync::Arc<Cloud>, delivery: &Delivery<'_>) -> (u16, 
     }
     let cx = cloud.daemon_context(&webhook.region);
     match take(&cx, webhook, delivery.body) {
-        Ok(Some(execution)) => (200, format!("started the execution {execution}")),
-        Ok(None) => (200, "the filters do not match: nothing was started".into()),
+        Ok(Taken::Started(execution)) => (200, format!("started the execution {execution}")),
+        Ok(Taken::Filtered) => (200, "the filters do not match: nothing was started".into()),
+        Ok(Taken::Before) => (200, "it was delivered before: nothing was started".into()),
         Err(error) if error.status < 500 => (error.status, error.message),
         Err(error) => internal(&error),
     }
@@ -110,17 +120,64 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// The execution that was started, if the filters match.
-fn take(cx: &Cx, webhook: Webhook, body: &[u8]) -> Result<Option<String>, Error> {
+/// What came of a delivery.
+enum Taken {
+    /// An execution, by its id.
+    Started(String),
+    Filtered,
+    Before,
+}
+
+/// Remembers a delivery that is signed; whether it is new.
+fn remember(cx: &Cx, tx: &Records<'_>, webhook: &Webhook, body: &[u8]) -> Result<bool, Error> {
+    if webhook.definition.authentication == WebhookAuthenticationType::Unauthenticated {
+        // Whoever knows the address may start it as often as they like.
+        return Ok(true);
+    }
+    let digest = digest::digest(&digest::SHA256, body);
+    let hex = digest.as_ref().iter().map(|it| format!("{it:02x}"));
+    let delivered = Delivered {
+        region: webhook.region.clone(),
+        path: webhook.path.clone(),
+        digest: hex.collect(),
+        at_ms: cx.clock().now_ms(),
+    };
+    if tx.get::<Delivered>(&delivered.key())?.is_some() {
+        return Ok(false);
+    }
+    tx.put(&delivered)?;
+    let prefix = Delivered::prefix(&webhook.region, &webhook.path);
+    if tx.keys::<Delivered>(&prefix)?.len() > DELIVERIES_MAX {
+        let mut all: Vec<Delivered> = tx.list(&prefix)?;
+        all.sort_by_key(|it| it.at_ms);
+        for old in &all[..FORGOTTEN_AT_ONCE] {
+            tx.delete::<Delivered>(&old.key())?;
+        }
+    }
+    Ok(true)
+}
+
+/// Forgets what was delivered to a webhook that goes.
+pub fn forget(tx: &Records<'_>, webhook: &Webhook) -> Result<(), Error> {
+    for key in tx.keys::<Delivered>(&Delivered::prefix(&webhook.region, &webhook.path))? {
+        tx.delete::<Delivered>(&key)?;
+    }
+    Ok(())
+}
+
+fn take(cx: &Cx, webhook: Webhook, body: &[u8]) -> Result<Taken, Error> {
     let Ok(event) = serde_json::from_slice::<Json>(body) else {
         return Err(ValidationException.because("the delivery is not JSON"));
     };
     cx.write(|tx| {
         let name = &webhook.definition.target_pipeline;
         let mut pipeline = find::pipeline(cx, tx, name)?;
+        if !remember(cx, tx, &webhook, body)? {
+            return Ok(Taken::Before);
+        }
         let passes = |filter: &WebhookFilterRule| passes(filter, &event, &pipeline, &webhook);
         if !webhook.definition.filters.iter().all(passes) {
-            return Ok(None);
+            return Ok(Taken::Filtered);
         }
         let arn = cx.arn(
             "codepipeline",
@@ -133,7 +190,7 @@ fn take(cx: &Cx, webhook: Webhook, body: &[u8]) -> Result<Option<String>, Error>
             webhook.last_triggered_ms = Some(cx.clock().now_ms());
             tx.put(&webhook)?;
         }
-        Ok(Some(execution.id))
+        Ok(Taken::Started(execution.id))
     })
 }
 

@@ -333,6 +333,31 @@ impl Record for SourceWatch {
     }
 }
 
+/// A delivery that was taken, so that the same one later starts nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivered {
+    pub region: String,
+    /// What the webhook's URL ends in: a webhook that is made anew has another.
+    pub path: String,
+    /// Of the body, which the signature is made over.
+    pub digest: String,
+    pub at_ms: i64,
+}
+
+impl Record for Delivered {
+    const KIND: &'static str = "codepipeline.delivered";
+    fn key(&self) -> String {
+        format!("{}{}", Self::prefix(&self.region, &self.path), self.digest)
+    }
+}
+
+impl Delivered {
+    /// What the keys of a webhook's deliveries begin with.
+    pub fn prefix(region: &str, path: &str) -> String {
+        format!("{region}/{path}/")
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Webhook {
     pub region: String,

@@ -5,7 +5,7 @@ use cloud::{Cx, Error, Record};
 use shapes::codepipeline::errors::*;
 use shapes::codepipeline::*;
 
-use crate::delivery::parts;
+use crate::delivery::{forget, parts};
 use crate::find;
 use crate::page::page;
 use crate::pipeline::MASK;
@@ -152,7 +152,13 @@ pub async fn delete_webhook(
     cx: Cx,
     input: DeleteWebhookInput,
 ) -> Result<DeleteWebhookOutput, Error> {
-    cx.write(|tx| tx.delete::<Webhook>(&cx.key(&input.name)))?;
+    cx.write(|tx| {
+        let key = cx.key(&input.name);
+        if let Some(webhook) = tx.get::<Webhook>(&key)? {
+            forget(tx, &webhook)?;
+        }
+        tx.delete::<Webhook>(&key)
+    })?;
     Ok(DeleteWebhookOutput {})
 }
 

@@ -248,6 +248,59 @@ fn signature(secret: &str, body: &str) -> String {
     format!("sha256={hex}")
 }
 
+fn deliver(world: &World, path: &str, signature: Option<&str>, body: &str) -> (u16, String) {
+    let delivery = codepipeline::Delivery {
+        path,
+        signature_sha256: signature,
+        signature_sha1: None,
+        event: Some("push"),
+        body: body.as_bytes(),
+    };
+    codepipeline::deliver(&world.cloud, &delivery)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_sent_again_starts_nothing() {
+    let machine = Machine::new();
+    let world = World::on(&machine).await;
+    let mut source = github_source();
+    source["configuration"]["PollForSourceChanges"] = "false".into();
+    world.create(with_source(source)).await;
+    world.ended(1).await;
+    let made = world.ok(hook("$.ref")).await.webhook.unwrap();
+    let path = made.url.rsplit('/').next().unwrap().to_owned();
+    let (main, next) = (
+        r#"{"ref": "refs/heads/main", "after": "1"}"#,
+        r#"{"ref": "refs/heads/main", "after": "2"}"#,
+    );
+    let send = |world: &World, body: &str| {
+        let (status, text) = deliver(world, &path, Some(&signature("hush", body)), body);
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    assert!(send(&world, main).starts_with("started"));
+    let again = "it was delivered before: nothing was started";
+    assert_eq!(send(&world, main), again);
+    assert!(send(&world, next).starts_with("started"));
+    world.ended(3).await;
+    drop(world);
+    // The next daemon remembers it, too.
+    let world = World::on(&machine).await;
+    assert_eq!(send(&world, main), again);
+    assert_eq!(send(&world, next), again);
+    assert_eq!(world.ended(3).await.len(), 3);
+    // One whose webhook is gone and made anew has another address and is a stranger to it.
+    let gone = DeleteWebhookInput {
+        name: "hook".into(),
+    };
+    world.ok(gone).await;
+    world.ok(hook("$.ref")).await;
+    assert_eq!(
+        deliver(&world, &path, Some(&signature("hush", main)), main).0,
+        404
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_delivery_with_the_right_signature_and_branch_starts_the_pipeline() {
     let world = World::new().await;
@@ -258,16 +311,7 @@ async fn a_delivery_with_the_right_signature_and_branch_starts_the_pipeline() {
     let made = world.ok(hook("$.ref")).await.webhook.unwrap();
     assert!(!format!("{made:?}").contains("hush"));
     let path = made.url.rsplit('/').next().unwrap().to_owned();
-    let deliver = |signature: Option<&str>, body: &str| {
-        let delivery = codepipeline::Delivery {
-            path: &path,
-            signature_sha256: signature,
-            signature_sha1: None,
-            event: Some("push"),
-            body: body.as_bytes(),
-        };
-        codepipeline::deliver(&world.cloud, &delivery).0
-    };
+    let deliver = |signature: Option<&str>, body: &str| deliver(&world, &path, signature, body).0;
     let (main, other) = (
         r#"{"ref": "refs/heads/main"}"#,
         r#"{"ref": "refs/heads/other"}"#,
