@@ -1,6 +1,7 @@
 //! The roles that this program starts itself in. Their arguments come from the crates that start
 //! them, never from people.
 
+use crate::say;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +35,6 @@ pub fn dispatch() -> Option<ExitCode> {
 }
 
 fn usage(form: &str) -> i32 {
-    eprintln!("usage: neargate {form}");
+    say::note(format_args!("usage: neargate {form}"));
     2
 }

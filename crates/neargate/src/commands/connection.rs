@@ -12,6 +12,7 @@ use shapes::codeconnections::{Connection as Shown, ListConnectionsInput};
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 
 /// A token is a line.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
@@ -54,12 +55,12 @@ async fn list(config: &Config, client: &Client) -> Result<ExitCode> {
     }
     if config.json {
         let all: Vec<Value> = all.iter().map(wire::to_json).collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        say::line(serde_json::to_string_pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
     if all.is_empty() {
-        println!(
-            "No connections. `aws codeconnections create-connection --provider-type GitHub --connection-name NAME` makes one."
+        say::line(
+            "No connections. `aws codeconnections create-connection --provider-type GitHub --connection-name NAME` makes one.",
         );
         return Ok(ExitCode::SUCCESS);
     }
@@ -75,7 +76,7 @@ async fn list(config: &Config, client: &Client) -> Result<ExitCode> {
             text(it.connection_arn.clone()),
         ]);
     }
-    println!("{table}");
+    say::line(table);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -110,10 +111,15 @@ async fn authorize(
     let answer: Value =
         serde_json::from_slice(&answer).context("the daemon's answer is not JSON")?;
     if config.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        say::line(serde_json::to_string_pretty(&answer)?);
     } else {
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        println!("{} is {} ({})", text("name"), text("status"), text("arn"));
+        say::line(format_args!(
+            "{} is {} ({})",
+            text("name"),
+            text("status"),
+            text("arn")
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

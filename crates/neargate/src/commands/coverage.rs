@@ -8,25 +8,26 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::daemon::services;
+use crate::say;
 
 pub fn run(config: &Config) -> Result<ExitCode> {
     let services = services();
     if config.json {
         let all: Vec<_> = services.iter().map(|it| json!({ "service": it.model().signing_name, "operations": operations(it), "resourceTypes": types(it) })).collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        say::line(serde_json::to_string_pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
     for service in &services {
         let built = operations(service);
-        println!(
+        say::line(format_args!(
             "{}: {} of {} operations",
             service.model().signing_name,
             built.len(),
             service.model().operations.len()
-        );
-        println!("  {}", built.join(" "));
+        ));
+        say::line(format_args!("  {}", built.join(" ")));
         for name in types(service) {
-            println!("  {name}");
+            say::line(format_args!("  {name}"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use network::Severity;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::say;
 
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -76,20 +77,17 @@ pub fn run(config: &Config) -> Result<ExitCode> {
     ));
     let broken = findings.iter().any(|it| it.state == "broken");
     if config.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say::line(serde_json::to_string_pretty(&findings)?);
     } else {
         for it in &findings {
             print_finding(it);
         }
-        println!();
-        println!(
-            "{}",
-            if broken {
-                "neargate cannot work here yet."
-            } else {
-                "neargate can work here."
-            }
-        );
+        say::line("");
+        say::line(if broken {
+            "neargate cannot work here yet."
+        } else {
+            "neargate can work here."
+        });
     }
     Ok(if broken {
         ExitCode::FAILURE
@@ -104,9 +102,9 @@ fn print_finding(it: &Finding) {
         "warning" => style("!").yellow(),
         _ => style("✗").red(),
     };
-    println!("{mark} {}: {}", it.what, it.message);
+    say::line(format_args!("{mark} {}: {}", it.what, it.message));
     if let Some(fix) = &it.fix {
-        println!("    {fix}");
+        say::line(format_args!("    {fix}"));
     }
 }
 

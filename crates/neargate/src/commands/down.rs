@@ -17,7 +17,7 @@ use shapes::logs::{DeleteLogGroupInput, DescribeLogGroupsInput};
 use super::application::{self, find_stack};
 use crate::client::{CallError, Client};
 use crate::config::Config;
-use crate::say::Step;
+use crate::say::{self, Step};
 
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 /// DeleteTaskDefinitions takes this many at once.
@@ -55,18 +55,17 @@ impl Down {
         }
         let left = leftovers(&client, &name).await?;
         if config.json {
-            println!(
-                "{}",
-                serde_json::json!({ "name": name, "deleted": true, "left": left })
-            );
+            say::line(serde_json::json!({ "name": name, "deleted": true, "left": left }));
         } else if left.is_empty() {
-            println!("Nothing of `{name}` is left.");
+            say::line(format_args!("Nothing of `{name}` is left."));
         } else {
-            println!("Left in the account:");
+            say::line("Left in the account:");
             for it in &left {
-                println!("  {:<32} {}", it.what, it.command);
+                say::line(format_args!("  {:<32} {}", it.what, it.command));
             }
-            println!("`neargate down {name} --all-traces` removes all of it.");
+            say::line(format_args!(
+                "`neargate down {name} --all-traces` removes all of it."
+            ));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::say;
 
 pub fn run(config: &Config) -> Result<ExitCode> {
     let credentials = Credentials::read(&config.state)?.ok_or_else(|| {
@@ -30,13 +31,13 @@ pub fn run(config: &Config) -> Result<ExitCode> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&map)?);
+        say::output(serde_json::to_string_pretty(&map)?);
     } else {
         for (name, value) in variables {
-            println!("export {name}={}", quoted(&value));
+            say::output(format_args!("export {name}={}", quoted(&value)));
         }
         // A session token of another account would be sent along; another engine would be asked.
-        println!("unset AWS_SESSION_TOKEN AWS_PROFILE DOCKER_CONTEXT DOCKER_TLS_VERIFY");
+        say::output("unset AWS_SESSION_TOKEN AWS_PROFILE DOCKER_CONTEXT DOCKER_TLS_VERIFY");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ use shapes::iam::{GetRoleInput, GetUserInput};
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 
 #[derive(Debug, Subcommand)]
 pub enum Iam {
@@ -52,7 +53,7 @@ async fn suggest(client: &Client, name: &str) -> Result<ExitCode> {
     if found.calls.is_empty() {
         bail!("no call of `{principal}` was seen yet: let it do its work once, and ask again");
     }
-    println!("{}", serde_json::to_string_pretty(&found.policy)?);
+    say::line(serde_json::to_string_pretty(&found.policy)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -63,11 +64,11 @@ async fn calls(config: &Config, client: &Client, name: &str, denied: bool) -> Re
         calls.retain(|it| !it.allowed);
     }
     if config.json {
-        println!("{}", serde_json::to_string_pretty(&calls)?);
+        say::line(serde_json::to_string_pretty(&calls)?);
         return Ok(ExitCode::SUCCESS);
     }
     if calls.is_empty() {
-        println!("No such call of {principal} was seen.");
+        say::line(format_args!("No such call of {principal} was seen."));
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -77,7 +78,7 @@ async fn calls(config: &Config, client: &Client, name: &str, denied: bool) -> Re
         let allowed = if it.allowed { "yes" } else { "no" };
         table.add_row([allowed, &it.action, &it.resource]);
     }
-    println!("{table}");
+    say::line(table);
     Ok(ExitCode::SUCCESS)
 }
 

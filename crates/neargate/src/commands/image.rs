@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 
 use crate::config::Config;
 use crate::daemon;
+use crate::say;
 
 /// Pieces in which a file is sent.
 const PIECE_BYTES: usize = 256 << 10;
@@ -135,7 +136,7 @@ impl Import {
             let path = format!("/images/{}/tag?{place}", escaped(loaded));
             ask(config, Method::POST, &path, None).await?;
         }
-        println!("{}", self.name);
+        say::line(&self.name);
         Ok(())
     }
 }
@@ -144,7 +145,7 @@ async fn list(config: &Config) -> Result<()> {
     let answer = ask(config, Method::GET, "/images/json", None).await?;
     let images = answer.into_iter().next().unwrap_or_default();
     if config.json {
-        println!("{}", serde_json::to_string_pretty(&images)?);
+        say::line(serde_json::to_string_pretty(&images)?);
         return Ok(());
     }
     let mut table = Table::new();
@@ -166,7 +167,7 @@ async fn list(config: &Config) -> Result<()> {
             table.add_row([name, id, &size]);
         }
     }
-    println!("{table}");
+    say::line(table);
     Ok(())
 }
 

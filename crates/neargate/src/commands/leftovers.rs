@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 use owners::Owners;
 
 #[derive(Debug, Args)]
@@ -47,11 +48,11 @@ impl Leftovers {
             left.retain(|it| it.stack.as_deref().is_some_and(|of| is_of(of, stack)));
         }
         if config.json {
-            println!("{}", serde_json::to_string_pretty(&left)?);
+            say::line(serde_json::to_string_pretty(&left)?);
         } else if left.is_empty() {
-            println!("Nothing is left.");
+            say::line("Nothing is left.");
         } else {
-            println!("{}", table(&left));
+            say::line(table(&left));
         }
         Ok(ExitCode::SUCCESS)
     }

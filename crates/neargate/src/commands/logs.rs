@@ -11,6 +11,7 @@ use shapes::logs::{FilterLogEventsInput, FilteredLogEvent};
 use super::application;
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 
 /// Following looks this often.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -79,17 +80,16 @@ fn print_event(event: &FilteredLogEvent, json: bool) {
     let stream = event.log_stream_name.as_deref().unwrap_or_default();
     let timestamp = event.timestamp.unwrap_or(0);
     if json {
-        println!(
-            "{}",
-            serde_json::json!({ "timestamp": timestamp, "stream": stream, "message": message })
+        say::output(
+            serde_json::json!({ "timestamp": timestamp, "stream": stream, "message": message }),
         );
         return;
     }
     let time = wire::Timestamp(timestamp as f64 / 1000.0).to_string();
     let task = stream.rsplit('/').next().unwrap_or_default();
-    println!(
+    say::output(format_args!(
         "{} {} {message}",
         style(time).dim(),
         style(&task[..task.len().min(8)]).cyan()
-    );
+    ));
 }

@@ -8,15 +8,16 @@ use comfy_table::{Table, presets};
 use super::application;
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 
 pub async fn run(config: &Config) -> Result<ExitCode> {
     let applications = application::list(&Client::new(config)?).await?;
     if config.json {
-        println!("{}", serde_json::to_string_pretty(&applications)?);
+        say::line(serde_json::to_string_pretty(&applications)?);
         return Ok(ExitCode::SUCCESS);
     }
     if applications.is_empty() {
-        println!("No applications. `neargate up DIR` makes one.");
+        say::line("No applications. `neargate up DIR` makes one.");
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -31,6 +32,6 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
             it.url.as_deref().unwrap_or("-"),
         ]);
     }
-    println!("{table}");
+    say::line(table);
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::application;
 use crate::client::Client;
 use crate::config::Config;
+use crate::say;
 
 pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
     let application = application::find(&Client::new(config)?, name).await?;
@@ -14,10 +15,10 @@ pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
         .url
         .with_context(|| format!("`{name}` has no address yet: it is {}", application.status))?;
     if config.json {
-        println!("{}", serde_json::json!({ "name": name, "url": url }));
+        say::line(serde_json::json!({ "name": name, "url": url }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{url}");
+    say::line(&url);
     let desktop =
         std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
     if desktop {
@@ -27,7 +28,7 @@ pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
             .stderr(Stdio::null())
             .spawn();
         if let Err(error) = opener {
-            eprintln!("no browser was opened: {error}");
+            say::note(format_args!("no browser was opened: {error}"));
         }
     }
     Ok(ExitCode::SUCCESS)

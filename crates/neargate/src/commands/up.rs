@@ -25,7 +25,7 @@ use super::background::ensure_daemon;
 use crate::cli::current_directory;
 use crate::client::Client;
 use crate::config::Config;
-use crate::say::Step;
+use crate::say::{self, Step};
 use folder::Folder;
 
 #[derive(Debug, Args)]
@@ -165,32 +165,33 @@ impl Up {
                 .map(|(name, time)| ((*name).to_owned(), json!(seconds(time))))
                 .collect();
             let report = json!({ "name": name, "url": url, "seconds": seconds(&took), "steps": steps, "application": application });
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&report).context("the report is plain data")?
-            );
+            say::line(serde_json::to_string_pretty(&report).context("the report is plain data")?);
             return Ok(());
         }
-        println!();
-        println!("  {}", style(url).bold().underlined());
-        println!(
+        say::line("");
+        say::line(format_args!("  {}", style(url).bold().underlined()));
+        say::line(format_args!(
             "  {} of {} containers run; live after {:.2} s",
             application.running,
             application.desired,
             took.as_secs_f64()
-        );
-        println!();
-        println!("Next:");
-        println!("  {}", curl(config, url));
-        println!("  neargate logs {name} -f          what the containers print");
-        println!(
+        ));
+        say::line("");
+        say::line("Next:");
+        say::line(format_args!("  {}", curl(config, url)));
+        say::line(format_args!(
+            "  neargate logs {name} -f          what the containers print"
+        ));
+        say::line(format_args!(
             "  neargate up {}    after an edit: rolled out with no failed request",
             self.directory.display()
-        );
-        println!("  neargate down {name}             take it offline");
-        println!(
+        ));
+        say::line(format_args!(
+            "  neargate down {name}             take it offline"
+        ));
+        say::line(format_args!(
             "  eval \"$(neargate env)\"          then `aws ecs list-services --cluster {name}` and all the rest"
-        );
+        ));
         Ok(())
     }
 }

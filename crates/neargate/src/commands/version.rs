@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::config::Config;
+use crate::say;
 
 pub fn run(config: &Config) -> Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION");
     if config.json {
-        println!("{}", serde_json::json!({ "version": version }));
+        say::line(serde_json::json!({ "version": version }));
     } else {
-        println!("neargate {version}");
+        say::line(format_args!("neargate {version}"));
     }
     Ok(ExitCode::SUCCESS)
 }
