@@ -18,6 +18,7 @@
 //!
 //! Not done: submodules are not fetched, and files of Git LFS stay the pointers that they are.
 
+mod commands;
 mod inflate;
 mod limits;
 mod names;
@@ -37,6 +38,7 @@ use engine::*;
 use reach::Reach;
 use tokio::sync::{Semaphore, broadcast};
 
+pub use commands::Push;
 pub use inflate::inflate;
 pub use serve::{Pack, known_protocol};
 

@@ -18,6 +18,10 @@ pub const COMPLAINT_BYTES_MAX: usize = 16 * 1024;
 pub const COMPLAINT_CHARS_MAX: usize = 300;
 /// A push (AWS CodeCommit's own limit of a repository's files is of the same order).
 pub const PUSH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// The commands of a push, some hundred bytes for each reference: thousands of them.
+pub const COMMANDS_BYTES_MAX: usize = 1024 * 1024;
+/// They come before the objects, at once.
+pub const COMMANDS_TIMEOUT: Duration = Duration::from_secs(60);
 /// The copy of a remote repository.
 pub const MIRROR_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// How often a fetch is held against it.

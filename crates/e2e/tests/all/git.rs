@@ -124,6 +124,58 @@ fn a_repository_is_cloned_and_pushed_to_and_its_branches_are_seen() {
 }
 
 #[test]
+fn a_user_who_may_push_may_be_kept_from_a_branch() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    let Some(aws) = Aws::of(&machine) else { return };
+    let made = aws.ask(&[
+        "codecommit",
+        "create-repository",
+        "--repository-name",
+        "web",
+    ]);
+    let arn = text(&made["repositoryMetadata"]["Arn"]);
+    let tags = ["codecommit", "tag-resource", "--resource-arn", &arn];
+    let done = aws.run(&[&tags[..], &["--tags", "team=a"]].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    aws.ask(&["iam", "create-user", "--user-name", "ann"]);
+    // As AWS's user guide keeps developers from a branch.
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "codecommit:Git*", "Resource": arn,
+         "Condition": {"StringEquals": {"aws:ResourceTag/team": "a"}}},
+        {"Effect": "Deny", "Action": "codecommit:GitPush", "Resource": arn, "Condition": {
+            "StringEqualsIfExists": {"codecommit:References": ["refs/heads/main"]},
+            "Null": {"codecommit:References": "false"}}},
+    ]});
+    let put = ["iam", "put-user-policy", "--user-name", "ann"];
+    let policy = policy.to_string();
+    let named = ["--policy-name", "p", "--policy-document", &policy];
+    let done = aws.run(&[&put[..], &named].concat());
+    assert_eq!(done.code, 0, "{done:?}");
+    let key = aws.ask(&["iam", "create-access-key", "--user-name", "ann"]);
+    let (user, secret) = (
+        text(&key["AccessKey"]["AccessKeyId"]),
+        text(&key["AccessKey"]["SecretAccessKey"]),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let git = Git {
+        folder: folder.path(),
+        environment: Vec::new(),
+    };
+    git.ask(&["init", "-q", "-b", "main"]);
+    git.commit("README", "hello\n");
+    let url = address(&machine, &user, &secret);
+    let refused = git.run(&["push", &url, "main"]);
+    assert!(refused.stderr.contains("403"), "{refused:?}");
+    git.ask(&["push", "-q", &url, "main:dev"]);
+    // One of two that are pushed at once is enough.
+    let refused = git.run(&["push", &url, "main:main", "main:other"]);
+    assert!(refused.stderr.contains("403"), "{refused:?}");
+    let there = git.ask(&["ls-remote", "--heads", &url]);
+    assert!(there.ends_with("refs/heads/dev"), "{there}");
+}
+
+#[test]
 fn the_aws_command_lines_credential_helper_logs_in() {
     let machine = Machine::start();
     let Some(aws) = Aws::of(&machine) else { return };

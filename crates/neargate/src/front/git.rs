@@ -10,10 +10,10 @@
 
 use std::io;
 
-use ::git::{Pack, inflate, known_protocol};
+use ::git::{Pack, Push, inflate, known_protocol};
 use base64::Engine as _;
 use bytes::Bytes;
-use cloud::Caller;
+use cloud::{Caller, Cx, Needs};
 use engine::{ByteStream, EngineError, Fault};
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
@@ -23,8 +23,6 @@ use hyper::header::{
     WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-
-use serde_json::json;
 
 use super::body::{self, Trouble};
 use super::bounds::{Client, Reserved};
@@ -69,12 +67,14 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         let why = format!("repository {} does not exist", asked.name);
         return refuse(StatusCode::NOT_FOUND, &why);
     };
-    if let Err(error) = allowed(front, (caller, &visit), &repository, &asked) {
-        return refuse(StatusCode::FORBIDDEN, &error.message);
-    }
-    match serve(front, request, &repository.id, asked.what, visit.client).await {
+    let access = Access {
+        cx: (front.cloud).context(&repository.region, caller, visit.origin.clone()),
+        repository: &repository,
+    };
+    match serve(front, request, &access, asked.what, visit.client).await {
         Ok(response) => response,
-        Err(error) => {
+        Err(Refused::Forbidden(error)) => refuse(StatusCode::FORBIDDEN, &error.message),
+        Err(Refused::Failed(error)) => {
             let status = match error.fault {
                 Fault::NotFound => StatusCode::NOT_FOUND,
                 Fault::Invalid => StatusCode::BAD_REQUEST,
@@ -149,42 +149,81 @@ fn caller(
     })
 }
 
-/// Whether policies let the caller pull or push. A client asks for refs before it does either.
-fn allowed(
-    front: &Front,
-    (caller, visit): (Caller, &Visit<'_>),
-    repository: &codecommit::Found,
-    asked: &Asked,
-) -> Result<(), cloud::Error> {
-    let (What::Refs(pack) | What::Exchange(pack)) = asked.what;
-    let operation = match pack {
-        Pack::Upload => "GitPull",
-        Pack::Receive => "GitPush",
-    };
-    let cx = (front.cloud).context(&repository.region, caller, visit.origin.clone());
-    let input = json!({ "repositoryName": asked.name });
-    cx.authorize_unlisted("codecommit", operation, &input)
+/// Whose repository is asked for, and by whom: whether policies let them.
+struct Access<'a> {
+    cx: Cx,
+    repository: &'a codecommit::Found,
+}
+
+impl Access<'_> {
+    /// A client asks for refs before it pulls or pushes, which changes none yet.
+    fn enter(&self, pack: Pack) -> Result<(), cloud::Error> {
+        let need = match pack {
+            Pack::Upload => self.repository.pull(),
+            Pack::Receive => self.repository.push(None),
+        };
+        self.cx.authorize_one("codecommit", need)
+    }
+
+    /// What is pushed, when all the references that it changes may be changed.
+    async fn admit(&self, input: ByteStream) -> Result<ByteStream, Refused> {
+        let push = Push::read(input).await?;
+        let references = push.references.iter();
+        let needs = Needs {
+            all: references
+                .map(|it| self.repository.push(Some(it)))
+                .collect(),
+            ..Needs::default()
+        };
+        self.cx.authorize("codecommit", &needs)?;
+        Ok(push.whole)
+    }
+}
+
+/// Why a client is not served.
+enum Refused {
+    Forbidden(cloud::Error),
+    Failed(EngineError),
+}
+
+impl From<cloud::Error> for Refused {
+    fn from(error: cloud::Error) -> Self {
+        Self::Forbidden(error)
+    }
+}
+
+impl From<EngineError> for Refused {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 async fn serve(
     front: &Front,
     request: Request<Incoming>,
-    id: &str,
+    access: &Access<'_>,
     what: What,
     client: &Client,
-) -> Result<Response<Body>, EngineError> {
+) -> Result<Response<Body>, Refused> {
+    let id = &access.repository.id;
+    let (What::Refs(pack) | What::Exchange(pack)) = what;
+    access.enter(pack)?;
     let protocol = header(&request, &HeaderName::from_static("git-protocol"));
     let protocol = protocol.as_deref().and_then(known_protocol);
-    let (body, pack, kind) = match what {
-        What::Refs(pack) => {
+    let (body, kind) = match what {
+        What::Refs(_) => {
             let refs = front.git.advertise(id, pack, protocol).await?;
-            (full(refs), pack, "advertisement")
+            (full(refs), "advertisement")
         }
-        What::Exchange(pack) => {
+        What::Exchange(_) => {
             let input = input(request, client).await?;
+            let input = match pack {
+                Pack::Upload => input,
+                Pack::Receive => access.admit(input).await?,
+            };
             let output = front.git.exchange(id, pack, protocol, input).await?;
             let frames = output.map(|piece| piece.map(Frame::data));
-            (StreamBody::new(frames).boxed_unsync(), pack, "result")
+            (StreamBody::new(frames).boxed_unsync(), "result")
         }
     };
     let mut response = Response::new(body);
