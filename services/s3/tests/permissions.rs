@@ -185,6 +185,14 @@ async fn anybody_who_may_write_may_not_make_it_public() {
         let (status, body) = house.anybody("PUT", "/bucket/k", &[header]).await;
         assert_eq!(status, 403, "{header:?}: {body}");
     }
+    // Nobody signs a hash, and it is compared all the same.
+    let other = "0".repeat(64);
+    let hashed = [("x-amz-content-sha256", other.as_str())];
+    let (status, body) = house.anybody("PUT", "/bucket/k", &hashed).await;
+    assert!(
+        body.contains("XAmzContentSHA256Mismatch"),
+        "{status} {body}"
+    );
     house.ground.contents(0).await;
     let (status, body) = house.anybody("PUT", "/bucket/k", &[]).await;
     assert_eq!(status, 200, "{body}");

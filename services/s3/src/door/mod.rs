@@ -9,6 +9,7 @@ mod chunks;
 mod convert;
 mod cors;
 mod forms;
+mod hash;
 mod head;
 mod listings;
 mod objects;
@@ -160,6 +161,11 @@ async fn look(
     }
     if let Some(framing) = &head.framing {
         body = chunks::watch(body, framing.clone());
+    }
+    if matches!(head.signed_in, SignedIn::Nowhere | SignedIn::OldQuery)
+        && let Some(wanted) = head.content_sha256.clone().filter(|it| hash::is_hash(it))
+    {
+        body = hash::compared(body, wanted);
     }
     if head.signed_in == SignedIn::Form {
         let kind = parts.headers.get(http::header::CONTENT_TYPE);
