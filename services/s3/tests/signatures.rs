@@ -387,7 +387,7 @@ async fn a_session_presigns_with_its_token() {
     let ended = answer(&door, get().presigned_old("the token", 1)).await;
     assert_eq!(ended.0, 403);
     let request = get().presigned_old("the token", later);
-    let uri = format!("{}&prefix=a", request.uri());
+    let uri = format!("{}&publicAccessBlock", request.uri());
     let (mut head, body) = request.into_parts();
     head.uri = uri.parse().unwrap();
     let added = http::Request::from_parts(head, body);

@@ -57,6 +57,29 @@ const PRESIGNED: &[&str] = &[
     "X-Amz-SignedHeaders",
 ];
 
+/// What part of a listing is asked for. Version 2 does not cover it, as on AWS; what may be listed is
+/// decided by the permissions of whoever signed.
+const OLD_QUERY_OPEN: &[&str] = &[
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "key-marker",
+    "list-type",
+    "marker",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "part-number-marker",
+    "prefix",
+    "start-after",
+    "upload-id-marker",
+    "version-id-marker",
+];
+
+/// Headers that version 2 signs and that move into the query, beside S3's own.
+const OLD_QUERY_HEADERS: &[&str] = &["content-md5", "content-type"];
+
 /// What version 2 covers of a query ("Signing and Authenticating REST Requests"), and its own names.
 const OLD_QUERY: &[&str] = &[
     "AWSAccessKeyId",
@@ -341,7 +364,9 @@ fn check_presigned(query: &Query<'_>) -> Result<(), Error> {
 
 /// Version 2 leaves much of a query uncovered, and all that comes twice.
 fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
-    let known = |name: &str| OLD_QUERY.contains(&name) || name.starts_with(AMZ);
+    let known = |name: &str| {
+        OLD_QUERY.contains(&name) || OLD_QUERY_OPEN.contains(&name) || is_moved_header(name)
+    };
     let covered = |name: &str| known(name) && one(query, name).is_some();
     let odd = query.iter().find(|(name, _)| !covered(name));
     if *method == Method::POST {
@@ -360,16 +385,21 @@ fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
 pub fn restore_headers(parts: &mut Parts) -> Result<(), Error> {
     let query = parts.uri.query().unwrap_or_default();
     let pairs = form_urlencoded::parse(query.as_bytes());
-    let own: Vec<_> = pairs.filter(|it| it.0.starts_with(AMZ)).collect();
+    let own: Vec<_> = pairs.filter(|it| is_moved_header(&it.0)).collect();
     for (name, value) in own {
         let wrong = || InvalidArgument.because(format!("{name} is no header"));
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
-        if parts.headers.insert(header, value).is_some() {
+        let before = parts.headers.insert(header, value.clone());
+        if before.is_some_and(|it| it != value) {
             return Err(InvalidRequest.because(format!("{name} is there twice")));
         }
     }
     Ok(())
+}
+
+fn is_moved_header(name: &str) -> bool {
+    name.starts_with(AMZ) || OLD_QUERY_HEADERS.contains(&name)
 }
 
 /// The host, and every header that is S3's own, have to be among what is signed. The hash of the body
@@ -623,7 +653,27 @@ mod tests {
         let uri = format!("/b/k?{old}&versionId=1");
         let found = look(&parts("GET", &uri, &host)).unwrap();
         assert_eq!(found.signed_in, SignedIn::OldQuery);
-        for more in ["publicAccessBlock", "prefix=a", "acl&acl", "%70refix=a"] {
+        let uri = format!("/b/k?{old}&content-type=text/plain&x-amz-acl=private");
+        let mut moved = parts(
+            "PUT",
+            &uri,
+            &[("host", "h"), ("content-type", "text/plain")],
+        );
+        restore_headers(&mut moved).unwrap();
+        assert_eq!(moved.headers["x-amz-acl"], "private");
+        let mut other = parts("PUT", &uri, &[("host", "h"), ("content-type", "text/html")]);
+        assert_eq!(
+            restore_headers(&mut other).unwrap_err().code,
+            "InvalidRequest"
+        );
+        let uri = format!("/b?{old}&list-type=2&prefix=a&encoding-type=url");
+        assert!(look(&parts("GET", &uri, &host)).is_ok());
+        for more in [
+            "publicAccessBlock",
+            "prefix=a&prefix=b",
+            "acl&acl",
+            "%6Fdd=a",
+        ] {
             let uri = format!("/b/k?{old}&{more}");
             let found = look(&parts("GET", &uri, &host));
             assert_eq!(code(found), "AccessDenied", "{more}");
