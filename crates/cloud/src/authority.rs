@@ -2,7 +2,7 @@
 
 use wire::{Error, Operation};
 
-use crate::permission::{Need, Needs};
+use crate::permission::{Need, Needs, Touched};
 use crate::{Caller, Cx};
 
 impl Cx {
@@ -47,6 +47,15 @@ impl Cx {
             }
             None => self.authorize(service, &Needs::default()),
         }
+    }
+
+    /// A resource of another service, with its tags and the policy of its own, as [`Service::finds`] lends
+    /// them.
+    ///
+    /// [`Service::finds`]: crate::Service::finds
+    pub fn find_resource(&self, service: &str, name: &str) -> Option<Touched> {
+        let find = self.cloud.service(service)?.find?;
+        Some(find(self, name))
     }
 
     /// A context whose calls are made in somebody's name, who asked for what they belong to: checked

@@ -100,6 +100,10 @@ impl Cloud {
         self.authority.get()
     }
 
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.services.get(name)
+    }
+
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values()
     }

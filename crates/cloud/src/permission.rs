@@ -193,7 +193,7 @@ impl Needs {
 }
 
 type TouchFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<Touched> + Send + Sync>;
-type RolesFn<I> = Box<dyn Fn(&I) -> Vec<String> + Send + Sync>;
+type RolesFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<String> + Send + Sync>;
 type KeysFn<I> = Box<dyn Fn(&Cx, &I) -> Vec<ConditionKey> + Send + Sync>;
 
 struct Line<I> {
@@ -304,9 +304,19 @@ impl<I> Permission<I> {
     /// The roles that the call hands over to a service, by name or ARN.
     #[must_use]
     pub fn passing(
-        mut self,
+        self,
         to: &'static str,
         roles: impl Fn(&I) -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.passing_found(to, move |_, input| roles(input))
+    }
+
+    /// The same where the roles are those of a record that the call names.
+    #[must_use]
+    pub fn passing_found(
+        mut self,
+        to: &'static str,
+        roles: impl Fn(&Cx, &I) -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
         self.passes.push(Pass {
             to,
@@ -364,7 +374,7 @@ impl<I: Operation> Permission<I> {
             all.push(Need::new(action, None).with_keys(keys));
         }
         for pass in &self.passes {
-            for role in (pass.roles)(input).iter().filter(|it| !it.is_empty()) {
+            for role in (pass.roles)(cx, input).iter().filter(|it| !it.is_empty()) {
                 all.push(Need::pass_role(
                     crate::role_arn(cx.account(), role),
                     pass.to,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
 
-use crate::permission::{Described, Permission};
+use crate::permission::{Described, Permission, Touched};
 use crate::{Cx, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -41,6 +41,7 @@ pub struct Service {
     pub(crate) resource_types: Vec<Arc<dyn ResourceType>>,
     pub(crate) watches: Vec<Watch>,
     pub(crate) follows: Vec<Follow>,
+    pub(crate) find: Option<fn(&Cx, &str) -> Touched>,
     dry_run: Option<ErrorCode>,
     action_prefix: &'static str,
 }
@@ -68,6 +69,7 @@ impl Service {
             resource_types: Vec::new(),
             watches: Vec::new(),
             follows: Vec::new(),
+            find: None,
             dry_run: None,
             action_prefix: model.signing_name,
         }
@@ -201,6 +203,14 @@ impl Service {
     #[must_use]
     pub fn follows(mut self, changed: &'static str, kind: &'static str, key: &'static str) -> Self {
         self.follows.push(Follow { changed, kind, key });
+        self
+    }
+
+    /// Lends what an action touches, by the name that the service's resources go by, to services that ask for
+    /// actions of this one in a role's name without calling an operation.
+    #[must_use]
+    pub fn finds(mut self, find: fn(&Cx, &str) -> Touched) -> Self {
+        self.find = Some(find);
         self
     }
 

@@ -5,6 +5,8 @@ mod compose;
 mod docker;
 mod inside;
 mod lock;
+#[cfg(test)]
+mod passing;
 mod registry;
 
 use std::fs;

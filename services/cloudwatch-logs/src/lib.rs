@@ -25,6 +25,7 @@ use permissions::{on_arn, on_either, on_either_stream, on_group, on_new_group, o
 
 pub fn service() -> Service {
     Service::new(&shapes::logs::MODEL)
+        .finds(permissions::group)
         .on(group::create_log_group, on_new_group())
         .on(group::describe_log_groups, everywhere())
         .on(group::delete_log_group, on_group(|it| &it.log_group_name))

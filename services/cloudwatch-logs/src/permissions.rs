@@ -71,6 +71,11 @@ fn either(cx: &Cx, (name, identifier): Either<'_>, of_it: &str) -> Vec<Touched> 
     }
 }
 
+/// The group of this name, lent to services that deliver to its streams.
+pub fn group(cx: &Cx, name: &str) -> Touched {
+    of(cx, name, "")
+}
+
 fn by_arn(cx: &Cx, arn: &str) -> Touched {
     match group_name(cx, arn) {
         Ok(name) => of(cx, &name, ""),

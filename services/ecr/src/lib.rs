@@ -100,6 +100,7 @@ pub fn service() -> Service {
         .on(tags::tag_resource, by_arn(|it| &it.resource_arn))
         .on(tags::untag_resource, by_arn(|it| &it.resource_arn))
         .on(tags::list_tags_for_resource, by_arn(|it| &it.resource_arn))
+        .finds(permission::repository)
         .reconciles(repository::RepositoryReconciler)
         .resource(cfn::RepositoryType)
 }

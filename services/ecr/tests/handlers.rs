@@ -413,3 +413,66 @@ async fn images_expire_by_the_lifecycle_policy() {
     world.call(gone).await;
     world.refused(get()).await;
 }
+
+#[tokio::test]
+async fn a_repository_brings_its_tags_and_its_policy() {
+    let world = World::new();
+    let tag = Tag {
+        key: "team".into(),
+        value: "a".into(),
+    };
+    let tagged = CreateRepositoryInput {
+        tags: Some(vec![tag]),
+        ..create()
+    };
+    world.call(tagged.clone()).await;
+    let text = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    world
+        .call(SetRepositoryPolicyInput {
+            repository_name: "web".into(),
+            policy_text: text.into(),
+            ..Default::default()
+        })
+        .await;
+    let recorder = sim::Recorder::watch(&world.cloud);
+    let arn = "arn:aws:ecr:us-east-1:000000000000:repository/web";
+    let list = ListImagesInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    let needs = recorder.needs(&world.cx, list).await;
+    assert_eq!(
+        sim::told(&needs.all[0]),
+        format!("ecr:ListImages {arn} {{team=a}}")
+    );
+    let touched = needs.all[0].resource.as_ref().unwrap();
+    assert_eq!(touched.policy.as_deref(), Some(text));
+    let untag = UntagResourceInput {
+        resource_arn: arn.into(),
+        tag_keys: vec!["team".into()],
+    };
+    let lines = recorder.lines(&world.cx, untag).await;
+    assert_eq!(lines, [format!("ecr:UntagResource {arn} {{team=a}}")]);
+    let all = recorder
+        .lines(&world.cx, DescribeRepositoriesInput::default())
+        .await;
+    let any = "arn:aws:ecr:us-east-1:000000000000:repository/*";
+    let all = all.join(" ");
+    assert!(
+        all.contains(&format!("ecr:DescribeRepositories any {any}")),
+        "{all}"
+    );
+    let other = CreateRepositoryInput {
+        repository_name: "other".into(),
+        ..tagged
+    };
+    let lines = recorder.lines(&world.cx, other).await;
+    let arn = "arn:aws:ecr:us-east-1:000000000000:repository/other";
+    assert_eq!(
+        lines,
+        [
+            format!("ecr:CreateRepository {arn}"),
+            format!("ecr:TagResource {arn}"),
+        ]
+    );
+}

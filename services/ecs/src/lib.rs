@@ -20,6 +20,7 @@ mod cluster;
 mod container_rules;
 mod definition;
 mod definition_rules;
+mod execution_role;
 mod fargate;
 mod inside;
 mod launch;
@@ -28,6 +29,7 @@ mod metric_data;
 mod metrics;
 mod names;
 mod new_task;
+mod permission;
 mod plan;
 mod record;
 mod refuse;
@@ -51,46 +53,82 @@ mod task_record;
 mod task_start;
 mod task_view;
 
+use cloud::permission::everywhere;
 use cloud::{Service, Watch};
+
+use permission::{by_arn, on_cluster, on_parts, on_service, on_setting};
 
 pub use inside::{credentials, metadata};
 
 /// Everything that Amazon ECS brings.
 pub fn service() -> Service {
     Service::new(&shapes::ecs::MODEL)
-        .on_unlisted(cluster::create_cluster)
-        .on_unlisted(cluster::describe_clusters)
-        .on_unlisted(cluster::list_clusters)
-        .on_unlisted(cluster::delete_cluster)
-        .on_unlisted(cluster::update_cluster)
-        .on_unlisted(cluster::update_cluster_settings)
-        .on_unlisted(cluster::put_cluster_capacity_providers)
-        .on_unlisted(cluster::describe_capacity_providers)
-        .on_unlisted(definition::register_task_definition)
-        .on_unlisted(definition::describe_task_definition)
-        .on_unlisted(definition::deregister_task_definition)
-        .on_unlisted(definition::delete_task_definitions)
-        .on_unlisted(definition::list_task_definitions)
-        .on_unlisted(definition::list_task_definition_families)
-        .on_unlisted(run_task::run_task)
-        .on_unlisted(task::stop_task)
-        .on_unlisted(task::describe_tasks)
-        .on_unlisted(task::list_tasks)
-        .on_unlisted(service_create::create_service)
-        .on_unlisted(service::update_service)
-        .on_unlisted(service::delete_service)
-        .on_unlisted(service::describe_services)
-        .on_unlisted(service::list_services)
-        .on_unlisted(service_deployments::list_service_deployments)
-        .on_unlisted(service_deployments::describe_service_deployments)
-        .on_unlisted(service_deployments::describe_service_revisions)
-        .on_unlisted(settings::put_account_setting)
-        .on_unlisted(settings::put_account_setting_default)
-        .on_unlisted(settings::delete_account_setting)
-        .on_unlisted(settings::list_account_settings)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
+        .on(cluster::create_cluster, permission::create_cluster())
+        .on(cluster::describe_clusters, permission::on_clusters())
+        .on(cluster::list_clusters, everywhere())
+        .on(cluster::delete_cluster, on_cluster(|it| Some(&it.cluster)))
+        .on(cluster::update_cluster, permission::update_cluster())
+        .on(
+            cluster::update_cluster_settings,
+            on_cluster(|it| Some(&it.cluster)),
+        )
+        .on(
+            cluster::put_cluster_capacity_providers,
+            permission::put_providers(),
+        )
+        .on(
+            cluster::describe_capacity_providers,
+            permission::describe_providers(),
+        )
+        .on(definition::register_task_definition, permission::register())
+        .on(definition::describe_task_definition, everywhere())
+        .on(definition::deregister_task_definition, everywhere())
+        .on(
+            definition::delete_task_definitions,
+            permission::on_definitions(),
+        )
+        .on(definition::list_task_definitions, everywhere())
+        .on(definition::list_task_definition_families, everywhere())
+        .on(run_task::run_task, permission::run())
+        .on(task::stop_task, permission::stop_task())
+        .on(task::describe_tasks, permission::describe_tasks())
+        .on(task::list_tasks, permission::list_tasks())
+        .on(service_create::create_service, permission::create_service())
+        .on(service::update_service, permission::update_service())
+        .on(
+            service::delete_service,
+            on_service(|it| (&it.cluster, &it.service)),
+        )
+        .on(service::describe_services, permission::describe_services())
+        .on(service::list_services, permission::list_services())
+        .on(
+            service_deployments::list_service_deployments,
+            on_service(|it| (&it.cluster, &it.service)),
+        )
+        .on(
+            service_deployments::describe_service_deployments,
+            on_parts("service-deployment", |it| &it.service_deployment_arns),
+        )
+        .on(
+            service_deployments::describe_service_revisions,
+            on_parts("service-revision", |it| &it.service_revision_arns),
+        )
+        .on(
+            settings::put_account_setting,
+            on_setting(|it| Some(it.name.as_str())),
+        )
+        .on(
+            settings::put_account_setting_default,
+            on_setting(|it| Some(it.name.as_str())),
+        )
+        .on(
+            settings::delete_account_setting,
+            on_setting(|it| Some(it.name.as_str())),
+        )
+        .on(settings::list_account_settings, everywhere())
+        .on(tags::tag_resource, by_arn(|it| &it.resource_arn))
+        .on(tags::untag_resource, by_arn(|it| &it.resource_arn))
+        .on(tags::list_tags_for_resource, by_arn(|it| &it.resource_arn))
         .resource(cfn::Cluster)
         .resource(cfn::TaskDefinition)
         .resource(cfn::Service)

@@ -9,6 +9,7 @@ use shapes::ecs::{ContainerDefinition, Secret};
 use shapes::secretsmanager::{GetSecretValueInput, errors as secret_errors};
 use shapes::ssm::{GetParametersInput, ParameterType};
 
+use crate::execution_role::ExecutionRole;
 use crate::record::Definition;
 use crate::task_record::Task;
 use crate::task_start::CannotStart;
@@ -69,25 +70,17 @@ fn cannot(what: impl std::fmt::Display) -> CannotStart {
     ))
 }
 
-/// Who asks: the task's execution role.
+/// Asks in the name of the task's execution role.
 struct Asking<'a> {
     cx: &'a Cx,
-    role: String,
-    session: &'a str,
+    role: ExecutionRole<'a>,
 }
 
 impl<'a> Asking<'a> {
     fn new(cx: &'a Cx, task: &'a Task, definition: &Definition) -> Self {
-        let role = definition
-            .shape
-            .execution_role_arn
-            .clone()
-            .unwrap_or_default();
-        let role = cloud::role_arn(cx.account(), &role);
         Self {
             cx,
-            role,
-            session: &task.id,
+            role: ExecutionRole::of(cx, task, definition),
         }
     }
 
@@ -96,11 +89,8 @@ impl<'a> Asking<'a> {
         region: Option<&str>,
         input: I,
     ) -> Result<I::Output, Error> {
-        let cx = match region {
-            Some(region) => self.cx.in_region(region),
-            None => self.cx.clone(),
-        };
-        cx.call_as(&self.role, self.session, input).await
+        let region = region.unwrap_or(&self.cx.region);
+        self.role.call(region, input).await
     }
 
     async fn parameter(&self, region: Option<&str>, name: &str) -> Attempt<String> {

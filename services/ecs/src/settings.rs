@@ -27,6 +27,15 @@ fn default_of(name: SettingName) -> Option<&'static str> {
         .map(|(_, value)| *value)
 }
 
+/// Whether a setting is `on`; one that cannot be read is.
+pub fn is_on(cx: &Cx, name: SettingName) -> bool {
+    match cx.read(|tx| tx.get::<AccountSetting>(&cx.key(name.as_str()))) {
+        Ok(Some(own)) => own.value == "on",
+        Ok(None) => default_of(name) == Some("on"),
+        Err(_) => true,
+    }
+}
+
 fn shown(cx: &Cx, name: SettingName, value: &str) -> Setting {
     Setting {
         name: Some(name),

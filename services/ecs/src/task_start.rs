@@ -12,6 +12,7 @@ use shapes::ecs::{AssignPublicIp, AwsVpcConfiguration, ContainerDefinition, LogC
 use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
 
 use crate::container_rules::is_ecr;
+use crate::execution_role::ExecutionRole;
 use crate::record::Definition;
 use crate::roles;
 use crate::secrets;
@@ -123,6 +124,8 @@ pub async fn start(
         return Ok(Err(CannotStart(reason)));
     }
     let mut ready = BTreeMap::new();
+    let whose = task.clone();
+    let role = ExecutionRole::of(cx, &whose, definition);
     task.pull_started_ms.get_or_insert(cx.clock().now_ms());
     for container in definition.shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();
@@ -134,7 +137,7 @@ pub async fn start(
             Ok(login) => login,
             Err(reason) => return Ok(Err(reason)),
         };
-        let image = match prepare(cx, container, login).await {
+        let image = match prepare(cx, &role, container, login).await {
             Ok(image) => image,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -156,7 +159,7 @@ pub async fn start(
         let Some(log) = &container.log_configuration else {
             continue;
         };
-        match open_log(cx, task, &name, log).await? {
+        match open_log(cx, &role, &task.id, &name, log).await? {
             Ok(file) => {
                 if let Some(own) = ready.get_mut(&name) {
                     own.log_file = Some(file);
@@ -230,6 +233,7 @@ pub fn no_way_out(task: &Task, definition: &Definition) -> CannotStart {
 
 async fn prepare(
     cx: &Cx,
+    role: &ExecutionRole<'_>,
     container: &ContainerDefinition,
     login: Option<engine::RegistryLogin>,
 ) -> Result<engine::PreparedImage, CannotStart> {
@@ -240,6 +244,7 @@ async fn prepare(
             error.chain()
         ))
     })?;
+    role.may_pull(&name)?;
     cx.engine().images.prepare(&name, login).await.map_err(|error| {
         let cause = match error.fault {
             Fault::NotFound => format!("{name}: not found"),
@@ -255,40 +260,40 @@ async fn prepare(
 /// Makes the container's stream and answers with the file that the container's output goes to.
 async fn open_log(
     cx: &Cx,
-    task: &Task,
+    role: &ExecutionRole<'_>,
+    task_id: &str,
     container: &str,
     log: &LogConfiguration,
 ) -> Result<Result<std::path::PathBuf, CannotStart>, converge::Error> {
     let options = log.options.clone().unwrap_or_default();
     let option = |name: &str| options.get(name).cloned().unwrap_or_default();
     let (group, region) = (option("awslogs-group"), option("awslogs-region"));
-    let stream = format!(
-        "{}/{container}/{}",
-        option("awslogs-stream-prefix"),
-        task.id
-    );
-    let cx = cx.in_region(&region);
+    let stream = format!("{}/{container}/{task_id}", option("awslogs-stream-prefix"));
     if option("awslogs-create-group") == "true" {
-        let made = cx.call(CreateLogGroupInput {
+        let input = CreateLogGroupInput {
             log_group_name: group.clone(),
             ..Default::default()
-        });
-        if let Err(error) = made.await
+        };
+        if let Err(error) = role.call(&region, input).await
             && !error.is(shapes::logs::errors::ResourceAlreadyExistsException)
         {
-            return Ok(Err(bad_log(&error, "CreateLogGroup")));
+            return Ok(Err(bad_log(&error, "group", "CreateLogGroup")));
         }
     }
     let input = CreateLogStreamInput {
         log_group_name: group.clone(),
         log_stream_name: stream.clone(),
     };
-    match cx.call(input).await {
+    match role.call(&region, input).await {
         Err(error) if error.status >= 500 => return Err(error.into()),
         Err(error) if !error.is(shapes::logs::errors::ResourceAlreadyExistsException) => {
-            return Ok(Err(bad_log(&error, "CreateLogStream")));
+            return Ok(Err(bad_log(&error, "stream", "CreateLogStream")));
         }
         _ => (),
+    }
+    // The task itself delivers what it prints, so that this is asked before it does.
+    if let Err(error) = role.may_deliver(&region, &group, &stream) {
+        return Ok(Err(bad_log(&error, "stream", "PutLogEvents")));
     }
     Ok(Ok(cx
         .engine()
@@ -297,10 +302,10 @@ async fn open_log(
         .await?))
 }
 
-fn bad_log(error: &Error, operation: &str) -> CannotStart {
+fn bad_log(error: &Error, what: &str, operation: &str) -> CannotStart {
     CannotStart(format!(
         "ResourceInitializationError: failed to validate logger args: create stream has been retried \
-         1 times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: {operation}, \
+         1 times: failed to create Cloudwatch log {what}: operation error CloudWatch Logs: {operation}, \
          https response error StatusCode: {}, {}: {} : exit status 1",
         error.status, error.code, error.message
     ))

@@ -374,3 +374,70 @@ async fn several_values_at_once_need_what_each_needs_alone() {
         Some("hidden")
     );
 }
+
+#[tokio::test]
+async fn a_secret_is_one_resource_however_it_is_spelled() {
+    let world = World::new();
+    let made = CreateSecretInput {
+        tags: Some(vec![Tag {
+            key: Some("team".into()),
+            value: Some("a".into()),
+        }]),
+        ..create("app/db", "1")
+    };
+    let arn = world.call(made.clone()).await.arn.unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}"#;
+    world
+        .call(PutResourcePolicyInput {
+            secret_id: "app/db".into(),
+            resource_policy: policy.into(),
+            ..Default::default()
+        })
+        .await;
+    let recorder = sim::Recorder::watch(&world.cloud);
+    let partial = &arn[..arn.len() - 7];
+    for id in ["app/db", partial, &arn] {
+        let needs = recorder
+            .needs(&world.cx, get(id, Some("AWSPREVIOUS")))
+            .await;
+        let need = &needs.all[0];
+        assert_eq!(
+            sim::told(need),
+            format!("secretsmanager:GetSecretValue {arn} {{team=a}}"),
+            "{id}"
+        );
+        let touched = need.resource.as_ref().unwrap();
+        assert_eq!(touched.policy.as_deref(), Some(policy));
+        for (key, value) in [
+            ("secretsmanager:SecretId", &arn[..]),
+            ("secretsmanager:VersionStage", "AWSPREVIOUS"),
+        ] {
+            assert_eq!(sim::key_of(need, key), Some(&[value.to_owned()][..]));
+        }
+        let version = sim::key_of(need, "secretsmanager:VersionId");
+        assert_eq!(version, Some(&[][..]));
+    }
+    // One that is not there is any of its name, and one of another region only what is written.
+    let lines = recorder.lines(&world.cx, get("other", None)).await;
+    let any = "arn:aws:secretsmanager:us-east-1:000000000000:secret:other-??????";
+    assert_eq!(lines, [format!("secretsmanager:GetSecretValue any {any}")]);
+    let foreign = arn.replace("us-east-1", "eu-west-1");
+    let lines = recorder.lines(&world.cx, get(&foreign, None)).await;
+    assert_eq!(lines, [format!("secretsmanager:GetSecretValue {foreign}")]);
+    let lines = recorder
+        .lines(
+            &world.cx,
+            CreateSecretInput {
+                name: "other".into(),
+                ..made
+            },
+        )
+        .await;
+    assert_eq!(
+        lines,
+        [
+            format!("secretsmanager:CreateSecret any {any}"),
+            format!("secretsmanager:TagResource any {any}"),
+        ]
+    );
+}

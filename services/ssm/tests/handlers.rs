@@ -346,3 +346,91 @@ async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
     let error = kind.create(&world.cx, &request).await.unwrap_err();
     assert!(error.message.contains("SecureString"), "{error}");
 }
+
+#[tokio::test]
+async fn a_parameter_is_one_resource_however_it_is_spelled() {
+    let world = World::new();
+    world.put("/web/key", ParameterType::String, "1").await;
+    let tagged = AddTagsToResourceInput {
+        resource_type: ResourceTypeForTagging::Parameter,
+        resource_id: "/web/key".into(),
+        tags: vec![Tag {
+            key: "team".into(),
+            value: "a".into(),
+        }],
+    };
+    world.call(tagged.clone()).await;
+    let recorder = sim::Recorder::watch(&world.cloud);
+    let arn = "arn:aws:ssm:us-east-1:000000000000:parameter/web/key";
+    for name in [
+        "/web/key",
+        "/web/key:1",
+        "/web/key:label",
+        arn,
+        &format!("{arn}:1"),
+    ] {
+        let get = GetParameterInput {
+            name: name.into(),
+            with_decryption: None,
+        };
+        let lines = recorder.lines(&world.cx, get).await;
+        assert_eq!(
+            lines,
+            [format!("ssm:GetParameter {arn} {{team=a}}")],
+            "{name}"
+        );
+    }
+    let several = GetParametersInput {
+        names: vec!["/web/key:1".into(), "/other".into()],
+        with_decryption: None,
+    };
+    let lines = recorder.lines(&world.cx, several).await;
+    let other = "arn:aws:ssm:us-east-1:000000000000:parameter/other";
+    assert_eq!(
+        lines,
+        [
+            format!("ssm:GetParameters {arn} {{team=a}}"),
+            format!("ssm:GetParameters {other}"),
+        ]
+    );
+    let lines = recorder.lines(&world.cx, tagged).await;
+    assert_eq!(lines, [format!("ssm:AddTagsToResource {arn} {{team=a}}")]);
+    let put = PutParameterInput {
+        tags: Some(vec![Tag {
+            key: "team".into(),
+            value: "b".into(),
+        }]),
+        ..parameter("/other", ParameterType::String, "1")
+    };
+    let needs = recorder.needs(&world.cx, put).await;
+    let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+    assert_eq!(
+        told,
+        [
+            format!("ssm:PutParameter {other}"),
+            format!("ssm:AddTagsToResource {other}"),
+        ]
+    );
+    let overwrite = sim::key_of(&needs.all[0], "ssm:Overwrite");
+    assert_eq!(overwrite, Some(&["false".to_owned()][..]));
+    for (path, expected) in [
+        ("/web", "web"),
+        ("/web/", "web/"),
+        ("/web//", "web/"),
+        ("/", ""),
+    ] {
+        let below = GetParametersByPathInput {
+            path: path.into(),
+            recursive: Some(true),
+            ..Default::default()
+        };
+        let needs = recorder.needs(&world.cx, below).await;
+        let arn = format!("arn:aws:ssm:us-east-1:000000000000:parameter/{expected}");
+        assert_eq!(
+            sim::told(&needs.all[0]),
+            format!("ssm:GetParametersByPath {arn}")
+        );
+        let recursive = sim::key_of(&needs.all[0], "ssm:Recursive");
+        assert_eq!(recursive, Some(&["true".to_owned()][..]));
+    }
+}

@@ -4,6 +4,7 @@ mod cloudformation;
 mod crashes;
 mod metrics;
 mod neighbours;
+mod permissions;
 mod secrets;
 mod services;
 mod support;
