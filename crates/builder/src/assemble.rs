@@ -42,7 +42,7 @@ async fn entry(shared: &Shared, from: &Path, to: &Path) -> Result<(Layer, bool)>
     let to = normalised(to);
     let source = Gathered::of(shared, from.to_owned(), to).await?;
     if let Some(CachedStep { layer: Some(layer) }) =
-        shared.cache.find(&source.key, &*shared.images).await?
+        shared.cache.find(&source.key, &*shared.content).await?
     {
         return Ok((layer, true));
     }

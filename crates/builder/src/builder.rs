@@ -1,17 +1,18 @@
 //! The builder as the engine's port knows it: what all builds share, and the two ways to an image.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    AssembleRequest, BuildEvent, BuildRequest, Builds, Built, Digest, EngineError, ImageConfig,
-    ImageName, Images, Layer, Result, Steps,
+    AssembleRequest, BuildEvent, BuildRequest, BuildScope, Builds, Built, Digest, EngineError,
+    ImageConfig, ImageName, Images, Layer, Result, Steps,
 };
 use tokio::sync::mpsc;
 
 use crate::cache::StepCache;
-use crate::digests::FileDigests;
+use crate::digests::{FileDigests, hex, sha256};
+use crate::limits::SCOPES_MAX;
 use crate::place::During;
 
 /// Implements [`Builds`] over a content store and a runner of RUN steps.
@@ -22,13 +23,18 @@ use crate::place::During;
 /// does not.
 pub struct Builder {
     shared: Arc<Shared>,
+    /// The caches of scopes, a folder each.
+    scopes: PathBuf,
 }
 
-/// What all builds share.
+/// What all builds share; of one with a scope, what all builds of its scope share.
+#[derive(Clone)]
 pub struct Shared {
     pub images: Arc<dyn Images>,
+    /// All that is stored, in whose space soever: where the cache's layers are looked for.
+    pub content: Arc<dyn Images>,
     pub steps: Arc<dyn Steps>,
-    pub cache: StepCache,
+    pub cache: Arc<StepCache>,
     pub digests: Arc<FileDigests>,
     /// For half-done layers; whatever is in it when the builder opens is left over from a crash.
     pub scratch: PathBuf,
@@ -46,21 +52,64 @@ impl Builder {
                 .during(|| format!("cannot empty `{}`", scratch.display()))?;
         }
         let caches = root.join("mounts");
-        for folder in [&scratch, &caches] {
+        let scopes = root.join("scopes");
+        for folder in [&scratch, &caches, &scopes] {
             std::fs::create_dir_all(folder)
                 .during(|| format!("cannot make the folder `{}`", folder.display()))?;
         }
+        forget_scopes(&scopes).during(|| "cannot shorten the caches of builds".into())?;
         Ok(Self {
+            scopes,
             shared: Arc::new(Shared {
+                content: images.clone(),
                 images,
                 steps,
-                cache: StepCache::open(root.join("steps"))?,
+                cache: Arc::new(StepCache::open(root.join("steps"))?),
                 digests: Arc::new(FileDigests::open(root.join("digests"))?),
                 scratch,
                 caches,
             }),
         })
     }
+
+    /// A step's key says what went into it, and not what it fetched, so a cache is worth what those who
+    /// write it are worth: each scope has its own, and folders of `--mount=type=cache` likewise.
+    async fn within(&self, scope: &BuildScope) -> Result<Shared> {
+        let folder = self.scopes.join(hex(&sha256(scope.cache.as_bytes())));
+        let (steps, caches) = (folder.join("steps"), folder.join("mounts"));
+        let (opened, made) = (steps.clone(), caches.clone());
+        let cache = blocking(move || {
+            std::fs::create_dir_all(&made)
+                .during(|| format!("cannot make the folder `{}`", made.display()))?;
+            // The folder's time is that of its last use.
+            let now = std::time::SystemTime::now();
+            let touched = std::fs::File::open(&folder).and_then(|it| it.set_modified(now));
+            touched.during(|| format!("cannot use `{}`", folder.display()))?;
+            StepCache::open(opened)
+        })
+        .await?;
+        Ok(Shared {
+            images: self.shared.images.space(&scope.space)?,
+            cache: Arc::new(cache),
+            caches,
+            ..Shared::clone(&self.shared)
+        })
+    }
+}
+
+/// Those that were used last stay.
+fn forget_scopes(scopes: &Path) -> std::io::Result<()> {
+    let mut by_age = Vec::new();
+    for entry in std::fs::read_dir(scopes)? {
+        let entry = entry?;
+        by_age.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    by_age.sort();
+    let surplus = by_age.len().saturating_sub(SCOPES_MAX);
+    for (_, folder) in &by_age[..surplus] {
+        std::fs::remove_dir_all(folder)?;
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -70,7 +119,13 @@ impl Builds for Builder {
         request: BuildRequest,
         events: mpsc::Sender<BuildEvent>,
     ) -> Result<Built> {
-        crate::run::build(&self.shared, request, events).await
+        match &request.scope {
+            None => crate::run::build(&self.shared, request, events).await,
+            Some(scope) => {
+                let shared = self.within(scope).await?;
+                crate::run::build(&shared, request, events).await
+            }
+        }
     }
 
     async fn assemble(&self, request: AssembleRequest) -> Result<Built> {

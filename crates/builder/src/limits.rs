@@ -34,3 +34,5 @@ pub const REMEMBERED_STEPS_MAX: usize = 20_000;
 pub const OUTPUT_LINES_QUEUED: usize = 64;
 /// Lines of a failed command's output that go into the error.
 pub const OUTPUT_LINES_IN_ERROR: usize = 8;
+/// Scopes whose caches are kept: a project of builds each, those that were used last.
+pub const SCOPES_MAX: usize = 200;

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use engine::{BuildEvent, BuildRequest, Built, EngineError, ImageConfig, Result};
+use engine::{
+    BuildEvent, BuildRequest, Built, EngineError, ImageConfig, ImageName, PreparedImage,
+    RegistryLogin, Result,
+};
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -26,6 +29,7 @@ pub struct Build<'a> {
     pub args: BTreeMap<String, String>,
     pub no_cache: bool,
     pub host_network: bool,
+    pub logins: BTreeMap<String, RegistryLogin>,
     /// The number of each stage's first step, for stages that are needed.
     first_steps: Vec<usize>,
     total_steps: usize,
@@ -147,6 +151,7 @@ impl<'a> Build<'a> {
             args: request.args.clone(),
             no_cache: request.no_cache,
             host_network: request.host_network,
+            logins: request.logins.clone(),
             first_steps,
             total_steps,
             events,
@@ -195,6 +200,12 @@ impl<'a> Build<'a> {
         self.tell(event).await;
     }
 
+    /// Makes an image ready that a stage stands on or copies from.
+    pub async fn prepare(&self, name: &ImageName) -> Result<PreparedImage> {
+        let login = self.logins.get(&name.repository.host).cloned();
+        self.shared.images.prepare(name, login).await
+    }
+
     /// Looks a layer up, and counts. `Some(None)` is a step that is known to change nothing.
     pub async fn find_cached(
         &self,
@@ -205,7 +216,7 @@ impl<'a> Build<'a> {
         if self.no_cache {
             return Ok(None);
         }
-        let found = self.shared.cache.find(key, &*self.shared.images).await?;
+        let found = self.shared.cache.find(key, &*self.shared.content).await?;
         if found.is_some() {
             self.cached_steps.fetch_add(1, Ordering::Relaxed);
             self.tell(BuildEvent::Cached { number }).await;

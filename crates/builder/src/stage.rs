@@ -122,7 +122,7 @@ pub async fn base(build: &Build<'_>, base: &Base) -> Result<State> {
             Ok(state)
         }
         Base::Image(name) => {
-            let prepared = build.shared.images.prepare(name, None).await?;
+            let prepared = build.prepare(name).await?;
             Ok(State {
                 config: prepared.config,
                 layers: prepared.layers,

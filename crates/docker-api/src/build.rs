@@ -139,6 +139,7 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         names,
         no_cache: query.flag("nocache"),
         host_network: query.get("networkmode") == Some("host"),
+        ..BuildRequest::default()
     })
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Digest, ImageConfig, ImageName, Layer, Result};
+use crate::{Digest, ImageConfig, ImageName, Layer, RegistryLogin, Result};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildRequest {
@@ -25,6 +25,20 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// RUN steps share the machine's own network instead of having one that leads out only.
     pub host_network: bool,
+    /// By host, for the images that it stands on.
+    pub logins: BTreeMap<String, RegistryLogin>,
+    /// Whose build it is; the owner's when absent.
+    pub scope: Option<BuildScope>,
+}
+
+/// Somebody who is not trusted, and whose builds are apart from everybody else's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildScope {
+    /// The space of images in which names are found and made.
+    pub space: String,
+    /// Builds that may find each other's steps: a step's key says what went in and not what the network
+    /// answered, so whoever may write a cache decides what its readers get.
+    pub cache: String,
 }
 
 /// What a build says while it runs.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,24 @@ impl fmt::Display for ImageName {
     }
 }
 
+/// A host and its port as a name writes them (distribution's grammar, "domain"). A host with a `_` is none:
+/// such names are the store's own, for what nobody may call by its name.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let label = |part: &str| {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+        !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.bytes().all(plain)
+    };
+    let is_port = |it: &str| !it.is_empty() && it.bytes().all(|digit| digit.is_ascii_digit());
+    host.split('.').all(label) && port.is_none_or(is_port)
+}
+
 impl FromStr for ImageName {
     type Err = EngineError;
     fn from_str(text: &str) -> Result<Self> {
@@ -149,6 +168,9 @@ impl FromStr for ImageName {
             Some(_) => ("docker.io", name.to_owned()),
             None => ("docker.io", format!("library/{name}")),
         };
+        if !is_host(host) {
+            return Err(bad());
+        }
         let component = |part: &str| {
             !part.is_empty()
                 && part
@@ -258,6 +280,12 @@ impl fmt::Debug for RegistryLogin {
     }
 }
 
+/// Decides whether a space may read from the embedded registry, whose names are shared.
+#[async_trait]
+pub trait ReadGate: Send + Sync {
+    async fn may_read(&self, repository: &Repository, login: Option<&RegistryLogin>) -> bool;
+}
+
 /// The content store and the names over it.
 #[async_trait]
 pub trait Images: Send + Sync {
@@ -319,4 +347,60 @@ pub trait Images: Send + Sync {
     async fn tag(&self, from: &ImageName, to: &ImageName) -> Result<Digest>;
     /// Removes blobs and unpacked layers that no manifest names. Returns the bytes freed.
     async fn collect_garbage(&self) -> Result<u64>;
+
+    /// Lets every space find what a name stands for now, without asking the name's registry.
+    async fn offer(&self, name: &ImageName) -> Result<()> {
+        let _ = name;
+        Err(no_spaces())
+    }
+    /// Opens the space of somebody who is not trusted: the same content below names of its own. What is
+    /// named in it is named there alone; only a name of the embedded registry is everybody's. Of the
+    /// content, it reaches what it made, pulled, or was offered, and never what it only knows the digest
+    /// of. Opened again, also by a later process, it is as it was.
+    async fn open_space(&self, id: &str, gate: Arc<dyn ReadGate>) -> Result<Arc<dyn Images>> {
+        let _ = (id, gate);
+        Err(no_spaces())
+    }
+    /// A space that is open.
+    fn space(&self, id: &str) -> Result<Arc<dyn Images>> {
+        let _ = id;
+        Err(no_spaces())
+    }
+    /// Ends a space with all its names.
+    async fn remove_space(&self, id: &str) -> Result<()> {
+        let _ = id;
+        Err(no_spaces())
+    }
+}
+
+fn no_spaces() -> EngineError {
+    EngineError::machine("there are no spaces of images here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_what_distribution_calls_one() {
+        for name in [
+            "a.b/x",
+            "a.b:5000/x",
+            "localhost/x",
+            "127.0.0.1:80/x",
+            "a--b.c/x",
+        ] {
+            assert!(name.parse::<ImageName>().is_ok(), "{name}");
+        }
+        for name in [
+            "build_1_docker.io/x",
+            "local_a.b/x",
+            "a..b/x",
+            "-a.b/x",
+            "a.b:x/y",
+            "../x",
+        ] {
+            assert!(name.parse::<ImageName>().is_err(), "{name}");
+        }
+    }
 }

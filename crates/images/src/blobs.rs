@@ -155,6 +155,25 @@ impl Blobs {
         Ok((digest, writer.size_bytes))
     }
 
+    fn public_path(&self, digest: &Digest) -> PathBuf {
+        self.path(digest).with_extension("public")
+    }
+
+    /// Whether some registry gives the blob to everybody, so that having it here tells nobody anything.
+    pub fn is_public(&self, digest: &Digest) -> bool {
+        self.public_path(digest).exists()
+    }
+
+    pub fn set_public(&self, digest: &Digest) -> Result<()> {
+        let path = self.public_path(digest);
+        fs::write(&path, b"").map_err(|e| machine("write", &path, e))
+    }
+
+    pub fn remove(&self, digest: &Digest) -> Result<()> {
+        disk::remove_all(&self.public_path(digest))?;
+        disk::remove_all(&self.path(digest))
+    }
+
     /// Every blob that is there.
     pub fn list(&self) -> Result<Vec<Digest>> {
         let root = self.directory.join("sha256");

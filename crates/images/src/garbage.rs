@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use engine::{Digest, Fault, Result};
+use engine::{Digest, Fault, Repository, Result};
 
-use crate::disk;
 use crate::document::{ConfigFile, Content, Manifest};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::store::Inner;
@@ -34,7 +33,7 @@ impl Inner {
                 continue;
             };
             if !marked.blobs.contains(&digest) && !metadata.modified().is_ok_and(too_young) {
-                disk::remove_all(&path)?;
+                self.blobs.remove(&digest)?;
                 freed += metadata.len();
             }
         }
@@ -61,8 +60,19 @@ impl Inner {
         if self.marked()?.blobs.contains(digest) {
             return Ok(Some(false));
         }
-        disk::remove_all(&self.blobs.path(digest))?;
+        self.blobs.remove(digest)?;
         Ok(Some(true))
+    }
+
+    /// Every blob that a manifest of a repository leads to.
+    pub fn blobs_of(&self, repository: &Repository) -> Result<HashSet<Digest>> {
+        let mut marked = Marked::default();
+        if self.names.exists(repository)? {
+            for digest in self.names.manifests(repository)? {
+                self.mark(&digest, &mut marked)?;
+            }
+        }
+        Ok(marked.blobs)
     }
 
     fn marked(&self) -> Result<Marked> {

@@ -5,16 +5,20 @@
 //!
 //! ```text
 //! blobs/sha256/<2>/<hex>                      content, named by its digest, never changed
+//! blobs/sha256/<2>/<hex>.public               it was had from a registry that asks for no login
 //! uploads/                                    half-written things; emptied at every start
 //! layers/<hex>/                               a layer unpacked, named by the digest of its tar
 //! layers/<hex>.used                           when it was last handed out
-//! repositories/<host>/<path…>/_tags/<tag>     the digest that the tag stands for
+//! layers/<hex>.of/<hex>                       a blob that is known to unpack to it
+//! repositories/<host>/<path…>/_tags/<tag>     the digest that the tag stands for, and whether it is offered
 //! repositories/<host>/<path…>/_manifests/<hex>  what the repository knows about a manifest
 //! ```
 //!
 //! A thing is made under `uploads/` and renamed to its place when it is whole. `_tags` and
 //! `_manifests` cannot be confused with a path component, because those begin with a letter or a
 //! digit. Names from outside become paths in `names` only, where every component is checked.
+//!
+//! Somebody who is not trusted has a space: names of its own over the same content (`space`).
 //!
 //! Garbage is what no manifest names and nobody used for a while (`garbage`).
 //!
@@ -35,6 +39,7 @@ mod port;
 mod prepare;
 mod pull;
 pub mod registry;
+mod space;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -80,3 +80,9 @@ pub const LIST_PAGE: usize = 1000;
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Pieces waiting between an async task and a blocking thread.
 pub const CHUNKS_IN_FLIGHT: usize = 8;
+
+/// Content that one space may reach: what its images are made of. A build's machine on AWS has 64 GB of
+/// disk at its smallest (CodeBuild's user guide, "Build environment compute modes and types").
+pub const SPACE_BYTES_MAX: u64 = 64 << 30;
+/// Manifests that a space names: each is a file, and all are listed for each name that is made.
+pub const SPACE_MANIFESTS_MAX: usize = 300;

@@ -12,6 +12,8 @@ use crate::disk::{self, Scratch};
 
 const TAGS: &str = "_tags";
 const MANIFESTS: &str = "_manifests";
+/// Stands after the digest in the file of a tag that spaces may find.
+const OFFERED: &str = "offered";
 /// As the kernel bounds a file name, and as the distribution specification bounds a whole name.
 const COMPONENT_BYTES_MAX: usize = 255;
 const NAME_BYTES_MAX: usize = 512;
@@ -106,9 +108,41 @@ impl Names {
             },
             Reference::Tag(tag) => {
                 let bytes = disk::read(&tag_file(&path, tag)?)?.ok_or_else(missing)?;
-                String::from_utf8_lossy(&bytes).trim().parse()
+                target(&bytes).0
             }
         }
+    }
+
+    /// Offers what a tag stands for now. A tag that is moved offers nothing, until it is offered again.
+    pub fn offer(&self, repository: &Repository, tag: &str) -> Result<()> {
+        let file = tag_file(&self.existing(repository)?, tag)?;
+        let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
+        self.scratch
+            .write(&file, format!("{digest} {OFFERED}").as_bytes())
+    }
+
+    /// What is offered under a tag; None when there is no such thing. Nothing is offered by its digest.
+    pub fn offered(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<Digest>> {
+        let (Reference::Tag(tag), true) = (reference, self.exists(repository)?) else {
+            return Ok(None);
+        };
+        let bytes = disk::read(&tag_file(&self.path(repository)?, tag)?)?;
+        let found = bytes.map(|bytes| target(&bytes)).filter(|it| it.1);
+        found.map(|it| it.0).transpose()
+    }
+
+    /// Removes all repositories of the hosts that begin so.
+    pub fn delete_hosts(&self, prefix: &str) -> Result<()> {
+        for host in disk::list(&self.directory)? {
+            if host.starts_with(prefix) {
+                self.scratch.discard(&self.directory.join(host))?;
+            }
+        }
+        Ok(())
     }
 
     pub fn record(
@@ -173,8 +207,7 @@ impl Names {
         for tag in disk::list(&directory)? {
             // A tag that was removed since the listing is simply not there.
             if let Some(bytes) = disk::read(&directory.join(&tag))? {
-                let digest = String::from_utf8_lossy(&bytes).trim().parse()?;
-                tags.push((tag, digest));
+                tags.push((tag, target(&bytes).0?));
             }
         }
         Ok(tags)
@@ -225,6 +258,14 @@ fn collect_repositories(directory: &Path, path: &str, found: &mut Vec<String>) -
         }
     }
     Ok(())
+}
+
+/// What a tag's file says: what it stands for, and whether that is offered.
+fn target(bytes: &[u8]) -> (Result<Digest>, bool) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut words = text.split_whitespace();
+    let digest = words.next().unwrap_or_default().parse();
+    (digest, words.next() == Some(OFFERED))
 }
 
 fn remove_durably(file: &Path) -> Result<()> {

@@ -1,13 +1,15 @@
 //! The port's trait, method by method, over the store.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    Digest, ImageConfig, ImageName, Images, Layer, PreparedImage, RegistryLogin, Repository,
-    Result, StoredManifest,
+    Digest, EngineError, ImageConfig, ImageName, Images, Layer, PreparedImage, ReadGate, Reference,
+    RegistryLogin, Repository, Result, StoredManifest,
 };
 
+use crate::space::is_of_space;
 use crate::store::ImageStore;
 
 #[async_trait]
@@ -35,7 +37,11 @@ impl Images for ImageStore {
     }
 
     async fn repositories(&self) -> Result<Vec<Repository>> {
-        self.blocking(|inner| inner.names.all_repositories()).await
+        let mut all = self
+            .blocking(|inner| inner.names.all_repositories())
+            .await?;
+        all.retain(|it| !is_of_space(&it.host));
+        Ok(all)
     }
 
     async fn create_repository(&self, repository: &Repository) -> Result<()> {
@@ -153,5 +159,26 @@ impl Images for ImageStore {
     async fn collect_garbage(&self) -> Result<u64> {
         self.blocking(|inner| inner.collect_garbage(crate::limits::GARBAGE_GRACE))
             .await
+    }
+
+    async fn offer(&self, name: &ImageName) -> Result<()> {
+        let name = name.clone();
+        self.blocking(move |inner| match &name.reference {
+            Reference::Tag(tag) => inner.names.offer(&name.repository, tag),
+            Reference::Digest(_) => Err(EngineError::invalid(format!("`{name}` is not a tag"))),
+        })
+        .await
+    }
+
+    async fn open_space(&self, id: &str, gate: Arc<dyn ReadGate>) -> Result<Arc<dyn Images>> {
+        self.open_space_of(id, gate).await
+    }
+
+    fn space(&self, id: &str) -> Result<Arc<dyn Images>> {
+        self.open_already(id)
+    }
+
+    async fn remove_space(&self, id: &str) -> Result<()> {
+        self.remove_space_of(id).await
     }
 }

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 
 use crate::document::{ConfigFile, Content, Manifest, choose, host_platform};
 use crate::limits::{CONFIG_BYTES_MAX, LAYERS_MAX, UNPACK_LIMITS};
+use crate::pull::{Destination, PullKey};
 use crate::store::{ImageStore, Inner, blocking};
 
 /// An index may lead to an index, but not without end.
@@ -25,7 +26,7 @@ impl ImageStore {
         let digest = match here {
             Ok(digest) => digest,
             Err(e) if e.fault == Fault::NotFound && !self.is_embedded(name) => {
-                self.pull(name, login).await?
+                self.pull_to(name, login, Destination::Shared).await?
             }
             Err(e) if e.fault == Fault::NotFound => {
                 return Err(EngineError::not_found(format!("`{name}` not found: {e}")));
@@ -41,7 +42,7 @@ impl ImageStore {
         login: Option<RegistryLogin>,
     ) -> Result<Digest> {
         if !self.is_embedded(name) {
-            return self.pull(name, login).await;
+            return self.pull_to(name, login, Destination::Shared).await;
         }
         let wanted = name.clone();
         self.blocking(move |inner| inner.names.resolve(&wanted.repository, &wanted.reference))
@@ -52,14 +53,24 @@ impl ImageStore {
         self.inner.embedded.contains(&name.repository.host)
     }
 
-    async fn pull(&self, name: &ImageName, login: Option<RegistryLogin>) -> Result<Digest> {
-        let flights = &self.inner.pulls;
+    pub(crate) async fn pull_to(
+        &self,
+        name: &ImageName,
+        login: Option<RegistryLogin>,
+        destination: Destination,
+    ) -> Result<Digest> {
+        let key = PullKey::new(name, login.as_ref(), &destination);
         let start = || {
-            let (store, name, login) = (self.clone(), name.clone(), login.clone());
-            async move { store.inner.puller.pull(&store, &name, login).await }
+            let (store, name) = (self.clone(), name.clone());
+            async move {
+                store
+                    .inner
+                    .puller
+                    .pull(&store, &name, login, destination)
+                    .await
+            }
         };
-        let as_whom = login.clone().map(|login| (login.username, login.password));
-        flights.run((name.to_string(), as_whom), start).await
+        self.inner.pulls.run(key, start).await
     }
 
     pub(crate) async fn prepare_manifest(&self, digest: &Digest) -> Result<PreparedImage> {
@@ -83,11 +94,11 @@ impl ImageStore {
                 path
             }
         };
-        if let Some(path) = self.inner.layers.ready(&layer.diff_id)? {
+        if let Some(path) = self.inner.layers.ready(layer)? {
             return Ok(path);
         }
-        let flights = &self.inner.unpacks;
-        flights.run(layer.diff_id.clone(), start).await
+        let key = (layer.blob.digest.clone(), layer.diff_id.clone());
+        self.inner.unpacks.run(key, start).await
     }
 }
 
@@ -130,7 +141,7 @@ impl Inner {
     }
 
     /// Follows indexes to the manifest for this machine.
-    fn image_manifest(&self, digest: &Digest) -> Result<(Digest, Manifest)> {
+    pub fn image_manifest(&self, digest: &Digest) -> Result<(Digest, Manifest)> {
         let mut digest = digest.clone();
         for _ in 0..INDEX_DEPTH_MAX {
             let manifest = Manifest::parse(&self.manifest_bytes(&digest)?, None)?;

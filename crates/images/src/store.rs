@@ -1,8 +1,8 @@
 //! The store as a whole: what the parts share, and the rules that need more than one of them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use engine::{
     Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Reference, Repository, Result,
@@ -13,14 +13,17 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
 use crate::disk::Scratch;
-use crate::document::{ConfigFile, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, write_manifest};
+use crate::document::{
+    ConfigFile, Content, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, write_manifest,
+};
 use crate::flight::Flights;
 use crate::holdings::Holdings;
 use crate::hosts::EmbeddedHosts;
 use crate::layers::Layers;
 use crate::limits::{LAYERS_MAX, MANIFEST_BYTES_MAX, UNPACK_PARALLEL_MAX};
 use crate::names::Names;
-use crate::pull::Puller;
+use crate::pull::{PullKey, Puller};
+use crate::space::SpaceState;
 
 /// The content store of one directory. Cheap to clone; every clone is the same store.
 #[derive(Clone)]
@@ -42,10 +45,12 @@ pub(crate) struct Inner {
     pub gate: RwLock<()>,
     pub in_use: OnceLock<Box<InUse>>,
     pub unpacking: Semaphore,
-    pub unpacks: Flights<Digest, PathBuf>,
-    /// By name and login: another login may be refused where this one is not.
-    pub pulls: Flights<(String, Option<(String, String)>), Digest>,
+    /// By what is unpacked and what it is said to be: another blob may not be that.
+    pub unpacks: Flights<(Digest, Digest), PathBuf>,
+    pub pulls: Flights<PullKey, Digest>,
     pub puller: Puller,
+    /// Those that are open, by id.
+    pub spaces: Mutex<HashMap<String, Arc<SpaceState>>>,
 }
 
 impl ImageStore {
@@ -65,6 +70,7 @@ impl ImageStore {
             unpacks: Flights::new(),
             pulls: Flights::new(),
             puller: Puller::new(reach),
+            spaces: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -135,7 +141,7 @@ impl Inner {
         let Ok(manifest) = Manifest::parse(bytes, None) else {
             return 0;
         };
-        let crate::document::Content::Index(entries) = &manifest.content else {
+        let Content::Index(entries) = &manifest.content else {
             return manifest.size_bytes();
         };
         let below = entries.iter().filter_map(|entry| {
@@ -282,6 +288,26 @@ impl Inner {
             None => Manifest::parse(&bytes, None)?.media_type,
         };
         let _gate = self.gate.read().unwrap_or_else(|e| e.into_inner());
+        self.tag_below(&from.repository, &to.repository, &bytes)?;
         self.name_manifest(to, &media_type, &bytes)
+    }
+
+    /// What an index leads to goes with it, as far as the repository holds it.
+    fn tag_below(&self, from: &Repository, to: &Repository, bytes: &[u8]) -> Result<()> {
+        let Content::Index(entries) = Manifest::parse(bytes, None)?.content else {
+            return Ok(());
+        };
+        for entry in entries {
+            let digest = entry.manifest.digest;
+            if let Some(record) = self.names.record(from, &digest)? {
+                let name = ImageName {
+                    repository: to.clone(),
+                    reference: Reference::Digest(digest.clone()),
+                };
+                let bytes = self.manifest_bytes(&digest)?;
+                self.name_manifest(&name, &record.media_type, &bytes)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -174,3 +174,54 @@ async fn builds_side_by_side_agree() {
     assert_eq!(digests.len(), 1);
     world.assert_clean();
 }
+
+/// The same instructions over the same files, whose network answers each scope differently.
+#[tokio::test]
+async fn no_scope_gets_what_another_has_made() {
+    let world = world();
+    let steps = async |cache: Option<&str>| {
+        let scope = cache.map(|cache| engine::BuildScope {
+            space: "one".into(),
+            cache: cache.into(),
+        });
+        let outcome = world
+            .build_as(DOCKERFILE, |request| request.scope = scope)
+            .await;
+        outcome.unwrap().built.cached_steps
+    };
+    assert_eq!(steps(Some("us-east-1/evil")).await, 0);
+    assert_eq!(steps(Some("us-east-1/evil")).await, 4, "it has its own");
+    assert_eq!(steps(Some("us-east-1/web")).await, 0);
+    assert_eq!(steps(None).await, 0, "the owner's is apart, too");
+    assert_eq!(steps(Some("us-east-1/web")).await, 4);
+
+    let mounted = "FROM scratch\nRUN --mount=type=cache,target=/c write c/kept it\n";
+    let folders = |root: &std::path::Path| root.read_dir().map_or(0, Iterator::count);
+    let scope = engine::BuildScope {
+        space: "one".into(),
+        cache: "us-east-1/evil".into(),
+    };
+    world
+        .build_as(mounted, |request| request.scope = Some(scope))
+        .await
+        .unwrap();
+    assert_eq!(folders(&world.folder.path().join("builder/mounts")), 0);
+    assert_eq!(folders(&world.folder.path().join("builder/scopes")), 2);
+}
+
+#[tokio::test]
+async fn caches_of_scopes_that_nobody_used_for_long_go() {
+    let mut world = world();
+    let root = world.folder.path().join("builder");
+    for number in 0..crate::limits::SCOPES_MAX + 3 {
+        std::fs::create_dir(root.join(format!("scopes/{number}"))).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    world.builder =
+        crate::Builder::open(root.clone(), world.images.clone(), world.steps.clone()).unwrap();
+    assert!(!root.join("scopes/0").exists() && root.join("scopes/202").exists());
+    assert_eq!(
+        root.join("scopes").read_dir().unwrap().count(),
+        crate::limits::SCOPES_MAX
+    );
+}

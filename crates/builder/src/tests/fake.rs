@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use crate::digests::{hex, sha256};
 
 pub struct FakeImages {
+    /// Itself: all spaces are one here.
+    me: Weak<FakeImages>,
     root: PathBuf,
     images: Mutex<BTreeMap<Digest, PreparedImage>>,
     pub names: Mutex<BTreeMap<String, Digest>>,
@@ -22,16 +24,17 @@ pub struct FakeImages {
 }
 
 impl FakeImages {
-    pub fn new(root: PathBuf) -> Self {
+    pub fn new(root: PathBuf) -> Arc<Self> {
         std::fs::create_dir_all(&root).unwrap();
-        Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             root,
             images: Mutex::default(),
             names: Mutex::default(),
             histories: Mutex::default(),
             layers_put: AtomicUsize::new(0),
             prepared: AtomicUsize::new(0),
-        }
+        })
     }
 
     pub fn image(&self, digest: &Digest) -> PreparedImage {
@@ -221,6 +224,9 @@ impl Images for FakeImages {
     }
     async fn collect_garbage(&self) -> Result<u64> {
         unused()
+    }
+    fn space(&self, _: &str) -> Result<Arc<dyn Images>> {
+        Ok(self.me.upgrade().expect("the test has it"))
     }
 }
 

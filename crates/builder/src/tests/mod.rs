@@ -44,7 +44,7 @@ pub struct Outcome {
 impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let images = Arc::new(FakeImages::new(folder.path().join("images")));
+        let images = FakeImages::new(folder.path().join("images"));
         let steps = Arc::new(FakeSteps::default());
         std::fs::create_dir(folder.path().join("context")).unwrap();
         let root = folder.path().join("builder");

@@ -66,6 +66,28 @@ pub fn unpack(
     target: &Path,
     limits: &UnpackLimits,
 ) -> Result<()> {
+    let mut meter = open(blob, compression, target, limits)?;
+    unpack_entries(&mut meter, target, limits)?;
+    check_digest(meter, diff_id)
+}
+
+/// Checks only that a blob is what it is said to be, when what that is was unpacked already.
+pub fn check(
+    blob: File,
+    compression: Compression,
+    diff_id: &Digest,
+    target: &Path,
+    limits: &UnpackLimits,
+) -> Result<()> {
+    check_digest(open(blob, compression, target, limits)?, diff_id)
+}
+
+fn open(
+    blob: File,
+    compression: Compression,
+    target: &Path,
+    limits: &UnpackLimits,
+) -> Result<Meter<Box<dyn Read>>> {
     let compressed_bytes = blob.metadata()?.len();
     let reader = BufReader::with_capacity(crate::limits::CHUNK_BYTES, blob);
     let reader: Box<dyn Read> = match compression {
@@ -78,8 +100,10 @@ pub fn unpack(
         }
     };
     let room = RoomWatch::new(target, "a layer");
-    let mut meter = Meter::new(reader, compressed_bytes, limits, room);
-    unpack_entries(&mut meter, target, limits)?;
+    Ok(Meter::new(reader, compressed_bytes, limits, room))
+}
+
+fn check_digest(meter: Meter<Box<dyn Read>>, diff_id: &Digest) -> Result<()> {
     let found = meter.digest_to_end()?;
     if found != *diff_id {
         return Err(EngineError::invalid(format!(
