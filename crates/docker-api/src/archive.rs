@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::answer::{Body, Refusal, pieces};
 use crate::disk::blocking;
+use crate::docker::Docker;
 use crate::limits::{
     ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_FREE_BYTES, ARCHIVE_HEADER_BYTES_MAX,
     ARCHIVE_RATIO_MAX, BODY_TIMEOUT, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
@@ -40,8 +41,9 @@ fn cannot_read(error: io::Error) -> EngineError {
 }
 
 /// Writes a body to a file without a name.
-pub async fn spool(body: &mut Incoming, scratch: &Path) -> Result<File, Refusal> {
-    let mut file = tempfile::tempfile_in(scratch)?;
+pub async fn spool(body: &mut Incoming, docker: &Docker) -> Result<File, Refusal> {
+    let mut file = tempfile::tempfile_in(docker.scratch())?;
+    let mut receiving = docker.receive()?;
     let mut written = 0_u64;
     loop {
         let frame = match tokio::time::timeout(BODY_TIMEOUT, body.frame()).await {
@@ -61,6 +63,7 @@ pub async fn spool(body: &mut Incoming, scratch: &Path) -> Result<File, Refusal>
                 "the archive has more than the {ARCHIVE_BYTES_MAX} bytes allowed"
             )));
         }
+        receiving.add(bytes.len() as u64)?;
         file = blocking(move || {
             file.write_all(&bytes)?;
             Ok(file)

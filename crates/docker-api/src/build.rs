@@ -59,10 +59,10 @@ pub async fn build(mut call: Call) -> Answer {
     }
     let mut request = request(query, |name| call.docker.kept(name))?;
     if request.host_network {
-        call.policy.allow("the host's network")?;
+        call.docker.policy().allow("the host's network")?;
     }
     let quiet = query.flag("q");
-    let file = spool(&mut call.body, &call.docker.scratch()).await?;
+    let file = spool(&mut call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(call.docker.scratch())?;
     let path = folder.path().to_owned();
     blocking(move || {
@@ -77,7 +77,9 @@ pub async fn build(mut call: Call) -> Answer {
     })
     .await?;
     request.context = folder.path().to_owned();
+    request.scope = call.docker.scope.clone();
     let logins = logins_of(&call)?;
+    request.logins = logins.clone();
     let bases = match call.query.flag("pull") {
         true => bases(&request, folder.path())?,
         false => Vec::new(),

@@ -2,19 +2,27 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use engine::{Builds, Fault, ImageName, Images, Network, RegistryLogin, Repository, Result, Tasks};
+use engine::{
+    BuildScope, Builds, Fault, ImageName, Images, Network, RegistryLogin, Repository, Result, Tasks,
+};
 use tokio::task::JoinHandle;
 
+use crate::answer::Refusal;
 use crate::containers::Containers;
 use crate::disk;
 use crate::events::Events;
+use crate::limits::{
+    BUILD_CONTAINERS_MAX, BUILD_DISK_BYTES_MAX, BUILD_NETWORKS_MAX, BUILD_VOLUMES_MAX,
+    CONTAINERS_MAX, NETWORKS_MAX, VOLUMES_MAX,
+};
 use crate::names;
 use crate::networks::Networks;
+use crate::policy::Policy;
 use crate::volumes::Volumes;
 
-/// The embedded registry's rules, which are not this crate's to know.
 /// What is done with a repository of the embedded registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryUse {
@@ -22,6 +30,7 @@ pub enum RegistryUse {
     Push,
 }
 
+/// The embedded registry's rules, which are not this crate's to know.
 #[async_trait]
 pub trait OwnRegistry: Send + Sync {
     /// Whether a host is the embedded registry's.
@@ -39,17 +48,44 @@ pub trait OwnRegistry: Send + Sync {
     async fn holder(&self, port: u16) -> Option<String>;
 }
 
+/// What all engines of a machine stand on.
+#[derive(Clone)]
 pub struct Parts {
     pub images: Arc<dyn Images>,
     pub builds: Arc<dyn Builds>,
     pub tasks: Arc<dyn Tasks>,
     pub network: Arc<dyn Network>,
     pub registry: Arc<dyn OwnRegistry>,
-    /// Where everything is kept.
+    /// Where everything of this engine is kept.
     pub directory: PathBuf,
     /// Of this program.
     pub version: String,
+    /// Of a build's engine; the owner's has none.
+    pub scope: Option<BuildScope>,
 }
+
+/// How many things there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub containers: usize,
+    pub networks: usize,
+    pub volumes: usize,
+    pub disk_bytes: u64,
+}
+
+const OWNERS: Bounds = Bounds {
+    containers: CONTAINERS_MAX,
+    networks: NETWORKS_MAX,
+    volumes: VOLUMES_MAX,
+    // The disk is the owner's.
+    disk_bytes: u64::MAX,
+};
+const OF_BUILD: Bounds = Bounds {
+    containers: BUILD_CONTAINERS_MAX,
+    networks: BUILD_NETWORKS_MAX,
+    volumes: BUILD_VOLUMES_MAX,
+    disk_bytes: BUILD_DISK_BYTES_MAX,
+};
 
 pub struct Docker {
     pub(crate) images: Arc<dyn Images>,
@@ -59,6 +95,12 @@ pub struct Docker {
     pub(crate) registry: Arc<dyn OwnRegistry>,
     pub(crate) directory: PathBuf,
     pub(crate) version: String,
+    pub(crate) scope: Option<BuildScope>,
+    pub(crate) bounds: Bounds,
+    /// What its directory had when it was last looked at.
+    pub(crate) disk_bytes: AtomicU64,
+    /// What requests are sending now, to files that have no name there.
+    received_bytes: AtomicU64,
     pub(crate) events: Events,
     pub(crate) containers: Containers,
     pub(crate) networks: Networks,
@@ -84,10 +126,18 @@ impl Docker {
         for folder in [&scratch, &directory.join("containers")] {
             std::fs::create_dir_all(folder)?;
         }
+        let bounds = match parts.scope {
+            None => OWNERS,
+            Some(_) => OF_BUILD,
+        };
         Ok(Arc::new(Self {
+            bounds,
+            scope: parts.scope,
+            disk_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
             containers: Containers::open(directory.join("containers"))?,
             networks: Networks::open(directory.join("networks"))?,
-            volumes: Volumes::open(directory.join("volumes"))?,
+            volumes: Volumes::open(directory.join("volumes"), bounds.volumes)?,
             images: parts.images,
             builds: parts.builds,
             tasks: parts.tasks,
@@ -112,6 +162,35 @@ impl Docker {
         *self.is_open.write().await = false;
     }
 
+    pub(crate) fn policy(&self) -> Policy {
+        match self.scope {
+            None => Policy::Owner,
+            Some(_) => Policy::Build,
+        }
+    }
+
+    /// Whether something may still be made that takes room.
+    pub(crate) fn check_disk(&self) -> Result<(), Refusal> {
+        let most = self.bounds.disk_bytes;
+        let has = self.disk_bytes.load(Ordering::Relaxed);
+        match has.saturating_add(self.received_bytes.load(Ordering::Relaxed)) <= most {
+            true => Ok(()),
+            false => Err(Refusal::failed(format!(
+                "no space left on device: containers and volumes of a build may have {} GiB together",
+                most >> 30
+            ))),
+        }
+    }
+
+    /// Counts what a request sends, for as long as it does.
+    pub(crate) fn receive(&self) -> Result<Receiving<'_>, Refusal> {
+        self.check_disk()?;
+        Ok(Receiving {
+            docker: self,
+            bytes: 0,
+        })
+    }
+
     pub(crate) fn scratch(&self) -> PathBuf {
         self.directory.join("scratch")
     }
@@ -124,5 +203,28 @@ impl Docker {
     /// Whether an error says that there is no such thing.
     pub(crate) fn is_absent<T>(result: &Result<T>) -> bool {
         matches!(result, Err(error) if error.fault == Fault::NotFound)
+    }
+}
+
+pub struct Receiving<'a> {
+    docker: &'a Docker,
+    bytes: u64,
+}
+
+impl Receiving<'_> {
+    pub fn add(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.bytes += bytes;
+        self.docker
+            .received_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.docker.check_disk()
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.docker
+            .received_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

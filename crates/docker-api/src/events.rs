@@ -21,7 +21,6 @@ pub struct Event {
     pub id: String,
     pub attributes: BTreeMap<String, String>,
     pub time_ms: i64,
-    pub of_build: bool,
 }
 
 pub struct Events {
@@ -64,7 +63,6 @@ impl Event {
             id: id.to_owned(),
             attributes: name.into_iter().collect(),
             time_ms: now_ms(),
-            of_build: false,
         }
     }
 
@@ -130,13 +128,10 @@ pub async fn stream(call: Call) -> Answer {
     };
     let (since, until) = (time("since")?, time("until")?);
     let (kept, mut live) = call.docker.events.listen();
-    let policy = call.policy;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     tokio::spawn(async move {
         let wanted = |event: &Event| {
-            policy.sees(event.of_build)
-                && event.passes(&filters)
-                && until.is_none_or(|until| event.time_ms <= until)
+            event.passes(&filters) && until.is_none_or(|until| event.time_ms <= until)
         };
         let line = |event: &Event| Ok(Bytes::from(event.json().to_string() + "\n"));
         let past = kept

@@ -1,7 +1,7 @@
 //! The Docker Engine API over the engine, on a unix socket: enough for docker's command line and
 //! for docker-compose. Not built is refused by name, as everywhere.
 //!
-//! Where to read: `server.rs` is the socket, `routes.rs` the table of paths. An image is named by its
+//! Where to read: `server.rs` is the socket, `engines.rs` the engines of builds, `routes.rs` the table of paths. An image is named by its
 //! manifest's digest (`images.rs`, and a file per thing that is done with images). A container is a
 //! task with one container in it (`containers/`); what is known of it is a file below
 //! `<directory>/containers/<id>/`, so it outlives this process, and whether it runs is always asked
@@ -17,6 +17,11 @@
 //! <directory>/scratch/                         half-done things; emptied at every start
 //! ```
 //!
+//! There is one such engine for the machine's owner, and one for each build that asks for Docker
+//! ([`Engines`]), which is the same in every way but has a directory, a socket and a space of images of its
+//! own: that builds are strangers to each other, and to the owner, is no rule that each handler keeps, but
+//! that there is nothing else to be seen.
+//!
 //! Names under the embedded registry's hosts are local until they are pushed, so they are kept under
 //! another host ([`names`]): tagging pushes nothing.
 
@@ -30,6 +35,7 @@ mod clock;
 mod containers;
 mod disk;
 mod docker;
+mod engines;
 mod events;
 mod images;
 mod limits;
@@ -45,6 +51,6 @@ mod tree;
 mod volumes;
 
 pub use archive::holds_image;
-pub use docker::{Docker, Following, OwnRegistry, Parts, RegistryUse};
-pub use policy::Policy;
-pub use server::Socket;
+pub use docker::{Docker, OwnRegistry, Parts, RegistryUse};
+pub use engines::{EngineParts, Engines};
+pub use server::Serving;

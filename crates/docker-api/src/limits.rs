@@ -23,7 +23,7 @@ pub const PIECE_BYTES: usize = 256 << 10;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Until the next bytes of a body come.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(300);
-/// Containers of one daemon: each is a directory and a record in memory.
+/// Containers of the owner: each is a directory and a record in memory.
 pub const CONTAINERS_MAX: usize = 10_000;
 /// Networks: each is a namespace once it is used.
 pub const NETWORKS_MAX: usize = 1_000;
@@ -52,3 +52,22 @@ pub const RESTART_FIRST: Duration = Duration::from_millis(100);
 pub const RESTART_LAST: Duration = Duration::from_secs(60);
 /// One that ran for so long begins anew with [`RESTART_FIRST`].
 pub const RESTART_SETTLED_MS: i64 = 10_000;
+/// A start that is under way when an engine is closed is over by then.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Volumes of the owner: each is a directory and a record in memory.
+pub const VOLUMES_MAX: usize = 10_000;
+/// Containers of one build, running or not: a build's tests start a dozen, and each is a process, a
+/// namespace and two directories.
+pub const BUILD_CONTAINERS_MAX: usize = 100;
+/// Networks of one build: each is a namespace with its own rules.
+pub const BUILD_NETWORKS_MAX: usize = 20;
+/// Volumes of one build: one for each container, and as many that were given names.
+pub const BUILD_VOLUMES_MAX: usize = 200;
+/// What a build's containers, volumes, logs and contexts may have on disk together; what its images may
+/// have is the image store's to say. 64 GB is the disk of the smallest machine that AWS gives a build
+/// (CodeBuild's user guide, "Build environment compute modes and types").
+pub const BUILD_DISK_BYTES_MAX: u64 = 64 << 30;
+/// How often a build's disk is looked at, at most; looking takes no more than a twentieth of the time.
+pub const DISK_POLL: Duration = Duration::from_secs(5);
+pub const DISK_POLL_SHARE: u32 = 20;

@@ -2,13 +2,13 @@
 //!
 //! The embedded registry's names are kept by the registry itself, so a local image of such a name
 //! would be a pushed one. Local images of these hosts are therefore kept under a host of their own,
-//! which nobody can write: `local--<host>`.
+//! which no name can have: `local_<host>`.
 
 use engine::{Digest, ImageName, Reference, Repository};
 
-const LOCAL: &str = "local--";
+const LOCAL: &str = "local_";
 /// Where images are kept that have no name.
-const UNNAMED_HOST: &str = "local--unnamed";
+const UNNAMED_HOST: &str = "local_unnamed";
 const UNNAMED_PATH: &str = "image";
 
 /// Where the local image of this name is kept.
@@ -70,7 +70,7 @@ mod tests {
         for (written, kept_as) in [
             ("rea", "docker.io/library/rea:latest"),
             ("team/rea:1", "docker.io/team/rea:1"),
-            ("own.example/rea:1", "local--own.example/rea:1"),
+            ("own.example/rea:1", "local_own.example/rea:1"),
             ("other.example/a/b:1", "other.example/a/b:1"),
         ] {
             let name: ImageName = written.parse().unwrap();

@@ -1,11 +1,10 @@
-//! What a socket's users may ask for.
+//! What an engine's users may ask for.
 
 use crate::answer::Refusal;
 
-/// Who speaks at a socket: the machine's owner, who may do everything; or a build, which is not
-/// trusted with the machine. A build gets no host path, no privilege, no namespace and no port of the
-/// host, and what the owner made (containers, volumes, networks) is not there for it. Images are
-/// shared.
+/// Whose engine it is: the machine's owner's, who may do everything; or a build's, which is not trusted
+/// with the machine and gets no host path, no privilege, no namespace and no port of the host. That nobody
+/// sees what another has made is no matter of policy: each has an engine of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     Owner,
@@ -20,14 +19,5 @@ impl Policy {
                 "{what}: not allowed inside a build"
             ))),
         }
-    }
-
-    /// Whether something that was made by a build, or not, is there for it.
-    pub fn sees(self, of_build: bool) -> bool {
-        self == Self::Owner || of_build
-    }
-
-    pub fn is_build(self) -> bool {
-        self == Self::Build
     }
 }

@@ -13,7 +13,6 @@ use serde_json::Value;
 use crate::answer::{Answer, Body, Refusal};
 use crate::docker::Docker;
 use crate::limits::{BODY_TIMEOUT, JSON_BYTES_MAX};
-use crate::policy::Policy;
 use crate::query::{Query, decode};
 use crate::{build, containers, events, images, networks, system, volumes};
 
@@ -23,7 +22,6 @@ pub const VERSION_MIN: (u32, u32) = (1, 24);
 
 pub struct Call {
     pub docker: Arc<Docker>,
-    pub policy: Policy,
     pub query: Query,
     pub head: Parts,
     pub body: Incoming,
@@ -70,13 +68,9 @@ fn remove_nulls(value: &mut Value) {
     }
 }
 
-pub async fn answer(
-    docker: Arc<Docker>,
-    policy: Policy,
-    request: Request<Incoming>,
-) -> Response<Body> {
+pub async fn answer(docker: Arc<Docker>, request: Request<Incoming>) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
-    let mut response = match dispatch(docker.clone(), policy, request).await {
+    let mut response = match dispatch(docker.clone(), request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     };
@@ -115,7 +109,7 @@ fn version_of(path: &str) -> Result<((u32, u32), &str), Refusal> {
     Ok((version, rest))
 }
 
-async fn dispatch(docker: Arc<Docker>, policy: Policy, request: Request<Incoming>) -> Answer {
+async fn dispatch(docker: Arc<Docker>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let (version, rest) = version_of(&path)?;
@@ -123,7 +117,6 @@ async fn dispatch(docker: Arc<Docker>, policy: Policy, request: Request<Incoming
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let call = Call {
         docker,
-        policy,
         query: Query::parse(head.uri.query().unwrap_or_default()),
         version,
         body,

@@ -81,7 +81,7 @@ pub async fn version(call: Call) -> Answer {
 
 pub async fn info(call: Call) -> Answer {
     let docker = &call.docker;
-    let (running, stopped) = docker.containers.counts(call.policy);
+    let (running, stopped) = docker.containers.counts();
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let system = release
         .lines()
@@ -131,8 +131,8 @@ pub async fn disk_usage(call: Call) -> Answer {
     let images: Vec<Value> = images.iter().map(|it| it.summary(docker)).collect();
     answer::ok(json!({
         "LayersSize": total, "Images": images,
-        "Containers": docker.containers.summaries(call.policy),
-        "Volumes": docker.volumes.list(call.policy), "BuildCache": [],
+        "Containers": docker.containers.summaries(),
+        "Volumes": docker.volumes.list(), "BuildCache": [],
     }))
 }
 

@@ -14,7 +14,6 @@ use crate::clock::{now_ms, rfc3339};
 use crate::disk::{self, blocking, random_id};
 use crate::docker::Docker;
 use crate::events::Event;
-use crate::policy::Policy;
 use crate::routes::Call;
 
 /// Names are names of directories.
@@ -29,16 +28,17 @@ pub struct Volume {
     pub anonymous: bool,
     /// Nothing has used it: what the image has in its place is copied to it first.
     pub fresh: bool,
-    pub of_build: bool,
 }
 
 pub struct Volumes {
     directory: PathBuf,
     all: Mutex<BTreeMap<String, Volume>>,
+    /// As many as there may be.
+    most: usize,
 }
 
 impl Volumes {
-    pub fn open(directory: PathBuf) -> Result<Self> {
+    pub fn open(directory: PathBuf, most: usize) -> Result<Self> {
         std::fs::create_dir_all(&directory)?;
         let mut all = BTreeMap::new();
         for entry in std::fs::read_dir(&directory)? {
@@ -50,6 +50,7 @@ impl Volumes {
         Ok(Self {
             directory,
             all: Mutex::new(all),
+            most,
         })
     }
 
@@ -63,15 +64,14 @@ impl Volumes {
     }
 
     /// The volume of this name; it is made when it is not there. Without a name, a new one.
-    pub fn ensure(&self, name: Option<&str>, policy: Policy) -> Result<Volume, Refusal> {
-        self.ensure_with(name, BTreeMap::new(), policy)
+    pub fn ensure(&self, name: Option<&str>) -> Result<Volume, Refusal> {
+        self.ensure_with(name, BTreeMap::new())
     }
 
     fn ensure_with(
         &self,
         name: Option<&str>,
         labels: BTreeMap<String, String>,
-        policy: Policy,
     ) -> Result<Volume, Refusal> {
         let anonymous = name.is_none();
         let name = name.map_or_else(random_id, str::to_owned);
@@ -86,12 +86,13 @@ impl Volumes {
         }
         let mut all = self.all.lock().expect("no holder panics");
         if let Some(volume) = all.get(&name) {
-            return match policy.sees(volume.of_build) {
-                true => Ok(volume.clone()),
-                false => Err(Refusal::forbidden(format!(
-                    "the volume `{name}` is not a build's"
-                ))),
-            };
+            return Ok(volume.clone());
+        }
+        if all.len() >= self.most {
+            return Err(Refusal::failed(format!(
+                "there are {} volumes already, which is as many as there may be",
+                self.most
+            )));
         }
         let volume = Volume {
             name: name.clone(),
@@ -99,7 +100,6 @@ impl Volumes {
             labels,
             anonymous,
             fresh: true,
-            of_build: policy.is_build(),
         };
         std::fs::create_dir_all(self.data(&name))?;
         self.write(&volume)?;
@@ -107,9 +107,9 @@ impl Volumes {
         Ok(volume)
     }
 
-    fn find(&self, name: &str, policy: Policy) -> Result<Volume, Refusal> {
+    fn find(&self, name: &str) -> Result<Volume, Refusal> {
         let all = self.all.lock().expect("no holder panics");
-        let volume = all.get(name).filter(|it| policy.sees(it.of_build));
+        let volume = all.get(name);
         volume
             .cloned()
             .ok_or_else(|| Refusal::not_found(format!("get {name}: no such volume")))
@@ -144,10 +144,9 @@ impl Volumes {
         })
     }
 
-    pub fn list(&self, policy: Policy) -> Vec<Value> {
+    pub fn list(&self) -> Vec<Value> {
         let all = self.all.lock().expect("no holder panics");
-        let seen = all.values().filter(|it| policy.sees(it.of_build));
-        seen.map(|it| self.show(it)).collect()
+        all.values().map(|it| self.show(it)).collect()
     }
 
     fn forget(&self, name: &str) -> Result<()> {
@@ -174,7 +173,7 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
         ("POST", ["create"]) => create(call).await,
         ("POST", ["prune"]) => prune(call).await,
         ("GET", [name]) => {
-            let volume = call.docker.volumes.find(name, call.policy)?;
+            let volume = call.docker.volumes.find(name)?;
             answer::ok(call.docker.volumes.show(&volume))
         }
         ("DELETE", [name]) => remove(call, name).await,
@@ -190,8 +189,7 @@ fn list(call: &Call) -> Answer {
     let all = docker.volumes.all.lock().expect("no holder panics").clone();
     let shown = all.values().filter(|it| {
         let used = || !docker.users_of_volume(&it.name).is_empty();
-        call.policy.sees(it.of_build)
-            && filters.any("name", |wanted| it.name.contains(wanted))
+        filters.any("name", |wanted| it.name.contains(wanted))
             && filters.any("driver", |wanted| wanted == "local")
             && filters.labels(&it.labels)
             && filters
@@ -215,7 +213,7 @@ async fn create(mut call: Call) -> Answer {
     }
     let name = Some(request.name.as_str()).filter(|it| !it.is_empty());
     let volumes = &call.docker.volumes;
-    let volume = volumes.ensure_with(name, request.labels, call.policy)?;
+    let volume = volumes.ensure_with(name, request.labels)?;
     call.docker.events.tell(event("create", &volume));
     Ok(answer::json(StatusCode::CREATED, &volumes.show(&volume)))
 }
@@ -227,7 +225,6 @@ fn event(action: &str, volume: &Volume) -> Event {
         id: volume.name.clone(),
         attributes: BTreeMap::from([("driver".to_owned(), "local".to_owned())]),
         time_ms: now_ms(),
-        of_build: volume.of_build,
     }
 }
 
@@ -249,7 +246,7 @@ impl Docker {
 
 async fn remove(call: Call, name: &str) -> Answer {
     let docker = &call.docker;
-    let volume = match docker.volumes.find(name, call.policy) {
+    let volume = match docker.volumes.find(name) {
         Err(_) if call.query.flag("force") => return answer::empty(StatusCode::NO_CONTENT),
         found => found?,
     };
@@ -272,8 +269,7 @@ async fn prune(call: Call) -> Answer {
     let all = docker.volumes.all.lock().expect("no holder panics").clone();
     let mut removed = Vec::new();
     for volume in all.values() {
-        let wanted = call.policy.sees(volume.of_build)
-            && (named_too || volume.anonymous)
+        let wanted = (named_too || volume.anonymous)
             && filters.labels(&volume.labels)
             && docker.users_of_volume(&volume.name).is_empty();
         if wanted {

@@ -12,6 +12,7 @@
 //! * wake-ups ([`Changes`]) carry an id and no data: the receiver looks at what is there.
 
 mod build;
+mod docker;
 mod edge;
 mod error;
 mod git;
@@ -27,6 +28,7 @@ mod workspaces;
 use std::sync::Arc;
 
 pub use build::*;
+pub use docker::*;
 pub use edge::*;
 pub use error::*;
 pub use git::*;
@@ -48,8 +50,6 @@ pub type Changes = tokio::sync::broadcast::Receiver<String>;
 pub struct Access {
     /// The address of the API, as a URL: `http://127.0.0.1:4566`.
     pub api: String,
-    /// A socket for Docker's client inside builds, where there is one.
-    pub docker_socket: Option<std::path::PathBuf>,
     /// Where repositories of GitHub are read from: `https://github.com`, or a server of that form.
     pub github: String,
 }
@@ -67,5 +67,6 @@ pub struct Engine {
     pub workspaces: Arc<dyn Workspaces>,
     pub git: Arc<dyn Git>,
     pub inside: Arc<dyn Inside>,
+    pub docker: Arc<dyn BuildEngines>,
     pub access: Access,
 }

@@ -1,10 +1,10 @@
 //! Which blobs a repository has. Content is stored once for all of them, so that a digest alone must not
 //! open it: whoever may read one repository could read every other through it.
 //!
-//! A repository has what its manifests name, at any depth, and for a while what was just uploaded or
+//! A repository has what its manifests name, and for a while what was just uploaded or
 //! mounted there, which a manifest is going to name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -68,16 +68,13 @@ impl Inner {
         Ok(held.then_some(size))
     }
 
-    /// Whether a manifest of the repository is this blob or names it, itself or through others.
+    /// Whether a manifest of the repository is this blob or names it. What an index names leads on only when
+    /// the repository holds it as a manifest itself, and so has looked at what that names: whatever was sent
+    /// as a layer may be a manifest, too, of what its sender never had.
     fn is_named_within(&self, repository: &Repository, wanted: &Digest) -> Result<bool> {
-        let mut pending = self.names.manifests(repository)?;
-        let mut seen = HashSet::new();
-        while let Some(digest) = pending.pop() {
-            if digest == *wanted {
+        for digest in self.names.manifests(repository)? {
+            if digest == *wanted || self.references_of(&digest)?.contains(wanted) {
                 return Ok(true);
-            }
-            if seen.insert(digest.clone()) {
-                pending.extend(self.references_of(&digest)?.iter().cloned());
             }
         }
         Ok(false)

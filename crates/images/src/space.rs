@@ -49,13 +49,20 @@ struct Held {
 
 impl Held {
     fn has_room(&self, digest: &Digest, size: u64) -> Result<()> {
-        if !self.blobs.contains_key(digest) && self.bytes.saturating_add(size) > SPACE_BYTES_MAX {
-            return Err(EngineError::invalid(format!(
+        match self.blobs.contains_key(digest) {
+            true => Ok(()),
+            false => self.has_bytes(size),
+        }
+    }
+
+    fn has_bytes(&self, size: u64) -> Result<()> {
+        match self.bytes.saturating_add(size) <= SPACE_BYTES_MAX {
+            true => Ok(()),
+            false => Err(EngineError::invalid(format!(
                 "no space left on device: the images of a build may have {} GiB together",
                 SPACE_BYTES_MAX >> 30
-            )));
+            ))),
         }
-        Ok(())
     }
 
     fn insert(&mut self, digest: Digest, size: u64) {
@@ -305,6 +312,12 @@ impl Space {
         Ok(found)
     }
 
+    /// Looks before a file is taken in, which it may not be for as long as garbage is kept.
+    fn room_for(&self, file: &Path) -> Result<()> {
+        self.state.check()?;
+        self.state.held().has_bytes(std::fs::metadata(file)?.len())
+    }
+
     /// Makes room for a name, or says that there is none.
     async fn make_room(&self) -> Result<()> {
         self.state.check()?;
@@ -478,12 +491,14 @@ impl Images for Space {
     }
 
     async fn put_blob(&self, file: &Path) -> Result<(Digest, u64)> {
+        self.room_for(file)?;
         let stored = self.store.put_blob(file).await?;
         self.state.hold([stored.clone()])?;
         Ok(stored)
     }
 
     async fn put_layer(&self, tar: &Path) -> Result<Layer> {
+        self.room_for(tar)?;
         let layer = self.store.put_layer(tar).await?;
         self.state
             .hold([(layer.blob.digest.clone(), layer.blob.size_bytes)])?;

@@ -502,3 +502,21 @@ async fn what_is_pushed_can_be_prepared() {
     futures_util::future::join_all(pushes).await;
     assert_eq!(server.temporary_files(), 0);
 }
+
+#[tokio::test]
+async fn a_manifest_that_was_sent_as_a_layer_opens_nothing() {
+    let server = Server::start().await;
+    let secret = server.push_blob("site", b"a secret").await;
+    let config = server.push_blob("other", b"{}").await;
+    let disguised = manifest_of((&config, 2), &[(&secret, 8)]);
+    let digest = server.push_blob("other", disguised.as_bytes()).await;
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest,
+        "size": disguised.len(), "platform": { "os": "linux", "architecture": "amd64" } }] });
+    server
+        .put_manifest("other", "v1", media_type, &index.to_string())
+        .await;
+    let answer = server.get(&format!("/v2/other/blobs/{secret}")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}

@@ -77,9 +77,10 @@ async fn run(config: Config) -> Result<()> {
     let visits = machine.visits.lock().ok().and_then(|mut it| it.take());
     let visits = visits.context("the doors are composed once")?;
     let answering = tokio::spawn(front.clone().receive_visits(visits));
+    let registry = docker::connect(&machine, &cloud);
+    let docker = docker::serve(&config, &machine, registry)?;
     let reconciling = tokio::spawn(cloud.clone().run());
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
-    let docker = docker::serve(&config, &machine, &cloud)?;
     keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {

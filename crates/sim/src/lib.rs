@@ -4,6 +4,7 @@
 //! let an image exist, let a container exit, let a target be unhealthy, and look at what was asked.
 //! [`Recorder`] looks at what calls need permission for.
 
+mod docker;
 mod doors;
 mod edge;
 mod git;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use engine::Engine;
 
+pub use docker::SimDocker;
 pub use edge::SimEdge;
 pub use git::SimGit;
 pub use images::{SimBuilds, SimImages};
@@ -43,6 +45,7 @@ pub struct Sim {
     pub workspaces: Arc<SimWorkspaces>,
     pub git: Arc<SimGit>,
     pub inside: Arc<SimInside>,
+    pub docker: Arc<SimDocker>,
 }
 
 impl Default for Sim {
@@ -57,6 +60,7 @@ impl Default for Sim {
             workspaces: Arc::default(),
             git: Arc::default(),
             inside: Arc::default(),
+            docker: Arc::default(),
         }
     }
 }
@@ -74,9 +78,9 @@ impl Sim {
             workspaces: self.workspaces.clone(),
             git: self.git.clone(),
             inside: self.inside.clone(),
+            docker: self.docker.clone(),
             access: engine::Access {
                 api: "http://127.0.0.1:4566".into(),
-                docker_socket: None,
                 github: "https://github.com".into(),
             },
         }

@@ -11,12 +11,14 @@
 //! credentials ([`inside`]), are behind the door at 169.254.170.2. Sources are fetched by the daemon, so
 //! a Git host that only the machine reaches serves as a source, but not `git fetch` within a build.
 //!
-//! A privileged build has docker's socket, and docker is not in the build's network but beside it:
+//! A privileged build has a docker of its own: its socket, images, containers, networks and volumes are
+//! nobody else's, nothing that it tags is found by others except by a push, and all of it ends with the
+//! build ([`engine::BuildEngines`]). Builds of a project share the steps of `docker build`, as with AWS's
+//! local cache of layers. docker is not in the build's network but beside it:
 //! `docker run -p`, which would publish on the machine, is refused, so `curl localhost` within the build
 //! never finds a container, as it would on AWS. Containers speak with each other over a docker network;
-//! commands get at one with `docker exec`, or from a container that shares its network. Containers of
-//! all builds share docker's default network, apart from the owner's; what must be alone makes one with
-//! `docker network create`. RUN steps of `docker build` are in a network of their own.
+//! commands get at one with `docker exec`, or from a container that shares its network. RUN steps of
+//! `docker build` are in a network of their own.
 //!
 //! | record | key | |
 //! |---|---|---|

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cloud::Cx;
-use engine::{ContainerSpec, INSIDE, MountSpec, PreparedImage, TaskSpec, VolumeSpec};
+use engine::{
+    ContainerSpec, DOCKER_SOCKET, EngineError, INSIDE, MountSpec, PreparedImage, TaskSpec,
+    VolumeSpec,
+};
 use shapes::codebuild::{ComputeType, EnvironmentVariableType};
 use shapes::secretsmanager::GetSecretValueInput;
 use shapes::ssm::GetParameterInput;
@@ -143,10 +146,12 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
     for (identifier, directory) in secondary_directories(build) {
         out.set(&format!("CODEBUILD_SRC_DIR_{identifier}"), directory);
     }
-    if let Some(socket) = docker_socket(cx, build) {
-        let name = socket.file_name().unwrap_or_default().to_string_lossy();
+    if wants_docker(build) {
         // Not below /var/run, which images may have a folder of their own at.
-        out.set("DOCKER_HOST", format!("unix://{DOCKER_DIR}/{name}"));
+        out.set(
+            "DOCKER_HOST",
+            format!("unix://{DOCKER_DIR}/{DOCKER_SOCKET}"),
+        );
         out.set("DOCKER_BUILDKIT", "0");
     }
 }
@@ -175,14 +180,19 @@ pub fn secondary_workspace(build: &BuildRecord, index: usize) -> String {
 }
 
 /// Docker is there for builds that are privileged, as on AWS.
-fn docker_socket(cx: &Cx, build: &BuildRecord) -> Option<PathBuf> {
-    let environment = build.shape.environment.as_ref()?;
-    let privileged = environment.privileged_mode == Some(true) || is_docker(&environment.image);
-    cx.engine()
-        .access
-        .docker_socket
-        .clone()
-        .filter(|_| privileged)
+fn wants_docker(build: &BuildRecord) -> bool {
+    let environment = build.shape.environment.as_ref();
+    environment.is_some_and(|it| it.privileged_mode == Some(true) || is_docker(&it.image))
+}
+
+/// Serves the build's own docker, also after a restart of the daemon: the folder of its socket. Builds of
+/// one project share the steps of `docker build` and nothing else.
+pub async fn open_docker(cx: &Cx, build: &BuildRecord) -> Result<Option<PathBuf>, EngineError> {
+    if !wants_docker(build) {
+        return Ok(None);
+    }
+    let cache = format!("{}/{}", build.region, build.project);
+    cx.engine().docker.open(&build.uuid, &cache).await
 }
 
 async fn parameter_value(cx: &Cx, name: &str) -> Result<String, Failure> {
@@ -242,10 +252,11 @@ pub struct Folders {
     /// Where it is, and where the container sees it.
     pub sources: Vec<(PathBuf, String)>,
     pub caches: Vec<(PathBuf, String)>,
+    /// Of docker's socket, when the build has docker.
+    pub docker: Option<PathBuf>,
 }
 
 pub fn task_spec(
-    cx: &Cx,
     build: &BuildRecord,
     spec: &Buildspec,
     image: &PreparedImage,
@@ -274,11 +285,10 @@ pub fn task_spec(
     for (index, (from, to)) in folders.caches.iter().enumerate() {
         mount(format!("cache-{index}"), from, to, false);
     }
-    if let Some(socket) = docker_socket(cx, build)
-        && let Some(folder) = socket.parent()
-    {
-        // The folder and not the socket: a daemon that starts anew makes another socket there.
-        mount("docker".into(), folder, DOCKER_DIR, false);
+    if let Some(folder) = &folders.docker {
+        // The folder and not the socket: a daemon that starts anew makes another socket there. The build
+        // makes none: whoever connects to it is to find docker, and not the build.
+        mount("docker".into(), folder, DOCKER_DIR, true);
     }
     let env = variables.env.iter();
     let container = ContainerSpec {

@@ -249,7 +249,7 @@ async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {
         None => None,
     };
     network::plug(cx, build).await?;
-    let task = provision::task_spec(cx, build, &spec, &image, variables, folders, log_file);
+    let task = provision::task_spec(build, &spec, &image, variables, folders, log_file);
     cx.engine().tasks.start(task).await?;
     build.stage = Stage::Running;
     Ok(Progress::On)
@@ -304,6 +304,7 @@ async fn folders(cx: &Cx, build: &BuildRecord) -> Result<Folders, Failure> {
         agent: place.join(driver::AGENT_PATH),
         sources,
         caches: crate::cache::folders(cx, build).await?,
+        docker: provision::open_docker(cx, build).await?,
     })
 }
 
@@ -366,6 +367,7 @@ async fn run(cx: &Cx, build: &mut BuildRecord) -> Step {
             // A new daemon opens it again. A build that holds the address itself has no door: its
             // own loss.
             let _ = cx.engine().inside.open(&network::interface(build)).await;
+            provision::open_docker(cx, build).await?;
             Ok(Progress::Wait(Next::After(poll(cx, build))))
         }
         stopped => {
@@ -477,6 +479,7 @@ async fn finalize(cx: &Cx, build: &mut BuildRecord) -> Step {
     // What is left on the machine is removed, however long it takes.
     let again = |error: engine::EngineError| Failure::Again(error.into());
     cx.engine().tasks.remove(&build.uuid).await.map_err(again)?;
+    cx.engine().docker.close(&build.uuid).await.map_err(again)?;
     network::unplug(cx, build).await.map_err(again)?;
     remove_folders(cx, build).await.map_err(again)?;
     let now = cx.clock().now();

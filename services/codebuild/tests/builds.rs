@@ -382,6 +382,75 @@ async fn a_crash_of_the_daemon_does_not_concern_the_container() {
     assert_eq!(build.build_status, Some(StatusType::Succeeded), "{build:?}");
 }
 
+/// A build that asked for it has a docker of its own, for as long as it is there.
+#[tokio::test]
+async fn a_builds_docker_lives_and_ends_with_it() {
+    let world = World::new().await;
+    let mut privileged = project();
+    privileged.environment.privileged_mode = Some(true);
+    world.call(privileged).await;
+    let (first, one) = world.start().await;
+    let (second, two) = world.start().await;
+    let (spec, other) = (world.running(&one).await, world.running(&two).await);
+    let is_docker = |it: &&engine::VolumeSpec| it.name == "docker";
+    let folder = |spec: &engine::TaskSpec| {
+        spec.volumes
+            .iter()
+            .find(is_docker)
+            .unwrap()
+            .host_path
+            .clone()
+            .unwrap()
+    };
+    assert_ne!(folder(&spec), folder(&other));
+    let mounts = &spec.containers[0].mounts;
+    let mount = mounts.iter().find(|it| it.volume == "docker").unwrap();
+    assert!(
+        mount.read_only,
+        "who could write there could be docker for others"
+    );
+    assert!(
+        spec.containers[0]
+            .env
+            .contains(&"DOCKER_HOST=unix:///codebuild/docker/docker.sock".into())
+    );
+    let mut expected = vec![
+        (one.clone(), "us-east-1/web".to_owned()),
+        (two.clone(), "us-east-1/web".to_owned()),
+    ];
+    expected.sort();
+    assert_eq!(world.sim.docker.open(), expected);
+
+    // The next daemon serves it again.
+    world.sim.docker.forget();
+    let world = world.crash();
+    world
+        .until("docker is served", async || {
+            world.sim.docker.open() == expected
+        })
+        .await;
+    for (id, uuid) in [(&first, &one), (&second, &two)] {
+        world.marks(uuid, WELL);
+        world.sim.tasks.exit(uuid, "build", 0);
+        world.over(id).await;
+        assert!(world.sim.docker.open().iter().all(|it| it.0 != *uuid));
+    }
+    // One that did not ask has none.
+    let plain = CreateProjectInput {
+        name: "plain".into(),
+        ..project()
+    };
+    world.call(plain).await;
+    let started = StartBuildInput {
+        project_name: "plain".into(),
+        ..Default::default()
+    };
+    let id = world.call(started).await.build.unwrap().id.unwrap();
+    let spec = world.running(id.split_once(':').unwrap().1).await;
+    assert!(!spec.volumes.iter().any(|it| it.name == "docker"));
+    assert_eq!(world.sim.docker.open(), []);
+}
+
 #[tokio::test]
 async fn sources_come_from_s3_and_secrets_from_their_stores() {
     let world = World::new().await;

@@ -103,7 +103,7 @@ async fn in_root(call: &mut Call, root: Arc<OwnedFd>, path: &Path, method: &Meth
                 path.display()
             ))
         })?;
-        let file = spool(&mut call.body, &call.docker.scratch()).await?;
+        let file = spool(&mut call.body, &call.docker).await?;
         let (root, path) = (root.clone(), path.to_owned());
         blocking(move || {
             check(&file)?;

@@ -17,19 +17,19 @@ use crate::clock::now_ms;
 use crate::disk::random_id;
 use crate::docker::Docker;
 use crate::images::{is_own_platform, own_platform};
-use crate::limits::CONTAINERS_MAX;
-use crate::policy::Policy;
 use crate::ports;
 use crate::routes::Call;
 
 pub async fn create(mut call: Call) -> Answer {
     let request: CreateRequest = call.json().await?;
     let docker = call.docker.clone();
-    if docker.containers.all().len() >= CONTAINERS_MAX {
+    let most = docker.bounds.containers;
+    if docker.containers.all().len() >= most {
         return Err(Refusal::failed(format!(
-            "there are {CONTAINERS_MAX} containers already"
+            "there are {most} containers already, which is as many as there may be"
         )));
     }
+    docker.check_disk()?;
     let platform = call.query.get("platform").unwrap_or_default();
     if !is_own_platform(platform) {
         return Err(Refusal::not_built(format!(
@@ -38,7 +38,7 @@ pub async fn create(mut call: Call) -> Answer {
         )));
     }
     let mut warnings = Vec::new();
-    check(&request, call.policy, &mut warnings)?;
+    check(&request, docker.policy(), &mut warnings)?;
     let found = docker.find_image(&request.config.image).await?;
     let details = docker.details(&found.id).await?;
     let of_image: ImageConfig = image_config(&details.run_config());
@@ -47,12 +47,13 @@ pub async fn create(mut call: Call) -> Answer {
     let host = request.host_config;
     let id = random_id();
     // Clients take "not found" for the image, and would pull it.
-    let joined = docker
-        .joined(&host, &request.networking_config, call.policy)
-        .map_err(|refusal| match refusal.status {
-            StatusCode::NOT_FOUND => Refusal::bad(refusal.message),
-            _ => refusal,
-        })?;
+    let joined =
+        docker
+            .joined(&host, &request.networking_config)
+            .map_err(|refusal| match refusal.status {
+                StatusCode::NOT_FOUND => Refusal::bad(refusal.message),
+                _ => refusal,
+            })?;
     if config.hostname.is_empty() {
         config.hostname = match joined {
             Joined::Host => own_hostname(),
@@ -63,23 +64,13 @@ pub async fn create(mut call: Call) -> Answer {
         warnings.push("Published ports are discarded when the container has no network of its own");
     }
     ports::wanted(&host, &config.exposed_ports)?;
-    let mounts = mounts(&docker, &config, &host, call.policy)?;
+    let mounts = mounts(&docker, &config, &host)?;
     let naming = docker.containers.naming.lock().await;
     let name = match call.query.get("name") {
         Some(name) => free_name(&docker, name)?,
         None => generated_name(&docker, &id),
     };
-    let record = record(
-        id,
-        name,
-        image,
-        found.id,
-        config,
-        host,
-        mounts,
-        joined,
-        call.policy,
-    );
+    let record = record(id, name, image, found.id, config, host, mounts, joined);
     if record.argv().is_empty() {
         return Err(Refusal::bad("no command specified"));
     }
@@ -109,7 +100,6 @@ fn record(
     host: HostConfig,
     mounts: Vec<Mount>,
     joined: Joined,
-    policy: Policy,
 ) -> Record {
     Record {
         version: VERSION,
@@ -134,7 +124,6 @@ fn record(
             exits: 0,
             bound: Vec::new(),
         },
-        of_build: policy.is_build(),
     }
 }
 

@@ -218,7 +218,7 @@ pub async fn prune(call: Call) -> Answer {
         return Err(Refusal::not_built("pruning containers by time"));
     }
     let mut removed = Vec::new();
-    for container in call.docker.containers.seen_by(call.policy) {
+    for container in call.docker.containers.all() {
         let _working = container.working.lock().await;
         let record = container.record();
         let at_rest = matches!(record.state.status, Status::Created | Status::Exited);

@@ -39,7 +39,6 @@ use crate::clock::now_ms;
 use crate::disk;
 use crate::docker::Docker;
 use crate::events::Event;
-use crate::policy::Policy;
 use crate::ports::Published;
 use crate::routes::Call;
 
@@ -139,7 +138,6 @@ impl Container {
             id: record.id.clone(),
             attributes,
             time_ms: now_ms(),
-            of_build: record.of_build,
         }
     }
 }
@@ -180,15 +178,9 @@ impl Containers {
         self.lock().values().cloned().collect()
     }
 
-    pub fn seen_by(&self, policy: Policy) -> Vec<Arc<Container>> {
-        let mut all = self.all();
-        all.retain(|it| policy.sees(it.lock().of_build));
-        all
-    }
-
     /// By name, id, or the beginning of an id.
-    pub fn find(&self, text: &str, policy: Policy) -> Result<Arc<Container>, Refusal> {
-        let all = self.seen_by(policy);
+    pub fn find(&self, text: &str) -> Result<Arc<Container>, Refusal> {
+        let all = self.all();
         let name = text.strip_prefix('/').unwrap_or(text);
         let exact = all.iter().find(|it| {
             let record = it.lock();
@@ -222,8 +214,8 @@ impl Containers {
     }
 
     /// Running, and not.
-    pub fn counts(&self, policy: Policy) -> (usize, usize) {
-        let all = self.seen_by(policy);
+    pub fn counts(&self) -> (usize, usize) {
+        let all = self.all();
         let running = all.iter().filter(|it| it.lock().is_running()).count();
         (running, all.len() - running)
     }
@@ -248,8 +240,8 @@ impl Containers {
         of(true).or_else(|| of(false))
     }
 
-    pub fn summaries(&self, policy: Policy) -> Vec<Value> {
-        let all = self.seen_by(policy);
+    pub fn summaries(&self) -> Vec<Value> {
+        let all = self.all();
         all.iter()
             .map(|it| show::summary(&it.record(), None))
             .collect()
@@ -290,7 +282,7 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
         [text, what] => (*text, *what),
         _ => return Err(Refusal::not_found("page not found")),
     };
-    let container = call.docker.containers.find(text, call.policy)?;
+    let container = call.docker.containers.find(text)?;
     match (method.as_str(), what) {
         ("GET", "json") => show::inspect(call, &container).await,
         ("GET", "top") => show::top(call, &container).await,

@@ -277,8 +277,6 @@ pub struct Record {
     pub mounts: Vec<Mount>,
     pub joined: Joined,
     pub state: State,
-    /// Made by a build: all that a build sees.
-    pub of_build: bool,
 }
 
 impl Record {
@@ -370,7 +368,6 @@ pub mod tests {
                 exits: 0,
                 bound: Vec::new(),
             },
-            of_build: false,
         }
     }
 

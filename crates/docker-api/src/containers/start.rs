@@ -31,6 +31,7 @@ const BYTES_PER_MIB: i64 = 1 << 20;
 
 /// `POST /containers/{id}/start`
 pub async fn handle(call: Call, container: &Arc<Container>) -> Answer {
+    call.docker.check_disk()?;
     container.change(|record| record.state.restarts = 0)?;
     match start(&call.docker, container).await? {
         Started::Now => answer::empty(StatusCode::NO_CONTENT),
@@ -338,7 +339,7 @@ fn spec(
         cpu_units: cpu_units(&record),
         memory_mib: None,
         disk: None,
-        gives_way_to_a_full_disk: false,
+        gives_way_to_a_full_disk: docker.scope.is_some(),
         pids_max: u32::try_from(host.pids_limit).ok().filter(|it| *it > 0),
         containers: vec![main],
         volumes,

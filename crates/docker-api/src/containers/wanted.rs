@@ -141,12 +141,7 @@ pub fn check(
 }
 
 /// Binds, mounts, and the image's volumes that nothing else is mounted over.
-pub fn mounts(
-    docker: &Docker,
-    config: &Config,
-    host: &HostConfig,
-    policy: Policy,
-) -> Result<Vec<Mount>, Refusal> {
+pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec<Mount>, Refusal> {
     let mut mounts: Vec<Mount> = Vec::new();
     for bind in &host.binds {
         let bad = || Refusal::bad(format!("invalid volume specification: '{bind}'"));
@@ -162,7 +157,7 @@ pub fn mounts(
                 _ => return Err(Refusal::not_built(format!("the mount option `{option}`"))),
             }
         }
-        mounts.push(mount(docker, source, destination, read_only, policy)?);
+        mounts.push(mount(docker, source, destination, read_only)?);
     }
     for asked in &host.mounts {
         check_options(&asked.rest)?;
@@ -184,7 +179,6 @@ pub fn mounts(
                     &asked.source,
                     &asked.target,
                     asked.read_only,
-                    policy,
                 )?);
             }
             "tmpfs" if asked.read_only => {
@@ -206,7 +200,7 @@ pub fn mounts(
     for destination in config.volumes.keys() {
         let tmpfs = host.tmpfs.contains_key(destination);
         if !tmpfs && !taken.contains(destination.trim_end_matches('/')) {
-            mounts.push(mount(docker, "", destination, false, policy)?);
+            mounts.push(mount(docker, "", destination, false)?);
         }
     }
     Ok(mounts)
@@ -256,10 +250,10 @@ fn mount(
     source: &str,
     destination: &str,
     read_only: bool,
-    policy: Policy,
 ) -> Result<Mount, Refusal> {
     let destination = check_destination(destination)?;
     if source.starts_with('/') {
+        let policy = docker.policy();
         policy.allow(&format!("mounting the host path `{source}`"))?;
         return Ok(Mount {
             kind: MountKind::Bind,
@@ -272,7 +266,7 @@ fn mount(
     // Made now, as docker does, so that it is there whether the container is ever started or not.
     let volume = docker
         .volumes
-        .ensure(Some(source).filter(|it| !it.is_empty()), policy)?;
+        .ensure(Some(source).filter(|it| !it.is_empty()))?;
     Ok(Mount {
         kind: MountKind::Volume,
         source: docker.volumes.data(&volume.name),

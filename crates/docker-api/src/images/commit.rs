@@ -99,7 +99,7 @@ pub async fn commit(mut call: Call) -> Answer {
     }
     let docker = call.docker.clone();
     let text = call.query.get("container").unwrap_or_default().to_owned();
-    let container = docker.containers.find(&text, call.policy)?;
+    let container = docker.containers.find(&text)?;
     let record = container.record();
     let prepared = docker.images.prepare_digest(&record.image_id).await?;
     let mut config = record.image_config(&prepared.config);

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{Digest, EngineError, ImageConfig, ImageName, Result};
+use engine::{Digest, EngineError, ImageConfig, ImageName, Reference, Result};
 use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub async fn load(mut call: Call) -> Answer {
         return Err(Refusal::not_built("loading one platform of an image"));
     }
     let scratch = call.docker.scratch();
-    let file = spool(&mut call.body, &scratch).await?;
+    let file = spool(&mut call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(&scratch)?;
     let path = folder.path().to_owned();
     let layout = blocking(move || {
@@ -80,7 +80,8 @@ async fn load_layout(docker: &Docker, layout: &Arc<Layout>, lines: &Lines) -> Re
         let names = saved.as_ref().map(names_by_config).unwrap_or_default();
         for entry in index["manifests"].as_array().into_iter().flatten() {
             let digest: Digest = entry["digest"].as_str().unwrap_or_default().parse()?;
-            let config = layout.take_manifest(docker, &digest, 0).await?;
+            let mut below = Vec::new();
+            let config = layout.take_manifest(docker, &digest, 0, &mut below).await?;
             let mut named: Vec<String> = names
                 .iter()
                 .filter(|it| {
@@ -93,7 +94,7 @@ async fn load_layout(docker: &Docker, layout: &Arc<Layout>, lines: &Lines) -> Re
             if named.is_empty() {
                 named.extend(annotated_name(entry));
             }
-            tell_loaded(docker, &digest, &named, lines).await?;
+            tell_loaded(docker, &digest, &below, &named, lines).await?;
             loaded += 1;
         }
     } else if let Some(saved) = saved {
@@ -102,7 +103,7 @@ async fn load_layout(docker: &Docker, layout: &Arc<Layout>, lines: &Lines) -> Re
         for image in images {
             let digest = layout.take_saved(docker, &image).await?;
             let names = image.repo_tags.unwrap_or_default();
-            tell_loaded(docker, &digest, &names, lines).await?;
+            tell_loaded(docker, &digest, &[], &names, lines).await?;
             loaded += 1;
         }
     }
@@ -139,16 +140,30 @@ fn annotated_name(entry: &Value) -> Option<String> {
 async fn tell_loaded(
     docker: &Docker,
     digest: &Digest,
+    below: &[Digest],
     names: &[String],
     lines: &Lines,
 ) -> Result<()> {
     if names.is_empty() {
+        for part in below {
+            docker.keep_unnamed(part).await?;
+        }
         docker.keep_unnamed(digest).await?;
         lines.stream(format!("Loaded image ID: {digest}\n")).await;
     }
     for name in names {
         let name: ImageName = name.parse()?;
-        docker.name_digest(digest, &docker.kept(&name)).await?;
+        let kept = docker.kept(&name);
+        for part in below {
+            let reference = Reference::Digest(part.clone());
+            let repository = kept.repository.clone();
+            let part_name = ImageName {
+                repository,
+                reference,
+            };
+            docker.name_digest(part, &part_name).await?;
+        }
+        docker.name_digest(digest, &kept).await?;
         let name = shown(&name);
         docker
             .events
@@ -208,12 +223,13 @@ impl Layout {
     }
 
     /// Stores a manifest of an OCI layout and all below it; what is not in the archive must be here
-    /// already. Returns its configuration's digits.
+    /// already. Returns its configuration's digits, and tells which manifests stand below it.
     async fn take_manifest(
         self: &Arc<Self>,
         docker: &Docker,
         digest: &Digest,
         depth: usize,
+        below: &mut Vec<Digest>,
     ) -> Result<Option<String>> {
         if depth == INDEX_DEPTH_MAX {
             return Err(EngineError::invalid("indexes are nested too deeply"));
@@ -235,13 +251,15 @@ impl Layout {
                 .unwrap_or_default()
                 .parse::<Digest>()
         };
-        if let Some(below) = value["manifests"].as_array() {
+        if let Some(entries) = value["manifests"].as_array() {
             let mut config = None;
-            for entry in below {
+            for entry in entries {
                 // Other machines' images are often left out.
                 let digest = parse(entry)?;
                 if self.has(&digest)? {
-                    config = Box::pin(self.take_manifest(docker, &digest, depth + 1)).await?;
+                    let taking = self.take_manifest(docker, &digest, depth + 1, below);
+                    config = Box::pin(taking).await?;
+                    below.push(digest);
                 }
             }
             return Ok(config);
@@ -345,7 +363,7 @@ pub async fn import(mut call: Call) -> Answer {
     }
     let message = query.get("message").unwrap_or("COPY / /").to_owned();
     let scratch = call.docker.scratch();
-    let file = spool(&mut call.body, &scratch).await?;
+    let file = spool(&mut call.body, &call.docker).await?;
     let tar = blocking(move || {
         check(&file)?;
         let mut plain = tempfile::NamedTempFile::new_in(scratch)?;
@@ -363,7 +381,12 @@ pub async fn import(mut call: Call) -> Answer {
     // Unpacked now, so that what cannot be unpacked is refused now.
     docker.images.prepare_digest(&digest).await?;
     match &name {
-        Some(name) => docker.name_digest(&digest, &docker.kept(name)).await?,
+        Some(name) => {
+            docker.name_digest(&digest, &docker.kept(name)).await?;
+            docker
+                .offer_if_asked(&call.query, &docker.kept(name))
+                .await?;
+        }
         None => docker.keep_unnamed(&digest).await?,
     }
     docker

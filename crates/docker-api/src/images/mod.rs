@@ -1,7 +1,8 @@
 //! Images: found by name or id, listed, inspected, tagged and removed.
 //!
-//! An image's id is its manifest's digest. Names of other registries are the engine's cache, so what
-//! is built or imported under such a name is what tasks and Dockerfiles find.
+//! An image's id is its manifest's digest. Names of other registries are the engine's cache, so what the
+//! owner builds or imports under such a name is what tasks and the owner's Dockerfiles find. What a build
+//! names is found by that build alone.
 
 mod commit;
 mod details;
@@ -22,9 +23,12 @@ use crate::clock;
 use crate::docker::Docker;
 use crate::events::Event;
 use crate::names::{short, shown, shown_repository};
+use crate::query::Query;
 use crate::routes::Call;
 
 pub use commit::commit;
+
+const OFFER: &str = "offer";
 
 /// What images here are for.
 pub fn own_platform() -> &'static str {
@@ -301,6 +305,9 @@ async fn tag(call: Call, text: &str) -> Answer {
         .map_err(|_| Refusal::bad(format!("invalid reference format: `{repository}:{tag}`")))?;
     let found = docker.find_image(text).await?;
     docker.name_image(&found, &docker.kept(&to)).await?;
+    docker
+        .offer_if_asked(&call.query, &docker.kept(&to))
+        .await?;
     let name = shown(&to);
     docker
         .events
@@ -320,6 +327,20 @@ impl Docker {
             None => self.any_name(&image.id).await?,
         };
         self.images.tag(&from, to).await?;
+        Ok(())
+    }
+
+    /// Builds find what the owner offers, as if they had pulled it, and nothing else of the owner's. This
+    /// is no part of Docker's API: `neargate image import` asks for it.
+    pub(crate) async fn offer_if_asked(
+        &self,
+        query: &Query,
+        name: &ImageName,
+    ) -> Result<(), Refusal> {
+        if query.flag(OFFER) {
+            self.policy().allow("offering images to builds")?;
+            self.images.offer(name).await?;
+        }
         Ok(())
     }
 

@@ -26,12 +26,10 @@ use crate::containers::{
 };
 use crate::disk::{self, random_id};
 use crate::docker::Docker;
-use crate::policy::Policy;
 
 pub use requests::route;
 
-/// The default network. There are two: the owner's, and one for the containers of builds, which are
-/// nobody's neighbours. Each is there for its own only.
+/// The default network. Each engine has its own: containers of a build are nobody's neighbours.
 pub const BRIDGE: &str = "bridge";
 const BRIDGE_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16);
 /// Whose containers are alone: a network of the engine's in which nobody may speak.
@@ -51,7 +49,6 @@ pub struct NetworkRecord {
     pub internal: bool,
     pub attachable: bool,
     pub labels: BTreeMap<String, String>,
-    pub of_build: bool,
 }
 
 pub struct Networks {
@@ -127,20 +124,16 @@ impl Networks {
             all: Mutex::new(all),
             addressing: tokio::sync::Mutex::default(),
         };
-        for of_build in [false, true] {
-            let is_it = |it: &NetworkRecord| it.name == BRIDGE && it.of_build == of_build;
-            if !networks.all().iter().any(is_it) {
-                networks.insert(NetworkRecord {
-                    id: random_id(),
-                    name: BRIDGE.to_owned(),
-                    created_ms: now_ms(),
-                    subnet: BRIDGE_RANGE,
-                    internal: false,
-                    attachable: false,
-                    labels: BTreeMap::new(),
-                    of_build,
-                })?;
-            }
+        if !networks.all().iter().any(|it| it.name == BRIDGE) {
+            networks.insert(NetworkRecord {
+                id: random_id(),
+                name: BRIDGE.to_owned(),
+                created_ms: now_ms(),
+                subnet: BRIDGE_RANGE,
+                internal: false,
+                attachable: false,
+                labels: BTreeMap::new(),
+            })?;
         }
         Ok(networks)
     }
@@ -168,19 +161,9 @@ impl Networks {
         self.all.lock().expect("no holder panics").get(id).cloned()
     }
 
-    /// Those that are there for somebody: a build sees what builds made.
-    fn seen(&self, policy: Policy) -> Vec<NetworkRecord> {
-        let mut all = self.all();
-        all.retain(|it| match it.name == BRIDGE {
-            true => it.of_build == policy.is_build(),
-            false => policy.sees(it.of_build),
-        });
-        all
-    }
-
     /// By name, id, or the beginning of an id.
-    pub fn find(&self, text: &str, policy: Policy) -> Result<NetworkRecord, Refusal> {
-        let all = self.seen(policy);
+    pub fn find(&self, text: &str) -> Result<NetworkRecord, Refusal> {
+        let all = self.all();
         let exact = all.iter().find(|it| it.name == text || it.id == text);
         let found = exact.or_else(|| {
             let mut matching = all
@@ -219,7 +202,6 @@ impl Docker {
         &self,
         host: &HostConfig,
         networking: &NetworkingConfig,
-        policy: Policy,
     ) -> Result<Joined, Refusal> {
         let endpoints = &networking.endpoints_config;
         let mode = match host.network_mode.as_str() {
@@ -228,14 +210,14 @@ impl Docker {
         };
         match mode {
             "host" => {
-                policy.allow("the host's network")?;
+                self.policy().allow("the host's network")?;
                 return Ok(Joined::Host);
             }
             "none" => return Ok(Joined::None),
             _ => {}
         }
         if let Some(other) = mode.strip_prefix("container:") {
-            let other = self.containers.find(other, policy)?;
+            let other = self.containers.find(other)?;
             return Ok(Joined::Container(other.record().id));
         }
         // Clients name the network in both places; a name in the second alone is meant as well.
@@ -244,7 +226,7 @@ impl Docker {
             _ => None,
         };
         let name = only.map_or(mode, String::as_str);
-        let network = self.networks.find(name, policy)?;
+        let network = self.networks.find(name)?;
         let is_it = |key: &String| {
             *key == network.name || network.id.starts_with(key.as_str()) || key == "default"
         };
@@ -330,13 +312,34 @@ pub struct Place {
 }
 
 impl Docker {
+    /// The network of those that are alone, which is a build's own, too.
+    fn alone(&self) -> String {
+        let bridge = self
+            .networks
+            .find(BRIDGE)
+            .ok()
+            .filter(|_| self.scope.is_some());
+        bridge.map_or_else(
+            || ALONE.to_owned(),
+            |it| format!("{ALONE}-{}", &it.id[..12]),
+        )
+    }
+
+    /// Takes all networks off the machine. Their records stay.
+    pub(crate) async fn remove_networks(&self) -> Result<()> {
+        for network in self.networks.all() {
+            self.network.remove_vpc(&vpc_id(&network.id)).await?;
+        }
+        self.network.remove_vpc(&self.alone()).await
+    }
+
     /// Makes a container's interface. Made again, it is the same.
     pub(crate) async fn plug(&self, container: &Container) -> Result<Place, Refusal> {
         let record = container.record();
         let (vpc, subnet, fixed) = match &record.joined {
             Joined::Host => return Ok(Place::default()),
             Joined::Container(other) => {
-                let other = self.containers.find(other, Policy::Owner)?.record();
+                let other = self.containers.find(other)?.record();
                 if !other.is_running() {
                     return Err(Refusal::conflict(format!(
                         "cannot join network namespace of a non running container: {}",
@@ -355,9 +358,11 @@ impl Docker {
                     address: None,
                 });
             }
-            Joined::None | Joined::Network(None) => {
-                (vpc(ALONE, ALONE_RANGE, vec![], false), ALONE_RANGE, None)
-            }
+            Joined::None | Joined::Network(None) => (
+                vpc(&self.alone(), ALONE_RANGE, vec![], false),
+                ALONE_RANGE,
+                None,
+            ),
             Joined::Network(Some(endpoint)) => {
                 let network = self.networks.get(&endpoint.network).ok_or_else(|| {
                     Refusal::not_found(format!("network {} not found", endpoint.network))
@@ -503,12 +508,12 @@ mod tests {
     fn ranges_do_not_overlap() {
         let folder = tempfile::tempdir().unwrap();
         let networks = Networks::open(folder.path().to_owned()).unwrap();
-        let mut seen: Vec<Ipv4Net> = vec![networks.find(BRIDGE, Policy::Owner).unwrap().subnet];
+        let mut seen: Vec<Ipv4Net> = vec![networks.find(BRIDGE).unwrap().subnet];
         for number in 0..40 {
             let subnet = networks.free_range().unwrap();
             assert!(!seen.iter().any(|it| overlap(it, &subnet)), "{subnet}");
             seen.push(subnet);
-            let mut network = networks.find(BRIDGE, Policy::Owner).unwrap();
+            let mut network = networks.find(BRIDGE).unwrap();
             network.id = random_id();
             network.name = format!("n{number}");
             network.subnet = subnet;
@@ -516,10 +521,6 @@ mod tests {
         }
         // They are there after a restart, too.
         let again = Networks::open(folder.path().to_owned()).unwrap();
-        assert_eq!(again.all().len(), 42);
-        let of = |policy| again.find(BRIDGE, policy).unwrap();
-        assert!(of(Policy::Build).of_build && !of(Policy::Owner).of_build);
-        assert_eq!(again.seen(Policy::Build).len(), 1);
-        assert!(again.find(&of(Policy::Owner).id, Policy::Build).is_err());
+        assert_eq!(again.all().len(), 41);
     }
 }

@@ -16,7 +16,6 @@ use crate::containers::{Container, EndpointRequest, Joined, Record};
 use crate::disk::{self, random_id};
 use crate::docker::Docker;
 use crate::events::Event;
-use crate::limits::NETWORKS_MAX;
 use crate::routes::Call;
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,7 +101,7 @@ fn list(call: &Call) -> Answer {
         .query
         .filters(&["name", "id", "label", "driver", "scope", "type", "dangling"])?;
     let docker = &call.docker;
-    let seen = docker.networks.seen(call.policy);
+    let seen = docker.networks.all();
     let mut shown: Vec<Value> = seen.iter().map(|it| show(docker, it)).collect();
     shown.extend(["host", "none"].map(builtin));
     shown.retain(|it| {
@@ -125,7 +124,7 @@ fn list(call: &Call) -> Answer {
 }
 
 fn inspect(call: &Call, text: &str) -> Answer {
-    match call.docker.networks.find(text, call.policy) {
+    match call.docker.networks.find(text) {
         Ok(network) => answer::ok(show(&call.docker, &network)),
         Err(_) if ["host", "none"].contains(&text) => answer::ok(builtin(text)),
         Err(refusal) => Err(refusal),
@@ -181,9 +180,10 @@ async fn create(mut call: Call) -> Answer {
             "network with name {name} already exists"
         )));
     }
-    if all.len() >= NETWORKS_MAX {
+    let most = docker.bounds.networks;
+    if all.len() >= most {
         return Err(Refusal::failed(format!(
-            "there are {NETWORKS_MAX} networks already"
+            "there are {most} networks already, which is as many as there may be"
         )));
     }
     let subnet = match request.ipam.config.first() {
@@ -198,7 +198,6 @@ async fn create(mut call: Call) -> Answer {
         internal: request.internal,
         attachable: request.attachable,
         labels: request.labels,
-        of_build: call.policy.is_build(),
     };
     let id = network.id.clone();
     docker.events.tell(event("create", &network, None));
@@ -263,7 +262,6 @@ fn event(action: &str, network: &NetworkRecord, container: Option<&str>) -> Even
         id: network.id.clone(),
         attributes,
         time_ms: now_ms(),
-        of_build: network.of_build,
     }
 }
 
@@ -277,7 +275,7 @@ fn users(docker: &Docker, network: &NetworkRecord) -> Vec<Record> {
 
 async fn remove(call: Call, text: &str) -> Answer {
     let docker = &call.docker;
-    let network = docker.networks.find(text, call.policy)?;
+    let network = docker.networks.find(text)?;
     if network.name == BRIDGE {
         return Err(Refusal::forbidden(
             "bridge is a pre-defined network and cannot be removed",
@@ -322,10 +320,7 @@ async fn prune(call: Call) -> Answer {
                 .endpoint()
                 .is_some_and(|it| it.network == network.id)
         });
-        let wanted = network.name != BRIDGE
-            && call.policy.sees(network.of_build)
-            && filters.labels(&network.labels)
-            && !named;
+        let wanted = network.name != BRIDGE && filters.labels(&network.labels) && !named;
         if wanted {
             forget(docker, &network).await?;
             removed.push(network.name);
@@ -345,8 +340,8 @@ struct ConnectRequest {
 async fn connect(mut call: Call, text: &str) -> Answer {
     let request: ConnectRequest = call.json().await?;
     let docker = &call.docker;
-    let network = docker.networks.find(text, call.policy)?;
-    let container = docker.containers.find(&request.container, call.policy)?;
+    let network = docker.networks.find(text)?;
+    let container = docker.containers.find(&request.container)?;
     let _working = container.working.lock().await;
     let record = container.record();
     if let Some(endpoint) = record.endpoint() {
@@ -385,8 +380,8 @@ fn move_only_at_rest(record: &Record) -> Result<(), Refusal> {
 async fn disconnect(mut call: Call, text: &str) -> Answer {
     let request: ConnectRequest = call.json().await?;
     let docker = &call.docker;
-    let network = docker.networks.find(text, call.policy)?;
-    let container: Arc<Container> = docker.containers.find(&request.container, call.policy)?;
+    let network = docker.networks.find(text)?;
+    let container: Arc<Container> = docker.containers.find(&request.container)?;
     let _working = container.working.lock().await;
     let record = container.record();
     if record.endpoint().is_none_or(|it| it.network != network.id) {

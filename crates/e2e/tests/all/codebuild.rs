@@ -1,6 +1,7 @@
 //! Builds that run: in real containers of the build environment that `bin/build-environment` makes,
 //! started and looked at with AWS's own client.
 
+mod docker;
 mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

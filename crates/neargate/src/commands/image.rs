@@ -112,7 +112,8 @@ impl Import {
             Some((repository, tag)) if !tag.contains('/') => (repository, tag),
             _ => (self.name.as_str(), "latest"),
         };
-        let place = format!("repo={}&tag={}", escaped(repository), escaped(tag));
+        // What is imported stands for the registry's image of that name, for builds as well.
+        let place = format!("repo={}&tag={}&offer=1", escaped(repository), escaped(tag));
         let changes = self.changes();
         if !docker_api::holds_image(open()?).map_err(|error| anyhow!(error.chain()))? {
             let mut path = format!("/images/create?fromSrc=-&{place}");

@@ -24,6 +24,7 @@ pub struct Machine {
     pub edge: Arc<EdgeClient>,
     pub network: Arc<network::Machine>,
     pub runtime: Arc<runtime::Runtime>,
+    pub docker: Arc<docker_api::Engines>,
     /// What comes in by the doors inside containers' namespaces; taken by who answers.
     pub visits: Mutex<Option<mpsc::Receiver<Visit>>>,
     /// This program's own file, as it was called when the daemon started: a new build that takes
@@ -72,11 +73,19 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let images = Arc::new(store.clone());
     let builds =
         builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
+    let builds = Arc::new(builds);
+    let below = super::docker::Below {
+        images: images.clone(),
+        builds: builds.clone(),
+        tasks: runtime.clone(),
+        network: network.clone(),
+    };
+    let docker = Arc::new(super::docker::engines(config, below));
     let git = Arc::new(git::GitStore::open(config.state.join("git"), reach)?);
     let (doors, visits) = Doors::new(network.clone());
     let engine = Engine {
         images,
-        builds: Arc::new(builds),
+        builds,
         tasks: runtime.clone(),
         network: network.clone(),
         edge: edge.clone(),
@@ -87,9 +96,9 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         )?),
         git: git.clone(),
         inside: Arc::new(doors),
+        docker: docker.clone(),
         access: engine::Access {
             api: format!("http://{}", config.listen),
-            docker_socket: Some(super::docker::build_socket(&config.run_dir())),
             github: config.github.trim_end_matches('/').to_owned(),
         },
     };
@@ -100,6 +109,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         edge,
         network,
         runtime,
+        docker,
         visits: Mutex::new(Some(visits)),
         program,
     })

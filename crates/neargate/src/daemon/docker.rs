@@ -1,17 +1,16 @@
 //! The Docker Engine API, composed: its sockets, and what it asks about the embedded registry.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
 use cloud::{ClientOrigin, Cloud, Cx, Origin};
-use docker_api::{Docker, Following, OwnRegistry, Parts, Policy, RegistryUse, Socket};
-use engine::{RegistryLogin, Repository};
+use docker_api::{Docker, EngineParts, Engines, OwnRegistry, Parts, RegistryUse};
+use engine::{Builds, Images, Network, RegistryLogin, Repository, Tasks};
 use shapes::ecr::DescribeRepositoriesInput;
 use shapes::elbv2::{DescribeListenersInput, DescribeLoadBalancersInput};
-use tokio::task::JoinHandle;
 
 use super::compose::{Machine, is_embedded};
 use super::registry::{RegistryClient, region_of};
@@ -20,74 +19,76 @@ use crate::config::Config;
 /// A repository that was just created is there by then.
 const PLACE_WAIT: Duration = Duration::from_millis(20);
 const PLACE_LOOKS: usize = 100;
-/// A start that is under way is over by then.
-const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// The owner's socket: what `DOCKER_HOST` names.
 pub fn socket(config: &Config) -> PathBuf {
     config.run_dir().join("docker.sock")
 }
 
-/// The socket that containers of builds get. It is alone in its folder, which is what they see: a
-/// daemon that starts anew makes another socket there.
-pub fn build_socket(run: &Path) -> PathBuf {
-    run.join("docker-build").join("docker.sock")
+/// The engines of builds.
+pub fn engines(config: &Config, parts: Below) -> Engines {
+    Engines::new(EngineParts {
+        images: parts.images,
+        builds: parts.builds,
+        tasks: parts.tasks,
+        network: parts.network,
+        state: config.state.join("docker-builds"),
+        run: config.run_dir().join("docker-builds"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// What engines of Docker stand on.
+pub struct Below {
+    pub images: Arc<dyn Images>,
+    pub builds: Arc<dyn Builds>,
+    pub tasks: Arc<dyn Tasks>,
+    pub network: Arc<dyn Network>,
 }
 
 /// The API, served until this is closed.
 pub struct Serving {
-    sockets: Vec<JoinHandle<()>>,
-    following: Following,
-    docker: Arc<Docker>,
+    owners: docker_api::Serving,
+    engines: Arc<Engines>,
 }
 
 impl Serving {
     /// Ends it. No container is started afterwards.
     pub async fn close(self) {
-        self.sockets.iter().for_each(JoinHandle::abort);
-        drop(self.following);
-        if tokio::time::timeout(CLOSE_WAIT, self.docker.close())
-            .await
-            .is_err()
-        {
-            tracing::warn!("a container takes long to start, and may be left running");
-        }
+        self.owners.close().await;
+        self.engines.stop_serving().await;
     }
 }
 
-pub fn serve(config: &Config, machine: &Machine, cloud: &Arc<Cloud>) -> Result<Serving> {
+/// Lets engines of builds be opened.
+pub fn connect(machine: &Machine, cloud: &Arc<Cloud>) -> Arc<dyn OwnRegistry> {
+    let registry: Arc<dyn OwnRegistry> = Arc::new(Registry {
+        cloud: cloud.clone(),
+    });
+    machine.docker.connect(registry.clone());
+    registry
+}
+
+pub fn serve(
+    config: &Config,
+    machine: &Machine,
+    registry: Arc<dyn OwnRegistry>,
+) -> Result<Serving> {
     let engine = &machine.engine;
     let docker = Docker::open(Parts {
         images: engine.images.clone(),
         builds: engine.builds.clone(),
         tasks: engine.tasks.clone(),
         network: engine.network.clone(),
-        registry: Arc::new(Registry {
-            cloud: cloud.clone(),
-        }),
+        registry,
         directory: config.state.join("docker"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        scope: None,
     })?;
-    let following = docker.follow();
-    let sockets = [
-        (socket(config), Policy::Owner),
-        (build_socket(&config.run_dir()), Policy::Build),
-    ];
-    let mut serving = Serving {
-        sockets: Vec::new(),
-        following,
-        docker: docker.clone(),
-    };
-    for (path, policy) in sockets {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let socket = Socket::bind(path, policy)?;
-        serving
-            .sockets
-            .push(tokio::spawn(socket.serve(docker.clone())));
-    }
-    Ok(serving)
+    Ok(Serving {
+        owners: docker_api::Serving::new(docker, socket(config))?,
+        engines: machine.docker.clone(),
+    })
 }
 
 struct Registry {
