@@ -113,7 +113,9 @@ impl Mirrors {
         }
         let addresses = match self.reach.addresses(&target).await {
             // Behind a proxy names may be known to the proxy alone, which connects.
-            Err(error) if error.fault == Fault::Unreachable && has_proxy() => return Ok(call),
+            Err(error) if error.fault == Fault::Unreachable && self.reach.has_proxy() => {
+                return Ok(call);
+            }
             other => other?,
         };
         if target.literal().is_some() {
@@ -310,20 +312,6 @@ impl Mirrors {
             let _ = tokio::fs::remove_dir_all(&place).await;
         }
     }
-}
-
-/// Whether whoever started the daemon said that the world is reached by a proxy.
-fn has_proxy() -> bool {
-    let set = |it: &&str| std::env::var_os(it).is_some_and(|it| !it.is_empty());
-    [
-        "http_proxy",
-        "https_proxy",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ]
-    .iter()
-    .any(set)
 }
 
 /// An empty repository.

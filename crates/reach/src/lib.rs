@@ -32,17 +32,35 @@ const ADDRESSES_MAX: usize = 32;
 #[derive(Debug, Clone, Default)]
 pub struct Reach(Arc<Policy>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Policy {
     allowed: Vec<Allowed>,
     trusted: Vec<Target>,
+    has_proxy: bool,
 }
 
 impl Reach {
     /// The public network, what the owner allows beyond it, and servers that the owner configured: those
     /// are where they are.
     pub fn new(allowed: Vec<Allowed>, trusted: Vec<Target>) -> Self {
-        Self(Arc::new(Policy { allowed, trusted }))
+        Self(Arc::new(Policy {
+            allowed,
+            trusted,
+            has_proxy: false,
+        }))
+    }
+
+    /// The same, where programs that heed the environment reach the world by a proxy.
+    #[must_use]
+    pub fn behind_a_proxy(&self) -> Self {
+        Self(Arc::new(Policy {
+            has_proxy: true,
+            ..(*self.0).clone()
+        }))
+    }
+
+    pub fn has_proxy(&self) -> bool {
+        self.0.has_proxy
     }
 
     /// Whether the owner configured this very server.

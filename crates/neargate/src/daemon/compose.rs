@@ -39,7 +39,10 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     let network = Arc::new(network::Machine::open(run.clone(), instance.clone())?);
     let account = config.account.clone();
     let github = Target::of(&config.github).context("--github names a server of HTTP")?;
-    let reach = Reach::new(config.allow_address.clone(), vec![github]);
+    let mut reach = Reach::new(config.allow_address.clone(), vec![github]);
+    if has_proxy() {
+        reach = reach.behind_a_proxy();
+    }
     let store = ImageStore::open(
         config.state.join("images"),
         EmbeddedHosts::matching(move |host| is_embedded(host, &account)),
@@ -113,6 +116,19 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         visits: Mutex::new(Some(visits)),
         program,
     })
+}
+
+/// Whether whoever started the daemon said that the world is reached by a proxy, which Git heeds.
+fn has_proxy() -> bool {
+    const NAMES: [&str; 5] = [
+        "http_proxy",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ];
+    let set = |it: &&str| std::env::var_os(it).is_some_and(|it| !it.is_empty());
+    NAMES.iter().any(set)
 }
 
 pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
