@@ -40,7 +40,11 @@ pub fn of_call(cx: &Cx) -> Result<Context, Error> {
     context.set("aws:RequestedRegion", &cx.region);
     context.set("aws:CurrentTime", wire::Timestamp(now).to_string());
     context.set("aws:EpochTime", format!("{now}"));
-    set_origin(&mut context, &cx.origin);
+    // A service that calls in its own name does not come from where its client does.
+    match cx.caller {
+        Caller::Service(_) => set_origin(&mut context, &Origin::Internal),
+        _ => set_origin(&mut context, &cx.origin),
+    }
     set_service(&mut context, cx);
     set_session(&mut context, cx)?;
     Ok(context)

@@ -204,7 +204,8 @@ async fn an_audit_enforces_trust_and_records_what_the_caller_lacks() {
 #[tokio::test]
 async fn a_service_is_trusted_by_its_name_and_by_what_is_known_of_it() {
     let world = World::new(Mode::Audit).await;
-    let service = world.daemon.as_service("codebuild.amazonaws.com");
+    let client = world.client(world.ann.clone(), outside("192.0.2.7"));
+    let service = client.as_service("codebuild.amazonaws.com");
     let own = json!({"Service": ["ec2.amazonaws.com", "codebuild.amazonaws.com"]});
     let with = |condition: Value| {
         let mut statement = allow(own.clone());
@@ -229,6 +230,11 @@ async fn a_service_is_trusted_by_its_name_and_by_what_is_known_of_it() {
         ),
         (
             with(json!({"ArnLike": {"aws:SourceArn": "arn:aws:codebuild:*:*:project/*"}})),
+            false,
+        ),
+        // Where the client is whose request made the service ask says nothing of the service.
+        (
+            with(json!({"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}})),
             false,
         ),
         (with(json!({"StringEquals": {"sts:ExternalId": "e"}})), true),
