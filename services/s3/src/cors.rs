@@ -1,5 +1,6 @@
 //! Cross-origin rules: which of a bucket's rules a browser's request falls under.
 
+use base::glob::matches_stars;
 use cloud::Error;
 
 use crate::config::Cors;
@@ -46,26 +47,14 @@ pub fn find<'a>(
 ) -> Option<&'a Cors> {
     rules.iter().find(|rule| {
         rule.methods.iter().any(|it| it == method)
-            && rule.origins.iter().any(|it| matches(it, origin))
+            && rule.origins.iter().any(|it| matches_stars(it, origin))
             && headers.iter().all(|asked| {
                 let asked = asked.to_lowercase();
                 rule.headers
                     .iter()
-                    .any(|it| matches(&it.to_lowercase(), &asked))
+                    .any(|it| matches_stars(&it.to_lowercase(), &asked))
             })
     })
-}
-
-/// One `*` at most stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, after)) => {
-            text.len() >= before.len() + after.len()
-                && text.starts_with(before)
-                && text.ends_with(after)
-        }
-    }
 }
 
 #[cfg(test)]

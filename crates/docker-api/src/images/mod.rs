@@ -14,6 +14,7 @@ mod save;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use base::glob::matches_stars_within_parts;
 use engine::{Digest, ImageName, Reference, Repository, Result};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -242,35 +243,9 @@ async fn list(call: Call) -> Answer {
 /// `rea`, `rea:1`, or with `*`.
 fn refers(pattern: &str, name: &str) -> bool {
     let repository = name.rsplit_once(':').map_or(name, |it| it.0);
-    [name, repository].iter().any(|it| matches(pattern, it))
-}
-
-/// `*` is anything within one part of a name. Takes time linear in the text for each `*`: the parts
-/// are held against each other one by one, so what follows the last `*` alone has to be tried again.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut at, mut seen) = (0, 0);
-    let mut retry = None;
-    while seen < text.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                at += 1;
-                retry = Some((at, seen));
-            }
-            Some(it) if *it == text[seen] => {
-                at += 1;
-                seen += 1;
-            }
-            _ => match retry {
-                Some((after, from)) if text[from] != b'/' => {
-                    retry = Some((after, from + 1));
-                    (at, seen) = (after, from + 1);
-                }
-                _ => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|it| *it == b'*')
+    [name, repository]
+        .iter()
+        .any(|it| matches_stars_within_parts(pattern, it))
 }
 
 async fn inspect(call: Call, text: &str) -> Answer {
