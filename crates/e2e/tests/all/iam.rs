@@ -94,6 +94,14 @@ fn a_task_acts_with_its_role_and_what_it_needs_is_found_out() {
         .neargate(&["iam", "calls", "shop", "--denied"])
         .stdout;
     assert!(denied.contains("ecs:ListClusters"), "{denied}");
+
+    // Its credentials end with its role, and are not those of the next one of that name.
+    machine.ask("iam", "DeleteRole", json!({ "RoleName": "shop" }));
+    let refused = task.refused(&["ecs", "list-clusters"]);
+    assert!(refused.contains("UnrecognizedClientException"), "{refused}");
+    make_role(&machine);
+    let refused = task.refused(&["ecs", "list-clusters"]);
+    assert!(refused.contains("UnrecognizedClientException"), "{refused}");
 }
 
 /// A user with a key, and the client that signs with it.
