@@ -128,9 +128,9 @@ fn name_of(head: &[u8]) -> Result<String, Error> {
     let disposition = lines.find(|it| it.0.eq_ignore_ascii_case("content-disposition"));
     let (_, value) = disposition.ok_or_else(malformed_form)?;
     let mut parts = value.split(';').map(str::trim);
-    if !parts
+    if parts
         .next()
-        .is_some_and(|it| it.eq_ignore_ascii_case("form-data"))
+        .is_none_or(|it| !it.eq_ignore_ascii_case("form-data"))
     {
         return Err(malformed_form());
     }

@@ -153,7 +153,7 @@ async fn look(
     if head.signed_in == SignedIn::OldQuery {
         head::restore_headers(&mut parts)?;
     }
-    if head.leaves_body_open() && parts.method != Method::GET && !is_between_us(origin) {
+    if head.leaves_body_open() && parts.method != Method::GET && !is_near(origin) {
         return Err(InvalidRequest.because(
             "The payload has to be signed where others may read and change it on its way: use HTTPS, or sign it",
         )
@@ -180,7 +180,7 @@ async fn look(
 /// Whether nobody is between the client and this machine who could change a body that is not signed.
 /// S3 takes such bodies over HTTPS alone, and clients send them there alone; those on this machine and in
 /// its networks are as near.
-fn is_between_us(origin: &Origin) -> bool {
+fn is_near(origin: &Origin) -> bool {
     match origin {
         Origin::Internal => true,
         Origin::Client(client) => {
