@@ -1,6 +1,7 @@
 //! What is set on a repository: its policy, scanning, mutability.
 
 use cloud::{Cx, Error};
+use policy::{Document, Kind};
 use shapes::ecr::*;
 
 use crate::names::{find, in_registry, invalid};
@@ -33,8 +34,8 @@ pub async fn set_repository_policy(
     cx: Cx,
     input: SetRepositoryPolicyInput,
 ) -> Result<SetRepositoryPolicyOutput, Error> {
-    let json: Result<serde_json::Value, _> = serde_json::from_str(&input.policy_text);
-    if !json.is_ok_and(|it| it.get("Statement").is_some()) {
+    // What cannot be read would deny everything to everybody.
+    if Document::parse(&input.policy_text, Kind::Resource).is_err() {
         return Err(invalid(
             "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
         ));

@@ -8,6 +8,9 @@ use shapes::ecr::*;
 
 const HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
+/// Lets everybody of the account pull.
+const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]}]}"#;
+
 struct World {
     cloud: Arc<Cloud>,
     cx: Cx,
@@ -279,12 +282,17 @@ async fn policies_and_tags_are_kept() {
         policy_text: text.into(),
         ..Default::default()
     };
-    assert_eq!(world.refused(set("{")).await.0, "InvalidParameterException");
-    world.call(set(r#"{"Statement":[]}"#)).await;
-    assert_eq!(
-        world.call(get).await.policy_text.as_deref(),
-        Some(r#"{"Statement":[]}"#)
-    );
+    // What says nothing that can be decided on would keep everybody out.
+    for text in [
+        "{",
+        r#"{"Statement":[]}"#,
+        r#"{"Statement":{"Effect":"Alow","Principal":"*","Action":"ecr:*"}}"#,
+    ] {
+        let refused = world.refused(set(text)).await;
+        assert_eq!(refused.0, "InvalidParameterException", "{text}");
+    }
+    world.call(set(POLICY)).await;
+    assert_eq!(world.call(get).await.policy_text.as_deref(), Some(POLICY));
     let arn = "arn:aws:ecr:us-east-1:000000000000:repository/web".to_owned();
     let tag = |key: &str| Tag {
         key: key.into(),
@@ -320,7 +328,7 @@ async fn a_stack_makes_changes_and_deletes_a_repository() {
         token: "t".into(),
         properties: json!({
             "ImageScanningConfiguration": {"ScanOnPush": "true"},
-            "RepositoryPolicyText": {"Statement": []},
+            "RepositoryPolicyText": {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}]},
             "LifecyclePolicy": {"LifecyclePolicyText": r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]}"#},
         }),
         tags: Default::default(),
@@ -426,7 +434,7 @@ async fn a_repository_brings_its_tags_and_its_policy() {
         ..create()
     };
     world.call(tagged.clone()).await;
-    let text = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let text = POLICY;
     world
         .call(SetRepositoryPolicyInput {
             repository_name: "web".into(),

@@ -1,5 +1,6 @@
 //! Resource policies: kept here, and evaluated with the policies of whoever uses the secret.
 
+use ::policy::{Document, Kind, Malformed};
 use cloud::{Cx, Error};
 use shapes::secretsmanager::*;
 
@@ -20,10 +21,13 @@ pub async fn put_resource_policy(
     if input.block_public_policy == Some(true) {
         return Err(unsupported("BlockPublicPolicy"));
     }
-    let json: Result<serde_json::Value, _> = serde_json::from_str(&input.resource_policy);
-    if !json.is_ok_and(|it| it.get("Statement").is_some()) {
-        return Err(errors::MalformedPolicyDocumentException
-            .because("This resource policy contains invalid Json"));
+    // What cannot be read would deny everything to everybody.
+    if let Err(malformed) = Document::parse(&input.resource_policy, Kind::Resource) {
+        let why = match malformed {
+            Malformed::NotJson => "This resource policy contains invalid Json".to_owned(),
+            other => other.to_string(),
+        };
+        return Err(errors::MalformedPolicyDocumentException.because(why));
     }
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
