@@ -257,7 +257,7 @@ async fn condition_keys_are_those_of_each_resource() {
         panic!("{needs:?}")
     };
     assert_eq!(key_of(subnet, "ec2:VpcID"), none);
-    assert_eq!(key_of(vpc, "ec2:VpcID").unwrap(), [it.vpc.clone()]);
+    assert_eq!(key_of(vpc, "ec2:VpcID").unwrap(), [it.vpc.as_str()]);
     assert_eq!(key_of(vpc, "ec2:Tenancy").unwrap(), ["default"]);
     for need in [subnet, vpc] {
         assert_eq!(key_of(need, "ec2:Region").unwrap(), ["us-east-1"]);

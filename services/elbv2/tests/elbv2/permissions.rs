@@ -134,7 +134,7 @@ async fn what_is_new_is_named_and_its_tags_need_the_permission_to_tag() {
     let key = |name: &str| key_of(&needs.all[0], &format!("elasticloadbalancing:{name}"));
     assert_eq!(key("Scheme").unwrap(), ["internet-facing"]);
     assert_eq!(key("Subnet").unwrap(), it.world.subnets);
-    assert_eq!(key("SecurityGroup").unwrap(), [it.world.group.clone()]);
+    assert_eq!(key("SecurityGroup").unwrap(), [it.world.group.as_str()]);
     let action = key_of(&needs.all[1], "elasticloadbalancing:CreateAction");
     assert_eq!(action.unwrap(), ["CreateLoadBalancer"]);
 
