@@ -14,20 +14,20 @@ const RESERVE_BYTES: i64 = 4 << 20;
 pub const LOOK_EVERY: u64 = 1000;
 
 /// Makes the reserve as large as it should be. It fails when the disk is full: then there is as much
-/// as there was.
+/// as there was, and nothing is left begun.
 pub fn fill(connection: &Connection) -> Result<(), StoreError> {
+    // Left by a daemon that died between the two steps below.
+    connection.execute_batch("DROP TABLE IF EXISTS reserve")?;
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let spare = number("freelist_count")? * number("page_size")?;
     if spare >= RESERVE_BYTES / 2 {
         return Ok(());
     }
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE;
-         CREATE TABLE reserve (bytes BLOB);
-         INSERT INTO reserve VALUES (zeroblob({RESERVE_BYTES}));
-         COMMIT;
-         DROP TABLE reserve;
-         PRAGMA wal_checkpoint(RESTART);"
-    ))?;
+    // Rolled back when it is dropped before it is committed.
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch("CREATE TABLE reserve (bytes BLOB)")?;
+    transaction.execute("INSERT INTO reserve VALUES (zeroblob(?))", [RESERVE_BYTES])?;
+    transaction.commit()?;
+    connection.execute_batch("DROP TABLE reserve; PRAGMA wal_checkpoint(RESTART);")?;
     Ok(())
 }

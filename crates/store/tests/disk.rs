@@ -92,6 +92,25 @@ fn records_are_written_on_a_full_disk_and_none_is_lost() {
     });
 }
 
+/// A daemon may die at any point.
+#[test]
+fn a_reserve_that_was_cut_short_hinders_nobody() {
+    on_a_disk(32, |disk| {
+        let path = disk.join("store.db");
+        drop(Store::open(&path).unwrap());
+        let raw = rusqlite::Connection::open(&path).unwrap();
+        let left =
+            "CREATE TABLE reserve (bytes BLOB); INSERT INTO reserve VALUES (zeroblob(4194304));";
+        raw.execute_batch(left).unwrap();
+        drop(raw);
+        let store = Store::open(&path).unwrap();
+        fill(disk);
+        for number in 0..100 {
+            store.write(|tx| tx.put(&note(number))).unwrap();
+        }
+    });
+}
+
 #[test]
 fn the_store_s_files_are_the_owner_s_alone() {
     let directory = tempfile::tempdir().unwrap();
