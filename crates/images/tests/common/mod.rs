@@ -76,8 +76,10 @@ impl Answer {
 /// Decides about a request before the registry sees it: what a front door does.
 pub type Door = dyn Fn(&Request<Incoming>) -> Option<Response<RegistryBody>> + Send + Sync;
 
+type Decision = dyn Fn(Access, &str) -> bool + Send + Sync;
+
 /// Lets through what it is told to.
-struct Rule(Box<dyn Fn(Access, &str) -> bool + Send + Sync>);
+struct Rule(Box<Decision>);
 
 impl Gate for Rule {
     fn check(&self, access: Access, repository: &Repository) -> Result<(), Closed> {
