@@ -30,6 +30,8 @@ mod document;
 mod flight;
 mod garbage;
 mod holdings;
+#[cfg(test)]
+mod hostile_input;
 mod hosts;
 mod ingest;
 mod layers;

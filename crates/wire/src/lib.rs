@@ -14,6 +14,8 @@ mod bounds;
 mod cbor;
 mod decoder;
 mod error;
+#[cfg(test)]
+mod hostile_input;
 mod json;
 mod json_reader;
 mod limits;

@@ -9,6 +9,8 @@ mod cfn;
 mod events;
 mod filter;
 mod group;
+#[cfg(test)]
+mod hostile_input;
 mod names;
 mod page;
 mod pattern;

@@ -10,6 +10,7 @@ mod copying;
 mod errors;
 mod fake;
 mod hostile;
+mod hostile_input;
 mod running;
 mod settings;
 mod staging;

@@ -40,12 +40,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("git", &["engine", "reach"]),
     ("docker-api", &["engine"]),
     // for tests and for us
+    ("fuzz", &[]),
     ("sim", &["cloud", "engine", "wire"]),
     ("xtask", &["wire"]),
 ];
 
 /// Crates that what is shipped never holds.
-const NOT_SHIPPED: &[&str] = &["sim", "e2e", "xtask"];
+const NOT_SHIPPED: &[&str] = &["sim", "e2e", "fuzz", "xtask"];
 
 const COMPOSES: &[&str] = &["neargate", "e2e"];
 
