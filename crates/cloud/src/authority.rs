@@ -34,21 +34,6 @@ impl Cx {
         self.authorize(service, &needs)
     }
 
-    /// [`Cx::authorize`] by the rules for operations that are not listed in their table yet.
-    pub fn authorize_unlisted(
-        &self,
-        service: &str,
-        operation: &str,
-        input: &serde_json::Value,
-    ) -> Result<(), Error> {
-        match self.cloud.authority() {
-            Some(authority) => {
-                self.authorize(service, &authority.guess(self, service, operation, input))
-            }
-            None => self.authorize(service, &Needs::default()),
-        }
-    }
-
     /// A resource of another service, with its tags and the policy of its own, as [`Service::finds`] lends
     /// them.
     ///

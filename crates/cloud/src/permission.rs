@@ -232,6 +232,15 @@ pub fn on<I, T: IntoTouched>(
     Permission::empty().line(None, Some(kind), touches)
 }
 
+/// [`on`] with a function pointer, so that the type of a closure's input follows from the handler
+/// beside it in the table.
+pub fn touching<I: 'static, T: IntoTouched + 'static>(
+    kind: &'static str,
+    touches: fn(&Cx, &I) -> T,
+) -> Permission<I> {
+    on(kind, touches)
+}
+
 /// `action` (`s3:ListBucket`) in place of the operation's own name, on resources of one type.
 pub fn as_action<I, T: IntoTouched>(
     action: &'static str,
@@ -491,9 +500,6 @@ pub trait Authority: Send + Sync {
     fn enforces(&self) -> bool {
         true
     }
-
-    /// What an operation needs that its table does not list yet; `input` is the typed input's.
-    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Needs;
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ pub(crate) struct Entry {
     pub untyped: Untyped,
     /// The same function as a [`Typed`] of its input.
     pub typed: Box<dyn Any + Send + Sync>,
-    /// What it needs permission for; None when the table does not list it yet.
-    pub described: Option<Described>,
+    /// What it needs permission for.
+    pub described: Described,
 }
 
 /// Everything that a service brings: built once at start-up.
@@ -104,27 +104,10 @@ impl Service {
             let needs = permission.needs(cx, prefix, input);
             cx.authorize(I::SERVICE, &needs)
         };
-        self.add(handler, permit, Some(described))
+        self.add(handler, permit, described)
     }
 
-    /// [`Service::on`] for an operation whose permission is not listed yet.
-    #[must_use]
-    pub fn on_unlisted<I, F>(self, handler: fn(Cx, I) -> F) -> Self
-    where
-        I: Operation + Send + 'static,
-        F: Future<Output = Result<I::Output, Error>> + Send + 'static,
-    {
-        let permit =
-            |cx: &Cx, input: &I| cx.authorize_unlisted(I::SERVICE, I::NAME, &wire::to_json(input));
-        self.add(handler, permit, None)
-    }
-
-    fn add<I, F, P>(
-        mut self,
-        handler: fn(Cx, I) -> F,
-        permit: P,
-        described: Option<Described>,
-    ) -> Self
+    fn add<I, F, P>(mut self, handler: fn(Cx, I) -> F, permit: P, described: Described) -> Self
     where
         I: Operation + Send + 'static,
         F: Future<Output = Result<I::Output, Error>> + Send + 'static,
@@ -231,10 +214,10 @@ impl Service {
     }
 
     /// What each operation of this build needs permission for.
-    pub fn permissions(&self) -> impl Iterator<Item = (&'static str, Option<&Described>)> + '_ {
+    pub fn permissions(&self) -> impl Iterator<Item = (&'static str, &Described)> + '_ {
         self.operations
             .iter()
-            .map(|(name, entry)| (*name, entry.described.as_ref()))
+            .map(|(name, entry)| (*name, &entry.described))
     }
 
     /// The types that it lends to CloudFormation.

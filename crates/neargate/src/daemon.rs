@@ -7,6 +7,8 @@ mod inside;
 mod lock;
 #[cfg(test)]
 mod passing;
+#[cfg(test)]
+mod permissions;
 mod registry;
 
 use std::fs;

@@ -85,15 +85,4 @@ impl Authority for Recorder {
         *self.seen.lock().expect("nobody panics with it") = Some(needs.clone());
         Err(wire::codes::AccessDenied.because("only looked at"))
     }
-
-    /// Tables are looked at here, and what is in none of them says so.
-    fn guess(&self, _: &Cx, service: &str, operation: &str, _: &serde_json::Value) -> Needs {
-        Needs {
-            all: vec![Need::new(
-                format!("{service}:{operation} is not listed"),
-                None,
-            )],
-            ..Needs::default()
-        }
-    }
 }

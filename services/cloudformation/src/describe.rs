@@ -293,6 +293,16 @@ pub async fn list_stack_resources(
     })
 }
 
+/// The stack that has a resource with this physical id.
+pub fn holder_of(cx: &Cx, tx: &Records<'_>, physical_id: &str) -> Result<Option<Stack>, Error> {
+    let holds = |stack: &Stack| {
+        let mut resources = stack.resources.values();
+        resources.any(|it| it.shown_id.as_deref() == Some(physical_id))
+    };
+    let mut stacks = all_stacks(cx, tx)?.into_iter();
+    Ok(stacks.find(|it| !it.is_deleted() && holds(it)))
+}
+
 pub async fn describe_stack_resources(
     cx: Cx,
     input: api::DescribeStackResourcesInput,
@@ -300,18 +310,8 @@ pub async fn describe_stack_resources(
     let stack = cx.read(
         |tx| match (&input.stack_name, &input.physical_resource_id) {
             (Some(name), None) => require(&cx, tx, name),
-            (None, Some(physical_id)) => {
-                let holds = |stack: &Stack| {
-                    stack
-                        .resources
-                        .values()
-                        .any(|it| it.shown_id.as_ref() == Some(physical_id))
-                };
-                let stack = all_stacks(&cx, tx)?
-                    .into_iter()
-                    .find(|it| !it.is_deleted() && holds(it));
-                stack.ok_or_else(|| invalid(format!("Stack for {physical_id} does not exist")))
-            }
+            (None, Some(physical_id)) => holder_of(&cx, tx, physical_id)?
+                .ok_or_else(|| invalid(format!("Stack for {physical_id} does not exist"))),
             _ => Err(invalid(
                 "Either StackName or PhysicalResourceId must be specified, but not both",
             )),

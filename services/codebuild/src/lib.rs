@@ -47,6 +47,8 @@ mod cfn;
 mod credential;
 mod curated;
 mod driver;
+#[cfg(test)]
+mod hostile_input;
 mod image;
 mod inside;
 mod junit;
@@ -56,6 +58,7 @@ mod names;
 mod network;
 mod observe;
 mod page;
+mod permissions;
 mod project;
 mod project_rules;
 mod provision;
@@ -66,39 +69,127 @@ mod role;
 mod s3;
 mod source;
 
+use cloud::permission::{everywhere, touching};
 use cloud::{Service, Watch};
+use shapes::codebuild::{CreateProjectInput, StartBuildInput, UpdateProjectInput};
+
+use permissions::{
+    CREDENTIAL_KEYS, PRINCIPAL, PROJECT_KEYS, credential_keys, group_of, group_touched, groups,
+    groups_of, project_keys, project_of, project_touched, projects, projects_of, roles,
+};
 
 pub use inside::credentials;
 
 pub fn service() -> Service {
     Service::new(&shapes::codebuild::MODEL)
-        .on_unlisted(project::create_project)
-        .on_unlisted(project::update_project)
-        .on_unlisted(project::delete_project)
-        .on_unlisted(project::batch_get_projects)
-        .on_unlisted(project::list_projects)
-        .on_unlisted(project::invalidate_project_cache)
-        .on_unlisted(build::start_build)
-        .on_unlisted(build::stop_build)
-        .on_unlisted(build::retry_build)
-        .on_unlisted(build::batch_get_builds)
-        .on_unlisted(build::batch_delete_builds)
-        .on_unlisted(build::list_builds)
-        .on_unlisted(build::list_builds_for_project)
-        .on_unlisted(credential::import_source_credentials)
-        .on_unlisted(credential::list_source_credentials)
-        .on_unlisted(credential::delete_source_credentials)
-        .on_unlisted(curated::list_curated_environment_images)
-        .on_unlisted(report::create_report_group)
-        .on_unlisted(report::update_report_group)
-        .on_unlisted(report::delete_report_group)
-        .on_unlisted(report::batch_get_report_groups)
-        .on_unlisted(report::list_report_groups)
-        .on_unlisted(report::list_reports)
-        .on_unlisted(report::list_reports_for_report_group)
-        .on_unlisted(report::batch_get_reports)
-        .on_unlisted(report::delete_report)
-        .on_unlisted(report::describe_test_cases)
+        .on(
+            project::create_project,
+            touching("project", |cx, it: &CreateProjectInput| {
+                project_touched(cx, &it.name)
+            })
+            .supplying(PROJECT_KEYS, project_keys)
+            .passing(PRINCIPAL, |it| {
+                roles(Some(&it.service_role), it.build_batch_config.as_ref())
+            }),
+        )
+        .on(
+            project::update_project,
+            touching("project", |cx, it: &UpdateProjectInput| {
+                project_touched(cx, &it.name)
+            })
+            .supplying(PROJECT_KEYS, project_keys)
+            .passing(PRINCIPAL, |it| {
+                roles(it.service_role.as_deref(), it.build_batch_config.as_ref())
+            }),
+        )
+        .on(
+            project::delete_project,
+            touching("project", |cx, it| project_touched(cx, &it.name)),
+        )
+        .on(
+            project::batch_get_projects,
+            touching("project", |cx, it| projects(cx, &it.names)),
+        )
+        .on(project::list_projects, everywhere())
+        .on(
+            project::invalidate_project_cache,
+            touching("project", |cx, it| project_touched(cx, &it.project_name)),
+        )
+        .on(
+            build::start_build,
+            touching("project", |cx, it: &StartBuildInput| {
+                project_touched(cx, &it.project_name)
+            })
+            .passing(PRINCIPAL, |it| {
+                roles(it.service_role_override.as_deref(), None)
+            }),
+        )
+        .on(
+            build::stop_build,
+            touching("project", |cx, it| project_of(cx, &it.id)),
+        )
+        .on(
+            build::retry_build,
+            touching("project", |cx, it| {
+                it.id.as_ref().map(|id| project_of(cx, id))
+            }),
+        )
+        .on(
+            build::batch_get_builds,
+            touching("project", |cx, it| projects_of(cx, &it.ids)),
+        )
+        .on(
+            build::batch_delete_builds,
+            touching("project", |cx, it| projects_of(cx, &it.ids)),
+        )
+        .on(build::list_builds, everywhere())
+        .on(
+            build::list_builds_for_project,
+            touching("project", |cx, it| project_touched(cx, &it.project_name)),
+        )
+        .on(
+            credential::import_source_credentials,
+            everywhere().supplying(CREDENTIAL_KEYS, credential_keys),
+        )
+        .on(credential::list_source_credentials, everywhere())
+        .on(credential::delete_source_credentials, everywhere())
+        .on(curated::list_curated_environment_images, everywhere())
+        .on(
+            report::create_report_group,
+            touching("report-group", |cx, it| group_touched(cx, &it.name)),
+        )
+        .on(
+            report::update_report_group,
+            touching("report-group", |cx, it| group_touched(cx, &it.arn)),
+        )
+        .on(
+            report::delete_report_group,
+            touching("report-group", |cx, it| group_touched(cx, &it.arn)),
+        )
+        .on(
+            report::batch_get_report_groups,
+            touching("report-group", |cx, it| groups(cx, &it.report_group_arns)),
+        )
+        .on(report::list_report_groups, everywhere())
+        .on(report::list_reports, everywhere())
+        .on(
+            report::list_reports_for_report_group,
+            touching("report-group", |cx, it| {
+                group_touched(cx, &it.report_group_arn)
+            }),
+        )
+        .on(
+            report::batch_get_reports,
+            touching("report-group", |cx, it| groups_of(cx, &it.report_arns)),
+        )
+        .on(
+            report::delete_report,
+            touching("report-group", |cx, it| group_of(cx, &it.arn)),
+        )
+        .on(
+            report::describe_test_cases,
+            touching("report-group", |cx, it| group_of(cx, &it.report_arn)),
+        )
         .resource(cfn::ProjectType)
         .resource(cfn::ReportGroupType)
         .resource(cfn::SourceCredentialType)

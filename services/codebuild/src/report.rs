@@ -57,7 +57,7 @@ impl Record for ReportRecord {
     }
 }
 
-fn group_arn(cx: &Cx, name: &str) -> String {
+pub fn group_arn(cx: &Cx, name: &str) -> String {
     cx.arn("codebuild", &format!("report-group/{name}"))
 }
 
@@ -68,7 +68,7 @@ fn check_export(export: &ReportExportConfig) -> Result<(), Error> {
     }
 }
 
-fn find_group(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<GroupRecord, Error> {
+pub fn find_group(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<GroupRecord, Error> {
     let name = last_part(arn, "report-group");
     tx.get(&cx.key(name))?.ok_or_else(|| {
         ResourceNotFoundException.because(format!(

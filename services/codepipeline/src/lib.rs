@@ -29,6 +29,7 @@ mod flow;
 mod glob;
 mod history;
 mod page;
+mod permissions;
 mod pipeline;
 mod plan;
 #[cfg(test)]
@@ -45,38 +46,161 @@ mod variables;
 mod watch;
 mod webhook;
 
+use cloud::permission::{everywhere, touching};
 use cloud::{Service, Watch};
+use shapes::codepipeline::{
+    CreatePipelineInput, ListTagsForResourceInput, PutWebhookInput, TagResourceInput,
+    UntagResourceInput, UpdatePipelineInput,
+};
+
+use permissions::{
+    PRINCIPAL, action_touched, any_webhook, pipeline_of_arn, pipeline_touched, roles,
+    stage_touched, webhook_of_arn, webhook_touched,
+};
 
 pub use delivery::{Delivery, deliver, is_address};
 
 /// Everything that AWS CodePipeline brings.
 pub fn service() -> Service {
     Service::new(&shapes::codepipeline::MODEL)
-        .on_unlisted(catalog::list_action_types)
-        .on_unlisted(pipeline::create_pipeline)
-        .on_unlisted(pipeline::update_pipeline)
-        .on_unlisted(pipeline::get_pipeline)
-        .on_unlisted(pipeline::list_pipelines)
-        .on_unlisted(pipeline::delete_pipeline)
-        .on_unlisted(state::get_pipeline_state)
-        .on_unlisted(execution::start_pipeline_execution)
-        .on_unlisted(execution::stop_pipeline_execution)
-        .on_unlisted(execution::retry_stage_execution)
-        .on_unlisted(execution::rollback_stage)
-        .on_unlisted(history::get_pipeline_execution)
-        .on_unlisted(history::list_pipeline_executions)
-        .on_unlisted(history::list_action_executions)
-        .on_unlisted(stage::disable_stage_transition)
-        .on_unlisted(stage::enable_stage_transition)
-        .on_unlisted(stage::put_approval_result)
-        .on_unlisted(tags::tag_resource)
-        .on_unlisted(tags::untag_resource)
-        .on_unlisted(tags::list_tags_for_resource)
-        .on_unlisted(webhook::put_webhook)
-        .on_unlisted(webhook::list_webhooks)
-        .on_unlisted(webhook::delete_webhook)
-        .on_unlisted(webhook::register_webhook_with_third_party)
-        .on_unlisted(webhook::deregister_webhook_with_third_party)
+        .on(catalog::list_action_types, everywhere())
+        .on(
+            pipeline::create_pipeline,
+            touching("pipeline", |cx, it: &CreatePipelineInput| {
+                pipeline_touched(cx, &it.pipeline.name)
+            })
+            .passing(PRINCIPAL, |it| roles(&it.pipeline)),
+        )
+        .on(
+            pipeline::update_pipeline,
+            touching("pipeline", |cx, it: &UpdatePipelineInput| {
+                pipeline_touched(cx, &it.pipeline.name)
+            })
+            .passing(PRINCIPAL, |it| roles(&it.pipeline)),
+        )
+        .on(
+            pipeline::get_pipeline,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.name)),
+        )
+        .on(pipeline::list_pipelines, everywhere())
+        .on(
+            pipeline::delete_pipeline,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.name)),
+        )
+        .on(
+            state::get_pipeline_state,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.name)),
+        )
+        .on(
+            execution::start_pipeline_execution,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.name)),
+        )
+        .on(
+            execution::stop_pipeline_execution,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.pipeline_name)),
+        )
+        .on(
+            execution::retry_stage_execution,
+            touching("stage", |cx, it| {
+                stage_touched(cx, &it.pipeline_name, &it.stage_name)
+            }),
+        )
+        .on(
+            execution::rollback_stage,
+            touching("stage", |cx, it| {
+                stage_touched(cx, &it.pipeline_name, &it.stage_name)
+            }),
+        )
+        .on(
+            history::get_pipeline_execution,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.pipeline_name)),
+        )
+        .on(
+            history::list_pipeline_executions,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.pipeline_name)),
+        )
+        .on(
+            history::list_action_executions,
+            touching("pipeline", |cx, it| pipeline_touched(cx, &it.pipeline_name)),
+        )
+        .on(
+            stage::disable_stage_transition,
+            touching("stage", |cx, it| {
+                stage_touched(cx, &it.pipeline_name, &it.stage_name)
+            }),
+        )
+        .on(
+            stage::enable_stage_transition,
+            touching("stage", |cx, it| {
+                stage_touched(cx, &it.pipeline_name, &it.stage_name)
+            }),
+        )
+        .on(
+            stage::put_approval_result,
+            touching("action", |cx, it| {
+                action_touched(cx, &it.pipeline_name, &it.stage_name, &it.action_name)
+            }),
+        )
+        .on(
+            tags::tag_resource,
+            touching("pipeline", |cx, it: &TagResourceInput| {
+                pipeline_of_arn(cx, &it.resource_arn)
+            })
+            .also("webhook", |cx, it: &TagResourceInput| {
+                webhook_of_arn(cx, &it.resource_arn)
+            }),
+        )
+        .on(
+            tags::untag_resource,
+            touching("pipeline", |cx, it: &UntagResourceInput| {
+                pipeline_of_arn(cx, &it.resource_arn)
+            })
+            .also("webhook", |cx, it: &UntagResourceInput| {
+                webhook_of_arn(cx, &it.resource_arn)
+            }),
+        )
+        .on(
+            tags::list_tags_for_resource,
+            touching("pipeline", |cx, it: &ListTagsForResourceInput| {
+                pipeline_of_arn(cx, &it.resource_arn)
+            })
+            .also("webhook", |cx, it: &ListTagsForResourceInput| {
+                webhook_of_arn(cx, &it.resource_arn)
+            }),
+        )
+        .on(
+            webhook::put_webhook,
+            touching("pipeline", |cx, it: &PutWebhookInput| {
+                pipeline_touched(cx, &it.webhook.target_pipeline)
+            })
+            .also("webhook", |cx, it: &PutWebhookInput| {
+                webhook_touched(cx, &it.webhook.name)
+            }),
+        )
+        .on(
+            webhook::list_webhooks,
+            touching("webhook", |cx, _| any_webhook(cx)),
+        )
+        .on(
+            webhook::delete_webhook,
+            touching("webhook", |cx, it| webhook_touched(cx, &it.name)),
+        )
+        .on(
+            webhook::register_webhook_with_third_party,
+            touching("webhook", |cx, it| {
+                it.webhook_name
+                    .as_ref()
+                    .map(|name| webhook_touched(cx, name))
+            }),
+        )
+        .on(
+            webhook::deregister_webhook_with_third_party,
+            touching("webhook", |cx, it| {
+                it.webhook_name
+                    .as_ref()
+                    .map(|name| webhook_touched(cx, name))
+            }),
+        )
         .resource(cfn::PipelineType)
         .resource(cfn::WebhookType)
         .reconciles(flow::FlowReconciler)

@@ -13,11 +13,9 @@ use std::sync::Mutex;
 use ::policy::Decision;
 use cloud::{Authority, Cx, Error, Need, Needs, Record};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use crate::asker::Asker;
 use crate::names::key;
-use crate::needs::{self, Place};
 
 /// What is done with calls that no policy allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,26 +135,6 @@ impl Authority for Policies {
 
     fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
-    }
-
-    fn guess(&self, cx: &Cx, service: &str, operation: &str, input: &Json) -> Needs {
-        let at = Place {
-            region: &cx.region,
-            account: cx.account(),
-        };
-        let all = needs::of_call(service, operation, input, at);
-        let all = all.into_iter().map(|it| Need {
-            action: it.action,
-            resource: Some(it.resource)
-                .filter(|it| it != "*")
-                .map(cloud::Touched::named),
-            passed_to: it.passed_to,
-            keys: Vec::new(),
-        });
-        Needs {
-            all: all.collect(),
-            ..Default::default()
-        }
     }
 }
 

@@ -19,7 +19,7 @@ mod known;
 mod linked;
 mod managed;
 mod names;
-mod needs;
+mod permissions;
 mod policy;
 mod profile;
 mod role;
@@ -30,8 +30,14 @@ mod tags;
 mod trust;
 mod user;
 
-use cloud::Service;
-use cloud::permission::{everywhere, not_asked};
+use cloud::permission::{everywhere, not_asked, touching};
+use cloud::{ConditionKey, Service};
+use permissions::{
+    BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, attachment, changed_role,
+    changed_user, credential_service, new_policy, new_profile, new_role, new_user, policy_touched,
+    profile_touched, role_of_task, role_touched, user_or_caller, user_touched,
+};
+use shapes::iam::*;
 
 pub use authority::{Call, Mode, Policies};
 pub use credentials::{find_holder, find_key};
@@ -40,67 +46,298 @@ pub use suggest::{calls, policy_for};
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
-        .on_unlisted(role::create_role)
-        .on_unlisted(role::get_role)
-        .on_unlisted(role::list_roles)
-        .on_unlisted(role::delete_role)
-        .on_unlisted(role::update_role)
-        .on_unlisted(role::update_role_description)
-        .on_unlisted(role::update_assume_role_policy)
-        .on_unlisted(role::put_role_policy)
-        .on_unlisted(role::get_role_policy)
-        .on_unlisted(role::delete_role_policy)
-        .on_unlisted(role::list_role_policies)
-        .on_unlisted(role::attach_role_policy)
-        .on_unlisted(role::detach_role_policy)
-        .on_unlisted(role::list_attached_role_policies)
-        .on_unlisted(linked::create_service_linked_role)
-        .on_unlisted(linked::delete_service_linked_role)
-        .on_unlisted(linked::get_service_linked_role_deletion_status)
-        .on_unlisted(policy::create_policy)
-        .on_unlisted(policy::get_policy)
-        .on_unlisted(policy::list_policies)
-        .on_unlisted(policy::delete_policy)
-        .on_unlisted(policy::create_policy_version)
-        .on_unlisted(policy::get_policy_version)
-        .on_unlisted(policy::list_policy_versions)
-        .on_unlisted(policy::set_default_policy_version)
-        .on_unlisted(policy::delete_policy_version)
-        .on_unlisted(policy::list_entities_for_policy)
-        .on_unlisted(profile::create_instance_profile)
-        .on_unlisted(profile::get_instance_profile)
-        .on_unlisted(profile::list_instance_profiles)
-        .on_unlisted(profile::list_instance_profiles_for_role)
-        .on_unlisted(profile::delete_instance_profile)
-        .on_unlisted(profile::add_role_to_instance_profile)
-        .on_unlisted(profile::remove_role_from_instance_profile)
-        .on_unlisted(user::create_user)
-        .on_unlisted(user::get_user)
-        .on_unlisted(user::list_users)
-        .on_unlisted(user::delete_user)
-        .on_unlisted(user::create_access_key)
-        .on_unlisted(user::list_access_keys)
-        .on_unlisted(user::delete_access_key)
-        .on_unlisted(service_credential::create_service_specific_credential)
-        .on_unlisted(service_credential::list_service_specific_credentials)
-        .on_unlisted(service_credential::update_service_specific_credential)
-        .on_unlisted(service_credential::reset_service_specific_credential)
-        .on_unlisted(service_credential::delete_service_specific_credential)
-        .on_unlisted(user::put_user_policy)
-        .on_unlisted(user::get_user_policy)
-        .on_unlisted(user::delete_user_policy)
-        .on_unlisted(user::list_user_policies)
-        .on_unlisted(user::attach_user_policy)
-        .on_unlisted(user::detach_user_policy)
-        .on_unlisted(user::list_attached_user_policies)
-        .on_unlisted(tags::tag_role)
-        .on_unlisted(tags::untag_role)
-        .on_unlisted(tags::list_role_tags)
-        .on_unlisted(tags::tag_policy)
-        .on_unlisted(tags::untag_policy)
-        .on_unlisted(tags::list_policy_tags)
-        .on_unlisted(tags::tag_instance_profile)
-        .on_unlisted(tags::untag_instance_profile);
+        .on(
+            role::create_role,
+            touching("role", |cx, it: &CreateRoleInput| {
+                new_role(cx, it.path.as_deref(), &it.role_name)
+            })
+            .supplying(BOUNDARY, |_, _| vec![]),
+        )
+        .on(
+            role::get_role,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(role::list_roles, everywhere())
+        .on(role::delete_role, changed_role(|it| &it.role_name))
+        .on(role::update_role, changed_role(|it| &it.role_name))
+        .on(
+            role::update_role_description,
+            changed_role(|it| &it.role_name),
+        )
+        .on(
+            role::update_assume_role_policy,
+            changed_role(|it| &it.role_name),
+        )
+        .on(role::put_role_policy, changed_role(|it| &it.role_name))
+        .on(
+            role::get_role_policy,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(role::delete_role_policy, changed_role(|it| &it.role_name))
+        .on(
+            role::list_role_policies,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            role::attach_role_policy,
+            attachment(
+                "role",
+                |cx, it| role_touched(cx, &it.role_name),
+                |it| &it.policy_arn,
+            ),
+        )
+        .on(
+            role::detach_role_policy,
+            attachment(
+                "role",
+                |cx, it| role_touched(cx, &it.role_name),
+                |it| &it.policy_arn,
+            ),
+        )
+        .on(
+            role::list_attached_role_policies,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            linked::create_service_linked_role,
+            touching("role", |cx, it: &CreateServiceLinkedRoleInput| {
+                linked::touched(cx, &it.aws_service_name)
+            })
+            .supplying(SERVICE_NAME, |_, it| {
+                vec![ConditionKey::new(
+                    "iam:AWSServiceName",
+                    Some(&it.aws_service_name),
+                )]
+            }),
+        )
+        .on(
+            linked::delete_service_linked_role,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            linked::get_service_linked_role_deletion_status,
+            touching("role", |cx, it| role_of_task(cx, &it.deletion_task_id)),
+        )
+        .on(
+            policy::create_policy,
+            touching("policy", |cx, it| {
+                new_policy(cx, it.path.as_deref(), &it.policy_name)
+            }),
+        )
+        .on(
+            policy::get_policy,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(policy::list_policies, everywhere())
+        .on(
+            policy::delete_policy,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::create_policy_version,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::get_policy_version,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::list_policy_versions,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::set_default_policy_version,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::delete_policy_version,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            policy::list_entities_for_policy,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            profile::create_instance_profile,
+            touching("instance-profile", |cx, it| {
+                new_profile(cx, it.path.as_deref(), &it.instance_profile_name)
+            }),
+        )
+        .on(
+            profile::get_instance_profile,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        )
+        .on(profile::list_instance_profiles, everywhere())
+        .on(
+            profile::list_instance_profiles_for_role,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            profile::delete_instance_profile,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        )
+        .on(
+            profile::add_role_to_instance_profile,
+            touching(
+                "instance-profile",
+                |cx, it: &AddRoleToInstanceProfileInput| {
+                    profile_touched(cx, &it.instance_profile_name)
+                },
+            )
+            .passing_found("ec2.amazonaws.com", |cx, it| {
+                vec![role_touched(cx, &it.role_name).arn]
+            }),
+        )
+        .on(
+            profile::remove_role_from_instance_profile,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        )
+        .on(
+            user::create_user,
+            touching("user", |cx, it: &CreateUserInput| {
+                new_user(cx, it.path.as_deref(), &it.user_name)
+            })
+            .supplying(BOUNDARY, |_, _| vec![]),
+        )
+        .on(
+            user::get_user,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(user::list_users, everywhere())
+        .on(
+            user::delete_user,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(
+            user::create_access_key,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            user::list_access_keys,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            user::delete_access_key,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            service_credential::create_service_specific_credential,
+            touching("user", |cx, it: &CreateServiceSpecificCredentialInput| {
+                user_touched(cx, &it.user_name)
+            })
+            .supplying(CREDENTIAL_NEW, |_, it| {
+                vec![
+                    ConditionKey::new(CREDENTIAL_SERVICE[0], Some(&it.service_name)),
+                    ConditionKey::new(
+                        "iam:ServiceSpecificCredentialAgeDays",
+                        it.credential_age_days,
+                    ),
+                ]
+            }),
+        )
+        .on(
+            service_credential::list_service_specific_credentials,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            service_credential::update_service_specific_credential,
+            touching("user", |cx, it: &UpdateServiceSpecificCredentialInput| {
+                user_or_caller(cx, it.user_name.as_ref())
+            })
+            .supplying(CREDENTIAL_SERVICE, |cx, it| {
+                vec![credential_service(cx, &it.service_specific_credential_id)]
+            }),
+        )
+        .on(
+            service_credential::reset_service_specific_credential,
+            touching("user", |cx, it: &ResetServiceSpecificCredentialInput| {
+                user_or_caller(cx, it.user_name.as_ref())
+            })
+            .supplying(CREDENTIAL_SERVICE, |cx, it| {
+                vec![credential_service(cx, &it.service_specific_credential_id)]
+            }),
+        )
+        .on(
+            service_credential::delete_service_specific_credential,
+            touching("user", |cx, it: &DeleteServiceSpecificCredentialInput| {
+                user_or_caller(cx, it.user_name.as_ref())
+            })
+            .supplying(CREDENTIAL_SERVICE, |cx, it| {
+                vec![credential_service(cx, &it.service_specific_credential_id)]
+            }),
+        )
+        .on(user::put_user_policy, changed_user(|it| &it.user_name))
+        .on(
+            user::get_user_policy,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(user::delete_user_policy, changed_user(|it| &it.user_name))
+        .on(
+            user::list_user_policies,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(
+            user::attach_user_policy,
+            attachment(
+                "user",
+                |cx, it| user_touched(cx, &it.user_name),
+                |it| &it.policy_arn,
+            ),
+        )
+        .on(
+            user::detach_user_policy,
+            attachment(
+                "user",
+                |cx, it| user_touched(cx, &it.user_name),
+                |it| &it.policy_arn,
+            ),
+        )
+        .on(
+            user::list_attached_user_policies,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(
+            tags::tag_role,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            tags::untag_role,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            tags::list_role_tags,
+            touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            tags::tag_policy,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            tags::untag_policy,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            tags::list_policy_tags,
+            touching("policy", |cx, it| policy_touched(cx, &it.policy_arn)),
+        )
+        .on(
+            tags::tag_instance_profile,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        )
+        .on(
+            tags::untag_instance_profile,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        );
     cfn::register(service)
 }
 

@@ -1,12 +1,12 @@
 //! Roles that services make for themselves.
 
-use cloud::{Cx, Error, Record};
+use cloud::{Cx, Error, Record, Touched};
 use serde_json::json;
 use shapes::iam::errors::InvalidInputException;
 use shapes::iam::*;
 
 use crate::grants::Grants;
-use crate::names::{key, new_id, no_such, unsupported};
+use crate::names::{arn, key, new_id, no_such, unsupported};
 use crate::role::{RoleRecord, create};
 use crate::tags::Tags;
 
@@ -24,6 +24,18 @@ const SERVICES: &[(&str, &str)] = &[
     ),
     ("spot.amazonaws.com", "AWSServiceRoleForEC2Spot"),
 ];
+
+/// The role that is made for a service, for permissions.
+pub fn touched(cx: &Cx, service: &str) -> Touched {
+    let known = SERVICES.iter().find(|(it, _)| *it == service);
+    let name = known.map_or("*", |(_, name)| name);
+    Touched::absent(arn(
+        cx.account(),
+        "role",
+        &format!("/aws-service-role/{service}/"),
+        name,
+    ))
+}
 
 pub async fn create_service_linked_role(
     cx: Cx,

@@ -54,7 +54,7 @@ impl Record for CustomerPolicy {
 }
 
 impl CustomerPolicy {
-    fn get(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Option<Self>, Error> {
+    pub fn get(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Option<Self>, Error> {
         if !arn.starts_with(&format!("arn:aws:iam::{}:policy/", cx.account())) {
             return Ok(None);
         }

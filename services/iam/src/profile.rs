@@ -36,6 +36,10 @@ impl Profile {
             .ok_or_else(|| no_such(format!("Instance Profile {name} cannot be found.")))
     }
 
+    pub fn arn(&self) -> String {
+        arn(&self.account, "instance-profile", &self.path, &self.name)
+    }
+
     fn shown(&self, tx: &Records<'_>) -> Result<InstanceProfile, Error> {
         let mut roles = Vec::with_capacity(self.roles.len());
         for role in &self.roles {
@@ -45,7 +49,7 @@ impl Profile {
             path: self.path.clone(),
             instance_profile_name: self.name.clone(),
             instance_profile_id: self.id.clone(),
-            arn: arn(&self.account, "instance-profile", &self.path, &self.name),
+            arn: self.arn(),
             create_date: timestamp(self.created_ms),
             roles,
             tags: tags::shown(&self.tags),

@@ -10,7 +10,7 @@ use crate::grants::Holder;
 use crate::names::{key, limit, new_id, no_such, page, timestamp, unsupported};
 use crate::user::{UserRecord, name_or_caller};
 
-const SERVICE: &str = "codecommit.amazonaws.com";
+pub const SERVICE: &str = "codecommit.amazonaws.com";
 /// AWS's quota for a user and a service.
 const CREDENTIALS_MAX: usize = 2;
 /// The length of AWS's passwords for Git.

@@ -1,4 +1,4 @@
-//! Users and their keys. They are all as mighty as the account's owner: see the crate's page.
+//! Users and their keys. What a user may do is what its policies allow: see [`crate::Policies`].
 
 use cloud::{Caller, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};

@@ -227,19 +227,6 @@ impl cloud::Authority for OnlyBuckets {
             }
         }
     }
-
-    fn guess(
-        &self,
-        _cx: &cloud::Cx,
-        service: &str,
-        operation: &str,
-        _input: &Json,
-    ) -> cloud::Needs {
-        cloud::Needs {
-            all: vec![cloud::Need::new(format!("{service}:{operation}"), None)],
-            ..Default::default()
-        }
-    }
 }
 
 #[tokio::test]

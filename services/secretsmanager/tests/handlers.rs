@@ -333,20 +333,6 @@ impl cloud::Authority for Guard {
             false => Ok(()),
         }
     }
-
-    fn guess(
-        &self,
-        _cx: &Cx,
-        service: &str,
-        operation: &str,
-        input: &serde_json::Value,
-    ) -> cloud::Needs {
-        let secret = input["SecretId"].as_str().map(cloud::Touched::named);
-        cloud::Needs {
-            all: vec![cloud::Need::new(format!("{service}:{operation}"), secret)],
-            ..Default::default()
-        }
-    }
 }
 
 #[tokio::test]

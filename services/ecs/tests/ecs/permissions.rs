@@ -31,10 +31,6 @@ impl Authority for Rule {
         }
         Ok(())
     }
-
-    fn guess(&self, _: &Cx, _: &str, _: &str, _: &serde_json::Value) -> Needs {
-        Needs::default()
-    }
 }
 
 /// The task of a container with a log, what was asked about it, and its cloud.
