@@ -1,7 +1,9 @@
 //! RUN steps of builds: a task of one container that keeps its changes and leaves nothing else.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::{
@@ -9,14 +11,18 @@ use engine::{
 };
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::cleanup::clean_up;
 use crate::container::Root;
-use crate::daemon::{Runtime, copy_lines, launch};
-use crate::identity::{Identity, fresh_cookie};
+use crate::daemon::{Connection, Runtime, copy_lines, kill_recorded, launch};
+use crate::identity::fresh_cookie;
 use crate::order::{Order, StepOrder, TaskFiles, work_beside};
 use crate::shim::Message;
 use crate::step_network::Lease;
+
+/// How long the last output of a step whose shim was lost may take to be read.
+const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(2);
 
 /// Where things are mounted into a step. What is made for that is not the step's change.
 const MOUNT_POINTS: [&str; 6] = [
@@ -63,29 +69,51 @@ impl Steps for Runtime {
         let (sender, receiver) = pipe::pipe()?;
         let stdout = Stdio::from(sender.into_blocking_fd()?);
         let mut connection = launch(&self.inner, &files, &order, stdout).await?;
-        let end = async {
-            let mut last = None;
-            while let Some(message) = connection.next().await {
-                if let Message::Status(status) = message {
-                    last = Some(status);
+        let mut copying = pin!(copy_lines(receiver, &output));
+        let mut copied = false;
+        let last = {
+            let mut end = pin!(end_of(&mut connection));
+            loop {
+                tokio::select! {
+                    last = &mut end => break last,
+                    () = &mut copying, if !copied => copied = true,
                 }
             }
-            last
         };
-        let (last, ()) = tokio::join!(end, copy_lines(receiver, &output));
         let code = exit_code(last.as_ref()).ok_or_else(|| connection.last_words());
-        connection.reap().await;
         if code.is_ok() && last.is_some_and(|status| status.state == TaskState::Stopped) {
             guard.armed = false;
             let _ = std::fs::remove_dir_all(&files.directory);
         }
-        drop(guard);
+        // Kills what a lost shim has left, which may hold the output open.
+        let was_lost = guard.armed;
+        tokio::task::spawn_blocking(move || drop(guard))
+            .await
+            .map_err(|error| EngineError::machine("a worker panicked").because(error))?;
+        if !copied && was_lost {
+            // What is there is read; nobody is left to write more.
+            let _ = timeout(LAST_OUTPUT_WAIT, copying).await;
+        } else if !copied {
+            copying.await;
+        }
         if let Some(lease) = lease {
             lease.end().await;
         }
         mount_points.remove(&upper)?;
         code.map_err(EngineError::machine)?
     }
+}
+
+/// The last that is heard of a step before its shim is gone.
+async fn end_of(connection: &mut Connection) -> Option<TaskStatus> {
+    let mut last = None;
+    while let Some(message) = connection.next().await {
+        if let Message::Status(status) = message {
+            last = Some(status);
+        }
+    }
+    connection.reap().await;
+    last
 }
 
 /// What the status says of the step's end; None when it does not know.
@@ -205,12 +233,7 @@ impl Drop for Guard {
         if !self.armed {
             return;
         }
-        if let Some(identity) = Identity::read(&self.files)
-            && identity.lives()
-        {
-            let shim = nix::unistd::Pid::from_raw(identity.pid);
-            let _ = nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL);
-        }
+        kill_recorded(&self.files);
         if let Err(failure) = clean_up(&self.files, &self.order) {
             tracing::error!("could not clean up after a step: {failure}");
         }

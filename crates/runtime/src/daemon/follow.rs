@@ -6,11 +6,11 @@ use std::time::Duration;
 use engine::{ContainerState, EngineError, Result, StopReason, TaskState, TaskStatus};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::Child;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use super::life::Life;
 use super::{Inner, clean_up_task, first_status};
-use crate::identity::Identity;
 use crate::order::{Order, TaskFiles};
 use crate::shim::{Message, Refusal, Request, connect};
 use crate::time::now_ms;
@@ -19,56 +19,95 @@ use crate::time::now_ms;
 const HELLO_WAIT: Duration = Duration::from_secs(10);
 /// Between two looks at a shim that closed its connection but may still live.
 const RECONNECT_WAIT: Duration = Duration::from_millis(5);
+/// How long a shim that lives may go without answering before it is given up.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long what an ended shim has written may take to be read: it is in the socket already.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);
 
 /// A connection to a shim that has said who it is.
 pub(crate) struct Connection {
     pub order: Order,
     pub files: TaskFiles,
     stream: BufReader<UnixStream>,
-    /// Present when this daemon started the shim: it has to be waited for.
-    child: Option<Child>,
+    life: Life,
 }
 
 impl Connection {
-    /// Waits for the shim's greeting.
-    pub async fn greet(
+    /// The connection to a shim that was just started, once it has greeted. One that does not is
+    /// killed.
+    pub async fn to_started(
         files: TaskFiles,
         order: Order,
-        stream: std::os::unix::net::UnixStream,
-        child: Option<Child>,
+        stream: UnixStream,
+        life: Life,
     ) -> Result<Self> {
-        stream.set_nonblocking(true)?;
-        let mut connection = Self {
-            stream: BufReader::new(UnixStream::from_std(stream)?),
+        let mut connection = Self::over(files, order, stream, life);
+        match connection.greet().await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                connection.life.kill().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A new connection to a shim that lives.
+    pub async fn to_living(files: TaskFiles, order: Order) -> Result<Self> {
+        let gone = || EngineError::not_found("the task's shim is gone");
+        let life = Life::find(&files)?.ok_or_else(gone)?;
+        let stream = UnixStream::from_std(connect(&files)?)?;
+        let mut connection = Self::over(files, order, stream, life);
+        connection.greet().await?;
+        Ok(connection)
+    }
+
+    fn over(files: TaskFiles, order: Order, stream: UnixStream, life: Life) -> Self {
+        Self {
+            stream: BufReader::new(stream),
             files,
             order,
-            child,
-        };
-        let hello = tokio::time::timeout(HELLO_WAIT, connection.next()).await;
-        match hello {
-            Ok(Some(Message::Hello { cookie })) if cookie == connection.order.cookie => {
-                Ok(connection)
-            }
+            life,
+        }
+    }
+
+    /// Waits for the shim's greeting.
+    async fn greet(&mut self) -> Result<()> {
+        match timeout(HELLO_WAIT, self.next()).await {
+            Ok(Some(Message::Hello { cookie })) if cookie == self.order.cookie => Ok(()),
             Ok(Some(_)) => Err(EngineError::conflict(
                 "what answered is not the task's shim",
             )),
-            Ok(None) => Err(EngineError::machine(connection.last_words())),
+            Ok(None) => Err(EngineError::machine(self.last_words())),
             Err(_) => Err(EngineError::machine("the shim did not answer")),
         }
     }
 
-    pub async fn to_living(files: TaskFiles, order: Order) -> Result<Self> {
-        let stream = connect(&files)?;
-        Self::greet(files, order, stream, None).await
+    /// The next message; None when the shim has closed the connection or is gone.
+    pub async fn next(&mut self) -> Option<Message> {
+        let mut line = Vec::new();
+        match self.read_line(&mut line).await {
+            true => serde_json::from_slice(&line).ok(),
+            false => None,
+        }
     }
 
-    /// The next message; None when the shim has closed the connection.
-    pub async fn next(&mut self) -> Option<Message> {
-        let mut line = String::new();
-        match self.stream.read_line(&mut line).await {
-            Ok(0) | Err(_) => None,
-            Ok(_) => serde_json::from_str(&line).ok(),
-        }
+    /// Whether there is one more line, to which `line` was completed. When it is dropped, what was
+    /// read so far stays in `line`. The end of the process ends the connection: what it has forked may
+    /// hold the other end open for ever.
+    async fn read_line(&mut self, line: &mut Vec<u8>) -> bool {
+        let read = tokio::select! {
+            biased;
+            read = self.stream.read_until(b'\n', line) => Some(read),
+            () = self.life.ended() => None,
+        };
+        let read = match read {
+            Some(read) => read,
+            None => match timeout(LAST_WORDS_WAIT, self.stream.read_until(b'\n', line)).await {
+                Ok(read) => read,
+                Err(_) => return false,
+            },
+        };
+        read.is_ok() && !line.is_empty()
     }
 
     /// Asks for something and waits for the answer.
@@ -83,7 +122,7 @@ impl Connection {
                 }
             }
         };
-        match tokio::time::timeout(HELLO_WAIT, answer).await {
+        match timeout(HELLO_WAIT, answer).await {
             Ok(Some(None)) => Ok(()),
             Ok(Some(Some(Refusal { not_found, message }))) => Err(match not_found {
                 true => EngineError::not_found(message),
@@ -112,9 +151,10 @@ impl Connection {
         format!("the shim ended: {}", said.trim())
     }
 
+    /// Waits for the end of a shim that has nothing left to say; one that does not end is killed.
     pub async fn reap(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.wait().await;
+        if timeout(SILENCE_MAX, self.life.ended()).await.is_err() {
+            self.life.kill().await;
         }
     }
 }
@@ -137,7 +177,7 @@ pub(super) async fn follow(
             None => break,
         }
     }
-    connection.reap().await;
+    connection.life.kill().await;
     let (files, order) = (connection.files.clone(), connection.order.clone());
     let known = inner.entries().get(&id).map(|entry| entry.status.clone());
     let status = record_loss(files, order, known).await;
@@ -156,8 +196,8 @@ async fn listen(
     let (mut line, mut open) = (Vec::new(), true);
     loop {
         tokio::select! {
-            read = connection.stream.read_until(b'\n', &mut line) => {
-                if !matches!(read, Ok(count) if count > 0) {
+            more = connection.read_line(&mut line) => {
+                if !more {
                     return stopped;
                 }
                 if let Ok(Message::Status(status)) = serde_json::from_slice(&line) {
@@ -177,18 +217,20 @@ async fn listen(
     }
 }
 
-/// A shim that lives takes a new connection; None when it is gone.
+/// A shim that lives takes a new connection; None when it is gone, or gives no answer.
 async fn reconnect(connection: &mut Connection) -> Option<BufReader<UnixStream>> {
-    loop {
-        let identity = Identity::read(&connection.files)?;
-        if !identity.lives() {
-            return None;
+    let (files, order) = (connection.files.clone(), connection.order.clone());
+    let try_again = async {
+        loop {
+            if let Ok(fresh) = Connection::to_living(files.clone(), order.clone()).await {
+                return fresh.stream;
+            }
+            tokio::time::sleep(RECONNECT_WAIT).await;
         }
-        let (files, order) = (connection.files.clone(), connection.order.clone());
-        if let Ok(fresh) = Connection::to_living(files, order).await {
-            return Some(fresh.stream);
-        }
-        tokio::time::sleep(RECONNECT_WAIT).await;
+    };
+    tokio::select! {
+        fresh = timeout(SILENCE_MAX, try_again) => fresh.ok(),
+        () = connection.life.ended() => None,
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::follow::Connection;
+use super::life::Life;
 use super::{Inner, clean_up_task, make_private_directory};
 use crate::order::{Order, TaskFiles, write_json};
 
@@ -49,6 +50,8 @@ pub(crate) async fn launch(
     make_private_directory(&files.directory)?;
     write_json(&files.order(), order)?;
     let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let ours = tokio::net::UnixStream::from_std(ours)?;
     let log = OpenOptions::new()
         .write(true)
         .create(true)
@@ -63,10 +66,10 @@ pub(crate) async fn launch(
         .stderr(Stdio::from(log))
         // A task outlives the daemon, a build's step does not outlive who waits for it.
         .kill_on_drop(order.step.is_some());
-    let child = spawn(&mut command)?;
+    let life = Life::Child(Box::new(spawn(&mut command)?));
     // The command holds our copy of the shim's end.
     drop(command);
-    Connection::greet(files.clone(), order.clone(), ours, Some(child)).await
+    Connection::to_started(files.clone(), order.clone(), ours, life).await
 }
 
 pub(super) fn command(inner: &Inner) -> Command {

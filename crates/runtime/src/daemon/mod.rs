@@ -5,6 +5,7 @@ mod disks;
 mod exec;
 mod follow;
 mod launch;
+mod life;
 mod recover;
 mod root;
 mod tasks;
@@ -19,7 +20,7 @@ use engine::{
     ContainerState, ContainerStatus, EngineError, Health, Network, Result, TaskSpec, TaskState,
     TaskStatus,
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::Executable;
@@ -30,7 +31,9 @@ use crate::order::{ORDER_VERSION, Order, StepOrder, TaskFiles};
 use crate::shim::Request;
 use crate::step_network::StepNetwork;
 
+pub(crate) use follow::Connection;
 pub(crate) use launch::{copy_lines, launch};
+pub(crate) use life::kill_recorded;
 
 /// Wake-ups that a slow listener may be behind before it has to look at everything.
 const CHANGES_MAX: usize = 1024;
@@ -53,6 +56,8 @@ pub(crate) struct Inner {
     changes: broadcast::Sender<String>,
     /// One for each task whose shim lives. They end with the runtime; the shims do not.
     followers: Mutex<JoinSet<()>>,
+    /// Tasks of which the rest is being removed. None may begin under the same name meanwhile.
+    clearing: watch::Sender<HashSet<String>>,
     /// Of commands that run, by their id.
     terminals: exec::Terminals,
     roots: root::Roots,
@@ -89,6 +94,7 @@ impl Runtime {
             entries: Mutex::new(HashMap::new()),
             changes: broadcast::channel(CHANGES_MAX).0,
             followers: Mutex::new(JoinSet::new()),
+            clearing: watch::Sender::default(),
             terminals: exec::Terminals::default(),
             roots: root::Roots::default(),
             disks: disks::Disks::default(),
@@ -139,15 +145,10 @@ impl Runtime {
     }
 
     /// Finds the tasks that an earlier daemon started: listens to the shims that live, and cleans
-    /// up after those that do not.
+    /// up after those that do not. All of them at the same time; what takes long is left to go on
+    /// while the daemon is up already, and its task has until then the status that it had last.
     pub async fn recover(&self) -> Result<()> {
-        for found in recover::look(&self.inner).await? {
-            if let Some(connection) = found.connection {
-                self.inner
-                    .spawn_follower(found.id, connection, found.requests);
-            }
-        }
-        Ok(())
+        recover::recover(&self.inner).await
     }
 }
 
@@ -200,6 +201,9 @@ impl Inner {
     async fn start(self: &Arc<Self>, mut spec: TaskSpec) -> Result<()> {
         spec.disk = self.disks.of_task(&self.data_directory, spec.disk).await?;
         let id = spec.id.clone();
+        let mut clearing = self.clearing.subscribe();
+        // The sender is here, so the wait cannot fail.
+        let _ = clearing.wait_for(|ids| !ids.contains(&id)).await;
         let Some(requests) = self.enter(first_status(&spec)) else {
             return Ok(());
         };

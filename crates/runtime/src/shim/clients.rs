@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use engine::{AttachInput, TaskStatus};
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, socket, sockopt};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
@@ -239,9 +239,16 @@ fn bind(files: &TaskFiles) -> Result<UnixListener> {
     Ok(listener)
 }
 
+/// Never waits: a shim that takes no connections any more may have as many before this one as it can
+/// have, and that is a failure.
 pub(crate) fn connect(files: &TaskFiles) -> Result<UnixStream> {
     let directory = open_directory(files)?;
-    UnixStream::connect(socket_path(&directory)).context(|| "could not reach the shim".to_owned())
+    let failed = || "could not reach the shim".to_owned();
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None).context(failed)?;
+    let address = UnixAddr::new(socket_path(&directory).as_str()).context(failed)?;
+    nix::sys::socket::connect(stream.as_raw_fd(), &address).context(failed)?;
+    Ok(stream.into())
 }
 
 fn open_directory(files: &TaskFiles) -> Result<OwnedFd> {

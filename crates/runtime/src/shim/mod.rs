@@ -81,12 +81,11 @@ impl Supervisor {
     fn new(files: TaskFiles) -> Result<Self> {
         let starter = process::take_starter()?;
         let claim = files.claim(Wait::Yes)?;
-        // A daemon that found the order without a shim has given the task up, and said so.
-        if files.status().exists() || !files.order().exists() {
-            return Err(Failure("the task was given up before it began".to_owned()));
-        }
+        expect_wanted(&files)?;
         let order = files.read_order()?;
         Identity::own(&order.cookie)?.write(&files)?;
+        // Again: a daemon that could wait no longer writes so first, and then looks whom to kill.
+        expect_wanted(&files)?;
         let clients = Clients::new(&files, &order.cookie, starter)?;
         let slots = order.spec.containers.iter().enumerate();
         Ok(Self {
@@ -423,6 +422,14 @@ impl Supervisor {
             wait_for(&interests, Some(until - now));
         }
     }
+}
+
+/// A daemon that found the order without a shim has given the task up, and said so.
+fn expect_wanted(files: &TaskFiles) -> Result<()> {
+    if files.status().exists() || !files.order().exists() {
+        return Err(Failure("the task was given up before it began".to_owned()));
+    }
+    Ok(())
 }
 
 fn missing(message: String) -> Refusal {

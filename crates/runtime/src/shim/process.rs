@@ -2,10 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::fcntl::FcntlArg;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -16,14 +17,30 @@ use crate::error::{Context, Failure, Result};
 const SIGRTMIN: i32 = 34;
 const SIGNAL_MAX: i32 = 64;
 
-/// A descriptor that becomes readable when the process ends. The process must be a child that was
-/// not waited for, so that its number is still its own.
+/// A descriptor that becomes readable when the process ends. The process must be the caller or a child
+/// that was not waited for, so that its number is still its own; or the caller has to look afterwards
+/// whether it is the one that was meant.
 pub(crate) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: a plain system call; a result that is not negative is a descriptor that nobody owns.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     let descriptor = nix::errno::Errno::result(descriptor)?;
     // SAFETY: as above.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+}
+
+/// Kills the process that a descriptor of it names, which is never another one with its number.
+pub(crate) fn kill_process(process: BorrowedFd<'_>) {
+    let no_details: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a plain system call. One that has ended is refused, which is fine.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            libc::SIGKILL,
+            no_details,
+            0,
+        )
+    };
 }
 
 pub(super) fn null() -> Result<OwnedFd> {
@@ -36,9 +53,7 @@ pub(super) fn null() -> Result<OwnedFd> {
 /// Takes the connection to the daemon that started this process, its standard input, if it is one.
 pub(crate) fn take_starter() -> Result<Option<UnixStream>> {
     let stdin = std::io::stdin();
-    let socket = nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(
-        std::os::fd::AsRawFd::as_raw_fd(&stdin),
-    );
+    let socket = nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(stdin.as_raw_fd());
     if socket.is_err() {
         return Ok(None);
     }
@@ -80,7 +95,7 @@ pub(crate) fn has_hung_up(descriptor: BorrowedFd<'_>) -> bool {
 
 /// Makes reading and writing return at once.
 pub(crate) fn set_nonblocking(descriptor: impl AsFd) -> Result<()> {
-    let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+    let flags = FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
     nix::fcntl::fcntl(descriptor, flags)
         .map(drop)
         .context(|| "could not set up a descriptor".to_owned())
