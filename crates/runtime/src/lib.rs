@@ -18,9 +18,11 @@
 //!
 //! The directory is the registry. `<run>/tasks/<id>/` holds what the shim was asked to do, who it
 //! is and what became of it; a daemon that starts finds the tasks there ([`Runtime::recover`]). A
-//! container's init asks the kernel to be killed with its shim, so a shim that dies takes its
-//! containers with it; whoever sees that it is gone removes mounts and cgroups
-//! ([`cleanup`](crate::cleanup)) and records [`engine::StopReason::SupervisorLost`].
+//! container's init asks the kernel to be killed with its shim, and so does all that the shim forks to
+//! make it (`container/forked.rs`), so a shim that dies takes its containers with it. Whoever sees that
+//! it is gone (its process, `daemon/life.rs`: a socket or a lock may be held open by others) kills what
+//! is left in the task's cgroups, removes them and the mounts ([`cleanup`](crate::cleanup)) and records
+//! [`engine::StopReason::SupervisorLost`].
 
 mod cgroup;
 mod cleanup;

@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Failure, Result};
+use crate::shim::process::keep_private;
 
 /// Orders of another version are not understood; their tasks are cleaned up and reported as lost.
 pub(crate) const ORDER_VERSION: u32 = 1;
@@ -113,9 +114,10 @@ impl TaskFiles {
     pub fn claim(&self, wait: Wait) -> Result<Option<Claim>> {
         let failed = || format!("could not claim `{}`", self.order().display());
         let file = fs::File::open(self.order()).context(failed)?;
-        let how = match wait {
-            Wait::Yes => FlockArg::LockExclusive,
-            Wait::No => FlockArg::LockExclusiveNonblock,
+        let (file, how) = match wait {
+            // By the shim, and what it forks has no part in it.
+            Wait::Yes => (keep_private(file), FlockArg::LockExclusive),
+            Wait::No => (file, FlockArg::LockExclusiveNonblock),
         };
         match Flock::lock(file, how) {
             Ok(claim) => Ok(Some(claim)),

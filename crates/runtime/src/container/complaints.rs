@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Before a complaint; nothing else that goes through the pipe starts with it.
@@ -58,7 +59,12 @@ pub(super) fn split(text: &str) -> (String, Option<&str>) {
 struct Complaints;
 
 impl Subscriber for Complaints {
+    /// Asked for each line anew, in forks too, and not once for all.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        super::forked::notice();
         *metadata.level() == Level::ERROR
     }
     fn event(&self, event: &Event<'_>) {

@@ -16,6 +16,7 @@ use nix::unistd::pipe2;
 use super::complaints::{self, Listening};
 use super::container_id;
 use super::executor::{Confinement, Launch};
+use super::forked::Parenthood;
 use super::terminal::{Console, Terminal};
 use crate::error::{Context, Failure, Result};
 use crate::order::TaskFiles;
@@ -73,6 +74,7 @@ pub(crate) fn create(
         confinement,
         report: told.as_raw_fd(),
     };
+    let parenthood = Parenthood::begin()?;
     let listening = Listening::to(&told);
     let builder = ContainerBuilder::new(container_id(index), SyscallType::default());
     let (builder, console) = theirs.give(builder.with_executor(launch));
@@ -82,7 +84,7 @@ pub(crate) fn create(
             let builder = builder.as_init(files.bundle(index));
             builder.with_systemd(false).with_detach(true).build()
         });
-    drop((listening, told));
+    drop((listening, told, parenthood));
     match built {
         Ok(container) => Ok(Created {
             terminal: console.map(Console::receive).transpose()?,

@@ -17,7 +17,8 @@ use super::bundle::confinement;
 use super::capabilities::{capabilities, own_capabilities};
 use super::complaints::Listening;
 use super::create::{Streams, Theirs, better_reason, report_pipe};
-use super::executor::{Confinement, Launch};
+use super::executor::{Confinement, EXIT_CANNOT_EXECUTE, Launch};
+use super::forked::Parenthood;
 use super::terminal::{Console, Owner, Terminal};
 use super::users::find_user;
 use super::{Root, container_id, passing};
@@ -26,9 +27,6 @@ use crate::error::{Context, Failure, Result};
 use crate::order::{Order, TaskFiles, container_data, write_json};
 use crate::overlay::root_of;
 use crate::shim::process::{has_hung_up, pidfd, readable, send_signal, take_starter, wait_for};
-
-/// What shells answer when a command cannot be executed.
-const EXIT_CANNOT_EXECUTE: i32 = 126;
 
 /// A command, and how it differs from the container's own program.
 #[derive(Default)]
@@ -84,6 +82,7 @@ pub(crate) fn exec_in_container(
         confinement,
         report: told.as_raw_fd(),
     };
+    let parenthood = Parenthood::begin()?;
     let listening = Listening::to(&told);
     let builder = ContainerBuilder::new(container_id(index), SyscallType::default());
     let (builder, console) = theirs.give(builder.with_executor(launch));
@@ -91,7 +90,7 @@ pub(crate) fn exec_in_container(
         let builder = builder.as_tenant().with_process(Some(&process_file));
         builder.with_detach(true).build()
     });
-    drop((listening, told));
+    drop((listening, told, parenthood));
     let pid = built.map_err(|error| better_reason(report, &error))?;
     let terminal = console.map(Console::receive).transpose()?;
     if let Some(terminal) = &terminal {

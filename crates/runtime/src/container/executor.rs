@@ -16,6 +16,10 @@ use nix::fcntl::AtFlags;
 use nix::unistd::AccessFlags;
 use seccompiler::BpfProgram;
 
+use super::forked;
+
+/// What shells answer when a command cannot be executed.
+pub(super) const EXIT_CANNOT_EXECUTE: i32 = 126;
 /// The highest signal number on Linux.
 const SIGNAL_MAX: i32 = 64;
 
@@ -40,7 +44,10 @@ pub(crate) struct Launch {
 impl Executor for Launch {
     /// Runs while the container is being created, as its user and in its root.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        find_program(spec).map(|_| ()).map_err(|message| {
+        // It has changed its user since it was asked last, and is about to wait.
+        let lives = forked::die_with_parent();
+        let found = lives.and_then(|()| find_program(spec));
+        found.map(|_| ()).map_err(|message| {
             self.tell(&message);
             ExecutorValidationError::ArgValidationError(message)
         })
@@ -73,7 +80,7 @@ impl Launch {
             let _ = super::resize(std::io::stdout(), rows, columns);
         }
         reset_signals();
-        die_with_parent()?;
+        forked::die_with_parent()?;
         if self.confinement.with_init {
             super::init::split_off_init()?;
         }
@@ -162,11 +169,4 @@ fn reset_signals() {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-}
-
-/// Asks the kernel to kill this process when its parent, the shim, is gone. As it is the first of
-/// its pid namespace, all others in the container go with it.
-pub(crate) fn die_with_parent() -> Result<(), String> {
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-        .map_err(|error| format!("could not ask to die with the supervisor: {error}"))
 }

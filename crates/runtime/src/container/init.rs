@@ -21,7 +21,7 @@ pub(crate) fn split_off_init() -> Result<(), String> {
             let _ = nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
             let _ = nix::unistd::tcsetpgrp(std::io::stdin(), nix::unistd::getpid());
             let _ = all.thread_unblock();
-            super::executor::die_with_parent()
+            super::forked::die_with_parent()
         }
         ForkResult::Parent { child } => {
             // Open descriptors (the pipe that says whether the program was executed) are the

@@ -7,6 +7,7 @@ mod create;
 pub(crate) mod destination;
 mod exec;
 mod executor;
+mod forked;
 mod init;
 mod limits;
 pub(crate) mod passing;

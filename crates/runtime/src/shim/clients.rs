@@ -11,6 +11,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, 
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
+use super::process::keep_private;
 use crate::error::{Context, Result};
 use crate::order::TaskFiles;
 
@@ -87,7 +88,7 @@ struct Client {
 impl Clients {
     /// Listens in the task's directory, and to the daemon that started this process.
     pub fn new(files: &TaskFiles, cookie: &str, starter: Option<UnixStream>) -> Result<Self> {
-        let listener = bind(files)?;
+        let listener = keep_private(bind(files)?);
         let mut clients = Self {
             listener,
             cookie: cookie.to_owned(),
@@ -113,7 +114,7 @@ impl Clients {
             && self.clients.len() < CLIENTS_MAX
             && is_own(&stream)
         {
-            self.greet(stream);
+            self.greet(keep_private(stream));
             if let Some(client) = self.clients.last_mut() {
                 client.send(&Message::Status(status.clone()));
             }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -16,6 +16,22 @@ use crate::error::{Context, Failure, Result};
 /// The first real-time signal as programs count them: the C library keeps two for itself.
 const SIGRTMIN: i32 = 34;
 const SIGNAL_MAX: i32 = 64;
+
+/// Descriptors from here on are this process's alone: whatever the container library forks closes them
+/// first of all. Its own are given out from the lowest on, and are far fewer.
+pub(crate) const PRIVATE_FROM: RawFd = 512;
+
+/// Keeps a descriptor from what this process forks, where being open says that this process lives. One
+/// that cannot be kept so, because this process may have no more than a few, stays as it is.
+pub(crate) fn keep_private<T: Into<OwnedFd> + From<OwnedFd>>(shared: T) -> T {
+    let shared: OwnedFd = shared.into();
+    let moved = nix::fcntl::fcntl(&shared, FcntlArg::F_DUPFD_CLOEXEC(PRIVATE_FROM));
+    match moved {
+        // SAFETY: the call has made it, and nobody else owns it.
+        Ok(moved) => T::from(unsafe { OwnedFd::from_raw_fd(moved) }),
+        Err(_) => T::from(shared),
+    }
+}
 
 /// A descriptor that becomes readable when the process ends. The process must be the caller or a child
 /// that was not waited for, so that its number is still its own; or the caller has to look afterwards
@@ -61,7 +77,7 @@ pub(crate) fn take_starter() -> Result<Option<UnixStream>> {
     let stream = stream.context(|| "could not keep the connection to the daemon".to_owned())?;
     let null = File::open("/dev/null").context(|| "could not open `/dev/null`".to_owned())?;
     nix::unistd::dup2_stdin(&null).context(|| "could not replace standard input".to_owned())?;
-    Ok(Some(stream.into()))
+    Ok(Some(keep_private(stream).into()))
 }
 
 /// A descriptor, and what of it is waited for. That it was closed always is.
@@ -84,6 +100,14 @@ pub(crate) fn wait_for(interests: &[Interest<'_>], timeout: Option<Duration>) {
     });
     // Whoever waits looks at everything anyway.
     let _ = poll(&mut polled, timeout);
+}
+
+/// Whether the process that a descriptor names has ended.
+pub(crate) fn has_ended(process: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(process, PollFlags::POLLIN)];
+    let _ = poll(&mut polled, PollTimeout::ZERO);
+    let happened = polled[0].revents();
+    happened.is_some_and(|happened| happened.contains(PollFlags::POLLIN))
 }
 
 /// Whether nobody is left at the other end, in either direction.
