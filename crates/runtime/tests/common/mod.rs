@@ -189,20 +189,13 @@ impl Drop for Machine {
     /// A failed test must not leave anything either.
     fn drop(&mut self) {
         self.runtime = None;
-        let tasks = std::fs::read_dir(self.path("run/tasks"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        for task in tasks {
-            let identity = std::fs::read(task.path().join("shim.json")).unwrap_or_default();
-            let identity = serde_json::from_slice::<serde_json::Value>(&identity);
-            if let Some(pid) = identity.ok().and_then(|identity| identity["pid"].as_i64()) {
-                let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                if String::from_utf8_lossy(&command).contains("runtime-test-helper") {
-                    let pid = nix::unistd::Pid::from_raw(pid as i32);
-                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-                }
-            }
+        // Supervisors and what they have forked name the directory, what runs in containers does not.
+        let supervisors = processes(self.directory.path());
+        let contained = groups(&self.instance);
+        let contained = contained.iter().flat_map(|group| processes_in(group));
+        for pid in supervisors.into_iter().map(|it| it.0).chain(contained) {
+            let pid = nix::unistd::Pid::from_raw(pid);
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(20));
         for mount in mounts(self.directory.path()) {
@@ -304,16 +297,36 @@ fn left_over(instance: &str, directory: &Path) -> Vec<String> {
         .flatten()
         .flatten();
     left.extend(data.map(|entry| entry.path().display().to_string()));
+    left.extend(
+        processes(directory)
+            .iter()
+            .map(|(pid, command)| format!("{pid}: {command}")),
+    );
+    left
+}
+
+/// Processes whose command names something below a directory.
+pub fn processes(directory: &Path) -> Vec<(i32, String)> {
     let directory = directory.to_string_lossy().into_owned();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    left.extend(processes.filter_map(|process| {
+    let commands = processes.filter_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
         let command = std::fs::read(process.path().join("cmdline")).ok()?;
         let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        command
-            .contains(&directory)
-            .then(|| format!("{}: {command}", process.path().display()))
-    }));
-    left
+        command.contains(&directory).then_some((pid, command))
+    });
+    commands.collect()
+}
+
+/// Processes in a group and all below it.
+fn processes_in(group: &Path) -> Vec<i32> {
+    let listed = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = listed.lines().filter_map(|it| it.parse().ok()).collect();
+    let children = std::fs::read_dir(group).into_iter().flatten().flatten();
+    for child in children.filter(|child| child.path().is_dir()) {
+        pids.extend(processes_in(&child.path()));
+    }
+    pids
 }
 
 fn mounts(directory: &Path) -> Vec<String> {
