@@ -224,6 +224,25 @@ async fn silent_supervisors_hold_up_no_start_and_are_lost_together() {
     machine.check_clean();
 }
 
+#[tokio::test]
+async fn a_silent_supervisor_that_is_asked_to_end_its_task_is_given_up() {
+    let machine = Machine::new().await;
+    machine.start("t", vec![sleeper(&machine, "")]).await;
+    machine.wait_state("t", TaskState::Running).await;
+    let shim = shim_of(&machine.path("run/tasks/t")).unwrap();
+    kill(shim, Signal::SIGSTOP).unwrap();
+    machine.runtime().stop("t", "enough").await.unwrap();
+    // It is given as long as ending may take: longer than other tests wait for anything.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while machine.status("t").await.state != TaskState::Stopped {
+        assert!(Instant::now() < deadline, "nobody gives it up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let status = machine.status("t").await;
+    assert_eq!(status.reason, Some(StopReason::SupervisorLost));
+    machine.check_clean();
+}
+
 /// A supervisor that holds its claim but has not said yet who it is.
 #[tokio::test]
 async fn a_claim_that_nobody_answers_for_is_given_up() {

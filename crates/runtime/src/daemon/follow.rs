@@ -7,7 +7,7 @@ use engine::{ContainerState, EngineError, Result, StopReason, TaskState, TaskSta
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::life::Life;
 use super::{Inner, clean_up_task, first_status};
@@ -21,6 +21,9 @@ const HELLO_WAIT: Duration = Duration::from_secs(10);
 const RECONNECT_WAIT: Duration = Duration::from_millis(5);
 /// How long a shim that lives may go without answering before it is given up.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long a task may take to end besides what its containers may: more than a shim waits for what it
+/// kills and for those who read its last output.
+const END_WAIT: Duration = Duration::from_secs(15);
 /// How long what an ended shim has written may take to be read: it is in the socket already.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(100);
 
@@ -30,6 +33,8 @@ pub(crate) struct Connection {
     pub files: TaskFiles,
     stream: BufReader<UnixStream>,
     life: Life,
+    /// Set when the task was asked to end: when it is no longer waited for.
+    ends_by: Option<Instant>,
 }
 
 impl Connection {
@@ -67,6 +72,7 @@ impl Connection {
             files,
             order,
             life,
+            ends_by: None,
         }
     }
 
@@ -139,6 +145,13 @@ impl Connection {
     }
 
     async fn send(&mut self, request: &Request) {
+        if let Request::Stop { .. } = request {
+            let containers = self.order.spec.containers.iter();
+            let timeouts = containers.map(|one| Duration::from_millis(one.stop_timeout_ms));
+            // One after the other, at the longest.
+            let all = timeouts.fold(END_WAIT, Duration::saturating_add);
+            self.ends_by = self.ends_by.or_else(|| Instant::now().checked_add(all));
+        }
         let mut line = serde_json::to_vec(request).expect("plain data serialises as JSON");
         line.push(b'\n');
         // If the shim is gone, reading says so.
@@ -195,6 +208,7 @@ async fn listen(
     // What was read of a line stays in `line` when sending a request interrupts it.
     let (mut line, mut open) = (Vec::new(), true);
     loop {
+        let ends_by = connection.ends_by;
         tokio::select! {
             more = connection.read_line(&mut line) => {
                 if !more {
@@ -212,6 +226,14 @@ async fn listen(
             request = requests.recv(), if open => match request {
                 Some(request) => connection.send(&request).await,
                 None => open = false,
+            },
+            () = sleep_until(ends_by.unwrap_or_else(Instant::now)), if ends_by.is_some() => {
+                tracing::warn!(
+                    task = connection.order.spec.id,
+                    "its supervisor does not end it, and is killed"
+                );
+                connection.life.kill().await;
+                return stopped;
             }
         }
     }
