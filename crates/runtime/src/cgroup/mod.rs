@@ -31,6 +31,9 @@ const NO_LIMIT_BYTES: u64 = 1 << 62;
 /// How long processes may take to vanish after SIGKILL. One that takes longer hangs in the kernel.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
+/// How often a group is made that is found without the one above it: more than daemons end at once.
+const MAKE_ATTEMPTS: u32 = 16;
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Limits {
     pub cpu_units: Option<u32>,
@@ -58,7 +61,7 @@ impl TaskCgroup {
     pub fn create(&self, limits: &Limits) -> Result<()> {
         for root in self.hierarchy.roots() {
             let directory = root.join(&self.path);
-            fs::create_dir_all(&directory)
+            make_tree(&directory)
                 .context(|| format!("could not make the cgroup `{}`", directory.display()))?;
         }
         if let Hierarchy::Unified { root } = &self.hierarchy {
@@ -187,6 +190,18 @@ impl TaskCgroup {
         let path = root.join(&self.path).join(file);
         fs::write(&path, value).context(|| format!("could not set `{}` to {value}", path.display()))
     }
+}
+
+/// Makes a group and those above it. A daemon that ends may remove the shared one between the two,
+/// because it is empty still (see [`remove_shared_parent`]); each does so once or twice.
+fn make_tree(directory: &Path) -> std::io::Result<()> {
+    for _ in 1..MAKE_ATTEMPTS {
+        match fs::create_dir_all(directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    fs::create_dir_all(directory)
 }
 
 /// Removes a group that all tasks of a daemon share, when it is empty.
