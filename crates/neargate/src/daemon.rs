@@ -86,7 +86,7 @@ async fn run(config: Config) -> Result<()> {
     keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {
-        () = front.accept(listener) => false,
+        () = front.serve(listener) => false,
         () = terminated() => false,
         () = asked(stop_asked) => true,
     };

@@ -90,8 +90,16 @@ impl Front {
         }
     }
 
+    /// Answers for ever.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        tokio::join!(
+            self.clone().accept(listener),
+            self.bounds.give_memory_back()
+        );
+    }
+
     /// Accepts connections for ever.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {

@@ -32,6 +32,7 @@ mod disk;
 mod error;
 mod identity;
 mod keyring;
+mod memory;
 mod mounts;
 mod order;
 mod overlay;
@@ -44,6 +45,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use daemon::Runtime;
+pub use memory::give_memory_back;
 
 /// How to start this executable again in the shim role: `program` followed by `args`, to which the
 /// arguments of [`main`] are appended.

@@ -10,13 +10,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Bodies up to this need no room of their own: there are no more of them than connections.
 pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 /// How long a body may wait for room. Clients of AWS ask again when they are told to, and do not wait
 /// for ever.
 const WAIT: Duration = Duration::from_secs(5);
+/// A burst of large bodies is cleaned up after once.
+const BURST: Duration = Duration::from_millis(200);
 const KIB: usize = 1024;
 
 /// The most of each that there is.
@@ -114,6 +116,8 @@ impl Side {
 pub struct Bounds {
     outside: Side,
     inside: Side,
+    /// Told when the room of a large body is free again.
+    freed: Arc<Notify>,
 }
 
 impl Default for Bounds {
@@ -121,6 +125,7 @@ impl Default for Bounds {
         Self {
             outside: Side::new(OUTSIDE),
             inside: Side::new(INSIDE),
+            freed: Arc::default(),
         }
     }
 }
@@ -137,9 +142,19 @@ impl Bounds {
         let whole = side.whole.connections.clone().try_acquire_owned().ok()?;
         Some(Client {
             body_kib: [share.body_kib.clone(), side.whole.body_kib.clone()],
+            freed: self.freed.clone(),
             _share: share,
             _connection: [own, whole],
         })
+    }
+
+    /// Gives the memory that large requests took back to the kernel, for ever.
+    pub async fn give_memory_back(&self) {
+        loop {
+            self.freed.notified().await;
+            tokio::time::sleep(BURST).await;
+            let _ = tokio::task::spawn_blocking(runtime::give_memory_back).await;
+        }
     }
 }
 
@@ -147,13 +162,23 @@ impl Bounds {
 pub struct Client {
     /// Its share's first: who has none left of its own does not stand in anybody's way.
     body_kib: [Arc<Semaphore>; 2],
+    freed: Arc<Notify>,
     _share: Arc<Room>,
     _connection: [OwnedSemaphorePermit; 2],
 }
 
 /// Room that a body takes up until this is dropped.
 pub struct Reserved {
-    _room: Vec<OwnedSemaphorePermit>,
+    room: Vec<OwnedSemaphorePermit>,
+    freed: Arc<Notify>,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.room.is_empty() {
+            self.freed.notify_one();
+        }
+    }
 }
 
 /// There is no room at the moment.
@@ -177,7 +202,10 @@ impl Client {
                 .await
                 .map_err(|_| Busy)??;
         }
-        Ok(Reserved { _room: room })
+        Ok(Reserved {
+            room,
+            freed: self.freed.clone(),
+        })
     }
 }
 
