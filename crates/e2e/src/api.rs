@@ -35,7 +35,8 @@ impl Machine {
         if answer.status == 200 {
             return Ok(answer.json());
         }
-        let error = answer.json();
+        // Who is refused before anybody looks at the request is told no more than the status.
+        let error: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
         Err(ApiError {
             status: answer.status,

@@ -19,7 +19,7 @@ const MAY_BE_UNSAFE: &[&str] = &["e2e", "network", "runtime"];
 const UNSAFE_IS_ALLOWED: &str = concat!("allow(", "unsafe_code)");
 
 /// Where arguments and environment are read: the executable, and the workspace's own tools.
-const READS_ARGUMENTS: &[&str] = &["neargate", "xtask", "e2e"];
+const READS_ARGUMENTS: &[&str] = &["neargate", "xtask", "e2e", "fuzz"];
 const ARGUMENTS: &[&str] = &[
     "env::args",
     "env::var(",
