@@ -12,7 +12,7 @@
 //!     .on(cluster::delete_cluster, permission::on("cluster", |cx, it| arn_of(cx, &it.cluster)))
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use wire::{Error, Operation};
@@ -160,10 +160,10 @@ impl Need {
     }
 
     /// That a role is handed to a service.
-    pub fn pass_role(role_arn: String, service: &'static str) -> Self {
+    pub fn pass_role(role: Touched, service: &'static str) -> Self {
         Self {
             passed_to: Some(service),
-            ..Self::new("iam:PassRole", Some(Touched::named(role_arn)))
+            ..Self::new("iam:PassRole", Some(role))
         }
     }
 
@@ -182,6 +182,8 @@ pub struct Needs {
     pub request_tags: TagMap,
     /// `aws:TagKeys`: keys of tags that the call sets or removes.
     pub tag_keys: Vec<String>,
+    /// A key that a list of tags has twice: which of them counts, nobody could say.
+    pub repeated_tag: Option<String>,
 }
 
 impl Needs {
@@ -384,18 +386,12 @@ impl<I: Operation> Permission<I> {
         }
         for pass in &self.passes {
             for role in (pass.roles)(cx, input).iter().filter(|it| !it.is_empty()) {
-                all.push(Need::pass_role(
-                    crate::role_arn(cx.account(), role),
-                    pass.to,
-                ));
+                let roles = passed(cx, role).into_iter();
+                all.extend(roles.map(|role| Need::pass_role(role, pass.to)));
             }
         }
-        let (request_tags, tag_keys) = tags_of(&wire::to_json(input));
-        Needs {
-            all,
-            request_tags,
-            tag_keys,
-        }
+        let tags = tags_of(&wire::to_json(input));
+        Needs { all, ..tags }
     }
 
     /// For the list of all permissions.
@@ -430,14 +426,26 @@ pub struct Described {
     pub without: Option<&'static str>,
 }
 
+/// The roles that a name or an ARN may lead to. A role's name is unique whatever its path, so services
+/// find the record by the name at the end: it is the record that is handed over. An ARN that is not the
+/// record's counts as well, because a role with that ARN may come later.
+fn passed(cx: &Cx, role: &str) -> Vec<Touched> {
+    let named = crate::role_arn(cx.account(), role);
+    let Some(found) = cx.find_resource("iam", role) else {
+        return vec![Touched::named(named)];
+    };
+    let is_other = role.starts_with("arn:") && found.arn != named;
+    let other = is_other.then(|| Touched::named(named));
+    [found].into_iter().chain(other).collect()
+}
+
 /// The tags that an input sets, and the keys of those that it sets or removes, in all the forms in
 /// which AWS's services take them.
-fn tags_of(input: &Json) -> (TagMap, Vec<String>) {
-    let mut tags = TagMap::new();
-    let mut keys = Vec::new();
+fn tags_of(input: &Json) -> Needs {
+    let mut found = Needs::default();
     for (name, value) in input.as_object().into_iter().flatten() {
         match name.to_ascii_lowercase().as_str() {
-            "tag" | "tags" | "taglist" | "tagset" => read_tags(value, &mut tags, &mut keys),
+            "tag" | "tags" | "taglist" | "tagset" => found.read_tags(value),
             "tagspecifications" | "tagspecification" | "tagspecificationset" => {
                 for one in value.as_array().into_iter().flatten() {
                     for (name, value) in one.as_object().into_iter().flatten() {
@@ -445,48 +453,57 @@ fn tags_of(input: &Json) -> (TagMap, Vec<String>) {
                             name.to_ascii_lowercase().as_str(),
                             "tag" | "tags" | "tagset"
                         ) {
-                            read_tags(value, &mut tags, &mut keys);
+                            found.read_tags(value);
                         }
                     }
                 }
             }
             "tagkeys" | "tagkeylist" => {
                 let removed = value.as_array().into_iter().flatten();
-                keys.extend(removed.filter_map(Json::as_str).map(str::to_owned));
+                let removed = removed.filter_map(Json::as_str).map(str::to_owned);
+                found.tag_keys.extend(removed);
             }
             _ => {}
         }
     }
-    keys.extend(tags.keys().cloned());
-    keys.sort_unstable();
-    keys.dedup();
-    (tags, keys)
+    found.tag_keys.extend(found.request_tags.keys().cloned());
+    found.tag_keys.sort_unstable();
+    found.tag_keys.dedup();
+    found
 }
 
-/// `[{"Key": …, "Value": …}]`, or `{key: value}`. A tag to be removed has a key only.
-fn read_tags(value: &Json, tags: &mut TagMap, keys: &mut Vec<String>) {
-    match value {
-        Json::Array(items) => {
-            for item in items {
-                let text = |names: [&str; 2]| {
-                    let found = names.iter().find_map(|it| item.get(*it));
-                    found.and_then(Json::as_str).map(str::to_owned)
-                };
-                let Some(key) = text(["Key", "key"]) else {
-                    keys.extend(item.as_str().map(str::to_owned));
-                    continue;
-                };
-                match text(["Value", "value"]) {
-                    Some(value) => drop(tags.insert(key, value)),
-                    None => keys.push(key),
-                }
+impl Needs {
+    /// `[{"Key": …, "Value": …}]`, or `{key: value}`. A tag to be removed has a key only.
+    fn read_tags(&mut self, value: &Json) {
+        match value {
+            Json::Array(items) => self.read_list(items),
+            Json::Object(entries) => self.request_tags.extend(
+                (entries.iter())
+                    .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))),
+            ),
+            _ => {}
+        }
+    }
+
+    fn read_list(&mut self, items: &[Json]) {
+        let mut seen = BTreeSet::new();
+        for item in items {
+            let text = |names: [&str; 2]| {
+                let found = names.iter().find_map(|it| item.get(*it));
+                found.and_then(Json::as_str).map(str::to_owned)
+            };
+            let Some(key) = text(["Key", "key"]) else {
+                self.tag_keys.extend(item.as_str().map(str::to_owned));
+                continue;
+            };
+            if !seen.insert(key.clone()) {
+                self.repeated_tag.get_or_insert(key.clone());
+            }
+            match text(["Value", "value"]) {
+                Some(value) => drop(self.request_tags.insert(key, value)),
+                None => self.tag_keys.push(key),
             }
         }
-        Json::Object(entries) => tags.extend(
-            (entries.iter())
-                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))),
-        ),
-        _ => {}
     }
 }
 
@@ -510,6 +527,7 @@ mod tests {
 
     fn check(input: Json, tags: &[(&str, &str)], keys: &[&str]) {
         let found = tags_of(&input);
+        let found = (found.request_tags, found.tag_keys);
         let tags: TagMap = (tags.iter())
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
@@ -517,6 +535,17 @@ mod tests {
             found,
             (tags, keys.iter().map(|it| (*it).to_owned()).collect()),
             "{input}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_told() {
+        let tags =
+            |keys: [&str; 2]| json!({"tags": keys.map(|it| json!({"key": it, "value": "a"}))});
+        assert_eq!(tags_of(&tags(["a", "b"])).repeated_tag, None);
+        assert_eq!(
+            tags_of(&tags(["a", "a"])).repeated_tag.as_deref(),
+            Some("a")
         );
     }
 

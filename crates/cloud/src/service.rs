@@ -100,8 +100,13 @@ impl Service {
         let prefix = self.action_prefix;
         let described = permission.described(prefix);
         let permission = Arc::new(permission);
+        let model = self.model;
         let permit = move |cx: &Cx, input: &I| {
             let needs = permission.needs(cx, prefix, input);
+            if let Some(key) = &needs.repeated_tag {
+                let why = format!("Duplicate tag keys found: {key}. Each key may be given once.");
+                return Err(model.validation.because(why));
+            }
             cx.authorize(I::SERVICE, &needs)
         };
         self.add(handler, permit, described)

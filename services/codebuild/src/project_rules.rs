@@ -100,6 +100,10 @@ pub async fn check_role(cx: &Cx, role: Option<&str>) -> Result<String, Error> {
     let name = role.rsplit('/').next().unwrap_or_default().to_owned();
     let found = cx.call(GetRoleInput { role_name: name }).await;
     let arn = match found {
+        // An ARN with another path or account is another role's, which may come later.
+        Ok(found) if role.starts_with("arn:") && role != found.role.arn => {
+            return Err(role::not_authorized(role));
+        }
         Ok(found) => found.role.arn,
         Err(error) if error.status >= 500 => return Err(error),
         Err(_) => return Err(role::not_authorized(role)),

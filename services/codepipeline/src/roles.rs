@@ -13,6 +13,10 @@ pub async fn doubt(cx: &Cx, role: &str, principal: Option<&str>) -> Result<Optio
         }
         other => other?.role,
     };
+    // A name leads to the role whatever its path; an ARN has to be the role's own.
+    if role.starts_with("arn:") && role != found.arn {
+        return Ok(Some(format!("the role {role} does not exist")));
+    }
     let Some(principal) = principal else {
         return Ok(None);
     };

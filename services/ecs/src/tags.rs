@@ -107,8 +107,9 @@ fn visit(
             edit(&mut found.tags);
             if keep { tx.put(&found) } else { Ok(()) }
         }
-        ["task", _, id] => {
-            let mut found = find_task(tx, id)?.ok_or_else(missing)?;
+        ["task", cluster, id] => {
+            let found = find_task(tx, id)?.filter(|it| it.cluster == *cluster);
+            let mut found = found.ok_or_else(missing)?;
             edit(&mut found.tags);
             match (keep, found.stopped_ms) {
                 (false, _) => Ok(()),

@@ -29,6 +29,15 @@ pub fn role_touched(cx: &Cx, name: &str) -> Touched {
     }
 }
 
+/// A role by its name or ARN, which ends in the name.
+pub fn role_given(cx: &Cx, given: &str) -> Touched {
+    let name = given.rsplit('/').next().unwrap_or(given);
+    match found::<RoleRecord>(cx, name) {
+        Some(role) => Touched::named(role.arn()).tagged(role.tags),
+        None => Touched::absent(cloud::role_arn(cx.account(), given)),
+    }
+}
+
 pub fn new_role(cx: &Cx, path: Option<&str>, name: &str) -> Touched {
     absent(cx, "role", path, name)
 }

@@ -220,6 +220,65 @@ fn a_stack_may_do_what_its_user_may_or_its_role() {
     assert_eq!(clusters["clusterArns"], json!([]));
 }
 
+/// The role that is handed over is the one that will be used: its record's, however it is spelled.
+#[test]
+fn a_role_is_passed_as_the_one_that_it_is() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    let Some(aws) = Aws::of(&machine) else {
+        return;
+    };
+    let trust = TRUST.replace("ecs-tasks", "codebuild");
+    for (name, path) in [("admin", "/prod/"), ("tester", "/dev/")] {
+        let role = json!({ "RoleName": name, "Path": path, "AssumeRolePolicyDocument": trust });
+        machine.ask("iam", "CreateRole", role);
+    }
+    let ann = user(&machine, &aws, "ann");
+    allow(
+        &machine,
+        "ann",
+        json!([
+            { "Effect": "Allow", "Action": "codebuild:*", "Resource": "*" },
+            { "Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::*:role/dev/*" },
+        ]),
+    );
+    let create = |role: &str| {
+        let source = "type=NO_SOURCE,buildspec=version: 0.2";
+        let environment = "type=LINUX_CONTAINER,image=a,computeType=BUILD_GENERAL1_SMALL";
+        let mut words = vec!["codebuild", "create-project", "--name", "shop"];
+        words.extend(["--source", source, "--artifacts", "type=NO_ARTIFACTS"]);
+        words.extend(["--environment", environment, "--service-role", role]);
+        ann.run(&words)
+    };
+    for spelled in [
+        "admin",
+        "arn:aws:iam::000000000000:role/admin",
+        "arn:aws:iam::000000000000:role/dev/admin",
+        "arn:aws:iam::000000000009:role/dev/admin",
+    ] {
+        let refused = create(spelled);
+        assert!(
+            refused.code != 0 && refused.stderr.contains("iam:PassRole"),
+            "{spelled}: {refused:?}"
+        );
+    }
+    let passed = create("arn:aws:iam::000000000000:role/dev/tester");
+    assert_eq!(passed.code, 0, "{passed:?}");
+}
+
+/// A tag that is given twice would be one for a policy and another for the record.
+#[test]
+fn a_tag_is_given_once() {
+    let machine = Machine::start();
+    let tags = json!([{ "key": "team", "value": "blue" }, { "key": "team", "value": "red" }]);
+    let input = json!({ "clusterName": "shop", "tags": tags });
+    let refused = machine.call("ecs", "CreateCluster", input).unwrap_err();
+    assert!(
+        refused.message.contains("Duplicate tag keys"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     let machine = Machine::idle_with(&["--iam", "enforce"]);

@@ -279,6 +279,8 @@ Parameters: {Days: {Type: Number, Default: 7}}
 Resources: {Logs: {Type: AWS::Logs::LogGroup, Properties: {LogGroupName: deployed, RetentionInDays: !Ref Days}}}
 ");
     let deploy = |more: &[&str]| {
+        // The client names its change sets by the second.
+        std::thread::sleep(Duration::from_secs(1));
         let begin = Instant::now();
         let arguments = [
             "cloudformation",

@@ -3,6 +3,27 @@
 use crate::support::*;
 use shapes::ecs::*;
 
+/// Permission is decided on the cluster that an ARN names, so the cluster has to be the task's.
+#[tokio::test(start_paused = true)]
+async fn a_task_is_tagged_in_its_own_cluster() {
+    let world = World::new().await;
+    world.register(IMAGE).await;
+    let started = world.ok(run("web")).await.tasks.unwrap().remove(0);
+    let arn = started.task_arn.unwrap();
+    let id = arn.rsplit('/').next().unwrap();
+    let (head, _) = arn.split_once(":task/").unwrap();
+    let tagged = |arn: &str| TagResourceInput {
+        resource_arn: arn.to_owned(),
+        tags: vec![Tag {
+            key: Some("team".into()),
+            value: Some("dev".into()),
+        }],
+    };
+    let refused = world.err(tagged(&format!("{head}:task/other/{id}"))).await;
+    assert_eq!(refused.code, "ResourceNotFoundException");
+    world.ok(tagged(&arn)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
     let world = World::new().await;

@@ -108,7 +108,7 @@ pub fn iam() -> Service {
     )
 }
 
-async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
+async fn get_role(cx: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
     let service = match input.role_name.as_str() {
         "pipeline" => "codepipeline.amazonaws.com",
         "stack" => "cloudformation.amazonaws.com",
@@ -123,6 +123,7 @@ async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput,
     );
     Ok(iam::GetRoleOutput {
         role: iam::Role {
+            arn: cloud::role_arn(cx.account(), &input.role_name),
             assume_role_policy_document: Some(document),
             ..Default::default()
         },
