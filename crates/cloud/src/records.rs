@@ -67,8 +67,31 @@ impl Records<'_> {
     ) -> Result<Vec<R>, Error> {
         self.0.page(prefix, after, limit).map_err(internal)
     }
+    /// At most `limit` records whose key begins with `prefix` and comes before `before`, the last one
+    /// first. Without `before`, from the end.
+    pub fn page_back<R: Record>(
+        &self,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<R>, Error> {
+        self.0.page_back(prefix, before, limit).map_err(internal)
+    }
     pub fn keys<R: Record>(&self, prefix: &str) -> Result<Vec<String>, Error> {
         self.0.keys::<R>(prefix).map_err(internal)
+    }
+    /// At most `limit` keys that begin with `prefix` and come after `after`, in their order.
+    pub fn page_keys<R: Record>(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        (self.0.page_keys::<R>(prefix, after, limit)).map_err(internal)
+    }
+    /// How many records there are, without a look at any.
+    pub fn count<R: Record>(&self, prefix: &str) -> Result<usize, Error> {
+        self.0.count::<R>(prefix).map_err(internal)
     }
     /// The next number of a counter, from 1, never given twice.
     pub fn next(&self, counter: &str) -> Result<i64, Error> {

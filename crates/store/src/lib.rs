@@ -13,6 +13,7 @@ mod layout;
 mod reserve;
 mod seal;
 mod transaction;
+mod work;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use error::StoreError;
 pub use transaction::{Record, Transaction};
+pub use work::Work;
 
 use seal::Sealer;
 
@@ -47,6 +49,7 @@ pub struct Store {
     next_reader: std::sync::atomic::AtomicUsize,
     listener: OnceLock<Listener>,
     commits: std::sync::atomic::AtomicU64,
+    counters: work::Counters,
 }
 
 impl Store {
@@ -78,6 +81,7 @@ impl Store {
             next_reader: Default::default(),
             listener: OnceLock::new(),
             commits: Default::default(),
+            counters: Default::default(),
         })
     }
 
@@ -85,6 +89,11 @@ impl Store {
     pub fn on_commit(&self, listener: impl Fn(&[Change]) + Send + Sync + 'static) {
         let fresh = self.listener.set(Box::new(listener)).is_ok();
         assert!(fresh, "a store has one listener, set at start-up");
+    }
+
+    /// What has been done since the store was opened.
+    pub fn work(&self) -> Work {
+        self.counters.work()
     }
 
     /// Runs `body` over a consistent state. Writing in it is an error.
@@ -97,7 +106,11 @@ impl Store {
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reader = lock(&self.readers[turn % self.readers.len()]);
         let transaction = reader.unchecked_transaction().map_err(StoreError::from)?;
-        body(&Transaction::new(&transaction, &self.sealer))
+        body(&Transaction::new(
+            &transaction,
+            &self.sealer,
+            &self.counters,
+        ))
     }
 
     /// Runs `body` and commits what it wrote, or nothing when it answers an error. Durable when this
@@ -113,7 +126,7 @@ impl Store {
                 rusqlite::TransactionBehavior::Immediate,
             )
             .map_err(StoreError::from)?;
-            let transaction = Transaction::new(&raw, &self.sealer);
+            let transaction = Transaction::new(&raw, &self.sealer, &self.counters);
             let answer = body(&transaction)?;
             let changes = transaction.into_changes();
             raw.commit().map_err(StoreError::from)?;

@@ -1,12 +1,14 @@
 //! What can be done inside a transaction.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::seal::Sealer;
+use crate::work::Counters;
 use crate::{Change, StoreError};
 
 /// A type that is stored. Keys are paths (`<region>/<name>`), so that a prefix selects a group.
@@ -19,20 +21,33 @@ pub trait Record: Serialize + DeserializeOwned {
 pub struct Transaction<'a> {
     connection: &'a Connection,
     sealer: &'a Sealer,
-    changes: RefCell<Vec<Change>>,
+    counters: &'a Counters,
+    changes: RefCell<Changes>,
+}
+
+/// What a transaction changed, each thing once, in the order of its first change.
+#[derive(Default)]
+struct Changes {
+    ordered: Vec<Change>,
+    seen: HashSet<Change>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(connection: &'a Connection, sealer: &'a Sealer) -> Self {
+    pub(crate) fn new(
+        connection: &'a Connection,
+        sealer: &'a Sealer,
+        counters: &'a Counters,
+    ) -> Self {
         Self {
             connection,
             sealer,
+            counters,
             changes: RefCell::default(),
         }
     }
 
     pub(crate) fn into_changes(self) -> Vec<Change> {
-        self.changes.into_inner()
+        self.changes.into_inner().ordered
     }
 
     pub fn get<R: Record>(&self, key: &str) -> Result<Option<R>, StoreError> {
@@ -58,6 +73,7 @@ impl<'a> Transaction<'a> {
              ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
         )?;
         statement.execute(params![R::KIND, key, sealed])?;
+        self.counters.wrote();
         self.changed(R::KIND, key);
         Ok(())
     }
@@ -69,6 +85,7 @@ impl<'a> Transaction<'a> {
             .prepare_cached("DELETE FROM records WHERE kind = ? AND key = ?")?;
         let gone = statement.execute(params![R::KIND, key])? > 0;
         if gone {
+            self.counters.wrote();
             self.changed(R::KIND, key.to_owned());
         }
         Ok(gone)
@@ -87,31 +104,64 @@ impl<'a> Transaction<'a> {
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ? AND key > ?
+            "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ?
              ORDER BY key LIMIT ?",
         )?;
-        // The greatest character ends the range: no key holds it.
-        let end = format!("{prefix}\u{10FFFF}");
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![R::KIND, prefix, end, after, limit])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            found.push(self.decode(&key, sealed)?);
-        }
-        Ok(found)
+        let (begin, end) = (begin_of(prefix, after), end_of(prefix));
+        let rows = statement.query(params![R::KIND, begin, end, at_most(limit)])?;
+        self.decode_all(rows)
+    }
+
+    /// At most `limit` records whose key begins with `prefix` and comes before `before`, the last one
+    /// first. Without `before`, from the end.
+    pub fn page_back<R: Record>(
+        &self,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ?
+             ORDER BY key DESC LIMIT ?",
+        )?;
+        let end = end_of(prefix);
+        let end = before.filter(|it| **it < *end).unwrap_or(&end);
+        let rows = statement.query(params![R::KIND, prefix, end, at_most(limit)])?;
+        self.decode_all(rows)
     }
 
     /// The keys alone, where the records are not wanted.
     pub fn keys<R: Record>(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.page_keys::<R>(prefix, "", usize::MAX)
+    }
+
+    /// At most `limit` keys that begin with `prefix` and come after `after`, in their order.
+    pub fn page_keys<R: Record>(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT key FROM records WHERE kind = ? AND key >= ? AND key < ? ORDER BY key",
+            "SELECT key FROM records WHERE kind = ? AND key >= ? AND key < ?
+             ORDER BY key LIMIT ?",
         )?;
-        let rows = statement.query_map(
-            params![R::KIND, prefix, format!("{prefix}\u{10FFFF}")],
-            |row| row.get(0),
+        let (begin, end) = (begin_of(prefix, after), end_of(prefix));
+        let range = params![R::KIND, begin, end, at_most(limit)];
+        let rows = statement.query_map(range, |row| row.get(0))?;
+        let keys: Vec<String> = rows.collect::<Result<_, _>>()?;
+        self.counters.listed(keys.len());
+        Ok(keys)
+    }
+
+    /// How many records there are, without a look at any.
+    pub fn count<R: Record>(&self, prefix: &str) -> Result<usize, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT count(*) FROM records WHERE kind = ? AND key >= ? AND key < ?",
         )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let range = params![R::KIND, prefix, end_of(prefix)];
+        let count: i64 = statement.query_row(range, |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
     }
 
     /// The next number of a counter, from 1, never given twice.
@@ -126,12 +176,22 @@ impl<'a> Transaction<'a> {
     fn changed(&self, kind: &'static str, key: String) {
         let change = Change { kind, key };
         let mut changes = self.changes.borrow_mut();
-        if !changes.contains(&change) {
-            changes.push(change);
+        if changes.seen.insert(change.clone()) {
+            changes.ordered.push(change);
         }
     }
 
+    fn decode_all<R: Record>(&self, mut rows: rusqlite::Rows<'_>) -> Result<Vec<R>, StoreError> {
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            found.push(self.decode(&key, sealed)?);
+        }
+        Ok(found)
+    }
+
     fn decode<R: Record>(&self, key: &str, sealed: Vec<u8>) -> Result<R, StoreError> {
+        self.counters.read();
         let opened = self.sealer.open(R::KIND, key, sealed);
         let text = opened.map_err(|_| StoreError::Sealed {
             kind: R::KIND,
@@ -143,4 +203,23 @@ impl<'a> Transaction<'a> {
             source,
         })
     }
+}
+
+/// Where the keys that begin with `prefix` and come after `after` begin. One bound and not two: SQLite
+/// seeks to one of them, and might look through every key from the other on.
+fn begin_of(prefix: &str, after: &str) -> String {
+    match after < prefix {
+        true => prefix.to_owned(),
+        // The first text after another one is that with the least character at its end.
+        false => format!("{after}\0"),
+    }
+}
+
+/// Where the keys that begin with `prefix` end: no key holds the greatest character.
+fn end_of(prefix: &str) -> String {
+    format!("{prefix}\u{10FFFF}")
+}
+
+fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
