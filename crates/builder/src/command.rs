@@ -23,7 +23,6 @@ use crate::stage::{self, Run};
 use crate::tree::Tree;
 use crate::upper;
 
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// ARGs that need no declaration, and change no result worth caching apart.
 const PROXY_ARGS: &[&str] = &[
     "HTTP_PROXY",
@@ -80,10 +79,11 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
     execute(run, step).await?;
     drop(prepared.locks);
     let layers = run.build.shared.scratch.clone();
+    let below = run.state.tree(run.build.shared).await?;
     let tar = blocking(move || {
         // Owned here, so that a dropped build leaves the folder to this thread to remove.
         let scratch: TempDir = scratch;
-        upper::to_layer(&scratch.path().join("upper"), &targets, &layers)
+        upper::to_layer(&scratch.path().join("upper"), &targets, &below, &layers)
     })
     .await?;
     run.store(&key, tar).await
@@ -103,7 +103,7 @@ struct Call {
 
 impl Call {
     fn new(run: &Run<'_, '_>, instruction: &instruction::Run) -> Result<Self> {
-        let (command, script) = command(run, instruction)?;
+        let (command, script) = command(instruction);
         let config = &run.state.config;
         let mut env = config.env.clone();
         for (name, value) in &run.state.args {
@@ -111,9 +111,7 @@ impl Call {
                 env.push(format!("{name}={value}"));
             }
         }
-        if settings::get_env(&env, "PATH").is_none() {
-            env.push(format!("PATH={DEFAULT_PATH}"));
-        }
+        settings::ensure_path(&mut env);
         let keyed_env = env.clone();
         for (name, value) in &run.build.args {
             let is_proxy = PROXY_ARGS.contains(&name.to_ascii_uppercase().as_str());
@@ -147,26 +145,24 @@ impl Call {
 }
 
 /// The command with its heredocs: a heredoc alone is the script itself, others are left to the
-/// shell, which reads them as it would in a file.
-fn command(
-    run: &Run<'_, '_>,
-    instruction: &instruction::Run,
-) -> Result<(Command, Option<(String, String)>)> {
+/// shell, which reads them as it would in a file. Either way its variables are the script's own, quoted
+/// name or not.
+fn command(instruction: &instruction::Run) -> (Command, Option<(String, String)>) {
     let Command::Shell(text) = &instruction.command else {
-        return Ok((instruction.command.clone(), None));
+        return (instruction.command.clone(), None);
     };
     match instruction.heredocs.as_slice() {
-        [] => Ok((instruction.command.clone(), None)),
+        [] => (instruction.command.clone(), None),
         [only] if only.word == *text => {
-            let body = run.body(only)?;
+            let body = only.body.clone();
             if !body.starts_with("#!") {
-                return Ok((Command::Shell(body), None));
+                return (Command::Shell(body), None);
             }
             let path = format!("{SCRIPT_FOLDER}/{}", script_name(&only.name));
-            Ok((
+            (
                 Command::Exec(vec![path]),
                 Some((script_name(&only.name), body)),
-            ))
+            )
         }
         several => {
             let mut text = text.clone();
@@ -175,7 +171,7 @@ fn command(
                 text.push_str(heredoc.raw_body.trim_end_matches('\n'));
             }
             text.push('\n');
-            Ok((Command::Shell(text), None))
+            (Command::Shell(text), None)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! COPY and ADD: what the sources are. Where they land is worked out in [`crate::placing`].
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use crate::digests::{FileDigests, Hasher};
 use crate::gather::{Gatherer, Item};
 use crate::ignore::Ignore;
 use crate::layer::normalised;
-use crate::pattern::{Pattern, is_pattern};
+use crate::pattern::{Pattern, has_wildcard, is_pattern};
 use crate::tree::{Node, Tree};
 
 /// A COPY with its variables replaced.
@@ -36,8 +37,8 @@ pub struct Origin<'a> {
     pub ignore: Option<&'a Ignore>,
     /// Named in errors: `the context`, or the stage's name.
     pub name: &'a str,
-    /// Whether file capabilities come along: from images yes, from somebody's folder no.
-    pub keeps_capabilities: bool,
+    /// Whether owners and file capabilities come along: from images yes, from somebody's folder no.
+    pub keeps_owners: bool,
 }
 
 /// The sources of a COPY, found and hashed.
@@ -84,8 +85,13 @@ impl Found {
                     let name = node.path.file_name().unwrap_or_default();
                     hasher.field(name.as_encoded_bytes());
                     hasher.field(&(items.len() as u64).to_le_bytes());
+                    let mut first_names = BTreeMap::new();
                     for item in items {
                         item.hash_into(hasher, item.node.metadata.mode() & 0o7777);
+                        if let Some(file) = item.file_of_several_names() {
+                            let first: &PathBuf = first_names.entry(file).or_insert(&item.path);
+                            hasher.field(first.as_os_str().as_encoded_bytes());
+                        }
                     }
                 }
             }
@@ -114,7 +120,8 @@ fn find_path(
             parts.push(Part::Path { node, items });
         }
     }
-    if parts.len() > before {
+    // Of a pattern nothing is asked: what it does not find need not be there.
+    if parts.len() > before || has_wildcard(path) {
         return Ok(());
     }
     Err(EngineError::invalid(match is_hidden {

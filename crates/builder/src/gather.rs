@@ -1,6 +1,7 @@
 //! What a COPY would copy: every file, folder and link below a source, with the digests of the
 //! files' contents.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use engine::{EngineError, Result};
@@ -26,6 +27,13 @@ pub enum ItemKind {
 }
 
 impl Item {
+    /// Device and inode of a file that has other names, too.
+    pub fn file_of_several_names(&self) -> Option<(u64, u64)> {
+        let metadata = &self.node.metadata;
+        let has_several = metadata.is_file() && metadata.nlink() > 1;
+        has_several.then(|| (metadata.dev(), metadata.ino()))
+    }
+
     /// Everything about the item that a layer would show, but not its times.
     pub fn hash_into(&self, hasher: &mut Hasher, mode: u32) {
         hasher.field(self.path.as_os_str().as_encoded_bytes());

@@ -145,6 +145,19 @@ fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<To
     }
 }
 
+/// Whether a text may stand for something other than itself.
+pub fn has_wildcard(text: &str) -> bool {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '*' | '?' | '[' => return true,
+            '\\' => drop(characters.next()),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Whether a text holds a character that a pattern would give a meaning.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '\\'])

@@ -1,6 +1,7 @@
 //! Where the sources of a COPY land in the image, and the layer that results.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,8 @@ use crate::gather::{Item, ItemKind};
 use crate::layer::{Attributes, LayerWriter};
 use crate::tree::{Node, Tree, read_attribute};
 
-/// Writes the layer: `below` is the image so far, `owner` whom the copied files belong to,
-/// if not to root or, out of an archive, to whom the archive says.
+/// Writes the layer, if there is anything to copy: `below` is the image so far, `owner` whom the copied
+/// files belong to, if not to root or, out of an image or an archive, to whom it says.
 pub fn write(
     request: &Request,
     found: &Found,
@@ -24,25 +25,40 @@ pub fn write(
     below: &Tree,
     owner: Option<(u64, u64)>,
     scratch: &Path,
-) -> Result<TempPath> {
+) -> Result<Option<TempPath>> {
+    if found.parts.is_empty() {
+        return Ok(None);
+    }
     let mut placing = Placing {
         request,
         origin,
         below,
-        owner: owner.unwrap_or((0, 0)),
+        owner,
         planned: BTreeMap::new(),
         archives: Vec::new(),
     };
     placing.place_all(found)?;
     placing.add_parents()?;
     let mut layer = LayerWriter::create(scratch)?;
+    let mut first_names = BTreeMap::new();
     for (path, planned) in &placing.planned {
-        planned.write(path, origin.tree, &mut layer)?;
+        match planned.other_name(path, &mut first_names) {
+            Some(first) => layer.hard_link(path, &planned.attributes, first)?,
+            None => planned.write(path, origin.tree, &mut layer)?,
+        }
     }
     for (folder, node) in &placing.archives {
         archive::unpack(|| origin.tree.open(node), folder, owner, below, &mut layer)?;
     }
-    layer.finish()
+    layer.finish().map(Some)
+}
+
+/// What a folder that is there already becomes. Where something is copied to stays as it is (`/tmp` must
+/// keep its permissions); a folder that is copied itself brings its owner and permissions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Stays,
+    IsDressed,
 }
 
 /// The working out of what lands where.
@@ -50,7 +66,7 @@ struct Placing<'a> {
     request: &'a Request,
     origin: &'a Origin<'a>,
     below: &'a Tree,
-    owner: (u64, u64),
+    owner: Option<(u64, u64)>,
     planned: BTreeMap<PathBuf, Planned<'a>>,
     archives: Vec<(PathBuf, &'a Node)>,
 }
@@ -68,19 +84,43 @@ enum Content<'a> {
         node: &'a Node,
         size: u64,
         digest: &'a Sha256,
+        /// The source and the file of it, when that has several names: within one source they stay one.
+        shared: Option<(usize, (u64, u64))>,
     },
 }
 
-impl Planned<'_> {
+impl<'a> Planned<'a> {
+    /// The path that the same file was written at before, if it was.
+    fn other_name<'p>(
+        &self,
+        path: &'p Path,
+        first_names: &mut BTreeMap<(usize, (u64, u64)), &'p Path>,
+    ) -> Option<&'p Path> {
+        let Content::File {
+            shared: Some(shared),
+            ..
+        } = self.content
+        else {
+            return None;
+        };
+        match first_names.entry(shared) {
+            Entry::Occupied(first) => Some(first.get()),
+            Entry::Vacant(unknown) => {
+                unknown.insert(path);
+                None
+            }
+        }
+    }
+
     fn write(&self, path: &Path, origin: &Tree, layer: &mut LayerWriter) -> Result<()> {
         let attributes = &self.attributes;
         match &self.content {
             Content::Folder => layer.folder(path, attributes),
             Content::Text(text) => layer.bytes(path, attributes, text.as_bytes()),
             Content::Link(target) => layer.symbolic_link(path, attributes, target),
-            Content::File { node, size, digest } => {
-                layer.file(path, attributes, *size, origin.open(node)?, Some(digest))
-            }
+            Content::File {
+                node, size, digest, ..
+            } => layer.file(path, attributes, *size, origin.open(node)?, Some(digest)),
         }
     }
 }
@@ -98,14 +138,14 @@ impl<'a> Placing<'a> {
                 self.request.to
             )));
         }
-        for part in &found.parts {
+        for (source, part) in found.parts.iter().enumerate() {
             match part {
                 Part::Text { name, text } => {
                     let path = if is_folder { to.join(name) } else { to.clone() };
-                    let attributes = self.attributes(0o644);
-                    self.plan(path, attributes, Content::Text(text))?;
+                    let attributes = self.attributes(0o644, (0, 0));
+                    self.plan(path, attributes, Content::Text(text), Existing::IsDressed)?;
                 }
-                Part::Path { node, items } => self.place(node, items, &to, is_folder)?,
+                Part::Path { node, items } => self.place(source, node, items, &to, is_folder)?,
             }
         }
         Ok(())
@@ -113,6 +153,7 @@ impl<'a> Placing<'a> {
 
     fn place(
         &mut self,
+        source: usize,
         node: &'a Node,
         items: &'a [Item],
         to: &Path,
@@ -137,7 +178,7 @@ impl<'a> Placing<'a> {
             return items
                 .iter()
                 .filter(|item| !item.path.as_os_str().is_empty())
-                .try_for_each(|item| self.item(item, to.join(&item.path)));
+                .try_for_each(|item| self.item(source, item, to.join(&item.path)));
         }
         let path = match node.path.file_name() {
             Some(name) if is_folder => to.join(name),
@@ -145,11 +186,16 @@ impl<'a> Placing<'a> {
         };
         items
             .iter()
-            .try_for_each(|item| self.item(item, joined(&path, &item.path)))
+            .try_for_each(|item| self.item(source, item, joined(&path, &item.path)))
     }
 
-    fn item(&mut self, item: &'a Item, path: PathBuf) -> Result<()> {
-        let mut attributes = self.attributes(item.node.metadata.mode() & 0o7777);
+    fn item(&mut self, source: usize, item: &'a Item, path: PathBuf) -> Result<()> {
+        let metadata = &item.node.metadata;
+        let own = match self.origin.keeps_owners {
+            true => (metadata.uid().into(), metadata.gid().into()),
+            false => (0, 0),
+        };
+        let mut attributes = self.attributes(metadata.mode() & 0o7777, own);
         let content = match &item.kind {
             ItemKind::Folder => Content::Folder,
             ItemKind::Link(target) => {
@@ -158,7 +204,7 @@ impl<'a> Placing<'a> {
             }
             ItemKind::File { size, digest } => {
                 attributes.modified_seconds = modified_seconds(item);
-                if self.origin.keeps_capabilities {
+                if self.origin.keeps_owners {
                     let real = self.origin.tree.real_path(&item.node);
                     let name = "security.capability";
                     let value = read_attribute(&real, name);
@@ -171,15 +217,16 @@ impl<'a> Placing<'a> {
                     node: &item.node,
                     size: *size,
                     digest,
+                    shared: item.file_of_several_names().map(|file| (source, file)),
                 }
             }
         };
-        self.plan(path, attributes, content)
+        self.plan(path, attributes, content, Existing::IsDressed)
     }
 
     /// Owned as `--chown` says, with the permissions of `--chmod` if given.
-    fn attributes(&self, mode: u32) -> Attributes {
-        let (uid, gid) = self.owner;
+    fn attributes(&self, mode: u32, own: (u64, u64)) -> Attributes {
+        let (uid, gid) = self.owner.unwrap_or(own);
         Attributes {
             uid,
             gid,
@@ -187,17 +234,24 @@ impl<'a> Placing<'a> {
         }
     }
 
+    /// A folder that something is to be in.
     fn plan_folder(&mut self, path: PathBuf) -> Result<()> {
-        let (uid, gid) = self.owner;
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
         let attributes = Attributes {
             uid,
             gid,
             ..Attributes::root(0o755)
         };
-        self.plan(path, attributes, Content::Folder)
+        self.plan(path, attributes, Content::Folder, Existing::Stays)
     }
 
-    fn plan(&mut self, path: PathBuf, attributes: Attributes, content: Content<'a>) -> Result<()> {
+    fn plan(
+        &mut self,
+        path: PathBuf,
+        attributes: Attributes,
+        content: Content<'a>,
+        existing: Existing,
+    ) -> Result<()> {
         if path.as_os_str().is_empty() {
             return Ok(());
         }
@@ -229,12 +283,12 @@ impl<'a> Placing<'a> {
                 path.display()
             )));
         }
-        // A folder that is there already stays as it is: `/tmp` must keep its permissions.
-        let attributes = match below.filter(|_| is_folder) {
+        let attributes = match below.filter(|_| is_folder && existing == Existing::Stays) {
             Some(node) => attributes_of(&node),
             None => attributes,
         };
-        if !(is_folder && planned_folder == Some(true)) {
+        let stays = is_folder && planned_folder == Some(true) && existing == Existing::Stays;
+        if !stays {
             self.planned.insert(
                 path,
                 Planned {

@@ -51,7 +51,7 @@ impl Context {
             tree: &self.tree,
             ignore: Some(&self.ignore),
             name: "the context",
-            keeps_capabilities: false,
+            keeps_owners: false,
         }
     }
 }

@@ -29,9 +29,7 @@ pub fn apply(
             }
         }
         Kind::Label(pairs) => config.labels.extend(expand_pairs(pairs, expander)?),
-        Kind::Maintainer(name) => {
-            config.labels.insert("maintainer".to_owned(), name.clone());
-        }
+        Kind::Maintainer(name) => config.author = Some(name.clone()),
         Kind::Cmd(command) => {
             config.cmd = argv(command, config);
             *own_cmd = true;
@@ -93,6 +91,15 @@ pub fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
     match env.iter_mut().find(same) {
         Some(entry) => *entry = line,
         None => env.push(line),
+    }
+}
+
+/// Where programs are looked for when nothing else is said; every image built says it.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub fn ensure_path(env: &mut Vec<String>) {
+    if get_env(env, "PATH").is_none() {
+        env.push(format!("PATH={DEFAULT_PATH}"));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::words::Expander;
 use crate::{command, owner, placing, settings};
 
 /// Part of every key: raise it when layers are written in another way.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// An image in the making.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +115,17 @@ pub async fn run(build: &Build<'_>, index: usize) -> Result<State> {
 /// Where a stage starts, and what `--from` reads from.
 pub async fn base(build: &Build<'_>, base: &Base) -> Result<State> {
     match base {
-        Base::Scratch => Ok(State::default()),
+        Base::Scratch => {
+            let mut config = ImageConfig {
+                working_dir: "/".to_owned(),
+                ..ImageConfig::default()
+            };
+            settings::ensure_path(&mut config.env);
+            Ok(State {
+                config,
+                ..State::default()
+            })
+        }
         Base::Stage(stage) => {
             let mut state = State::clone(&*build.stage(*stage).await?);
             state.own_cmd = false;
@@ -123,8 +133,10 @@ pub async fn base(build: &Build<'_>, base: &Base) -> Result<State> {
         }
         Base::Image(name) => {
             let prepared = build.prepare(name).await?;
+            let mut config = prepared.config;
+            settings::ensure_path(&mut config.env);
             Ok(State {
-                config: prepared.config,
+                config,
                 layers: prepared.layers,
                 directories: OnceCell::new_with(Some(prepared.directories)),
                 ..State::default()
@@ -340,7 +352,7 @@ impl Run<'_, '_> {
                 tree: &tree,
                 ignore: None,
                 name: &name,
-                keeps_capabilities: true,
+                keeps_owners: true,
             };
             let found = copy::find(&request, &origin, &digests)?;
             placing::write(&request, &found, &origin, &below, owner, &scratch)
@@ -357,8 +369,8 @@ impl Run<'_, '_> {
         Ok((below, owner))
     }
 
-    async fn finish(&mut self, key: &Sha256, tar: tempfile::TempPath) -> Result<()> {
-        let layer = self.store(key, Some(tar)).await?;
+    async fn finish(&mut self, key: &Sha256, tar: Option<tempfile::TempPath>) -> Result<()> {
+        let layer = self.store(key, tar).await?;
         self.state.push(layer);
         Ok(())
     }
@@ -368,17 +380,19 @@ impl Run<'_, '_> {
             .sources
             .iter()
             .map(|source| match source {
-                CopySource::Path(path) => self.expand_source(path).map(Source::Path),
+                // What an empty variable leaves is the top of the source.
+                CopySource::Path(path) => self.expand(path).map(Source::Path),
                 CopySource::Heredoc(heredoc) => {
                     let text = self.body(heredoc)?;
                     Ok(Source::Text(heredoc.name.clone(), text))
                 }
             })
             .collect::<Result<_>>()?;
-        let to = self.expand(&copy.to)?;
-        if to.is_empty() {
-            return Err(EngineError::invalid("the destination is empty here"));
-        }
+        let to = match self.expand(&copy.to)? {
+            // What an empty variable leaves is the working folder.
+            empty if empty.is_empty() => "./".to_owned(),
+            to => to,
+        };
         let chmod = match &copy.chmod {
             Some(text) => Some(file_mode(&self.expand(text)?)?),
             None => None,
@@ -389,14 +403,6 @@ impl Run<'_, '_> {
             to: absolute(&to, &self.state.config.working_dir),
             chmod,
         })
-    }
-
-    fn expand_source(&self, path: &str) -> Result<String> {
-        let path = self.expand(path)?;
-        match path.is_empty() {
-            true => Err(EngineError::invalid("a source is empty here")),
-            false => Ok(path),
-        }
     }
 
     pub fn body(&self, heredoc: &Heredoc) -> Result<String> {

@@ -11,7 +11,8 @@ use tempfile::TempPath;
 use crate::layer::{Attributes, LayerWriter};
 use crate::limits::FOLDER_DEPTH_MAX;
 use crate::place::During;
-use crate::tree::{is_opaque, is_whiteout, read_attribute};
+use crate::placing::attributes_of;
+use crate::tree::{Tree, is_opaque, is_whiteout, read_attribute};
 
 /// What a container gets mounted over; left empty in the upper directory, and no part of the image.
 const MOUNT_POINTS: &[&str] = &[
@@ -24,10 +25,16 @@ const MOUNT_POINTS: &[&str] = &[
 ];
 
 /// The layer, or `None` when the step changed nothing. `mounts` are the targets of the step's own
-/// mounts, which leave empty mount points behind.
-pub fn to_layer(upper: &Path, mounts: &[PathBuf], scratch: &Path) -> Result<Option<TempPath>> {
+/// mounts, which leave empty mount points behind; `below` is what the step ran on.
+pub fn to_layer(
+    upper: &Path,
+    mounts: &[PathBuf],
+    below: &Tree,
+    scratch: &Path,
+) -> Result<Option<TempPath>> {
     let mut walk = Walk {
         upper,
+        below,
         mount_points: MOUNT_POINTS
             .iter()
             .map(PathBuf::from)
@@ -46,6 +53,7 @@ pub fn to_layer(upper: &Path, mounts: &[PathBuf], scratch: &Path) -> Result<Opti
 
 struct Walk<'a> {
     upper: &'a Path,
+    below: &'a Tree,
     mount_points: BTreeSet<PathBuf>,
     layer: LayerWriter,
     /// The first path of each inode that has several.
@@ -140,6 +148,7 @@ impl Walk<'_> {
         self.layer.folder(path, attributes)?;
         if is_opaque(real) {
             self.layer.opaque(path)?;
+            self.entries += 1;
         }
         self.folder(path, depth + 1)?;
         let only_for_mounts = self.entries == own
@@ -147,10 +156,21 @@ impl Walk<'_> {
                 .mount_points
                 .iter()
                 .any(|mount| mount.starts_with(path) && mount != path);
-        if only_for_mounts {
+        if only_for_mounts && self.is_as_below(path, attributes)? {
             self.entries -= 1;
         }
         Ok(())
+    }
+
+    /// Whether a folder is new, as one is that was made for a mount, or what it was: a new owner or mode
+    /// is the step's change.
+    fn is_as_below(&self, path: &Path, attributes: &Attributes) -> Result<bool> {
+        let Some(node) = self.below.find_itself(path)? else {
+            return Ok(true);
+        };
+        let was = attributes_of(&node);
+        let same = |it: &Attributes| (it.mode, it.uid, it.gid);
+        Ok(same(&was) == same(attributes))
     }
 
     fn is_left_by_a_mount(&self, path: &Path, metadata: &Metadata) -> Result<bool> {

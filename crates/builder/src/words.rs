@@ -20,9 +20,14 @@ impl Expander<'_> {
         self.run(text, Quotes::Resolved)
     }
 
-    /// A heredoc's body: variables replaced, everything else as it is.
+    /// A heredoc's body: variables replaced, and whatever a backslash stands before as it is, whichever
+    /// character escapes elsewhere in the file. Quotes are text.
     pub fn body(&self, text: &str) -> Result<String> {
-        self.run(text, Quotes::Kept)
+        let with_backslash = Expander {
+            escape: '\\',
+            lookup: self.lookup,
+        };
+        with_backslash.run(text, Quotes::Kept)
     }
 
     fn run(&self, text: &str, quotes: Quotes) -> Result<String> {
@@ -31,6 +36,7 @@ impl Expander<'_> {
             characters: text.chars().collect(),
             position: 0,
             quotes,
+            escapes: Escapes::Resolved,
             depth: 0,
             bytes_max: text.len() + EXPANSION_BYTES_MAX,
         };
@@ -56,11 +62,19 @@ enum Quotes {
     Kept,
 }
 
+/// Patterns keep their escapes, which say there what is no wildcard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    Resolved,
+    Kept,
+}
+
 struct Scanner<'a> {
     expander: &'a Expander<'a>,
     characters: Vec<char>,
     position: usize,
     quotes: Quotes,
+    escapes: Escapes,
     depth: usize,
     bytes_max: usize,
 }
@@ -129,20 +143,10 @@ impl Scanner<'_> {
     }
 
     fn escaped(&mut self, out: &mut String) {
-        let escape = self.expander.escape;
-        match (self.quotes, self.peek()) {
-            (_, None) => out.push(escape),
-            (Quotes::Resolved, Some(next)) => {
-                self.position += 1;
-                out.push(next);
-            }
-            // Within a heredoc an escape only protects a dollar sign.
-            (Quotes::Kept, Some('$')) => {
-                self.position += 1;
-                out.push('$');
-            }
-            (Quotes::Kept, Some(_)) => out.push(escape),
+        if self.escapes == Escapes::Kept {
+            out.push(self.expander.escape);
         }
+        out.extend(self.next());
     }
 
     /// After a `$`.
@@ -155,7 +159,10 @@ impl Scanner<'_> {
             });
         }
         self.position += 1;
-        let name = self.name();
+        let name = match self.peek() {
+            Some('}' | ':' | '{') => String::new(),
+            _ => self.name(),
+        };
         if name.is_empty() {
             return Err(EngineError::invalid("`${` needs the name of a variable"));
         }
@@ -175,12 +182,22 @@ impl Scanner<'_> {
         }
     }
 
+    /// A name; or what the shell calls a positional or special parameter, none of which has a value here.
     fn name(&mut self) -> String {
+        let first_is_digit = match self.peek() {
+            Some(special) if SPECIAL_PARAMETERS.contains(special) => {
+                self.position += 1;
+                return special.to_string();
+            }
+            Some(first) => first.is_ascii_digit(),
+            None => false,
+        };
         let mut name = String::new();
         while let Some(character) = self.peek() {
-            let fits = character == '_'
-                || character.is_ascii_alphabetic()
-                || (character.is_ascii_digit() && !name.is_empty());
+            let fits = match first_is_digit {
+                true => character.is_ascii_digit(),
+                false => character == '_' || character.is_alphanumeric(),
+            };
             if !fits {
                 break;
             }
@@ -212,6 +229,13 @@ impl Scanner<'_> {
             )));
         }
         Ok(value)
+    }
+
+    fn pattern(&mut self, stop: char) -> Result<String> {
+        let outer = std::mem::replace(&mut self.escapes, Escapes::Kept);
+        let pattern = self.nested(stop);
+        self.escapes = outer;
+        pattern
     }
 
     fn nested(&mut self, stop: char) -> Result<String> {
@@ -249,7 +273,7 @@ impl Scanner<'_> {
     fn trimmed(&mut self, name: &str, operator: char) -> Result<String> {
         let greedy = self.peek() == Some(operator);
         self.position += usize::from(greedy);
-        let pattern = shell_pattern(&self.nested('}')?)?;
+        let pattern = shell_pattern(&self.pattern('}')?)?;
         let value = self.operand(name)?;
         let mut cuts: Vec<usize> = value.char_indices().map(|(at, _)| at).collect();
         cuts.push(value.len());
@@ -275,8 +299,8 @@ impl Scanner<'_> {
     fn replaced(&mut self, name: &str) -> Result<String> {
         let everywhere = self.peek() == Some('/');
         self.position += usize::from(everywhere);
-        let pattern = shell_pattern(&self.nested('/')?)?;
-        let replacement = self.nested('}')?;
+        let pattern = shell_pattern(&self.pattern('/')?)?;
+        let replacement = self.pattern('}')?;
         let value = self.operand(name)?;
         let mut out = String::new();
         let mut rest = value.as_str();
@@ -307,6 +331,32 @@ impl Scanner<'_> {
     }
 }
 
+/// Docker's pattern language here is `*`, `?` and the backslash before these two and itself; brackets
+/// are text. `/` and `}` may be escaped because they would end the pattern.
+fn as_path_pattern(text: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some(plain @ ('/' | '}')) => out.push(plain),
+                Some(literal @ ('*' | '?' | '\\')) => out.extend(['\\', literal]),
+                other => {
+                    return Err(EngineError::invalid(format!(
+                        "`\\{}` has no meaning in the pattern `{text}`",
+                        other.map(String::from).unwrap_or_default()
+                    )));
+                }
+            },
+            '[' => out.push_str("[[]"),
+            plain => out.push(plain),
+        }
+    }
+    Ok(out.replace('/', SLASH))
+}
+
+/// `$@`, `$*` and their like.
+const SPECIAL_PARAMETERS: &str = "@*#?-$!";
 /// In the shell's patterns a slash is a character like any other; the path patterns that do the
 /// matching see this one instead.
 const SLASH: &str = "\u{0}";
@@ -319,5 +369,5 @@ fn shell_pattern(text: &str) -> Result<Pattern> {
             "a pattern in a variable is longer than {PATTERN_OPERAND_BYTES_MAX} bytes"
         )));
     }
-    Pattern::parse(&text.replace('/', SLASH))
+    Pattern::parse(&as_path_pattern(text)?)
 }

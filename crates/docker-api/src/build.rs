@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use engine::{BuildEvent, BuildRequest, Built, ImageName, Reference, RegistryLogin, Result};
+use http::Method;
 use rustix::fs::OFlags;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -46,11 +47,6 @@ const REFUSED: &[&str] = &[
 pub async fn build(mut call: Call) -> Answer {
     let query = &call.query;
     query.refuse(REFUSED)?;
-    if query.get("version") == Some("2") {
-        return Err(Refusal::not_built(
-            "BuildKit (set DOCKER_BUILDKIT=0, as `neargate env` does)",
-        ));
-    }
     if !matches!(
         query.get("networkmode"),
         None | Some("default" | "bridge" | "host")
@@ -103,6 +99,24 @@ pub async fn build(mut call: Call) -> Answer {
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
     });
     Ok(answer)
+}
+
+/// Whether a request is one of BuildKit's clients: for its doors, for a build by it, or for the container
+/// that `docker buildx create` runs it in. Whatever else such a request holds, this is what to say to it.
+pub fn wants_buildkit(method: &Method, words: &[&str], query: &Query) -> bool {
+    let is_its_container = |it: &str| it.starts_with("buildx_buildkit_");
+    match (method.as_str(), words) {
+        (_, ["grpc" | "session"]) => true,
+        ("POST", ["build"]) => query.get("version") == Some("2"),
+        ("POST", ["containers", "create"]) => query.get("name").is_some_and(is_its_container),
+        _ => false,
+    }
+}
+
+pub fn no_buildkit() -> Refusal {
+    Refusal::not_built(
+        "BuildKit (set DOCKER_BUILDKIT=0, as `neargate env` does, and build with `docker build`)",
+    )
 }
 
 fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<BuildRequest, Refusal> {
@@ -293,6 +307,26 @@ mod tests {
         );
         assert_eq!(request.names.len(), 2);
         assert!(request.no_cache && request.target.as_deref() == Some("builder"));
+    }
+
+    #[test]
+    fn buildkits_clients_are_told_what_to_do() {
+        let check = |method: Method, path: &str, query: &str, expected: bool| {
+            let words: Vec<&str> = path.split('/').collect();
+            let wants = wants_buildkit(&method, &words, &Query::parse(query));
+            assert_eq!(wants, expected, "{method} {path}?{query}");
+        };
+        check(Method::POST, "grpc", "", true);
+        check(Method::POST, "session", "", true);
+        check(Method::POST, "build", "version=2&cgroupparent=x", true);
+        check(Method::POST, "build", "version=1", false);
+        check(Method::POST, "build", "", false);
+        let create = "containers/create";
+        check(Method::POST, create, "name=buildx_buildkit_ci0", true);
+        check(Method::POST, create, "name=own", false);
+        check(Method::POST, create, "", false);
+        check(Method::GET, "containers/json", "", false);
+        assert!(no_buildkit().message.contains("DOCKER_BUILDKIT=0"));
     }
 
     #[test]

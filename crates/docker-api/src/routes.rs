@@ -127,6 +127,9 @@ async fn dispatch(docker: Arc<Docker>, request: Request<Incoming>) -> Answer {
         Method::HEAD if !words.ends_with(&["archive"]) => Method::GET,
         method => method,
     };
+    if build::wants_buildkit(&method, &words, &call.query) {
+        return Err(build::no_buildkit());
+    }
     match (method.as_str(), &words[..]) {
         ("GET", ["_ping"]) => system::ping(),
         ("GET", ["version"]) => system::version(call).await,
@@ -147,9 +150,6 @@ async fn dispatch(docker: Arc<Docker>, request: Request<Incoming>) -> Answer {
         (_, ["exec", id, what]) => containers::route_exec(call, &method, id, what).await,
         (_, ["networks", rest @ ..]) => networks::route(call, &method, rest).await,
         (_, ["volumes", rest @ ..]) => volumes::route(call, &method, rest).await,
-        (_, ["grpc" | "session"]) => Err(Refusal::not_built(
-            "BuildKit (set DOCKER_BUILDKIT=0, as `neargate env` does)",
-        )),
         (
             _,
             [

@@ -216,6 +216,8 @@ pub struct ImageConfig {
     pub stop_signal: Option<String>,
     pub healthcheck: Option<HealthCheck>,
     pub shell: Vec<String>,
+    /// MAINTAINER; of the configuration file itself and not of its `config`.
+    pub author: Option<String>,
 }
 
 /// A container's own health check: HEALTHCHECK in a Dockerfile, `healthCheck` in a task definition.

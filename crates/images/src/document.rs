@@ -175,6 +175,8 @@ pub fn choose<'a>(entries: &'a [IndexEntry], host: &Platform) -> Option<&'a Desc
 pub struct ConfigFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
     pub architecture: String,
     pub os: String,
     config: Option<RunConfig>,
@@ -275,6 +277,7 @@ impl ConfigFile {
                 })
             }),
             shell: run.shell.unwrap_or_default(),
+            author: self.author.filter(|author| !author.is_empty()),
         }
     }
 
@@ -290,6 +293,7 @@ impl ConfigFile {
         let platform = host_platform();
         Self {
             created: Some(EPOCH.to_owned()),
+            author: config.author.clone(),
             architecture: platform.architecture,
             os: platform.os,
             config: Some(RunConfig {

@@ -72,6 +72,7 @@ fn config() -> ImageConfig {
             retries: 4,
         }),
         shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
+        author: Some("Some One".to_owned()),
     }
 }
 

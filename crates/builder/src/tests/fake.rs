@@ -295,6 +295,11 @@ impl Steps for FakeSteps {
                     let id = words[2].parse().unwrap();
                     std::os::unix::fs::lchown(path(), Some(id), Some(id)).unwrap();
                 }
+                "chmod" => {
+                    let mode = u32::from_str_radix(words[2], 8).unwrap();
+                    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+                    std::fs::set_permissions(path(), mode).unwrap();
+                }
                 "capability" => {
                     let mut value = vec![1, 0, 0, 2, 0, 4, 0, 0];
                     value.resize(20, 0);

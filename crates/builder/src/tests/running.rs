@@ -46,8 +46,11 @@ async fn what_a_step_is_given() {
 async fn heredocs() {
     let script = step("RUN <<EOF\nwrite a A\nwrite b B\nEOF").await;
     assert_eq!(script.argv[2], "write a A\nwrite b B\n");
-    let expanded = step("ARG x=1\nRUN <<EOF\nwrite a $x\nEOF").await;
-    assert_eq!(expanded.argv[2], "write a 1\n");
+    // Variables are the script's business, whether or not its end is quoted.
+    let own = step("ARG x=1\nRUN <<EOF\nwrite a $x ${y} \\$z \\\\ $1\nEOF").await;
+    assert_eq!(own.argv[2], "write a $x ${y} \\$z \\\\ $1\n");
+    let indented = step("RUN <<-EOF\n\twrite a $x\n\tEOF").await;
+    assert_eq!(indented.argv[2], "write a $x\n");
     let literal = step("ARG x=1\nRUN <<'EOF'\nwrite a $x\nEOF").await;
     assert_eq!(literal.argv[2], "write a $x\n");
 }
@@ -63,14 +66,14 @@ async fn a_heredoc_within_a_command_is_the_shells() {
         step.argv[2],
         "cat <<EOF > /x && cat <<-'E' >> /x\none $y\nEOF\n\ttwo\n\tE\n"
     );
-    assert_eq!(outcome.config.env, ["after=1"]);
+    assert_eq!(outcome.config.env[1..], ["after=1"]);
 }
 
 #[tokio::test]
 async fn a_script_with_its_own_interpreter_is_mounted() {
     let world = World::new();
     world.steps.accepts_all.store(true, Ordering::SeqCst);
-    let dockerfile = "FROM scratch\nRUN <<EOF\n#!/bin/python\nprint(1)\nEOF\n";
+    let dockerfile = "FROM scratch\nRUN <<EOF\n#!/bin/python\nprint(1, \"$PATH\")\nEOF\n";
     world.build(dockerfile).await.unwrap();
     let step = world.steps.seen.lock().unwrap().pop().unwrap();
     assert_eq!(step.argv, ["/dev/pipes/EOF"]);
@@ -82,7 +85,7 @@ async fn a_script_with_its_own_interpreter_is_mounted() {
     // Another text is another step.
     world.build(dockerfile).await.unwrap();
     world
-        .build(&dockerfile.replace("(1)", "(2)"))
+        .build(&dockerfile.replace("(1,", "(2,"))
         .await
         .unwrap();
     assert_eq!(world.steps.seen.lock().unwrap().len(), 1);
@@ -101,7 +104,8 @@ async fn what_looks_like_a_heredoc_and_is_none() {
     ] {
         let dockerfile = format!("FROM scratch\nRUN {command}\nENV after=1");
         let outcome = world.build(&dockerfile);
-        assert_eq!(outcome.await.unwrap().config.env, ["after=1"], "{command}");
+        let env = outcome.await.unwrap().config.env;
+        assert_eq!(env[1..], ["after=1"], "{command}");
         let step = world.steps.seen.lock().unwrap().pop().unwrap();
         assert_eq!(step.argv[2], command);
     }
@@ -143,6 +147,30 @@ async fn a_step_that_changes_nothing_is_no_layer() {
         .await
         .unwrap();
     assert_eq!(again.built.cached_steps, 1);
+}
+
+#[tokio::test]
+async fn an_owner_a_mode_or_what_is_hidden_is_a_change() {
+    let world = World::new();
+    world
+        .image("base", "FROM scratch\nRUN write etc/x X && mkdir d")
+        .await;
+    for (command, expected) in [
+        ("mkdir d && chown d 5", &["dir 755 5:5 d"][..]),
+        // Something is mounted in `/etc`, so it is looked at twice.
+        ("mkdir etc && chown etc 5", &["dir 755 5:5 etc"]),
+        ("mkdir etc && chmod etc 700", &["dir 700 0:0 etc"]),
+        (
+            "hide etc",
+            &["dir 755 0:0 etc", "file 644 0:0 etc/.wh..wh..opq = "],
+        ),
+    ] {
+        let outcome = world.build(&format!("FROM base\nRUN {command}")).await;
+        let outcome = outcome.unwrap();
+        assert_eq!(outcome.layers.last().unwrap(), expected, "{command}");
+    }
+    let nothing = world.build("FROM base\nRUN mkdir etc").await.unwrap();
+    assert_eq!(nothing.layers.len(), 1);
 }
 
 #[tokio::test]

@@ -22,8 +22,19 @@ async fn check(instructions: &str, expected: ImageConfig) {
     assert_eq!(actual, expected, "{instructions}");
 }
 
+/// What every image built on nothing says.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 fn empty() -> ImageConfig {
-    ImageConfig::default()
+    with_env(&[])
+}
+
+fn with_env(lines: &[&str]) -> ImageConfig {
+    ImageConfig {
+        env: texts(&[&[PATH], lines].concat()),
+        working_dir: "/".to_owned(),
+        ..ImageConfig::default()
+    }
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -32,10 +43,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn environment() {
-    let env = |lines: &[&str]| ImageConfig {
-        env: texts(lines),
-        ..empty()
-    };
+    let env = with_env;
     check(
         "ENV a=1 b=\"2 3\" c='4 5' d=6\\ 7",
         env(&["a=1", "b=2 3", "c=4 5", "d=6 7"]),
@@ -64,11 +72,19 @@ async fn environment() {
 }
 
 #[tokio::test]
+async fn an_image_without_a_path_gets_one() {
+    let world = World::new();
+    world
+        .image("own", "FROM scratch\nENV PATH=/own\nWORKDIR /w")
+        .await;
+    let outcome = world.build("FROM own\nENV a=$1b$PATH").await.unwrap();
+    assert_eq!(outcome.config.env, ["PATH=/own", "a=b/own"]);
+    assert_eq!(outcome.config.working_dir, "/w");
+}
+
+#[tokio::test]
 async fn arguments() {
-    let env = |lines: &[&str]| ImageConfig {
-        env: texts(lines),
-        ..empty()
-    };
+    let env = with_env;
     check("ARG a=1\nENV b=$a", env(&["b=1"])).await;
     check("ARG a\nENV b=${a:-none}", env(&["b=none"])).await;
     check("ARG a=1 c=$a\nENV b=$c", env(&["b=1"])).await;
@@ -92,7 +108,7 @@ async fn arguments() {
         )
         .await
         .unwrap();
-    assert_eq!(outcome.config.env, ["r=7-77-8-"]);
+    assert_eq!(outcome.config.env, [PATH, "r=7-77-8-"]);
     assert!(
         error("FROM scratch\nARG 1a=2")
             .await
@@ -192,13 +208,20 @@ async fn labels() {
     check(
         "ENV v=9\nLABEL a=$v\nENV v=8",
         ImageConfig {
-            env: texts(&["v=8"]),
+            env: with_env(&["v=8"]).env,
             ..labels(&[("a", "9")])
         },
     )
     .await;
     check("LABEL a one two", labels(&[("a", "one two")])).await;
-    check("MAINTAINER Some One", labels(&[("maintainer", "Some One")])).await;
+    check(
+        "MAINTAINER Some One <a@b.c>",
+        ImageConfig {
+            author: Some("Some One <a@b.c>".into()),
+            ..empty()
+        },
+    )
+    .await;
     let world = World::new();
     let outcome = world
         .build_as("FROM scratch\nLABEL a=1 b=2", |request| {
@@ -340,7 +363,7 @@ async fn health_checks() {
 async fn the_escape_directive() {
     let config =
         config("# syntax=docker/dockerfile:1\n# escape=`\nFROM scratch\nENV a=c:\\x `\n b=2").await;
-    assert_eq!(config.env, ["a=c:\\x", "b=2"]);
+    assert_eq!(config.env, [PATH, "a=c:\\x", "b=2"]);
     assert!(
         error("#escape=x\nFROM scratch")
             .await

@@ -5,6 +5,7 @@ fn expand(text: &str, escape: char) -> Result<String, String> {
         "name" => Some("value".to_owned()),
         "empty" => Some(String::new()),
         "path" => Some("/usr/local/lib/a.tar.gz".to_owned()),
+        "star" => Some("*b*".to_owned()),
         "other" => Some("name".to_owned()),
         _ => None,
     };
@@ -35,7 +36,11 @@ fn variables_quotes_and_escapes() {
     check("a\\ b", "a b");
     check("'a\\b'", "a\\b");
     check("$", "$");
-    check("$1", "$1");
+    check("a$1b", "ab");
+    check("$12x", "x");
+    check("${1}|${2:-two}", "|two");
+    check("$@ $* $# $? $- $! $$", "      ");
+    check("a\\", "a");
     check("100$ ", "100$ ");
     check("${name:-x}", "value");
     check("${empty:-x}", "x");
@@ -55,7 +60,11 @@ fn variables_quotes_and_escapes() {
     check("${path%%.*}", "/usr/local/lib/a");
     check("${name#x}", "value");
     check("${path/local/share}", "/usr/share/lib/a.tar.gz");
-    check("${name//[ae]/-}", "v-lu-");
+    check("${name//[ae]/-}", "value");
+    check("${path/\\/usr/X}", "X/local/lib/a.tar.gz");
+    check("${star#\\*}", "b*");
+    check("${star##*\\*}", "");
+    check("${path%\\*}", "/usr/local/lib/a.tar.gz");
     check("${name/v*/x}", "x");
     check("ünïcode $name ✓", "ünïcode value ✓");
 }
@@ -70,6 +79,8 @@ fn mistakes_have_names() {
     for (text, message) in [
         ("${name", "`${` is not closed by `}`"),
         ("${}", "`${` needs the name of a variable"),
+        ("${:-x}", "`${` needs the name of a variable"),
+        ("${name#\\x}", "`\\x` has no meaning in the pattern `\\x`"),
         ("${name!x}", "`!` has no meaning within `${name…}`"),
         (
             "${name:x}",
@@ -109,12 +120,21 @@ fn depth_and_growth_are_bounded() {
 }
 
 #[test]
-fn a_heredocs_body_keeps_its_quotes() {
+fn a_heredocs_body_keeps_its_quotes_and_loses_its_backslashes() {
     let lookup = |name: &str| (name == "a").then(|| "1".to_owned());
-    let expander = Expander {
-        escape: '\\',
-        lookup: &lookup,
-    };
-    let body = "it's \"$a\" \\n \\$a ${a:-2}\n";
-    assert_eq!(expander.body(body).unwrap(), "it's \"1\" \\n $a 1\n");
+    for escape in ['\\', '`'] {
+        let expander = Expander {
+            escape,
+            lookup: &lookup,
+        };
+        for (body, expected) in [
+            ("it's \"$a\" ${a:-2} `x`\n", "it's \"1\" 1 `x`\n"),
+            ("\\\n", "\n"),
+            ("\\\\\n", "\\\n"),
+            ("\\$a\n", "$a\n"),
+            ("\\n $1\n", "n \n"),
+        ] {
+            assert_eq!(expander.body(body).unwrap(), expected, "{body:?}");
+        }
+    }
 }

@@ -25,8 +25,7 @@ pub fn image_config(config: &Value) -> ImageConfig {
         volumes: keys("Volumes"),
         labels: serde_json::from_value(config["Labels"].clone()).unwrap_or_default(),
         stop_signal: Some(text("StopSignal")).filter(|it| !it.is_empty()),
-        healthcheck: None,
-        shell: Vec::new(),
+        ..ImageConfig::default()
     }
     .with_health(config)
 }
