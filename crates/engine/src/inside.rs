@@ -1,4 +1,5 @@
-//! What containers find inside their own network namespace: a door at a link-local address.
+//! What containers find at a link-local address: a door of their own. It is beside their network
+//! namespace and not in it, so every address and port in there is theirs.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -6,12 +7,12 @@ use async_trait::async_trait;
 
 use crate::Result;
 
-/// Where the door is, in every namespace that has one. Link-local: no network is asked for the way.
+/// Where the door is, for every interface that has one. Link-local: no network has the address itself.
 pub const INSIDE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(169, 254, 170, 2), 80);
 
 #[async_trait]
 pub trait Inside: Send + Sync {
-    /// Answers at [`INSIDE`] in the namespace of an interface. Does nothing when it is open already;
+    /// Answers at [`INSIDE`] whoever is in the namespace of an interface. Does nothing when it is open already;
     /// it does not outlive this process, so whoever has containers opens it again after a start.
     async fn open(&self, interface: &str) -> Result<()>;
     /// Succeeds when it is not open.

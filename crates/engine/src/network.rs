@@ -1,7 +1,7 @@
 //! Networks: a VPC is a network namespace that routes; an interface is a namespace with one veth
 //! into it. Security groups are enforced on every packet, also within a subnet.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -151,11 +151,15 @@ pub trait Network: Send + Sync {
         to: SocketAddr,
         timeout_ms: u64,
     ) -> Result<std::net::TcpStream>;
-    /// A socket that listens inside an interface's namespace, at an address that is added to its
-    /// loopback when it is missing. IPv4 only. Closed when it is dropped; it does not outlive this
-    /// process. `Conflict` when another socket listens there.
-    async fn listen_inside(&self, interface: &str, at: SocketAddr)
-    -> Result<std::net::TcpListener>;
+    /// A socket that takes the connections that one interface makes to a link-local address. It is on the
+    /// network's side of the interface's link, so nothing in the interface's namespace is taken by it;
+    /// whatever groups and routes say, the interface reaches it, and nobody else does. Closed when it is
+    /// dropped; it does not outlive this process. `Conflict` when another socket listens there.
+    async fn listen_beside(
+        &self,
+        interface: &str,
+        at: SocketAddrV4,
+    ) -> Result<std::net::TcpListener>;
     /// Whether packets from this interface have a way out of their network, found by asking the
     /// kernel's routing in the network's own namespace, not by reading the configuration; and whether
     /// its groups let HTTPS out.

@@ -2,11 +2,13 @@
 //! references must lead somewhere.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use engine::{EngineError, InterfaceSpec, Protocol, Result, VpcSpec};
 
+use crate::ruleset::LINK_LOCAL;
 use crate::uplink::INSTANCE_LENGTH_MAX;
 
 /// Ids are file names and parts of the names of chains and sets, which the kernel limits to 255.
@@ -54,6 +56,16 @@ pub fn instance_tag(state_directory: &Path) -> String {
         char::from(digit)
     };
     (0..INSTANCE_LENGTH_MAX).map(|_| digit()).collect()
+}
+
+/// Where something is served beside interfaces: an address that no network can have.
+pub(crate) fn beside(at: SocketAddrV4) -> Result<()> {
+    if LINK_LOCAL.contains(at.ip()) && at.port() != 0 {
+        return Ok(());
+    }
+    Err(EngineError::invalid(format!(
+        "`{at}` must be an address of `{LINK_LOCAL}` with a port"
+    )))
 }
 
 pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {

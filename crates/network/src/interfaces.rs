@@ -149,7 +149,7 @@ impl Vpc {
             let made = self.links.change(vec![
                 links::make_veth(
                     &VethEnd {
-                        name: &format!("i{index}"),
+                        name: &link_name(index),
                         index: Some(index),
                         mac: ROUTER_MAC,
                     },
@@ -210,6 +210,11 @@ impl Vpc {
         }
         Ok(())
     }
+}
+
+/// The name of the network's side of an interface's link.
+pub(crate) fn link_name(index: u32) -> String {
+    format!("i{index}")
 }
 
 /// A subnet's router has its first address.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -145,13 +145,19 @@ impl Network for Machine {
         sockets::connect(socket, to, timeout_ms).await
     }
 
-    async fn listen_inside(
+    async fn listen_beside(
         &self,
         interface: &str,
-        at: SocketAddr,
+        at: SocketAddrV4,
     ) -> Result<std::net::TcpListener> {
-        let pin = self.namespace(interface).await?;
-        blocking(move || sockets::listen(&pin, at)).await
+        check::beside(at)?;
+        let id = interface.to_owned();
+        let side = self.work(move |state| {
+            let (vpc, interface) = state.interface(&id)?;
+            Ok((vpc.place.pin.clone(), interface.index))
+        });
+        let (network, link) = side.await?;
+        blocking(move || sockets::listen_beside(&network, link, at)).await
     }
 
     async fn has_way_out(&self, interface: &str) -> Result<bool> {

@@ -27,7 +27,7 @@ use rtnetlink::RouteMessageBuilder;
 use crate::links::{Links, Request, request};
 use crate::netlink::{Dump, NetlinkError};
 use crate::records::{InterfaceRecord, VpcRecord};
-use crate::ruleset::MARK_PUBLIC;
+use crate::ruleset::{LINK_LOCAL, MARK_PUBLIC};
 use crate::uplink::{UPLINK_INDEX, gateway_of};
 
 /// Marks our routes among the kernel's, so that others' are left alone.
@@ -153,9 +153,8 @@ fn plan(record: &VpcRecord) -> (Routes, Choices) {
 /// Ranges that never lead out: the network's own; link-local ones, where the machine's own cloud
 /// may answer with its credentials; and those of the uplinks, ours and other daemons'.
 fn holes(spec: &VpcSpec) -> Vec<Ipv4Net> {
-    let link_local = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
     let own = spec.ranges.iter().map(Ipv4Net::trunc);
-    own.chain([link_local, crate::uplink::UPLINK_RANGE])
+    own.chain([LINK_LOCAL, crate::uplink::UPLINK_RANGE])
         .collect()
 }
 

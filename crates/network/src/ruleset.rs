@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! prerouting   link . source ──► @interfaces ──► mark (public?)        else drop
+//! input        from an interface, to a link-local address ──► accept   else drop
 //! (routing     the mark chooses the table with, or without, the internet gateway)
 //! forward      established ──► accept
 //!              source ──► @combinations ──► @egress ──► chain: allowed ──► mark
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use engine::{GroupRule, InterfaceSpec, Peer, Protocol, VpcSpec};
+use ipnet::Ipv4Net;
 use netlink_packet_netfilter::nftables::{DataAttribute, InetHookNumber, Verdict};
 
 use crate::batch::{Element, HookPoint, Policy, SetKind};
@@ -27,6 +29,10 @@ use crate::expressions::*;
 use crate::links::LOOPBACK_INDEX;
 use crate::records::InterfaceRecord;
 use crate::uplink::UPLINK_INDEX;
+
+/// Addresses that mean something on one link only. Those of a network's own side are served there, to its
+/// interfaces; no other is reached.
+pub(crate) const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 
 pub(crate) const TABLE: &str = "vpc";
 pub(crate) const INTERFACES: &str = "interfaces";
@@ -129,6 +135,13 @@ fn base_rules() -> BTreeMap<String, Vec<Rule>> {
         then(came_by(UPLINK_INDEX), ACCEPT),
         then(mark_by_link_and_source(INTERFACES), ACCEPT),
     ];
+    // What is served beside the interfaces. No group is asked: these addresses are no part of a network.
+    let beside = address_in_range(End::Destination, LINK_LOCAL);
+    let input = vec![
+        then(came_by(LOOPBACK_INDEX), ACCEPT),
+        then(came_by(UPLINK_INDEX), DROP),
+        then(beside, ACCEPT),
+    ];
     let forward = vec![
         then(connection_is(ESTABLISHED_OR_RELATED), ACCEPT),
         then(connection_is(INVALID), DROP),
@@ -141,7 +154,7 @@ fn base_rules() -> BTreeMap<String, Vec<Rule>> {
     masquerade_uplink.push(masquerade());
     BTreeMap::from([
         ("prerouting".into(), prerouting),
-        ("input".into(), vec![then(came_by(LOOPBACK_INDEX), ACCEPT)]),
+        ("input".into(), input),
         ("forward".into(), forward),
         ("postrouting".into(), vec![masquerade_uplink]),
     ])

@@ -1,16 +1,21 @@
-//! Sockets inside an interface's namespace, for this process to use. A socket belongs to the namespace
-//! that it was made in, so only the making of it happens there, on a thread of its own.
+//! Sockets inside an interface's namespace, or beside it, for this process to use. A socket belongs to the
+//! namespace that it was made in, so only the making of it happens there, on a thread of its own.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use engine::{EngineError, Result};
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpSocket;
 
-use crate::links::{LOOPBACK_INDEX, Links, add_address, set_up};
+use crate::interfaces::link_name;
+use crate::links::{LOOPBACK_INDEX, Links, add_address};
 use crate::namespaces;
+
+/// Connections of one interface that nobody has taken yet.
+const WAITING_MAX: i32 = 128;
 
 /// A socket that is not connected yet.
 pub(crate) fn make(pin: &Path, to: SocketAddr) -> Result<TcpSocket> {
@@ -42,11 +47,12 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-/// Listens at an address, which the loopback is given when the namespace does not have it.
-pub(crate) fn listen(pin: &Path, at: SocketAddr) -> Result<TcpListener> {
-    namespaces::enter(&namespaces::open(pin)?, || {
-        give_address(at)?;
-        TcpListener::bind(at).map_err(|error| {
+/// Listens at a link-local address on the network's side of one interface's link. The socket belongs to
+/// that link: the kernel gives it no connection that came by another.
+pub(crate) fn listen_beside(network: &Path, link: u32, at: SocketAddrV4) -> Result<TcpListener> {
+    namespaces::enter(&namespaces::open(network)?, || {
+        Links::open()?.change(vec![add_address(LOOPBACK_INDEX, *at.ip(), 32)])?;
+        listen_on_link(link, at).map_err(|error| {
             let message = format!("cannot listen at `{at}`: {}", error.kind());
             let failed = match error.kind() {
                 io::ErrorKind::AddrInUse => EngineError::conflict(message),
@@ -57,22 +63,12 @@ pub(crate) fn listen(pin: &Path, at: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-fn give_address(at: SocketAddr) -> Result<()> {
-    let IpAddr::V4(address) = at.ip() else {
-        return Err(EngineError::invalid(format!(
-            "`{at}` is not an IPv4 address: interfaces have no others"
-        )));
-    };
-    if address.is_loopback() || address.is_unspecified() {
-        return Ok(());
-    }
-    let mut links = Links::open()?;
-    if links.all_addresses()?.contains(&address) {
-        return Ok(());
-    }
-    let requests = vec![
-        add_address(LOOPBACK_INDEX, address, 32),
-        set_up(LOOPBACK_INDEX),
-    ];
-    Ok(links.change(requests)?)
+fn listen_on_link(link: u32, at: SocketAddrV4) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind_device(Some(link_name(link).as_bytes()))?;
+    // A daemon that comes back does not wait for its predecessor's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::V4(at).into())?;
+    socket.listen(WAITING_MAX)?;
+    Ok(socket.into())
 }

@@ -137,10 +137,10 @@ impl Network for SimNetwork {
             "the simulated machine has no wires",
         ))
     }
-    async fn listen_inside(
+    async fn listen_beside(
         &self,
         _interface: &str,
-        _at: std::net::SocketAddr,
+        _at: std::net::SocketAddrV4,
     ) -> engine::Result<std::net::TcpListener> {
         Err(engine::EngineError::machine(
             "the simulated machine has no wires",

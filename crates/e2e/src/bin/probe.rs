@@ -3,6 +3,7 @@
 //!
 //! * `probe connect ADDRESS:PORT` says `reached` or `not reached: why`, again and again;
 //! * `probe serve TEXT` is a web server on port 8080 that answers with the text, whatever is asked;
+//! * `probe host TEXT` is such a server on port 80, and says what it is answered there, and as `ask` does;
 //! * `probe ask` says what it is answered at the paths that its environment names: its credentials and
 //!   its task's metadata;
 //! * `probe variable NAME` says what the variable holds;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     }
     match words[..] {
         ["connect", address] => connect(address.parse().expect("an address and a port")),
-        ["serve", text] => serve(text),
+        ["serve", text] => serve(8080, text),
+        ["host", text] => host(text),
         ["ask"] => ask(),
         ["variable", name] => {
             println!("{}", std::env::var(name).unwrap_or_default());
@@ -57,8 +59,21 @@ fn connect(address: SocketAddr) -> ExitCode {
     }
 }
 
-fn serve(text: &str) -> ExitCode {
-    let listener = TcpListener::bind("0.0.0.0:8080").expect("the port is free");
+fn host(text: &str) -> ExitCode {
+    let own = text.to_owned();
+    std::thread::spawn(move || serve(80, &own));
+    let answered = loop {
+        match get("127.0.0.1:80", "/") {
+            Ok(answer) => break answer,
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    };
+    println!("own {answered}");
+    ask()
+}
+
+fn serve(port: u16, text: &str) -> ExitCode {
+    let listener = TcpListener::bind(("0.0.0.0", port)).expect("the port is free");
     println!("serving");
     for stream in listener.incoming().flatten() {
         let text = text.to_owned();

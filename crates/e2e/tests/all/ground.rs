@@ -6,9 +6,10 @@ use std::path::Path;
 use e2e::{Machine, Pushed, eventually};
 use serde_json::{Value, json};
 use shapes::ec2::{
-    AssociateRouteTableInput, AttachInternetGatewayInput, AuthorizeSecurityGroupIngressInput,
-    CreateInternetGatewayInput, CreateRouteInput, CreateRouteTableInput, CreateSecurityGroupInput,
-    CreateSubnetInput, CreateVpcInput, IpPermission, IpRange, RevokeSecurityGroupIngressInput,
+    AssociateRouteTableInput, AttachInternetGatewayInput, AuthorizeSecurityGroupEgressInput,
+    AuthorizeSecurityGroupIngressInput, CreateInternetGatewayInput, CreateRouteInput,
+    CreateRouteTableInput, CreateSecurityGroupInput, CreateSubnetInput, CreateVpcInput,
+    IpPermission, IpRange, RevokeSecurityGroupEgressInput, RevokeSecurityGroupIngressInput,
     UserIdGroupPair,
 };
 
@@ -115,6 +116,33 @@ impl<'a> Ground<'a> {
         self.machine.typed(AuthorizeSecurityGroupIngressInput {
             group_id: Some(group.into()),
             ip_permissions: Some(vec![rule]),
+            ..Default::default()
+        });
+    }
+
+    /// Lets nothing out but TCP to one port.
+    pub fn let_out_only(&self, group: &str, port: u16) {
+        let everywhere = IpRange {
+            cidr_ip: Some("0.0.0.0/0".into()),
+            ..Default::default()
+        };
+        let all = IpPermission {
+            ip_protocol: Some("-1".into()),
+            ip_ranges: Some(vec![everywhere.clone()]),
+            ..Default::default()
+        };
+        self.machine.typed(RevokeSecurityGroupEgressInput {
+            group_id: group.into(),
+            ip_permissions: Some(vec![all]),
+            ..Default::default()
+        });
+        let one = IpPermission {
+            ip_ranges: Some(vec![everywhere]),
+            ..tcp(port)
+        };
+        self.machine.typed(AuthorizeSecurityGroupEgressInput {
+            group_id: group.into(),
+            ip_permissions: Some(vec![one]),
             ..Default::default()
         });
     }

@@ -323,3 +323,51 @@ fn a_task_writes_to_a_disk_of_20_gib_of_its_own() {
     // The file system's own tables take a part.
     assert!(disk > 19 << 30 || free < 21 << 30, "{disk} of {free}");
 }
+
+/// A role that tasks may have, and no policy.
+fn task_role(machine: &Machine) -> String {
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "ecs-tasks.amazonaws.com" }, "Action": "sts:AssumeRole",
+    }] });
+    let input = json!({ "RoleName": "task", "AssumeRolePolicyDocument": trust.to_string() });
+    text(&machine.ask("iam", "CreateRole", input)["Role"]["Arn"])
+}
+
+/// Every port of a task is its program's, and where its credentials are no rule of a security group counts.
+#[test]
+fn port_80_is_the_program_s_and_credentials_are_answered_all_the_same() {
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    let ground = &bench.ground;
+    ground.let_out_only(&bench.group, 443);
+    let definition = ground.definition("host", &bench.image, &["host", "mine"], json!({}));
+    let described = machine.ask(
+        "ecs",
+        "DescribeTaskDefinition",
+        json!({ "taskDefinition": definition }),
+    );
+    let definition = &described["taskDefinition"];
+    let registered = machine.ask(
+        "ecs",
+        "RegisterTaskDefinition",
+        json!({
+            "family": "host", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
+            "cpu": "256", "memory": "512", "executionRoleArn": definition["executionRoleArn"],
+            "taskRoleArn": task_role(&machine),
+            "containerDefinitions": definition["containerDefinitions"],
+        }),
+    );
+    let definition = text(&registered["taskDefinition"]["taskDefinitionArn"]);
+    let task = ground.run(&definition, &ground.subnets[0], &bench.group);
+    ground.task_when(&task, "RUNNING");
+    let printed = eventually("it was answered everywhere", || {
+        let printed = ground.printed("host");
+        match printed.iter().any(|it| it.contains("TaskARN")) {
+            true => Ok(printed),
+            false => Err(format!("{printed:?} {}", ground.task(&task))),
+        }
+    });
+    assert!(printed.contains(&"own mine".to_owned()), "{printed:?}");
+    let has_credentials = printed.iter().any(|it| it.contains("SecretAccessKey"));
+    assert!(has_credentials, "{printed:?}");
+}

@@ -1,5 +1,5 @@
-//! The doors that containers find inside their own namespace: sockets that listen there, whose
-//! connections come here together with the name of the interface that they came through.
+//! The doors that containers find: a socket beside each one's interface, whose connections come here
+//! together with the name of the interface that they came by.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ impl Inside for Doors {
         if self.is_open(interface) {
             return Ok(());
         }
-        let listener = self.network.listen_inside(interface, INSIDE.into()).await?;
+        let listener = self.network.listen_beside(interface, INSIDE).await?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener).map_err(EngineError::from)?;
         let (name, visits) = (interface.to_owned(), self.visits.clone());

@@ -45,7 +45,11 @@ impl Network for OneInterface {
     async fn dial(&self, _: &str, _: SocketAddr, _: u64) -> Result<std::net::TcpStream> {
         unimplemented!("no test asks")
     }
-    async fn listen_inside(&self, _: &str, _: SocketAddr) -> Result<std::net::TcpListener> {
+    async fn listen_beside(
+        &self,
+        _: &str,
+        _: std::net::SocketAddrV4,
+    ) -> Result<std::net::TcpListener> {
         unimplemented!("no test asks")
     }
     async fn has_way_out(&self, _: &str) -> Result<bool> {
