@@ -197,7 +197,7 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
         return Err(access::denied());
     };
     let bucket = subject.bucket.as_ref();
-    let bucket = bucket.ok_or_else(crate::errors::no_such_bucket)?;
+    let bucket = bucket.ok_or_else(|| crate::errors::no_such_bucket(name))?;
     let acl = match ask.on {
         On::Object(_) => subject.object.as_ref().map(|it| it.acl),
         _ => Some(bucket.acl),
@@ -210,23 +210,25 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
         origin: &cx.origin,
         now_ms: cx.clock().now_ms(),
     };
-    if !access::everybody_may(bucket, &scene) {
-        return Err(access::denied());
+    // Whether a key is there is told to those who may list the bucket, and to nobody else. A list of
+    // grants that lets everybody list it is enough: what is not there has no list of its own.
+    let is_missing = matches!(ask.on, On::Object(_)) && subject.object.is_none();
+    let allowed = match is_missing && ask.action.starts_with("s3:Get") {
+        true => access::everybody_may(
+            bucket,
+            &Scene {
+                action: "s3:ListBucket",
+                arn: &format!("arn:aws:s3:::{name}"),
+                acl: bucket.acl,
+                ..scene
+            },
+        ),
+        false => access::everybody_may(bucket, &scene),
+    };
+    match allowed {
+        true => Ok(()),
+        false => Err(access::denied()),
     }
-    // Whether a key is there is told to those who may list the bucket.
-    let hides = matches!(ask.on, On::Object(_)) && subject.object.is_none();
-    if hides && ask.action.starts_with("s3:Get") {
-        let listing = Scene {
-            action: "s3:ListBucket",
-            arn: &format!("arn:aws:s3:::{name}"),
-            acl: bucket.acl,
-            ..scene
-        };
-        if !access::everybody_may(bucket, &listing) {
-            return Err(access::denied());
-        }
-    }
-    Ok(())
 }
 
 /// What no policy takes from the owner (User Guide, "Bucket policies"): else a bucket could be lost.

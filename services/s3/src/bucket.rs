@@ -12,6 +12,8 @@ use crate::{names, versions};
 
 /// The region that S3 calls by no name.
 pub const FIRST_REGION: &str = "us-east-1";
+/// How the first region in Europe was called before regions had names.
+const OLD_EUROPE: &str = "EU";
 /// Uploads that are given up with a bucket, at once.
 const UPLOADS_PAGE: usize = 100;
 
@@ -52,7 +54,7 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
             Some(_) => {
                 return Err(BucketAlreadyOwnedByYou.because(
                     "Your previous request to create the named bucket succeeded and you already own it.",
-                ));
+                ).about("BucketName", &new.name));
             }
             None => {}
         }
@@ -63,6 +65,7 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
             token: cx.token.clone(),
             ownership: Some(ownership),
             public_access: Some(PublicAccess::BLOCKED),
+            location_alias: new.location.clone().filter(|it| it == OLD_EUROPE),
             ..Bucket::default()
         };
         tx.put(&bucket)?;
@@ -73,7 +76,12 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
 /// A request to the endpoint of one region makes buckets of no other.
 fn region_for(cx: &Cx, location: Option<&str>) -> Result<String, Error> {
     let location = location.filter(|it| !it.is_empty());
-    let location = location.map(|it| if it == "EU" { "eu-west-1" } else { it });
+    if let Some(wrong) = location.filter(|it| !is_location(it)) {
+        return Err(InvalidLocationConstraint
+            .because("The specified location-constraint is not valid")
+            .about("LocationConstraint", wrong));
+    }
+    let location = location.map(|it| if it == OLD_EUROPE { "eu-west-1" } else { it });
     match (cx.region.as_str(), location) {
         (FIRST_REGION, None) => Ok(FIRST_REGION.to_owned()),
         (FIRST_REGION, Some(region)) => Ok(region.to_owned()),
@@ -87,8 +95,14 @@ fn region_for(cx: &Cx, location: Option<&str>) -> Result<String, Error> {
     }
 }
 
+/// The first region cannot be named as a constraint.
+fn is_location(text: &str) -> bool {
+    text == OLD_EUROPE || (text != FIRST_REGION && crate::host::is_region(text))
+}
+
 pub fn find(tx: &Records<'_>, name: &str) -> Result<Bucket, Error> {
-    tx.get(&bucket_key(name))?.ok_or_else(no_such_bucket)
+    tx.get(&bucket_key(name))?
+        .ok_or_else(|| no_such_bucket(name))
 }
 
 pub fn get(cx: &Cx, name: &str) -> Result<Bucket, Error> {
@@ -130,7 +144,8 @@ pub fn delete(cx: &Cx, name: &str) -> Result<(), Error> {
                 "The bucket you tried to delete is not empty"
             } else {
                 "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
-            }));
+            })
+            .about("BucketName", name));
         }
         loop {
             let uploads: Vec<Upload> = tx.page(&ordered_key(name, ""), "", UPLOADS_PAGE)?;

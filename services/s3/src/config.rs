@@ -100,6 +100,8 @@ pub struct Lifecycle {
     /// Milliseconds since 1970.
     pub expire_date_ms: Option<i64>,
     pub expire_markers: bool,
+    /// It was said that they do not expire.
+    pub keeps_markers: bool,
     pub noncurrent_days: Option<i32>,
     pub noncurrent_kept: Option<i32>,
     pub abort_uploads_days: Option<i32>,

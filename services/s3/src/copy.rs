@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use cloud::{Cx, Error};
+use engine::ByteStream;
 
 use crate::checksum::Algorithm;
 use crate::errors::*;
-use crate::get::{self, Wanted};
+use crate::get::{self, Selected, Wanted};
 use crate::multipart::{self, Place};
 use crate::put::{self, BODY_BYTES_MAX, Conditions, Declared, NewObject};
 use crate::record::{Acl, Meta, Object, Part};
@@ -22,20 +23,24 @@ pub struct Copy {
     pub acl: Acl,
     pub algorithm: Option<Algorithm>,
     pub conditions: Conditions,
+    /// The storage class or the encryption is named, which is a change by itself.
+    pub is_change: bool,
 }
 
-pub async fn copy(cx: &Cx, copy: Copy) -> Result<Object, Error> {
-    let source = &copy.source;
-    let to_itself =
-        source.bucket == copy.bucket && source.key == copy.key && source.version.is_none();
-    if to_itself && copy.meta.is_none() && copy.website_redirect.is_none() {
+/// A copy, and what answers say of its versions and its source's.
+pub struct Copied {
+    pub object: Object,
+    pub version: Option<String>,
+    pub source_version: Option<String>,
+}
+
+pub async fn copy(cx: &Cx, copy: Copy) -> Result<Copied, Error> {
+    let (selected, body) = open(cx, &copy.source).await?;
+    let source_version = selected.version_id();
+    if !copy.changes_something(cx)? {
         return Err(InvalidRequest.because("This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes."));
     }
-    let (selected, body) = get::open(cx, source).await?;
     let from = selected.object;
-    if from.size > BODY_BYTES_MAX {
-        return Err(InvalidRequest.because("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"));
-    }
     let mut meta = copy.meta.unwrap_or(from.meta);
     meta.website_redirect = copy.website_redirect;
     let new = NewObject {
@@ -50,13 +55,59 @@ pub async fn copy(cx: &Cx, copy: Copy) -> Result<Object, Error> {
         algorithm: copy.algorithm.or(from.sum.map(|it| it.algorithm)),
         ..Declared::default()
     };
-    put::put(cx, new, body, declared).await
+    let object = put::put(cx, new, body, declared).await?;
+    let version = cx.read(|tx| get::shown_version(tx, &object))?;
+    Ok(Copied {
+        object,
+        version,
+        source_version,
+    })
 }
 
-pub async fn copy_part(cx: &Cx, source: &Wanted, place: Place) -> Result<Part, Error> {
-    let (selected, body) = get::open(cx, source).await?;
+impl Copy {
+    /// A copy of an object onto itself has to change something about it. That the bucket says how it is
+    /// encrypted is enough.
+    fn changes_something(&self, cx: &Cx) -> Result<bool, Error> {
+        let source = &self.source;
+        let to_itself =
+            source.bucket == self.bucket && source.key == self.key && source.version.is_none();
+        if !to_itself || self.is_change || self.meta.is_some() || self.website_redirect.is_some() {
+            return Ok(true);
+        }
+        Ok(crate::bucket::get(cx, &self.bucket)?.encryption_set)
+    }
+}
+
+async fn open(cx: &Cx, source: &Wanted) -> Result<(Selected, ByteStream), Error> {
+    let found = get::open(cx, source).await;
+    let (selected, body) = found.map_err(|error| match error.is(MethodNotAllowed) {
+        true => InvalidRequest.because("The source of a copy request may not specifically refer to a delete marker by version id."),
+        false => error,
+    })?;
     if selected.length() > BODY_BYTES_MAX {
         return Err(InvalidRequest.because("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"));
     }
-    multipart::put_part(cx, place, body, Declared::default()).await
+    Ok((selected, body))
+}
+
+/// Answers the part, and the version of the source that it is of.
+pub async fn copy_part(
+    cx: &Cx,
+    source: &Wanted,
+    place: Place,
+) -> Result<(Part, Option<String>), Error> {
+    let (selected, body) = open(cx, source).await?;
+    if let Some(s3s::dto::Range::Int {
+        last: Some(last), ..
+    }) = source.range
+        && last >= selected.object.size
+    {
+        return Err(InvalidArgument.because(format!(
+            "Range specified is not valid for source object of size: {}",
+            selected.object.size
+        )));
+    }
+    let version = selected.version_id();
+    let part = multipart::put_part(cx, place, body, Declared::default()).await?;
+    Ok((part, version))
 }

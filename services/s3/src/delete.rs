@@ -18,9 +18,9 @@ pub fn delete(
         let bucket = bucket::find(tx, name)?;
         if let Some(wanted) = if_match {
             let current: Option<Object> = versions::current(tx, name, key)?;
-            let current = current.ok_or_else(crate::errors::no_such_key)?;
+            let current = current.ok_or_else(|| crate::errors::no_such_key(key))?;
             if wanted != "*" && wanted != current.etag {
-                return Err(crate::errors::precondition_failed());
+                return Err(crate::errors::precondition_failed("If-Match"));
             }
         }
         match version {
@@ -51,7 +51,7 @@ pub fn delete_many(
                 if let Some(wanted) = &it.if_match {
                     let current = versions::current(tx, name, &it.key)?;
                     if current.is_none_or(|it| it.etag != *wanted && wanted != "*") {
-                        return Err(crate::errors::precondition_failed());
+                        return Err(crate::errors::precondition_failed("If-Match"));
                     }
                 }
                 match &it.version {

@@ -20,8 +20,12 @@ pub const IncompleteBody: ErrorCode = ErrorCode::sender("IncompleteBody", 400);
 pub const InvalidArgument: ErrorCode = ErrorCode::sender("InvalidArgument", 400);
 pub const InvalidBucketAclWithObjectOwnership: ErrorCode =
     ErrorCode::sender("InvalidBucketAclWithObjectOwnership", 400);
+pub const InvalidBucketOwnerAWSAccountID: ErrorCode =
+    ErrorCode::sender("InvalidBucketOwnerAWSAccountID", 400);
 pub const InvalidBucketName: ErrorCode = ErrorCode::sender("InvalidBucketName", 400);
 pub const InvalidDigest: ErrorCode = ErrorCode::sender("InvalidDigest", 400);
+pub const InvalidLocationConstraint: ErrorCode =
+    ErrorCode::sender("InvalidLocationConstraint", 400);
 pub const InvalidPart: ErrorCode = ErrorCode::sender("InvalidPart", 400);
 pub const InvalidPartOrder: ErrorCode = ErrorCode::sender("InvalidPartOrder", 400);
 pub const InvalidPolicyDocument: ErrorCode = ErrorCode::sender("InvalidPolicyDocument", 400);
@@ -59,28 +63,68 @@ pub const PreconditionFailed: ErrorCode = ErrorCode::sender("PreconditionFailed"
 pub const XAmzContentSHA256Mismatch: ErrorCode =
     ErrorCode::sender("XAmzContentSHA256Mismatch", 400);
 
-pub fn no_such_bucket() -> Error {
-    NoSuchBucket.because("The specified bucket does not exist")
+/// What an error's document says beside its code and message: one element for each detail. A detail
+/// whose name is in small letters is a header of the answer instead.
+pub trait Detailed {
+    #[must_use]
+    fn about(self, detail: &'static str, value: impl Into<String>) -> Self;
 }
 
-pub fn no_such_key() -> Error {
-    NoSuchKey.because("The specified key does not exist.")
+impl Detailed for Error {
+    fn about(self, detail: &'static str, value: impl Into<String>) -> Self {
+        self.with(detail, wire::Node::Str(value.into()))
+    }
 }
 
-pub fn precondition_failed() -> Error {
-    PreconditionFailed.because("At least one of the pre-conditions you specified did not hold")
+pub fn no_such_bucket(bucket: &str) -> Error {
+    let error = NoSuchBucket.because("The specified bucket does not exist");
+    error.about("BucketName", bucket)
 }
 
-pub fn no_policy() -> Error {
-    NoSuchBucketPolicy.because("The bucket policy does not exist")
+pub fn no_such_key(key: &str) -> Error {
+    let error = NoSuchKey.because("The specified key does not exist.");
+    error.about("Key", key)
 }
 
-pub fn no_tags() -> Error {
-    NoSuchTagSet.because("The TagSet does not exist")
+pub fn no_such_version(key: &str, version: &str) -> Error {
+    let error = NoSuchVersion.because("The specified version does not exist.");
+    error.about("Key", key).about("VersionId", version)
 }
 
-pub fn no_website() -> Error {
-    NoSuchWebsiteConfiguration.because("The specified bucket does not have a website configuration")
+pub fn no_such_upload(upload: &str) -> Error {
+    let error = NoSuchUpload.because("The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.");
+    error.about("UploadId", upload)
+}
+
+/// `condition` is the header's name.
+pub fn precondition_failed(condition: &'static str) -> Error {
+    let error =
+        PreconditionFailed.because("At least one of the pre-conditions you specified did not hold");
+    error.about("Condition", condition)
+}
+
+/// An argument whose value cannot be.
+pub fn bad_argument(name: &'static str, value: impl Into<String>, why: &str) -> Error {
+    let error = InvalidArgument.because(why);
+    error
+        .about("ArgumentName", name)
+        .about("ArgumentValue", value)
+}
+
+pub fn no_policy(bucket: &str) -> Error {
+    let error = NoSuchBucketPolicy.because("The bucket policy does not exist");
+    error.about("BucketName", bucket)
+}
+
+pub fn no_tags(bucket: &str) -> Error {
+    let error = NoSuchTagSet.because("The TagSet does not exist");
+    error.about("BucketName", bucket)
+}
+
+pub fn no_website(bucket: &str) -> Error {
+    let error = NoSuchWebsiteConfiguration
+        .because("The specified bucket does not have a website configuration");
+    error.about("BucketName", bucket)
 }
 
 pub fn malformed() -> Error {

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, Records};
 use engine::{ByteStream, Fault};
 
 use crate::errors::*;
-use crate::record::{Object, bucket_key};
+use crate::record::{Bucket, NULL_VERSION, Object, Versioning, bucket_key};
 use crate::{bucket, names, versions};
 
 /// An object may be replaced between the reading of its record and the opening of its content.
@@ -33,19 +33,26 @@ pub struct Conditions {
 
 impl Conditions {
     /// RFC 9110, section 13.2.2, as the API reference of `GetObject` has it, too.
-    pub fn check(&self, object: &Object) -> Result<(), Error> {
+    pub fn check(&self, object: &Object, now_ms: i64) -> Result<(), Error> {
         let matches = |wanted: &String| *wanted == "*" || *wanted == object.etag;
         // Times are sent in whole seconds.
         let modified = object.modified_ms.div_euclid(1000);
         let newer = |since: &i64| modified > since.div_euclid(1000);
         match (&self.if_match, &self.if_unmodified_since_ms) {
-            (Some(wanted), _) if !matches(wanted) => return Err(precondition_failed()),
-            (None, Some(since)) if newer(since) => return Err(precondition_failed()),
+            (Some(wanted), _) if !matches(wanted) => return Err(precondition_failed("If-Match")),
+            (None, Some(since)) if newer(since) => {
+                return Err(precondition_failed("If-Unmodified-Since"));
+            }
             _ => {}
         }
         match (&self.if_none_match, &self.if_modified_since_ms) {
-            (Some(unwanted), _) if matches(unwanted) => Err(not_modified(object)),
-            (None, Some(since)) if !newer(since) => Err(not_modified(object)),
+            (Some(unwanted), _) if matches(unwanted) => {
+                Err(not_modified(object).about("Condition", "If-None-Match"))
+            }
+            // A time that has not come yet says nothing (RFC 9110, section 13.1.3).
+            (None, Some(since)) if *since <= now_ms && !newer(since) => {
+                Err(not_modified(object).about("Condition", "If-Modified-Since"))
+            }
             _ => Ok(()),
         }
     }
@@ -54,7 +61,7 @@ impl Conditions {
 fn not_modified(object: &Object) -> Error {
     NotModified
         .because("Not Modified")
-        .with("etag", wire::Node::Str(object.quoted_etag()))
+        .about("etag", object.quoted_etag())
 }
 
 /// An object and the bytes of it that were asked for.
@@ -62,6 +69,18 @@ pub struct Selected {
     pub object: Object,
     /// None: all.
     pub range: Option<Range<u64>>,
+    version: Option<String>,
+}
+
+/// The version id that answers have: none in a bucket that never kept versions, and `null` of what was
+/// written while a bucket kept none.
+pub fn shown_version(tx: &Records<'_>, object: &Object) -> Result<Option<String>, Error> {
+    if object.version.is_some() {
+        return Ok(object.version.clone());
+    }
+    let bucket: Option<Bucket> = tx.get(&bucket_key(&object.bucket))?;
+    let kept = bucket.is_some_and(|it| it.versioning != Versioning::Off);
+    Ok(kept.then(|| NULL_VERSION.to_owned()))
 }
 
 impl Selected {
@@ -70,6 +89,10 @@ impl Selected {
             Some(range) => range.end - range.start,
             None => self.object.size,
         }
+    }
+
+    pub fn version_id(&self) -> Option<String> {
+        self.version.clone()
     }
 
     /// `Content-Range`, where only a part is answered.
@@ -87,7 +110,7 @@ impl Selected {
 /// What `HeadObject` answers of.
 pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
     names::check_key(&wanted.key)?;
-    let object = cx.read(|tx| {
+    let (object, version) = cx.read(|tx| {
         let found = versions::read(tx, &wanted.bucket, &wanted.key, wanted.version.as_deref());
         // The bucket's record is asked for only where there is no object: an object has a bucket.
         match found {
@@ -97,12 +120,17 @@ pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
                     .is_none() =>
             {
                 let _ = error;
-                Err(no_such_bucket())
+                Err(no_such_bucket(&wanted.bucket))
             }
-            found => found,
+            found => {
+                let object = found?;
+                let version = shown_version(tx, &object)?;
+                Ok((object, version))
+            }
         }
     })?;
-    wanted.conditions.check(&object)?;
+    let now_ms = cx.clock().now_ms();
+    wanted.conditions.check(&object, now_ms)?;
     let range = match (&wanted.range, wanted.part) {
         (Some(_), Some(_)) => {
             return Err(InvalidRequest
@@ -112,7 +140,11 @@ pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
         (None, Some(part)) => Some(of_part(part, &object)?),
         (None, None) => None,
     };
-    Ok(Selected { object, range })
+    Ok(Selected {
+        object,
+        range,
+        version,
+    })
 }
 
 fn in_range(range: &s3s::dto::Range, object: &Object) -> Result<Range<u64>, Error> {
@@ -120,7 +152,9 @@ fn in_range(range: &s3s::dto::Range, object: &Object) -> Result<Range<u64>, Erro
         let all = format!("bytes */{}", object.size);
         InvalidRange
             .because("The requested range is not satisfiable")
-            .with("content-range", wire::Node::Str(all))
+            .about("content-range", all)
+            .about("ActualObjectSize", object.size.to_string())
+            .about("RangeRequested", range.to_header_string())
     })
 }
 

@@ -64,7 +64,7 @@ fn split(name: &str) -> Option<(Option<&str>, &'static str, Option<&str>)> {
 }
 
 /// `eu-west-1`, `us-gov-east-1`.
-fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let letters = |it: &&str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_lowercase());
     let (Some((number, words)), true) = (parts.split_last(), parts.len() >= 3) else {

@@ -53,6 +53,7 @@ pub fn check(rules: &[Lifecycle]) -> Result<(), Error> {
             return Err(malformed());
         }
         let acts = expirations.contains(&true)
+            || rule.keeps_markers
             || rule.noncurrent_days.is_some()
             || rule.abort_uploads_days.is_some();
         if !acts {

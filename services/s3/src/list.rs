@@ -150,6 +150,15 @@ impl Source for Objects {
     }
 }
 
+/// Objects after a marker. A marker within a common prefix stands for all of the prefix.
+pub fn objects_after_marker(
+    tx: &Records<'_>,
+    query: &Query,
+    marker: &str,
+) -> Result<Page<Object>, Error> {
+    objects(tx, query, query.rolled_up(marker).unwrap_or(marker))
+}
+
 /// Objects after a key. A key that is itself rolled up stands for all that it stands for.
 pub fn objects(tx: &Records<'_>, query: &Query, after: &str) -> Result<Page<Object>, Error> {
     bucket::find(tx, &query.bucket)?;
@@ -246,10 +255,13 @@ pub fn versions(
     let name = &query.bucket;
     let (current, others) = match (after, after_version) {
         ("", _) => (String::new(), String::new()),
-        (after, _) if query.rolled_up(after) == Some(after) => (
-            format!("{}{LAST}", object_key(name, after)),
-            format!("{}{LAST}", ordered_key(name, after)),
-        ),
+        (after, _) if query.rolled_up(after).is_some() => {
+            let after = query.rolled_up(after).unwrap_or(after);
+            (
+                format!("{}{LAST}", object_key(name, after)),
+                format!("{}{LAST}", ordered_key(name, after)),
+            )
+        }
         // Its current version is its newest, so whichever version was seen, that one was.
         (after, Some(sequence)) => (
             object_key(name, after),
@@ -301,7 +313,8 @@ pub fn uploads(
     let name = &query.bucket;
     let after = match (after, after_upload) {
         ("", _) => String::new(),
-        (after, _) if query.rolled_up(after) == Some(after) => {
+        (after, _) if query.rolled_up(after).is_some() => {
+            let after = query.rolled_up(after).unwrap_or(after);
             format!("{}{LAST}", ordered_key(name, after))
         }
         (after, Some(upload)) => upload_key(name, after, upload),

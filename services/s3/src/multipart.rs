@@ -70,9 +70,7 @@ pub fn find(tx: &Records<'_>, bucket: &str, key: &str, id: &str) -> Result<Uploa
     } else {
         None
     };
-    found.ok_or_else(|| {
-        NoSuchUpload.because("The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.")
-    })
+    found.ok_or_else(|| no_such_upload(id))
 }
 
 /// Which upload a part is for.
@@ -93,8 +91,11 @@ pub async fn put_part(
     let find = |tx: &Records<'_>| find(tx, &place.bucket, &place.key, &place.upload);
     let upload = cx.read(find)?;
     if !(1..=PART_NUMBER_MAX).contains(&place.number) {
-        return Err(InvalidArgument
-            .because("Part number must be an integer between 1 and 10000, inclusive"));
+        return Err(bad_argument(
+            "partNumber",
+            place.number.to_string(),
+            "Part number must be an integer between 1 and 10000, inclusive",
+        ));
     }
     match declared.algorithm {
         Some(other) if upload.algorithm_named && other != upload.algorithm => {
@@ -142,21 +143,38 @@ pub struct Listed {
     pub sum: Option<(Algorithm, String)>,
 }
 
+/// What a client says of the object that its parts are to be.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    pub listed: Vec<Listed>,
+    /// The checksum of all of it.
+    pub whole: Option<(Algorithm, String)>,
+    pub size: Option<u64>,
+}
+
 pub async fn complete(
     cx: &Cx,
     place: &Place,
-    listed: &[Listed],
+    completion: &Completion,
     conditions: &Conditions,
-    whole: Option<(Algorithm, String)>,
 ) -> Result<Object, Error> {
     let find = |tx: &Records<'_>| find(tx, &place.bucket, &place.key, &place.upload);
-    let (upload, parts) = cx.read(|tx| {
+    let listed = &completion.listed;
+    let found = cx.read(|tx| {
+        if let Some(object) = completed(tx, place)? {
+            return Ok(Err(object));
+        }
         conditions.check(tx, &place.bucket, &place.key)?;
         let upload = find(tx)?;
         let parts = choose(tx, &upload, listed)?;
-        Ok((upload, parts))
+        Ok(Ok((upload, parts)))
     })?;
-    let object = assemble(cx, &upload, &parts, whole)?;
+    let (upload, parts) = match found {
+        Ok(found) => found,
+        // A client that did not hear of its success asks again, and hears of it.
+        Err(object) => return Ok(object),
+    };
+    let object = assemble(cx, &upload, &parts, completion)?;
     // One part is the object already.
     let content = match &parts[..] {
         [only] => only.content.clone(),
@@ -194,6 +212,13 @@ pub async fn complete(
     record(cx, &content, commit, &place.bucket).await
 }
 
+/// The object that an upload has become, while it is the current version of its key.
+fn completed(tx: &Records<'_>, place: &Place) -> Result<Option<Object>, Error> {
+    bucket::find(tx, &place.bucket)?;
+    let current = versions::current(tx, &place.bucket, &place.key)?;
+    Ok(current.filter(|it| it.upload.as_deref() == Some(place.upload.as_str())))
+}
+
 /// A part's content goes when another takes the part's number.
 fn not_joined(error: engine::EngineError) -> Error {
     if error.fault == engine::Fault::NotFound {
@@ -205,7 +230,7 @@ fn not_joined(error: engine::EngineError) -> Error {
 /// The parts that were listed, as they were uploaded.
 fn choose(tx: &Records<'_>, upload: &Upload, listed: &[Listed]) -> Result<Vec<Part>, Error> {
     if listed.is_empty() {
-        return Err(MalformedXML.because("The XML you provided was not well-formed or did not validate against our published schema"));
+        return Err(MalformedXML.because("You must specify at least one part"));
     }
     if !listed.is_sorted_by(|one, next| one.number < next.number) {
         return Err(InvalidPartOrder.because(
@@ -217,20 +242,26 @@ fn choose(tx: &Records<'_>, upload: &Upload, listed: &[Listed]) -> Result<Vec<Pa
         let part: Option<Part> = tx.get(&part_key(&upload.id, it.number))?;
         let same_sum = |part: &Part| match (&it.sum, &part.sum) {
             (Some((algorithm, value)), Some(sum)) => {
-                *algorithm != sum.algorithm || *value == sum.value
+                *algorithm == sum.algorithm && *value == sum.value
             }
             _ => true,
         };
         let part = part.filter(|part| part.etag == it.etag && same_sum(part));
         parts.push(part.ok_or_else(|| {
-            InvalidPart.because("One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+            InvalidPart.because("One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+                .about("UploadId", &upload.id)
+                .about("PartNumber", it.number.to_string())
+                .about("ETag", &it.etag)
         })?);
     }
     let (_, all_but_last) = parts.split_last().expect("the list is not empty");
-    if all_but_last.iter().any(|it| it.size < PART_BYTES_MIN) {
-        return Err(
-            EntityTooSmall.because("Your proposed upload is smaller than the minimum allowed size")
-        );
+    if let Some(small) = all_but_last.iter().find(|it| it.size < PART_BYTES_MIN) {
+        return Err(EntityTooSmall
+            .because("Your proposed upload is smaller than the minimum allowed size")
+            .about("ProposedSize", small.size.to_string())
+            .about("MinSizeAllowed", PART_BYTES_MIN.to_string())
+            .about("PartNumber", small.number.to_string())
+            .about("ETag", &small.etag));
     }
     Ok(parts)
 }
@@ -239,10 +270,17 @@ fn assemble(
     cx: &Cx,
     upload: &Upload,
     parts: &[Part],
-    whole: Option<(Algorithm, String)>,
+    completion: &Completion,
 ) -> Result<Object, Error> {
+    check_sums_are_listed(upload, &completion.listed)?;
+    let size: u64 = parts.iter().map(|it| it.size).sum();
+    if let Some(expected) = completion.size.filter(|it| *it != size) {
+        return Err(InvalidRequest.because(format!(
+            "The provided 'x-amz-mp-object-size' header value {expected} does not match what was computed: {size}"
+        )));
+    }
     let sum = sum_of(upload, parts);
-    if let (Some((algorithm, value)), Some(sum)) = (&whole, &sum)
+    if let (Some((algorithm, value)), Some(sum)) = (&completion.whole, &sum)
         && *algorithm == sum.algorithm
         && !sum.composite
         && *value != sum.value
@@ -255,7 +293,8 @@ fn assemble(
     Ok(Object {
         bucket: upload.bucket.clone(),
         key: upload.key.clone(),
-        size: parts.iter().map(|it| it.size).sum(),
+        size,
+        upload: Some(upload.id.clone()),
         etag: etag_of(parts),
         meta: upload.meta.clone(),
         tags: upload.tags.clone(),
@@ -265,6 +304,22 @@ fn assemble(
         modified_ms: cx.clock().now_ms(),
         ..Object::default()
     })
+}
+
+/// The checksum of such an upload is made of its parts' checksums, so that each of them has to be known
+/// to the client.
+fn check_sums_are_listed(upload: &Upload, listed: &[Listed]) -> Result<(), Error> {
+    if !upload.algorithm_named || !upload.composite {
+        return Ok(());
+    }
+    match listed.iter().find(|it| it.sum.is_none()) {
+        None => Ok(()),
+        Some(part) => Err(InvalidRequest.because(format!(
+            "The upload was created using a {} checksum. The complete request must include the checksum for each part. It was missing for part {} in the request.",
+            upload.algorithm.name().to_lowercase(),
+            part.number
+        ))),
+    }
 }
 
 fn sum_of(upload: &Upload, parts: &[Part]) -> Option<Sum> {

@@ -35,7 +35,8 @@ pub fn check_bucket(name: &str) -> Result<(), Error> {
     if good {
         return Ok(());
     }
-    Err(InvalidBucketName.because("The specified bucket is not valid."))
+    let error = InvalidBucketName.because("The specified bucket is not valid.");
+    Err(error.about("BucketName", name))
 }
 
 pub fn check_key(key: &str) -> Result<(), Error> {

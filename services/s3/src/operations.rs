@@ -154,7 +154,6 @@ pub async fn put_object(cx: Cx, input: PutObjectInput) -> Result<PutObjectOutput
             content_language: input.content_language,
             expires_ms: None,
             website_redirect: input.website_redirect_location,
-            encryption_named: input.server_side_encryption.is_some(),
             user: input.metadata.unwrap_or_default(),
         },
         tags: names::tags_of_header(input.tagging.as_deref())?,
@@ -206,6 +205,7 @@ pub async fn get_object(cx: Cx, input: GetObjectInput) -> Result<GetObjectOutput
         bytes.extend_from_slice(&piece.map_err(cloud::internal)?);
     }
     let content_range = selected.content_range();
+    let version_id = selected.version_id();
     let Selected { object, .. } = selected;
     Ok(GetObjectOutput {
         content_length: i64::try_from(bytes.len()).ok(),
@@ -214,7 +214,7 @@ pub async fn get_object(cx: Cx, input: GetObjectInput) -> Result<GetObjectOutput
         last_modified: Some(time(object.modified_ms)),
         e_tag: Some(object.quoted_etag()),
         content_range,
-        version_id: object.version,
+        version_id,
         cache_control: input.response_cache_control.or(object.meta.cache_control),
         content_disposition: input
             .response_content_disposition
@@ -252,6 +252,7 @@ pub async fn head_object(cx: Cx, input: HeadObjectInput) -> Result<HeadObjectOut
     };
     let selected = get::select(&cx, &wanted)?;
     let (length, content_range) = (selected.length(), selected.content_range());
+    let version_id = selected.version_id();
     let Selected { object, .. } = selected;
     Ok(HeadObjectOutput {
         content_length: i64::try_from(length).ok(),
@@ -259,7 +260,7 @@ pub async fn head_object(cx: Cx, input: HeadObjectInput) -> Result<HeadObjectOut
         last_modified: Some(time(object.modified_ms)),
         e_tag: Some(object.quoted_etag()),
         content_range,
-        version_id: object.version,
+        version_id,
         cache_control: object.meta.cache_control,
         content_disposition: object.meta.content_disposition,
         content_encoding: object.meta.content_encoding,
@@ -391,7 +392,7 @@ pub async fn get_bucket_policy(
 ) -> Result<GetBucketPolicyOutput, Error> {
     let policy = bucket::get(&cx, &input.bucket)?.policy;
     Ok(GetBucketPolicyOutput {
-        policy: Some(policy.ok_or_else(no_policy)?),
+        policy: Some(policy.ok_or_else(|| no_policy(&input.bucket))?),
     })
 }
 
@@ -424,7 +425,7 @@ pub async fn get_bucket_tagging(
 ) -> Result<GetBucketTaggingOutput, Error> {
     let tags = bucket::get(&cx, &input.bucket)?.tags;
     if tags.is_empty() {
-        return Err(no_tags());
+        return Err(no_tags(&input.bucket));
     }
     Ok(GetBucketTaggingOutput {
         tag_set: tags

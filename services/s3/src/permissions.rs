@@ -104,6 +104,12 @@ pub trait Permitted {
     const ACTIONS: &'static [Listed];
 
     fn asks(&self) -> Vec<Ask>;
+
+    /// The status of its answer, where the library has another than S3.
+    const STATUS: Option<http::StatusCode> = None;
+
+    /// Reads what the library reads otherwise than S3 does, before anything is decided on the input.
+    fn read_head(&mut self, _headers: &http::HeaderMap) {}
 }
 
 const BUCKET: &str = "bucket";
@@ -303,7 +309,7 @@ of_bucket! {
     "s3:GetBucketVersioning": dto::GetBucketVersioningInput, shapes::s3::GetBucketVersioningInput;
     "s3:PutBucketVersioning": dto::PutBucketVersioningInput, shapes::s3::PutBucketVersioningInput;
     "s3:GetBucketTagging": dto::GetBucketTaggingInput, shapes::s3::GetBucketTaggingInput;
-    "s3:PutBucketTagging": dto::PutBucketTaggingInput, shapes::s3::PutBucketTaggingInput,
+    "s3:PutBucketTagging": shapes::s3::PutBucketTaggingInput,
         dto::DeleteBucketTaggingInput, shapes::s3::DeleteBucketTaggingInput;
     "s3:GetBucketPolicy": dto::GetBucketPolicyInput, shapes::s3::GetBucketPolicyInput;
     "s3:PutBucketPolicy": dto::PutBucketPolicyInput, shapes::s3::PutBucketPolicyInput;
@@ -452,6 +458,18 @@ fn condition(condition: Option<&dto::ETagCondition>) -> Option<String> {
 }
 
 /// None for sources that are not built, which the operations refuse.
+/// A plus sign in the name of a source is a space, as in forms: some clients write it so.
+fn read_source(source: &mut dto::CopySource, headers: &http::HeaderMap) {
+    let named = headers.get("x-amz-copy-source");
+    let named = named.and_then(|it| it.to_str().ok());
+    let spaced = named
+        .filter(|it| it.contains('+'))
+        .map(|it| it.replace('+', "%20"));
+    if let Some(read) = spaced.and_then(|it| dto::CopySource::parse(&it).ok()) {
+        *source = read;
+    }
+}
+
 fn source(source: &dto::CopySource) -> Option<ObjectRef> {
     match source {
         dto::CopySource::Bucket {
@@ -482,6 +500,10 @@ impl Permitted for dto::CopyObjectInput {
         (GET_TAGS.0, OBJECT),
         (GET_TAGS.1, OBJECT),
     ];
+
+    fn read_head(&mut self, headers: &http::HeaderMap) {
+        read_source(&mut self.copy_source, headers);
+    }
 
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);
@@ -514,6 +536,10 @@ impl Permitted for dto::UploadPartCopyInput {
     const ACTIONS: &'static [Listed] =
         &[("s3:PutObject", OBJECT), (GET.0, OBJECT), (GET.1, OBJECT)];
 
+    fn read_head(&mut self, headers: &http::HeaderMap) {
+        read_source(&mut self.copy_source, headers);
+    }
+
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);
         let write = Write {
@@ -525,6 +551,15 @@ impl Permitted for dto::UploadPartCopyInput {
         let mut asks = write.asks();
         asks.extend(copied.as_ref().map(|it| reads(GET, it)));
         asks
+    }
+}
+
+impl Permitted for dto::PutBucketTaggingInput {
+    const ACTIONS: &'static [Listed] = &[("s3:PutBucketTagging", BUCKET)];
+    const STATUS: Option<http::StatusCode> = Some(http::StatusCode::NO_CONTENT);
+
+    fn asks(&self) -> Vec<Ask> {
+        vec![Ask::of_bucket("s3:PutBucketTagging", &self.bucket)]
     }
 }
 

@@ -56,21 +56,33 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Of a request whose input has no members for them.
+    pub fn of_headers(headers: &http::HeaderMap) -> Self {
+        let etag = |name: http::HeaderName| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some(value.trim().trim_matches('"').to_owned())
+        };
+        Self {
+            if_match: etag(http::header::IF_MATCH),
+            if_none_match: etag(http::header::IF_NONE_MATCH),
+        }
+    }
+
     pub fn check(&self, tx: &Records<'_>, bucket: &str, key: &str) -> Result<(), Error> {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
         }
         let current = versions::current(tx, bucket, key)?;
         if let Some(wanted) = &self.if_match {
-            let object = current.as_ref().ok_or_else(no_such_key)?;
+            let object = current.as_ref().ok_or_else(|| no_such_key(key))?;
             if wanted != "*" && *wanted != object.etag {
-                return Err(precondition_failed());
+                return Err(precondition_failed("If-Match"));
             }
         }
         if let (Some(unwanted), Some(object)) = (&self.if_none_match, &current)
             && (unwanted == "*" || *unwanted == object.etag)
         {
-            return Err(precondition_failed());
+            return Err(precondition_failed("If-None-Match"));
         }
         Ok(())
     }

@@ -61,9 +61,15 @@ pub struct Bucket {
     pub ownership: Option<Ownership>,
     pub public_access: Option<PublicAccess>,
     pub bucket_key_enabled: bool,
+    /// Somebody said how the bucket is encrypted.
+    pub encryption_set: bool,
+    /// `EU`, which is how a region was called before regions had names, if it was called so.
+    pub location_alias: Option<String>,
     pub website: Option<Website>,
     pub cors: Vec<Cors>,
     pub lifecycle: Vec<Lifecycle>,
+    /// From which size on objects are moved, where it was said.
+    pub least_transition: Option<String>,
 }
 
 impl Record for Bucket {
@@ -84,8 +90,6 @@ pub struct Meta {
     pub content_language: Option<String>,
     pub expires_ms: Option<i64>,
     pub website_redirect: Option<String>,
-    /// Encryption with S3's own keys was asked for by name.
-    pub encryption_named: bool,
     pub user: BTreeMap<String, String>,
 }
 
@@ -118,6 +122,8 @@ pub struct Object {
     pub sum: Option<Sum>,
     /// The sizes of the parts, when it was uploaded in parts.
     pub parts: Vec<u64>,
+    /// The upload that it was, so that a repeated completion finds it.
+    pub upload: Option<String>,
     pub acl: Acl,
 }
 

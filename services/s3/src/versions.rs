@@ -183,7 +183,7 @@ pub fn read(
         if let Some(object) = current(tx, bucket, key)? {
             return Ok(object);
         }
-        let error = no_such_key();
+        let error = no_such_key(key);
         // A marker is told of, as S3 does.
         return Err(match newest(tx, bucket, key)? {
             Some(marker) => about_marker(error, &marker),
@@ -197,19 +197,14 @@ pub fn read(
             MethodNotAllowed.because("The specified method is not allowed against this resource."),
             &marker,
         )),
-        None => Err(no_such_version()),
+        None => Err(no_such_version(key, id)),
     }
 }
 
 fn about_marker(error: Error, marker: &Version) -> Error {
-    let text = |it: &str| wire::Node::Str(it.to_owned());
     error
-        .with("x-amz-delete-marker", text("true"))
-        .with("x-amz-version-id", text(marker.version_id()))
-}
-
-fn no_such_version() -> Error {
-    NoSuchVersion.because("The specified version does not exist.")
+        .about("x-amz-delete-marker", "true")
+        .about("x-amz-version-id", marker.version_id())
 }
 
 fn check_version_id(id: &str) -> Result<(), Error> {
@@ -217,7 +212,11 @@ fn check_version_id(id: &str) -> Result<(), Error> {
     if id == NULL_VERSION || hex {
         return Ok(());
     }
-    Err(InvalidArgument.because("Invalid version id specified"))
+    Err(bad_argument(
+        "versionId",
+        id,
+        "Invalid version id specified",
+    ))
 }
 
 /// What a deletion did.
@@ -259,7 +258,9 @@ pub fn delete_version(
     key: &str,
     version_id: &str,
 ) -> Result<Deleted, Error> {
-    check_version_id(version_id)?;
+    if check_version_id(version_id).is_err() {
+        return Err(no_such_version(key, version_id));
+    }
     let mut deleted = Deleted {
         version_id: Some(version_id.to_owned()),
         marker: false,
@@ -293,7 +294,7 @@ pub fn put_back(tx: &Records<'_>, object: Object) -> Result<(), Error> {
         return tx.put(&object);
     }
     let found = noncurrent(tx, &object.bucket, &object.key, object.version_id())?;
-    let mut version = found.ok_or_else(no_such_version)?;
+    let mut version = found.ok_or_else(|| no_such_version(&object.key, object.version_id()))?;
     version.object = Some(object);
     tx.put(&version)
 }

@@ -116,7 +116,7 @@ pub async fn answer(
         Err(error) => return page_of(&error, bucket),
     };
     let Some(website) = found.website else {
-        return page_of(&no_website(), bucket);
+        return page_of(&no_website(bucket), bucket);
     };
     if !matches!(head.method, Method::GET | Method::HEAD) {
         let error =
@@ -145,8 +145,8 @@ impl Asked<'_> {
             Ok(response) => return response,
             Err(error) => error,
         };
-        // A folder without its slash, that has an index.
-        if error.status == 404 && key == self.key {
+        // A folder without its slash, that has an index (User Guide, "Configuring an index document").
+        if key == self.key && self.is_missing(&key) {
             let inside = self.readable(&format!("{key}/{index}"));
             if inside {
                 return redirect(302, &format!("/{}/", url_encoded(&self.key)));
@@ -187,6 +187,13 @@ impl Asked<'_> {
         };
         let code = rule.code.unwrap_or(301);
         redirect(code, &format!("{protocol}://{host}/{}", url_encoded(&key)))
+    }
+
+    fn is_missing(&self, key: &str) -> bool {
+        let current = self
+            .cx
+            .read(|tx| crate::versions::current(tx, self.bucket, key));
+        current.is_ok_and(|it| it.is_none())
     }
 
     fn readable(&self, key: &str) -> bool {

@@ -103,7 +103,11 @@ async fn a_website_shows_what_everybody_may_read() {
     assert_eq!(house.page("/").await, ok("home"));
     assert_eq!(house.page("/index.html?x=1").await, ok("home"));
     assert_eq!(house.page("/docs/").await, ok("docs"));
-    assert_eq!(house.page("/docs").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(
+        house.page("/docs").await,
+        (StatusCode::FOUND, "/docs/".into())
+    );
+    assert_eq!(house.page("/nothing").await.0, StatusCode::FORBIDDEN);
     assert_eq!(
         house.page("/secret/key").await,
         (StatusCode::FORBIDDEN, "sorry".into())

@@ -22,9 +22,7 @@ impl House {
     async fn new() -> Self {
         let ground = Ground::new();
         ground.bucket("bucket").await;
-        let owner = OwnerKey::new("OWNER", "secret");
-        let find_key = move |key: &str, _: Option<&str>| owner.find(key, None);
-        let door = s3::Door::new(ground.cloud.clone(), Arc::new(find_key));
+        let door = ground.owners_door();
         Self { ground, door }
     }
 

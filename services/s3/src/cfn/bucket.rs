@@ -378,6 +378,7 @@ fn lifecycle_rule(of: &Json, index: usize) -> Result<Lifecycle, ResourceError> {
         expire_days: days(of, "ExpirationInDays")?,
         expire_date_ms: date.transpose()?,
         expire_markers: flag(of, "ExpiredObjectDeleteMarker"),
+        keeps_markers: false,
         noncurrent_days: days(noncurrent, "NoncurrentDays")?
             .or(days(of, "NoncurrentVersionExpirationInDays")?),
         noncurrent_kept: days(noncurrent, "NewerNoncurrentVersions")?,

@@ -25,6 +25,7 @@ impl Api {
     {
         let cx = self.context(request.region.as_ref().map(|it| it.as_str()));
         let facts = self.facts(&request.headers);
+        request.input.read_head(&request.headers);
         let asks = request.input.asks();
         debug_assert!(
             asks.iter()
@@ -38,8 +39,18 @@ impl Api {
             Err(error) => Err(error),
         };
         match answered {
-            Ok(output) => Ok(S3Response::new(output)),
-            Err(error) => Err(convert::refusal(&error, &self.request_id)),
+            Ok(output) => {
+                let mut response = S3Response::new(output);
+                // The library has no place for a status of most operations.
+                if let Some(status) = I::STATUS {
+                    response.extensions.insert(status);
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                self.refused.keep(&error);
+                Err(convert::refusal(&error))
+            }
         }
     }
 }

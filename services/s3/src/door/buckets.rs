@@ -35,7 +35,13 @@ pub async fn create(
         ),
     ])?;
     let ownership = match &input.object_ownership {
-        Some(name) => Some(ownership(name)?),
+        Some(name) => Some(ownership(name).map_err(|_| {
+            let name = name.as_str();
+            InvalidArgument
+                .because(format!("Invalid x-amz-object-ownership header: {name}"))
+                .about("ArgumentName", "x-amz-object-ownership")
+                .about("ArgumentValue", name)
+        })?),
         None => None,
     };
     let made = bucket::create(
@@ -103,6 +109,11 @@ pub async fn list(
     let found: Vec<_> = found.into_iter().take(limit).collect();
     let token = found.last().filter(|_| more).map(|it| it.name.clone());
     let region = input.bucket_region;
+    if let Some(wrong) = region.as_ref().filter(|it| !crate::host::is_region(it)) {
+        return Err(
+            InvalidArgument.because(format!("Argument value {wrong} is not a valid AWS Region"))
+        );
+    }
     let found = found.into_iter();
     let found = found.filter(|it| region.as_ref().is_none_or(|wanted| *wanted == it.region));
     Ok(ListBucketsOutput {
@@ -125,9 +136,10 @@ pub async fn location(
     cx: Cx,
     request: S3Request<GetBucketLocationInput>,
 ) -> Result<GetBucketLocationOutput, Error> {
-    let region = bucket::get(&cx, &request.input.bucket)?.region;
-    let named = region != FIRST_REGION;
+    let found = bucket::get(&cx, &request.input.bucket)?;
+    let named = found.region != FIRST_REGION;
+    let name = found.location_alias.unwrap_or(found.region);
     Ok(GetBucketLocationOutput {
-        location_constraint: named.then(|| BucketLocationConstraint::from(region)),
+        location_constraint: named.then(|| BucketLocationConstraint::from(name)),
     })
 }

@@ -10,12 +10,15 @@ use s3s::access::{S3Access, S3AccessContext};
 
 use super::convert;
 use super::head::{Head, SignedIn};
+use super::refusals::Refused;
 use crate::access;
+use crate::errors::InvalidBucketOwnerAWSAccountID;
 use crate::refuse::{encryption, not_built, storage_class};
 
 pub struct Access {
     pub account: String,
     pub head: Arc<Head>,
+    pub refused: Refused,
 }
 
 #[async_trait::async_trait]
@@ -28,7 +31,10 @@ impl S3Access for Access {
                 Some(_) => Ok(()),
                 None => check_anybody(cx.s3_op().name()),
             });
-        checked.map_err(|error| convert::refusal(&error, &cloud::random_hex(16).to_uppercase()))
+        checked.map_err(|error| {
+            self.refused.keep(&error);
+            convert::refusal(&error)
+        })
     }
 }
 
@@ -67,9 +73,17 @@ fn check_owner(headers: &HeaderMap, account: &str) -> Result<(), Error> {
         "x-amz-expected-bucket-owner",
         "x-amz-source-expected-bucket-owner",
     ];
-    let mut named = owners.iter().filter_map(|it| headers.get(*it));
-    if named.any(|it| it.as_bytes() != account.as_bytes()) {
-        return Err(access::denied());
+    for named in owners.iter().filter_map(|it| headers.get(*it)) {
+        let is_account = named.len() == 12 && named.as_bytes().iter().all(u8::is_ascii_digit);
+        if !is_account {
+            let named = String::from_utf8_lossy(named.as_bytes());
+            return Err(InvalidBucketOwnerAWSAccountID.because(format!(
+                "The value of the expected bucket owner parameter must be an AWS Account ID... [{named}]"
+            )));
+        }
+        if named.as_bytes() != account.as_bytes() {
+            return Err(access::denied());
+        }
     }
     Ok(())
 }

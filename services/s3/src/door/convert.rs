@@ -30,13 +30,13 @@ pub fn owner(account: &str) -> Owner {
     }
 }
 
-pub fn refusal(error: &Error, request_id: &str) -> S3Error {
+/// Status and head; the document is written later ([`super::refusals`]).
+pub fn refusal(error: &Error) -> S3Error {
     let code = S3ErrorCode::from_bytes(error.code.as_bytes());
     let mut out = S3Error::with_message(
         code.unwrap_or(S3ErrorCode::InternalError),
         error.message.clone(),
     );
-    out.set_request_id(request_id);
     if let Ok(status) = StatusCode::from_u16(error.status) {
         out.set_status_code(status);
     }
@@ -47,10 +47,11 @@ pub fn refusal(error: &Error, request_id: &str) -> S3Error {
     out
 }
 
-/// What an error says beside its text goes into the answer's head.
+/// What an error says in the answer's head: its details whose names are in small letters.
 pub fn headers(error: &Error) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in &error.members {
+    let details = error.members.iter();
+    for (name, value) in details.filter(|it| !super::refusals::is_element(it.0)) {
         if let wire::Node::Str(text) = value
             && let Ok(value) = HeaderValue::from_str(text)
         {
@@ -60,8 +61,9 @@ pub fn headers(error: &Error) -> HeaderMap {
     headers
 }
 
+/// S3 tells of whole seconds.
 pub fn time(ms: i64) -> Timestamp {
-    let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let since = Duration::from_secs(u64::try_from(ms / 1000).unwrap_or(0));
     Timestamp::from(UNIX_EPOCH + since)
 }
 

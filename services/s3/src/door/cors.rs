@@ -55,6 +55,11 @@ impl Asked {
         }
     }
 
+    /// The bucket that host or path name.
+    pub fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
+    }
+
     /// The rule that allows it, and the origin that asks.
     fn rule(&self, cloud: &Arc<Cloud>) -> Option<(Cors, &str)> {
         let (bucket, origin) = (self.bucket.as_deref()?, self.origin.as_deref()?);

@@ -11,10 +11,9 @@
 use std::borrow::Cow;
 
 use cloud::{ConditionKey, Error};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use s3s::Body;
 
 use super::chunks::Framing;
 use crate::authorize::RequestFacts;
@@ -139,65 +138,17 @@ pub struct Head {
     pub framing: Option<Framing>,
 }
 
-/// Why a request is not looked at any further.
-#[derive(Debug)]
-pub struct HeadRefusal {
-    pub error: Error,
-    /// Headers that had to be signed and are not.
-    headers_not_signed: Vec<String>,
-}
-
-impl From<Error> for HeadRefusal {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            headers_not_signed: Vec::new(),
-        }
-    }
-}
-
-impl HeadRefusal {
-    fn not_signed(headers: Vec<String>) -> Self {
-        Self {
-            error: wire::codes::AccessDenied
-                .because("There were headers present in the request which were not signed"),
-            headers_not_signed: headers,
-        }
-    }
-
-    /// S3 names the headers in an element of their own, which `s3s` has no place for.
-    pub fn answer(&self, request_id: &str) -> http::Response<Body> {
-        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
-        let mut element = |name: &str, value: &str| {
-            text.push_str(&format!("<{name}>{}</{name}>", escaped(value)));
-        };
-        element("Code", self.error.code);
-        element("Message", &self.error.message);
-        if !self.headers_not_signed.is_empty() {
-            element("HeadersNotSigned", &self.headers_not_signed.join(", "));
-        }
-        element("RequestId", request_id);
-        text.push_str("</Error>");
-        let mut response = http::Response::new(Body::from(text));
-        if let Ok(status) = http::StatusCode::from_u16(self.error.status) {
-            *response.status_mut() = status;
-        }
-        let xml = HeaderValue::from_static("application/xml");
-        response.headers_mut().insert(CONTENT_TYPE, xml);
-        response
-    }
-}
-
-/// Names of headers may hold `&`.
-fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;");
-    text.replace('<', "&lt;").replace('>', "&gt;")
+/// Headers that had to be signed and are not; S3 names them in an element of their own.
+fn not_signed(headers: &[String]) -> Error {
+    wire::codes::AccessDenied
+        .because("There were headers present in the request which were not signed")
+        .about("HeadersNotSigned", headers.join(", "))
 }
 
 type Query<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// Reads the head, and refuses what no signature can make good.
-pub fn look(parts: &Parts) -> Result<Head, HeadRefusal> {
+pub fn look(parts: &Parts) -> Result<Head, Error> {
     check_texts(&parts.headers)?;
     // As `s3s` reads it: whatever is decided on is what is executed.
     let query = parts.uri.query().unwrap_or_default();
@@ -398,13 +349,38 @@ pub fn restore_headers(parts: &mut Parts) -> Result<(), Error> {
     Ok(())
 }
 
+/// Conditions of a write in a presigned query count as the headers of these names. They are signed as
+/// part of the query.
+const CONDITIONS: [HeaderName; 2] = [IF_MATCH, IF_NONE_MATCH];
+
+pub fn restore_conditions(parts: &mut Parts) -> Result<(), Error> {
+    let query = parts.uri.query().unwrap_or_default();
+    let query: Query<'_> = form_urlencoded::parse(query.as_bytes()).collect();
+    for header in CONDITIONS {
+        let wanted = header.clone();
+        let mut named = query
+            .iter()
+            .filter(|it| wanted.as_str().eq_ignore_ascii_case(&it.0));
+        let Some((name, value)) = named.next() else {
+            continue;
+        };
+        let wrong = || InvalidArgument.because(format!("{name} is no header"));
+        let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        let before = parts.headers.insert(header, value.clone());
+        if named.next().is_some() || before.is_some_and(|it| it != value) {
+            return Err(InvalidRequest.because(format!("{name} is there twice")));
+        }
+    }
+    Ok(())
+}
+
 fn is_moved_header(name: &str) -> bool {
     name.starts_with(AMZ) || OLD_QUERY_HEADERS.contains(&name)
 }
 
 /// The host, and every header that is S3's own, have to be among what is signed. The hash of the body
 /// need not: it is part of what is signed by itself.
-fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), HeadRefusal> {
+fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), Error> {
     let missing = |name: &&str| !signed.contains(name);
     let mut open: Vec<String> = std::iter::once(HOST.as_str())
         .chain(headers.keys().map(HeaderName::as_str))
@@ -416,7 +392,7 @@ fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), HeadRefusal
     open.sort_unstable();
     open.dedup();
     if !open.is_empty() {
-        return Err(HeadRefusal::not_signed(open));
+        return Err(not_signed(&open));
     }
     if !headers.contains_key(HOST) {
         return Err(InvalidRequest.because("The request has no host").into());
@@ -546,7 +522,7 @@ mod tests {
         format!("{ALGORITHM} Credential={SCOPE}, SignedHeaders={signed}, Signature=00")
     }
 
-    fn by_header(signed: &str, more: &[(&str, &str)]) -> Result<Head, HeadRefusal> {
+    fn by_header(signed: &str, more: &[(&str, &str)]) -> Result<Head, Error> {
         let authorization = authorization(signed);
         let mut headers = vec![
             ("host", "h"),
@@ -558,7 +534,7 @@ mod tests {
         look(&parts("PUT", "/b/k", &headers))
     }
 
-    fn by_query(signed: &str, expires: &str, more: &[(&str, &str)]) -> Result<Head, HeadRefusal> {
+    fn by_query(signed: &str, expires: &str, more: &[(&str, &str)]) -> Result<Head, Error> {
         let credential = SCOPE.replace('/', "%2F");
         let uri = format!(
             "/b/k?X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential={credential}&X-Amz-Date=20261130T110000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders={signed}&X-Amz-Signature=00&X-Amz-Security-Token=t%2F"
@@ -568,8 +544,15 @@ mod tests {
         look(&parts("PUT", &uri, &headers))
     }
 
-    fn code(found: Result<Head, HeadRefusal>) -> &'static str {
-        found.expect_err("it is to be refused").error.code
+    fn unsigned(refused: &Error) -> &str {
+        match &refused.members[..] {
+            [("HeadersNotSigned", wire::Node::Str(names))] => names,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn code(found: Result<Head, Error>) -> &'static str {
+        found.expect_err("it is to be refused").code
     }
 
     #[test]
@@ -592,11 +575,11 @@ mod tests {
             ),
         ] {
             let refused = by_header(signed, &more).unwrap_err();
-            assert_eq!(refused.error.code, "AccessDenied");
-            assert_eq!(refused.headers_not_signed, [missing]);
+            assert_eq!(refused.code, "AccessDenied");
+            assert_eq!(unsigned(&refused), missing);
         }
         let refused = by_query("host", "60", &[("x-amz-acl", "public-read")]).unwrap_err();
-        assert_eq!(refused.headers_not_signed, ["x-amz-acl"]);
+        assert_eq!(unsigned(&refused), "x-amz-acl");
         let signed = by_query("host;x-amz-acl", "60", &[("x-amz-acl", "public-read")]);
         let signed = signed.unwrap();
         assert_eq!(signed.signed_in, SignedIn::Query);
@@ -697,7 +680,7 @@ mod tests {
         let length = ("x-amz-decoded-content-length", "5");
         let trailer = ("x-amz-trailer", "x-amz-checksum-crc32");
         let signed = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
-        let framing = |found: Result<Head, HeadRefusal>| found.unwrap().framing.unwrap();
+        let framing = |found: Result<Head, Error>| found.unwrap().framing.unwrap();
         assert!(framing(put(signed, &[length])).signed);
         let open = put("STREAMING-UNSIGNED-PAYLOAD-TRAILER", &[length, trailer]).unwrap();
         assert!(open.leaves_body_open() && !open.framing.unwrap().signed);

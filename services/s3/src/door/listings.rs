@@ -5,7 +5,7 @@ use s3s::S3Request;
 use s3s::dto::*;
 
 use super::convert::{self, etag, time};
-use crate::errors::InvalidArgument;
+use crate::errors::{InvalidArgument, NoSuchUpload, bad_argument};
 use crate::list::{self, Entry, Listed, PAGE_MAX, Page, Query};
 use crate::record::{self, NULL_VERSION};
 use crate::versions::{self as kept, Found};
@@ -23,6 +23,17 @@ fn page_size(max: Option<i32>) -> Result<(i32, usize), Error> {
 struct Encoding(Option<EncodingType>);
 
 impl Encoding {
+    fn asked(by: Option<EncodingType>) -> Result<Self, Error> {
+        match by.as_ref().map(|it| it.as_str()) {
+            None | Some("url") => Ok(Self(by)),
+            Some(other) => Err(bad_argument(
+                "encoding-type",
+                other,
+                "Invalid Encoding Method specified in Request",
+            )),
+        }
+    }
+
     fn key(&self, key: String) -> String {
         match self.0 {
             Some(_) => convert::url_encoded(&key),
@@ -105,8 +116,8 @@ pub async fn objects(
     let (max_keys, max) = page_size(input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let marker = input.marker.clone().unwrap_or_default();
-    let page = cx.read(|tx| list::objects(tx, &query, &marker))?;
-    let encoding = Encoding(input.encoding_type.clone());
+    let page = cx.read(|tx| list::objects_after_marker(tx, &query, &marker))?;
+    let encoding = Encoding::asked(input.encoding_type.clone())?;
     let owner = convert::owner(cx.account());
     let (truncated, next) = (page.truncated, next(&page, |it| &it.key));
     let (contents, prefixes) = sorted(page, &encoding, |it| {
@@ -142,7 +153,7 @@ pub async fn objects_v2(
         None => input.start_after.clone().unwrap_or_default(),
     };
     let page = cx.read(|tx| list::objects(tx, &query, &after))?;
-    let encoding = Encoding(input.encoding_type.clone());
+    let encoding = Encoding::asked(input.encoding_type.clone())?;
     let owner = convert::owner(cx.account());
     let owner = input.fetch_owner.unwrap_or(false).then_some(owner);
     let (truncated, next) = (page.truncated, next(&page, |it| &it.key));
@@ -174,7 +185,14 @@ fn from_token(token: &str) -> Result<String, Error> {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(token).ok();
     let key = bytes.and_then(|it| String::from_utf8(it).ok());
-    key.ok_or_else(|| InvalidArgument.because("The continuation token provided is incorrect"))
+    let key = key.filter(|it| !it.is_empty());
+    key.ok_or_else(|| {
+        bad_argument(
+            "continuation-token",
+            token,
+            "The continuation token provided is incorrect",
+        )
+    })
 }
 
 pub async fn versions(
@@ -197,7 +215,7 @@ pub async fn versions(
         };
         list::versions(tx, &query, &marker, after)
     })?;
-    let encoding = Encoding(input.encoding_type.clone());
+    let encoding = Encoding::asked(input.encoding_type.clone())?;
     let owner = convert::owner(cx.account());
     let truncated = page.truncated;
     let next_key = next(&page, |it: &Listed| &it.version.key);
@@ -284,8 +302,18 @@ pub async fn uploads(
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let marker = input.key_marker.clone().unwrap_or_default();
     let upload_marker = input.upload_id_marker.clone().filter(|it| !it.is_empty());
+    if let Some(id) = &upload_marker {
+        let known = || cx.read(|tx| crate::multipart::find(tx, &input.bucket, &marker, id));
+        if !marker.is_empty() && known().is_err_and(|it| it.is(NoSuchUpload)) {
+            return Err(bad_argument(
+                "upload-id-marker",
+                id,
+                "Invalid uploadId marker",
+            ));
+        }
+    }
     let page = cx.read(|tx| list::uploads(tx, &query, &marker, upload_marker.as_deref()))?;
-    let encoding = Encoding(input.encoding_type.clone());
+    let encoding = Encoding::asked(input.encoding_type.clone())?;
     let owner = convert::owner(cx.account());
     let truncated = page.truncated;
     let next_key = next(&page, |it| &it.key);

@@ -13,6 +13,7 @@ mod hash;
 mod head;
 mod listings;
 mod objects;
+mod refusals;
 mod rules;
 mod settings;
 mod sums;
@@ -20,8 +21,9 @@ mod uploads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloud::{Caller, Cloud, Cx, Origin};
-use http::Method;
+use cloud::{Caller, Cloud, Cx, Error, Origin};
+use http::header::{CONTENT_RANGE, HeaderValue, SERVER};
+use http::{Method, StatusCode};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::{S3Host, VirtualHost};
@@ -36,7 +38,8 @@ use crate::authorize::RequestFacts;
 use crate::errors::InvalidRequest;
 use crate::host::{Address, address};
 use forms::FORM_HEAD_BYTES_MAX;
-use head::{Head, HeadRefusal, SignedIn};
+use head::{Head, SignedIn};
+use refusals::{AskedFor, Refused};
 
 /// Finds an access key with the session token that came with it, and whose it is.
 pub type FindKey = dyn Fn(&str, Option<&str>) -> Option<Signer<Caller>> + Send + Sync;
@@ -93,31 +96,45 @@ impl Door {
             return answer;
         }
         let request_id = cloud::random_hex(16).to_uppercase();
-        let mut response = self.serve(request, request_id.clone(), origin).await;
-        cross.allow(&self.cloud, response.headers_mut());
-        let id = http::HeaderValue::from_str(&request_id).expect("digits are a header's value");
-        response.headers_mut().insert("x-amz-request-id", id);
+        let host_id = cloud::random_hex(64);
+        let method = request.method().clone();
+        let asked = AskedFor {
+            method: &method,
+            bucket: cross.bucket(),
+            request_id: &request_id,
+            host_id: &host_id,
+        };
+        let mut response = self.serve(request, &asked, origin).await;
+        let headers = response.headers_mut();
+        cross.allow(&self.cloud, headers);
+        for (name, value) in [("x-amz-request-id", &request_id), ("x-amz-id-2", &host_id)] {
+            let value = HeaderValue::from_str(value).expect("digits are a header's value");
+            headers.insert(name, value);
+        }
+        headers.insert(SERVER, HeaderValue::from_static("AmazonS3"));
         response
     }
 
     async fn serve(
         &self,
         request: http::Request<Body>,
-        request_id: String,
+        asked: &AskedFor<'_>,
         origin: Arc<Origin>,
     ) -> http::Response<Body> {
         let (head, request) = match look(request, &origin).await {
             Ok((head, request)) => (Arc::new(head), request),
-            Err(refusal) => return refusal.answer(&request_id),
+            Err(error) => return refusals::answer(&error, asked),
         };
+        let refused = Refused::default();
         // Nobody, until a signature says otherwise.
         let whose = Arc::new(Mutex::new(Caller::Anonymous));
         let mut builder = S3ServiceBuilder::new(Api {
             cloud: self.cloud.clone(),
-            request_id,
+            request_id: asked.request_id.to_owned(),
             origin,
             whose: whose.clone(),
             head: head.clone(),
+            refused: refused.clone(),
         });
         builder.set_auth(Keys {
             find_key: self.find_key.clone(),
@@ -127,37 +144,55 @@ impl Door {
         builder.set_access(check::Access {
             account: self.cloud.account.clone(),
             head: head.clone(),
+            refused: refused.clone(),
         });
         builder.set_host(Hosts);
         builder.set_config(self.config.clone());
         match builder.build().call(request).await {
-            Ok(response) => response,
+            Ok(response) => {
+                let response = with_status(response, asked.method);
+                refusals::tell(response, &refused, asked).await
+            }
             Err(error) => {
                 let error: Box<dyn std::error::Error + Send + Sync> = error.into();
                 tracing::error!(%error, "S3's door failed");
                 let mut response = http::Response::new(Body::empty());
-                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
             }
         }
     }
 }
 
+/// The status, where S3 has another than the library: a head of a part of an object is answered as the
+/// part itself would be, and some operations have one of their own.
+fn with_status(mut response: http::Response<Body>, method: &Method) -> http::Response<Body> {
+    if let Some(status) = response.extensions_mut().remove::<StatusCode>() {
+        *response.status_mut() = status;
+    }
+    let is_part = response.headers().contains_key(CONTENT_RANGE);
+    if *method == Method::HEAD && response.status() == StatusCode::OK && is_part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
 /// Reads what a request says of its signature, and sees to it that its body is what is said of it.
 async fn look(
     request: http::Request<Body>,
     origin: &Origin,
-) -> Result<(Head, http::Request<Body>), HeadRefusal> {
+) -> Result<(Head, http::Request<Body>), Error> {
     let (mut parts, mut body) = request.into_parts();
     let mut head = head::look(&parts)?;
-    if head.signed_in == SignedIn::OldQuery {
-        head::restore_headers(&mut parts)?;
+    match head.signed_in {
+        SignedIn::OldQuery => head::restore_headers(&mut parts)?,
+        SignedIn::Query => head::restore_conditions(&mut parts)?,
+        _ => {}
     }
     if head.leaves_body_open() && parts.method != Method::GET && !is_near(origin) {
         return Err(InvalidRequest.because(
             "The payload has to be signed where others may read and change it on its way: use HTTPS, or sign it",
-        )
-        .into());
+        ));
     }
     if let Some(framing) = &head.framing {
         body = chunks::watch(body, framing.clone());
@@ -200,6 +235,7 @@ pub(crate) struct Api {
     origin: Arc<Origin>,
     whose: Arc<Mutex<Caller>>,
     head: Arc<Head>,
+    refused: Refused,
 }
 
 impl Api {
@@ -288,6 +324,7 @@ mod tests {
             head: Arc::new(
                 head::look(&parts).unwrap_or_else(|_| panic!("nothing is wrong with it")),
             ),
+            refused: Refused::default(),
         };
         let cx = api.context(None);
         assert_eq!(cx.caller, Caller::Anonymous);

@@ -38,7 +38,6 @@ macro_rules! meta {
             content_language: $input.content_language,
             expires_ms: $input.expires.map($crate::door::convert::ms),
             website_redirect: $input.website_redirect_location,
-            encryption_named: $input.server_side_encryption.is_some(),
             user: $input.metadata.unwrap_or_default().into_iter().collect(),
         }
     };
@@ -79,7 +78,7 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
     let object = put::put(&cx, new, convert::incoming(input.body), declared).await?;
     let mut output = PutObjectOutput {
         e_tag: Some(etag(&object.etag)),
-        server_side_encryption: named_encryption(&object.meta),
+        server_side_encryption: own_keys(),
         version_id: object.version,
         ..Default::default()
     };
@@ -119,15 +118,18 @@ pub async fn post(cx: Cx, request: S3Request<PostObjectInput>) -> Result<PostObj
     let object = put::put(&cx, new, body, put::Declared::default()).await?;
     Ok(PostObjectOutput {
         e_tag: Some(etag(&object.etag)),
-        server_side_encryption: named_encryption(&object.meta),
+        server_side_encryption: own_keys(),
         version_id: object.version,
         ..Default::default()
     })
 }
 
-pub(super) fn named_encryption(meta: &Meta) -> Option<ServerSideEncryption> {
-    meta.encryption_named
-        .then(|| ServerSideEncryption::from_static(ServerSideEncryption::AES256))
+/// S3 names its own keys in every answer about an object, whether or not they were asked for
+/// (User Guide, "Setting default server-side encryption behavior for Amazon S3 buckets").
+pub(super) fn own_keys() -> Option<ServerSideEncryption> {
+    Some(ServerSideEncryption::from_static(
+        ServerSideEncryption::AES256,
+    ))
 }
 
 macro_rules! wanted {
@@ -164,7 +166,7 @@ macro_rules! described {
             e_tag: Some(etag(&$object.etag)),
             last_modified: Some(time($object.modified_ms)),
             parts_count: parts.then(|| i32::try_from($object.parts.len()).unwrap_or(i32::MAX)),
-            version_id: $object.version.clone(),
+            version_id: $selected.version_id(),
             content_type: $object.meta.content_type.clone(),
             cache_control: $object.meta.cache_control.clone(),
             content_disposition: $object.meta.content_disposition.clone(),
@@ -172,7 +174,7 @@ macro_rules! described {
             content_language: $object.meta.content_language.clone(),
             expires: $object.meta.expires_ms.map(time),
             website_redirect_location: $object.meta.website_redirect.clone(),
-            server_side_encryption: named_encryption(&$object.meta),
+            server_side_encryption: own_keys(),
             metadata: Some($object.meta.user.clone().into_iter().collect()),
             ..Default::default()
         };
@@ -328,7 +330,6 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
         if_modified_since_ms: input.copy_source_if_modified_since.map(convert::ms),
         if_unmodified_since_ms: input.copy_source_if_unmodified_since.map(convert::ms),
     };
-    let from_version = source.version.clone();
     let algorithm = input.checksum_algorithm.as_ref();
     let tags: Option<BTreeMap<String, String>> = match tagged {
         true => Some(tags_of_header(input.tagging.as_deref())?),
@@ -340,12 +341,14 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
         website_redirect: input.website_redirect_location.clone(),
         acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
         algorithm: algorithm.and_then(|it| crate::checksum::Algorithm::named(it.as_str())),
-        conditions: put::Conditions::default(),
+        conditions: put::Conditions::of_headers(&request.headers),
+        is_change: input.storage_class.is_some() || input.server_side_encryption.is_some(),
         meta: replaced.then(|| meta!(input)),
         bucket: input.bucket,
         key: input.key,
     };
-    let object = crate::copy::copy(&cx, copy).await.map_err(not_a_read)?;
+    let copied = crate::copy::copy(&cx, copy).await.map_err(not_a_read)?;
+    let object = copied.object;
     let mut result = CopyObjectResult {
         e_tag: Some(etag(&object.etag)),
         last_modified: Some(time(object.modified_ms)),
@@ -354,9 +357,9 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
     set_sum!(result, object.sum, with_type);
     Ok(CopyObjectOutput {
         copy_object_result: Some(result),
-        copy_source_version_id: from_version,
-        server_side_encryption: named_encryption(&object.meta),
-        version_id: object.version,
+        copy_source_version_id: copied.source_version,
+        server_side_encryption: own_keys(),
+        version_id: copied.version,
         ..Default::default()
     })
 }
@@ -364,7 +367,13 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
 /// The source's conditions are preconditions of the copy, also where a read would say "not modified".
 pub(super) fn not_a_read(error: Error) -> Error {
     if error.is(crate::errors::NotModified) {
-        return crate::errors::precondition_failed();
+        // The condition is named as the request named it.
+        let named = error.members.iter().find(|it| it.0 == "Condition");
+        let since = matches!(named, Some((_, wire::Node::Str(it))) if it == "If-Modified-Since");
+        return crate::errors::precondition_failed(match since {
+            true => "x-amz-copy-source-If-Modified-Since",
+            false => "x-amz-copy-source-If-None-Match",
+        });
     }
     error
 }

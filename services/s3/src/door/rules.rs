@@ -20,9 +20,9 @@ pub async fn get_website(
     cx: Cx,
     request: S3Request<GetBucketWebsiteInput>,
 ) -> Result<GetBucketWebsiteOutput, Error> {
-    let found = get(&cx, &request.input.bucket)?
-        .website
-        .ok_or_else(no_website)?;
+    let bucket = request.input.bucket;
+    let found = get(&cx, &bucket)?.website;
+    let found = found.ok_or_else(|| no_website(&bucket))?;
     let rules = found.rules.into_iter().map(|it| RoutingRule {
         condition: (it.prefix.is_some() || it.status.is_some()).then(|| Condition {
             http_error_code_returned_equals: it.status.map(|it| it.to_string()),
@@ -100,7 +100,9 @@ pub async fn get_cors(
 ) -> Result<GetBucketCorsOutput, Error> {
     let rules = get(&cx, &request.input.bucket)?.cors;
     if rules.is_empty() {
-        return Err(NoSuchCORSConfiguration.because("The CORS configuration does not exist"));
+        return Err(NoSuchCORSConfiguration
+            .because("The CORS configuration does not exist")
+            .about("BucketName", request.input.bucket));
     }
     let some = |list: Vec<String>| Some(list).filter(|it| !it.is_empty());
     let rules = rules.into_iter().map(|it| CORSRule {
@@ -154,15 +156,16 @@ pub async fn get_lifecycle(
     cx: Cx,
     request: S3Request<GetBucketLifecycleConfigurationInput>,
 ) -> Result<GetBucketLifecycleConfigurationOutput, Error> {
-    let rules = get(&cx, &request.input.bucket)?.lifecycle;
+    let bucket = get(&cx, &request.input.bucket)?;
+    let (rules, least) = (bucket.lifecycle, bucket.least_transition);
     if rules.is_empty() {
-        return Err(
-            NoSuchLifecycleConfiguration.because("The lifecycle configuration does not exist")
-        );
+        return Err(NoSuchLifecycleConfiguration
+            .because("The lifecycle configuration does not exist")
+            .about("BucketName", request.input.bucket));
     }
     Ok(GetBucketLifecycleConfigurationOutput {
         rules: Some(rules.into_iter().map(shown).collect()),
-        ..Default::default()
+        transition_default_minimum_object_size: Some(least_transition(least)),
     })
 }
 
@@ -174,11 +177,24 @@ pub async fn put_lifecycle(
     let rules = configuration.ok_or_else(malformed)?.rules.into_iter();
     let rules = rules.map(read).collect::<Result<Vec<_>, Error>>()?;
     lifecycle::check(&rules)?;
+    let least = request.input.transition_default_minimum_object_size;
+    let least = least.map(|it| it.as_str().to_owned());
+    if let Some(other) = least
+        .as_deref()
+        .filter(|it| !LEAST_TRANSITIONS.contains(it))
+    {
+        return Err(InvalidRequest.because(format!(
+            "Invalid TransitionDefaultMinimumObjectSize found: {other}"
+        )));
+    }
     change(&cx, &request.input.bucket, |it| {
         it.lifecycle = rules;
+        it.least_transition.clone_from(&least);
         Ok(())
     })?;
-    Ok(PutBucketLifecycleConfigurationOutput::default())
+    Ok(PutBucketLifecycleConfigurationOutput {
+        transition_default_minimum_object_size: Some(least_transition(least)),
+    })
 }
 
 pub async fn delete_lifecycle(
@@ -190,6 +206,15 @@ pub async fn delete_lifecycle(
         Ok(())
     })?;
     Ok(DeleteBucketLifecycleOutput {})
+}
+
+/// From which size on objects are moved, where no rule says (API reference of
+/// `PutBucketLifecycleConfiguration`). The first is what is so by default.
+const LEAST_TRANSITIONS: [&str; 2] = ["all_storage_classes_128K", "varies_by_storage_class"];
+
+fn least_transition(named: Option<String>) -> TransitionDefaultMinimumObjectSize {
+    let name = named.unwrap_or_else(|| LEAST_TRANSITIONS[0].to_owned());
+    TransitionDefaultMinimumObjectSize::from(name)
 }
 
 fn read(rule: LifecycleRule) -> Result<config::Lifecycle, Error> {
@@ -204,6 +229,9 @@ fn read(rule: LifecycleRule) -> Result<config::Lifecycle, Error> {
             any(rule.noncurrent_version_transitions.map(|it| it.len())),
         ),
     ])?;
+    if rule.filter.is_none() && rule.prefix.is_none() {
+        return Err(malformed());
+    }
     let expiration = rule.expiration.unwrap_or_default();
     let noncurrent = rule.noncurrent_version_expiration.unwrap_or_default();
     let plain_prefix = rule.filter.is_none() && rule.prefix.is_some();
@@ -219,6 +247,7 @@ fn read(rule: LifecycleRule) -> Result<config::Lifecycle, Error> {
         expire_days: expiration.days,
         expire_date_ms: expiration.date.map(convert::ms),
         expire_markers: expiration.expired_object_delete_marker.unwrap_or(false),
+        keeps_markers: expiration.expired_object_delete_marker == Some(false),
         noncurrent_days: noncurrent.noncurrent_days,
         noncurrent_kept: noncurrent.newer_noncurrent_versions,
         abort_uploads_days: rule
@@ -244,8 +273,8 @@ fn read_filter(filter: LifecycleRuleFilter) -> Filter {
 }
 
 fn shown(rule: config::Lifecycle) -> LifecycleRule {
-    let expires =
-        rule.expire_days.is_some() || rule.expire_date_ms.is_some() || rule.expire_markers;
+    let markers = (rule.expire_markers || rule.keeps_markers).then_some(rule.expire_markers);
+    let expires = rule.expire_days.is_some() || rule.expire_date_ms.is_some() || markers.is_some();
     let status = match rule.enabled {
         true => ExpirationStatus::ENABLED,
         false => ExpirationStatus::DISABLED,
@@ -259,7 +288,7 @@ fn shown(rule: config::Lifecycle) -> LifecycleRule {
         expiration: expires.then(|| LifecycleExpiration {
             date: rule.expire_date_ms.map(convert::time),
             days: rule.expire_days,
-            expired_object_delete_marker: rule.expire_markers.then_some(true),
+            expired_object_delete_marker: markers,
         }),
         prefix: rule.filter.prefix.clone().filter(|_| rule.plain_prefix),
         filter: (!rule.plain_prefix).then(|| shown_filter(rule.filter)),

@@ -56,7 +56,7 @@ pub async fn get_tags(
 ) -> Result<GetBucketTaggingOutput, Error> {
     let tags = get(&cx, &request.input.bucket)?.tags;
     if tags.is_empty() {
-        return Err(no_tags());
+        return Err(no_tags(&request.input.bucket));
     }
     Ok(GetBucketTaggingOutput {
         tag_set: convert::tags(tags),
@@ -91,9 +91,10 @@ pub async fn get_policy(
     cx: Cx,
     request: S3Request<GetBucketPolicyInput>,
 ) -> Result<GetBucketPolicyOutput, Error> {
-    let policy = get(&cx, &request.input.bucket)?.policy;
+    let bucket = request.input.bucket;
+    let policy = get(&cx, &bucket)?.policy;
     Ok(GetBucketPolicyOutput {
-        policy: Some(policy.ok_or_else(no_policy)?),
+        policy: Some(policy.ok_or_else(|| no_policy(&bucket))?),
     })
 }
 
@@ -127,7 +128,7 @@ pub async fn policy_status(
 ) -> Result<GetBucketPolicyStatusOutput, Error> {
     let bucket = get(&cx, &request.input.bucket)?;
     if bucket.policy.is_none() {
-        return Err(no_policy());
+        return Err(no_policy(&bucket.name));
     }
     Ok(GetBucketPolicyStatusOutput {
         policy_status: Some(PolicyStatus {
@@ -173,6 +174,7 @@ pub async fn get_public_access(
     let found = found.ok_or_else(|| {
         NoSuchPublicAccessBlockConfiguration
             .because("The public access block configuration was not found")
+            .about("BucketName", &request.input.bucket)
     })?;
     Ok(GetPublicAccessBlockOutput {
         public_access_block_configuration: Some(PublicAccessBlockConfiguration {
@@ -219,7 +221,9 @@ pub async fn get_ownership(
 ) -> Result<GetBucketOwnershipControlsOutput, Error> {
     let found = get(&cx, &request.input.bucket)?.ownership;
     let found = found.ok_or_else(|| {
-        OwnershipControlsNotFoundError.because("The bucket ownership controls were not found")
+        OwnershipControlsNotFoundError
+            .because("The bucket ownership controls were not found")
+            .about("BucketName", &request.input.bucket)
     })?;
     let rule = OwnershipControlsRule {
         object_ownership: ObjectOwnership::from_static(found.name()),
@@ -287,6 +291,7 @@ pub async fn put_encryption(
     let key = rule.bucket_key_enabled.unwrap_or(false);
     change(&cx, &request.input.bucket, |it| {
         it.bucket_key_enabled = key;
+        it.encryption_set = true;
         Ok(())
     })?;
     Ok(PutBucketEncryptionOutput {})
@@ -298,6 +303,7 @@ pub async fn delete_encryption(
 ) -> Result<DeleteBucketEncryptionOutput, Error> {
     change(&cx, &request.input.bucket, |it| {
         it.bucket_key_enabled = false;
+        it.encryption_set = false;
         Ok(())
     })?;
     Ok(DeleteBucketEncryptionOutput {})

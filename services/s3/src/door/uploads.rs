@@ -6,7 +6,7 @@ use s3s::dto::*;
 
 use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
-use super::objects::{meta, named_encryption, not_a_read, source};
+use super::objects::{meta, not_a_read, own_keys, source};
 use super::sums::{declared, named_sum, set_sum};
 use crate::checksum::Algorithm;
 use crate::errors::*;
@@ -51,7 +51,7 @@ pub async fn create(
     };
     let named = upload.algorithm_named;
     Ok(CreateMultipartUploadOutput {
-        server_side_encryption: named_encryption(&upload.meta),
+        server_side_encryption: own_keys(),
         checksum_algorithm: named.then(|| ChecksumAlgorithm::from_static(upload.algorithm.name())),
         checksum_type: named.then(|| ChecksumType::from_static(kind)),
         bucket: Some(upload.bucket),
@@ -79,6 +79,7 @@ pub async fn part(cx: Cx, request: S3Request<UploadPartInput>) -> Result<UploadP
     let part = multipart::put_part(&cx, place, convert::incoming(input.body), declared).await?;
     let mut output = UploadPartOutput {
         e_tag: Some(etag(&part.etag)),
+        server_side_encryption: own_keys(),
         ..Default::default()
     };
     set_sum!(output, part.sum, alone);
@@ -91,7 +92,6 @@ pub async fn part_copy(
 ) -> Result<UploadPartCopyOutput, Error> {
     let input = request.input;
     let mut source = source(input.copy_source)?;
-    let from_version = source.version.clone();
     source.conditions = Conditions {
         if_match: condition(input.copy_source_if_match),
         if_none_match: condition(input.copy_source_if_none_match),
@@ -113,7 +113,7 @@ pub async fn part_copy(
         number: input.part_number,
     };
     let copied = crate::copy::copy_part(&cx, &source, place).await;
-    let part = copied.map_err(not_a_read)?;
+    let (part, source_version) = copied.map_err(not_a_read)?;
     let mut result = CopyPartResult {
         e_tag: Some(etag(&part.etag)),
         last_modified: Some(time(part.modified_ms)),
@@ -122,7 +122,8 @@ pub async fn part_copy(
     set_sum!(result, part.sum, alone);
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),
-        copy_source_version_id: from_version,
+        copy_source_version_id: source_version,
+        server_side_encryption: own_keys(),
         ..Default::default()
     })
 }
@@ -159,7 +160,15 @@ pub async fn complete(
         upload: input.upload_id,
         number: 0,
     };
-    let object = multipart::complete(&cx, &place, &listed, &conditions, whole).await?;
+    let size = input
+        .mpu_object_size
+        .map(|it| u64::try_from(it).unwrap_or(0));
+    let declared = multipart::Completion {
+        listed,
+        whole,
+        size,
+    };
+    let object = multipart::complete(&cx, &place, &declared, &conditions).await?;
     let mut output = CompleteMultipartUploadOutput {
         e_tag: Some(etag(&object.etag)),
         location: Some(format!(
@@ -168,7 +177,7 @@ pub async fn complete(
             object.bucket,
             convert::url_encoded(&object.key)
         )),
-        server_side_encryption: named_encryption(&object.meta),
+        server_side_encryption: own_keys(),
         bucket: Some(object.bucket),
         key: Some(object.key),
         version_id: object.version,
