@@ -41,6 +41,7 @@ pub use constraint::{ParameterValue, ParameterValues, ResolvedParameter};
 pub use error::TemplateError;
 pub use evaluate::{KNOWN_AFTER_APPLY, Scope, is_known_after_apply};
 pub use function::{Function, Piece};
+pub use graph::Graph;
 pub use instance::{EvaluatedOutput, EvaluatedProperties, Instance};
 pub use node::{Content, Key, Node, Span};
 pub use parameter::{Parameter, ParameterType};

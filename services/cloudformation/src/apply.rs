@@ -14,7 +14,7 @@ use crate::plan::Step;
 use crate::record::{Action, Phase, Stack, Work};
 use crate::secrets::Resolved;
 use crate::signal::{self, Tally};
-use crate::{finish, learn};
+use crate::{finish, kept, learn};
 
 /// How long a resource may take to become stable; AWS gives up on an ECS service after three hours.
 const STABILIZE_MAX: Duration = Duration::from_secs(3 * 60 * 60);
@@ -46,7 +46,15 @@ pub enum Committed {
     No,
 }
 
-/// What an operation's steps share.
+/// What a change of a stack's record is about: so much is read and written.
+#[derive(Debug, Clone, Copy)]
+enum About<'a> {
+    Stack,
+    Resource(&'a str),
+    Everything,
+}
+
+/// What the steps of one plan share.
 pub struct Run {
     pub cx: Cx,
     /// The key of the stack.
@@ -55,6 +63,8 @@ pub struct Run {
     pub place: Option<(u64, Phase)>,
     /// What no event may contain.
     pub secrets: Mutex<Vec<String>>,
+    /// What was kept of the stack, change by change.
+    pub kept: Mutex<Vec<Stack>>,
     /// The outputs, once everything that they read is there.
     pub outputs: finish::Computed,
 }
@@ -62,11 +72,12 @@ pub struct Run {
 impl Run {
     /// Changes the stack's record, unless something else has begun since the plan was made: a
     /// handler may have asked for the stack's deletion.
-    pub fn commit(
+    fn commit(
         &self,
+        about: About<'_>,
         body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
-        self.commit_if(|stack| place(stack) == self.place, body)
+        self.commit_if(about, |stack| place(stack) == self.place, body)
     }
 
     /// Changes a resource that is still being worked on with `work`'s token, whatever the stack
@@ -78,19 +89,26 @@ impl Run {
         body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
     ) -> Result<Progress, Error> {
         let token = |stack: &Stack| Some(work_of(stack, id)?.token.clone());
-        self.commit_if(|stack| token(stack).as_ref() == Some(&work.token), body)?;
+        let is_same = |stack: &Stack| token(stack).as_ref() == Some(&work.token);
+        self.commit_if(About::Resource(id), is_same, body)?;
         Ok(Progress::Moved)
     }
 
     fn commit_if(
         &self,
+        about: About<'_>,
         condition: impl FnOnce(&Stack) -> bool,
         body: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>,
     ) -> Result<Committed, Error> {
         let now_ms = self.cx.clock().now_ms();
-        self.cx.write(|tx| {
-            let Some(stack) = tx.get::<Stack>(&self.key)?.filter(condition) else {
-                return Ok(Committed::No);
+        let kept = self.cx.write(|tx| {
+            let found = match about {
+                About::Stack => kept::head(tx, &self.key)?,
+                About::Resource(id) => kept::part(tx, &self.key, id)?,
+                About::Everything => kept::whole(tx, &self.key)?,
+            };
+            let Some(stack) = found.filter(condition) else {
+                return Ok(None);
             };
             let mut draft = Draft {
                 // What one operation leads to is done for who asked for it.
@@ -101,9 +119,13 @@ impl Run {
                 secrets: self.lock_secrets().clone(),
             };
             body(&mut draft)?;
-            tx.put(&draft.stack)?;
-            Ok(Committed::Yes)
-        })
+            draft.save().map(Some)
+        })?;
+        let Some(stack) = kept else {
+            return Ok(Committed::No);
+        };
+        (self.kept.lock().unwrap_or_else(PoisonError::into_inner)).push(stack);
+        Ok(Committed::Yes)
     }
 
     fn lock_secrets(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
@@ -141,7 +163,9 @@ pub fn place(stack: &Stack) -> Option<(u64, Phase)> {
 pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Error> {
     match step {
         Step::Start { id, work, imports } => {
-            return match run.commit(|draft| learn::started(draft, &id, &work, imports))? {
+            return match run.commit(About::Resource(&id), |draft| {
+                learn::started(draft, &id, &work, imports)
+            })? {
                 Committed::Yes => call(run, stack, &id, &work).await,
                 Committed::No => Ok(Progress::Moved),
             };
@@ -163,19 +187,21 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
         }
         Step::Release { id } => return release(run, stack, &id).await,
         Step::Settle { id, goal } => {
-            run.commit(|draft| {
+            run.commit(About::Resource(&id), |draft| {
                 learn::settle(draft, &id, goal);
                 Ok(())
             })?;
         }
         Step::TakeBack { id } => {
-            run.commit(|draft| learn::take_back(draft, &id))?;
+            run.commit(About::Resource(&id), |draft| learn::take_back(draft, &id))?;
         }
         Step::Skip { id, physical_id } => {
-            run.commit(|draft| learn::skip(draft, &id, &physical_id))?;
+            run.commit(About::Resource(&id), |draft| {
+                learn::skip(draft, &id, &physical_id)
+            })?;
         }
         Step::Fail { reason } => {
-            run.commit(|draft| {
+            run.commit(About::Stack, |draft| {
                 if let Some(operation) = &mut draft.stack.operation {
                     operation.failure.get_or_insert(reason);
                 }
@@ -183,7 +209,9 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
             })?;
         }
         Step::Finish => {
-            run.commit(|draft| finish::finish(draft, &run.outputs))?;
+            run.commit(About::Everything, |draft| {
+                finish::finish(draft, &run.outputs)
+            })?;
         }
     }
     Ok(Progress::Moved)
@@ -311,7 +339,7 @@ async fn release(run: &Run, stack: &Stack, id: &str) -> Result<Progress, Error> 
             "a nested stack is not cleaned up"
         ),
     }
-    run.commit(|draft| {
+    run.commit(About::Resource(id), |draft| {
         learn::settle(draft, id, None);
         Ok(())
     })?;

@@ -10,7 +10,7 @@ use crate::asker::checked_role;
 use crate::changes::shown;
 use crate::check::invalid;
 use crate::describe::shown_parameters;
-use crate::lookup::{find, page, require, version_of};
+use crate::lookup::{find, find_head, page, require, require_head, version_of};
 use crate::policy;
 use crate::record::{ChangeSet, OnFailure, Stack, Version};
 use crate::source::{Source, refuse};
@@ -154,15 +154,15 @@ fn record(
         }
     }
     if is_new {
-        if find(cx, tx, &stack.name)?.is_some() {
+        if find_head(cx, tx, &stack.name)?.is_some() {
             return Err(errors::AlreadyExistsException
                 .because(format!("Stack [{}] already exists", stack.name)));
         }
         let mut draft = draft(cx, tx, stack);
         draft.stack_status(StackStatus::ReviewInProgress, Some("User Initiated".into()))?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
     } else {
-        require_unchanged(&stack, &require(cx, tx, &stack.id)?)?;
+        require_unchanged(&stack, &require_head(cx, tx, &stack.id)?)?;
     }
     tx.put(&change_set)?;
     Ok(answer(&change_set))
@@ -189,8 +189,8 @@ pub fn require_change_set(
     let stack = stack.ok_or_else(|| {
         invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
     })?;
-    let stack =
-        find(cx, tx, stack)?.ok_or_else(|| invalid(format!("Stack [{stack}] does not exist")))?;
+    let stack = find_head(cx, tx, stack)?
+        .ok_or_else(|| invalid(format!("Stack [{stack}] does not exist")))?;
     tx.get(&format!("{}/{name_or_id}", stack.key()))?
         .ok_or_else(not_found)
 }
@@ -239,7 +239,7 @@ pub async fn describe_change_set(
     let (change_set, stack) = cx.read(|tx| {
         let change_set =
             require_change_set(&cx, tx, &input.change_set_name, input.stack_name.as_deref())?;
-        let stack = require(&cx, tx, &change_set.stack_id)?;
+        let stack = require_head(&cx, tx, &change_set.stack_id)?;
         Ok((change_set, stack))
     })?;
     let execution_status = execution_status(&change_set, &stack);
@@ -274,7 +274,7 @@ pub async fn list_change_sets(
     input: api::ListChangeSetsInput,
 ) -> Result<api::ListChangeSetsOutput, Error> {
     cx.read(|tx| {
-        let stack = find(&cx, tx, &input.stack_name)?;
+        let stack = find_head(&cx, tx, &input.stack_name)?;
         let stack =
             stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
         let all: Vec<ChangeSet> = tx.list(&format!("{}/", stack.key()))?;
@@ -378,7 +378,7 @@ pub async fn execute_change_set(
             ..change_set
         })?;
         tx.put(&version)?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(api::ExecuteChangeSetOutput {})
     })
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use cloud::{Cx, Error, Record, Records};
-use shapes::cloudformation as api;
+use cloud::{Cx, Error, Records};
+use shapes::cloudformation::{self as api, StackStatus};
 use template::Template;
 use wire::Timestamp;
 
 use crate::check::invalid;
 use crate::drift;
-use crate::lookup::{find, page, require, version_of};
+use crate::kept;
+use crate::lookup::{find, find_head, page, require, require_head, version_of};
 use crate::record::{Event, Resource, Stack, Version};
 
 const STACKS_IN_A_PAGE: usize = 100;
@@ -101,17 +102,15 @@ pub fn is_protected(tx: &Records<'_>, stack: &Stack) -> Result<bool, Error> {
         None => None,
     };
     match root {
-        Some(key) => Ok(tx
-            .get::<Stack>(&key)?
-            .is_some_and(|it| it.termination_protection)),
+        Some(key) => Ok(kept::head(tx, &key)?.is_some_and(|it| it.termination_protection)),
         None => Ok(stack.termination_protection),
     }
 }
 
-/// Every stack of the region, newest first.
-fn all_stacks(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Stack>, Error> {
-    let mut stacks: Vec<Stack> = tx.list(&cx.key(""))?;
-    stacks.sort_by_key(|it| std::cmp::Reverse(it.created_ms));
+/// Every stack of the region that is not deleted, newest first, without its resources.
+fn living(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Stack>, Error> {
+    let mut stacks = kept::living(tx, &cx.region)?;
+    stacks.sort_by_key(kept::place_by_age);
     Ok(stacks)
 }
 
@@ -123,7 +122,7 @@ const HELD_STEP: Duration = Duration::from_millis(50);
 /// waiters ask every 30 seconds, and most stacks are done long before they ask again.
 async fn hold(cx: &Cx, name: &str) -> Result<(), Error> {
     let is_busy = |id: &str| {
-        let stack = cx.read(|tx| find(cx, tx, id))?;
+        let stack = cx.read(|tx| find_head(cx, tx, id))?;
         Ok::<_, Error>(stack.filter(|it| it.operation.is_some()).map(|it| it.id))
     };
     // From here on by its id: a name leads nowhere once the stack is deleted.
@@ -147,11 +146,8 @@ pub async fn describe_stacks(
     }
     cx.read(|tx| {
         let stacks = match input.stack_name.as_deref().filter(|it| !it.is_empty()) {
-            Some(name) => vec![require(&cx, tx, name)?],
-            None => all_stacks(&cx, tx)?
-                .into_iter()
-                .filter(|it| !it.is_deleted())
-                .collect(),
+            Some(name) => vec![require_head(&cx, tx, name)?],
+            None => living(&cx, tx)?,
         };
         let (stacks, next_token) = page(stacks, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
         Ok(api::DescribeStacksOutput {
@@ -172,11 +168,7 @@ pub async fn list_stacks(
 ) -> Result<api::ListStacksOutput, Error> {
     let wanted = input.stack_status_filter.unwrap_or_default();
     cx.read(|tx| {
-        let stacks = all_stacks(&cx, tx)?
-            .into_iter()
-            .filter(|it| wanted.is_empty() || wanted.contains(&it.status))
-            .collect();
-        let (stacks, next_token) = page(stacks, input.next_token.as_deref(), STACKS_IN_A_PAGE)?;
+        let (stacks, next_token) = listed(&cx, tx, &wanted, input.next_token.as_deref())?;
         let summary = |stack: Stack| -> Result<api::StackSummary, Error> {
             let version = version_of(tx, &stack)?;
             Ok(api::StackSummary {
@@ -208,25 +200,52 @@ pub async fn list_stacks(
     })
 }
 
+/// A page of stacks of these statuses, newest first; of all, where none is named. A token is the place of
+/// the last stack that was shown, so that stacks which come and go meanwhile do not shift the next page.
+fn listed(
+    cx: &Cx,
+    tx: &Records<'_>,
+    wanted: &[StackStatus],
+    token: Option<&str>,
+) -> Result<(Vec<Stack>, Option<String>), Error> {
+    let after = token.unwrap_or_default();
+    if token.is_some_and(|it| it.splitn(3, '/').count() != 3) {
+        return Err(invalid("The NextToken is not valid"));
+    }
+    let is_wanted = |it: &StackStatus| wanted.is_empty() || wanted.contains(it);
+    let mut stacks = kept::in_the_way(tx, &cx.region)?;
+    stacks.retain(|it| is_wanted(&it.status) && *kept::place_by_age(it) > *after);
+    if is_wanted(&StackStatus::DeleteComplete) {
+        // One more than is shown says whether there is another page.
+        let deleted = kept::deleted_after(tx, &cx.region, after, STACKS_IN_A_PAGE + 1)?;
+        stacks.extend(deleted);
+    }
+    stacks.sort_by_key(kept::place_by_age);
+    let has_more = stacks.len() > STACKS_IN_A_PAGE;
+    stacks.truncate(STACKS_IN_A_PAGE);
+    let last = stacks.last().filter(|_| has_more);
+    let next_token = last.map(kept::place_by_age);
+    Ok((stacks, next_token))
+}
+
 pub async fn describe_stack_events(
     cx: Cx,
     input: api::DescribeStackEventsInput,
 ) -> Result<api::DescribeStackEventsOutput, Error> {
     cx.read(|tx| {
-        let stack = find(&cx, tx, &input.stack_name)?;
+        let stack = find_head(&cx, tx, &input.stack_name)?;
         let stack =
             stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
         // Newest first; a page begins before the event that its token names, so that events that
         // are added meanwhile do not shift it.
-        let end = match input.next_token.as_deref() {
-            None => u64::MAX,
-            Some(token) => token
-                .parse()
-                .map_err(|_| invalid("The NextToken is not valid"))?,
-        };
-        let mut events: Vec<Event> = tx.list(&format!("{}/", stack.key()))?;
-        events.retain(|it| it.number < end);
-        events.reverse();
+        let end: Option<u64> = (input.next_token.as_deref())
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| invalid("The NextToken is not valid"))?;
+        let key = stack.key();
+        let end = end.map(|it| Event::key_of(&key, it));
+        let mut events: Vec<Event> =
+            tx.page_back(&format!("{key}/"), end.as_deref(), EVENTS_IN_A_PAGE + 1)?;
         let has_more = events.len() > EVENTS_IN_A_PAGE;
         events.truncate(EVENTS_IN_A_PAGE);
         let next_token = events
@@ -295,12 +314,14 @@ pub async fn list_stack_resources(
 
 /// The stack that has a resource with this physical id.
 pub fn holder_of(cx: &Cx, tx: &Records<'_>, physical_id: &str) -> Result<Option<Stack>, Error> {
-    let holds = |stack: &Stack| {
-        let mut resources = stack.resources.values();
-        resources.any(|it| it.shown_id.as_deref() == Some(physical_id))
-    };
-    let mut stacks = all_stacks(cx, tx)?.into_iter();
-    Ok(stacks.find(|it| !it.is_deleted() && holds(it)))
+    for stack in living(cx, tx)? {
+        let stack = kept::completed(tx, stack)?;
+        let is_it = |it: &Resource| it.shown_id.as_deref() == Some(physical_id);
+        if stack.resources.values().any(is_it) {
+            return Ok(Some(stack));
+        }
+    }
+    Ok(None)
 }
 
 pub async fn describe_stack_resources(

@@ -15,6 +15,7 @@ use wire::Timestamp;
 
 use crate::check::invalid;
 use crate::diff::is_same_scalar;
+use crate::kept;
 use crate::lookup::{page, require};
 use crate::record::{Detection, Difference, Drift, Instance, Stack, StackDrift};
 use crate::stack::new_uuid;
@@ -226,7 +227,7 @@ pub async fn detect_stack_drift(
 ) -> Result<api::DetectStackDriftOutput, Error> {
     let stack = cx.read(|tx| require_checkable(&cx, tx, &input.stack_name))?;
     let wanted = input.logical_resource_ids;
-    let unknown = (wanted.iter().flatten()).find(|it| !stack.resources.contains_key(*it));
+    let unknown = (wanted.iter().flatten()).find(|it| !stack.resources.contains_key(it));
     if let Some(unknown) = unknown {
         return Err(invalid(format!(
             "Resource {unknown} does not exist for stack {}",
@@ -235,7 +236,7 @@ pub async fn detect_stack_drift(
     }
     let mut found = Vec::new();
     let mut failures = Vec::new();
-    for (id, resource) in &stack.resources {
+    for (id, resource) in stack.resources.iter() {
         let is_wanted = wanted.as_ref().is_none_or(|it| it.contains(id));
         if let Some(instance) = resource.current.as_ref().filter(|_| is_wanted) {
             match look(&cx, instance).await {
@@ -264,7 +265,7 @@ pub async fn detect_stack_drift(
             checked_ms,
             drifted,
         });
-        tx.put(&fresh)?;
+        let fresh = kept::save(tx, fresh)?;
         tx.put(&Detection {
             region: cx.region.clone(),
             id: id.clone(),
@@ -344,7 +345,7 @@ pub async fn detect_stack_resource_drift(
         if let Some(resource) = fresh.resources.get_mut(&id) {
             resource.drift = Some(drift);
         }
-        tx.put(&fresh)
+        kept::save(tx, fresh)
     })?;
     Ok(api::DetectStackResourceDriftOutput {
         stack_resource_drift: shown,

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use shapes::cloudformation::StackStatus;
 
 use crate::asker::Asker;
+use crate::kept;
 use crate::record::{Event, Resource, STACK_TYPE, Stack};
 
 /// A stack inside a transaction: what happens to it and the events of it are written together.
@@ -36,6 +37,11 @@ pub mod status {
 const SECRET_CHARACTERS_MIN: usize = 4;
 
 impl Draft<'_> {
+    /// Keeps what became of the stack.
+    pub fn save(self) -> Result<Stack, Error> {
+        kept::save(self.tx, self.stack)
+    }
+
     fn mask(&self, text: String) -> String {
         (self.secrets.iter())
             .filter(|it| it.chars().count() >= SECRET_CHARACTERS_MIN)
@@ -59,7 +65,7 @@ impl Draft<'_> {
             reason,
             ..self.event()
         };
-        self.tx.put(&event)
+        self.put(&event)
     }
 
     /// Gives a resource a status and tells of it.
@@ -101,14 +107,24 @@ impl Draft<'_> {
             properties: properties.map(Json::to_string),
             ..self.event()
         };
-        self.tx.put(&event)
+        self.put(&event)
+    }
+
+    /// Keeps an event; the oldest makes room for it.
+    fn put(&self, event: &Event) -> Result<(), Error> {
+        self.tx.put(event)?;
+        if let Some(oldest) = event.number.checked_sub(kept::EVENTS_MAX) {
+            self.tx
+                .delete::<Event>(&Event::key_of(&event.stack, oldest))?;
+        }
+        Ok(())
     }
 
     /// The next event, still without content.
     fn event(&mut self) -> Event {
         self.stack.events += 1;
         Event {
-            stack: cloud::Record::key(&self.stack),
+            stack: self.stack.key(),
             number: self.stack.events,
             event_id: format!(
                 "{}-{}-{}-{}-{}",

@@ -6,6 +6,7 @@ use cloud::{Error, Record, Records};
 use shapes::cloudformation::StackStatus;
 
 use crate::event::Draft;
+use crate::kept;
 use crate::nested;
 use crate::record::{
     Before, Export, OnFailure, Operation, Outcome, Output, Phase, Resource, Stack, Version,
@@ -188,7 +189,7 @@ fn rest(draft: &mut Draft<'_>, status: StackStatus, reason: Option<String>) -> R
     if let Some(nested) = &mut draft.stack.nested {
         nested.was = None;
     }
-    (draft.stack.resources).retain(|_, it| it.current.is_some() || !it.leftovers.is_empty());
+    (draft.stack.resources).retain(|it| it.current.is_some() || !it.leftovers.is_empty());
     for resource in draft.stack.resources.values_mut() {
         resource.before = Before::Untouched;
         resource.outcome = None;
@@ -214,7 +215,7 @@ fn end(draft: &mut Draft<'_>, good: StackStatus, bad: StackStatus) -> Result<(),
 }
 
 fn forget_versions(draft: &mut Draft<'_>) -> Result<(), Error> {
-    let stack = cloud::Record::key(&draft.stack);
+    let stack = draft.stack.key();
     for key in draft.tx.keys::<Version>(&format!("{stack}/"))? {
         if draft
             .stack
@@ -229,9 +230,8 @@ fn forget_versions(draft: &mut Draft<'_>) -> Result<(), Error> {
 
 /// Names of other stacks that use an export.
 pub fn importers(tx: &Records<'_>, region: &str, export: &str) -> Result<Vec<String>, Error> {
-    let stacks: Vec<Stack> = tx.list(&format!("{region}/"))?;
-    Ok((stacks.into_iter())
-        .filter(|it| !it.is_deleted() && it.imports.contains(export))
+    Ok((kept::living(tx, region)?.into_iter())
+        .filter(|it| it.imports.contains(export))
         .map(|it| it.name)
         .collect())
 }

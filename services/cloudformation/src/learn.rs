@@ -24,8 +24,8 @@ pub fn started(
         .as_ref()
         .is_some_and(|it| it.phase == Phase::Update);
     draft.stack.imports.extend(imports);
-    let resource = (draft.stack.resources.entry(id.to_owned()))
-        .or_insert_with(|| Resource::new(&work.resource_type, now_ms));
+    let new = || Resource::new(&work.resource_type, now_ms);
+    let resource = draft.stack.resources.get_or_insert_with(id, new);
     if is_update && resource.before == Before::Untouched {
         resource.before = match &resource.current {
             Some(current) => Before::Was(Box::new(current.clone())),

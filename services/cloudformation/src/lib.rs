@@ -11,6 +11,7 @@
 //! Deliberately absent, and refused by name: transforms, custom resources, update policies, stack
 //! sets, imports of existing resources, service roles, notifications.
 
+mod ahead;
 mod apply;
 mod asker;
 mod cfn;
@@ -23,6 +24,7 @@ mod drift;
 mod event;
 mod exports;
 mod finish;
+mod kept;
 mod learn;
 mod location;
 mod lookup;
@@ -33,6 +35,7 @@ mod plan;
 mod policy;
 mod reconcile;
 mod record;
+mod resources;
 mod scope;
 mod secrets;
 mod signal;

@@ -1,25 +1,35 @@
 //! Finding stacks by what requests call them.
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, Records};
 
 use crate::check::invalid;
+use crate::kept;
 use crate::record::{Stack, Version};
 
 /// A stack by its name (of those that are not deleted) or by its id (of all).
 pub fn find(cx: &Cx, tx: &Records<'_>, name_or_id: &str) -> Result<Option<Stack>, Error> {
+    let head = find_head(cx, tx, name_or_id)?;
+    head.map(|it| kept::completed(tx, it)).transpose()
+}
+
+/// The same for who does not ask for its resources.
+pub fn find_head(cx: &Cx, tx: &Records<'_>, name_or_id: &str) -> Result<Option<Stack>, Error> {
     if let Some(path) = name_or_id.strip_prefix(&format!(
         "arn:aws:cloudformation:{}:{}:stack/",
         cx.region,
         cx.account()
     )) {
-        return tx.get(&cx.key(path));
+        return kept::head(tx, &cx.key(path));
     }
-    let stacks: Vec<Stack> = tx.list(&cx.key(&format!("{name_or_id}/")))?;
-    Ok(stacks.into_iter().find(|it| !it.is_deleted()))
+    kept::named(tx, &cx.region, name_or_id)
 }
 
 pub fn require(cx: &Cx, tx: &Records<'_>, name_or_id: &str) -> Result<Stack, Error> {
     find(cx, tx, name_or_id)?.ok_or_else(|| does_not_exist(name_or_id))
+}
+
+pub fn require_head(cx: &Cx, tx: &Records<'_>, name_or_id: &str) -> Result<Stack, Error> {
+    find_head(cx, tx, name_or_id)?.ok_or_else(|| does_not_exist(name_or_id))
 }
 
 /// The words that every client's waiter knows.

@@ -19,14 +19,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud::{Cx, Error, Record, Records, ResourceError, ResourceRequest, Stability};
+use cloud::{Cx, Error, Records, ResourceError, ResourceRequest, Stability};
 use serde_json::Value as Json;
 use shapes::cloudformation::StackStatus;
 
 use crate::check::invalid;
 use crate::event::Draft;
 use crate::finish::{in_use, publish_again};
-use crate::lookup::{find, version_of};
+use crate::kept;
+use crate::lookup::{find, find_head, version_of};
 use crate::record::{Nested, OnFailure, Operation, Output, Phase, Stack, Version, Wanted, Was};
 use crate::source::{accept, fetch};
 use crate::stack::{begin, begin_creation, begin_update, draft, new_stack, preview};
@@ -45,7 +46,8 @@ struct Parent {
 fn parent(cx: &Cx, request: &ResourceRequest) -> Result<Parent, Error> {
     let lost = || invalid(format!("Stack [{}] does not exist", request.stack_id));
     cx.read(|tx| {
-        let stack = find(cx, tx, &request.stack_id)?.ok_or_else(lost)?;
+        let head = find_head(cx, tx, &request.stack_id)?.ok_or_else(lost)?;
+        let stack = kept::part(tx, &head.key(), &request.logical_id)?.ok_or_else(lost)?;
         let target = (stack.operation.as_ref()).map(|it| Version::key_of(&stack.key(), it.target));
         let version = match target {
             Some(key) => tx.get(&key)?,
@@ -112,7 +114,7 @@ pub async fn create(cx: &Cx, request: &ResourceRequest) -> Result<String, Resour
     let parent = parent(cx, request)?;
     let cx = cx.with_token(&request.token);
     let mut stack = new_stack(&cx, &request.generated_name(NAME_CHARACTERS_MAX))?;
-    if cx.read(|tx| tx.get::<Stack>(&stack.key()))?.is_some() {
+    if cx.read(|tx| kept::head(tx, &stack.key()))?.is_some() {
         return Ok(stack.id);
     }
     let on_failure = on_failure(&parent);
@@ -138,8 +140,7 @@ pub async fn create(cx: &Cx, request: &ResourceRequest) -> Result<String, Resour
         let mut draft = draft(&cx, tx, stack);
         begin_creation(&mut draft, &version, on_failure)?;
         tx.put(&version)?;
-        tx.put(&draft.stack)?;
-        Ok(draft.stack.id)
+        Ok(draft.save()?.id)
     })?)
 }
 
@@ -157,7 +158,7 @@ fn timeout(request: &ResourceRequest) -> Result<Option<i32>, ResourceError> {
 }
 
 fn read(cx: &Cx, id: &str) -> Result<Option<Stack>, Error> {
-    cx.read(|tx| Ok(find(cx, tx, id)?.filter(|it| !it.is_deleted())))
+    cx.read(|tx| Ok(find_head(cx, tx, id)?.filter(|it| !it.is_deleted())))
 }
 
 fn require(cx: &Cx, id: &str) -> Result<(Stack, Nested), ResourceError> {
@@ -168,10 +169,11 @@ fn require(cx: &Cx, id: &str) -> Result<(Stack, Nested), ResourceError> {
 
 /// Begins to bring a nested stack to what the request says.
 pub async fn update(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), ResourceError> {
-    let (stack, nested) = require(cx, id)?;
+    let (head, nested) = require(cx, id)?;
     if nested.token == request.token {
         return Ok(());
     }
+    let stack = cx.read(|tx| kept::completed(tx, head))?;
     let is_held = is_held(&stack);
     match stack.status {
         StackStatus::CreateComplete
@@ -210,14 +212,14 @@ pub async fn update(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), 
         if is_unchanged {
             // What it holds from an earlier update stays held.
             note(&mut draft, Wanted::Nothing, &request.token);
-            return tx.put(&draft.stack);
+            return draft.save();
         }
         remember(&mut draft);
         note(&mut draft, Wanted::Update, &request.token);
         begin_update(&mut draft, &version, on_failure, None)?;
         mark_part(&mut draft);
         tx.put(&version)?;
-        tx.put(&draft.stack)
+        draft.save()
     })?;
     Ok(())
 }
@@ -265,7 +267,11 @@ pub fn restore(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), Resou
             })
         );
     cx.write(|tx| {
-        let mut draft = draft(cx, tx, find(cx, tx, id)?.unwrap_or(stack));
+        let fresh = match find_head(cx, tx, id)? {
+            Some(fresh) => fresh,
+            None => stack,
+        };
+        let mut draft = draft(cx, tx, kept::completed(tx, fresh)?);
         note(&mut draft, Wanted::Restore, &request.token);
         match (draft.stack.status, draft.stack.operation.as_mut()) {
             (_, Some(operation)) if operation.phase == Phase::Update => {
@@ -296,7 +302,7 @@ pub fn restore(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), Resou
             // The update that failed had not come to it, or had nothing to do here.
             (_, None) => note(&mut draft, Wanted::Nothing, &request.token),
         }
-        tx.put(&draft.stack)
+        draft.save()
     })?;
     Ok(())
 }
@@ -314,14 +320,14 @@ pub fn release(cx: &Cx, id: &str) -> Result<Stability, ResourceError> {
         None => Ok(Stability::Stable),
         Some(operation) if operation.is_held => {
             cx.write(|tx| {
-                let Some(mut stack) = find(cx, tx, id)? else {
+                let Some(mut stack) = find_head(cx, tx, id)? else {
                     return Ok(());
                 };
                 if let Some(operation) = &mut stack.operation {
                     operation.is_held = false;
                     operation.is_part = false;
                 }
-                tx.put(&stack)
+                kept::save(tx, stack).map(drop)
             })?;
             Ok(Stability::Waiting(String::new()))
         }
@@ -353,7 +359,7 @@ pub fn delete(cx: &Cx, id: &str) -> Result<(), ResourceError> {
         if let Some(operation) = &mut draft.stack.operation {
             operation.is_undone = is_undone;
         }
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(None)
     })?;
     match in_use {
@@ -367,7 +373,7 @@ pub fn delete(cx: &Cx, id: &str) -> Result<(), ResourceError> {
 /// Whether the deletion undoes what a failed operation of the parent made.
 fn is_undone(tx: &Records<'_>, stack: &Stack) -> Result<bool, Error> {
     let parent = match &stack.nested {
-        Some(nested) => tx.get::<Stack>(&nested.parent)?,
+        Some(nested) => kept::head(tx, &nested.parent)?,
         None => None,
     };
     let operation = parent.and_then(|it| it.operation);
@@ -383,9 +389,9 @@ fn importers_are_related(draft: &Draft<'_>, export: &str) -> Result<bool, Error>
         None => stack.id.clone(),
     };
     let own = root(&draft.stack);
-    let stacks: Vec<Stack> = draft.tx.list(&format!("{}/", draft.stack.region))?;
+    let stacks = kept::living(draft.tx, &draft.stack.region)?;
     Ok((stacks.iter())
-        .filter(|it| !it.is_deleted() && it.imports.contains(export))
+        .filter(|it| it.imports.contains(export))
         .all(|it| root(it) == own))
 }
 

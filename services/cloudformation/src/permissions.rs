@@ -6,7 +6,7 @@ use cloud::{ConditionKey, Cx, Touched};
 use wire::Operation;
 
 use crate::change_set::require_change_set;
-use crate::lookup::{find, version_of};
+use crate::lookup::{find_head, version_of};
 use crate::record::Stack;
 
 /// CloudFormation's service principal, to which its roles are passed.
@@ -20,7 +20,7 @@ fn of_record(cx: &Cx, stack: &Stack) -> Touched {
 
 /// A stack by its name or id. One that is not there yet has an id that nobody knows.
 pub fn stack_touched(cx: &Cx, name_or_id: &str) -> Touched {
-    match cx.read(|tx| find(cx, tx, name_or_id)).ok().flatten() {
+    match cx.read(|tx| find_head(cx, tx, name_or_id)).ok().flatten() {
         Some(stack) => of_record(cx, &stack),
         None if name_or_id.starts_with("arn:") => Touched::absent(name_or_id),
         None => Touched::absent(cx.arn("cloudformation", &format!("stack/{name_or_id}/*"))),

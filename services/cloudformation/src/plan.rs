@@ -3,11 +3,12 @@
 //! Every phase is the same question asked of every resource: *is it as this phase wants it, and if
 //! not, may something be done about it now?* All steps of one plan may be done in any order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use cloud::Property;
 use serde_json::Value as Json;
 
+use crate::ahead::Ahead;
 use crate::diff::differences;
 use crate::record::{Action, Before, Goal, Outcome, Phase, Policy, Resource, Stack, Stage, Work};
 use crate::scope::{StackScope, Surroundings};
@@ -17,6 +18,8 @@ use crate::signal;
 pub struct View<'a> {
     /// The template that is being built. None in phases that only undo.
     pub target: Option<&'a template::Instance<'a>>,
+    /// The way through it. None in phases that do not build.
+    pub ahead: Option<&'a Ahead>,
     pub tags: &'a std::collections::BTreeMap<String, String>,
     pub around: &'a Surroundings,
     pub table: &'a dyn Fn(&str) -> &'static [Property],
@@ -87,13 +90,18 @@ pub fn is_failing(stack: &Stack) -> bool {
 fn go_on(stack: &Stack) -> Vec<Step> {
     (stack.resources.iter())
         .filter_map(|(id, resource)| {
-            let id = id.clone();
-            Some(match resource.work.as_ref()?.stage {
-                Stage::Started => Step::Apply { id },
-                Stage::Applied => Step::Poll { id },
-            })
+            let work = resource.work.as_ref()?;
+            Some(go_on_with(id, work))
         })
         .collect()
+}
+
+fn go_on_with(id: &str, work: &Work) -> Step {
+    let id = id.to_owned();
+    match work.stage {
+        Stage::Started => Step::Apply { id },
+        Stage::Applied => Step::Poll { id },
+    }
 }
 
 /// Work under way ends: what may have been begun is begun again, so that what it made is known, and
@@ -111,16 +119,12 @@ fn wind_up(stack: &Stack) -> Vec<Step> {
         .collect()
 }
 
-fn is_settled(resource: &Resource) -> bool {
-    resource.outcome == Some(Outcome::Settled)
-}
-
 /// Steps towards the target, or nothing when it is reached or given up.
 fn build(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     if is_failing(stack) {
         return some_steps(wind_up(stack));
     }
-    let Some(target) = view.target else {
+    let (Some(target), Some(ahead)) = (view.target, view.ahead) else {
         return Some(vec![Step::Fail {
             reason: "the template of the stack is lost".into(),
         }]);
@@ -130,15 +134,14 @@ fn build(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
         let reason = "Stack creation time exceeded the specified timeout.".into();
         return Some(vec![Step::Fail { reason }]);
     }
-    let graph = target.dependencies();
-    let settled = |id: &String| stack.resources.get(id).is_some_and(is_settled);
-    if graph.keys().all(settled) {
+    if ahead.is_over() {
         return None;
     }
-    let mut steps = go_on(stack);
-    for (id, needs) in &graph {
-        let has_work = stack.resources.get(id).is_some_and(|it| it.work.is_some());
-        if settled(id) || has_work || !needs.iter().all(settled) {
+    let mut steps = Vec::new();
+    for (id, needs) in ahead.open() {
+        let resource = stack.resources.get(id);
+        if let Some(work) = resource.and_then(|it| it.work.as_ref()) {
+            steps.push(go_on_with(id, work));
             continue;
         }
         match decide(stack, view, target, id, needs) {
@@ -275,7 +278,7 @@ fn bring_back(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     if is_failing(stack) {
         return some_steps(steps);
     }
-    for (id, resource) in &stack.resources {
+    for (id, resource) in stack.resources.iter() {
         let Before::Was(was) = &resource.before else {
             continue;
         };
@@ -329,8 +332,8 @@ fn is_same(one: &Goal, other: &Goal) -> bool {
 struct Doomed<'a> {
     id: &'a String,
     instance: &'a crate::record::Instance,
-    /// What has to stay as long as it is there.
-    needs: BTreeSet<&'a String>,
+    /// What has to stay as long as it is there: of now, and of before.
+    needs: [Option<&'a BTreeSet<String>>; 2],
     is_kept: bool,
     has_failed: bool,
     is_release: bool,
@@ -344,13 +347,7 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     }
     let mut doomed = doomed(stack, view);
     doomed.extend(releases(stack, view));
-    let blocks = |other: &Doomed<'_>, it: &Doomed<'_>| {
-        other.id != it.id
-            && !other.is_kept
-            && other.needs.contains(it.id)
-            // A nested stack cleans up in the end, whatever else has failed.
-            && !(it.is_release && other.has_failed)
-    };
+    let needed = Needed::by(&doomed);
     let mut steps = go_on(stack);
     for it in &doomed {
         let has_work = stack
@@ -366,7 +363,7 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
                 id: it.id.clone(),
                 physical_id,
             });
-        } else if !doomed.iter().any(|other| blocks(other, it)) {
+        } else if !needed.holds(it) {
             steps.push(removal(stack, it, view.now_ms));
         }
     }
@@ -383,6 +380,39 @@ fn remove(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
         _ => true,
     });
     some_steps(steps)
+}
+
+/// What is needed by others that are still there.
+struct Needed<'a> {
+    by_any: HashSet<&'a String>,
+    by_unfailed: HashSet<&'a String>,
+}
+
+impl<'a> Needed<'a> {
+    fn by(doomed: &[Doomed<'a>]) -> Self {
+        let mut needed = Self {
+            by_any: HashSet::new(),
+            by_unfailed: HashSet::new(),
+        };
+        for it in doomed.iter().filter(|it| !it.is_kept) {
+            let needs = it.needs.iter().flatten().flat_map(|it| it.iter());
+            for need in needs.filter(|need| *need != it.id) {
+                needed.by_any.insert(need);
+                if !it.has_failed {
+                    needed.by_unfailed.insert(need);
+                }
+            }
+        }
+        needed
+    }
+
+    /// A nested stack cleans up in the end, whatever else has failed.
+    fn holds(&self, it: &Doomed<'_>) -> bool {
+        match it.is_release {
+            true => self.by_unfailed.contains(it.id),
+            false => self.by_any.contains(it.id),
+        }
+    }
 }
 
 fn removal(stack: &Stack, it: &Doomed<'_>, now_ms: i64) -> Step {
@@ -410,12 +440,10 @@ fn releases<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
             let Before::Was(was) = &resource.before else {
                 return None;
             };
-            (view.is_stack)(&instance.resource_type).then(|| Doomed {
+            (view.is_stack)(&instance.resource_type).then_some(Doomed {
                 id,
                 instance,
-                needs: (instance.goal.needs.iter())
-                    .chain(&was.goal.needs)
-                    .collect(),
+                needs: [Some(&instance.goal.needs), Some(&was.goal.needs)],
                 is_kept: false,
                 has_failed: false,
                 is_release: true,
@@ -448,7 +476,7 @@ fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
         return Vec::new();
     };
     let mut doomed = Vec::new();
-    for (id, resource) in &stack.resources {
+    for (id, resource) in stack.resources.iter() {
         let goes = match operation.phase {
             Phase::Rollback | Phase::Delete => true,
             Phase::UpdateCleanup => view.target.is_some_and(|it| it.resource(id).is_none()),
@@ -467,7 +495,7 @@ fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
             doomed.push(Doomed {
                 id,
                 instance,
-                needs: instance.goal.needs.iter().collect(),
+                needs: [Some(&instance.goal.needs), None],
                 is_kept: is_kept(instance.goal.deletion_policy) || operation.retain.contains(id),
                 has_failed: resource.outcome == Some(Outcome::Failed),
                 is_release: false,
@@ -476,7 +504,7 @@ fn doomed<'a>(stack: &'a Stack, view: &View<'_>) -> Vec<Doomed<'a>> {
         doomed.extend(resource.leftovers.iter().map(|it| Doomed {
             id,
             instance: &it.instance,
-            needs: it.instance.goal.needs.iter().collect(),
+            needs: [Some(&it.instance.goal.needs), None],
             is_kept: is_kept(it.policy) || operation.retain.contains(id),
             has_failed: it.failed,
             is_release: false,

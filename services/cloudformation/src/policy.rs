@@ -7,7 +7,8 @@ use shapes::cloudformation::{self as api, Replacement};
 
 use crate::changes::{Changes, Kind, Planned};
 use crate::check::invalid;
-use crate::lookup::require;
+use crate::kept;
+use crate::lookup::require_head;
 use crate::source::fetch;
 
 const ACTIONS: [&str; 4] = [
@@ -175,9 +176,9 @@ pub async fn set_stack_policy(
         .await?
         .ok_or_else(|| invalid("Either StackPolicyBody or StackPolicyURL must be specified."))?;
     cx.write(|tx| {
-        let mut stack = require(&cx, tx, &input.stack_name)?;
+        let mut stack = require_head(&cx, tx, &input.stack_name)?;
         stack.policy = Some(policy);
-        tx.put(&stack)?;
+        kept::save(tx, stack)?;
         Ok(api::SetStackPolicyOutput {})
     })
 }
@@ -186,7 +187,7 @@ pub async fn get_stack_policy(
     cx: Cx,
     input: api::GetStackPolicyInput,
 ) -> Result<api::GetStackPolicyOutput, Error> {
-    let stack = cx.read(|tx| require(&cx, tx, &input.stack_name))?;
+    let stack = cx.read(|tx| require_head(&cx, tx, &input.stack_name))?;
     Ok(api::GetStackPolicyOutput {
         stack_policy_body: stack.policy,
     })

@@ -1,16 +1,18 @@
 //! Drives stacks: read, plan, apply, until nothing is left or something has to be waited for.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Error, Next, Property, Reconciler, Record, all_keys};
+use cloud::{Cloud, Cx, Error, Next, Property, Reconciler, Records, all_keys};
 use shapes::ec2;
-use template::{Template, TemplateError};
+use template::{Instance, ParameterValues, Template, TemplateError};
 
+use crate::ahead::Ahead;
 use crate::apply::{Progress, Run, apply, place};
 use crate::finish::Computed;
+use crate::kept;
 use crate::plan::{Step, View, is_failing, plan};
 use crate::record::{Export, Output, Phase, Stack, Version};
 use crate::scope::{StackScope, Surroundings, environment};
@@ -24,7 +26,7 @@ impl Reconciler for StackReconciler {
     }
 
     fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, cloud::StoreError> {
-        all_keys::<Stack>(cloud)
+        all_keys::<kept::Live>(cloud)
     }
 
     async fn reconcile(&self, cx: Cx, key: &str) -> Result<Next, converge::Error> {
@@ -34,8 +36,13 @@ impl Reconciler for StackReconciler {
 
 async fn drive(cx: Cx, key: &str) -> Result<Next, Error> {
     loop {
-        let Some(stack) = cx.read(|tx| tx.get::<Stack>(key))? else {
+        let Some(stack) = cx.read(|tx| kept::whole(tx, key))? else {
             return Ok(Next::Idle);
+        };
+        let stack = match stack.saves {
+            // As an older version kept it.
+            0 => cx.write(|tx| keep_anew(tx, key, stack))?,
+            _ => stack,
         };
         if stack.operation.as_ref().is_none_or(|it| it.is_held) {
             // The stack that it is in waits for this; a wake-up too many does no harm.
@@ -44,15 +51,165 @@ async fn drive(cx: Cx, key: &str) -> Result<Next, Error> {
             }
             return Ok(Next::Idle);
         }
+        if let Some(pause) = go_on(&cx, key, stack).await? {
+            return Ok(Next::After(pause));
+        }
+    }
+}
+
+/// Keeps a stack of an older version as this one does.
+fn keep_anew(tx: &Records<'_>, key: &str, seen: Stack) -> Result<Stack, Error> {
+    let fresh = kept::whole(tx, key)?.unwrap_or(seen);
+    kept::save(tx, fresh)
+}
+
+/// What one phase of a stack's operation works towards.
+struct Aim<'a> {
+    key: &'a str,
+    place: Option<(u64, Phase)>,
+    version: Option<&'a Version>,
+    /// What the version describes, or why that cannot be told.
+    instance: Result<Option<Instance<'a>>, String>,
+    is_building: bool,
+    secrets: Vec<String>,
+}
+
+impl<'a> Aim<'a> {
+    /// What is described, whether it is built or not.
+    fn described(&self) -> Option<&Instance<'a>> {
+        self.instance.as_ref().ok()?.as_ref()
+    }
+    fn target(&self) -> Option<&Instance<'a>> {
+        self.described().filter(|_| self.is_building)
+    }
+}
+
+type Description = Option<(Template, ParameterValues)>;
+
+fn aim<'a>(
+    cx: &Cx,
+    key: &'a str,
+    stack: &Stack,
+    version: Option<&'a Version>,
+    description: &'a Result<Description, TemplateError>,
+) -> Aim<'a> {
+    let (instance, secrets) = match description {
+        Ok(None) => (Ok(None), Vec::new()),
+        Err(error) => (Err(error.to_string()), Vec::new()),
+        Ok(Some((template, values))) => {
+            let secrets = values.secrets().map(str::to_owned).collect();
+            let instance = template.instantiate(values.clone(), environment(cx.account(), stack));
+            (instance.map(Some).map_err(|it| it.to_string()), secrets)
+        }
+    };
+    let place = place(stack);
+    let phase = place.map(|it| it.1);
+    Aim {
+        key,
+        place,
+        version,
+        instance,
+        is_building: matches!(
+            phase,
+            Some(Phase::Create | Phase::Update | Phase::UpdateCleanup)
+        ),
+        secrets,
+    }
+}
+
+/// Plans and acts through one phase of the stack's operation, until it is over, somebody else has changed
+/// the stack, or something has to be waited for: the answer is how long. The template is read once, and
+/// what is known of the stack stays in memory between the plans.
+async fn go_on(cx: &Cx, key: &str, mut stack: Stack) -> Result<Option<Duration>, Error> {
+    let Some(target) = stack.operation.as_ref().map(|it| it.target) else {
+        return Ok(None);
+    };
+    let version = cx.read(|tx| tx.get::<Version>(&Version::key_of(key, target)))?;
+    let description = version.as_ref().map(read).transpose();
+    let aim = aim(cx, key, &stack, version.as_ref(), &description);
+    let graph = aim.target().map(Instance::dependencies);
+    let mut ahead = graph.map(|it| Ahead::of(it, &stack));
+    loop {
+        let around = surroundings(cx, version.as_ref()).await?;
+        let (run, steps) = next(cx, &stack, &aim, ahead.as_ref(), &around);
         let mut has_moved = false;
-        let (run, steps) = look(&cx, key, &stack).await?;
         for step in steps {
             has_moved |= apply(&run, &stack, step).await? == Progress::Moved;
         }
+        if !take_in(&mut stack, ahead.as_mut(), run) {
+            return Ok(None);
+        }
         if !has_moved {
-            return Ok(Next::After(interval(&stack, cx.clock().now_ms())));
+            return Ok(Some(interval(&stack, cx.clock().now_ms())));
+        }
+        let now = cx.read(|tx| kept::head(tx, key))?;
+        let is_own = now.is_some_and(|it| it.saves == stack.saves);
+        if !is_own || place(&stack) != aim.place {
+            return Ok(None);
         }
     }
+}
+
+/// Plans, and gathers what the steps need.
+fn next(
+    cx: &Cx,
+    stack: &Stack,
+    aim: &Aim<'_>,
+    ahead: Option<&Ahead>,
+    around: &Surroundings,
+) -> (Run, Vec<Step>) {
+    let no_tags = BTreeMap::new();
+    let table = |name: &str| -> &'static [Property] {
+        let resource_type = cx.cloud.resource_type(name);
+        resource_type.map_or(&[], |it| it.properties())
+    };
+    let view = View {
+        target: aim.target(),
+        ahead,
+        tags: aim.version.map_or(&no_tags, |it| &it.tags),
+        around,
+        table: &table,
+        is_stack: &|name| cx.cloud.resource_type(name).is_some_and(|it| it.is_stack()),
+        now_ms: cx.clock().now_ms(),
+    };
+    let steps = match &aim.instance {
+        Ok(_) => plan(stack, &view),
+        Err(error) => without_template(stack, &view, aim.is_building, error),
+    };
+    let is_end = steps == [Step::Finish] && !is_failing(stack);
+    let finished = aim.described().filter(|_| is_end);
+    let run = Run {
+        cx: cx.clone(),
+        key: aim.key.to_owned(),
+        place: aim.place,
+        secrets: Mutex::new(aim.secrets.clone()),
+        kept: Mutex::default(),
+        outputs: finished.and_then(|it| outputs(stack, it, around)),
+    };
+    (run, steps)
+}
+
+/// Takes in what a plan's steps have kept. False when somebody else has changed the stack between them.
+fn take_in(stack: &mut Stack, mut ahead: Option<&mut Ahead>, run: Run) -> bool {
+    let kept = run
+        .kept
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    for newer in kept {
+        let Some(ids) = stack.absorb(newer) else {
+            return false;
+        };
+        if let Some(ahead) = &mut ahead {
+            ids.iter().for_each(|id| ahead.look_at(id, stack));
+        }
+    }
+    true
+}
+
+fn read(version: &Version) -> Result<(Template, ParameterValues), TemplateError> {
+    let template = Template::parse(&version.template)?;
+    let values = version.values(&template)?;
+    Ok((template, values))
 }
 
 /// How soon to look again: what has just begun is often done at once.
@@ -67,73 +224,12 @@ fn interval(stack: &Stack, now_ms: i64) -> Duration {
     })
 }
 
-/// Plans, and gathers what the steps need.
-async fn look(cx: &Cx, key: &str, stack: &Stack) -> Result<(Run, Vec<Step>), Error> {
-    let mut run = Run {
-        cx: cx.clone(),
-        key: key.to_owned(),
-        place: place(stack),
-        secrets: Mutex::default(),
-        outputs: None,
-    };
-    let Some(operation) = &stack.operation else {
-        return Ok((run, Vec::new()));
-    };
-    let version_key = Version::key_of(key, operation.target);
-    let version = cx.read(|tx| tx.get::<Version>(&version_key))?;
-    let around = surroundings(cx, version.as_ref()).await?;
-    let table = |name: &str| -> &'static [Property] {
-        cx.cloud
-            .resource_type(name)
-            .map_or(&[], |it| it.properties())
-    };
-    let no_tags = BTreeMap::new();
-    let mut view = View {
-        target: None,
-        tags: version.as_ref().map_or(&no_tags, |it| &it.tags),
-        around: &around,
-        table: &table,
-        is_stack: &|name| cx.cloud.resource_type(name).is_some_and(|it| it.is_stack()),
-        now_ms: cx.clock().now_ms(),
-    };
-    let is_building = matches!(
-        operation.phase,
-        Phase::Create | Phase::Update | Phase::UpdateCleanup
-    );
-    let read = |version: &Version| {
-        let template = Template::parse(&version.template)?;
-        let values = version.values(&template)?;
-        Ok((template, values))
-    };
-    let (template, values) = match version.as_ref().map(read).transpose() {
-        Ok(Some(found)) => found,
-        Ok(None) => return Ok((run, plan(stack, &view))),
-        Err(error) => return Ok((run, without_template(stack, &view, is_building, &error))),
-    };
-    run.secrets = Mutex::new(values.secrets().map(str::to_owned).collect());
-    let instance = match template.instantiate(values, environment(cx.account(), stack)) {
-        Ok(instance) => instance,
-        Err(error) => return Ok((run, without_template(stack, &view, is_building, &error))),
-    };
-    view.target = Some(&instance).filter(|_| is_building);
-    let steps = plan(stack, &view);
-    if steps == [Step::Finish] && !is_failing(stack) {
-        run.outputs = outputs(stack, &instance, &around);
-    }
-    Ok((run, steps))
-}
-
 /// The template was read when it was accepted, but a later version of this program may be
 /// stricter: what is being built fails, what is being removed goes on.
-fn without_template(
-    stack: &Stack,
-    view: &View<'_>,
-    is_building: bool,
-    error: &TemplateError,
-) -> Vec<Step> {
+fn without_template(stack: &Stack, view: &View<'_>, is_building: bool, error: &str) -> Vec<Step> {
     if is_building && !is_failing(stack) {
         return vec![Step::Fail {
-            reason: error.to_string(),
+            reason: error.to_owned(),
         }];
     }
     plan(stack, view)

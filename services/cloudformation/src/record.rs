@@ -12,8 +12,9 @@ use shapes::cloudformation::{Capability, DifferenceType, StackStatus};
 use template::DeletionPolicy;
 
 use crate::asker::Asker;
+use crate::resources::Resources;
 
-/// Every stack that ever was, under `<region>/<name>/<uuid>`: deleted ones are still described by id.
+/// A stack, with what was read of its resources. [`crate::kept`] says how it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     pub region: String,
@@ -33,7 +34,8 @@ pub struct Stack {
     pub operation: Option<Operation>,
     /// How many operations there have been: part of every token.
     pub operations: u64,
-    pub resources: BTreeMap<String, Resource>,
+    #[serde(default, skip_serializing)]
+    pub resources: Resources,
     pub outputs: Vec<Output>,
     /// Names of exports that its properties use.
     pub imports: BTreeSet<String>,
@@ -60,6 +62,9 @@ pub struct Stack {
     /// Who asked for the operation that is under way, or was last.
     #[serde(default)]
     pub asked_by: Option<Asker>,
+    /// How often it was kept: who has it in memory sees whether somebody else has changed it.
+    #[serde(default)]
+    pub saves: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,13 +142,6 @@ pub struct Was {
     pub version: Option<u64>,
     pub outputs: Vec<Output>,
     pub imports: BTreeSet<String>,
-}
-
-impl Record for Stack {
-    const KIND: &'static str = "cloudformation.stack";
-    fn key(&self) -> String {
-        format!("{}/{}/{}", self.region, self.name, self.uuid)
-    }
 }
 
 /// A template with everything that was given along with it.
@@ -407,10 +405,16 @@ pub struct Event {
     pub token: Option<String>,
 }
 
+impl Event {
+    pub fn key_of(stack: &str, number: u64) -> String {
+        format!("{stack}/{number:012}")
+    }
+}
+
 impl Record for Event {
     const KIND: &'static str = "cloudformation.event";
     fn key(&self) -> String {
-        format!("{}/{:012}", self.stack, self.number)
+        Self::key_of(&self.stack, self.number)
     }
 }
 
@@ -441,6 +445,25 @@ impl Resource {
 }
 
 impl Stack {
+    /// What a wake-up of a stack is called by.
+    pub const KIND: &'static str = <crate::kept::Live as Record>::KIND;
+
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.region, self.name, self.uuid)
+    }
+
+    /// Takes over what was just kept of it, and answers the resources that it is about. None when it is
+    /// not what was kept next: somebody else has changed the stack.
+    pub fn absorb(&mut self, mut newer: Self) -> Option<Vec<String>> {
+        if newer.saves != self.saves + 1 {
+            return None;
+        }
+        let mut resources = std::mem::take(&mut self.resources);
+        let ids = resources.absorb(std::mem::take(&mut newer.resources));
+        *self = Self { resources, ..newer };
+        Some(ids)
+    }
+
     pub fn is_deleted(&self) -> bool {
         self.status == StackStatus::DeleteComplete
     }

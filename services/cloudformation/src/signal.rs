@@ -6,7 +6,8 @@ use serde_json::Value as Json;
 use shapes::cloudformation::{self as api, ResourceSignalStatus};
 
 use crate::check::invalid;
-use crate::lookup::require;
+use crate::kept;
+use crate::lookup::require_head;
 use crate::record::{Action, Resource, Signals, Stage};
 use crate::stack::draft;
 
@@ -100,7 +101,9 @@ pub async fn signal_resource(
 ) -> Result<api::SignalResourceOutput, Error> {
     let id = input.logical_resource_id;
     cx.write(|tx| {
-        let mut draft = draft(&cx, tx, require(&cx, tx, &input.stack_name)?);
+        let head = require_head(&cx, tx, &input.stack_name)?;
+        let stack = kept::part(tx, &head.key(), &id)?.unwrap_or(head);
+        let mut draft = draft(&cx, tx, stack);
         let resource = (draft.stack.resources.get_mut(&id)).ok_or_else(|| {
             invalid(format!("Resource {id} does not exist for stack {}", input.stack_name))
         })?;
@@ -130,7 +133,7 @@ pub async fn signal_resource(
         let instance = (resource.shown_id.clone(), resource.resource_type.clone());
         let reason = format!("Received {} signal with UniqueId {}", input.status, input.unique_id);
         draft.resource_event(&id, instance, &status, Some(reason), Some(&shown))?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(api::SignalResourceOutput {})
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, Records};
 use shapes::cloudformation::{self as api, StackStatus, errors};
 
 use crate::asker::{Asker, checked_role};
@@ -10,10 +10,12 @@ use crate::changes::{Changes, changes};
 use crate::check::invalid;
 use crate::event::Draft;
 use crate::finish::enter;
-use crate::lookup::{does_not_exist, find, require, version_of};
+use crate::kept;
+use crate::lookup::{does_not_exist, find, find_head, require, version_of};
 use crate::policy;
 use crate::reconcile::surroundings;
-use crate::record::{Event, OnFailure, Operation, Phase, Stack, Version};
+use crate::record::{OnFailure, Operation, Phase, Stack, Version};
+use crate::resources::Resources;
 use crate::scope::environment;
 use crate::source::{Source, accept, refuse};
 
@@ -61,49 +63,24 @@ pub async fn create_stack(
         tags: Some(input.tags.unwrap_or_default()),
         ..Source::default()
     };
-    let existing = cx.read(|tx| find(&cx, tx, &stack.name))?;
+    let existing = cx.read(|tx| find_head(&cx, tx, &stack.name))?;
     if let Some(answer) = existing.map(|it| already_there(&stack, it)) {
         return answer;
     }
     let version = source.version(&cx, &stack.key(), 1, None).await?;
     accept(&cx, &stack, &version).await?;
     cx.write(|tx| {
-        if let Some(existing) = find(&cx, tx, &stack.name)? {
+        if let Some(existing) = find_head(&cx, tx, &stack.name)? {
             return already_there(&stack, existing);
         }
         let mut draft = draft(&cx, tx, stack);
         begin_creation(&mut draft, &version, on_failure)?;
         tx.put(&version)?;
-        tx.put(&draft.stack)?;
-        forget_old(&cx, tx)?;
         Ok(api::CreateStackOutput {
-            stack_id: Some(draft.stack.id),
+            stack_id: Some(draft.save()?.id),
             ..Default::default()
         })
     })
-}
-
-/// How many deleted stacks of a region are remembered. AWS remembers them for 90 days; a machine
-/// that runs tests all day would fill its disk.
-const DELETED_STACKS_MAX: usize = 200;
-
-/// Forgets the deleted stacks that are beyond the limit, oldest first.
-fn forget_old(cx: &Cx, tx: &Records<'_>) -> Result<(), Error> {
-    let mut deleted: Vec<Stack> = tx.list(&cx.key(""))?;
-    deleted.retain(Stack::is_deleted);
-    deleted.sort_by_key(|it| it.deleted_ms);
-    let count = deleted.len().saturating_sub(DELETED_STACKS_MAX);
-    for stack in &deleted[..count] {
-        let key = stack.key();
-        for event in tx.keys::<Event>(&format!("{key}/"))? {
-            tx.delete::<Event>(&event)?;
-        }
-        for version in tx.keys::<Version>(&format!("{key}/"))? {
-            tx.delete::<Version>(&version)?;
-        }
-        tx.delete::<Stack>(&key)?;
-    }
-    Ok(())
 }
 
 /// A repeated request gets the answer of the first one.
@@ -162,7 +139,7 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
         versions: 0,
         operation: None,
         operations: 0,
-        resources: Default::default(),
+        resources: Resources::none(),
         outputs: Vec::new(),
         imports: BTreeSet::new(),
         termination_protection: false,
@@ -178,6 +155,7 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
         drift: None,
         role_arn: None,
         asked_by: None,
+        saves: 0,
     })
 }
 
@@ -335,7 +313,7 @@ pub async fn update_stack(
         draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
         begin_update(&mut draft, &version, on_failure, token)?;
         tx.put(&version)?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(answer())
     })
 }
@@ -381,7 +359,7 @@ pub async fn update_termination_protection(
     input: api::UpdateTerminationProtectionInput,
 ) -> Result<api::UpdateTerminationProtectionOutput, Error> {
     cx.write(|tx| {
-        let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
+        let stack = find_head(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
         let mut stack = stack.ok_or_else(|| does_not_exist(&input.stack_name))?;
         if let Some(nested) = &stack.nested {
             return Err(invalid(format!(
@@ -390,9 +368,8 @@ pub async fn update_termination_protection(
             )));
         }
         stack.termination_protection = input.enable_termination_protection;
-        tx.put(&stack)?;
         Ok(api::UpdateTerminationProtectionOutput {
-            stack_id: Some(stack.id),
+            stack_id: Some(kept::save(tx, stack)?.id),
         })
     })
 }

@@ -8,7 +8,7 @@ use template::{Branches, Template};
 
 use crate::change_set::require_change_set;
 use crate::check::{self, Required, invalid};
-use crate::lookup::{find, version_of};
+use crate::lookup::{find_head, version_of};
 use crate::source::{refuse, template_text};
 
 pub async fn get_template(
@@ -34,7 +34,7 @@ pub async fn get_template(
 
 fn template_of(cx: &Cx, tx: &cloud::Records<'_>, name: &str) -> Result<String, Error> {
     let no_stack = || invalid(format!("Stack with id {name} does not exist"));
-    let stack = find(cx, tx, name)?.ok_or_else(no_stack)?;
+    let stack = find_head(cx, tx, name)?.ok_or_else(no_stack)?;
     let version = version_of(tx, &stack)?;
     Ok(version
         .ok_or_else(|| invalid(format!("Stack {name} has no template yet")))?

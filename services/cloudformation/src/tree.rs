@@ -74,7 +74,7 @@ pub fn depth(cx: &Cx, stack: &Stack) -> Result<usize, Error> {
     let mut parent = stack.nested.as_ref().map(|it| it.parent.clone());
     while let Some(key) = parent.filter(|_| depth <= DEPTH_MAX) {
         depth += 1;
-        let above = cx.read(|tx| tx.get::<Stack>(&key))?;
+        let above = cx.read(|tx| crate::kept::head(tx, &key))?;
         parent = above.and_then(|it| Some(it.nested?.parent));
     }
     Ok(depth)

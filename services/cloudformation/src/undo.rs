@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, Records};
 use shapes::cloudformation::{self as api, StackStatus};
 
 use crate::asker::checked_role;
@@ -10,7 +10,8 @@ use crate::check::invalid;
 use crate::describe::is_protected;
 use crate::event::Draft;
 use crate::finish::{in_use, unpublish};
-use crate::lookup::{find, require};
+use crate::kept;
+use crate::lookup::{find, require, require_head};
 use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Resource, Stack};
 use crate::source::refuse;
 use crate::stack::{begin, draft, give_role};
@@ -62,13 +63,13 @@ pub async fn delete_stack(
             }
             _ => {}
         }
-        if let Some(unknown) = retain.iter().find(|it| !stack.resources.contains_key(*it)) {
+        if let Some(unknown) = retain.iter().find(|it| !stack.resources.contains_key(it)) {
             return Err(invalid(format!("Resource {unknown} does not exist in stack [{}]", stack.name)));
         }
         let mut draft = draft(&cx, tx, stack);
         give_role(&mut draft, role);
         begin_deletion(&mut draft, retain, input.client_request_token)?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(api::DeleteStackOutput {})
     })
 }
@@ -113,7 +114,7 @@ pub async fn cancel_update_stack(
     input: api::CancelUpdateStackInput,
 ) -> Result<api::CancelUpdateStackOutput, Error> {
     cx.write(|tx| {
-        let mut stack = require(&cx, tx, &input.stack_name)?;
+        let mut stack = require_head(&cx, tx, &input.stack_name)?;
         match &mut stack.operation {
             Some(operation) if operation.phase == Phase::Update => {
                 operation.failure.get_or_insert("User Initiated".into());
@@ -126,7 +127,7 @@ pub async fn cancel_update_stack(
                 )));
             }
         }
-        tx.put(&stack)?;
+        kept::save(tx, stack)?;
         Ok(api::CancelUpdateStackOutput {})
     })
 }
@@ -157,7 +158,7 @@ pub async fn continue_update_rollback(
         let mut draft = draft(&cx, tx, stack);
         give_role(&mut draft, role);
         resume_rollback(&mut draft, true, &skip, input.client_request_token)?;
-        tx.put(&draft.stack)?;
+        draft.save()?;
         Ok(api::ContinueUpdateRollbackOutput {})
     })
 }
@@ -190,7 +191,7 @@ fn skip_inside(cx: &Cx, tx: &Records<'_>, root: &Stack, path: &str) -> Result<()
     let mut stack = stack.ok_or_else(unknown)?;
     let resource = stack.resources.get_mut(id).ok_or_else(unknown)?;
     resource.outcome = Some(Outcome::Settled);
-    tx.put(&stack)
+    kept::save(tx, stack).map(drop)
 }
 
 /// Goes on with bringing back what an update changed. What has been brought back already stays so
@@ -208,7 +209,7 @@ pub fn resume_rollback(
         .collect();
     let unknown = skip
         .iter()
-        .find(|id| !draft.stack.resources.contains_key(*id));
+        .find(|id| !draft.stack.resources.contains_key(id));
     if let Some(unknown) = unknown {
         return Err(invalid(format!(
             "Resource {unknown} does not exist in stack [{}]",
@@ -250,7 +251,7 @@ pub async fn rollback_stack(
                 give_role(&mut draft, role);
                 let token = input.client_request_token;
                 resume_rollback(&mut draft, false, &BTreeSet::new(), token)?;
-                tx.put(&draft.stack)?;
+                draft.save()?;
             }
             StackStatus::CreateFailed => {
                 let target = stack.version.unwrap_or(0);
@@ -267,7 +268,7 @@ pub async fn rollback_stack(
                     StackStatus::RollbackInProgress,
                     Some("User Initiated".into()),
                 )?;
-                tx.put(&draft.stack)?;
+                draft.save()?;
             }
             status => {
                 return Err(invalid(format!(

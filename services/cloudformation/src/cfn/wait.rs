@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
 use serde_json::Value as Json;
 
-use crate::lookup::find;
+use crate::lookup::find_head;
 use crate::wait::{self, Condition, Handle};
 
 pub struct HandleType;
@@ -31,8 +31,8 @@ impl ResourceType for HandleType {
         &[]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let stack = cx.read(|tx| find(cx, tx, &request.stack_id))?;
-        let stack = stack.map(|it| cloud::Record::key(&it)).unwrap_or_default();
+        let stack = cx.read(|tx| find_head(cx, tx, &request.stack_id))?;
+        let stack = stack.map(|it| it.key()).unwrap_or_default();
         let physical_id = wait::create_handle(&cx.with_token(&request.token), &stack)?;
         Ok(Created { physical_id })
     }
