@@ -2,17 +2,17 @@
 //! headers are counted and bounded before anything of it is read into memory, and its entries are
 //! written by handles that nothing leads out of (`tree.rs`).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use engine::{EngineError, Result};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use rustix::fs::{FileType, OFlags, fstat};
 use tar::EntryType;
 use tokio::sync::mpsc;
@@ -22,9 +22,10 @@ use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::limits::{
     ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_FREE_BYTES, ARCHIVE_HEADER_BYTES_MAX,
-    ARCHIVE_RATIO_MAX, BODY_TIMEOUT, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
+    ARCHIVE_RATIO_MAX, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
 };
 use crate::tree::{Attributes, Links, Tree, clean, link_target};
+use crate::upload::Upload;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -41,19 +42,11 @@ fn cannot_read(error: io::Error) -> EngineError {
 }
 
 /// Writes a body to a file without a name.
-pub async fn spool(body: &mut Incoming, docker: &Docker) -> Result<File, Refusal> {
+pub async fn spool(body: &Upload, docker: &Docker) -> Result<File, Refusal> {
     let mut file = tempfile::tempfile_in(docker.scratch())?;
     let mut receiving = docker.receive()?;
     let mut written = 0_u64;
-    loop {
-        let frame = match tokio::time::timeout(BODY_TIMEOUT, body.frame()).await {
-            Err(_) => return Err(Refusal::bad("the body did not come in time")),
-            Ok(None) => break,
-            Ok(Some(Err(error))) => {
-                return Err(Refusal::bad(format!("the body broke off: {error}")));
-            }
-            Ok(Some(Ok(frame))) => frame,
-        };
+    while let Some(frame) = body.frame().await? {
         let Ok(bytes) = frame.into_data() else {
             continue;
         };
@@ -339,7 +332,8 @@ impl Write for Channel {
     }
 }
 
-/// Packs a file or folder of a tree, under the name that it is to have.
+/// Packs a file or folder of a tree, under the name that it is to have. A path that ends with `/.` is
+/// that of the folder that a link leads to.
 pub fn pack(root: &OwnedFd, path: &Path, name: &Path, to: &mut dyn Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(to);
     builder.sparse(false);
@@ -369,14 +363,11 @@ fn pack_one(
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
             header.set_entry_type(EntryType::Directory);
-            to.append_data(&mut header, name.join(""), io::empty())?;
+            append(to, &mut header, &name.join(""), io::empty())?;
             let directory = tree.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
             for entry in rustix::fs::Dir::read_from(&directory)? {
                 let entry = entry?;
-                let child = Path::new(std::ffi::OsStr::new(
-                    std::str::from_utf8(entry.file_name().to_bytes())
-                        .map_err(|_| io::Error::other("a name is not UTF-8"))?,
-                ));
+                let child = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
                 if child != Path::new(".") && child != Path::new("..") {
                     pack_one(tree, &path.join(child), &name.join(child), to, depth + 1)?;
                 }
@@ -391,24 +382,71 @@ fn pack_one(
             header.set_entry_type(EntryType::Regular);
             header.set_size(size);
             // What grows or shrinks meanwhile must not spoil the archive.
-            to.append_data(
-                &mut header,
-                name,
-                file.take(size).chain(io::repeat(0)).take(size),
-            )
+            let content = file.take(size).chain(io::repeat(0)).take(size);
+            append(to, &mut header, name, content)
         }
         FileType::Symlink => {
             header.set_entry_type(EntryType::Symlink);
             let target = link_target(&handle, Path::new("")).map_err(io::Error::other)?;
-            to.append_link(&mut header, name, target)
+            set_link(to, &mut header, &target)?;
+            append(to, &mut header, name, io::empty())
         }
         FileType::Fifo => {
             header.set_entry_type(EntryType::Fifo);
-            to.append_data(&mut header, name, io::empty())
+            append(to, &mut header, name, io::empty())
         }
         // Sockets and devices mean nothing elsewhere.
         _ => Ok(()),
     }
+}
+
+type Packing<'a> = tar::Builder<&'a mut dyn Write>;
+
+/// Appends an entry, whose name may begin with `/`: what is in a container's root does, and clients
+/// put what they call it in front. The library does not take such names.
+fn append(
+    to: &mut Packing<'_>,
+    header: &mut tar::Header,
+    name: &Path,
+    content: impl Read,
+) -> io::Result<()> {
+    let kept = fitting(to, EntryType::GNULongName, name.as_os_str().as_bytes())?;
+    let field = &mut gnu(header)?.name;
+    field[..kept.len()].copy_from_slice(kept);
+    header.set_cksum();
+    to.append(header, content)
+}
+
+fn set_link(to: &mut Packing<'_>, header: &mut tar::Header, target: &Path) -> io::Result<()> {
+    let kept = fitting(to, EntryType::GNULongLink, target.as_os_str().as_bytes())?;
+    let field = &mut gnu(header)?.linkname;
+    field[..kept.len()].copy_from_slice(kept);
+    Ok(())
+}
+
+fn gnu(header: &mut tar::Header) -> io::Result<&mut tar::GnuHeader> {
+    let header = header.as_gnu_mut();
+    header.ok_or_else(|| io::Error::other("the header is of another kind"))
+}
+
+/// As much of a name as a header takes. All of a longer one goes into an entry before it.
+fn fitting<'n>(to: &mut Packing<'_>, kind: EntryType, name: &'n [u8]) -> io::Result<&'n [u8]> {
+    const NAME_BYTES_MAX: usize = 100;
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(name);
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_path("././@LongLink")?;
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    // The name, and a zero.
+    header.set_size(name.len() as u64 + 1);
+    header.set_cksum();
+    to.append(&header, name.chain(&[0u8][..]))?;
+    Ok(&name[..NAME_BYTES_MAX])
 }
 
 #[cfg(test)]
@@ -474,6 +512,42 @@ mod tests {
             ("a", EntryType::Regular, "", b""),
         ]);
         result.unwrap();
+    }
+
+    /// Names and links of any length, also from the root on, as docker's client wants them.
+    #[test]
+    fn what_is_packed_is_named_as_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "long".repeat(40);
+        std::fs::create_dir(folder.path().join(&long)).unwrap();
+        std::fs::write(folder.path().join(&long).join("file"), "text").unwrap();
+        std::os::unix::fs::symlink(&long, folder.path().join("link")).unwrap();
+        let root = open_directory(folder.path()).unwrap();
+        let packed = |path: &str, name: &str| {
+            let mut bytes = Vec::new();
+            pack(&root, Path::new(path), Path::new(name), &mut bytes).unwrap();
+            let mut archive = tar::Archive::new(&bytes[..]);
+            let entries = archive.entries().unwrap().map(|entry| {
+                let entry = entry.unwrap();
+                let link = entry.link_name_bytes().unwrap_or_default();
+                let texts = [entry.path_bytes(), link];
+                texts.map(|it| String::from_utf8(it.into_owned()).unwrap())
+            });
+            let mut names: Vec<[String; 2]> = entries.collect();
+            names.sort();
+            names
+        };
+        let plain = |names: &[&str]| -> Vec<[String; 2]> {
+            let pair = |name: &&str| [(*name).to_owned(), String::new()];
+            names.iter().map(pair).collect()
+        };
+        let (inside, file) = (format!("/{long}/"), format!("/{long}/file"));
+        let mut expected = plain(&["/", &inside, &file]);
+        expected.insert(1, ["/link".to_owned(), long.clone()]);
+        assert_eq!(packed("", "/"), expected);
+        // What a link leads to, or the link.
+        assert_eq!(packed("link/.", "."), plain(&["./", "./file"]));
+        assert_eq!(packed("link", "link"), [["link".to_owned(), long.clone()]]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ const REFUSED: &[&str] = &[
     "outputs",
 ];
 
-pub async fn build(mut call: Call) -> Answer {
+pub async fn build(call: Call) -> Answer {
     let query = &call.query;
     query.refuse(REFUSED)?;
     if !matches!(
@@ -58,7 +58,7 @@ pub async fn build(mut call: Call) -> Answer {
         call.docker.policy().allow("the host's network")?;
     }
     let quiet = query.flag("q");
-    let file = spool(&mut call.body, &call.docker).await?;
+    let file = spool(&call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(call.docker.scratch())?;
     let path = folder.path().to_owned();
     blocking(move || {

@@ -78,6 +78,33 @@ pub fn parse(text: &str) -> Option<i64> {
     seconds.is_finite().then_some((seconds * 1000.0) as i64)
 }
 
+/// A time, or how long before `now_ms`: `24h`, `1h30m`, `1.5s`.
+pub fn parse_or_ago(text: &str, now_ms: i64) -> Option<i64> {
+    parse(text).or_else(|| Some(now_ms.saturating_sub(duration(text)?)))
+}
+
+/// Milliseconds of a duration as Go writes it.
+fn duration(text: &str) -> Option<i64> {
+    const UNITS: [(&str, f64); 7] = [
+        ("ms", 1.0),
+        ("us", 0.001),
+        ("µs", 0.001),
+        ("ns", 0.000_001),
+        ("h", 3_600_000.0),
+        ("m", 60_000.0),
+        ("s", 1000.0),
+    ];
+    let (mut rest, mut ms) = (text, 0.0);
+    while !rest.is_empty() {
+        let end = rest.find(|it: char| !it.is_ascii_digit() && it != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let (unit, factor) = UNITS.iter().find(|it| rest[end..].starts_with(it.0))?;
+        ms += number * factor;
+        rest = &rest[end + unit.len()..];
+    }
+    (!text.is_empty()).then_some(ms as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +122,16 @@ mod tests {
         assert_eq!(parse("1.5"), Some(1500));
         assert_eq!(parse("soon"), None);
         assert_eq!(parse("2026-11-26T16"), None);
+        for (text, ms) in [
+            ("1h30m", Some(-5_400_000)),
+            ("1.5s", Some(-1500)),
+            ("20ms", Some(-20)),
+            ("5", Some(5000)),
+            ("1x", None),
+            ("h", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_or_ago(text, 0), ms, "{text}");
+        }
     }
 }

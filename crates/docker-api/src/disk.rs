@@ -73,3 +73,22 @@ pub async fn blocking<T: Send + 'static>(
         .await
         .map_err(|error| EngineError::machine("file work was cut short").because(error))?
 }
+
+/// What files have on disk. What vanishes meanwhile counts for nothing, and links are not followed.
+pub fn bytes_below(directory: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    const BLOCK_BYTES: u64 = 512;
+    let (mut bytes, mut pending) = (0_u64, vec![directory.to_owned()]);
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(BLOCK_BYTES));
+            if metadata.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    bytes
+}

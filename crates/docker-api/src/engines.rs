@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -202,7 +202,7 @@ async fn watch_disk(docker: Arc<Docker>) {
     loop {
         let begun = std::time::Instant::now();
         let directory = docker.directory.clone();
-        let bytes = blocking(move || Ok(bytes_below(&directory)))
+        let bytes = blocking(move || Ok(disk::bytes_below(&directory)))
             .await
             .unwrap_or_default();
         docker.disk_bytes.store(bytes, Ordering::Relaxed);
@@ -213,23 +213,4 @@ async fn watch_disk(docker: Arc<Docker>) {
         }
         tokio::time::sleep(DISK_POLL.max(begun.elapsed() * DISK_POLL_SHARE)).await;
     }
-}
-
-/// What files have on disk. What vanishes meanwhile counts for nothing, and links are not followed.
-fn bytes_below(directory: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    const BLOCK_BYTES: u64 = 512;
-    let (mut bytes, mut pending) = (0_u64, vec![directory.to_owned()]);
-    while let Some(folder) = pending.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else {
-                continue;
-            };
-            bytes = bytes.saturating_add(metadata.blocks().saturating_mul(BLOCK_BYTES));
-            if metadata.is_dir() {
-                pending.push(entry.path());
-            }
-        }
-    }
-    bytes
 }

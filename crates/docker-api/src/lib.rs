@@ -48,6 +48,7 @@ mod routes;
 mod server;
 mod system;
 mod tree;
+mod upload;
 mod volumes;
 
 pub use archive::holds_image;

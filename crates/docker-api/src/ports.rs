@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
-use crate::containers::{Bound, Empty, Record};
+use crate::containers::{Bound, Empty, PortProtocol, Record};
 use crate::docker::Docker;
 use crate::limits::{CONNECTIONS_MAX, DIAL_TIMEOUT_MS, PORTS_MAX};
 
@@ -120,6 +120,7 @@ impl Docker {
             let host_port = listener.local_addr()?.port();
             let bound = Bound {
                 container_port: it.container_port,
+                protocol: PortProtocol::Tcp,
                 host_ip: it.host_ip,
                 host_port,
             };

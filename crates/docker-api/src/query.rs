@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::answer::Refusal;
+use crate::clock;
 
 #[derive(Debug, Default)]
 pub struct Query(Vec<(String, String)>);
@@ -102,18 +104,74 @@ impl Filters {
         let values = self.get(name);
         values.is_empty() || values.iter().any(|it| fits(it))
     }
-    /// `label` must match all of its values: `key` or `key=value`.
+    /// `label` must match all of its values: `key` or `key=value`. `label!` must not.
     pub fn labels(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.get("label")
-            .iter()
-            .all(|wanted| match wanted.split_once('=') {
-                Some((key, value)) => labels.get(key).is_some_and(|it| it == value),
-                None => labels.contains_key(wanted),
-            })
+        let matches = |wanted: &String| match wanted.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|it| it == value),
+            None => labels.contains_key(wanted),
+        };
+        let unwanted = self.get("label!");
+        self.get("label").iter().all(matches)
+            && (unwanted.is_empty() || !unwanted.iter().all(matches))
+    }
+    /// A filter whose values are regular expressions, as names and ids are.
+    pub fn patterns(&self, name: &str) -> Patterns {
+        Patterns::new(self.get(name))
+    }
+    /// What `until` says: a time, or how long ago (`24h`).
+    pub fn until(&self, now_ms: i64) -> Result<Until, Refusal> {
+        let text = match self.get("until") {
+            [] => return Ok(Until(None)),
+            [text] => text,
+            _ => return Err(Refusal::bad("more than one until filter specified")),
+        };
+        let until = clock::parse_or_ago(text, now_ms);
+        let bad = || Refusal::bad(format!("`until` is not a time: `{text}`"));
+        Ok(Until(Some(until.ok_or_else(bad)?)))
     }
     pub fn flag(&self, name: &str) -> Option<bool> {
         let value = self.get(name).first()?;
         Some(matches!(value.as_str(), "1" | "true" | "True" | "t"))
+    }
+}
+
+/// See [`Filters::until`].
+pub struct Until(Option<i64>);
+
+impl Until {
+    /// Whether what was made then is old enough, or any age is.
+    pub fn takes(&self, made_ms: i64) -> bool {
+        self.0.is_none_or(|until| made_ms < until)
+    }
+}
+
+/// What a compiled expression may take of memory. Matching takes time in proportion to the text.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Values of a filter of names: each is a whole name, or a regular expression that is found in it. One
+/// that is no expression matches nothing else, as in docker.
+pub struct Patterns {
+    exact: Vec<String>,
+    expressions: Vec<Regex>,
+}
+
+impl Patterns {
+    fn new(values: &[String]) -> Self {
+        let compile = |it: &String| RegexBuilder::new(it).size_limit(PATTERN_BYTES_MAX).build();
+        Self {
+            exact: values.to_vec(),
+            expressions: values.iter().flat_map(compile).collect(),
+        }
+    }
+    /// Whether there is no such filter, or it fits.
+    pub fn fits(&self, text: &str) -> bool {
+        self.exact.is_empty()
+            || self.exact.iter().any(|it| it == text)
+            || self.expressions.iter().any(|it| it.is_match(text))
+    }
+    /// A container's name, which has a `/` in front when docker sees it.
+    pub fn fits_name(&self, name: &str) -> bool {
+        self.fits(name) || self.fits(&format!("/{name}"))
     }
 }
 
@@ -139,5 +197,52 @@ mod tests {
                 .refuse(&["memory", "link"])
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn names_are_expressions() {
+        let fits = |pattern: &str, name: &str| {
+            let filters = Filters(BTreeMap::from([("name".into(), vec![pattern.to_owned()])]));
+            filters.patterns("name").fits_name(name)
+        };
+        for (pattern, expect) in [
+            ("ea", true),
+            ("^rea$", true),
+            ("^/rea$", true),
+            ("^ea", false),
+            ("re$", false),
+            ("^r.a", true),
+            ("^(rea|web)-[0-9]+$", false),
+            ("[", false),
+        ] {
+            assert_eq!(fits(pattern, "rea"), expect, "{pattern}");
+        }
+        assert!(fits("^(rea|web)-[0-9]+$", "web-12"));
+        assert!(fits("a[", "a["), "what is written may be a name");
+        assert!(!fits("(a{1000}){1000}", "a"), "too large to be one");
+        assert!(!fits("(a*)*b", &"a".repeat(5000)));
+    }
+
+    #[test]
+    fn labels_and_times_leave_out() {
+        let filters = |text: &str| Filters::parse(text, &["label", "label!", "until"]).unwrap();
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        for (text, expect) in [
+            (r#"{"label!":["a"]}"#, false),
+            (r#"{"label!":["a=c"]}"#, true),
+            (r#"{"label!":["a=b","x"]}"#, true),
+            (r#"{"label":["a"],"label!":["x"]}"#, true),
+        ] {
+            assert_eq!(filters(text).labels(&labels), expect, "{text}");
+        }
+        let until = |text: &str, made_ms| {
+            let text = format!(r#"{{"until":["{text}"]}}"#);
+            Some(filters(&text).until(100_000).ok()?.takes(made_ms))
+        };
+        assert_eq!(until("1m30s", 9_999), Some(true));
+        assert_eq!(until("1m30s", 10_000), Some(false));
+        assert_eq!(until("50", 49_999), Some(true));
+        assert_eq!(until("soon", 0), None);
+        assert!(filters("{}").until(0).unwrap().takes(i64::MAX));
     }
 }

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::answer::{Answer, Body, Refusal};
 use crate::docker::Docker;
-use crate::limits::{BODY_TIMEOUT, JSON_BYTES_MAX};
 use crate::query::{Query, decode};
+use crate::upload::Upload;
 use crate::{build, containers, events, images, networks, system, volumes};
 
 /// The newest version of the API that is spoken, and the oldest.
@@ -24,31 +22,23 @@ pub struct Call {
     pub docker: Arc<Docker>,
     pub query: Query,
     pub head: Parts,
-    pub body: Incoming,
+    pub body: Upload,
     pub version: (u32, u32),
 }
 
 impl Call {
-    /// A small body.
-    pub async fn bytes(&mut self) -> Result<Bytes, Refusal> {
-        let body = Limited::new(&mut self.body, JSON_BYTES_MAX);
-        let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect()).await;
-        match collected {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) => Err(Refusal::bad(format!("the body cannot be read: {error}"))),
-            Err(_) => Err(Refusal::bad("the body did not come in time")),
-        }
-    }
-
-    /// A body of JSON. Members that are null are absent; no body at all is an empty object.
-    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Refusal> {
-        let bytes = self.bytes().await?;
+    /// A body of JSON. Members that are null are absent; null, or no body at all, is an empty object.
+    pub async fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let bytes = self.body.bytes().await?;
         let bad = |error: serde_json::Error| Refusal::bad(format!("invalid JSON: {error}"));
         let mut value: Value = match bytes.is_empty() {
             true => serde_json::json!({}),
             false => serde_json::from_slice(&bytes).map_err(bad)?,
         };
         remove_nulls(&mut value);
+        if value.is_null() {
+            value = serde_json::json!({});
+        }
         serde_json::from_value(value).map_err(bad)
     }
 
@@ -70,9 +60,14 @@ fn remove_nulls(value: &mut Value) {
 
 pub async fn answer(docker: Arc<Docker>, request: Request<Incoming>) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
-    let mut response = match dispatch(docker.clone(), request).await {
+    let (head, body) = request.into_parts();
+    let body = Upload::new(body, &head.headers);
+    let mut response = match dispatch(docker.clone(), head, body.clone()).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            body.drain().await;
+            refusal.into_response()
+        }
     };
     if is_head {
         *response.body_mut() = crate::answer::full("");
@@ -109,8 +104,7 @@ fn version_of(path: &str) -> Result<((u32, u32), &str), Refusal> {
     Ok((version, rest))
 }
 
-async fn dispatch(docker: Arc<Docker>, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
+async fn dispatch(docker: Arc<Docker>, head: Parts, body: Upload) -> Answer {
     let path = head.uri.path().to_owned();
     let (version, rest) = version_of(&path)?;
     let words: Vec<String> = rest.trim_end_matches('/').split('/').map(decode).collect();

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Body, Refusal};
 use crate::clock::rfc3339;
+use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::routes::{Call, VERSION_MAX, VERSION_MIN};
 
@@ -123,17 +124,39 @@ pub async fn info(call: Call) -> Answer {
     }))
 }
 
-/// `GET /system/df`
+/// `GET /system/df`: of the kinds that are asked for, or of all.
 pub async fn disk_usage(call: Call) -> Answer {
-    let docker = &call.docker;
-    let images = docker.local_images().await?;
-    let total: u64 = images.iter().map(|it| it.size_bytes).sum();
-    let images: Vec<Value> = images.iter().map(|it| it.summary(docker)).collect();
-    answer::ok(json!({
-        "LayersSize": total, "Images": images,
-        "Containers": docker.containers.summaries(),
-        "Volumes": docker.volumes.list(), "BuildCache": [],
-    }))
+    let docker = call.docker.clone();
+    let kinds: Vec<String> = call.query.all("type").map(str::to_owned).collect();
+    let known = ["container", "image", "volume", "build-cache"];
+    if let Some(kind) = kinds.iter().find(|it| !known.contains(&it.as_str())) {
+        return Err(Refusal::bad(format!("unknown object type: {kind}")));
+    }
+    let wants = |kind: &str| kinds.is_empty() || kinds.iter().any(|it| it == kind);
+    let mut usage = json!({});
+    if wants("image") {
+        let images = docker.local_images().await?;
+        let total: u64 = images.iter().map(|it| it.size_bytes).sum();
+        let images: Vec<Value> = images.iter().map(|it| it.summary(&docker)).collect();
+        usage["LayersSize"] = json!(total);
+        usage["Images"] = json!(images);
+    }
+    let (containers, volumes) = (wants("container"), wants("volume"));
+    // Every file of them is looked at.
+    let (containers, volumes) = blocking(move || {
+        let containers = containers.then(|| docker.containers.summaries());
+        Ok((containers, volumes.then(|| docker.volumes_in_use())))
+    })
+    .await?;
+    for (name, value) in [("Containers", containers), ("Volumes", volumes)] {
+        if let Some(value) = value {
+            usage[name] = json!(value);
+        }
+    }
+    if wants("build-cache") {
+        usage["BuildCache"] = json!([]);
+    }
+    answer::ok(usage)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -208,7 +231,7 @@ impl AuthConfig {
 }
 
 /// `POST /auth`: `docker login`.
-pub async fn log_in(mut call: Call) -> Answer {
+pub async fn log_in(call: Call) -> Answer {
     let config: AuthConfig = call.json().await?;
     let address = config.serveraddress.clone();
     let host = address

@@ -1,6 +1,6 @@
 //! Volumes: directories that outlive containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -144,9 +144,9 @@ impl Volumes {
         })
     }
 
-    pub fn list(&self) -> Vec<Value> {
+    fn all(&self) -> Vec<Volume> {
         let all = self.all.lock().expect("no holder panics");
-        all.values().map(|it| self.show(it)).collect()
+        all.values().cloned().collect()
     }
 
     fn forget(&self, name: &str) -> Result<()> {
@@ -184,12 +184,13 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
 fn list(call: &Call) -> Answer {
     let filters = call
         .query
-        .filters(&["name", "label", "driver", "dangling"])?;
+        .filters(&["name", "label", "label!", "driver", "dangling"])?;
+    let names = filters.patterns("name");
     let docker = &call.docker;
     let all = docker.volumes.all.lock().expect("no holder panics").clone();
     let shown = all.values().filter(|it| {
         let used = || !docker.users_of_volume(&it.name).is_empty();
-        filters.any("name", |wanted| it.name.contains(wanted))
+        names.fits(&it.name)
             && filters.any("driver", |wanted| wanted == "local")
             && filters.labels(&it.labels)
             && filters
@@ -200,7 +201,7 @@ fn list(call: &Call) -> Answer {
     answer::ok(json!({ "Volumes": shown, "Warnings": [] }))
 }
 
-async fn create(mut call: Call) -> Answer {
+async fn create(call: Call) -> Answer {
     let request: CreateRequest = call.json().await?;
     if !matches!(request.driver.as_str(), "" | "local") {
         return Err(Refusal::not_built(format!(
@@ -237,6 +238,25 @@ impl Docker {
         users.map(|it| it.id).collect()
     }
 
+    /// All volumes, with what they have on disk and how many containers have them.
+    pub(crate) fn volumes_in_use(&self) -> Vec<Value> {
+        let mut users: BTreeMap<String, u64> = BTreeMap::new();
+        for container in self.containers.all() {
+            let names = container.record().mounts.into_iter().map(|it| it.name);
+            for name in names.collect::<BTreeSet<_>>() {
+                *users.entry(name).or_default() += 1;
+            }
+        }
+        let show = |volume: &Volume| {
+            let mut shown = self.volumes.show(volume);
+            let bytes = disk::bytes_below(&self.volumes.data(&volume.name));
+            let users = users.get(&volume.name).copied().unwrap_or_default();
+            shown["UsageData"] = json!({ "Size": bytes, "RefCount": users });
+            shown
+        };
+        self.volumes.all().iter().map(show).collect()
+    }
+
     /// Removes a volume that no container has.
     pub(crate) async fn remove_volume(self: &std::sync::Arc<Self>, name: &str) -> Result<()> {
         let (docker, name) = (self.clone(), name.to_owned());
@@ -263,7 +283,7 @@ async fn remove(call: Call, name: &str) -> Answer {
 }
 
 async fn prune(call: Call) -> Answer {
-    let filters = call.query.filters(&["all", "label"])?;
+    let filters = call.query.filters(&["all", "label", "label!"])?;
     let named_too = filters.flag("all").unwrap_or(call.version < (1, 42));
     let docker = &call.docker;
     let all = docker.volumes.all.lock().expect("no holder panics").clone();

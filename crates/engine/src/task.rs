@@ -323,11 +323,22 @@ pub struct ExecSession {
 pub enum RootOf {
     /// A running container's, with all that is mounted in it.
     Container { task: String, container: String },
-    /// What a container with these `directories` and this `upper` would see. It must not run meanwhile.
+    /// What a container with these `directories` and this `upper` would see. It must not run meanwhile,
+    /// and nobody may look at the same `upper` with other `mounts`.
     Layers {
         directories: Vec<PathBuf>,
         upper: PathBuf,
+        mounts: Vec<RootMount>,
     },
+}
+
+/// Something of the host that is seen in a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootMount {
+    pub source: PathBuf,
+    /// Where, in the root; made when it is missing.
+    pub path: PathBuf,
+    pub read_only: bool,
 }
 
 #[async_trait]

@@ -172,6 +172,7 @@ async fn the_root_of_a_container_can_be_looked_into() {
     let stopped = |directories: Vec<PathBuf>| RootOf::Layers {
         directories,
         upper: upper.clone(),
+        mounts: Vec::new(),
     };
     let here = std::env::current_dir().unwrap();
     let mut layers = vec![common::layer()];
@@ -206,6 +207,59 @@ async fn the_root_of_a_container_can_be_looked_into() {
     assert_eq!(read(&root, "/tmp/more").unwrap(), "more");
     assert_eq!(std::env::current_dir().unwrap(), here);
     drop(root);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn the_root_of_a_container_that_does_not_run_has_what_is_mounted_in_it() {
+    let machine = Machine::new().await;
+    let (upper, volume) = (machine.path("kept"), machine.path("volume"));
+    for folder in [&upper, &volume] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::write(volume.join("a"), "of the volume").unwrap();
+    // Links of the container's lead within it, whoever mounts.
+    std::os::unix::fs::symlink("/../../../outside", upper.join("link")).unwrap();
+    let mounted = |path: &str, source: PathBuf, read_only| RootMount {
+        source,
+        path: path.into(),
+        read_only,
+    };
+    let of = |mounts: Vec<RootMount>| RootOf::Layers {
+        directories: vec![common::layer()],
+        upper: upper.clone(),
+        mounts,
+    };
+    let mounts = vec![
+        mounted("/data/v", volume.clone(), false),
+        mounted("/link/v", volume.clone(), true),
+        mounted("/data/file", volume.join("a"), false),
+    ];
+    let root = machine.runtime().root(of(mounts.clone())).await.unwrap();
+    for path in ["/data/v/a", "/link/v/a", "/data/file", "/outside/v/a"] {
+        assert_eq!(read(&root, path).unwrap(), "of the volume", "{path}");
+    }
+    let write = |path: &str| {
+        std::fs::write(
+            format!("/proc/self/fd/{}{path}", root.as_raw_fd()),
+            "written",
+        )
+    };
+    write("/data/v/b").unwrap();
+    let text = std::fs::read_to_string(volume.join("b")).unwrap();
+    assert_eq!(text, "written");
+    assert!(write("/outside/v/c").is_err(), "it is read-only");
+    assert!(!machine.path("outside").exists() && !Path::new("/outside").exists());
+    // Two views of the same changes would not know of each other.
+    let refused = machine.runtime().root(of(Vec::new())).await.unwrap_err();
+    assert_eq!(refused.fault, Fault::Conflict);
+    machine.runtime().root(of(mounts)).await.unwrap();
+    drop(root);
+    let bare = machine.runtime().root(of(Vec::new())).await.unwrap();
+    assert!(read(&bare, "/data/v/a").is_err());
+    drop(bare);
+    let over = of(vec![mounted("/proc", volume, false)]);
+    assert!(machine.runtime().root(over).await.is_err());
     machine.check_clean();
 }
 

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
+use super::detach::{DetachKeys, Typed};
 use super::logs::LogOptions;
 use super::{Container, MAIN, logs};
 use crate::answer::{self, Answer};
@@ -22,8 +23,6 @@ use crate::limits::PIECES_MAX;
 use crate::routes::Call;
 
 const READ_BYTES: usize = 32 * 1024;
-/// Ctrl-P and Ctrl-Q, which leave a container to itself.
-const DETACH: [u8; 2] = [0x10, 0x11];
 
 /// Which output goes to a client, and how.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +69,8 @@ pub enum Client {
     Listening(mpsc::Sender<io::Result<Bytes>>),
 }
 
-/// Answers, and then lets `serve` have the connection.
+/// Answers, and then lets `serve` have the connection: once the answer's head has been sent, so that
+/// what writes at once writes after it. Some clients lose what comes along with the head.
 pub fn hijack<F: Future<Output = ()> + Send + 'static>(
     call: Call,
     wanted: Wanted,
@@ -140,7 +140,8 @@ pub async fn carry(
     reader: Option<ReadHalf<TokioIo<Upgraded>>>,
     output: &mut Output,
     wanted: Wanted,
-) {
+    keys: DetachKeys,
+) -> End {
     let Attached {
         input,
         output: mut from,
@@ -148,60 +149,55 @@ pub async fn carry(
     let writing = async {
         while let Some((stream, bytes)) = from.recv().await {
             if wanted.takes(stream) && !output.write(wanted.frame(stream, &bytes)).await {
-                return;
+                break;
             }
         }
+        End::Whole
     };
     let reading = async {
+        let keys = wanted.terminal.then(|| Typed::new(keys));
         if let (Some(reader), Some(input)) = (reader, input)
-            && copy_input(reader, input, wanted.terminal).await == End::Detached
+            && copy_input(reader, input, keys).await == End::Detached
         {
-            return;
+            return End::Detached;
         }
         // The end of the input is not the end of the output.
         std::future::pending().await
     };
     tokio::select! {
-        () = writing => {}
-        () = reading => {}
+        end = writing => end,
+        end = reading => end,
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum End {
-    OfInput,
+pub enum End {
+    Whole,
+    /// By its keys.
     Detached,
 }
 
 async fn copy_input(
     mut reader: ReadHalf<TokioIo<Upgraded>>,
     input: mpsc::Sender<Bytes>,
-    terminal: bool,
+    mut keys: Option<Typed>,
 ) -> End {
     let mut bytes = vec![0; READ_BYTES];
-    let mut held = false;
     loop {
         let count = reader.read(&mut bytes).await.unwrap_or(0);
         if count == 0 {
-            return End::OfInput;
+            return End::Whole;
         }
-        let mut piece = bytes[..count].to_vec();
-        if terminal {
-            if held {
-                piece.insert(0, DETACH[0]);
-                held = false;
-            }
-            if piece.windows(DETACH.len()).any(|it| it == DETACH) {
-                return End::Detached;
-            }
-            // The first of the two keys waits for what comes next.
-            if piece.last() == Some(&DETACH[0]) {
-                piece.pop();
-                held = true;
-            }
-        }
+        let read = &bytes[..count];
+        let (piece, detached) = match &mut keys {
+            Some(keys) => keys.pass(read),
+            None => (read.to_vec(), false),
+        };
         if !piece.is_empty() && input.send(Bytes::from(piece)).await.is_err() {
-            return End::OfInput;
+            return End::Whole;
+        }
+        if detached {
+            return End::Detached;
         }
     }
 }
@@ -219,6 +215,7 @@ pub async fn attach(call: Call, container: Arc<Container>) -> Answer {
         true => AttachInput::Join,
         false => AttachInput::Leave,
     };
+    let keys = DetachKeys::parse(query.get("detachKeys").unwrap_or_default())?;
     let with_logs = query.flag("logs");
     let with_stream = query.flag_or("stream", "0");
     let docker = call.docker.clone();
@@ -243,8 +240,10 @@ pub async fn attach(call: Call, container: Arc<Container>) -> Answer {
         if with_logs {
             logs::send_past(&container, LogOptions::all(wanted), &mut output).await;
         }
-        if let Ok(attached) = receiver.await {
-            carry(attached, reader, &mut output, wanted).await;
+        if let Ok(attached) = receiver.await
+            && carry(attached, reader, &mut output, wanted, keys).await == End::Detached
+        {
+            docker.tell(&container, "detach", &[]);
         }
         output.close().await;
     })

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use http::{Method, Response, StatusCode, header};
 use rustix::fs::{AtFlags, FileType, OFlags, fstat, statat};
 use serde_json::{Value, json};
 
+use super::record::Mount;
 use super::{Container, MAIN};
 use crate::answer::{self, Answer, Refusal};
 use crate::archive::{Owners, check, pack, spool, unpack, written_by};
@@ -23,10 +24,23 @@ use crate::limits::FOLDER_DEPTH_MAX;
 use crate::routes::Call;
 use crate::tree::{Links, Tree, is_directory, link_target, open_directory};
 
+/// Held while a container is started, ended or looked into.
+type Working = tokio::sync::OwnedMutexGuard<()>;
+
+/// Which files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// As the container sees them.
+    Mounted,
+    /// Its own alone.
+    Bare,
+}
+
 impl Docker {
     /// A container's root, whether it runs or not.
-    async fn root_of(&self, container: &Container) -> Result<Arc<OwnedFd>, Refusal> {
+    async fn root_of(&self, container: &Container, view: View) -> Result<Arc<OwnedFd>, Refusal> {
         let record = container.record();
+        let seen = record.mounts.iter().filter(|_| view == View::Mounted);
         let of = match record.is_running() {
             true => RootOf::Container {
                 task: record.task(),
@@ -38,24 +52,65 @@ impl Docker {
                     .prepare_digest(&record.image_id)
                     .await?
                     .directories,
-                upper: self.containers.upper(&record.id),
+                upper: container.upper(),
+                mounts: seen.map(Mount::in_root).collect(),
             },
         };
         Ok(self.tasks.root(of).await?)
     }
 }
 
+/// A path that a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    /// In the root. It ends with `/.` when links are followed at its end, too.
+    path: PathBuf,
+    /// What an archive of it calls it, and clients replace by what they call it.
+    name: PathBuf,
+}
+
+impl Asked {
+    /// As docker reads it: `dir/.` is what is in the folder, `dir/` is the folder that a link leads to,
+    /// and all of the root is called `/`.
+    fn parse(text: &str) -> Self {
+        let is_dot = text == "." || text.ends_with("/.");
+        let follows = is_dot || text.ends_with('/');
+        let mut path = PathBuf::new();
+        for component in Path::new(text).components() {
+            match component {
+                Component::Normal(name) => path.push(name),
+                Component::ParentDir => drop(path.pop()),
+                _ => {}
+            }
+        }
+        let name = match path.file_name() {
+            _ if is_dot => PathBuf::from("."),
+            Some(name) => PathBuf::from(name),
+            None => PathBuf::from("/"),
+        };
+        let path = match follows && name != Path::new("/") {
+            true => path.join("."),
+            false => path,
+        };
+        Self { path, name }
+    }
+
+    fn shown(&self) -> String {
+        format!("/{}", self.path.display())
+    }
+}
+
 /// What docker's client is told about a path.
-fn stat_of(tree: &Tree<'_>, path: &Path) -> Result<Value, Refusal> {
+fn stat_of(tree: &Tree<'_>, asked: &Asked) -> Result<Value, Refusal> {
     let missing = |_| {
         Refusal::not_found(format!(
-            "Could not find the file /{} in container",
-            path.display()
+            "Could not find the file {} in container",
+            asked.shown()
         ))
     };
     // The path itself, not what it links to.
     let handle = tree
-        .open(path, OFlags::PATH | OFlags::NOFOLLOW)
+        .open(&asked.path, OFlags::PATH | OFlags::NOFOLLOW)
         .map_err(missing)?;
     let stat = fstat(&handle).map_err(missing)?;
     let link = match FileType::from_raw_mode(stat.st_mode) {
@@ -71,60 +126,58 @@ fn stat_of(tree: &Tree<'_>, path: &Path) -> Result<Value, Refusal> {
         FileType::CharacterDevice | FileType::BlockDevice => 1 << 26,
         _ => 0,
     };
-    let name = path
-        .file_name()
-        .map_or("/".into(), |it| it.to_string_lossy());
+    let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+    let special = special.iter().filter(|it| stat.st_mode & it.0 != 0);
+    let special: u32 = special.map(|it| it.1).sum();
+    let name = asked.name.to_string_lossy();
     Ok(json!({
-        "name": name, "size": stat.st_size, "mode": kind | (stat.st_mode & 0o777),
+        "name": name, "size": stat.st_size, "mode": kind | special | (stat.st_mode & 0o777),
         "mtime": rfc3339(stat.st_mtime * 1000), "linkTarget": link.unwrap_or_default(),
     }))
 }
 
-pub async fn archive(mut call: Call, container: &Arc<Container>, method: &Method) -> Answer {
+pub async fn archive(call: Call, container: &Arc<Container>, method: &Method) -> Answer {
     let docker = call.docker.clone();
-    let path = call.query.get("path").map(str::to_owned);
+    let path = call.query.get("path");
     let path = path.ok_or_else(|| Refusal::bad("say which path: `path`"))?;
-    let path = PathBuf::from(path.trim_start_matches('/'));
-    if container.record().is_running() {
-        return in_root(&mut call, docker.root_of(container).await?, &path, method).await;
+    let asked = Asked::parse(path);
+    // One that does not run must not be started meanwhile: its root is looked at from outside.
+    let working = container.working.clone().lock_owned().await;
+    let working = Some(working).filter(|_| !container.record().is_running());
+    let root = docker.root_of(container, View::Mounted).await?;
+    match *method {
+        Method::PUT => put(&call, root, &asked).await,
+        _ => get(root, asked, method, working),
     }
-    // It must not be started meanwhile: its root is looked at from outside.
-    let _working = container.working.lock().await;
-    in_root(&mut call, docker.root_of(container).await?, &path, method).await
 }
 
-async fn in_root(call: &mut Call, root: Arc<OwnedFd>, path: &Path, method: &Method) -> Answer {
+async fn put(call: &Call, root: Arc<OwnedFd>, asked: &Asked) -> Answer {
     let tree = Tree::new(&root, Links::Within);
-    if *method == Method::PUT {
-        let directory = tree.open(path, OFlags::PATH | OFlags::DIRECTORY);
-        directory.map_err(|_| {
-            Refusal::not_found(format!(
-                "Could not find the directory /{} in container",
-                path.display()
-            ))
-        })?;
-        let file = spool(&mut call.body, &call.docker).await?;
-        let (root, path) = (root.clone(), path.to_owned());
-        blocking(move || {
-            check(&file)?;
-            unpack(&file, &root, Links::Within, &path, Owners::Kept)
-        })
-        .await?;
-        return answer::empty(StatusCode::OK);
-    }
-    let stat = stat_of(&tree, path)?;
+    let directory = tree.open(&asked.path, OFlags::PATH | OFlags::DIRECTORY);
+    directory.map_err(|_| {
+        Refusal::not_found(format!(
+            "Could not find the directory {} in container",
+            asked.shown()
+        ))
+    })?;
+    let file = spool(&call.body, &call.docker).await?;
+    let path = asked.path.clone();
+    blocking(move || {
+        check(&file)?;
+        unpack(&file, &root, Links::Within, &path, Owners::Kept)
+    })
+    .await?;
+    answer::empty(StatusCode::OK)
+}
+
+fn get(root: Arc<OwnedFd>, asked: Asked, method: &Method, working: Option<Working>) -> Answer {
+    let stat = stat_of(&Tree::new(&root, Links::Within), &asked)?;
     let mut response = match *method {
         Method::HEAD => Response::new(answer::full("")),
-        _ => {
-            // A folder's archive has the folder's own name in it, as docker's has.
-            let name = match path.file_name() {
-                Some(name) => PathBuf::from(name),
-                None => PathBuf::from("."),
-            };
-            let path = path.to_owned();
-            let root = root.clone();
-            Response::new(written_by(move |to| pack(&root, &path, &name, to)))
-        }
+        _ => Response::new(written_by(move |to| {
+            let _working = working;
+            pack(&root, &asked.path, &asked.name, to)
+        })),
     };
     let encoded = STANDARD.encode(stat.to_string());
     answer::set(&mut response, "x-docker-container-path-stat", &encoded);
@@ -134,25 +187,18 @@ async fn in_root(call: &mut Call, root: Arc<OwnedFd>, path: &Path, method: &Meth
 
 /// `GET /containers/{id}/export`
 pub async fn export(call: Call, container: &Arc<Container>) -> Answer {
-    let record = container.record();
-    let directories = call
-        .docker
-        .images
-        .prepare_digest(&record.image_id)
-        .await?
-        .directories;
+    let working = container.working.clone().lock_owned().await;
     // Without what is mounted in it, which a look into a running one would show.
-    if record.is_running() {
+    if container.record().is_running() {
         return Err(Refusal::not_built(
             "exporting a running container (stop it first)",
         ));
     }
-    let of = RootOf::Layers {
-        directories,
-        upper: call.docker.containers.upper(&record.id),
-    };
-    let root = call.docker.tasks.root(of).await?;
-    let body = written_by(move |to| pack(&root, Path::new(""), Path::new("."), to));
+    let root = call.docker.root_of(container, View::Bare).await?;
+    let body = written_by(move |to| {
+        let _working = working;
+        pack(&root, Path::new(""), Path::new("."), to)
+    });
     let mut response = Response::new(body);
     answer::set(&mut response, header::CONTENT_TYPE, "application/x-tar");
     Ok(response)
@@ -167,7 +213,7 @@ pub async fn changes(call: Call, container: &Arc<Container>) -> Answer {
         .prepare_digest(&record.image_id)
         .await?
         .directories;
-    let upper = call.docker.containers.upper(&record.id);
+    let upper = container.upper();
     let changes = blocking(move || changes_in(&upper, &below)).await?;
     answer::ok(json!(changes))
 }
@@ -246,6 +292,27 @@ fn look(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_read_as_dockers() {
+        for (text, path, name) in [
+            ("/a/b", "a/b", "b"),
+            ("a/b/", "a/b/.", "b"),
+            ("/a/b/.", "a/b/.", "."),
+            ("/", "", "/"),
+            ("/.", ".", "."),
+            ("/../a/../..", "", "/"),
+        ] {
+            let expect = Asked {
+                path: path.into(),
+                name: name.into(),
+            };
+            let asked = Asked::parse(text);
+            // As text: paths that end with a dot are equal to those that do not.
+            assert_eq!(asked.path.as_os_str(), expect.path.as_os_str(), "{text}");
+            assert_eq!(asked.name, expect.name, "{text}");
+        }
+    }
 
     #[test]
     fn links_in_layers_tell_nothing_of_the_machine() {

@@ -11,6 +11,7 @@ use super::merge::{image_config, merge};
 use super::record::{
     Config, CreateRequest, HostConfig, Joined, Mount, Record, State, Status, VERSION,
 };
+use super::start::populate;
 use super::wanted::{check, mounts};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::now_ms;
@@ -20,7 +21,7 @@ use crate::images::{is_own_platform, own_platform};
 use crate::ports;
 use crate::routes::Call;
 
-pub async fn create(mut call: Call) -> Answer {
+pub async fn create(call: Call) -> Answer {
     let request: CreateRequest = call.json().await?;
     let docker = call.docker.clone();
     let most = docker.bounds.containers;
@@ -76,8 +77,16 @@ pub async fn create(mut call: Call) -> Answer {
     }
     let container = docker.containers.insert(record)?;
     drop(naming);
+    let working = container.working.lock().await;
     docker.tell(&container, "create", &[]);
-    let id = container.record().id;
+    let record = container.record();
+    // Whoever copies from it or to it before it is started finds what it would find then.
+    if record.mounts.iter().any(|it| docker.is_to_fill(it)) {
+        let image = docker.images.prepare_digest(&record.image_id).await?;
+        populate(&docker, &record, &image).await?;
+    }
+    drop(working);
+    let id = record.id;
     Ok(answer::json(
         StatusCode::CREATED,
         &json!({ "Id": id, "Warnings": warnings }),

@@ -15,6 +15,7 @@ use super::record::{MountKind, Record, Status};
 use super::start::{self, stop_signal, stop_timeout_s};
 use super::{Container, MAIN, not_running};
 use crate::answer::{self, Answer, Refusal};
+use crate::clock::now_ms;
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::routes::Call;
@@ -141,7 +142,11 @@ pub async fn wait(call: Call, container: Arc<Container>) -> Answer {
         let fits = |record: &Record| match condition.as_str() {
             "next-exit" => record.state.exits > exits,
             "removed" => false,
-            _ => !matches!(record.state.status, Status::Running | Status::Restarting),
+            // Also one that is started again at once has ended.
+            _ => {
+                record.state.exits > exits
+                    || !matches!(record.state.status, Status::Running | Status::Restarting)
+            }
         };
         tokio::select! {
             () = until(&container, fits) => {}
@@ -213,16 +218,15 @@ impl Docker {
 
 /// `POST /containers/prune`
 pub async fn prune(call: Call) -> Answer {
-    let filters = call.query.filters(&["label", "until"])?;
-    if !filters.get("until").is_empty() {
-        return Err(Refusal::not_built("pruning containers by time"));
-    }
+    let filters = call.query.filters(&["label", "label!", "until"])?;
+    let until = filters.until(now_ms())?;
     let mut removed = Vec::new();
     for container in call.docker.containers.all() {
         let _working = container.working.lock().await;
         let record = container.record();
         let at_rest = matches!(record.state.status, Status::Created | Status::Exited);
-        if at_rest && !container.is_removed() && filters.labels(&record.config.labels) {
+        let wanted = filters.labels(&record.config.labels) && until.takes(record.created_ms);
+        if at_rest && !container.is_removed() && wanted {
             call.docker.remove_with(&container, false).await?;
             removed.push(record.id);
         }

@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::attach::{Output, Wanted, carry, hijack};
+use super::attach::{End, Output, Wanted, carry, hijack};
+use super::detach::DetachKeys;
 use super::{Container, MAIN, not_running, size_of};
 use crate::answer::{self, Answer, Refusal};
 use crate::disk::random_id;
@@ -25,6 +26,7 @@ pub struct Exec {
     stdout: bool,
     stderr: bool,
     detach_keys: String,
+    keys: DetachKeys,
     progress: Mutex<Progress>,
 }
 
@@ -60,7 +62,7 @@ struct CreateRequest {
 }
 
 /// `POST /containers/{id}/exec`
-pub async fn create(mut call: Call, container: &Arc<Container>) -> Answer {
+pub async fn create(call: Call, container: &Arc<Container>) -> Answer {
     let request: CreateRequest = call.json().await?;
     let record = container.record();
     if !record.is_running() {
@@ -88,6 +90,7 @@ pub async fn create(mut call: Call, container: &Arc<Container>) -> Answer {
         },
         stdout: request.attach_stdout,
         stderr: request.attach_stderr,
+        keys: DetachKeys::parse(&request.detach_keys)?,
         detach_keys: request.detach_keys,
         progress: Mutex::default(),
     };
@@ -157,7 +160,7 @@ struct StartRequest {
     console_size: Option<[u16; 2]>,
 }
 
-async fn start(mut call: Call, exec: Arc<Exec>) -> Answer {
+async fn start(call: Call, exec: Arc<Exec>) -> Answer {
     let request: StartRequest = call.json().await?;
     let record = exec.container.record();
     if !record.is_running() {
@@ -180,13 +183,8 @@ async fn start(mut call: Call, exec: Arc<Exec>) -> Answer {
         &format!("exec_start: {command}"),
         &[("execID", spec.id.clone())],
     );
-    let session = docker.tasks.exec_attached(&record.task(), MAIN, spec).await;
-    if let Ok(session) = &session {
-        let mut progress = exec.progress.lock().expect("no holder panics");
-        progress.running = true;
-        progress.pid = session.pid;
-    }
     if request.detach {
+        let session = begin(&docker, &exec, spec).await;
         let session =
             session.inspect_err(|error| ended(&docker, &exec, exit_code_of(&error.message)))?;
         tokio::spawn(finish(docker, exec, session.exit));
@@ -197,11 +195,19 @@ async fn start(mut call: Call, exec: Arc<Exec>) -> Answer {
         stderr: exec.stderr,
         terminal: exec.spec.terminal,
     };
+    // Not before the client has its answer: what is written at once could come along with it.
     hijack(call, wanted, move |client| async move {
         let (reader, mut output) = client.split();
-        match session {
+        match begin(&docker, &exec, spec).await {
             Ok(ExecSession { attached, exit, .. }) => {
-                carry(attached, reader, &mut output, wanted).await;
+                let keys = exec.keys.clone();
+                if carry(attached, reader, &mut output, wanted, keys).await == End::Detached {
+                    let id = [("execID", exec.spec.id.clone())];
+                    docker.tell(&exec.container, "exec_detach", &id);
+                    output.close().await;
+                    finish(docker, exec, exit).await;
+                    return;
+                }
                 // Whoever waits for the output's end asks for the exit code next.
                 finish(docker, exec, exit).await;
             }
@@ -209,6 +215,17 @@ async fn start(mut call: Call, exec: Arc<Exec>) -> Answer {
         }
         output.close().await;
     })
+}
+
+/// Runs it, and notes that it runs.
+async fn begin(docker: &Docker, exec: &Exec, spec: ExecSpec) -> engine::Result<ExecSession> {
+    let task = exec.container.record().task();
+    let session = docker.tasks.exec_attached(&task, MAIN, spec).await?;
+    let mut progress = exec.progress.lock().expect("no holder panics");
+    progress.running = true;
+    progress.pid = session.pid;
+    drop(progress);
+    Ok(session)
 }
 
 async fn tell_failure(
@@ -311,6 +328,7 @@ mod tests {
                 stdout: true,
                 stderr: true,
                 detach_keys: String::new(),
+                keys: DetachKeys::parse("").unwrap(),
                 progress: Mutex::new(Progress {
                     started,
                     ..Progress::default()

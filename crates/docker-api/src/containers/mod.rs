@@ -14,9 +14,12 @@
 mod attach;
 mod copy;
 mod create;
+mod defaults;
+mod detach;
 mod end;
 mod exec;
 mod follow;
+mod list;
 mod logs;
 mod merge;
 mod record;
@@ -31,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine::{AttachInput, Attached, Digest, Result};
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 
 use crate::answer::{self, Answer, Refusal};
@@ -44,10 +47,12 @@ use crate::routes::Call;
 
 pub use exec::route as route_exec;
 pub use follow::follow;
+pub use merge::merge;
 #[cfg(test)]
 pub use record::PortBinding;
 pub use record::{
-    Bound, Empty, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig, Record,
+    Bound, Config, Empty, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig,
+    PortProtocol, Record,
 };
 
 /// The one container of a task.
@@ -68,7 +73,7 @@ pub struct Container {
     changed: watch::Sender<u64>,
     pub removed: std::sync::atomic::AtomicBool,
     /// Held while it is started, ended or removed.
-    pub working: tokio::sync::Mutex<()>,
+    pub working: Arc<tokio::sync::Mutex<()>>,
     /// Those who attached before it was started.
     waiting: Mutex<Vec<(AttachInput, oneshot::Sender<Attached>)>>,
     published: Mutex<Option<Published>>,
@@ -83,7 +88,7 @@ impl Container {
             record: Mutex::new(record),
             changed: watch::channel(0).0,
             removed: false.into(),
-            working: tokio::sync::Mutex::default(),
+            working: Arc::default(),
             waiting: Mutex::default(),
             published: Mutex::default(),
             health: Mutex::new(engine::Health::Unknown),
@@ -120,6 +125,11 @@ impl Container {
 
     pub fn is_removed(&self) -> bool {
         self.removed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// What it changed in its root.
+    pub fn upper(&self) -> PathBuf {
+        self.directory.join("upper")
     }
 
     pub fn log_file(&self) -> PathBuf {
@@ -243,7 +253,11 @@ impl Containers {
     pub fn summaries(&self) -> Vec<Value> {
         let all = self.all();
         all.iter()
-            .map(|it| show::summary(&it.record(), None))
+            .map(|it| {
+                let mut summary = show::summary(&it.record(), None);
+                summary["SizeRw"] = json!(disk::bytes_below(&it.upper()));
+                summary
+            })
             .collect()
     }
 
@@ -272,7 +286,7 @@ impl Containers {
 
 pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
     match (method.as_str(), words) {
-        ("GET", ["json"]) => return show::list(call).await,
+        ("GET", ["json"]) => return list::list(call).await,
         ("POST", ["create"]) => return create::create(call).await,
         ("POST", ["prune"]) => return end::prune(call).await,
         _ => {}

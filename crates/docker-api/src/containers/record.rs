@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use engine::{Digest, HealthCheck, ImageConfig};
+use engine::{Digest, HealthCheck, ImageConfig, RootMount};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -190,6 +190,19 @@ pub struct Mount {
     pub source: PathBuf,
     pub destination: String,
     pub read_only: bool,
+    /// Of a volume: what the image has in its place is not copied to it.
+    #[serde(default)]
+    pub no_copy: bool,
+}
+
+impl Mount {
+    pub fn in_root(&self) -> RootMount {
+        RootMount {
+            source: self.source.clone(),
+            path: PathBuf::from(&self.destination),
+            read_only: self.read_only,
+        }
+    }
 }
 
 /// A container's place in a network.
@@ -217,10 +230,29 @@ pub enum Joined {
     Network(Option<Endpoint>),
 }
 
+/// Of a published port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PortProtocol {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+impl PortProtocol {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// A published port that is bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     pub container_port: u16,
+    #[serde(default)]
+    pub protocol: PortProtocol,
     pub host_ip: Ipv4Addr,
     pub host_port: u16,
 }
@@ -294,6 +326,11 @@ impl Record {
 
     pub fn is_running(&self) -> bool {
         self.state.status == Status::Running
+    }
+
+    /// It runs, or will again without anybody's doing.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state.status, Status::Running | Status::Restarting)
     }
 
     pub fn argv(&self) -> Vec<String> {

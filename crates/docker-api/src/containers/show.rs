@@ -1,24 +1,17 @@
 //! What is said of containers: `ps`, `inspect`, `top`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::Health;
 use serde_json::{Map, Value, json};
 
 use super::record::{Joined, MountKind, PortBinding, Record, Status};
-use super::{Container, MAIN, not_running};
+use super::{Container, MAIN, defaults, not_running};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339, rfc3339_or_never};
 use crate::docker::Docker;
 use crate::networks::BRIDGE;
-use crate::query::Filters;
 use crate::routes::Call;
-
-const FILTERS: &[&str] = &[
-    "id", "name", "label", "status", "ancestor", "network", "volume", "exited", "health", "before",
-    "since", "is-task", "publish", "expose",
-];
 
 /// How long ago, in docker's words.
 fn duration(ms: i64) -> String {
@@ -67,7 +60,7 @@ fn status_text(record: &Record, health: Option<&str>) -> String {
 }
 
 /// None when it has no health check.
-fn health_word(container: &Container, record: &Record) -> Option<&'static str> {
+pub fn health_word(container: &Container, record: &Record) -> Option<&'static str> {
     record.health_check()?;
     let health = *container.health.lock().expect("no holder panics");
     Some(match health {
@@ -112,7 +105,7 @@ fn network_mode(docker: &Docker, record: &Record) -> String {
     }
 }
 
-fn networks(docker: &Docker, record: &Record) -> Map<String, Value> {
+pub fn networks(docker: &Docker, record: &Record) -> Map<String, Value> {
     let mut networks = Map::new();
     let Some(endpoint) = record.endpoint() else {
         return networks;
@@ -185,97 +178,6 @@ pub fn summary(record: &Record, more: Option<(&Docker, &Container)>) -> Value {
     })
 }
 
-async fn passes(
-    docker: &Docker,
-    container: &Container,
-    record: &Record,
-    filters: &Filters,
-    images: &BTreeMap<String, engine::Digest>,
-) -> bool {
-    let joined = networks(docker, record);
-    let health = health_word(container, record).unwrap_or("none");
-    filters.any("id", |it| record.id.starts_with(it))
-        && filters.any("name", |it| name_fits(it, &record.name))
-        && filters.any("status", |it| record.state.status.word() == it)
-        && filters.any("health", |it| health == it)
-        && filters.any("exited", |it| {
-            record.state.status == Status::Exited && it.parse() == Ok(record.state.exit_code)
-        })
-        && filters.any("ancestor", |it| {
-            record.image == it || images.get(it) == Some(&record.image_id)
-        })
-        && filters.any("network", |it| {
-            joined.iter().any(|(name, value)| {
-                name == it
-                    || value["NetworkID"]
-                        .as_str()
-                        .is_some_and(|id| id.starts_with(it))
-            })
-        })
-        && filters.any("volume", |it| {
-            record
-                .mounts
-                .iter()
-                .any(|mount| mount.name == it || mount.destination == it)
-        })
-        && filters.any("is-task", |it| it == "false")
-        && filters.labels(&record.config.labels)
-}
-
-/// Docker's is a regular expression; what people write is a part of a name, or a whole one between
-/// `^` and `$`.
-fn name_fits(pattern: &str, name: &str) -> bool {
-    let (pattern, starts) = match pattern.strip_prefix('^') {
-        Some(rest) => (rest, true),
-        None => (pattern, false),
-    };
-    let (pattern, ends) = match pattern.strip_suffix('$') {
-        Some(rest) => (rest, true),
-        None => (pattern, false),
-    };
-    let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
-    match (starts, ends) {
-        (true, true) => name == pattern,
-        (true, false) => name.starts_with(pattern),
-        (false, true) => name.ends_with(pattern),
-        (false, false) => name.contains(pattern),
-    }
-}
-
-pub async fn list(call: Call) -> Answer {
-    call.query.refuse(&["size"])?;
-    let filters = call.query.filters(FILTERS)?;
-    for name in ["before", "since", "publish", "expose"] {
-        if !filters.get(name).is_empty() {
-            return Err(Refusal::not_built(format!(
-                "the filter `{name}` of containers"
-            )));
-        }
-    }
-    let limit = call.query.number("limit")?.filter(|it| *it > 0);
-    let asks_status = !filters.get("status").is_empty() || !filters.get("exited").is_empty();
-    let all = call.query.flag("all") || limit.is_some() || asks_status;
-    let docker = &call.docker;
-    let mut images = BTreeMap::new();
-    for text in filters.get("ancestor") {
-        if let Ok(found) = docker.find_image(text).await {
-            images.insert(text.clone(), found.id);
-        }
-    }
-    let mut containers = docker.containers.all();
-    containers.sort_by_key(|it| std::cmp::Reverse(it.record().created_ms));
-    let mut shown = Vec::new();
-    for container in containers {
-        let record = container.record();
-        let alive = matches!(record.state.status, Status::Running | Status::Restarting);
-        if (all || alive) && passes(docker, &container, &record, &filters, &images).await {
-            shown.push(summary(&record, Some((docker, &container))));
-        }
-    }
-    shown.truncate(limit.map_or(usize::MAX, |it| it as usize));
-    answer::ok(json!(shown))
-}
-
 async fn state(docker: &Docker, container: &Container, record: &Record) -> Value {
     let state = &record.state;
     let status = docker.tasks.status(&record.task()).await.ok().flatten();
@@ -318,23 +220,18 @@ fn ports(record: &Record) -> Map<String, Value> {
 }
 
 pub async fn inspect(call: Call, container: &Arc<Container>) -> Answer {
-    call.query.refuse(&["size"])?;
     let docker = &call.docker;
     let record = container.record();
     let argv = record.argv();
     let (program, arguments) = argv.split_first().expect("it was checked");
-    let mut host = json!(record.host);
-    host["NetworkMode"] = json!(network_mode(docker, &record));
-    host["LogConfig"] = json!({ "Type": "json-file", "Config": record.host.log_config.config });
-    if record.host.restart_policy.name.is_empty() {
-        host["RestartPolicy"]["Name"] = json!("no");
-    }
+    let host = defaults::host(&record, &network_mode(docker, &record));
     let mut config = json!(record.config);
     config["Image"] = json!(record.image);
+    config["OnBuild"] = Value::Null;
     let networks = networks(docker, &record);
     let first = networks.values().next().cloned().unwrap_or_default();
     let of_first = |name: &str| first[name].clone();
-    answer::ok(json!({
+    let mut shown = json!({
         "Id": record.id, "Created": rfc3339(record.created_ms), "Path": program, "Args": arguments,
         "State": state(docker, container, &record).await, "Image": record.image_id,
         "ResolvConfPath": "", "HostnamePath": "", "HostsPath": "", "LogPath": container.log_file(),
@@ -345,11 +242,20 @@ pub async fn inspect(call: Call, container: &Arc<Container>) -> Answer {
         "Mounts": mounts(&record), "Config": config,
         "NetworkSettings": {
             "Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports(&record),
+            "HairpinMode": false, "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
+            "SecondaryIPAddresses": null, "SecondaryIPv6Addresses": null,
+            "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "IPv6Gateway": "",
             "IPAddress": of_first("IPAddress"), "Gateway": of_first("Gateway"),
             "MacAddress": of_first("MacAddress"), "IPPrefixLen": of_first("IPPrefixLen"),
             "EndpointID": of_first("EndpointID"), "Networks": networks,
         },
-    }))
+    });
+    if call.query.flag("size") {
+        let sizes = docker.sizes(container).await?;
+        shown["SizeRw"] = json!(sizes.own);
+        shown["SizeRootFs"] = json!(sizes.whole);
+    }
+    answer::ok(shown)
 }
 
 /// `GET /containers/{id}/top`: processes of its pid namespace.
@@ -431,19 +337,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_names_are_dockers() {
+    fn durations_are_dockers() {
         assert_eq!(duration(500), "Less than a second");
         assert_eq!(duration(5_000), "5 seconds");
         assert_eq!(duration(61_000), "About a minute");
         assert_eq!(duration(3 * 3_600_000), "3 hours");
-        for (pattern, fits) in [
-            ("ea", true),
-            ("^rea$", true),
-            ("^/rea$", true),
-            ("^ea", false),
-            ("re$", false),
-        ] {
-            assert_eq!(name_fits(pattern, "rea"), fits, "{pattern}");
-        }
     }
 }

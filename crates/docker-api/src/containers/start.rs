@@ -1,5 +1,7 @@
 //! Starting a container: its place in the network, its ports, its volumes, and then its task.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use engine::{
     TaskSpec, TaskState, VolumeSpec,
 };
 use http::StatusCode;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstat};
 
 use super::record::{Mount, MountKind, Record, Status};
 use super::{Container, MAIN};
@@ -195,39 +197,38 @@ fn cannot_start(record: &Record, message: &str) -> Refusal {
     ))
 }
 
-/// Copies what the image has to volumes that were never used.
-async fn populate(
+/// Copies what the image has to volumes that were never used, and lets them look like the folder that
+/// they cover: a program that is not root may write to its own.
+pub async fn populate(
     docker: &Arc<Docker>,
     record: &Record,
     image: &PreparedImage,
 ) -> Result<(), Refusal> {
-    let fresh =
-        |mount: &&Mount| mount.kind == MountKind::Volume && docker.volumes.is_fresh(&mount.name);
-    for mount in record.mounts.iter().filter(fresh) {
+    for mount in record.mounts.iter().filter(|it| docker.is_to_fill(it)) {
         let root = docker
             .tasks
             .root(RootOf::Layers {
                 directories: image.directories.clone(),
                 upper: docker.containers.upper(&record.id),
+                mounts: Vec::new(),
             })
             .await?;
         let (scratch, mount_point) = (docker.scratch(), mount.destination.clone());
         let data = docker.volumes.data(&mount.name);
         blocking(move || {
-            let path = Path::new(mount_point.trim_start_matches('/'));
+            let path = Path::new(mount_point.trim_start_matches('/')).join(".");
             let tree = Tree::new(&root, Links::Within);
-            if tree.open(path, OFlags::PATH | OFlags::DIRECTORY).is_err() {
+            let Ok(folder) = tree.open(&path, OFlags::PATH | OFlags::DIRECTORY) else {
                 return Ok(());
-            }
+            };
+            let looks = fstat(&folder).map_err(std::io::Error::from)?;
             let mut file = tempfile::tempfile_in(scratch)?;
-            pack(&root, path, Path::new("."), &mut file)?;
-            unpack(
-                &file,
-                &open_directory(&data)?,
-                Links::Refuse,
-                Path::new(""),
-                Owners::Kept,
-            )
+            pack(&root, &path, Path::new("."), &mut file)?;
+            let opened = open_directory(&data)?;
+            unpack(&file, &opened, Links::Refuse, Path::new(""), Owners::Kept)?;
+            chown(&data, Some(looks.st_uid), Some(looks.st_gid))?;
+            let mode = Permissions::from_mode(looks.st_mode & 0o7777);
+            Ok(std::fs::set_permissions(&data, mode)?)
         })
         .await?;
         docker.volumes.set_used(&mount.name)?;
@@ -359,6 +360,11 @@ pub fn stop_timeout_s(record: &Record) -> i64 {
 }
 
 impl Docker {
+    /// Whether something of the image is to be copied to what is mounted.
+    pub(crate) fn is_to_fill(&self, mount: &Mount) -> bool {
+        mount.kind == MountKind::Volume && !mount.no_copy && self.volumes.is_fresh(&mount.name)
+    }
+
     /// Takes away what an earlier run left, or a start that was cut short.
     pub(crate) async fn clear_task(&self, task: &str) -> engine::Result<()> {
         let poll = std::time::Duration::from_millis(10);

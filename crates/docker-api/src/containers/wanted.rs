@@ -261,6 +261,7 @@ fn mount(
             source: PathBuf::from(source),
             destination,
             read_only,
+            no_copy: false,
         });
     }
     // Made now, as docker does, so that it is there whether the container is ever started or not.
@@ -273,6 +274,7 @@ fn mount(
         name: volume.name,
         destination,
         read_only,
+        no_copy: false,
     })
 }
 

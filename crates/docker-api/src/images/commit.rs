@@ -1,17 +1,22 @@
 //! An image out of a container, and the changes that imports and commits make to how it is run.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use engine::{EngineError, ImageConfig, ImageName, Result};
+use engine::{Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Result};
 use http::StatusCode;
 use rustix::fs::FileType;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Refusal};
-use crate::disk::blocking;
+use crate::clock::{now_ms, rfc3339};
+use crate::containers::{Config, Record, merge};
+use crate::disk::{blocking, hex};
+use crate::docker::Docker;
 use crate::events::Event;
 use crate::limits::FOLDER_DEPTH_MAX;
+use crate::names::unnamed;
 use crate::routes::Call;
 
 /// One instruction of a Dockerfile that changes how an image is run.
@@ -90,19 +95,21 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// `POST /commit`: the container's image, and what it changed in its root.
-pub async fn commit(mut call: Call) -> Answer {
-    let overrides: serde_json::Value = call.json().await?;
-    if overrides.as_object().is_some_and(|it| !it.is_empty()) {
-        return Err(Refusal::not_built(
-            "a configuration for the committed image (use `changes`)",
-        ));
-    }
+pub async fn commit(call: Call) -> Answer {
+    let asked: Config = call.json().await?;
     let docker = call.docker.clone();
     let text = call.query.get("container").unwrap_or_default().to_owned();
     let container = docker.containers.find(&text)?;
     let record = container.record();
     let prepared = docker.images.prepare_digest(&record.image_id).await?;
-    let mut config = record.image_config(&prepared.config);
+    let details = docker.details(&record.image_id).await?;
+    let own = record.image_config(&prepared.config);
+    // What the request says goes before what the container was run with.
+    let mut config = Record {
+        config: merge(asked, &own),
+        ..record.clone()
+    }
+    .image_config(&own);
     for line in call.query.all("changes").flat_map(str::lines) {
         change(&mut config, line)?;
     }
@@ -118,17 +125,33 @@ pub async fn commit(mut call: Call) -> Answer {
         Ok(file.into_temp_path())
     })
     .await?;
+    let layer = docker.images.put_layer(&tar).await?;
+    let text = |name: &str| call.query.get(name).unwrap_or_default().to_owned();
+    let step = Step {
+        made_ms: now_ms(),
+        created_by: record.config.cmd.unwrap_or_default().join(" "),
+        author: text("author"),
+        comment: text("comment"),
+    };
+    let document = document(details.config, &config, &layer, &step);
     let mut layers = prepared.layers;
-    layers.push(docker.images.put_layer(&tar).await?);
-    let comment = call
-        .query
-        .get("comment")
-        .unwrap_or("RUN (committed)")
-        .to_owned();
-    let digest = docker
-        .images
-        .put_image(&config, &layers, &[comment], None)
-        .await?;
+    layers.push(layer);
+    let bytes = document.to_string().into_bytes();
+    let size = bytes.len();
+    let document = docker.put_blob_bytes(bytes).await?;
+    let descriptors = layers.iter().map(|it| {
+        let Descriptor {
+            media_type,
+            digest,
+            size_bytes,
+        } = &it.blob;
+        json!({ "mediaType": media_type, "digest": digest, "size": size_bytes })
+    });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
+        "config": { "mediaType": CONFIG_TYPE, "digest": document, "size": size },
+        "layers": descriptors.collect::<Vec<_>>(),
+    });
     let name = call.query.get("repo").map(|repository| {
         let tag = call
             .query
@@ -136,19 +159,96 @@ pub async fn commit(mut call: Call) -> Answer {
             .map_or(String::new(), |tag| format!(":{tag}"));
         format!("{repository}{tag}")
     });
-    match name {
-        Some(text) => {
-            let name = text.parse::<ImageName>();
-            let name =
-                name.map_err(|_| Refusal::bad(format!("invalid reference format: `{text}`")))?;
-            docker.name_digest(&digest, &docker.kept(&name)).await?;
-        }
-        None => docker.keep_unnamed(&digest).await?,
-    }
+    let digest = put_manifest(&docker, manifest.to_string().as_bytes(), name).await?;
     docker
         .events
         .tell(Event::image("commit", digest.as_str(), None));
     Ok(answer::json(StatusCode::CREATED, &json!({ "Id": digest })))
+}
+
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Stores it under a name, or as an image that has none.
+async fn put_manifest(
+    docker: &Docker,
+    bytes: &[u8],
+    name: Option<String>,
+) -> Result<Digest, Refusal> {
+    let name = match name {
+        Some(text) => {
+            let name = text.parse::<ImageName>();
+            let name =
+                name.map_err(|_| Refusal::bad(format!("invalid reference format: `{text}`")))?;
+            docker.kept(&name)
+        }
+        None => {
+            let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+            let text = format!("sha256:{}", hex(hash.as_ref()));
+            unnamed(&text.parse().expect("it is a digest's text"))
+        }
+    };
+    let stored = docker.images.put_manifest(&name, MANIFEST_TYPE, bytes);
+    Ok(stored.await?)
+}
+
+/// What is said of a commit.
+struct Step {
+    made_ms: i64,
+    created_by: String,
+    author: String,
+    comment: String,
+}
+
+/// The image's configuration file, out of that of the image below it.
+fn document(mut below: Value, config: &ImageConfig, layer: &Layer, step: &Step) -> Value {
+    let made = rfc3339(step.made_ms);
+    let map = |keys: &[String]| -> BTreeMap<String, Value> {
+        keys.iter().map(|it| (it.clone(), json!({}))).collect()
+    };
+    if !below["config"].is_object() {
+        below["config"] = json!({});
+    }
+    for (name, value) in [
+        ("Entrypoint", json!(config.entrypoint)),
+        ("Cmd", json!(config.cmd)),
+        ("Env", json!(config.env)),
+        ("WorkingDir", json!(config.working_dir)),
+        ("User", json!(config.user)),
+        ("ExposedPorts", json!(map(&config.exposed_ports))),
+        ("Volumes", json!(map(&config.volumes))),
+        ("Labels", json!(config.labels)),
+        ("StopSignal", json!(config.stop_signal)),
+    ] {
+        let is_nothing = match &value {
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            Value::String(text) => text.is_empty(),
+            _ => value.is_null(),
+        };
+        if let Some(members) = below["config"].as_object_mut() {
+            match is_nothing {
+                true => drop(members.remove(name)),
+                false => drop(members.insert(name.to_owned(), value)),
+            }
+        }
+    }
+    below["created"] = json!(made);
+    below["author"] = json!(step.author);
+    let history = json!({
+        "created": made, "created_by": step.created_by, "author": step.author,
+        "comment": step.comment,
+    });
+    push(&mut below["rootfs"]["diff_ids"], json!(layer.diff_id));
+    push(&mut below["history"], history);
+    below
+}
+
+fn push(list: &mut Value, entry: Value) {
+    match list {
+        Value::Array(items) => items.push(entry),
+        other => *other = json!([entry]),
+    }
 }
 
 /// An overlay's upper directory as a layer: what is gone is told by names (OCI image-spec, "layer").
@@ -228,5 +328,47 @@ mod tests {
         assert_eq!(config.env, ["C=d e", "A=c"]);
         assert_eq!(config.exposed_ports, ["9292/tcp"]);
         assert!(change(&mut config, "RUN x").is_err());
+    }
+
+    #[test]
+    fn a_commit_goes_on_from_the_image_below() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let below = json!({
+            "architecture": "amd64", "os": "linux", "author": "below",
+            "config": { "Env": ["A=b"], "Cmd": ["x"], "OnBuild": ["RUN y"] },
+            "rootfs": { "type": "layers", "diff_ids": [digest("1")] },
+            "history": [{ "created_by": "COPY" }],
+        });
+        let layer = Layer {
+            blob: Descriptor {
+                media_type: String::new(),
+                digest: digest("2").parse().unwrap(),
+                size_bytes: 1,
+            },
+            diff_id: digest("3").parse().unwrap(),
+        };
+        let config = ImageConfig {
+            env: vec!["A=c".to_owned()],
+            ..ImageConfig::default()
+        };
+        let step = Step {
+            made_ms: 0,
+            created_by: "sh".to_owned(),
+            author: "me".to_owned(),
+            comment: "why".to_owned(),
+        };
+        let made = document(below, &config, &layer, &step);
+        assert_eq!(
+            made["config"],
+            json!({ "Env": ["A=c"], "OnBuild": ["RUN y"] })
+        );
+        assert_eq!(
+            made["rootfs"]["diff_ids"],
+            json!([digest("1"), digest("3")])
+        );
+        assert_eq!(made["author"], "me");
+        assert_eq!(made["history"][1]["comment"], "why");
+        assert_eq!(made["history"][1]["created_by"], "sh");
+        assert_eq!(made["created"], "1970-01-01T00:00:00.000000000Z");
     }
 }

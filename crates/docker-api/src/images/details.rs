@@ -65,6 +65,13 @@ impl Details {
         config
     }
 
+    /// Of the last step that led to it.
+    pub fn comment(&self) -> &str {
+        let last = self.config["history"].as_array().and_then(|it| it.last());
+        last.and_then(|it| it["comment"].as_str())
+            .unwrap_or_default()
+    }
+
     pub fn labels(&self) -> BTreeMap<String, String> {
         serde_json::from_value(self.config["config"]["Labels"].clone()).unwrap_or_default()
     }

@@ -45,12 +45,12 @@ struct SavedImage {
     layers: Vec<String>,
 }
 
-pub async fn load(mut call: Call) -> Answer {
+pub async fn load(call: Call) -> Answer {
     if call.query.get("platform").is_some() {
         return Err(Refusal::not_built("loading one platform of an image"));
     }
     let scratch = call.docker.scratch();
-    let file = spool(&mut call.body, &call.docker).await?;
+    let file = spool(&call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(&scratch)?;
     let path = folder.path().to_owned();
     let layout = blocking(move || {
@@ -317,7 +317,7 @@ impl Layout {
 }
 
 impl Docker {
-    async fn put_blob_bytes(&self, bytes: Vec<u8>) -> Result<Digest> {
+    pub(crate) async fn put_blob_bytes(&self, bytes: Vec<u8>) -> Result<Digest> {
         let scratch = self.scratch();
         let file = blocking(move || {
             let mut file = tempfile::NamedTempFile::new_in(scratch)?;
@@ -344,7 +344,7 @@ impl Docker {
 }
 
 /// `POST /images/create?fromSrc=-`: the body is a root file system.
-pub async fn import(mut call: Call) -> Answer {
+pub async fn import(call: Call) -> Answer {
     let query = &call.query;
     let name = match query.get("repo") {
         None => None,
@@ -363,7 +363,7 @@ pub async fn import(mut call: Call) -> Answer {
     }
     let message = query.get("message").unwrap_or("COPY / /").to_owned();
     let scratch = call.docker.scratch();
-    let file = spool(&mut call.body, &call.docker).await?;
+    let file = spool(&call.body, &call.docker).await?;
     let tar = blocking(move || {
         check(&file)?;
         let mut plain = tempfile::NamedTempFile::new_in(scratch)?;

@@ -202,17 +202,36 @@ impl Docker {
     }
 }
 
-const FILTERS: &[&str] = &["reference", "dangling", "label", "before", "since", "until"];
+const FILTERS: &[&str] = &[
+    "reference",
+    "dangling",
+    "label",
+    "label!",
+    "before",
+    "since",
+    "until",
+];
 
 async fn list(call: Call) -> Answer {
     let filters = call.query.filters(FILTERS)?;
-    for name in ["before", "since", "until"] {
-        if !filters.get(name).is_empty() {
-            return Err(Refusal::not_built(format!("the filter `{name}` of images")));
+    let until = filters.until(clock::now_ms())?;
+    let (mut before_ms, mut since_ms) = (None, None);
+    for (name, bound) in [("before", &mut before_ms), ("since", &mut since_ms)] {
+        for text in filters.get(name) {
+            let id = call.docker.find_image(text).await?.id;
+            let image = call.docker.local_image(&id).await?;
+            *bound = Some(image.ok_or_else(|| no_such(text))?.created_ms);
         }
     }
     let mut answers = Vec::new();
     for mut image in call.docker.local_images().await? {
+        let made_ms = image.created_ms;
+        let fits = before_ms.is_none_or(|it| made_ms < it)
+            && since_ms.is_none_or(|it| made_ms > it)
+            && until.takes(made_ms);
+        if !fits {
+            continue;
+        }
         let dangling = image.names.is_empty();
         if filters
             .flag("dangling")
@@ -259,7 +278,7 @@ async fn inspect(call: Call, text: &str) -> Answer {
     let created = clock::rfc3339(image.created_ms);
     answer::ok(json!({
         "Id": image.id, "RepoTags": image.tags(), "RepoDigests": image.digests(),
-        "Parent": "", "Comment": "", "Created": created, "DockerVersion": "",
+        "Parent": "", "Comment": details.comment(), "Created": created, "DockerVersion": "",
         "Author": details.config["author"].as_str().unwrap_or_default(),
         "Container": "", "ContainerConfig": details.run_config(), "Config": details.run_config(),
         "Architecture": details.config["architecture"], "Os": details.config["os"],

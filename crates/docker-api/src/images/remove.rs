@@ -1,10 +1,13 @@
 //! Removing names and images.
 
+use std::collections::BTreeMap;
+
 use engine::{Digest, ImageName, Reference, Repository};
 use serde_json::{Value, json};
 
 use super::{LocalImage, no_such};
 use crate::answer::{self, Answer, Refusal};
+use crate::clock::now_ms;
 use crate::docker::Docker;
 use crate::events::Event;
 use crate::names::{short, shown};
@@ -18,55 +21,82 @@ pub async fn remove(call: Call, text: &str) -> Answer {
         .local_image(&found.id)
         .await?
         .ok_or_else(|| no_such(text))?;
+    let user = docker.containers.user_of_image(&image.id);
+    let others = |name: &ImageName| image.names.iter().any(|it| it != name);
+    let plan = plan(&Asked {
+        text,
+        force,
+        named: found.name.is_some(),
+        is_last: !found.name.as_ref().is_some_and(others),
+        names: image.names.len(),
+        user: user.as_ref().map(|it| (short(&it.0), it.1)),
+        id: short(image.id.as_str()),
+    });
     let mut told = Vec::new();
-    match found.name {
-        // One name of several: the image stays.
-        Some(name) if image.names.iter().any(|it| *it != name) => {
+    match (plan?, found.name) {
+        (Plan::Untag, Some(name)) => {
             untag(docker, &image.id, &name, &mut told).await?;
             let repository = &name.repository;
-            let others = image.names.iter().filter(|it| **it != name);
-            if !others.into_iter().any(|it| it.repository == *repository) {
+            let mut others = image.names.iter().filter(|it| **it != name);
+            if !others.any(|it| it.repository == *repository) {
                 forget(docker, &image.id, repository).await?;
             }
         }
-        name => {
-            if name.is_none() && image.names.len() > 1 && !force {
-                return Err(Refusal::conflict(format!(
-                    "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
-                    short(image.id.as_str())
-                )));
-            }
-            if is_needed(docker, &image, force)? {
-                untag_all(docker, &image, &mut told).await?;
-            } else {
-                remove_whole(docker, &image, &mut told).await?;
-            }
-        }
+        (Plan::Untag | Plan::UntagAll, _) => untag_all(docker, &image, &mut told).await?,
+        (Plan::Remove, _) => remove_whole(docker, &image, &mut told).await?,
     }
     answer::ok(json!(told))
 }
 
-/// Whether a container has the image. One that runs keeps its names too; one that does not gives
-/// them up to force.
-fn is_needed(docker: &Docker, image: &LocalImage, force: bool) -> Result<bool, Refusal> {
-    let Some((container, running)) = docker.containers.user_of_image(&image.id) else {
-        return Ok(false);
-    };
-    if running {
+/// What is known when an image is to be removed.
+struct Asked<'a> {
+    text: &'a str,
+    force: bool,
+    /// By a name, and not by its id.
+    named: bool,
+    /// It has no other name.
+    is_last: bool,
+    names: usize,
+    /// A container that has it, and whether that runs.
+    user: Option<(&'a str, bool)>,
+    id: &'a str,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    /// One name of several: the image stays.
+    Untag,
+    /// The image stays, without a name, for the container that has it.
+    UntagAll,
+    Remove,
+}
+
+/// As docker decides it.
+fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
+    let Asked { text, id, .. } = asked;
+    if !asked.is_last {
+        return Ok(Plan::Untag);
+    }
+    if !asked.named && asked.names > 1 && !asked.force {
         return Err(Refusal::conflict(format!(
-            "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
-            short(image.id.as_str()),
-            short(&container)
+            "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
         )));
     }
-    if force {
-        return Ok(true);
+    match asked.user {
+        None => Ok(Plan::Remove),
+        Some((user, _)) if asked.named && !asked.force => Err(Refusal::conflict(format!(
+            "conflict: unable to remove repository reference \"{text}\" (must force) - container {user} is using its referenced image {id}"
+        ))),
+        // A name can be taken from whatever runs.
+        Some(_) if asked.named => Ok(Plan::UntagAll),
+        Some((user, true)) => Err(Refusal::conflict(format!(
+            "conflict: unable to delete {id} (cannot be forced) - image is being used by running container {user}"
+        ))),
+        Some((user, false)) if !asked.force => Err(Refusal::conflict(format!(
+            "conflict: unable to delete {id} (must be forced) - image is being used by stopped container {user}"
+        ))),
+        Some(_) => Ok(Plan::UntagAll),
     }
-    Err(Refusal::conflict(format!(
-        "conflict: unable to delete {} (must be forced) - image is being used by stopped container {}",
-        short(image.id.as_str()),
-        short(&container)
-    )))
 }
 
 async fn untag(
@@ -132,19 +162,68 @@ async fn remove_whole(
 
 /// `POST /images/prune`: images without a name, or all that no container uses.
 pub async fn prune(call: Call) -> Answer {
-    let filters = call.query.filters(&["dangling", "label", "until"])?;
-    if !filters.get("until").is_empty() || !filters.get("label").is_empty() {
-        return Err(Refusal::not_built("pruning images by label or time"));
-    }
+    let filters = call
+        .query
+        .filters(&["dangling", "label", "label!", "until"])?;
+    let until = filters.until(now_ms())?;
+    let by_label = !filters.get("label").is_empty() || !filters.get("label!").is_empty();
     let dangling_only = filters.flag("dangling").unwrap_or(true);
     let docker = &call.docker;
     let mut told = Vec::new();
     for image in docker.local_images().await? {
         let unwanted = image.names.is_empty() || !dangling_only;
-        if unwanted && docker.containers.user_of_image(&image.id).is_none() {
+        let is_old = until.takes(image.created_ms);
+        if !unwanted || !is_old || docker.containers.user_of_image(&image.id).is_some() {
+            continue;
+        }
+        let labels = match by_label {
+            true => docker.details(&image.id).await?.labels(),
+            false => BTreeMap::new(),
+        };
+        if filters.labels(&labels) {
             remove_whole(docker, &image, &mut told).await?;
         }
     }
     // Content is shared, and taken away later, when it was unused for a while.
     answer::ok(json!({ "ImagesDeleted": told, "SpaceReclaimed": 0 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_is_dockers_choice() {
+        let check = |named: bool, force: bool, names: usize, user: Option<bool>| {
+            let planned = plan(&Asked {
+                text: "rea:1",
+                force,
+                named,
+                is_last: !named || names < 2,
+                names,
+                user: user.map(|runs| ("c", runs)),
+                id: "i",
+            });
+            planned.map_err(|refusal| refusal.message)
+        };
+        let (by_name, by_id) = (true, false);
+        assert_eq!(check(by_name, false, 1, None), Ok(Plan::Remove));
+        assert_eq!(check(by_name, false, 2, Some(true)), Ok(Plan::Untag));
+        // A name alone is taken from what is in use, if it is forced.
+        assert_eq!(check(by_name, true, 1, Some(true)), Ok(Plan::UntagAll));
+        assert_eq!(check(by_name, true, 1, Some(false)), Ok(Plan::UntagAll));
+        let refused = check(by_name, false, 1, Some(true)).unwrap_err();
+        assert!(refused.contains("\"rea:1\" (must force) - container c"));
+        assert_eq!(check(by_id, false, 1, None), Ok(Plan::Remove));
+        assert_eq!(check(by_id, true, 2, None), Ok(Plan::Remove));
+        assert_eq!(check(by_id, true, 1, Some(false)), Ok(Plan::UntagAll));
+        for (force, names, user, why) in [
+            (false, 2, None, "multiple repositories"),
+            (true, 1, Some(true), "(cannot be forced)"),
+            (false, 1, Some(false), "(must be forced)"),
+        ] {
+            let refused = check(by_id, force, names, user).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
 }

@@ -97,9 +97,10 @@ fn show(docker: &Docker, network: &NetworkRecord) -> Value {
 }
 
 fn list(call: &Call) -> Answer {
-    let filters = call
-        .query
-        .filters(&["name", "id", "label", "driver", "scope", "type", "dangling"])?;
+    let filters = call.query.filters(&[
+        "name", "id", "label", "label!", "driver", "scope", "type", "dangling",
+    ])?;
+    let (names, ids) = (filters.patterns("name"), filters.patterns("id"));
     let docker = &call.docker;
     let seen = docker.networks.all();
     let mut shown: Vec<Value> = seen.iter().map(|it| show(docker, it)).collect();
@@ -110,8 +111,8 @@ fn list(call: &Call) -> Answer {
         let is_builtin = [BRIDGE, "host", "none"].contains(&name);
         let labels = serde_json::from_value(it["Labels"].clone()).unwrap_or_default();
         let unused = it["Containers"].as_object().is_none_or(|it| it.is_empty());
-        filters.any("name", |wanted| name.contains(wanted))
-            && filters.any("id", |wanted| text("Id").starts_with(wanted))
+        names.fits(name)
+            && ids.fits(text("Id"))
             && filters.any("driver", |wanted| text("Driver") == wanted)
             && filters.any("scope", |wanted| wanted == "local")
             && filters.any("type", |wanted| (wanted == "builtin") == is_builtin)
@@ -131,7 +132,7 @@ fn inspect(call: &Call, text: &str) -> Answer {
     }
 }
 
-async fn create(mut call: Call) -> Answer {
+async fn create(call: Call) -> Answer {
     let request: CreateRequest = call.json().await?;
     let docker = &call.docker;
     let refused = [
@@ -308,10 +309,8 @@ async fn forget(docker: &Docker, network: &NetworkRecord) -> Result<(), Refusal>
 }
 
 async fn prune(call: Call) -> Answer {
-    let filters = call.query.filters(&["label", "until"])?;
-    if !filters.get("until").is_empty() {
-        return Err(Refusal::not_built("pruning networks by time"));
-    }
+    let filters = call.query.filters(&["label", "label!", "until"])?;
+    let until = filters.until(now_ms())?;
     let docker = &call.docker;
     let mut removed = Vec::new();
     for network in docker.networks.all() {
@@ -320,7 +319,10 @@ async fn prune(call: Call) -> Answer {
                 .endpoint()
                 .is_some_and(|it| it.network == network.id)
         });
-        let wanted = network.name != BRIDGE && filters.labels(&network.labels) && !named;
+        let wanted = network.name != BRIDGE
+            && filters.labels(&network.labels)
+            && until.takes(network.created_ms)
+            && !named;
         if wanted {
             forget(docker, &network).await?;
             removed.push(network.name);
@@ -337,7 +339,7 @@ struct ConnectRequest {
 }
 
 /// Before it is started only: a container that runs stays where it is.
-async fn connect(mut call: Call, text: &str) -> Answer {
+async fn connect(call: Call, text: &str) -> Answer {
     let request: ConnectRequest = call.json().await?;
     let docker = &call.docker;
     let network = docker.networks.find(text)?;
@@ -377,7 +379,7 @@ fn move_only_at_rest(record: &Record) -> Result<(), Refusal> {
     }
 }
 
-async fn disconnect(mut call: Call, text: &str) -> Answer {
+async fn disconnect(call: Call, text: &str) -> Answer {
     let request: ConnectRequest = call.json().await?;
     let docker = &call.docker;
     let network = docker.networks.find(text)?;

@@ -8,6 +8,7 @@ mod codebuild;
 mod daemon;
 mod delivery;
 mod docker;
+mod docker_answers;
 mod door;
 mod faults;
 mod git;

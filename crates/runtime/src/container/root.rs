@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat, mknodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::error::{Context, Failure, Result};
@@ -124,6 +124,28 @@ impl Root {
         // What was there already may be no directory.
         let made = self.resolve(&done, OFlag::O_PATH | OFlag::O_DIRECTORY);
         made.map(drop).map_err(failed)
+    }
+
+    /// Opens what something can be mounted over: what is there, links followed, or else an empty file
+    /// or directory that is made.
+    pub fn mount_point(&self, path: &Path, is_directory: bool) -> Result<OwnedFd> {
+        let failed =
+            |error: Errno| Failure(format!("could not make `{}`: {error}", path.display()));
+        // A link may lead to what is not there.
+        let found = self.leads_to(path)?;
+        if is_directory {
+            self.make_directory(&found)?;
+        } else if !self.has(&found) {
+            let (Some(parent), Some(name)) = (found.parent(), found.file_name()) else {
+                return Err(failed(Errno::EINVAL));
+            };
+            self.make_directory(parent)?;
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+            let parent = self.resolve(parent, flags).map_err(failed)?;
+            let mode = Mode::from_bits_truncate(0o644);
+            mknodat(&parent, name, SFlag::S_IFREG, mode, 0).map_err(failed)?;
+        }
+        self.resolve(&found, OFlag::O_PATH).map_err(failed)
     }
 
     /// Removes an empty file or directory that was made as a mount point. No link is followed: what
