@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
+use tokio::net::TcpStream;
 
 use super::body::RequestBody;
 use super::group::Target;
@@ -54,6 +55,8 @@ pub struct Exchange<'a> {
     pub target: &'a Arc<Target>,
     pub origin: &'a Origin,
     pub idle_timeout: Duration,
+    /// Another target may take the request when this one does not take a connection.
+    pub has_others: bool,
 }
 
 impl Exchange<'_> {
@@ -71,7 +74,7 @@ impl Exchange<'_> {
             let reused = pooled.is_some();
             let mut sender = match pooled {
                 Some(sender) => sender,
-                None => match self.connect().await {
+                None => match self.open().await {
                     Ok(sender) => sender,
                     Err(error) => return not_sent(outgoing, error),
                 },
@@ -110,7 +113,7 @@ impl Exchange<'_> {
 
     /// An upgrade has a connection for itself, which ends with it.
     async fn run_upgrade(&self, mut outgoing: Outgoing) -> Result<Answered, Failure> {
-        let stream = match pool::connect(self.origin, self.target).await {
+        let stream = match self.connect().await {
             Ok(stream) => stream,
             Err(error) => return not_sent(outgoing, error),
         };
@@ -141,10 +144,30 @@ impl Exchange<'_> {
         })
     }
 
-    async fn connect(&self) -> io::Result<SendRequest<RequestBody>> {
-        let stream = pool::connect(self.origin, self.target).await?;
+    async fn open(&self) -> io::Result<SendRequest<RequestBody>> {
+        let stream = self.connect().await?;
         let sender = pool::handshake(&self.client.worker.pool, stream, self.target).await;
         sender.map_err(io::Error::other)
+    }
+
+    /// A connection is not waited for any longer once it is known that the target goes.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let pool = &self.client.worker.pool;
+        let given_up = || Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+        if !self.has_others {
+            let connecting = pool::connect(self.origin, self.target, pool::CONNECT_TIME_MAX);
+            return tokio::select! {
+                biased;
+                connected = connecting => connected,
+                () = pool.cut_off(self.target) => given_up(),
+            };
+        }
+        let time_max = pool::CONNECT_TIME_BEFORE_OTHERS;
+        tokio::select! {
+            biased;
+            connected = pool::connect(self.origin, self.target, time_max) => connected,
+            () = pool.leaving(self.target) => given_up(),
+        }
     }
 
     fn lease(

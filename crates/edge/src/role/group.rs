@@ -81,6 +81,13 @@ impl Group {
             .cloned()
     }
 
+    /// Whether a request could go to a target that is not in `tried` (ids).
+    pub fn has_others(&self, tried: &[u64]) -> bool {
+        let usable = self.usable.load();
+        let mut others = usable.iter().filter(|it| !tried.contains(&it.id));
+        others.any(|it| !it.is_draining())
+    }
+
     /// The target that a cookie holds, while it may be used.
     pub fn by_token(&self, token: u64) -> Option<Arc<Target>> {
         let usable = self.usable.load();

@@ -25,7 +25,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// keeping.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 /// A target in the same machine that does not take a connection by then is not going to.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// The same where there is another target that may take it.
+pub const CONNECT_TIME_BEFORE_OTHERS: Duration = Duration::from_secs(1);
 
 /// Origin and target.
 type Key = (u64, u64);
@@ -42,6 +44,8 @@ pub struct Pool {
 struct Cut {
     target: Arc<Target>,
     now: Rc<Notify>,
+    /// It gets no new requests any more.
+    leaves: Rc<Notify>,
 }
 
 struct IdleConnection {
@@ -102,23 +106,36 @@ impl Pool {
         if target.is_cut() {
             return;
         }
-        let cut = self.cut_of(target);
+        let cut = self.cut_of(target, |it| &it.now);
         cut.notified().await;
     }
 
-    fn cut_of(&self, target: &Arc<Target>) -> Rc<Notify> {
+    /// Returns when the target gets no new requests any more.
+    pub async fn leaving(&self, target: &Arc<Target>) {
+        if target.is_draining() {
+            return;
+        }
+        let leaves = self.cut_of(target, |it| &it.leaves);
+        leaves.notified().await;
+    }
+
+    fn cut_of(&self, target: &Arc<Target>, which: fn(&Cut) -> &Rc<Notify>) -> Rc<Notify> {
         let mut cuts = self.cuts.borrow_mut();
         let cut = cuts.entry(target.id).or_insert_with(|| Cut {
             target: Arc::clone(target),
             now: Rc::default(),
+            leaves: Rc::default(),
         });
-        Rc::clone(&cut.now)
+        Rc::clone(which(cut))
     }
 
     /// Ends the connections to targets that were cut, and closes those that wait in vain: the old
     /// ones, and those to targets that get no new requests.
     pub fn sweep(&self) {
         self.cuts.borrow_mut().retain(|_, cut| {
+            if cut.target.is_draining() {
+                cut.leaves.notify_waiters();
+            }
             if cut.target.is_cut() {
                 cut.now.notify_waiters();
             }
@@ -146,10 +163,14 @@ async fn sweep_until_empty(pool: Rc<Pool>) {
 }
 
 /// A new connection, made in the origin's namespace.
-pub async fn connect(origin: &Origin, target: &Target) -> io::Result<TcpStream> {
+pub async fn connect(
+    origin: &Origin,
+    target: &Target,
+    time_max: Duration,
+) -> io::Result<TcpStream> {
     let socket = origin.enter(TcpSocket::new_v4)?;
     socket.set_nodelay(true)?;
-    tokio::time::timeout(CONNECT_TIME_MAX, socket.connect(target.address.into()))
+    tokio::time::timeout(time_max, socket.connect(target.address.into()))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -240,6 +240,7 @@ async fn offer_around(
             target: &target,
             origin: &frontend.origin,
             idle_timeout: frontend.idle_timeout,
+            has_others: tried.len() < ATTEMPTS_MAX && group.has_others(&tried),
         };
         let failure = match exchange.run(outgoing).await {
             Ok(answered) => {
