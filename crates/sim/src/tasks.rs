@@ -16,6 +16,8 @@ pub struct SimTasks {
     doors: Doors,
     /// When set, every start ends with this message.
     pub broken: Mutex<Option<String>>,
+    /// What the machine's clock says, which may be anything, in milliseconds since 1970.
+    clock_ms: Mutex<i64>,
     /// What tasks have used.
     usage: Mutex<BTreeMap<String, TaskUsage>>,
 }
@@ -27,12 +29,22 @@ impl Default for SimTasks {
             changes: broadcast::channel(1024).0,
             doors: Doors::default(),
             broken: Mutex::default(),
+            clock_ms: Mutex::new(1),
             usage: Mutex::default(),
         }
     }
 }
 
 impl SimTasks {
+    /// Sets the machine's clock, by which tasks say when they started and stopped.
+    pub fn set_clock(&self, now_ms: i64) {
+        *self.clock_ms.lock().expect("no panic") = now_ms;
+    }
+
+    fn clock_ms(&self) -> i64 {
+        *self.clock_ms.lock().expect("no panic")
+    }
+
     /// What was asked for.
     pub fn spec(&self, id: &str) -> Option<TaskSpec> {
         self.tasks
@@ -138,7 +150,7 @@ impl SimTasks {
     }
 }
 
-fn started(spec: &TaskSpec) -> TaskStatus {
+fn started(spec: &TaskSpec, now_ms: i64) -> TaskStatus {
     let containers = spec.containers.iter().map(|it| ContainerStatus {
         name: it.name.clone(),
         state: ContainerState::Running,
@@ -146,7 +158,7 @@ fn started(spec: &TaskSpec) -> TaskStatus {
         exit_code: None,
         reason: None,
         health: Health::Unknown,
-        started_at_ms: Some(1),
+        started_at_ms: Some(now_ms),
         stopped_at_ms: None,
     });
     TaskStatus {
@@ -154,7 +166,7 @@ fn started(spec: &TaskSpec) -> TaskStatus {
         state: TaskState::Running,
         containers: containers.collect(),
         reason: None,
-        started_at_ms: Some(1),
+        started_at_ms: Some(now_ms),
         stopped_at_ms: None,
         labels: spec.labels.clone(),
     }
@@ -167,7 +179,7 @@ impl Tasks for SimTasks {
         if self.tasks.lock().expect("no panic").contains_key(&id) {
             return Ok(());
         }
-        let status = started(&spec);
+        let status = started(&spec, self.clock_ms());
         let first = spec
             .containers
             .first()

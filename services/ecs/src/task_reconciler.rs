@@ -183,7 +183,7 @@ async fn start(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
     let Some(status) = status else {
         return Ok(Progress::Wait(Next::After(POLL_MIN)));
     };
-    observe(task, &status);
+    observe(task, &status, cx.clock().now_ms());
     match status.state {
         TaskState::Stopped => Ok(ended(cx, task, Some(&status))),
         _ if task.stop.is_some() => Ok(on(task, Phase::Stopping)),
@@ -239,7 +239,7 @@ fn tell(cx: &Cx, task: &Task, say: impl Fn(&mut Service, i64, &str)) -> Result<(
 async fn watch(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
     let status = cx.engine().tasks.status(&task.id).await?;
     if let Some(status) = &status {
-        observe(task, status);
+        observe(task, status, cx.clock().now_ms());
     }
     match &status {
         Some(status) if status.state != TaskState::Stopped => match task.stop {
@@ -289,7 +289,7 @@ async fn leave_targets(cx: &Cx, task: &mut Task) -> Result<(), converge::Error> 
 async fn stop(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
     let status = cx.engine().tasks.status(&task.id).await?;
     if let Some(status) = &status {
-        observe(task, status);
+        observe(task, status, cx.clock().now_ms());
     }
     match status {
         None => Ok(on(task, Phase::Deprovisioning)),
@@ -358,10 +358,11 @@ fn stop_words(reason: Option<&StopReason>) -> (TaskStopCode, String) {
 }
 
 /// Takes over what the machine says of the containers.
-fn observe(task: &mut Task, status: &TaskStatus) {
-    // The machine's clock may have been set back: nothing starts before it was asked for.
+fn observe(task: &mut Task, status: &TaskStatus, now_ms: i64) {
+    // The machine's clock may have been set: nothing starts before it was asked for, and nothing that
+    // has started will have in some hours only, which the scheduler would wait for.
     let started_ms = status.started_at_ms.map(|it| it.max(task.created_ms));
-    task.started_ms = task.started_ms.or(started_ms);
+    task.started_ms = task.started_ms.or(started_ms).map(|it| it.min(now_ms));
     for seen in &status.containers {
         let Some(own) = task.containers.iter_mut().find(|it| it.name == seen.name) else {
             continue;

@@ -58,6 +58,36 @@ async fn a_service_keeps_its_count_and_is_deleted_without_a_trace() {
         .await;
 }
 
+/// Tasks say when they started by the machine's clock, which may be set by hours at any time. Who
+/// waits for them to have run for some time waits for that long.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_does_not_stop_the_scheduler() {
+    const HOUR_MS: i64 = 3_600_000;
+    for (name, hours) in [("late", 5), ("early", -5)] {
+        let world = World::new().await;
+        world.register(IMAGE).await;
+        let now_ms = (world.cloud.clock.now() * 1000.0) as i64;
+        world.sim.tasks.set_clock(now_ms + hours * HOUR_MS);
+        let begun = tokio::time::Instant::now();
+        world.ok(create(name, "web", 1)).await;
+        world.service_until(name, is_steady).await;
+        world
+            .ok(UpdateServiceInput {
+                force_new_deployment: Some(true),
+                ..update(name)
+            })
+            .await;
+        world
+            .service_until(name, |it| {
+                is_steady(it) && it.deployments.iter().flatten().count() == 1
+            })
+            .await;
+        let task = world.tasks(name, DesiredStatus::Running).await.remove(0);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(600), "{name}: {took:?}, {task}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn scaling_starts_and_stops_tasks() {
     let world = World::new().await;
