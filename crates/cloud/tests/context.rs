@@ -349,6 +349,7 @@ async fn what_is_followed_and_what_is_watched_wakes() {
     };
     let snapshot = Snapshot {
         generation: 1,
+        now_ms: 0,
         balancers: vec![],
         target_groups: vec![group],
     };

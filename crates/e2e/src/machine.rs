@@ -153,6 +153,16 @@ impl Machine {
         found.len()
     }
 
+    /// Stops processes without ending them: they do nothing any more, and take only SIGKILL in.
+    pub fn stop_processes(&self, text: &str) -> usize {
+        let found = processes_with(&self.state, text);
+        for id in &found {
+            let id = nix::unistd::Pid::from_raw(*id);
+            let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGSTOP);
+        }
+        found.len()
+    }
+
     pub fn count_processes(&self, text: &str) -> usize {
         processes_with(&self.state, text).len()
     }

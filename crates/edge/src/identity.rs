@@ -1,6 +1,7 @@
 //! Who the running edge is. The file `<dir>/edge.json` is written by the edge when it starts; the
 //! daemon trusts the process behind the socket only when the file, the socket's peer and `/proc`
-//! agree, because process ids are used again.
+//! agree, because process ids are used again. Where the disk was too full for the file, the kernel
+//! still says who listens on the socket.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -8,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,18 +31,52 @@ pub fn socket_path(dir: &Path) -> PathBuf {
     dir.join("edge.sock")
 }
 
+/// A process that is not taken for another one with its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    pub pid: u32,
+    pub start_time: u64,
+}
+
+impl Process {
+    /// The process that has this id now.
+    pub fn find(pid: u32) -> io::Result<Self> {
+        let start_time = start_time(pid)?;
+        Ok(Self { pid, start_time })
+    }
+
+    pub fn is_alive(&self) -> bool {
+        start_time(self.pid).is_ok_and(|found| found == self.start_time)
+    }
+
+    /// Sends a signal to this process and to no other that has got its id; one that has ended
+    /// needs none.
+    pub fn send(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // Looked at after it was opened: from here on the descriptor means this process alone.
+        if let Some(pid) = pid
+            && let Ok(process) = pidfd_open(pid, PidfdFlags::empty())
+            && self.is_alive()
+        {
+            let _ = pidfd_send_signal(process, signal);
+        }
+    }
+}
+
 impl Identity {
+    pub fn process(&self) -> Process {
+        Process {
+            pid: self.pid,
+            start_time: self.start_time,
+        }
+    }
+
     pub fn read(dir: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&std::fs::read(identity_path(dir))?)?)
     }
 
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         write_whole(&identity_path(dir), &serde_json::to_vec(self)?)
-    }
-
-    /// Whether the process that wrote this still runs, and is not another one with its id.
-    pub fn is_alive(&self) -> bool {
-        start_time(self.pid).is_ok_and(|found| found == self.start_time)
     }
 }
 
@@ -66,9 +102,14 @@ pub fn random_u64() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Readers find the old file or the new one, never half of one.
+/// Readers find the old file or the new one, never half of one. What does not fit on the disk takes
+/// up none of it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("tmp");
-    std::fs::write(&unfinished, bytes)?;
-    std::fs::rename(&unfinished, path)
+    let written =
+        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written
 }

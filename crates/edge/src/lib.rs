@@ -14,11 +14,18 @@
 //!                               worker threads, one per core: client connections, upstream pool
 //! ```
 //!
+//! An edge that is killed, or does not answer and is replaced, refuses nobody: its listening sockets
+//! are held by the daemon as well, and given to the next one.
+//!
 //! Workers never wait for the main thread: what they need of a snapshot is behind `arc-swap`, and
 //! what they tell (requests under way, traffic) are counters.
 
+// What a full log cannot take must not end a process.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 mod identity;
+mod passing;
 mod protocol;
 mod role;
 mod statics;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use engine::{GroupTraffic, Snapshot, TargetHealth};
@@ -12,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Raised when an older peer could not understand the messages. A daemon that finds an edge of
 /// another protocol replaces it.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A snapshot of thousands of targets is a few MiB; anything near this is not from our peer.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A snapshot with what only the daemon knows: where the namespaces of its interfaces are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,13 @@ pub enum Ask {
     Traffic {
         group: String,
     },
+    /// Whether it can still do something.
+    Ping,
+    /// The sockets that listen, but those with these numbers. Asked on a connection of its own,
+    /// since who does not expect descriptors loses them.
+    Sockets {
+        known: Vec<u64>,
+    },
     /// Finish what is under way, forget the snapshot and end.
     Stop,
 }
@@ -57,6 +65,24 @@ pub enum FromEdge {
     Changed {
         group: String,
     },
+    /// Comes with the sockets themselves.
+    Listening(Listening),
+}
+
+/// The sockets that share an address, one per worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Told apart by this for as long as the edge lives.
+    pub number: u64,
+    pub place: ListeningPlace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ListeningPlace {
+    /// Device and inode; `None` is where the edge runs. The sockets keep it alive, so nothing else
+    /// gets these numbers meanwhile.
+    pub namespace: Option<(u64, u64)>,
+    pub address: SocketAddr,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,11 +90,22 @@ pub struct Hello {
     pub protocol: u32,
     pub cookie: String,
     pub generation: u64,
+    /// Protocols before the second did not say.
+    #[serde(default)]
+    pub listen_address: Option<IpAddr>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     Applied,
+    /// How many pings the slowest worker has not taken in.
+    Alive {
+        behind: u64,
+    },
+    /// The numbers of all that listen; those that were not known follow.
+    Sockets {
+        all: Vec<u64>,
+    },
     Health(Vec<TargetHealth>),
     Traffic(GroupTraffic),
     Stopping,
@@ -82,11 +119,16 @@ pub async fn write_message<W: AsyncWrite + Unpin>(
     writer: &mut W,
     message: &impl Serialize,
 ) -> io::Result<()> {
+    writer.write_all(&frame(message)?).await
+}
+
+/// A message behind its length.
+pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
     serde_json::to_writer(&mut frame, message)?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| too_long())?;
     frame[..4].copy_from_slice(&length.to_be_bytes());
-    writer.write_all(&frame).await
+    Ok(frame)
 }
 
 /// `None` at the end of the stream.
@@ -108,7 +150,7 @@ pub async fn read_message<R: AsyncRead + Unpin, T: DeserializeOwned>(
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
-fn too_long() -> io::Error {
+pub fn too_long() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
         format!("a control message is longer than {MESSAGE_BYTES_MAX} bytes"),

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use engine::*;
 use nix::sys::signal::{Signal, kill};
@@ -14,8 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 fn in_ms(delay_ms: i64) -> Option<i64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Some(now.as_millis() as i64 + delay_ms)
+    Some(now_ms() + delay_ms)
 }
 
 fn draining(mut group: TargetGroup, index: usize, delay_ms: i64) -> TargetGroup {

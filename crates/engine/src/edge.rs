@@ -12,6 +12,10 @@ use crate::{Changes, GroupRule, Result};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub generation: u64,
+    /// The time by the clock that the snapshot's times are of. Only what lies between them counts,
+    /// since the machine's own clock may be set at any time.
+    #[serde(default)]
+    pub now_ms: i64,
     pub balancers: Vec<Balancer>,
     pub target_groups: Vec<TargetGroup>,
 }
@@ -100,7 +104,7 @@ pub struct Target {
     pub address: Ipv4Addr,
     pub port: u16,
     /// Deregistered: gets no new requests; those under way may end until this time (milliseconds
-    /// since 1970), then they are cut.
+    /// since 1970, see [`Snapshot::now_ms`]), then they are cut.
     pub draining_until_ms: Option<i64>,
 }
 

@@ -20,6 +20,8 @@ pub struct SimEdge {
     in_flight: Mutex<u32>,
     /// What was counted, by target group.
     traffic: Mutex<BTreeMap<String, GroupTraffic>>,
+    /// It does not answer questions.
+    silent: Mutex<bool>,
     changes: broadcast::Sender<String>,
 }
 
@@ -32,6 +34,7 @@ impl Default for SimEdge {
             taken_ports: Mutex::default(),
             in_flight: Mutex::default(),
             traffic: Mutex::default(),
+            silent: Mutex::default(),
             changes: broadcast::channel(1024).0,
         }
     }
@@ -55,6 +58,18 @@ impl SimEdge {
             ports.insert(port);
         } else {
             ports.remove(&port);
+        }
+    }
+
+    /// Lets it answer no questions, or answer again.
+    pub fn set_silent(&self, silent: bool) {
+        *self.silent.lock().expect("no panic") = silent;
+    }
+
+    fn answers(&self) -> Result<()> {
+        match *self.silent.lock().expect("no panic") {
+            true => Err(EngineError::unreachable("the edge process does not answer")),
+            false => Ok(()),
         }
     }
 
@@ -114,6 +129,7 @@ impl Edge for SimEdge {
         }
     }
     async fn health(&self, group: &str) -> Result<Vec<TargetHealth>> {
+        self.answers()?;
         let snapshot = self.snapshot.lock().expect("no panic");
         let used = |group: &str| {
             snapshot.balancers.iter().flat_map(|it| &it.listeners).flat_map(|it| &it.rules).any(|rule| {
@@ -144,6 +160,7 @@ impl Edge for SimEdge {
             .collect())
     }
     async fn traffic(&self, group: &str) -> Result<GroupTraffic> {
+        self.answers()?;
         let all = self.traffic.lock().expect("no panic");
         Ok(all.get(group).cloned().unwrap_or_default())
     }

@@ -17,10 +17,21 @@ pub async fn describe_target_health(
     let group = cx.read(|tx| record::target_group(&cx, tx, &input.target_group_arn))?;
     let found = match cx.engine().edge.health(&group.key()).await {
         // The edge has not heard of the group yet.
-        Err(error) if error.fault == Fault::NotFound => Vec::new(),
-        found => found.map_err(cloud::internal)?,
+        Err(error) if error.fault == Fault::NotFound => Some(Vec::new()),
+        // It does not answer now, so nobody knows what the targets are.
+        Err(error) if error.fault == Fault::Unreachable => None,
+        found => Some(found.map_err(cloud::internal)?),
     };
     let state = |target: &Target| {
+        let Some(found) = &found else {
+            return health(
+                State::Unavailable,
+                Some((
+                    Reason::ElbInternalError,
+                    "Target health is unavailable due to an internal error",
+                )),
+            );
+        };
         let known = found
             .iter()
             .find(|it| (it.address, it.port) == (target.address, target.port));

@@ -26,6 +26,7 @@ pub fn snapshot(facts: &Facts<'_>) -> Snapshot {
         .filter(|it| it.is_ready() && !it.deleting);
     Snapshot {
         generation: facts.generation,
+        now_ms: facts.clock.now_ms(),
         balancers: ready.map(|it| balancer(facts, it)).collect(),
         target_groups: facts
             .groups

@@ -244,15 +244,58 @@ fn a_killed_supervisor_takes_its_task_along_and_the_service_is_whole_again() {
     machine.assert_no_work();
 }
 
+/// Whoever was being served loses the connection; nobody else notices.
 #[test]
-fn a_killed_load_balancer_serves_again() {
+fn a_killed_load_balancer_refuses_nobody() {
     let machine = Machine::start();
     let url = online(&machine, "first");
-    assert_eq!(machine.kill_processes(" edge ", 1), 1);
-    eventually("the page answers again", || match machine.page(&url) {
-        Ok(page) if page.status == 200 => Ok(()),
-        other => Err(format!("{other:?}")),
+    for round in 0..4 {
+        if round == 2 {
+            // The next daemon holds the sockets as well.
+            machine.kill_daemon();
+            machine.serve();
+        }
+        let load = load(&machine, &url);
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(machine.kill_processes(" edge ", 1), 1);
+        let page = machine.page(&url).unwrap();
+        assert_eq!((page.status, page.text().as_str()), (200, "first"));
+        std::thread::sleep(Duration::from_millis(100));
+        let tally = load.stop();
+        assert!(tally.answered > 0, "{tally:?}");
+        let refused = tally.failed.keys().find(|it| it.contains("refused"));
+        assert_eq!(refused, None, "{tally:?}");
+        // Each of the four clients had a connection at most.
+        assert!(tally.failed.values().sum::<usize>() <= 4, "{tally:?}");
+    }
+}
+
+/// One that was stopped answers nobody until it is replaced, and the API says so.
+#[test]
+fn a_silent_load_balancer_is_replaced() {
+    let machine = Machine::start();
+    let url = online(&machine, "first");
+    let groups = machine.ask("elasticloadbalancing", "DescribeTargetGroups", json!({}));
+    let arn = text(&groups["TargetGroups"][0]["TargetGroupArn"]);
+    let health = || {
+        let input = json!({ "TargetGroupArn": arn });
+        let found = machine.ask("elasticloadbalancing", "DescribeTargetHealth", input);
+        found["TargetHealthDescriptions"][0]["TargetHealth"].clone()
+    };
+    assert_eq!(health()["State"], "healthy");
+    assert_eq!(machine.stop_processes(" edge "), 1);
+    let begun = std::time::Instant::now();
+    let unknown = health();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{unknown}");
+    assert_eq!(unknown["State"], "unavailable", "{unknown}");
+    assert_eq!(unknown["Reason"], "Elb.InternalError", "{unknown}");
+    let page = machine.page(&url).unwrap();
+    assert_eq!((page.status, page.text().as_str()), (200, "first"));
+    eventually("the targets are healthy", || match health() {
+        it if it["State"] == "healthy" => Ok(()),
+        other => Err(other.to_string()),
     });
+    assert_eq!(machine.count_processes(" edge "), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{EngineError, Result};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::held::HeldSockets;
 use super::link::Link;
-use crate::identity::{Identity, socket_path};
+use crate::identity::{Identity, Process, socket_path};
 use crate::protocol::{Ask, PROTOCOL};
 
 /// How the edge role is started: the program, and the arguments before the role's own two, which
@@ -39,31 +40,36 @@ const START_TIME_MAX: Duration = Duration::from_secs(10);
 /// What an edge has for the requests under way, and some more.
 const STOP_TIME_MAX: Duration = Duration::from_secs(8);
 const GREET_TIME_MAX: Duration = Duration::from_secs(5);
+/// A process that takes longer to vanish after SIGKILL hangs in the kernel.
+const KILLED_TIME_MAX: Duration = Duration::from_secs(5);
 const LOOK_PAUSE: Duration = Duration::from_millis(3);
 
-/// A connection to the edge of this place. One that speaks another protocol or listens elsewhere
-/// is replaced.
+/// A connection to the edge of this place. One that speaks another protocol, listens elsewhere or
+/// does not answer is replaced. A new one is given the sockets that are held.
 pub async fn attach_or_start(
     place: &Place,
     changes: &broadcast::Sender<String>,
+    held: &HeldSockets,
 ) -> Result<Arc<Link>> {
     match attach(place, changes).await {
         Attached::Linked(link) => return Ok(link),
         Attached::Nobody => {}
-        Attached::Unsuitable(identity) => end(&identity).await?,
+        Attached::Unsuitable(process) => end(process).await?,
+        Attached::Silent(process) => kill(process).await?,
     }
-    let mut child = start(place)?;
+    let mut child = start(place, held).await?;
     let deadline = Instant::now() + START_TIME_MAX;
     loop {
-        match attach(place, changes).await {
-            Attached::Linked(link) => {
-                // It outlives this daemon, but while the daemon lives it is its child.
-                tokio::spawn(async move { child.wait().await });
-                return Ok(link);
-            }
-            Attached::Nobody | Attached::Unsuitable(_) => {}
+        if let Attached::Linked(link) = attach(place, changes).await {
+            // It outlives this daemon, but while the daemon lives it is its child.
+            tokio::spawn(async move { child.wait().await });
+            return Ok(link);
         }
         if let Some(status) = child.try_wait()? {
+            // One that ends at once may have found another one, which nobody can connect to.
+            if let Some(process) = recorded(place) {
+                kill(process).await?;
+            }
             let log = log_path(place);
             let reason = format!(
                 "the edge process ended at its start ({status}); see `{}`",
@@ -80,67 +86,100 @@ pub async fn attach_or_start(
     }
 }
 
+fn recorded(place: &Place) -> Option<Process> {
+    let process = Identity::read(&place.dir).ok()?.process();
+    process.is_alive().then_some(process)
+}
+
 enum Attached {
     Linked(Arc<Link>),
     Nobody,
     /// It runs, and is not what this daemon needs.
-    Unsuitable(Identity),
+    Unsuitable(Process),
+    /// It runs, and does not answer.
+    Silent(Process),
 }
 
 async fn attach(place: &Place, changes: &broadcast::Sender<String>) -> Attached {
-    let Ok(identity) = Identity::read(&place.dir) else {
-        return Attached::Nobody;
-    };
-    if !identity.is_alive() {
-        return Attached::Nobody;
-    }
-    if identity.protocol != PROTOCOL || identity.listen_address != place.listen_address {
-        return Attached::Unsuitable(identity);
+    let identity = Identity::read(&place.dir).ok();
+    let identity = identity.filter(|it| it.process().is_alive());
+    if let Some(identity) = &identity
+        && (identity.protocol != PROTOCOL || identity.listen_address != place.listen_address)
+    {
+        return Attached::Unsuitable(identity.process());
     }
     let Ok(stream) = UnixStream::connect(socket_path(&place.dir)).await else {
         return Attached::Nobody;
     };
+    // Who listens on the socket, in the kernel's words: the file may be another's, or missing.
     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-    if peer != i32::try_from(identity.pid).ok() {
+    let peer = peer.and_then(|pid| Process::find(u32::try_from(pid).ok()?).ok());
+    let Some(process) = peer else {
+        return Attached::Nobody;
+    };
+    if identity.as_ref().is_some_and(|it| it.process() != process) {
         return Attached::Nobody;
     }
-    match timeout(GREET_TIME_MAX, Link::greet(stream, changes.clone())).await {
-        Ok(Ok((link, hello))) if hello.cookie == identity.cookie => Attached::Linked(link),
-        Ok(_) => Attached::Nobody,
-        Err(_) => Attached::Unsuitable(identity),
+    match timeout(
+        GREET_TIME_MAX,
+        Link::greet(stream, process, changes.clone()),
+    )
+    .await
+    {
+        Err(_) => Attached::Silent(process),
+        Ok(Err(_)) => Attached::Nobody,
+        Ok(Ok((_, hello))) if identity.is_some_and(|it| it.cookie != hello.cookie) => {
+            Attached::Nobody
+        }
+        Ok(Ok((link, hello)))
+            if hello.protocol == PROTOCOL && hello.listen_address == Some(place.listen_address) =>
+        {
+            Attached::Linked(link)
+        }
+        Ok(Ok(_)) => Attached::Unsuitable(process),
     }
 }
 
-fn start(place: &Place) -> Result<Child> {
+async fn start(place: &Place, held: &HeldSockets) -> Result<Child> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(&place.dir)?;
-    let log = open_log(place)?;
+    let (ours, given) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    // An edge without a log is better than none.
+    let log = open_log(place).ok();
     let program = &place.executable.program;
-    Command::new(program)
+    let child = Command::new(program)
         .args(&place.executable.args)
         .arg(&place.dir)
         .arg(place.listen_address.to_string())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdin(OwnedFd::from(given))
+        .stdout(to_log(&log))
+        .stderr(to_log(&log))
         .kill_on_drop(false)
         .spawn()
         .map_err(|error| {
             let program = program.display();
             EngineError::machine(format!("cannot start the edge process `{program}`"))
                 .because(error)
-        })
+        })?;
+    held.hand_over(UnixStream::from_std(ours)?).await;
+    Ok(child)
 }
 
 fn log_path(place: &Place) -> PathBuf {
     place.dir.join("edge.log")
 }
 
+fn to_log(log: &Option<File>) -> Stdio {
+    let log = log.as_ref().and_then(|it| it.try_clone().ok());
+    log.map_or_else(Stdio::null, Stdio::from)
+}
+
 /// Begins anew with every start, so that it cannot grow for ever.
-fn open_log(place: &Place) -> Result<File> {
+fn open_log(place: &Place) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(true).mode(0o600);
-    Ok(options.open(log_path(place))?)
+    options.open(log_path(place))
 }
 
 /// Ends the edge that serves `dir`, when there is one, without an [`super::EdgeClient`], which
@@ -165,12 +204,12 @@ pub async fn stop(place: &Place) -> Result<()> {
     let (changes, _) = broadcast::channel(1);
     match attach(place, &changes).await {
         Attached::Nobody => Ok(()),
-        Attached::Unsuitable(identity) => end(&identity).await,
+        Attached::Unsuitable(process) => end(process).await,
+        Attached::Silent(process) => kill(process).await,
         Attached::Linked(link) => {
-            let identity = Identity::read(&place.dir)?;
-            link.ask(Ask::Stop).await;
-            if !is_gone_within(&identity, STOP_TIME_MAX).await {
-                end(&identity).await?;
+            link.ask(Ask::Stop, Instant::now() + GREET_TIME_MAX).await;
+            if !is_gone_within(link.process, STOP_TIME_MAX).await {
+                end(link.process).await?;
             }
             Ok(())
         }
@@ -178,29 +217,29 @@ pub async fn stop(place: &Place) -> Result<()> {
 }
 
 /// Ends a process that was an edge: kindly, then for sure.
-async fn end(identity: &Identity) -> Result<()> {
-    let pid = i32::try_from(identity.pid)
-        .map_err(|_| EngineError::machine("the edge's process id is impossible"))?;
-    for (ending, time) in [
-        (Signal::SIGTERM, STOP_TIME_MAX),
-        (Signal::SIGKILL, GREET_TIME_MAX),
-    ] {
-        if !identity.is_alive() {
-            return Ok(());
-        }
-        let _ = kill(Pid::from_raw(pid), ending);
-        if is_gone_within(identity, time).await {
-            return Ok(());
-        }
+async fn end(process: Process) -> Result<()> {
+    process.send(Signal::TERM);
+    if is_gone_within(process, STOP_TIME_MAX).await {
+        return Ok(());
+    }
+    kill(process).await
+}
+
+/// Ends a process that may not even take a signal in.
+pub async fn kill(process: Process) -> Result<()> {
+    process.send(Signal::KILL);
+    if is_gone_within(process, KILLED_TIME_MAX).await {
+        return Ok(());
     }
     Err(EngineError::machine(format!(
-        "the edge process {pid} does not end"
+        "the edge process {} does not end",
+        process.pid
     )))
 }
 
-async fn is_gone_within(identity: &Identity, time: Duration) -> bool {
+async fn is_gone_within(process: Process, time: Duration) -> bool {
     let deadline = Instant::now() + time;
-    while identity.is_alive() {
+    while process.is_alive() {
         if Instant::now() > deadline {
             return false;
         }

@@ -1,7 +1,9 @@
 //! The daemon's half: keeps an edge running, hands it snapshots, and asks it.
 
+mod held;
 mod launch;
 mod link;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +15,9 @@ use async_trait::async_trait;
 use engine::{Changes, EngineError, GroupTraffic, Network, Result, Snapshot, TargetHealth};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use self::held::HeldSockets;
 pub use self::launch::{Executable, stop_edge};
 use self::launch::{Place, attach_or_start};
 use self::link::Link;
@@ -21,8 +25,13 @@ use crate::protocol::{Answer, Ask, Configuration};
 
 /// Group ids that a receiver may be behind; then it looks at everything.
 const CHANGES_BEHIND_MAX: usize = 4096;
-/// How long a caller waits while an edge that died is started again.
-const RESTART_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a caller waits for an answer, also while an edge that died is started again. One that
+/// is alive answers within milliseconds; whoever asks says then that it is not known.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+/// As much for a snapshot, which has to be on the disk; an edge that is silent is replaced by then.
+const APPLY_TIME_MAX: Duration = Duration::from_secs(15);
+/// Between attempts to put everything in force at an edge that was started again.
+const AGAIN_PAUSE: Duration = Duration::from_secs(2);
 /// Between attempts to start an edge that does not start; doubles up to the second.
 const START_PAUSE_MIN: Duration = Duration::from_millis(50);
 const START_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -35,8 +44,14 @@ pub struct EdgeClient {
     changes: broadcast::Sender<String>,
     /// Of the last snapshot.
     groups: Arc<Mutex<Vec<String>>>,
+    last: Last,
+    held: Arc<HeldSockets>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// What the edge was told last: an edge that is started again is told it once more, since the disk
+/// may have been too full for it. Locked while it is told, so that nothing older comes after it.
+type Last = Arc<tokio::sync::Mutex<Option<Configuration>>>;
 
 impl EdgeClient {
     /// Attaches to the edge that serves `dir`, or starts one, and keeps one running from then on.
@@ -54,22 +69,28 @@ impl EdgeClient {
             executable,
         });
         let (changes, _) = broadcast::channel(CHANGES_BEHIND_MAX);
-        let first = attach_or_start(&place, &changes).await?;
-        let (sender, link) = watch::channel(Some(first));
-        let groups = Arc::default();
-        let keeper = keep(
-            Arc::clone(&place),
-            sender,
-            changes.clone(),
-            Arc::clone(&groups),
-        );
-        let keeper = tokio::spawn(keeper);
+        let held = Arc::new(HeldSockets::default());
+        let first = attach_or_start(&place, &changes, &held).await?;
+        held.renew(&place).await;
+        let (links, link) = watch::channel(Some(first));
+        let (groups, last) = (Arc::default(), Last::default());
+        let keeper = Keeper {
+            place: Arc::clone(&place),
+            links,
+            changes: changes.clone(),
+            groups: Arc::clone(&groups),
+            last: Arc::clone(&last),
+            held: Arc::clone(&held),
+        };
+        let keeper = tokio::spawn(keeper.keep());
         Ok(Self {
             place,
             namespaces,
             link,
             changes,
             groups,
+            last,
+            held,
             keeper: Mutex::new(Some(keeper)),
         })
     }
@@ -85,12 +106,14 @@ impl EdgeClient {
         if let Some(keeper) = keeper {
             keeper.abort();
         }
-        launch::stop(&self.place).await
+        let stopped = launch::stop(&self.place).await;
+        self.held.let_go();
+        stopped
     }
 
     /// Asks the edge, and once more when it died meanwhile.
-    async fn ask(&self, ask: Ask) -> Result<Answer> {
-        let deadline = tokio::time::Instant::now() + RESTART_TIME_MAX;
+    async fn ask(&self, ask: Ask, time_max: Duration) -> Result<Answer> {
+        let deadline = Instant::now() + time_max;
         let mut links = self.link.clone();
         loop {
             let alive = links.wait_for(|link| link.as_ref().is_some_and(|link| !link.is_broken()));
@@ -103,9 +126,13 @@ impl EdgeClient {
                 }
             };
             if let Some(link) = link
-                && let Some(answer) = link.ask(ask.clone()).await
+                && let Some(answer) = link.ask(ask.clone(), deadline).await
             {
                 return Ok(answer);
+            }
+            if Instant::now() >= deadline {
+                let reason = "the edge process does not answer";
+                return Err(EngineError::unreachable(reason));
             }
         }
     }
@@ -143,34 +170,91 @@ impl Drop for EdgeClient {
     }
 }
 
-/// Starts an edge whenever there is none. Sleeps while there is one.
-async fn keep(
+/// Keeps an edge running.
+struct Keeper {
     place: Arc<Place>,
     links: watch::Sender<Option<Arc<Link>>>,
     changes: broadcast::Sender<String>,
     groups: Arc<Mutex<Vec<String>>>,
-) {
-    loop {
-        let link = links.borrow().clone();
-        if let Some(link) = link {
-            link.broken().await;
-            tracing::warn!("the edge process ended; starting it again");
+    last: Last,
+    held: Arc<HeldSockets>,
+}
+
+impl Keeper {
+    /// Starts an edge whenever there is none, or none that answers.
+    async fn keep(self) {
+        let mut link = self.links.borrow().clone();
+        loop {
+            if let Some(link) = link {
+                self.watch_over(&link).await;
+            }
+            self.links.send_replace(None);
+            let next = self.start().await;
+            self.links.send_replace(Some(Arc::clone(&next)));
+            // What happened while nobody listened is not known, so everything is looked at again.
+            for group in &*self.groups.lock().unwrap_or_else(PoisonError::into_inner) {
+                let _ = self.changes.send(group.clone());
+            }
+            link = Some(next);
         }
-        links.send_replace(None);
+    }
+
+    /// Returns when the edge is gone.
+    async fn watch_over(&self, link: &Link) {
+        tokio::select! {
+            () = link.broken() => tracing::warn!("the edge process ended; starting it again"),
+            () = watchdog::silent(link) => {
+                tracing::error!("the edge process does not answer; starting another one");
+                if let Err(error) = launch::kill(link.process).await {
+                    tracing::error!("{}", error.chain());
+                }
+            }
+        }
+    }
+
+    async fn start(&self) -> Arc<Link> {
         let mut pause = START_PAUSE_MIN;
-        let link = loop {
-            match attach_or_start(&place, &changes).await {
-                Ok(link) => break link,
+        loop {
+            match attach_or_start(&self.place, &self.changes, &self.held).await {
+                Ok(link) => {
+                    self.held.renew(&self.place).await;
+                    let (last, held) = (Arc::clone(&self.last), Arc::clone(&self.held));
+                    let place = Arc::clone(&self.place);
+                    tokio::spawn(tell_again(Arc::clone(&link), last, held, place));
+                    return link;
+                }
                 Err(error) => tracing::error!("{}", error.chain()),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(START_PAUSE_MAX);
-        };
-        links.send_replace(Some(link));
-        // What happened while nobody listened is not known, so everything is looked at again.
-        for group in groups.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = changes.send(group.clone());
         }
+    }
+}
+
+/// Tells an edge that was started again what is in force, until it is, and says what is in the way.
+async fn tell_again(link: Arc<Link>, last: Last, held: Arc<HeldSockets>, place: Arc<Place>) {
+    let mut said = String::new();
+    while !link.is_broken() {
+        let last = last.lock().await;
+        let Some(configuration) = last.clone() else {
+            return;
+        };
+        let ask = Ask::Apply(Box::new(configuration));
+        let answer = link.ask(ask, Instant::now() + APPLY_TIME_MAX).await;
+        drop(last);
+        held.renew(&place).await;
+        match answer {
+            Some(Answer::Applied) => return,
+            Some(answer) => {
+                let problem = refusal(answer).chain();
+                if problem != said {
+                    tracing::error!("the load balancers are only partly in force: {problem}");
+                    said = problem;
+                }
+            }
+            None => {}
+        }
+        tokio::time::sleep(AGAIN_PAUSE).await;
     }
 }
 
@@ -188,7 +272,17 @@ impl engine::Edge for EdgeClient {
             snapshot,
             namespaces,
         };
-        let answer = self.ask(Ask::Apply(Box::new(configuration))).await?;
+        let mut last = self.last.lock().await;
+        let newer = last
+            .as_ref()
+            .is_none_or(|last| last.snapshot.generation <= configuration.snapshot.generation);
+        if newer {
+            *last = Some(configuration.clone());
+        }
+        let ask = Ask::Apply(Box::new(configuration));
+        let answer = self.ask(ask, APPLY_TIME_MAX).await?;
+        drop(last);
+        self.held.renew(&self.place).await;
         match answer {
             Answer::Applied if missing.is_empty() => Ok(()),
             Answer::Applied => Err(EngineError::not_found(format!(
@@ -201,7 +295,7 @@ impl engine::Edge for EdgeClient {
 
     async fn health(&self, group: &str) -> Result<Vec<TargetHealth>> {
         let group = group.to_owned();
-        match self.ask(Ask::Health { group }).await? {
+        match self.ask(Ask::Health { group }, ANSWER_TIME_MAX).await? {
             Answer::Health(health) => Ok(health),
             other => Err(refusal(other)),
         }
@@ -209,7 +303,7 @@ impl engine::Edge for EdgeClient {
 
     async fn traffic(&self, group: &str) -> Result<GroupTraffic> {
         let group = group.to_owned();
-        match self.ask(Ask::Traffic { group }).await? {
+        match self.ask(Ask::Traffic { group }, ANSWER_TIME_MAX).await? {
             Answer::Traffic(traffic) => Ok(traffic),
             other => Err(refusal(other)),
         }
@@ -230,8 +324,11 @@ fn refusal(answer: Answer) -> EngineError {
         Answer::Invalid(reason) => EngineError::invalid(reason),
         Answer::Conflict(reason) => EngineError::conflict(reason),
         Answer::Machine(reason) => EngineError::machine(reason),
-        Answer::Applied | Answer::Health(_) | Answer::Traffic(_) | Answer::Stopping => {
-            EngineError::machine("the edge answered another question")
-        }
+        Answer::Applied
+        | Answer::Alive { .. }
+        | Answer::Sockets { .. }
+        | Answer::Health(_)
+        | Answer::Traffic(_)
+        | Answer::Stopping => EngineError::machine("the edge answered another question"),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{broadcast, mpsc};
 
 use super::state::State;
+use crate::passing;
 use crate::protocol::{
     Answer, Ask, FromEdge, Hello, PROTOCOL, Request, read_message, write_message,
 };
@@ -21,10 +24,16 @@ pub const CHANGES_BEHIND_MAX: usize = 4096;
 /// Someone asked for the end, and the snapshot is to be forgotten.
 pub type StopAsked = mpsc::Sender<()>;
 
+/// What an edge says of itself, beside what it serves.
+pub struct Greeting {
+    pub cookie: String,
+    pub listen_address: IpAddr,
+}
+
 pub async fn serve(
     stream: UnixStream,
     state: Rc<RefCell<State>>,
-    cookie: String,
+    greeting: Greeting,
     mut changes: broadcast::Receiver<Arc<str>>,
     stop: StopAsked,
 ) -> io::Result<()> {
@@ -34,8 +43,9 @@ pub async fn serve(
     let (mut reader, mut writer) = stream.into_split();
     let hello = FromEdge::Hello(Hello {
         protocol: PROTOCOL,
-        cookie,
+        cookie: greeting.cookie,
         generation: state.borrow().generation(),
+        listen_address: Some(greeting.listen_address),
     });
     write_message(&mut writer, &hello).await?;
     // Reading a message takes several steps and must not be cancelled between them, so it has a
@@ -66,6 +76,10 @@ async fn talk(
                 let Some(Request { id, ask }) = request else {
                     return Ok(());
                 };
+                if let Ask::Sockets { known } = ask {
+                    pass_on(writer, id, &known, state).await?;
+                    continue;
+                }
                 let stopping = matches!(ask, Ask::Stop);
                 let answer = obey(ask, state);
                 write_message(writer, &FromEdge::Answer { id, answer }).await?;
@@ -87,8 +101,30 @@ async fn talk(
     }
 }
 
+/// Gives the daemon the sockets that listen, so that they outlive this process.
+async fn pass_on(
+    writer: &OwnedWriteHalf,
+    id: u64,
+    known: &[u64],
+    state: &RefCell<State>,
+) -> io::Result<()> {
+    let (all, new) = state.borrow().listening(known)?;
+    let answer = Answer::Sockets { all };
+    let stream = writer.as_ref();
+    passing::send(stream, &FromEdge::Answer { id, answer }, &[]).await?;
+    for (listening, sockets) in new {
+        let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(TcpListener::as_fd).collect();
+        passing::send(stream, &FromEdge::Listening(listening), &sockets).await?;
+    }
+    Ok(())
+}
+
 fn obey(ask: Ask, state: &RefCell<State>) -> Answer {
     match ask {
+        Ask::Ping => Answer::Alive {
+            behind: state.borrow_mut().beat(),
+        },
+        Ask::Sockets { .. } => Answer::Invalid("sockets have an answer of their own".into()),
         Ask::Apply(configuration) => state.borrow_mut().apply(*configuration),
         Ask::Health { group } => state.borrow().health(&group),
         Ask::Traffic { group } => state.borrow().traffic(&group),

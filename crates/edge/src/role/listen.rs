@@ -1,7 +1,7 @@
 //! Sockets that listen: one per worker on the same port, so that the kernel spreads clients.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -10,25 +10,28 @@ use super::namespace::Origin;
 /// Connections that the kernel holds for a worker that is busy.
 const BACKLOG: i32 = 4096;
 
-pub fn bind(
-    origin: &Origin,
-    address: IpAddr,
-    port: u16,
-    count: usize,
-) -> io::Result<Vec<TcpListener>> {
-    let address = SocketAddr::new(address, port);
+pub fn bind(origin: &Origin, address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     origin.enter(|| {
         // Sockets that share a port would also share it with another program of the same user
         // that shares it; this one does not, and so finds out whether the port is free.
         drop(open(address)?);
-        (0..count)
-            .map(|_| {
-                let socket = open_shared(address)?;
-                socket.listen(BACKLOG)?;
-                Ok(socket.into())
-            })
-            .collect()
+        (0..count).map(|_| open_listening(address)).collect()
     })
+}
+
+/// More sockets for an address that is ours already.
+pub fn bind_more(
+    origin: &Origin,
+    address: SocketAddr,
+    count: usize,
+) -> io::Result<Vec<TcpListener>> {
+    origin.enter(|| (0..count).map(|_| open_listening(address)).collect())
+}
+
+fn open_listening(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open_shared(address)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,14 @@ use engine::{Balancer, Listener, Snapshot};
 use socket2::SockRef;
 use tokio::sync::mpsc;
 
+use super::given::GivenSockets;
 use super::group::Group;
-use super::listen::bind;
+use super::holder::holder_of;
+use super::listen::{bind, bind_more};
 use super::namespace::Origin;
 use super::plan::{Admission, CompiledRule, Frontend, Slot};
 use super::worker::Command;
+use crate::protocol::{Listening, ListeningPlace};
 
 /// A namespace's id (zero is the host) and a port.
 type Place = (u64, u16);
@@ -24,11 +27,16 @@ pub struct Listeners {
     address: IpAddr,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     bound: HashMap<Place, Bound>,
+    given: GivenSockets,
     next: u64,
 }
 
+/// Sockets on their way to the daemon.
+pub type Passed = (Listening, Vec<TcpListener>);
+
 struct Bound {
     id: u64,
+    place: ListeningPlace,
     slot: Arc<Slot>,
     /// The workers' sockets, to end their listening from here: a port that was given up is free at
     /// once, for another program or for the next snapshot.
@@ -51,10 +59,15 @@ struct Wanted {
 }
 
 impl Listeners {
-    pub fn new(address: IpAddr, workers: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+    pub fn new(
+        address: IpAddr,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+        given: GivenSockets,
+    ) -> Self {
         Self {
             address,
             workers,
+            given,
             bound: HashMap::new(),
             next: 0,
         }
@@ -75,11 +88,18 @@ impl Listeners {
         for (place, wanted) in wanted {
             if let Some(bound) = self.bound.get(&place) {
                 bound.slot.serves.store(Arc::new(wanted.frontends));
-            } else if let Err(error) = self.open(place, wanted) {
-                let (where_to, port) = (self.name_of(place), place.1);
+                continue;
+            }
+            let (origin, port) = (wanted.origin.clone(), place.1);
+            if let Err(error) = self.open(place, wanted) {
+                let where_to = self.name_of(place);
                 if error.kind() == io::ErrorKind::AddrInUse {
+                    let address = self.address_in(&origin);
+                    let holder = origin.enter(|| Ok(holder_of(address, port)));
+                    let holder = holder.ok().flatten().map(|it| format!(", {it}"));
+                    let holder = holder.unwrap_or_default();
                     conflicts.push(format!(
-                        "port {port} of {where_to} is taken by another program"
+                        "port {port} of {where_to} is taken by another program{holder}"
                     ));
                 } else {
                     errors.push(format!(
@@ -115,11 +135,12 @@ impl Listeners {
     /// The kernel takes clients from the moment of the binding, so whoever is told that this is
     /// done can connect, even before a worker has woken up.
     fn open(&mut self, place: Place, wanted: Wanted) -> io::Result<()> {
-        let address = match wanted.origin {
-            Origin::Host => self.address,
-            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        let address = SocketAddr::new(self.address_in(&wanted.origin), place.1);
+        let listening = ListeningPlace {
+            namespace: wanted.origin.numbers(),
+            address,
         };
-        let sockets = bind(&wanted.origin, address, place.1, self.workers.len())?;
+        let sockets = self.sockets_of(&listening, &wanted.origin)?;
         let ours = sockets.iter().map(TcpListener::try_clone);
         let ours = ours.collect::<io::Result<Vec<_>>>()?;
         let slot = Arc::new(Slot {
@@ -127,21 +148,70 @@ impl Listeners {
             serves: ArcSwap::from_pointee(wanted.frontends),
         });
         self.next += 1;
-        for (worker, socket) in self.workers.iter().zip(sockets) {
+        let mut shares: Vec<Vec<TcpListener>> = Vec::new();
+        shares.resize_with(self.workers.len(), Vec::new);
+        for (index, socket) in sockets.into_iter().enumerate() {
+            shares[index % self.workers.len()].push(socket);
+        }
+        for (worker, sockets) in self.workers.iter().zip(shares) {
             let _ = worker.send(Command::Listen {
                 listener: self.next,
-                socket,
+                sockets,
                 slot: Arc::clone(&slot),
             });
         }
         let id = self.next;
         let bound = Bound {
             id,
+            place: listening,
             slot,
             sockets: ours,
         };
         self.bound.insert(place, bound);
         Ok(())
+    }
+
+    fn address_in(&self, origin: &Origin) -> IpAddr {
+        match origin {
+            Origin::Host => self.address,
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }
+    }
+
+    /// At least one for each worker. Those of the edge before this one come first, with the clients
+    /// that wait in them; it may have had another number of workers.
+    fn sockets_of(
+        &mut self,
+        place: &ListeningPlace,
+        origin: &Origin,
+    ) -> io::Result<Vec<TcpListener>> {
+        let workers = self.workers.len();
+        let Some(mut sockets) = self.given.take(place) else {
+            return bind(origin, place.address, workers);
+        };
+        let missing = workers.saturating_sub(sockets.len());
+        sockets.extend(bind_more(origin, place.address, missing)?);
+        Ok(sockets)
+    }
+
+    /// Closes what the edge before this one listened on and nobody wants any more.
+    pub fn forget_given(&mut self) {
+        self.given.forget();
+    }
+
+    /// The numbers of all that listen, and copies of the sockets that are not known.
+    pub fn listening(&self, known: &[u64]) -> io::Result<(Vec<u64>, Vec<Passed>)> {
+        let all = self.bound.values().map(|it| it.id).collect();
+        let new = self.bound.values().filter(|it| !known.contains(&it.id));
+        let copies = new.map(|it| {
+            let listening = Listening {
+                number: it.id,
+                place: it.place.clone(),
+            };
+            let sockets = it.sockets.iter().map(TcpListener::try_clone);
+            Ok((listening, sockets.collect::<io::Result<_>>()?))
+        });
+        Ok((all, copies.collect::<io::Result<_>>()?))
     }
 }
 

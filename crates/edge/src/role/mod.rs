@@ -6,8 +6,11 @@ mod answer;
 mod body;
 mod control;
 mod exchange;
+mod given;
 mod group;
 mod headers;
+mod holder;
+mod home;
 mod listen;
 mod listeners;
 mod namespace;
@@ -15,7 +18,9 @@ mod plan;
 mod pool;
 mod probe;
 mod proxy;
+mod pulse;
 mod router;
+mod say;
 mod state;
 mod sticky;
 mod targets;
@@ -39,8 +44,12 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
 
-use self::control::CHANGES_BEHIND_MAX;
+use self::control::{CHANGES_BEHIND_MAX, Greeting};
+use self::given::GivenSockets;
+use self::home::Home;
+use self::say::say;
 use self::state::State;
 use self::worker::Command;
 use crate::identity::{Identity, identity_path, random_u64, socket_path, start_time};
@@ -58,6 +67,10 @@ const LOCK_FREE_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a restarted edge waits for its first probes before it speaks with the daemon.
 const FIRST_PROBES_TIME_MAX: Duration = Duration::from_millis(250);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Between looks at what nobody tells: that the directory is gone, that the disk has room again.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Descriptors that are missing come back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs the edge in `dir` until it is asked to stop. Listeners of balancers are bound on
 /// `listen_address`. Returns the exit code.
@@ -65,7 +78,7 @@ pub fn edge_main(dir: &Path, listen_address: IpAddr) -> i32 {
     match start(dir, listen_address) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("edge: {error}");
+            say(format_args!("{error}"));
             1
         }
     }
@@ -81,7 +94,7 @@ fn start(dir: &Path, listen_address: IpAddr) -> io::Result<i32> {
     builder.recursive(true).mode(0o700).create(dir)?;
     let dir = dir.canonicalize()?;
     let Some(_lock) = lock(&dir)? else {
-        eprintln!("edge: another one serves `{}`", dir.display());
+        say(format_args!("another one serves `{}`", dir.display()));
         return Ok(EXIT_TAKEN);
     };
     std::env::set_current_dir("/")?;
@@ -138,7 +151,7 @@ fn start_workers(stopping: &watch::Receiver<bool>) -> io::Result<Workers> {
         let run = move || {
             if let Err(error) = worker::run(index, receiver, stopping) {
                 // Its sockets would take clients and never serve them.
-                eprintln!("edge: worker {index} cannot run: {error}");
+                say(format_args!("worker {index} cannot run: {error}"));
                 std::process::abort();
             }
         };
@@ -165,6 +178,7 @@ impl Role {
             snapshot_path.clone(),
             self.listen_address,
             self.workers.clone(),
+            GivenSockets::receive().await,
             events,
         );
         serve_last_snapshot(&mut state, &snapshot_path).await;
@@ -177,22 +191,35 @@ impl Role {
         let state = Rc::new(RefCell::new(state));
         let cookie = format!("{:016x}{:016x}", random_u64(), random_u64());
         let listener = self.open_control_socket(&cookie)?;
+        let home = Home::of(&socket_path(&self.dir))?;
+        let mut looks = tokio::time::interval(LOOK_PAUSE);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (changes, _) = broadcast::channel::<Arc<str>>(CHANGES_BEHIND_MAX);
         let (stop, mut stop_asked) = mpsc::channel(1);
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let (stream, _) = accepted?;
-                    let (state, cookie) = (Rc::clone(&state), cookie.clone());
+                    let Ok((stream, _)) = accepted else {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    };
+                    let (state, greeting) = (Rc::clone(&state), self.greeting(&cookie));
                     let (receiver, stop) = (changes.subscribe(), stop.clone());
                     tokio::task::spawn_local(async move {
-                        if let Err(error) = control::serve(stream, state, cookie, receiver, stop).await {
-                            eprintln!("edge: a control connection ended: {error}");
+                        if let Err(error) = control::serve(stream, state, greeting, receiver, stop).await {
+                            say(format_args!("a control connection ended: {error}"));
                         }
                     });
                 }
                 Some(group) = changed.recv() => {
                     let _ = changes.send(group);
+                }
+                _ = looks.tick() => {
+                    if home.is_lost() {
+                        say(format_args!("`{}` is gone; whoever makes it again finds the ports free", self.dir.display()));
+                        return Ok(());
+                    }
+                    state.borrow_mut().remember_again();
                 }
                 _ = stop_asked.recv() => {
                     let _ = std::fs::remove_file(&snapshot_path);
@@ -205,6 +232,13 @@ impl Role {
         let _ = std::fs::remove_file(socket_path(&self.dir));
         let _ = std::fs::remove_file(identity_path(&self.dir));
         Ok(())
+    }
+
+    fn greeting(&self, cookie: &str) -> Greeting {
+        Greeting {
+            cookie: cookie.to_owned(),
+            listen_address: self.listen_address,
+        }
     }
 
     /// Only the holder of the lock comes here, so a socket that is there is nobody's.
@@ -222,7 +256,11 @@ impl Role {
             cookie: cookie.to_owned(),
             listen_address: self.listen_address,
         };
-        identity.write(&self.dir)?;
+        if let Err(error) = identity.write(&self.dir) {
+            // What is there is about another one, and the kernel says who listens on the socket.
+            let _ = std::fs::remove_file(identity_path(&self.dir));
+            say(format_args!("cannot write who it is: {error}"));
+        }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         Ok(listener)
@@ -237,10 +275,10 @@ async fn serve_last_snapshot(state: &mut State, path: &Path) {
     let configuration: Configuration = match serde_json::from_slice(&bytes) {
         Ok(configuration) => configuration,
         Err(error) => {
-            eprintln!(
-                "edge: cannot read the last snapshot `{}`: {error}",
+            say(format_args!(
+                "cannot read the last snapshot `{}`: {error}",
                 path.display()
-            );
+            ));
             return;
         }
     };
@@ -252,7 +290,9 @@ async fn serve_last_snapshot(state: &mut State, path: &Path) {
             }
             Answer::Applied => return,
             answer => {
-                return eprintln!("edge: the last snapshot is only partly in force: {answer:?}");
+                return say(format_args!(
+                    "the last snapshot is only partly in force: {answer:?}"
+                ));
             }
         }
     }

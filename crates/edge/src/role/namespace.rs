@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use nix::sched::{CloneFlags, setns};
 
+use super::say::say;
+
 /// Where sockets are made.
 #[derive(Debug, Clone)]
 pub enum Origin {
@@ -68,6 +70,14 @@ impl Origin {
         }
     }
 
+    /// As another process can compare it: device and inode, `None` for the host.
+    pub fn numbers(&self) -> Option<(u64, u64)> {
+        match self {
+            Origin::Host | Origin::Missing(_) => None,
+            Origin::Namespace(namespace) => Some((namespace.device, namespace.inode)),
+        }
+    }
+
     /// Runs `make`, which makes a socket and does not wait, in this place.
     pub fn enter<T>(&self, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let namespace = match self {
@@ -88,7 +98,7 @@ impl Origin {
         if let Err(error) = setns(host, CloneFlags::CLONE_NEWNET) {
             // A thread that cannot come back would answer the host's clients from a stranger's
             // network. The daemon starts a fresh edge at once.
-            eprintln!("edge: cannot come back from a namespace: {error}");
+            say(format_args!("cannot come back from a namespace: {error}"));
             std::process::abort();
         }
         made

@@ -2,6 +2,7 @@
 //! thread, in one go: requests see a balancer as it was or as it is.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use std::sync::Arc;
 use engine::{Snapshot, TargetHealth, TargetState};
 use tokio::sync::mpsc;
 
+use super::given::GivenSockets;
 use super::group::{Events, Group};
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Passed};
 use super::namespace::{Namespace, Origin};
+use super::pulse::Pulse;
+use super::say::say;
 use super::targets::Targets;
 use super::worker::Command;
 use crate::identity::write_whole;
@@ -25,6 +29,9 @@ pub struct State {
     namespaces: HashMap<String, Arc<Namespace>>,
     listeners: Listeners,
     targets: Targets,
+    pulse: Pulse,
+    /// What is in force and found no room on the disk.
+    unwritten: Option<Vec<u8>>,
     worker_count: usize,
     events: Events,
 }
@@ -34,6 +41,7 @@ impl State {
         snapshot_path: PathBuf,
         listen_address: IpAddr,
         workers: Vec<mpsc::UnboundedSender<Command>>,
+        given: GivenSockets,
         events: Events,
     ) -> Self {
         Self {
@@ -41,8 +49,10 @@ impl State {
             generation: 0,
             groups: HashMap::new(),
             namespaces: HashMap::new(),
-            listeners: Listeners::new(listen_address, workers.clone()),
+            listeners: Listeners::new(listen_address, workers.clone(), given),
             worker_count: workers.len(),
+            pulse: Pulse::new(workers.clone()),
+            unwritten: None,
             targets: Targets::new(workers),
             events,
         }
@@ -63,10 +73,13 @@ impl State {
         if let Err(reason) = check(snapshot) {
             return Answer::Invalid(reason);
         }
-        if let Err(error) = self.remember(&configuration) {
-            return Answer::Machine(error);
+        match serde_json::to_vec(&configuration) {
+            Ok(bytes) => self.remember(bytes),
+            Err(error) => return Answer::Invalid(error.to_string()),
         }
-        self.put_in_force(&configuration)
+        let answer = self.put_in_force(&configuration);
+        self.listeners.forget_given();
+        answer
     }
 
     /// As [`State::apply`], for what is on the disk already.
@@ -128,13 +141,37 @@ impl State {
         }
     }
 
-    /// On disk before it is in force: what a daemon was told is served, a restarted edge serves.
-    fn remember(&self, configuration: &Configuration) -> Result<(), String> {
-        let bytes = serde_json::to_vec(configuration).map_err(|error| error.to_string())?;
-        write_whole(&self.snapshot_path, &bytes).map_err(|error| {
-            let path = self.snapshot_path.display();
-            format!("cannot write the snapshot to `{path}`: {error}")
-        })
+    /// On disk before it is in force: what a daemon was told is served, a restarted edge serves. On
+    /// a full disk it is served all the same, and the daemon tells the next edge what it was.
+    fn remember(&mut self, configuration: Vec<u8>) {
+        let Err(error) = write_whole(&self.snapshot_path, &configuration) else {
+            self.unwritten = None;
+            return;
+        };
+        let path = self.snapshot_path.display();
+        say(format_args!(
+            "cannot write the snapshot to `{path}`: {error}"
+        ));
+        self.unwritten = Some(configuration);
+    }
+
+    /// Writes what found no room before.
+    pub fn remember_again(&mut self) {
+        if let Some(configuration) = self.unwritten.take()
+            && write_whole(&self.snapshot_path, &configuration).is_err()
+        {
+            self.unwritten = Some(configuration);
+        }
+    }
+
+    /// How many beats the slowest worker owes.
+    pub fn beat(&mut self) -> u64 {
+        self.pulse.beat()
+    }
+
+    /// The numbers of all that listen, and the sockets of those that are not known.
+    pub fn listening(&self, known: &[u64]) -> io::Result<(Vec<u64>, Vec<Passed>)> {
+        self.listeners.listening(known)
     }
 
     /// Opens what is new and closes what is gone; an open descriptor keeps a namespace alive.
@@ -168,7 +205,7 @@ impl State {
                 let events = self.events.clone();
                 Arc::new(Group::new(&wanted.id, self.worker_count, events))
             });
-            self.targets.renew_group(&group, wanted);
+            self.targets.renew_group(&group, wanted, snapshot.now_ms);
             self.groups.insert(wanted.id.clone(), group);
         }
         before.into_values().collect()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use engine::{Action, Snapshot, TargetGroup, TargetHealthCheck, TargetState};
 use tokio::sync::mpsc;
@@ -15,6 +15,9 @@ use super::listeners::origin_of;
 use super::namespace::Origin;
 use super::probe::probe_forever;
 use super::worker::Command;
+
+/// The longest deregistration delay there is.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(3600);
 
 pub struct Targets {
     workers: Vec<mpsc::UnboundedSender<Command>>,
@@ -62,7 +65,7 @@ impl Targets {
 
     /// Makes a group's targets what the snapshot says. Those that left get no new requests first
     /// and are cut second.
-    pub fn renew_group(&mut self, group: &Arc<Group>, wanted: &TargetGroup) {
+    pub fn renew_group(&mut self, group: &Arc<Group>, wanted: &TargetGroup, now_ms: i64) {
         let stickiness = wanted.stickiness_ms.unwrap_or(0);
         group.stickiness_ms.store(stickiness, Ordering::Relaxed);
         let before = group.targets.load_full();
@@ -82,7 +85,8 @@ impl Targets {
                 // One that comes back was not probed while it drained.
                 target.set_health(TargetState::Initial);
             }
-            self.renew_drain(group, &target, wanted.draining_until_ms);
+            let until_ms = wanted.draining_until_ms;
+            self.renew_drain(group, &target, until_ms, now_ms);
             targets.push(target);
         }
         let left = |it: &&Arc<Target>| !targets.iter().any(|kept| kept.id == it.id);
@@ -103,7 +107,13 @@ impl Targets {
         }
     }
 
-    fn renew_drain(&mut self, group: &Arc<Group>, target: &Arc<Target>, until_ms: Option<i64>) {
+    fn renew_drain(
+        &mut self,
+        group: &Arc<Group>,
+        target: &Arc<Target>,
+        until_ms: Option<i64>,
+        now_ms: i64,
+    ) {
         let Some(until_ms) = until_ms else {
             self.drains.remove(&target.id);
             return;
@@ -112,10 +122,11 @@ impl Targets {
         if target.is_cut() || running.is_some_and(|drain| drain.until_ms == until_ms) {
             return;
         }
+        let time_left = time_left(until_ms, now_ms);
         let (group, cut_then) = (Arc::clone(group), Arc::clone(target));
         let workers = self.workers.clone();
         let task = tokio::task::spawn_local(async move {
-            tokio::time::sleep(time_until(until_ms)).await;
+            tokio::time::sleep(time_left).await;
             cut_then.cut();
             sweep(&workers);
             group.tell();
@@ -212,8 +223,29 @@ fn users_of_groups<'a>(
     users
 }
 
-fn time_until(time_ms: i64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
-    Duration::from_millis(u64::try_from(time_ms.saturating_sub(now_ms)).unwrap_or(0))
+/// By the clock of whoever made the snapshot: the machine's own may be set meanwhile.
+fn time_left(until_ms: i64, now_ms: i64) -> Duration {
+    let left_ms = u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0);
+    Duration::from_millis(left_ms).min(DRAIN_TIME_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_takes_as_long_as_it_was_given() {
+        const HOUR_MS: i64 = 3_600_000;
+        let check = |until_ms, now_ms, expect_ms| {
+            let expect = Duration::from_millis(expect_ms);
+            assert_eq!(time_left(until_ms, now_ms), expect);
+        };
+        check(1_000, 400, 600);
+        check(1_000, 2_000, 0);
+        // Whatever the machine's clock says, and also where two clocks have met.
+        check(5 * HOUR_MS + 300, 5 * HOUR_MS, 300);
+        check(50 * HOUR_MS, 5 * HOUR_MS, 3_600_000);
+        check(i64::MAX, i64::MIN, 3_600_000);
+        check(i64::MIN, i64::MAX, 0);
+    }
 }

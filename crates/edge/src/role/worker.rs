@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -21,6 +22,7 @@ use super::activity::{Activity, WatchedStream};
 use super::plan::Slot;
 use super::pool::Pool;
 use super::proxy;
+use super::say::say;
 
 /// Client connections that one worker holds at once; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -35,7 +37,7 @@ pub const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 pub enum Command {
     Listen {
         listener: u64,
-        socket: std::net::TcpListener,
+        sockets: Vec<std::net::TcpListener>,
         slot: Arc<Slot>,
     },
     Close {
@@ -43,6 +45,11 @@ pub enum Command {
     },
     /// Some targets get no new requests any more, or were cut.
     Sweep,
+    /// The worker shows that it can still do something.
+    Beat {
+        count: u64,
+        pulse: Arc<AtomicU64>,
+    },
 }
 
 pub struct Worker {
@@ -107,7 +114,7 @@ pub fn run(
     });
     LocalSet::new().block_on(&runtime, async move {
         let accepting = obey(&worker, commands, stop).await;
-        for task in accepting.values() {
+        for task in accepting.values().flatten() {
             task.abort();
         }
         let _ = stop_connections.send(true);
@@ -121,8 +128,8 @@ async fn obey(
     worker: &Rc<Worker>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     mut stop: watch::Receiver<bool>,
-) -> HashMap<u64, AbortHandle> {
-    let mut accepting = HashMap::new();
+) -> HashMap<u64, Vec<AbortHandle>> {
+    let mut accepting: HashMap<u64, Vec<AbortHandle>> = HashMap::new();
     loop {
         let command = tokio::select! {
             command = commands.recv() => command,
@@ -131,18 +138,22 @@ async fn obey(
         match command {
             Some(Command::Listen {
                 listener,
-                socket,
+                sockets,
                 slot,
             }) => {
-                let task = tokio::task::spawn_local(accept(Rc::clone(worker), socket, slot));
-                accepting.insert(listener, task.abort_handle());
+                let accept = |socket| {
+                    let accepting = accept(Rc::clone(worker), socket, Arc::clone(&slot));
+                    tokio::task::spawn_local(accepting).abort_handle()
+                };
+                accepting.insert(listener, sockets.into_iter().map(accept).collect());
             }
             Some(Command::Close { listener }) => {
-                if let Some(task) = accepting.remove(&listener) {
+                for task in accepting.remove(&listener).into_iter().flatten() {
                     task.abort();
                 }
             }
             Some(Command::Sweep) => worker.pool.sweep(),
+            Some(Command::Beat { count, pulse }) => pulse.store(count, Ordering::Relaxed),
             None => return accepting,
         }
     }
@@ -158,7 +169,7 @@ async fn all_closed(worker: &Worker) {
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, slot: Arc<Slot>) {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
-        Err(error) => return eprintln!("edge: cannot listen on port {}: {error}", slot.port),
+        Err(error) => return say(format_args!("cannot listen on port {}: {error}", slot.port)),
     };
     loop {
         if worker.open.get() >= CONNECTIONS_MAX {

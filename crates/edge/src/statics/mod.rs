@@ -42,10 +42,10 @@ pub fn static_main(root: &Path, port: u16) -> i32 {
     match start(root, port) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!(
-                "static: cannot serve `{}` on port {port}: {error}",
-                root.display()
-            );
+            let root = root.display();
+            // Nobody may be listening any more.
+            let mut log = io::stderr().lock();
+            let _ = writeln!(log, "static: cannot serve `{root}` on port {port}: {error}");
             1
         }
     }

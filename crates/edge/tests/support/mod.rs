@@ -92,7 +92,10 @@ pub fn own_address() -> IpAddr {
 
 impl Bench {
     pub async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn start_in(dir: tempfile::TempDir) -> Self {
         let address = own_address();
         let network = Arc::new(FakeNetwork::default());
         let client = open(&dir, address, &network).await;
@@ -110,6 +113,7 @@ impl Bench {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let snapshot = Snapshot {
             generation,
+            now_ms: now_ms(),
             balancers,
             target_groups: groups,
         };
@@ -184,6 +188,11 @@ impl Bench {
         stream.write_all(request.as_bytes()).await.unwrap();
         read_answer(&mut stream).await.unwrap()
     }
+}
+
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_millis() as i64
 }
 
 /// Whatever happened, no process stays.

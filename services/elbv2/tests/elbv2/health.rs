@@ -81,4 +81,9 @@ async fn every_state_in_awss_words() {
         assert_eq!(found["Target"], json!({"Id": "10.0.1.10", "Port": 8080}));
         assert_eq!(found["HealthCheckPort"], "8080");
     }
+    world.sim.edge.set_silent(true);
+    let unavailable = json!({"State": "unavailable", "Reason": "Elb.InternalError", "Description": "Target health is unavailable due to an internal error"});
+    assert_eq!(health().await["TargetHealth"], unavailable);
+    world.sim.edge.set_silent(false);
+    assert_ne!(health().await["TargetHealth"], unavailable);
 }
