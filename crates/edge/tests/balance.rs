@@ -28,14 +28,14 @@ async fn requests_go_round_healthy_targets() {
     assert_eq!(seen.matches('a').count(), 3, "{seen}");
     let text = bench.get(port, "/page?x=1").await.text();
     assert!(text.contains(" /page?x=1\n"), "{text}");
-    assert!(text.contains("x-forwarded-for: 127.0.0.1"), "{text}");
-    assert!(text.contains("x-forwarded-proto: http"), "{text}");
+    assert!(text.contains("X-Forwarded-For: 127.0.0.1"), "{text}");
+    assert!(text.contains("X-Forwarded-Proto: http"), "{text}");
     assert!(
-        text.contains(&format!("x-forwarded-port: {port}")),
+        text.contains(&format!("X-Forwarded-Port: {port}")),
         "{text}"
     );
-    assert!(text.contains("x-amzn-trace-id: Root=1-"), "{text}");
-    assert!(text.contains("host: lb"), "{text}");
+    assert!(text.contains("X-Amzn-Trace-Id: Root=1-"), "{text}");
+    assert!(text.contains("Host: lb"), "{text}");
     let traffic = bench.client().traffic("web").await.unwrap();
     assert_eq!((traffic.requests, traffic.status_2xx), (7, 7));
     assert!(traffic.response_time_us_sum > 0);

@@ -2,15 +2,21 @@
 //! instead of one timer per request and direction.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::answer::raw;
+use super::head_watch::HeadWatch;
 
 /// A client that sends a request's head this slowly does it on purpose.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
@@ -28,6 +34,16 @@ pub struct Activity {
     waiting: AtomicU32,
     /// Requests whose answer has not ended, and tunnels.
     under_way: AtomicU32,
+    given_up: AtomicBool,
+}
+
+/// What the bytes that were read belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    NewHead,
+    Head,
+    /// A body, a tunnel, or the next request, which is read ahead.
+    Rest,
 }
 
 fn now_ms() -> u64 {
@@ -39,12 +55,28 @@ impl Activity {
         self.last_ms.store(now_ms(), Ordering::Relaxed);
     }
 
-    fn touch_by_reading(&self) {
+    fn touch_by_reading(&self) -> Reading {
         let now = now_ms();
         self.last_ms.store(now, Ordering::Relaxed);
-        let idle = self.under_way.load(Ordering::Relaxed) == 0;
-        if idle && self.head_since_ms.load(Ordering::Relaxed) == 0 {
-            self.head_since_ms.store(now, Ordering::Relaxed);
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return Reading::Rest;
+        }
+        if self.is_reading_head() {
+            return Reading::Head;
+        }
+        self.head_since_ms.store(now, Ordering::Relaxed);
+        Reading::NewHead
+    }
+
+    fn is_reading_head(&self) -> bool {
+        self.head_since_ms.load(Ordering::Relaxed) != 0
+    }
+
+    /// The connection is about to be closed because nothing moves. A client that has stopped in the
+    /// middle of a head hears why.
+    pub fn give_up(&self) {
+        if self.is_reading_head() {
+            self.given_up.store(true, Ordering::Relaxed);
         }
     }
 
@@ -106,10 +138,68 @@ impl Drop for UnderWay {
     }
 }
 
-/// A client's socket that notes every movement.
+/// A client's socket that notes every movement, and lets no head through that is too large.
 pub struct WatchedStream {
-    pub stream: TcpStream,
-    pub activity: Arc<Activity>,
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    head: HeadWatch,
+    /// Bytes that are still read, and lost, of a client that was refused: it would not see the answer
+    /// if its connection was closed under what it sends.
+    refused: Option<usize>,
+}
+
+/// More is not read of a client that was refused.
+const REFUSED_BYTES_MAX: usize = 1024 * 1024;
+
+impl WatchedStream {
+    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            head: HeadWatch::default(),
+            refused: None,
+        }
+    }
+
+    /// Whether what was read may be passed on.
+    fn lets_in(&mut self, bytes: &[u8]) -> bool {
+        match self.activity.touch_by_reading() {
+            _ if bytes.is_empty() => return true,
+            Reading::Rest => return true,
+            Reading::NewHead => self.head = HeadWatch::default(),
+            Reading::Head => {}
+        }
+        self.head.takes(bytes)
+    }
+
+    /// Answers without a request. What does not fit into the socket's buffer is not waited for.
+    fn say(&self, status: StatusCode) {
+        let _ = self.stream.try_write(&raw(status));
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+    }
+
+    /// Reads on without anybody, to the end or as far as it goes.
+    fn poll_lose(&mut self, cx: &mut Context<'_>, mut left: usize) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let read = buffer.filled().len();
+            left = left.saturating_sub(read);
+            self.refused = Some(left);
+            if read == 0 || left == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl Drop for WatchedStream {
+    fn drop(&mut self) {
+        if self.refused.is_none() && self.activity.given_up.load(Ordering::Relaxed) {
+            self.say(StatusCode::REQUEST_TIMEOUT);
+        }
+    }
 }
 
 impl AsyncRead for WatchedStream {
@@ -118,11 +208,17 @@ impl AsyncRead for WatchedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if result.is_ready() {
-            self.activity.touch_by_reading();
+        if let Some(left) = self.refused {
+            return self.poll_lose(cx, left);
         }
-        result
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.lets_in(&buffer.filled()[before..]) {
+            return Poll::Ready(Ok(()));
+        }
+        buffer.set_filled(before);
+        self.say(StatusCode::BAD_REQUEST);
+        self.poll_lose(cx, REFUSED_BYTES_MAX)
     }
 }
 

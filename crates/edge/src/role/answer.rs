@@ -1,17 +1,59 @@
 //! The balancer's own answers: fixed ones, redirects, and what it says when it cannot forward.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use engine::Action;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
 use super::body::ResponseBody;
 
+/// Who answers, in an Application Load Balancer's words.
+const SERVER_NAME: HeaderValue = HeaderValue::from_static("awselb/2.0");
+/// Why the balancer itself answers: the page says no more than AWS's does.
+const REASON: HeaderName = HeaderName::from_static("x-neargate-reason");
+
 pub fn plain(status: StatusCode, reason: &str) -> Response<ResponseBody> {
-    let text = format!("{} {reason}\n", status.as_u16());
-    whole(status, "text/plain; charset=utf-8", text)
+    let mut response = whole(status, "text/html", page(status));
+    if let Ok(reason) = HeaderValue::from_str(reason) {
+        response.headers_mut().insert(REASON, reason);
+    }
+    response
+}
+
+/// An answer to what was no request, as it goes over the wire.
+pub fn raw(status: StatusCode) -> Vec<u8> {
+    let (title, page) = (title(status), page(status));
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    let length = page.len();
+    format!(
+        "HTTP/1.1 {title}\r\nServer: awselb/2.0\r\nDate: {now}\r\nContent-Type: text/html\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+    )
+    .into_bytes()
+}
+
+fn page(status: StatusCode) -> String {
+    let title = title(status);
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+         <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
+}
+
+/// Some phrases are older than the standard's.
+fn title(status: StatusCode) -> String {
+    let phrase = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "Not Allowed",
+        StatusCode::REQUEST_TIMEOUT => "Request Time-out",
+        StatusCode::SERVICE_UNAVAILABLE => "Service Temporarily Unavailable",
+        StatusCode::GATEWAY_TIMEOUT => "Gateway Time-out",
+        other => other.canonical_reason().unwrap_or_default(),
+    };
+    format!("{} {phrase}", status.as_u16())
 }
 
 /// What a rule says itself, without any target.
@@ -32,7 +74,7 @@ pub fn by_rule(action: &Action, request: &Parts, host: &str, port: u16) -> Respo
             let location = HeaderValue::from_str(&location(action, request, host, port));
             match (StatusCode::from_u16(*status), location) {
                 (Ok(status), Ok(location)) => {
-                    let mut response = whole(status, "text/html", String::new());
+                    let mut response = whole(status, "text/html", page(status));
                     response.headers_mut().insert(LOCATION, location);
                     response
                 }
@@ -49,6 +91,7 @@ pub fn by_rule(action: &Action, request: &Parts, host: &str, port: u16) -> Respo
 fn whole(status: StatusCode, content_type: &str, body: String) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Own(Full::new(Bytes::from(body))));
     *response.status_mut() = status;
+    response.headers_mut().insert(SERVER, SERVER_NAME);
     if let Ok(content_type) = HeaderValue::from_str(content_type)
         && !content_type.is_empty()
     {

@@ -47,6 +47,8 @@ pub enum Failure {
     /// The client's body ended early or is malformed.
     Client,
     TimedOut,
+    /// The client stopped in the middle of its body.
+    ClientTimedOut,
     Broken,
 }
 
@@ -93,6 +95,9 @@ impl Exchange<'_> {
                     .then(|| outgoing.head.clone());
             let request = Request::from_parts(outgoing.head, outgoing.body);
             let error = match self.in_time(sender.try_send_request(request)).await {
+                None if request_sent.as_ref().is_some_and(|sent| !sent.get()) => {
+                    return Err(Failure::ClientTimedOut);
+                }
                 None => return Err(Failure::TimedOut),
                 Some(Ok(response)) => {
                     return Ok(Answered {

@@ -8,6 +8,7 @@ mod control;
 mod exchange;
 mod given;
 mod group;
+mod head_watch;
 mod headers;
 mod holder;
 mod home;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::body::RequestBody;
 use super::group::Target;
 use super::namespace::Origin;
+use super::worker::HEADERS_MAX;
 
 /// Shorter than what common servers keep a silent connection for (nginx 75 s, Apache 5 s with
 /// fewer), so that most stale connections are closed by us first.
@@ -213,9 +214,14 @@ pub async fn handshake_with_upgrades(
 }
 
 fn client_options() -> http1::Builder {
-    /// Sixty-four KiB of headers, as large as the largest common server sends.
-    const HEAD_BYTES_MAX: usize = 64 * 1024;
+    /// An Application Load Balancer takes no larger one of a target.
+    const HEAD_BYTES_MAX: usize = 32 * 1024;
     let mut options = http1::Builder::new();
-    options.max_header_size(HEAD_BYTES_MAX);
+    options
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // Names as the client writes them; the balancer's own as it writes them.
+        .preserve_header_case(true)
+        .title_case_headers(true);
     options
 }

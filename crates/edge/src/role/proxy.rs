@@ -250,7 +250,7 @@ async fn offer_around(
             }
             Err(failure) => failure,
         };
-        if !matches!(failure, Failure::Client) {
+        if !matches!(failure, Failure::Client | Failure::ClientTimedOut) {
             traffic.connection_errors.fetch_add(1, Ordering::Relaxed);
         }
         match failure {
@@ -275,9 +275,22 @@ async fn offer_around(
     (response, None)
 }
 
+/// What is left of the request is not waited for.
+fn closing(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let close = HeaderValue::from_static("close");
+    response
+        .headers_mut()
+        .insert(http::header::CONNECTION, close);
+    response
+}
+
 fn failed(failure: &Failure) -> Response<ResponseBody> {
     match failure {
         Failure::Client => plain(StatusCode::BAD_REQUEST, "the request's body is malformed"),
+        Failure::ClientTimedOut => closing(plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "the client did not send the whole request in time",
+        )),
         Failure::TimedOut => plain(
             StatusCode::GATEWAY_TIMEOUT,
             "the target did not answer in time",

@@ -28,9 +28,11 @@ use super::say::say;
 const CONNECTIONS_MAX: usize = 16_384;
 /// How long a worker that can take no more connections waits before it looks again.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
-/// Of a request's line and headers together; more is answered with 431. Large enough for the
-/// 64 KiB of headers that a balancer of this kind takes. More than 100 headers get the same answer.
+/// What is read ahead of a request. Larger than any head that [`super::head_watch`] lets through.
 const HEAD_BYTES_MAX: usize = 80 * 1024;
+/// Far more than any client sends; room for each is made before a head is read, so that a limit as high
+/// as 64 KiB can hold would cost every request.
+pub const HEADERS_MAX: usize = 1024;
 /// Time for requests under way when the edge stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -205,10 +207,7 @@ fn greet(worker: &Rc<Worker>, slot: &Arc<Slot>, stream: TcpStream, address: Sock
 
 async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
     let _open = client.worker.count_connection();
-    let stream = WatchedStream {
-        stream,
-        activity: Arc::clone(&client.activity),
-    };
+    let stream = WatchedStream::new(stream, Arc::clone(&client.activity));
     let handler = Rc::clone(&client);
     let connection = server_options()
         .serve_connection(
@@ -226,7 +225,7 @@ async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
             biased;
             // A connection that ends badly concerns its client alone.
             _ = &mut connection => return,
-            () = &mut dead => return,
+            () = &mut dead => return client.activity.give_up(),
             _ = &mut stopped, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -239,6 +238,10 @@ fn server_options() -> http1::Builder {
     let mut options = http1::Builder::new();
     options
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // Names as the target writes them; the balancer's own as it writes them.
+        .preserve_header_case(true)
+        .title_case_headers(true)
         // Slow heads are what `Activity` watches, without a timer for each.
         .header_read_timeout(None);
     options

@@ -354,7 +354,7 @@ impl Origin {
 }
 
 /// Serves one connection: `/health`, `/slow` (300 ms), `/ws` (echo), `/echo` (the body), `/never`,
-/// `/reset`, `/garbage`, and for the rest its name, the path, and the request's headers.
+/// `/reset`, `/garbage`, `/head?n` (with a header of n bytes), and for the rest its name, the path, and the request's headers.
 async fn talk(name: &'static str, mut stream: TcpStream, status: Arc<AtomicU16>) {
     while let Some(request) = read_message(&mut stream).await {
         let first = request.head.lines().next().unwrap_or("").to_owned();
@@ -377,7 +377,12 @@ async fn talk(name: &'static str, mut stream: TcpStream, status: Arc<AtomicU16>)
             _ => {}
         }
         let mut out = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\n", body.len());
-        out.push_str("Keep-Alive: timeout=5\r\n\r\n");
+        out.push_str("Keep-Alive: timeout=5\r\nX-CaSe: 1\r\n");
+        let padding = path.strip_prefix("/head?").and_then(|it| it.parse().ok());
+        if let Some(padding) = padding {
+            out.push_str(&format!("X-Padding: {}\r\n", "p".repeat(padding)));
+        }
+        out.push_str("\r\n");
         let mut out = out.into_bytes();
         if !first.starts_with("HEAD") {
             out.extend(body);
@@ -415,6 +420,11 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<String> {
         header(&self.head, name)
     }
+}
+
+/// Why the balancer answers itself.
+pub fn reason(answer: &Answer) -> String {
+    answer.header("x-neargate-reason").unwrap_or_default()
 }
 
 pub fn header(head: &str, name: &str) -> Option<String> {
