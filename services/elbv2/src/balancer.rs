@@ -68,7 +68,19 @@ pub async fn create_load_balancer(
     cx.write(|tx| {
         let all = tx.list::<Balancer>(&cx.key("app/"))?;
         if let Some(existing) = all.iter().find(|it| it.name == input.name && !it.deleting) {
-            if cx.token.is_some() && existing.made_by == cx.token {
+            let scheme = input
+                .scheme
+                .unwrap_or(LoadBalancerSchemeEnum::InternetFacing);
+            // The same once more is the same balancer, but not for a stack, which would delete it
+            // with what it has made.
+            let same = existing.scheme == scheme
+                && same_of(&existing.groups, &groups)
+                && same_of(&subnet_ids(&existing.subnets), &subnet_ids(&subnets));
+            let known = match &cx.token {
+                None => same,
+                token => existing.made_by == *token,
+            };
+            if known {
                 return Ok(CreateLoadBalancerOutput {
                     load_balancers: Some(vec![shown(&cx, tx, existing)?]),
                 });
@@ -101,6 +113,20 @@ pub async fn create_load_balancer(
             load_balancers: Some(vec![shown(&cx, tx, &balancer)?]),
         })
     })
+}
+
+fn subnet_ids(places: &[SubnetPlace]) -> Vec<String> {
+    places.iter().map(|it| it.subnet.clone()).collect()
+}
+
+/// In whatever order.
+fn same_of(some: &[String], others: &[String]) -> bool {
+    let sorted = |ids: &[String]| {
+        let mut ids = ids.to_vec();
+        ids.sort();
+        ids
+    };
+    sorted(some) == sorted(others)
 }
 
 /// The VPC and the zones of the subnets: at least two zones, as AWS asks.

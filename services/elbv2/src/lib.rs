@@ -9,6 +9,7 @@ mod apply;
 mod attributes;
 mod balancer;
 mod cfn;
+mod conditions;
 mod health;
 mod listener;
 mod metrics;

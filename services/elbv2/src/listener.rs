@@ -55,8 +55,11 @@ pub fn check_actions(
                 "You must specify a fixed response configuration for a fixed-response action",
             );
         }
-        ActionTypeEnum::Redirect => check_redirect(action)?,
-        ActionTypeEnum::FixedResponse => {}
+        ActionTypeEnum::Redirect => {
+            check_redirect_parts(action)?;
+            check_redirect(action)?;
+        }
+        ActionTypeEnum::FixedResponse => check_fixed_response(action)?,
         other => return Err(unsupported(&format!("the action type '{other}'"))),
     }
     Ok(())
@@ -72,6 +75,50 @@ fn check_alone(cx: &Cx, tx: &Records<'_>, balancer: &Balancer, arn: &str) -> Res
     Err(TargetGroupAssociationLimitException.because(format!(
         "The following target groups cannot be associated with more than one load balancer: {arn}"
     )))
+}
+
+/// Of a fixed answer (ELBv2 API reference, "FixedResponseActionConfig").
+const CONTENT_TYPES: [&str; 5] = [
+    "text/plain",
+    "text/css",
+    "text/html",
+    "application/javascript",
+    "application/json",
+];
+
+/// What the model does not say of a redirect.
+fn check_redirect_parts(action: &Action) -> Result<(), Error> {
+    let Some(config) = &action.redirect_config else {
+        return Ok(());
+    };
+    let invalid = |text: String| Err(wire::codes::ValidationError.because(text));
+    if let Some(port) = &config.port
+        && port != "#{port}"
+        && !port.parse().is_ok_and(|port: u16| port > 0)
+    {
+        return invalid(format!(
+            "The redirect's port '{port}' must be between 1 and 65535, or '#{{port}}'"
+        ));
+    }
+    if let Some(path) = &config.path
+        && !path.starts_with('/')
+    {
+        return invalid(format!("The redirect's path '{path}' must begin with '/'"));
+    }
+    Ok(())
+}
+
+fn check_fixed_response(action: &Action) -> Result<(), Error> {
+    let config = action.fixed_response_config.as_ref();
+    let content_type = config.and_then(|it| it.content_type.as_deref());
+    match content_type {
+        Some(found) if !CONTENT_TYPES.contains(&found) => Err(wire::codes::ValidationError
+            .because(format!(
+                "The content type '{found}' must be one of: {}",
+                CONTENT_TYPES.join(", ")
+            ))),
+        _ => Ok(()),
+    }
 }
 
 /// Something of the request has to change, or it would come back for ever.
@@ -145,7 +192,10 @@ pub async fn create_listener(
         let id = cx.new_id("", 16);
         let others = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
         if let Some(other) = others.iter().find(|it| it.port == port) {
-            if other.id == id {
+            // The same once more is the same listener, but not for a stack, which would delete it with
+            // what it has made.
+            let same = || forms(&other.default_actions) == forms(&input.default_actions);
+            if other.id == id || (cx.token.is_none() && same()) {
                 return Ok(CreateListenerOutput {
                     listeners: Some(vec![shown(&cx, other)]),
                 });
@@ -184,6 +234,13 @@ pub fn shown(cx: &Cx, listener: &Listener) -> elbv2::Listener {
         default_actions: Some(shown_actions(&listener.default_actions)),
         ..Default::default()
     }
+}
+
+/// Actions in one of their forms, to be compared.
+fn forms(actions: &[Action]) -> Vec<Action> {
+    let mut shown = shown_actions(actions);
+    shown.iter_mut().for_each(|it| it.order = None);
+    shown
 }
 
 /// Forward actions are answered in both forms, the short one and the one with weights.

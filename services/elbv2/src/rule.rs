@@ -11,29 +11,14 @@ use shapes::elbv2::{
 };
 
 use crate::balancer::unsupported;
+use crate::conditions;
 use crate::listener::{check_actions, shown_actions};
-use crate::plan;
 use crate::record::{self, Balancer, Listener, Rule};
 use crate::tags;
 
 /// AWS's quota per load balancer, the default rule not counted.
 const RULES_MAX: usize = 100;
 const PRIORITY_MAX: i32 = 50_000;
-
-fn check_conditions(conditions: &[RuleCondition]) -> Result<(), Error> {
-    for it in conditions {
-        if it.regex_values.is_some() {
-            return Err(unsupported("a regular expression in a rule's condition"));
-        }
-        if plan::condition(it).is_none() {
-            let field = it.field.as_deref().unwrap_or_default();
-            return Err(wire::codes::ValidationError.because(format!(
-                "The condition on '{field}' has no value, or the field is not valid"
-            )));
-        }
-    }
-    Ok(())
-}
 
 fn check_priority(priority: i32) -> Result<(), Error> {
     if (1..=PRIORITY_MAX).contains(&priority) {
@@ -54,7 +39,7 @@ pub async fn create_rule(cx: Cx, input: CreateRuleInput) -> Result<CreateRuleOut
     if input.transforms.iter().flatten().next().is_some() {
         return Err(unsupported("a rule's transforms"));
     }
-    check_conditions(&input.conditions)?;
+    conditions::check(&input.conditions)?;
     check_priority(input.priority)?;
     let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {
@@ -193,7 +178,9 @@ pub async fn modify_rule(cx: Cx, input: ModifyRuleInput) -> Result<ModifyRuleOut
     if input.transforms.iter().flatten().next().is_some() {
         return Err(unsupported("a rule's transforms"));
     }
-    check_conditions(input.conditions.as_deref().unwrap_or_default())?;
+    if let Some(conditions) = &input.conditions {
+        conditions::check(conditions)?;
+    }
     cx.write(|tx| {
         let (mut listener, id) = record::rule(&cx, tx, &input.rule_arn)?;
         if let Some(actions) = &input.actions {

@@ -26,7 +26,13 @@ pub async fn create_target_group(
     cx.write(|tx| {
         let all = tx.list::<TargetGroup>(&cx.key("targetgroup/"))?;
         if let Some(existing) = all.iter().find(|it| it.name == input.name) {
-            if cx.token.is_some() && existing.made_by == cx.token {
+            // The same once more is the same group, but not for a stack, which would delete it with
+            // what it has made.
+            let known = match &cx.token {
+                None => is_as(existing, &shape),
+                token => existing.made_by == *token,
+            };
+            if known {
                 return Ok(CreateTargetGroupOutput {
                     target_groups: Some(vec![shown(&cx, tx, existing)?]),
                 });
@@ -54,6 +60,13 @@ pub async fn create_target_group(
     })
 }
 
+/// Whether a group has the settings that another one would have.
+fn is_as(existing: &TargetGroup, shape: &elbv2::TargetGroup) -> bool {
+    let mut own = existing.shape.clone();
+    own.target_group_name.clone_from(&shape.target_group_name);
+    own == *shape
+}
+
 /// The group as it will be described, with AWS's defaults
 /// (ELBv2 API reference, "CreateTargetGroup").
 async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::TargetGroup, Error> {
@@ -72,7 +85,7 @@ async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::Tar
     if input
         .protocol_version
         .as_deref()
-        .is_some_and(|it| it != "HTTP1")
+        .is_some_and(|it| !matches!(it, "" | "HTTP1"))
     {
         return Err(unsupported("a protocol version other than HTTP1"));
     }

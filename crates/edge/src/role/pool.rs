@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use super::body::RequestBody;
 use super::group::Target;
 use super::namespace::Origin;
-use super::worker::HEADERS_MAX;
 
 /// Shorter than what common servers keep a silent connection for (nginx 75 s, Apache 5 s with
 /// fewer), so that most stale connections are closed by us first.
@@ -216,6 +215,8 @@ pub async fn handshake_with_upgrades(
 fn client_options() -> http1::Builder {
     /// An Application Load Balancer takes no larger one of a target.
     const HEAD_BYTES_MAX: usize = 32 * 1024;
+    /// Far more than any server sends; room for each is made before a head is read.
+    const HEADERS_MAX: usize = 256;
     let mut options = http1::Builder::new();
     options
         .max_header_size(HEAD_BYTES_MAX)

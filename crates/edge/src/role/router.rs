@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use base::glob::{matches, matches_ignoring_case};
+use base::glob::{Glob, matches, matches_ignoring_case};
 use engine::Condition;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -90,9 +90,27 @@ fn query_holds(query: &str, key: Option<&str>, value: &str) -> bool {
     query.split('&').any(|pair| {
         let (found_key, found_value) = pair.split_once('=').unwrap_or((pair, ""));
         let decode = |text| percent_decode_str(text).decode_utf8_lossy();
-        key.is_none_or(|key| matches_ignoring_case(key, &decode(found_key)))
-            && matches_ignoring_case(value, &decode(found_value))
+        key.is_none_or(|key| is_of_query_pattern(&decode(found_key), key))
+            && is_of_query_pattern(&decode(found_value), value)
     })
+}
+
+/// In a query's patterns, and in no others, a backslash takes the meaning from `*` and `?`.
+fn is_of_query_pattern(text: &str, pattern: &str) -> bool {
+    if !pattern.contains('\\') {
+        return matches_ignoring_case(pattern, text);
+    }
+    let mut glob = Glob::default();
+    let mut rest = pattern;
+    while let Some((before, escaped)) = rest.split_once('\\') {
+        glob.push_pattern(&before.to_ascii_lowercase());
+        let length = escaped.chars().next().map_or(0, char::len_utf8);
+        let (itself, after) = escaped.split_at(length);
+        glob.push_text(&itself.to_ascii_lowercase());
+        rest = after;
+    }
+    glob.push_pattern(&rest.to_ascii_lowercase());
+    glob.matches(&text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -127,6 +145,11 @@ mod tests {
         check(query(Some("a")), get("/?x=1&A=%62"), true);
         check(query(Some("a")), get("/?x=b"), false);
         check(query(None), get("/?x=b"), true);
+        let literal = |value: &str| Condition::Query(vec![(None, value.into())]);
+        check(literal("a\\*c"), get("/?x=A*c"), true);
+        check(literal("a\\*c"), get("/?x=abc"), false);
+        check(literal("\\?*\\\\"), get("/?x=?yes\\"), true);
+        check(literal("\\?*\\\\"), get("/?x=yes\\"), false);
         let source = |range: &str| Condition::SourceIp(vec![range.parse().unwrap()]);
         check(source("10.1.0.0/16"), get("/"), true);
         check(source("10.2.0.0/16"), get("/"), false);

@@ -32,7 +32,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_BYTES_MAX: usize = 80 * 1024;
 /// Far more than any client sends; room for each is made before a head is read, so that a limit as high
 /// as 64 KiB can hold would cost every request.
-pub const HEADERS_MAX: usize = 1024;
+const HEADERS_MAX: usize = 1024;
 /// Time for requests under way when the edge stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 

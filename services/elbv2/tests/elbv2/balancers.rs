@@ -217,6 +217,11 @@ async fn a_repeated_creation_makes_one() {
     assert_eq!(second["LoadBalancers"][0]["LoadBalancerArn"], json!(arn));
     let other = ask::<CreateLoadBalancerInput>(&world.cx.with_token("u"), input).await;
     assert_eq!(other.unwrap_err().0, "DuplicateLoadBalancerName");
+    // Who asks once more for the same gets it, in whatever order the subnets are.
+    let [a, b] = &world.subnets;
+    let same = json!({"Name": "web", "Subnets": [b, a]});
+    let again = world.ok::<CreateLoadBalancerInput>(same).await;
+    assert_eq!(again["LoadBalancers"][0]["LoadBalancerArn"], json!(arn));
     assert_eq!(world.interfaces(), 2);
     // It got the VPC's own group.
     let group = &first["LoadBalancers"][0]["SecurityGroups"][0];

@@ -9,7 +9,7 @@ use crate::world::{World, ask, fixed, forward, text, texts};
 async fn what_cannot_be_made() {
     let world = World::new().await;
     let balancer = world.balancer("web").await;
-    world.listener(&balancer, 80).await;
+    world.listener_to(&balancer, 80, fixed("404")).await;
     let base = json!({"LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 81, "DefaultActions": [fixed("200")]});
     let other_vpc = world.vpc("10.1.0.0/16").await;
     let input = json!({"Name": "far", "Protocol": "HTTP", "Port": 80, "VpcId": other_vpc, "TargetType": "ip"});
@@ -35,6 +35,12 @@ async fn what_cannot_be_made() {
         ("DefaultActions", json!([{"Type": "redirect"}]), "ValidationError", "You must specify a redirect configuration for a redirect action".into()),
         ("DefaultActions", redirect(json!({"StatusCode": "HTTP_301", "Path": "/#{path}"})), "InvalidLoadBalancerAction",
             "You must modify at least one of the following components to avoid a redirect loop: protocol, port, host, or path".into()),
+        ("DefaultActions", redirect(json!({"StatusCode": "HTTP_301", "Port": "99999"})), "ValidationError",
+            "The redirect's port '99999' must be between 1 and 65535, or '#{port}'".into()),
+        ("DefaultActions", redirect(json!({"StatusCode": "HTTP_301", "Path": "nolead"})), "ValidationError",
+            "The redirect's path 'nolead' must begin with '/'".into()),
+        ("DefaultActions", json!([{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "ContentType": "image/png"}}]), "ValidationError",
+            "The content type 'image/png' must be one of: text/plain, text/css, text/html, application/javascript, application/json".into()),
         ("DefaultActions", json!([{"Type": "fixed-response"}]), "ValidationError", "You must specify a fixed response configuration for a fixed-response action".into()),
     ] {
         let mut input = base.clone();
@@ -77,6 +83,12 @@ async fn listeners_and_rules_are_made_once_and_changed() {
     let first = ask::<CreateListenerInput>(&cx, input.clone()).await;
     assert_eq!(ask::<CreateListenerInput>(&cx, input).await, first);
     let listener = text(&first.unwrap()["Listeners"][0]["ListenerArn"]);
+    // Who asks once more for the same gets it, but not a stack, which would think that it is its own.
+    let same = json!({"LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 80, "DefaultActions": [fixed("200")]});
+    let again = world.ok::<CreateListenerInput>(same.clone()).await;
+    assert_eq!(text(&again["Listeners"][0]["ListenerArn"]), listener);
+    let other = ask::<CreateListenerInput>(&world.cx.with_token("u"), same).await;
+    assert_eq!(other.unwrap_err().0, "DuplicateListener");
     let rule = json!({"ListenerArn": listener, "Priority": 5, "Conditions": [{"Field": "path-pattern", "Values": ["/a"]}], "Actions": [fixed("404")]});
     let first = ask::<CreateRuleInput>(&cx, rule.clone()).await;
     assert_eq!(ask::<CreateRuleInput>(&cx, rule.clone()).await, first);
@@ -157,6 +169,16 @@ async fn conditions_in_both_forms() {
             json!({"Field": "source-ip", "SourceIpConfig": {"Values": ["ten"]}}),
             "ValidationError",
             "The condition on 'source-ip' has no value, or the field is not valid",
+        ),
+        (
+            json!({"Field": "path-pattern", "Values": ["/1", "/2", "/3", "/4", "/5", "/6"]}),
+            "ValidationError",
+            "A rule can only have '5' condition values",
+        ),
+        (
+            json!({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["get"]}}),
+            "ValidationError",
+            "Condition value 'get' contains a character that is not valid",
         ),
         (
             json!({"Field": "path-pattern", "RegexValues": ["^/a"]}),

@@ -146,7 +146,15 @@ async fn a_repeated_creation_makes_one() {
         ask::<CreateTargetGroupInput>(&cx, input.clone()).await,
         first
     );
-    let other = ask::<CreateTargetGroupInput>(&world.cx.with_token("u"), input).await;
+    let other = ask::<CreateTargetGroupInput>(&world.cx.with_token("u"), input.clone()).await;
+    assert_eq!(other.unwrap_err().0, "DuplicateTargetGroupName");
+    // Who asks once more for the same gets it; as does Terraform, with an empty version.
+    let mut same = input;
+    same["ProtocolVersion"] = json!("");
+    let again = world.ok::<CreateTargetGroupInput>(same.clone()).await;
+    assert_eq!(again, first.unwrap());
+    same["HealthCheckPath"] = json!("/other");
+    let other = ask::<CreateTargetGroupInput>(&world.cx, same).await;
     assert_eq!(other.unwrap_err().0, "DuplicateTargetGroupName");
 }
 
