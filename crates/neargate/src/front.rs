@@ -6,6 +6,8 @@
 //! * `/_neargate/…` is the command line's;
 //! * `/cloudformation-waitcondition/…` takes messages for stacks that wait;
 //! * everything else is AWS's: signed, routed by the credential scope.
+//!
+//! Each request has an id, which its answer and whatever is logged on its way carry.
 
 mod aws;
 mod body;
@@ -14,6 +16,7 @@ mod git;
 mod inside;
 mod own;
 mod registry;
+mod request_id;
 mod s3;
 mod wait;
 
@@ -36,6 +39,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tracing::Instrument;
 use wire::Signer;
 
 use self::bounds::{Bounds, Client, Holder};
@@ -53,6 +57,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 /// What it is told. It has asked for nothing yet, so that nobody knows in which protocol to say it.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
+
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Front {
     cloud: Arc<Cloud>,
@@ -100,9 +107,11 @@ impl Front {
 
     /// Accepts connections for ever.
     async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let mut is_short = false;
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
+                    is_short = false;
                     // In the order in which they came: who was first is served.
                     match self.bounds.connect(Holder::address(from.ip())) {
                         Some(client) => {
@@ -118,9 +127,12 @@ impl Front {
                     }
                 }
                 Err(error) => {
-                    // Out of descriptors: waiting is all that helps.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    // Out of descriptors, which is said once: a full machine has no room for more.
+                    if !std::mem::replace(&mut is_short, true) {
+                        tracing::warn!(%error, "cannot accept a connection");
+                    }
+                    self.bounds.make_room();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -129,40 +141,80 @@ impl Front {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: Peer) {
         let _ = stream.set_nodelay(true);
         let peer = Arc::new(peer);
+        let its_peer = peer.clone();
         let service = service_fn(move |request| {
-            let (front, peer) = (self.clone(), peer.clone());
+            let (front, peer) = (self.clone(), its_peer.clone());
             async move { Ok::<_, Infallible>(front.answer(request, &peer).await) }
         });
         let connection = http_server().serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
+        end_of(connection, &peer.client).await;
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-        let visit = Visit {
-            origin: Arc::new(peer.origin(request.headers())),
-            client: &peer.client,
-        };
+        let way = self.way(&request);
+        let visit = peer.visit(request.headers(), way);
+        visit
+            .answered(async {
+                match way {
+                    Way::S3 => s3::answer(self, request, &visit).await,
+                    Way::Registry => registry::answer(self, request, &visit).await,
+                    Way::Git => git::answer(self, request, &visit).await,
+                    Way::Own => own::answer(self, request, &visit).await,
+                    Way::Wait => wait::answer(self, request, &visit).await,
+                    Way::Aws | Way::Inside => aws::answer(self, request, &visit).await,
+                }
+            })
+            .await
+    }
+
+    fn way(&self, request: &Request<Incoming>) -> Way {
         let path = request.uri().path();
-        if s3::is_for(self, &request) {
-            s3::answer(self, request, visit).await
+        if s3::is_for(self, request) {
+            Way::S3
         } else if path == "/v2" || path.starts_with("/v2/") {
-            registry::answer(self, request, visit.origin).await
+            Way::Registry
         } else if path.starts_with(git::PATH) {
-            git::answer(self, request, visit).await
+            Way::Git
         } else if path.starts_with("/_neargate/") {
-            own::answer(self, request, visit).await
+            Way::Own
         } else if wait::is_for(path) {
-            wait::answer(self, request, visit).await
+            Way::Wait
         } else {
-            aws::answer(self, request, visit).await
+            Way::Aws
         }
     }
 
     /// An access key, and whose it is.
     fn find_key(&self, access_key: &str, session_token: Option<&str>) -> Option<Signer<Caller>> {
         find_key(&self.cloud, &self.owner, access_key, session_token)
+    }
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    S3,
+    Registry,
+    Git,
+    Own,
+    Wait,
+    Aws,
+    /// What a task asks of nobody but its own door.
+    Inside,
+}
+
+/// Serves a connection to its end, or until it has to make room for another.
+async fn end_of<E: std::fmt::Display>(
+    connection: impl Future<Output = Result<(), E>>,
+    client: &Client,
+) {
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+        () = client.evicted() => tracing::debug!("a connection made room for another"),
     }
 }
 
@@ -187,10 +239,34 @@ struct Peer {
     client: Client,
 }
 
-/// A request's client, as far as its connection tells.
+/// A request's client, as far as its connection tells, and the request's name.
 struct Visit<'a> {
+    way: Way,
     origin: Arc<Origin>,
     client: &'a Client,
+    request_id: String,
+}
+
+impl Visit<'_> {
+    /// What is answered to the request. All that is logged on the way carries the request's id; the
+    /// request is under way until all of its answer has been sent.
+    async fn answered(&self, answering: impl Future<Output = Response<Body>>) -> Response<Body> {
+        let turn = self.client.begin();
+        let (id, call) = (&self.request_id, tracing::field::Empty);
+        let span = tracing::error_span!("request", %id, way = ?self.way, call);
+        let answering = async {
+            let mut response = answering.await;
+            request_id::tell(&mut response, self.way, id);
+            response
+        };
+        let response = answering.instrument(span).await;
+        response.map(|body| body::until_sent(body, turn))
+    }
+
+    /// Whoever sent the request has shown who they are.
+    fn believe(&self) {
+        self.client.believe();
+    }
 }
 
 enum Place {
@@ -201,6 +277,18 @@ enum Place {
 }
 
 impl Peer {
+    fn visit(&self, headers: &HeaderMap, way: Way) -> Visit<'_> {
+        Visit {
+            way,
+            origin: Arc::new(self.origin(headers)),
+            client: &self.client,
+            request_id: match way {
+                Way::S3 => request_id::for_s3(),
+                _ => request_id::for_aws(),
+            },
+        }
+    }
+
     fn origin(&self, headers: &HeaderMap) -> Origin {
         let user_agent = headers.get(hyper::header::USER_AGENT);
         let (address, inside) = match &self.place {

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use e2e::{Connection, Key, Machine, Signed, eventually, sign};
+use e2e::{Connection, Key, Machine, Signed, sign};
 
 const MIB: u64 = 1024 * 1024;
 const LARGE: usize = 31 * MIB as usize;
@@ -198,24 +198,37 @@ fn signed_bodies_of_many_values_cost_what_they_weigh() {
     assert!(kept < 64 * MIB, "{} MiB", kept / MIB);
 }
 
+/// More connections than one address has, each with a beginning that nothing follows.
+fn open_many(machine: &Machine, beginning: &str) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut stream = TcpStream::connect(machine.listen).unwrap();
+        // Who had to make room is told when it writes.
+        let _ = stream.write_all(beginning.as_bytes());
+        stream
+    };
+    (0..CONNECTIONS_MAX + 16).map(open).collect()
+}
+
 #[test]
-fn one_address_has_so_many_connections() {
+fn strangers_who_say_half_a_word_shut_nobody_out() {
     let machine = Machine::start();
-    let open = || TcpStream::connect(machine.listen).unwrap();
-    let all: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| open()).collect();
-    eventually("there is no room for another", || {
-        let mut connection = Connection::open(machine.listen).unwrap();
-        match connection.read_answer(false) {
-            Ok(answer) if answer.status == 503 => Ok(()),
-            other => Err(format!("{other:?}")),
+    // Before any of them would be given up for being slow.
+    let soon = Duration::from_secs(20);
+    let head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-amz-json-1.1\r\n";
+    let body = format!("{head}content-length: 100\r\n\r\n{{");
+    let answered = format!("{head}content-length: 0\r\n\r\n");
+    for beginning in ["", head, &body, &answered] {
+        let began = Instant::now();
+        let strangers = open_many(&machine, beginning);
+        for _ in 0..3 {
+            machine.ask("ecs", "ListClusters", json!({}));
+            let host = format!("nobody.s3.us-east-1.localhost:{}", machine.listen.port());
+            let page = e2e::get(machine.listen, &host, "/").unwrap();
+            assert_eq!(page.status, 404, "{}", page.text());
         }
-    });
-    drop(all);
-    eventually("there is room again", || {
-        machine
-            .call("ecs", "ListClusters", serde_json::json!({}))
-            .map_err(|error| format!("{error:?}"))
-    });
+        assert!(began.elapsed() < soon, "{beginning:?}");
+        drop(strangers);
+    }
 }
 
 #[test]

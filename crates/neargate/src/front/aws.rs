@@ -8,13 +8,17 @@ use hyper::{Request, Response};
 use wire::{Door, Error, Protocol, Refusal, UNBELIEVED_BODY_BYTES_MAX};
 
 use super::body::{self, Trouble};
-use super::{Body, Front, Visit, full};
+use super::{Body, Front, Visit, full, request_id};
 
-pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
-    let request_id = request_id();
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
+    let request_id = visit.request_id.as_str();
     let (head, sent) = request.into_parts();
     let refuse =
-        |protocol: Protocol, error: &Error| wire::refuse(protocol, &request_id, error).map(full);
+        |protocol: Protocol, error: &Error| wire::refuse(protocol, request_id, error).map(full);
     // The head first: nobody makes the daemon read more than a little who has no key.
     let (protocol, limit) = match with_door(front, |door| wire::admit(&head, door)) {
         Ok(admission) => (admission.protocol, admission.body_bytes_max),
@@ -31,22 +35,26 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         Ok(received) => received,
         Err(Refusal { protocol, error }) => return refuse(protocol, &error),
     };
+    visit.believe();
     // The bytes go, and their room is kept for what was made of them.
     let _room = body.into_reserved();
-    let mut cx = (front.cloud).context(&received.region, received.identity, visit.origin);
-    cx.request_id = request_id.clone();
+    let mut cx = (front.cloud).context(&received.region, received.identity, visit.origin.clone());
+    cx.request_id = request_id.to_owned();
     cx.is_waiter = is_waiter(&head.headers);
     let service = received.service;
+    let call = format!("{}:{}", service.signing_name, received.operation);
+    tracing::Span::current().record("call", call.as_str());
     match cx
         .serve(service.signing_name, received.operation, received.input)
         .await
     {
         Ok(output) => {
-            wire::answer(received.protocol, received.operation, &request_id, &output).map(full)
+            wire::answer(received.protocol, received.operation, request_id, &output).map(full)
         }
-        Err(error) => {
-            tracing::debug!(service = service.signing_name, operation = received.operation, %error, "refused");
-            wire::refuse(received.protocol, &request_id, &error).map(full)
+        Err(mut error) => {
+            tracing::debug!(%error, "refused");
+            error.message = request_id::with(error.status, &error.message, request_id);
+            wire::refuse(received.protocol, request_id, &error).map(full)
         }
     }
 }
@@ -86,17 +94,4 @@ pub fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |it| it.as_secs_f64())
-}
-
-/// A version 4 UUID, as AWS's request ids are.
-pub fn request_id() -> String {
-    let hex = cloud::random_hex(32);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
 }

@@ -1,17 +1,20 @@
 //! Reading the bodies of requests into memory, as far as there is room.
 
+use std::io;
 use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use memmap2::MmapMut;
 
 use super::Body;
-use super::bounds::{Busy, Client, Reserved, SMALL_BODY_BYTES};
+use super::bounds::{Busy, Client, Reserved, SMALL_BODY_BYTES, Turn};
 
 /// The largest body is there by then, on any line that a daemon on this machine is reached by.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -188,4 +191,33 @@ pub fn without(body: Incoming, mut answer: Response<Body>) -> Response<Body> {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(CONNECTION, close);
     answer
+}
+
+/// The body of an answer, whose request is under way until it has been sent or is given up.
+struct Sending {
+    body: Body,
+    _turn: Turn,
+}
+
+pub fn until_sent(body: Body, turn: Turn) -> Body {
+    let sending = Sending { body, _turn: turn };
+    sending.boxed_unsync()
+}
+
+impl hyper::body::Body for Sending {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Each client has a share of its own, an address outside or an interface of a task, and all of them
 //! together have a whole. Clients outside and inside of tasks have a whole each, so that no number of
-//! tasks can shut the machine's owner out. Who has to wait for room waits shortly, and is then told to
-//! come again.
+//! tasks can shut the machine's owner out. Connections make room for each other ([`crowd`]); who has to
+//! wait for room for a body waits shortly, and is then told to come again.
+
+mod crowd;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,6 +13,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+pub use crowd::Turn;
+use crowd::{Crowd, Place};
 
 /// Bodies up to this need no room of their own: there are no more of them than connections.
 pub const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -67,47 +72,31 @@ impl Holder {
     }
 }
 
-struct Room {
-    connections: Arc<Semaphore>,
-    body_kib: Arc<Semaphore>,
-}
-
-impl Room {
-    fn new(connections: usize, body_kib: usize) -> Self {
-        Self {
-            connections: Arc::new(Semaphore::new(connections)),
-            body_kib: Arc::new(Semaphore::new(body_kib)),
-        }
-    }
-}
-
 struct Side {
     most: Most,
-    whole: Room,
-    /// The shares of those who are connected.
-    shares: Mutex<HashMap<Holder, Weak<Room>>>,
+    crowd: Arc<Crowd>,
+    body_kib: Arc<Semaphore>,
+    /// The room for bodies of those who are connected.
+    shares: Mutex<HashMap<Holder, Weak<Semaphore>>>,
 }
 
 impl Side {
     fn new(most: Most) -> Self {
         Self {
-            whole: Room::new(most.connections, most.body_kib),
+            crowd: Crowd::new(most.connections, most.connections_of_a_client),
+            body_kib: Arc::new(Semaphore::new(most.body_kib)),
             most,
             shares: Mutex::default(),
         }
     }
 
-    fn share_of(&self, holder: Holder) -> Arc<Room> {
+    fn share_of(&self, holder: Holder) -> Arc<Semaphore> {
         let mut shares = self.shares.lock().expect("nothing panics while it is held");
         if let Some(share) = shares.get(&holder).and_then(Weak::upgrade) {
             return share;
         }
         shares.retain(|_, it| it.strong_count() > 0);
-        let of_a_client = &self.most;
-        let share = Arc::new(Room::new(
-            of_a_client.connections_of_a_client,
-            of_a_client.body_kib_of_a_client,
-        ));
+        let share = Arc::new(Semaphore::new(self.most.body_kib_of_a_client));
         shares.insert(holder, Arc::downgrade(&share));
         share
     }
@@ -131,21 +120,24 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Room for another connection of a client, if there is any.
+    /// Room for another connection of a client, if there is any or somebody makes some.
     pub fn connect(&self, holder: Holder) -> Option<Client> {
         let side = match holder {
             Holder::Address(_) => &self.outside,
             Holder::Interface(_) => &self.inside,
         };
-        let share = side.share_of(holder);
-        let own = share.connections.clone().try_acquire_owned().ok()?;
-        let whole = side.whole.connections.clone().try_acquire_owned().ok()?;
+        let place = side.crowd.enter(holder.clone())?;
         Some(Client {
-            body_kib: [share.body_kib.clone(), side.whole.body_kib.clone()],
+            body_kib: [side.share_of(holder), side.body_kib.clone()],
             freed: self.freed.clone(),
-            _share: share,
-            _connection: [own, whole],
+            place: Arc::new(place),
         })
+    }
+
+    /// Has the descriptor of a connection outside given back that nobody has shown anything on, for
+    /// another. Whether there was one.
+    pub fn make_room(&self) -> bool {
+        self.outside.crowd.make_room()
     }
 
     /// Gives the memory that large requests took back to the kernel, for ever.
@@ -163,8 +155,7 @@ pub struct Client {
     /// Its share's first: who has none left of its own does not stand in anybody's way.
     body_kib: [Arc<Semaphore>; 2],
     freed: Arc<Notify>,
-    _share: Arc<Room>,
-    _connection: [OwnedSemaphorePermit; 2],
+    place: Arc<Place>,
 }
 
 /// Room that a body takes up until this is dropped.
@@ -186,6 +177,27 @@ impl Drop for Reserved {
 pub struct Busy;
 
 impl Client {
+    /// Until this connection has to make room for another.
+    pub async fn evicted(&self) {
+        self.place.evicted().await;
+    }
+
+    /// A request has begun. It is dropped when its answer has been sent.
+    pub fn begin(&self) -> Turn {
+        self.place.begin()
+    }
+
+    /// Whoever sent the request that is under way has shown who they are: it is carried out.
+    pub fn believe(&self) {
+        self.place.believe();
+    }
+
+    /// [`Client::believe`] for whoever finds out later.
+    pub fn believer(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let place = self.place.clone();
+        Arc::new(move || place.believe())
+    }
+
     /// Room for a body of so many bytes.
     pub async fn reserve(&self, bytes: usize) -> Result<Reserved, Busy> {
         let mut room = Vec::new();
@@ -258,17 +270,20 @@ mod tests {
         assert!(waiting.await.unwrap());
     }
 
-    #[test]
-    fn connections_are_bounded_and_given_back() {
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_bounded_and_given_back() {
         let bounds = Bounds::default();
         let most = INSIDE.connections_of_a_client;
-        let all: Vec<Client> = (0..most)
-            .map(|_| bounds.connect(interface("a")).unwrap())
-            .collect();
-        assert!(bounds.connect(interface("a")).is_none());
-        assert!(bounds.connect(interface("b")).is_some());
+        let connect = |it| bounds.connect(interface(it));
+        let all: Vec<Client> = (0..most).map(|_| connect("a").unwrap()).collect();
+        let turns: Vec<Turn> = all.iter().map(Client::begin).collect();
+        all.iter().for_each(Client::believe);
+        assert!(connect("a").is_none());
+        assert!(connect("b").is_some());
+        // One of them is done, and idle when another comes.
+        drop(turns);
+        assert!(connect("a").is_some());
         drop(all);
-        assert!(bounds.connect(interface("a")).is_some());
         let shares = bounds.inside.shares.lock().unwrap();
         assert!(shares.len() <= 2, "shares of who is gone go, too");
     }

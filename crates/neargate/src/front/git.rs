@@ -26,7 +26,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::body::{self, Trouble};
 use super::bounds::{Client, Reserved};
-use super::{Body, Front, Visit, aws, full};
+use super::{Body, Front, Visit, aws, full, request_id};
 
 pub const PATH: &str = "/v1/repos/";
 
@@ -45,7 +45,11 @@ enum What {
     Exchange(Pack),
 }
 
-pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
     let Some(asked) = asked(&request) else {
         return refuse(
             StatusCode::NOT_FOUND,
@@ -63,26 +67,20 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         return response;
     };
+    visit.believe();
     let Some(repository) = repository else {
         let why = format!("repository {} does not exist", asked.name);
         return refuse(StatusCode::NOT_FOUND, &why);
     };
+    let mut cx = (front.cloud).context(&repository.region, caller, visit.origin.clone());
+    cx.request_id = visit.request_id.clone();
     let access = Access {
-        cx: (front.cloud).context(&repository.region, caller, visit.origin.clone()),
+        cx,
         repository: &repository,
     };
     match serve(front, request, &access, asked.what, visit.client).await {
         Ok(response) => response,
-        Err(Refused::Forbidden(error)) => refuse(StatusCode::FORBIDDEN, &error.message),
-        Err(Refused::Failed(error)) => {
-            let status = match error.fault {
-                Fault::NotFound => StatusCode::NOT_FOUND,
-                Fault::Invalid => StatusCode::BAD_REQUEST,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            tracing::warn!(error = error.chain(), "cannot serve a client of Git");
-            refuse(status, &error.message)
-        }
+        Err(refused) => refused.answer(&visit.request_id),
     }
 }
 
@@ -183,12 +181,39 @@ impl Access<'_> {
 /// Why a client is not served.
 enum Refused {
     Forbidden(cloud::Error),
+    /// It is not known whether the client may.
+    Broken(cloud::Error),
     Failed(EngineError),
 }
 
 impl From<cloud::Error> for Refused {
     fn from(error: cloud::Error) -> Self {
-        Self::Forbidden(error)
+        match error.status {
+            500.. => Self::Broken(error),
+            _ => Self::Forbidden(error),
+        }
+    }
+}
+
+impl Refused {
+    fn answer(self, request_id: &str) -> Response<Body> {
+        let (status, message) = match self {
+            Self::Forbidden(error) => (StatusCode::FORBIDDEN, error.message),
+            Self::Broken(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.message),
+            Self::Failed(error) => {
+                let status = match error.fault {
+                    Fault::NotFound => StatusCode::NOT_FOUND,
+                    Fault::Invalid => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                tracing::warn!(error = error.chain(), "cannot serve a client of Git");
+                (status, error.message)
+            }
+        };
+        refuse(
+            status,
+            &request_id::with(status.as_u16(), &message, request_id),
+        )
     }
 }
 

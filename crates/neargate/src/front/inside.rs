@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::bounds::{Client, Holder};
-use super::{Body, Front, Peer, Place, http_server, say_busy};
+use super::{Body, Front, Peer, Place, Way, end_of, http_server, request_id, say_busy};
 use crate::daemon::Visit;
 
 /// Credentials are renewed when less than this is left of them, as AWS does.
@@ -49,14 +49,13 @@ impl Front {
             }),
             client,
         });
+        let its_peer = peer.clone();
         let service = service_fn(move |request| {
-            let (front, interface, peer) = (self.clone(), interface.clone(), peer.clone());
+            let (front, interface, peer) = (self.clone(), interface.clone(), its_peer.clone());
             async move { front.answer_inside(&interface, request, &peer).await }
         });
         let connection = http_server().serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a container's connection ended early");
-        }
+        end_of(connection, &peer.client).await;
     }
 
     /// An error ends the connection without an answer, which is what a network without a way out
@@ -70,10 +69,21 @@ impl Front {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         if request.method() == Method::GET {
+            let visit = peer.visit(request.headers(), Way::Inside);
+            let id = &visit.request_id;
             match parts[..] {
-                ["v2", "credentials", id] => return Ok(self.credentials(interface, id).await),
-                ["v4", id] => return Ok(self.metadata(interface, id, "")),
-                ["v4", id, rest] => return Ok(self.metadata(interface, id, rest)),
+                ["v2", "credentials", name] => {
+                    let answering = self.credentials(interface, name, id);
+                    return Ok(visit.answered(answering).await);
+                }
+                ["v4", name] => {
+                    let answering = async { self.metadata(interface, name, "", id) };
+                    return Ok(visit.answered(answering).await);
+                }
+                ["v4", name, rest] => {
+                    let answering = async { self.metadata(interface, name, rest, id) };
+                    return Ok(visit.answered(answering).await);
+                }
                 _ => {}
             }
         }
@@ -86,7 +96,7 @@ impl Front {
         }
     }
 
-    async fn credentials(&self, interface: &str, id: &str) -> Response<Body> {
+    async fn credentials(&self, interface: &str, id: &str, request_id: &str) -> Response<Body> {
         let key = format!("{interface}/{id}");
         let now_ms = self.cloud.clock.now_ms();
         if let Some(known) = self.given.find(&key, now_ms)
@@ -100,10 +110,13 @@ impl Front {
                 super::json(StatusCode::OK, &credentials)
             }
             Ok(None) => not_found("there are no credentials for whoever asks"),
-            Err(error) => super::json(
-                StatusCode::BAD_REQUEST,
-                &json!({ "code": error.code, "message": error.message }),
-            ),
+            Err(error) => {
+                let status = match error.status {
+                    500.. => StatusCode::INTERNAL_SERVER_ERROR,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                refused(status, &error, request_id)
+            }
         }
     }
 
@@ -114,14 +127,11 @@ impl Front {
         self.find_key(key, text("Token")).is_some()
     }
 
-    fn metadata(&self, interface: &str, id: &str, rest: &str) -> Response<Body> {
+    fn metadata(&self, interface: &str, id: &str, rest: &str, request_id: &str) -> Response<Body> {
         match ecs::metadata(&self.cloud, interface, id, rest) {
             Ok(Some(found)) => super::json(StatusCode::OK, &found),
             Ok(None) => not_found("there is no such metadata"),
-            Err(error) => super::json(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &json!({ "code": error.code, "message": error.message }),
-            ),
+            Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error, request_id),
         }
     }
 }
@@ -137,6 +147,11 @@ async fn credentials_of(
         Some(_) => Ok(of_task),
         None => codebuild::credentials(cloud, id, interface).await,
     }
+}
+
+fn refused(status: StatusCode, error: &cloud::Error, request_id: &str) -> Response<Body> {
+    let message = request_id::with(status.as_u16(), &error.message, request_id);
+    super::json(status, &json!({ "code": error.code, "message": message }))
 }
 
 fn not_found(message: &str) -> Response<Body> {

@@ -8,10 +8,9 @@ mod permissions;
 mod webhook;
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use cloud::{Caller, Cx, Origin};
+use cloud::{Caller, Cx};
 use engine::{AssembleRequest, BuildEvent, BuildRequest};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -23,14 +22,18 @@ use tokio::sync::mpsc;
 use wire::Doubt;
 
 use super::body::{self, Trouble};
-use super::{Body, Front, Visit, aws, json};
+use super::{Body, Front, Visit, aws, json, request_id};
 
 /// Templates and build requests are text; files are read from this machine by their path.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Lines of a build that a slow reader may be behind.
 const EVENTS_MAX: usize = 256;
 
-pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let is_post = request.method() == Method::POST;
     if path == "/_neargate/v1/health" && !is_post {
@@ -38,7 +41,7 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         return json(StatusCode::OK, &json!({ "neargate": "up" }));
     }
     if let (true, Some(hook)) = (is_post, path.strip_prefix(webhook::PATH)) {
-        return webhook::answer(front, hook, request, &visit).await;
+        return webhook::answer(front, hook, request, visit).await;
     }
     if !is_post {
         return refusal(
@@ -55,10 +58,11 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         Ok(body) => body,
         Err(trouble) => return unread(trouble),
     };
-    let cx = match authenticate(front, &head, &body, visit.origin) {
+    let cx = match authenticate(front, &head, &body, visit) {
         Ok(cx) => cx,
         Err(doubt) => return unbelieved(&doubt),
     };
+    visit.believe();
     let input = match wire::parse_json(&body) {
         Ok(input) => wire::write_json(&input),
         Err(error) => return refusal(StatusCode::BAD_REQUEST, error.code, &error.message),
@@ -79,19 +83,27 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
             "only the account's owner may do this",
         );
     }
+    tracing::Span::current().record("call", words.join("/").as_str());
     match words[..] {
         ["health"] => health(front),
         ["call", service, operation] => call(&cx, service, operation, input).await,
         ["build"] => build(front, input),
-        ["listening"] => listening(front, &input).await,
+        ["listening"] => listening(&cx, &input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
-        ["iam", "calls"] => permissions::calls(front, &input),
+        ["iam", "calls"] => permissions::calls(&cx, &input),
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
             json(StatusCode::OK, &json!({}))
         }
         _ => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
     }
+}
+
+/// An operation's error, in the words of its code.
+fn refused(error: &cloud::Error, request_id: &str) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = request_id::with(error.status, &error.message, request_id);
+    refusal(status, error.code, &message)
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
@@ -125,17 +137,12 @@ fn admit(front: &Front, head: &Parts) -> Result<(), Doubt> {
     wire::check_head(head, &credentials, &find_key, aws::now())
 }
 
-fn authenticate(
-    front: &Front,
-    head: &Parts,
-    body: &[u8],
-    origin: Arc<Origin>,
-) -> Result<Cx, Doubt> {
+fn authenticate(front: &Front, head: &Parts, body: &[u8], visit: &Visit<'_>) -> Result<Cx, Doubt> {
     let credentials = wire::Credentials::of(head)?;
     let find_key = |key: &str, token: Option<&str>| front.find_key(key, token);
     let caller = wire::verify(head, body, &credentials, &find_key, aws::now())?;
-    let mut cx = (front.cloud).context(&credentials.region, caller, origin);
-    cx.request_id = aws::request_id();
+    let mut cx = (front.cloud).context(&credentials.region, caller, visit.origin.clone());
+    cx.request_id = visit.request_id.clone();
     Ok(cx)
 }
 
@@ -152,24 +159,16 @@ fn health(front: &Front) -> Response<Body> {
 async fn call(cx: &Cx, service: &str, operation: &str, input: serde_json::Value) -> Response<Body> {
     match cx.serve_json(service, operation, input).await {
         Ok(output) => json(StatusCode::OK, &output),
-        Err(error) => {
-            let status =
-                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            refusal(status, error.code, &error.message)
-        }
+        Err(error) => refused(&error, &cx.request_id),
     }
 }
 
 /// Where the programs of `task` accept connections.
-async fn listening(front: &Front, input: &serde_json::Value) -> Response<Body> {
+async fn listening(cx: &Cx, input: &serde_json::Value) -> Response<Body> {
     let task = input["task"].as_str().unwrap_or_default();
-    match listening::addresses(&*front.cloud.engine.tasks, task).await {
+    match listening::addresses(&*cx.engine().tasks, task).await {
         Ok(addresses) => json(StatusCode::OK, &json!({ "addresses": addresses })),
-        Err(error) => refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            &error.to_string(),
-        ),
+        Err(error) => refused(&cloud::internal(error), &cx.request_id),
     }
 }
 

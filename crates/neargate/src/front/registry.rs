@@ -8,20 +8,20 @@ use cloud::Origin;
 use engine::Repository;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 use images::{Access, Closed, Gate, RegistryScope};
 use serde_json::json;
 
-use super::{Body, Front};
+use super::{Body, Front, Visit, full, request_id};
 use crate::daemon::RegistryClient;
 
 pub async fn answer(
     front: &Front,
     request: Request<Incoming>,
-    origin: Arc<Origin>,
+    visit: &Visit<'_>,
 ) -> Response<Body> {
-    let Some(client) = client(front, &request, origin) else {
+    let Some(client) = client(front, &request, visit.origin.clone()) else {
         let body = json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required: use the token of `aws ecr get-login-password`", "detail": null }] });
         let mut response = super::json(StatusCode::UNAUTHORIZED, &body);
         let realm =
@@ -29,14 +29,36 @@ pub async fn answer(
         response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         return response;
     };
+    visit.believe();
     let scope = RegistryScope {
         host: embedded_host(front, &request),
     };
-    front
-        .registry
-        .handle(request, scope, &client)
-        .await
-        .map(|body| body.map_err(std::io::Error::other).boxed_unsync())
+    let response = front.registry.handle(request, scope, &client).await;
+    let response = response.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
+    match response.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => name_request(response, &visit.request_id).await,
+        _ => response,
+    }
+}
+
+/// Docker shows its user the message of a registry's error and nothing else of the answer.
+async fn name_request(response: Response<Body>, request_id: &str) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let bytes = match body.collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => {
+            tracing::warn!(%error, "an answer of the registry cannot be told");
+            Default::default()
+        }
+    };
+    let mut told: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    for error in told["errors"].as_array_mut().into_iter().flatten() {
+        let message = error["message"].as_str().unwrap_or_default();
+        error["message"] = request_id::with(head.status.as_u16(), message, request_id).into();
+        error["detail"] = json!({ "requestId": request_id });
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(head, full(told.to_string()))
 }
 
 /// The Host that the client named when it is the registry's own; the default region's otherwise

@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, Response};
 
 use super::bounds::Busy;
-use super::{Body, Front, Visit, aws, body, find_key, full};
+use super::{Body, Front, Visit, body, find_key, full};
 
 /// What a signature for S3 ends its scope with, also in a query.
 const SCOPES: &[&str] = &["/s3/aws4_request", "%2Fs3%2Faws4_request"];
@@ -57,7 +57,11 @@ pub fn is_for(front: &Front, request: &Request<Incoming>) -> bool {
     !bucket.is_empty() && front.s3.has_bucket(bucket)
 }
 
-pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
     // What is posted as a form is held in memory, before it is known who posts it.
     let held = match is_form(&request) {
         true => {
@@ -72,11 +76,16 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
         Ok(room) => room,
         Err(Busy) => {
             let error = SLOW_DOWN.because("Please reduce your request rate.");
-            let answer = wire::refuse(wire::Protocol::RestXml, &aws::request_id(), &error);
+            let answer = wire::refuse(wire::Protocol::RestXml, &visit.request_id, &error);
             return body::without(request.into_body(), answer.map(full));
         }
     };
     let request = request.map(::s3::Body::from);
-    let response = front.s3.handle(request, visit.origin).await;
+    let visit = ::s3::Visit {
+        origin: visit.origin.clone(),
+        request_id: visit.request_id.clone(),
+        believe: visit.client.believer(),
+    };
+    let response = front.s3.handle(request, visit).await;
     response.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }

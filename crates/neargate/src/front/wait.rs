@@ -5,13 +5,17 @@ use cloudformation::wait::{MESSAGE_BYTES_MAX, PATH, receive};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Body, Front, Visit, body, full};
+use super::{Body, Front, Visit, body, full, request_id};
 
 pub fn is_for(path: &str) -> bool {
     path.starts_with(PATH)
 }
 
-pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    request: Request<Incoming>,
+    visit: &Visit<'_>,
+) -> Response<Body> {
     let (head, sent) = request.into_parts();
     let refused = |status: StatusCode, why: String| {
         let mut response = Response::new(full(format!("{why}\n")));
@@ -32,7 +36,7 @@ pub async fn answer(front: &Front, request: Request<Incoming>, visit: Visit<'_>)
             let status = StatusCode::from_u16(error.status);
             refused(
                 status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                error.message,
+                request_id::with(error.status, &error.message, &visit.request_id),
             )
         }
     }

@@ -30,9 +30,17 @@ pub fn owner(account: &str) -> Owner {
     }
 }
 
+/// An error's code. What AWS's other services call a failure has another name here.
+pub fn code(error: &Error) -> &'static str {
+    match error.is(wire::codes::InternalFailure) {
+        true => wire::codes::InternalError.code,
+        false => error.code,
+    }
+}
+
 /// Status and head; the document is written later ([`super::refusals`]).
 pub fn refusal(error: &Error) -> S3Error {
-    let code = S3ErrorCode::from_bytes(error.code.as_bytes());
+    let code = S3ErrorCode::from_bytes(code(error).as_bytes());
     let mut out = S3Error::with_message(
         code.unwrap_or(S3ErrorCode::InternalError),
         error.message.clone(),

@@ -395,7 +395,7 @@ fn check_covered(headers: &HeaderMap, signed: &[&str]) -> Result<(), Error> {
         return Err(not_signed(&open));
     }
     if !headers.contains_key(HOST) {
-        return Err(InvalidRequest.because("The request has no host").into());
+        return Err(InvalidRequest.because("The request has no host"));
     }
     Ok(())
 }

@@ -53,6 +53,14 @@ const FORM_FIELDS_MAX: usize = 200;
 /// parts of an upload with a checksum each, which is half of this.
 const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A request's circumstances, as the front door knows them.
+pub struct Visit {
+    pub origin: Arc<Origin>,
+    pub request_id: String,
+    /// Called when the request's signature is found to be true.
+    pub believe: Arc<dyn Fn() + Send + Sync>,
+}
+
 pub struct Door {
     cloud: Arc<Cloud>,
     find_key: Arc<FindKey>,
@@ -80,22 +88,22 @@ impl Door {
         crate::bucket::get(&cx, name).is_ok()
     }
 
-    pub async fn handle(
-        &self,
-        request: http::Request<Body>,
-        origin: Arc<Origin>,
-    ) -> http::Response<Body> {
+    pub async fn handle(&self, request: http::Request<Body>, visit: Visit) -> http::Response<Body> {
         let host = request.headers().get(http::header::HOST);
         let host = host.and_then(|it| it.to_str().ok()).unwrap_or_default();
         if let Some(Address::Website { bucket }) = address(host) {
             let bucket = bucket.to_owned();
-            return crate::website::answer(&self.cloud, &bucket, request, origin).await;
+            return crate::website::answer(&self.cloud, &bucket, request, visit.origin).await;
         }
         let cross = cors::Asked::of(&request);
         if let Some(answer) = cross.preflight(&self.cloud) {
             return answer;
         }
-        let request_id = cloud::random_hex(16).to_uppercase();
+        let Visit {
+            origin,
+            request_id,
+            believe,
+        } = visit;
         let host_id = cloud::random_hex(64);
         let method = request.method().clone();
         let asked = AskedFor {
@@ -104,7 +112,7 @@ impl Door {
             request_id: &request_id,
             host_id: &host_id,
         };
-        let mut response = self.serve(request, &asked, origin).await;
+        let mut response = self.serve(request, &asked, origin, believe).await;
         let headers = response.headers_mut();
         cross.allow(&self.cloud, headers);
         for (name, value) in [("x-amz-request-id", &request_id), ("x-amz-id-2", &host_id)] {
@@ -120,6 +128,7 @@ impl Door {
         request: http::Request<Body>,
         asked: &AskedFor<'_>,
         origin: Arc<Origin>,
+        believe: Arc<dyn Fn() + Send + Sync>,
     ) -> http::Response<Body> {
         let (head, request) = match look(request, &origin).await {
             Ok((head, request)) => (Arc::new(head), request),
@@ -145,6 +154,7 @@ impl Door {
             account: self.cloud.account.clone(),
             head: head.clone(),
             refused: refused.clone(),
+            believe,
         });
         builder.set_host(Hosts);
         builder.set_config(self.config.clone());

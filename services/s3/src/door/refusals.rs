@@ -60,7 +60,7 @@ impl From<&Error> for Refusal {
             _ => None,
         });
         Self {
-            code: error.code.to_owned(),
+            code: super::convert::code(error).to_owned(),
             message: error.message.clone(),
             details: details.collect(),
         }

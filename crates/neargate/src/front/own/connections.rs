@@ -4,7 +4,7 @@ use cloud::Cx;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Body, refusal};
+use super::{Body, refused};
 
 /// Makes `connection` (a name or ARN) available, with `token` where there is one. The owner's to do, which
 /// the door has seen to.
@@ -20,10 +20,6 @@ pub async fn authorize(cx: &Cx, input: &Value) -> Response<Body> {
                 "status": shown.connection_status.map(|it| it.to_string()),
             }),
         ),
-        Err(error) => {
-            let status =
-                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            refusal(status, error.code, &error.message)
-        }
+        Err(error) => refused(&error, &cx.request_id),
     }
 }
