@@ -52,6 +52,8 @@ enum Command {
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
     Stop,
+    /// Put a copy of the records in their place, after they were lost or damaged
+    Restore(commands::restore::Restore),
     /// Print what a shell needs to speak to the daemon: eval "$(neargate env)"
     Env,
     /// Say what this machine lacks, and how to mend it
@@ -103,6 +105,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => crate::daemon::serve(config),
         Command::Version => commands::version::run(&config),
+        Command::Restore(it) => it.run(&config),
         Command::Env => commands::env::run(&config),
         Command::Doctor => commands::doctor::run(&config),
         Command::Coverage => commands::coverage::run(&config),

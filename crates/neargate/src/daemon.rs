@@ -9,6 +9,7 @@ mod lock;
 mod passing;
 #[cfg(test)]
 mod permissions;
+mod records;
 mod registry;
 
 use std::fs;
@@ -30,6 +31,7 @@ pub use compose::{Machine, services};
 pub use docker::socket as docker_socket;
 pub use inside::Visit;
 pub use lock::is_taken as runs;
+pub use records::{copies, restore};
 pub use registry::RegistryClient;
 
 /// How often unneeded layers are looked for: as long as they are kept after their last use.
@@ -66,8 +68,10 @@ async fn run(config: Config) -> Result<()> {
         )
     })?;
     let credentials = Credentials::read_or_make(&config.state)?;
+    // Records that are lost or damaged cost nothing of what runs either.
+    let records = records::open(&config)?;
     let machine = compose::machine(&config).await?;
-    let cloud = compose::cloud(&config, &machine)?;
+    let cloud = compose::cloud(&config, &machine, records);
     let (ask_to_stop, stop_asked) = watch::channel(false);
     let front = Arc::new(Front::new(
         &config,
@@ -83,6 +87,7 @@ async fn run(config: Config) -> Result<()> {
     let docker = docker::serve(&config, &machine, registry)?;
     let reconciling = tokio::spawn(cloud.clone().run());
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
+    let copying = tokio::spawn(records::keep_copies(cloud.clone()));
     keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
     let stop_everything = tokio::select! {
@@ -91,6 +96,7 @@ async fn run(config: Config) -> Result<()> {
         () = asked(stop_asked) => true,
     };
     cleaning.abort();
+    copying.abort();
     // Before anything is stopped, so that no container is restarted for it.
     docker.close().await;
     answering.abort();
@@ -99,13 +105,14 @@ async fn run(config: Config) -> Result<()> {
     if stop_everything {
         machine.stop().await?;
     }
+    cloud.store.end();
     tracing::info!(everything = stop_everything, "stopped");
     Ok(())
 }
 
 /// Ends what a daemon that is not running any more has left running.
 pub async fn stop_what_runs(config: &Config) -> Result<()> {
-    if !config.state.join(compose::STORE_FILE).exists() {
+    if !records::were_there(config) {
         return Ok(());
     }
     prepare_directories(config)?;

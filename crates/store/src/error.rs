@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::check::Unfit;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the store's file cannot be used")]
@@ -52,6 +54,17 @@ pub enum StoreError {
         found: String,
         path: PathBuf,
     },
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("no copy of the records is made")]
+    NoRoom(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the machine gives no random numbers, or its cipher fails")]
     Cryptography,
+}
+
+impl StoreError {
+    /// Whether it is one record alone that cannot be read.
+    pub fn is_of_one_record(&self) -> bool {
+        matches!(self, Self::Sealed { .. } | Self::Record { .. })
+    }
 }

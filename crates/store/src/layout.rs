@@ -11,6 +11,7 @@ use crate::seal::Sealer;
 /// A newer file is refused, an older one is migrated when it is opened. Since version 2 what records
 /// say is sealed.
 const VERSION: i64 = 2;
+const SEALED_SINCE: i64 = 2;
 
 /// Brings the file to this layout and answers what opens its records.
 pub fn settle(connection: &mut Connection, key_file: &Path) -> Result<Sealer, StoreError> {
@@ -35,6 +36,20 @@ pub fn settle(connection: &mut Connection, key_file: &Path) -> Result<Sealer, St
     }
     scrub(connection)?;
     Ok(sealer)
+}
+
+/// Whether what the records say is sealed already, in the layout that this file has.
+pub fn is_sealed(connection: &Connection) -> Result<bool, StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(found >= SEALED_SINCE)
+}
+
+/// What opens the records of a store that is not brought to this layout; None where they are not sealed.
+pub fn sealer_of(connection: &Connection, key_file: &Path) -> Result<Option<Sealer>, StoreError> {
+    match is_sealed(connection)? {
+        true => its_own(connection, key_file).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// The key that the store was sealed with, and no other.

@@ -7,31 +7,47 @@
 //!
 //! What a record says is sealed ([`seal`]) with a key that lies in another file: a copy of the store
 //! tells kinds and keys of records, and nothing else. No service has to think of it.
+//!
+//! What may become of a file on a disk is met before anything is changed: a store that was lost, damaged
+//! or taken from elsewhere is refused with what to do ([`check`], [`mark`]); there are copies to go back
+//! to ([`copies`], [`restore`]); and one record that cannot be read stops its own thing alone
+//! ([`unreadable`]).
 
+mod check;
+mod connect;
+mod copies;
 mod error;
 mod layout;
+mod mark;
 mod reserve;
+mod restore;
 mod seal;
 mod transaction;
+mod unreadable;
 mod work;
 
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+pub use check::Unfit;
+pub use copies::{
+    COPY_EVERY, Room, StoreCopy, all as copies, directory as place_of_copies, newest as newest_copy,
+};
 pub use error::StoreError;
+pub use mark::is_there as is_marked;
+pub use restore::{Restored, restore};
 pub use transaction::{Record, Transaction};
 pub use work::Work;
 
+use check::{Found, Place};
+use mark::{Mark, Print};
 use seal::Sealer;
+use unreadable::{Scan, Told};
 
 /// Readers beside the writer. Reads are short; four keep two cores busy.
 const READERS: usize = 4;
-/// The store's files are its owner's alone.
-const PRIVATE: u32 = 0o600;
 
 /// One record that a transaction wrote or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,13 +59,20 @@ pub struct Change {
 type Listener = Box<dyn Fn(&[Change]) + Send + Sync>;
 
 pub struct Store {
+    path: PathBuf,
+    /// The installation that it belongs to.
+    id: String,
     sealer: Sealer,
+    told: Told,
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
     next_reader: std::sync::atomic::AtomicUsize,
     listener: OnceLock<Listener>,
     commits: std::sync::atomic::AtomicU64,
     counters: work::Counters,
+    /// Asked before a copy is made; none are made by themselves where there is nobody to ask.
+    room: Option<Room>,
+    copying: Mutex<()>,
 }
 
 impl Store {
@@ -59,30 +82,82 @@ impl Store {
     }
 
     /// Opens or creates the file, with the key in another one. A key is made for a store that has
-    /// none; where the store's own is missing or another one is found, nothing is opened.
+    /// none; where the store's own is missing or another one is found, nothing is opened. Nor is a store
+    /// that was lost or damaged ([`check`]).
     pub fn open_with_key(path: &Path, key_file: &Path) -> Result<Self, StoreError> {
-        make_private(path)?;
-        let mut writer = Connection::open(path)?;
+        Self::open_with(path, key_file, None)
+    }
+
+    /// The same, with copies beside the store ([`copies`]): one is made before anything is changed, when
+    /// there is room for it.
+    pub fn open_copied(path: &Path, key_file: &Path, room: Room) -> Result<Self, StoreError> {
+        Self::open_with(path, key_file, Some(room))
+    }
+
+    fn open_with(path: &Path, key_file: &Path, room: Option<Room>) -> Result<Self, StoreError> {
+        let place = Place { path, key_file };
+        let known = mark::read(path)?;
+        let found = check::before_opening(place, known.as_ref())?;
+        connect::make_private(path)?;
+        let mut writer = connect::writer(path)?;
+        if found != Found::Nothing {
+            check::whole(&mut writer, place, known.as_ref(), found)?;
+            if room.is_some() && layout::is_sealed(&writer)? && copies::is_due(path) {
+                told_of(copies::make(path, room.as_ref()));
+            }
+        }
         prepare(&writer)?;
+        connect::remove_index(path)?;
         let sealer = layout::settle(&mut writer, key_file)?;
+        if found == Found::Left {
+            check::records(&writer, place, &sealer)?;
+        }
+        let id = mark::settle(&writer, path, known.as_ref())?;
         fill_reserve(&writer);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let readers = (0..READERS)
-            .map(|_| {
-                let reader = Connection::open_with_flags(path, flags)?;
-                reader.busy_timeout(Duration::from_secs(5))?;
-                Ok(Mutex::new(reader))
-            })
-            .collect::<Result<_, StoreError>>()?;
+        let readers = (0..READERS).map(|_| connect::reader(path).map(Mutex::new));
+        let readers = readers.collect::<Result<_, StoreError>>()?;
         Ok(Self {
+            path: path.to_owned(),
+            id,
             sealer,
+            told: Told::default(),
             writer: Mutex::new(writer),
             readers,
             next_reader: Default::default(),
             listener: OnceLock::new(),
             commits: Default::default(),
             counters: Default::default(),
+            room,
+            copying: Mutex::default(),
         })
+    }
+
+    /// Makes a copy when something changed since the last one, and says where. It takes as long as the
+    /// store is large; others read and write meanwhile.
+    pub fn copy(&self) -> Result<Option<PathBuf>, StoreError> {
+        let _one = (self.copying.lock()).unwrap_or_else(std::sync::PoisonError::into_inner);
+        match copies::is_due(&self.path) {
+            true => copies::make(&self.path, self.room.as_ref()).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Leaves the file whole and marks it so, for the next start to take it as it is. Whoever writes
+    /// afterwards may: then it is looked at again.
+    pub fn end(&self) {
+        let writer = lock(&self.writer);
+        let emptied = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        let marked = match emptied {
+            Ok(false) => Print::of(&self.path).and_then(|ended| {
+                let id = self.id.clone();
+                mark::write(&self.path, &Mark { id, ended })
+            }),
+            // Somebody reads, or the disk is full: the next start looks at all of it.
+            _ => return,
+        };
+        if let Err(error) = marked {
+            tracing::warn!(%error, "the next start checks the whole store: its mark cannot be written");
+        }
     }
 
     /// Whoever wants to know which keys changed, after each commit. There is one listener.
@@ -101,16 +176,30 @@ impl Store {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.run(Scan::Whole, body)
+    }
+
+    /// As [`Self::read`], for what is shown and decides nothing: scans go on without records that cannot
+    /// be read ([`unreadable`]).
+    pub fn look<T, E: From<StoreError>>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run(Scan::Others, body)
+    }
+
+    fn run<T, E: From<StoreError>>(
+        &self,
+        scan: Scan,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let turn = self
             .next_reader
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reader = lock(&self.readers[turn % self.readers.len()]);
         let transaction = reader.unchecked_transaction().map_err(StoreError::from)?;
-        body(&Transaction::new(
-            &transaction,
-            &self.sealer,
-            &self.counters,
-        ))
+        let reading = self.reading(scan);
+        body(&Transaction::new(&transaction, reading, &self.counters))
     }
 
     /// Runs `body` and commits what it wrote, or nothing when it answers an error. Durable when this
@@ -126,7 +215,8 @@ impl Store {
                 rusqlite::TransactionBehavior::Immediate,
             )
             .map_err(StoreError::from)?;
-            let transaction = Transaction::new(&raw, &self.sealer, &self.counters);
+            let reading = self.reading(Scan::Whole);
+            let transaction = Transaction::new(&raw, reading, &self.counters);
             let answer = body(&transaction)?;
             let changes = transaction.into_changes();
             raw.commit().map_err(StoreError::from)?;
@@ -143,6 +233,28 @@ impl Store {
         }
         Ok(answer)
     }
+
+    fn reading(&self, scan: Scan) -> Reading<'_> {
+        Reading {
+            sealer: &self.sealer,
+            told: &self.told,
+            scan,
+        }
+    }
+}
+
+/// How the records of a transaction are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    sealer: &'a Sealer,
+    told: &'a Told,
+    scan: Scan,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// A poisoned lock means that a body panicked; its transaction was rolled back when it was dropped.
@@ -150,6 +262,14 @@ fn lock(mutex: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A store without a copy is better than none.
+fn told_of(copied: Result<PathBuf, StoreError>) {
+    if let Err(error) = copied {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, cause, "the records are not copied");
+    }
 }
 
 /// A store without its reserve is better than none.
@@ -160,7 +280,6 @@ fn fill_reserve(connection: &Connection) {
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // What is deleted or replaced is overwritten in the file.
     connection.pragma_update(None, "secure_delete", true)?;
@@ -171,37 +290,8 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Where the key of a store lies when nobody says where.
-fn key_beside(path: &Path) -> PathBuf {
+pub fn key_beside(path: &Path) -> PathBuf {
     path.with_file_name("keys").join("store.key")
-}
-
-/// SQLite gives the files beside the store (its log, its index of that) the store's own mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(PRIVATE)
-        .open(path)
-        .and_then(|it| it.set_permissions(std::fs::Permissions::from_mode(PRIVATE)));
-    let failed = |source| StoreError::File {
-        path: path.to_owned(),
-        source,
-    };
-    made.map_err(failed)?;
-    // Those that an earlier version left open.
-    for ending in ["-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(ending);
-        let private = std::fs::Permissions::from_mode(PRIVATE);
-        match std::fs::set_permissions(&beside, private) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(failed(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ fn keep(file: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
     fs::File::open(parent)?.sync_all()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 

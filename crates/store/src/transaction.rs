@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::seal::Sealer;
+use crate::unreadable::Scan;
 use crate::work::Counters;
-use crate::{Change, StoreError};
+use crate::{Change, Reading, StoreError};
 
 /// A type that is stored. Keys are paths (`<region>/<name>`), so that a prefix selects a group.
 pub trait Record: Serialize + DeserializeOwned {
@@ -20,9 +20,16 @@ pub trait Record: Serialize + DeserializeOwned {
 
 pub struct Transaction<'a> {
     connection: &'a Connection,
-    sealer: &'a Sealer,
+    reading: Reading<'a>,
     counters: &'a Counters,
     changes: RefCell<Changes>,
+}
+
+/// How far records are read, and what becomes of those that cannot be.
+struct Range {
+    scan: Scan,
+    from_the_beginning: bool,
+    limit: usize,
 }
 
 /// What a transaction changed, each thing once, in the order of its first change.
@@ -35,12 +42,12 @@ struct Changes {
 impl<'a> Transaction<'a> {
     pub(crate) fn new(
         connection: &'a Connection,
-        sealer: &'a Sealer,
+        reading: Reading<'a>,
         counters: &'a Counters,
     ) -> Self {
         Self {
             connection,
-            sealer,
+            reading,
             counters,
             changes: RefCell::default(),
         }
@@ -67,7 +74,7 @@ impl<'a> Transaction<'a> {
             key: key.clone(),
             source,
         })?;
-        let sealed = self.sealer.seal(R::KIND, &key, &text)?;
+        let sealed = self.reading.sealer.seal(R::KIND, &key, &text)?;
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO records (kind, key, value) VALUES (?, ?, ?)
              ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value",
@@ -96,6 +103,17 @@ impl<'a> Transaction<'a> {
         self.page(prefix, "", usize::MAX)
     }
 
+    /// The same without those that cannot be read, for who works on each for itself and removes nothing
+    /// that it does not find: see [`crate::unreadable`].
+    pub fn readable<R: Record>(&self, prefix: &str) -> Result<Vec<R>, StoreError> {
+        let all = Range {
+            scan: Scan::Readable,
+            from_the_beginning: true,
+            limit: usize::MAX,
+        };
+        self.page_of(prefix, "", all)
+    }
+
     /// At most `limit` records whose key begins with `prefix` and comes after `after`, by key.
     pub fn page<R: Record>(
         &self,
@@ -103,13 +121,27 @@ impl<'a> Transaction<'a> {
         after: &str,
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
+        let wanted = Range {
+            scan: self.reading.scan,
+            from_the_beginning: after.is_empty(),
+            limit,
+        };
+        self.page_of(prefix, after, wanted)
+    }
+
+    fn page_of<R: Record>(
+        &self,
+        prefix: &str,
+        after: &str,
+        wanted: Range,
+    ) -> Result<Vec<R>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ?
-             ORDER BY key LIMIT ?",
+             ORDER BY key",
         )?;
         let (begin, end) = (begin_of(prefix, after), end_of(prefix));
-        let rows = statement.query(params![R::KIND, begin, end, at_most(limit)])?;
-        self.decode_all(rows)
+        let rows = statement.query(params![R::KIND, begin, end])?;
+        self.decode_all(rows, wanted)
     }
 
     /// At most `limit` records whose key begins with `prefix` and comes before `before`, the last one
@@ -122,12 +154,17 @@ impl<'a> Transaction<'a> {
     ) -> Result<Vec<R>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT key, value FROM records WHERE kind = ? AND key >= ? AND key < ?
-             ORDER BY key DESC LIMIT ?",
+             ORDER BY key DESC",
         )?;
+        let wanted = Range {
+            scan: self.reading.scan,
+            from_the_beginning: before.is_none(),
+            limit,
+        };
         let end = end_of(prefix);
         let end = before.filter(|it| **it < *end).unwrap_or(&end);
-        let rows = statement.query(params![R::KIND, prefix, end, at_most(limit)])?;
-        self.decode_all(rows)
+        let rows = statement.query(params![R::KIND, prefix, end])?;
+        self.decode_all(rows, wanted)
     }
 
     /// The keys alone, where the records are not wanted.
@@ -181,18 +218,40 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn decode_all<R: Record>(&self, mut rows: rusqlite::Rows<'_>) -> Result<Vec<R>, StoreError> {
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
+    /// Reads until as many are found as are wanted: what cannot be read does not count.
+    fn decode_all<R: Record>(
+        &self,
+        mut rows: rusqlite::Rows<'_>,
+        wanted: Range,
+    ) -> Result<Vec<R>, StoreError> {
+        let (mut found, mut unreadable) = (Vec::new(), None);
+        while found.len() < wanted.limit
+            && let Some(row) = rows.next()?
+        {
             let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            found.push(self.decode(&key, sealed)?);
+            match self.decode(&key, sealed) {
+                Ok(record) => found.push(record),
+                Err(error) if wanted.scan != Scan::Whole && error.is_of_one_record() => {
+                    self.reading.told.of(&error);
+                    unreadable.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(found)
+        match unreadable {
+            // Nothing at all, and not only nothing more.
+            Some(error)
+                if found.is_empty() && wanted.scan == Scan::Others && wanted.from_the_beginning =>
+            {
+                Err(error)
+            }
+            _ => Ok(found),
+        }
     }
 
     fn decode<R: Record>(&self, key: &str, sealed: Vec<u8>) -> Result<R, StoreError> {
         self.counters.read();
-        let opened = self.sealer.open(R::KIND, key, sealed);
+        let opened = self.reading.sealer.open(R::KIND, key, sealed);
         let text = opened.map_err(|_| StoreError::Sealed {
             kind: R::KIND,
             key: key.to_owned(),

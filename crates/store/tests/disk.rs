@@ -116,7 +116,7 @@ fn the_store_s_files_are_the_owner_s_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
     let modes = || -> Vec<u32> {
-        let files = ["store.db", "store.db-wal", "store.db-shm"];
+        let files = ["store.db", "store.db-wal", "store.mark"];
         let mode = |name| fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777;
         files.map(mode).to_vec()
     };
@@ -124,9 +124,30 @@ fn the_store_s_files_are_the_owner_s_alone() {
     store.write(|tx| tx.put(&note(0))).unwrap();
     assert_eq!(modes(), [0o600; 3]);
     // As an earlier version left it.
-    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+    for name in ["store.db", "store.db-wal"] {
         fs::set_permissions(directory.path().join(name), Permissions::from_mode(0o644)).unwrap();
     }
     let _second = Store::open(&path).unwrap();
     assert_eq!(modes(), [0o600; 3]);
+}
+
+/// A page of a mapped file that the disk has no room for ends a process, and no error can be answered.
+#[test]
+fn nothing_of_the_store_is_mapped_into_memory() {
+    on_a_disk(32, |disk| {
+        let path = disk.join("store.db");
+        // As an earlier version left it.
+        fs::write(disk.join("store.db-shm"), [0; 3]).unwrap();
+        let store = Store::open(&path).unwrap();
+        fill(disk);
+        for number in 0..200 {
+            store.write(|tx| tx.put(&note(number))).unwrap();
+            let found: Vec<Note> = store.read(|tx| tx.list("")).unwrap();
+            assert_eq!(found.len() as u32, number + 1);
+        }
+        assert!(!disk.join("store.db-shm").exists());
+        let mapped = fs::read_to_string("/proc/self/maps").unwrap();
+        let of_the_store = |it: &&str| it.contains(path.to_str().unwrap());
+        assert_eq!(mapped.lines().find(of_the_store), None);
+    });
 }

@@ -99,7 +99,7 @@ fn the_files_are_their_owner_s_alone() {
     fs::set_permissions(world.file(), fs::Permissions::from_mode(0o644)).unwrap();
     let store = world.open().unwrap();
     store.write(|tx| tx.put(&password("a", HUSH))).unwrap();
-    for name in ["store.db", "store.db-wal", "store.db-shm", "keys/store.key"] {
+    for name in ["store.db", "store.db-wal", "store.mark", "keys/store.key"] {
         let file = world.directory.path().join(name);
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -16,6 +16,7 @@ mod ground;
 mod hostile;
 mod iam;
 mod pipeline;
+mod records;
 mod registry;
 mod s3;
 mod stacks;

@@ -11,6 +11,7 @@ pub mod leftovers;
 pub mod logs;
 pub mod ls;
 pub mod open;
+pub mod restore;
 pub mod stop;
 pub mod up;
 pub mod version;

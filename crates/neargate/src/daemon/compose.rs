@@ -14,8 +14,6 @@ use tokio::sync::mpsc;
 use super::inside::{Doors, Visit};
 use crate::config::Config;
 
-pub const STORE_FILE: &str = "store.db";
-
 /// The engine, and the parts of it that the composition needs by their own names.
 pub struct Machine {
     pub engine: Engine,
@@ -131,14 +129,7 @@ fn has_proxy() -> bool {
     NAMES.iter().any(set)
 }
 
-pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
-    let file = config.state.join(STORE_FILE);
-    let store = match &config.store_key {
-        Some(key) => Store::open_with_key(&file, key),
-        None => Store::open(&file),
-    };
-    let store = store
-        .with_context(|| format!("cannot open the records in `{}`", config.state.display()))?;
+pub fn cloud(config: &Config, machine: &Machine, store: Store) -> Arc<Cloud> {
     let cloud = Cloud::new(CloudParts {
         account: config.account.clone(),
         default_region: config.region.clone(),
@@ -148,7 +139,7 @@ pub fn cloud(config: &Config, machine: &Machine) -> Result<Arc<Cloud>> {
         services: services(),
     });
     cloud.decide_by(Arc::new(iam::Policies::new(config.iam.into())));
-    Ok(cloud)
+    cloud
 }
 
 /// Every service of this build.
