@@ -133,6 +133,7 @@ impl Cloud {
             request_id: random_hex(32),
             is_waiter: false,
             acts: false,
+            looks: false,
         }
     }
 
@@ -221,6 +222,8 @@ pub struct Cx {
     pub is_waiter: bool,
     /// Calls are the caller's own, and its permissions decide: see [`Cx::acting_as`].
     pub acts: bool,
+    /// The operation was asked for from outside and only shows what there is: nothing is decided by it.
+    pub looks: bool,
 }
 
 impl Cx {
@@ -228,9 +231,13 @@ impl Cx {
         &self.cloud.account
     }
 
-    /// Reads records in one consistent state.
+    /// Reads records in one consistent state. For who only [`Self::looks`], lists go on without records
+    /// that cannot be read; for everybody else such a record is an error.
     pub fn read<T>(&self, body: impl FnOnce(&Records<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        records::read(&self.cloud.store, body)
+        match self.looks {
+            true => records::look(&self.cloud.store, body),
+            false => records::read(&self.cloud.store, body),
+        }
     }
 
     /// Changes records in one transaction: all of it is on disk when this returns, or nothing of it
@@ -344,8 +351,19 @@ impl Cx {
         let entry = (self.cloud.services.get(service))
             .and_then(|service| service.operations.get(operation))
             .ok_or_else(|| not_implemented(service, operation))?;
-        (entry.untyped)(self.clone(), input, form).await
+        let looks = only_looks(operation);
+        let cx = Self {
+            looks,
+            ..self.clone()
+        };
+        (entry.untyped)(cx, input, form).await
     }
+}
+
+/// Whether an operation shows what there is, by AWS's own habit of names.
+pub fn only_looks(operation: &str) -> bool {
+    const VERBS: [&str; 4] = ["Describe", "List", "Get", "BatchGet"];
+    VERBS.iter().any(|it| operation.starts_with(it))
 }
 
 /// An operation that the model has and this build has not.

@@ -19,7 +19,7 @@ mod service;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
 pub use clock::{Clock, Pace};
-pub use context::{Cloud, CloudParts, Cx};
+pub use context::{Cloud, CloudParts, Cx, only_looks};
 pub use converge::Next;
 pub use ids::{arn, random_hex, random_upper, role_arn, token_hex};
 pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};

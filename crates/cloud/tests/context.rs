@@ -53,6 +53,18 @@ async fn create_vpc(cx: Cx, input: ec2::CreateVpcInput) -> Result<ec2::CreateVpc
     })
 }
 
+/// Shows how many things there are.
+async fn describe_vpcs(
+    cx: Cx,
+    _: ec2::DescribeVpcsInput,
+) -> Result<ec2::DescribeVpcsOutput, Error> {
+    let things = cx.read(|tx| tx.list::<Thing>(""))?;
+    Ok(ec2::DescribeVpcsOutput {
+        next_token: Some(things.len().to_string()),
+        ..Default::default()
+    })
+}
+
 /// Asks the other service, and answers with what it said.
 async fn describe_load_balancers(
     cx: Cx,
@@ -165,6 +177,10 @@ impl World {
                 create_vpc,
                 cloud::permission::not_asked("an operation of a test's own"),
             )
+            .on(
+                describe_vpcs,
+                cloud::permission::not_asked("an operation of a test's own"),
+            )
             .reconciles(Things(diary.clone()));
         let whole = Service::new(&shapes::elbv2::MODEL)
             .on(
@@ -209,6 +225,43 @@ impl World {
     fn things(&self) -> Vec<Thing> {
         self.cx.read(|tx| tx.list("")).unwrap()
     }
+}
+
+/// A thing as another version might have written it.
+#[derive(Serialize, Deserialize)]
+struct Unreadable {
+    key: String,
+}
+
+impl Record for Unreadable {
+    const KIND: &'static str = Thing::KIND;
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// Who looks from outside is shown the rest; whoever decides is told that something is not known.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_left_out_of_what_is_shown_alone() {
+    let world = World::new();
+    world.put("us-east-1", "a");
+    let unreadable = Unreadable {
+        key: "us-east-1/b".into(),
+    };
+    world.cx.write(|tx| tx.put(&unreadable)).unwrap();
+    let shown = world.cx.serve_json("ec2", "DescribeVpcs", json!({}));
+    assert_eq!(shown.await.unwrap()["nextToken"], "1");
+    let decided = world.cx.call(ec2::DescribeVpcsInput::default()).await;
+    let listed = world.cx.read(|tx| tx.list::<Thing>(""));
+    let written = world.cx.write(|tx| tx.list::<Thing>(""));
+    let errors = [decided.err(), listed.err(), written.err()];
+    for error in errors.into_iter().map(|it| it.expect("it is not known")) {
+        assert_eq!(error.status, 500);
+        assert!(error.message.contains("`us-east-1/b`"), "{error:?}");
+    }
+    // It is woken like every other: its own reconciler says what is wrong with it.
+    world.run();
+    world.diary.until("us-east-1/b in us-east-1", 1).await;
 }
 
 #[tokio::test]

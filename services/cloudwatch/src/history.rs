@@ -195,7 +195,7 @@ pub async fn describe_alarm_history(
 
 pub fn expire(cx: &Cx) -> Result<(), Error> {
     let before_ms = cx.clock().now_ms() - KEPT_MS;
-    let all = cx.read(|tx| tx.list::<Item>(""))?;
+    let all = cx.read(|tx| tx.readable::<Item>(""))?;
     let old: Vec<_> = all.iter().filter(|it| it.at_ms < before_ms).collect();
     if old.is_empty() {
         return Ok(());

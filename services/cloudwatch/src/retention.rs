@@ -82,7 +82,7 @@ fn fold(cx: &Cx, places: &[ChunkPlace]) -> Result<(), converge::Error> {
 fn drop_forgotten(cx: &Cx) -> Result<(), converge::Error> {
     let kept_ms = TIERS[TIERS.len() - 1].kept_s * 1000;
     let before_ms = cx.clock().now_ms() - kept_ms;
-    let all = cx.read(|tx| tx.list::<Series>(""))?;
+    let all = cx.read(|tx| tx.readable::<Series>(""))?;
     let forgotten: Vec<_> = all.iter().filter(|it| it.last_ms < before_ms).collect();
     if !forgotten.is_empty() {
         cx.write(|tx| {

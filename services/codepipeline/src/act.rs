@@ -21,7 +21,7 @@ impl Reconciler for ActionReconciler {
 
     fn keys(&self, cloud: &Cloud) -> Result<Vec<String>, StoreError> {
         cloud.store.read(|tx| {
-            let all = tx.list::<ActionRun>("")?;
+            let all = tx.readable::<ActionRun>("")?;
             let running = all.into_iter().filter(ActionRun::is_running);
             Ok(running.map(|it| it.key()).collect())
         })

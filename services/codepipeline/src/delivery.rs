@@ -41,7 +41,7 @@ pub struct Delivery<'a> {
 
 /// Whether there is a webhook of this address: nothing else is worth a body.
 pub fn is_address(cloud: &std::sync::Arc<Cloud>, path: &str) -> bool {
-    let found = cloud.store.read(|tx| tx.list::<Webhook>(""));
+    let found = cloud.store.read(|tx| tx.readable::<Webhook>(""));
     // What cannot be read is told when the delivery is taken.
     found.map_or(true, |all| all.iter().any(|it| it.path == path))
 }
@@ -49,7 +49,7 @@ pub fn is_address(cloud: &std::sync::Arc<Cloud>, path: &str) -> bool {
 /// Starts the webhook's pipeline when the delivery is what it says it is: the status and text that
 /// the caller is answered with.
 pub fn deliver(cloud: &std::sync::Arc<Cloud>, delivery: &Delivery<'_>) -> (u16, String) {
-    let found = cloud.store.read(|tx| tx.list::<Webhook>(""));
+    let found = cloud.store.read(|tx| tx.readable::<Webhook>(""));
     let webhooks: Vec<Webhook> = match found {
         Ok(all) => all,
         Err(error) => return internal(&error),

@@ -52,7 +52,7 @@ impl Reconciler for WatchReconciler {
 
 /// A repository that is kept here was pushed to: every pipeline that may read from it looks.
 pub fn keys_of_push(cloud: &Cloud, _: &str) -> Vec<(&'static str, String)> {
-    let pipelines = cloud.store.read(|tx| tx.list::<Pipeline>(""));
+    let pipelines = cloud.store.read(|tx| tx.readable::<Pipeline>(""));
     let reads_here = |it: &Pipeline| {
         watched(it, &[])
             .iter()

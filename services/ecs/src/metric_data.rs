@@ -73,7 +73,7 @@ pub fn utilization(samples: &Samples, at: Timestamp) -> ByRegion {
 /// `ECS/ContainerInsights`, for clusters that want it: the same in units and MiB, and how many tasks
 /// there are (CloudWatch User Guide, "Amazon ECS Container Insights metrics").
 pub fn insights(cx: &Cx, samples: &Samples, at: Timestamp) -> Result<ByRegion, cloud::Error> {
-    let clusters = cx.read(|tx| tx.list::<Cluster>(""))?;
+    let clusters = cx.read(|tx| tx.readable::<Cluster>(""))?;
     let wanted = |cluster: &&Cluster| {
         let mut settings = (cluster.settings.iter()).filter_map(|it| it.value.as_deref());
         cluster.active && settings.any(|it| it == "enabled" || it == "enhanced")

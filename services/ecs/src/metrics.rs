@@ -65,7 +65,7 @@ impl Reconciler for MetricsReconciler {
         if last_ms == Some(begun_ms) {
             return Ok(next);
         }
-        let mut tasks = cx.read(|tx| tx.list::<Task>(""))?;
+        let mut tasks = cx.read(|tx| tx.readable::<Task>(""))?;
         tasks.retain(|it| it.phase == Phase::Running && it.stop.is_none() && it.service.is_some());
         let mut found = Vec::new();
         for task in tasks {

@@ -98,7 +98,7 @@ fn prefix(service: &Service) -> String {
 pub fn keys_of_edge_change(cloud: &Cloud, _group: &str) -> Vec<(&'static str, String)> {
     let all = cloud
         .store
-        .read(|tx| tx.list::<Service>(""))
+        .read(|tx| tx.readable::<Service>(""))
         .unwrap_or_default();
     let balanced = |it: &&Service| {
         it.status != ServiceStatus::Inactive

@@ -166,9 +166,9 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
         let wanted = tx.get::<EdgeWanted>(EDGE_KEY)?.unwrap_or_default();
         Ok((
             wanted.generation,
-            tx.list::<Balancer>("")?,
-            tx.list::<Listener>("")?,
-            tx.list::<TargetGroup>("")?,
+            tx.readable::<Balancer>("")?,
+            tx.readable::<Listener>("")?,
+            tx.readable::<TargetGroup>("")?,
         ))
     })?;
     let mut ingress = BTreeMap::new();
@@ -207,7 +207,7 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
 
 /// Gives the drains that the edge has not heard of yet their whole time.
 fn begin_drains(cx: &Cx) -> Result<(), converge::Error> {
-    let groups = cx.read(|tx| tx.list::<TargetGroup>(""))?;
+    let groups = cx.read(|tx| tx.readable::<TargetGroup>(""))?;
     for group in groups.iter().filter(|it| it.targets.iter().any(is_untold)) {
         cx.write(|tx| {
             if let Some(mut record) = tx.get::<TargetGroup>(&group.key())? {
@@ -291,7 +291,7 @@ fn group_rules(permission: &IpPermission) -> Vec<GroupRule> {
 /// Removes targets that have nothing under way any more, or have had their time. Returns whether
 /// some are left.
 async fn finish_draining(cx: &Cx) -> Result<bool, converge::Error> {
-    let groups = cx.read(|tx| tx.list::<TargetGroup>(""))?;
+    let groups = cx.read(|tx| tx.readable::<TargetGroup>(""))?;
     let mut left = false;
     for group in groups
         .iter()

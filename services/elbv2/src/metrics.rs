@@ -122,10 +122,10 @@ struct Hosts {
 
 fn balanced(cx: &Cx) -> Result<Vec<Pair>, cloud::Error> {
     let (listeners, groups) = cx.read(|tx| {
-        let listeners = tx.list::<Listener>("")?;
+        let listeners = tx.readable::<Listener>("")?;
         let groups = match listeners.is_empty() {
             true => Vec::new(),
-            false => tx.list::<TargetGroup>("")?,
+            false => tx.readable::<TargetGroup>("")?,
         };
         Ok((listeners, groups))
     })?;

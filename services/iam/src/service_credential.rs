@@ -51,7 +51,7 @@ fn digest(password: &str) -> String {
 pub fn find_git_login(cloud: &Cloud, service_user: &str, password: &str) -> Option<Caller> {
     let shown = digest(password);
     let found = cloud.store.read(|tx| {
-        let all = tx.list::<ServiceCredential>(&key(""))?;
+        let all = tx.readable::<ServiceCredential>(&key(""))?;
         let Some(found) = all.into_iter().find(|it| it.service_user == service_user) else {
             return Ok(None);
         };

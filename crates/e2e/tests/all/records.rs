@@ -71,3 +71,47 @@ fn after_a_clean_end_the_records_are_taken_as_they_are() {
     machine.serve();
     assert_eq!(secrets(&machine), ["kept"]);
 }
+
+/// Changes a bit of what the store keeps under a key: its bytes follow the key's.
+fn damage_record(machine: &Machine, key: &str) {
+    let store = machine.state.join("store.db");
+    let mut bytes = fs::read(&store).unwrap();
+    let found = bytes.windows(key.len()).position(|it| it == key.as_bytes());
+    bytes[found.expect("the record is there") + key.len() + 60] ^= 1;
+    fs::write(&store, bytes).unwrap();
+}
+
+#[test]
+fn one_record_that_cannot_be_read_stops_nothing_but_its_own_thing() {
+    let machine = Machine::start();
+    for name in ["first", "second", "third"] {
+        make_secret(&machine, name);
+    }
+    machine.stop();
+    damage_record(&machine, "secretsmanager.secretus-east-1/second");
+    machine.serve();
+    assert!(
+        machine.log().contains("us-east-1/second"),
+        "its name is in the log"
+    );
+    assert_eq!(secrets(&machine), ["first", "third"]);
+    let of = |name: &str| json!({ "SecretId": name });
+    machine.ask("secretsmanager", "GetSecretValue", of("first"));
+    // Who asks for it is told its name and what to do.
+    for operation in ["GetSecretValue", "DescribeSecret", "DeleteSecret"] {
+        let refused = machine.call("secretsmanager", operation, of("second"));
+        let said = format!("{:?}", refused.unwrap_err());
+        for words in [
+            "secretsmanager.secret",
+            "us-east-1/second",
+            "neargate restore",
+        ] {
+            assert!(said.contains(words), "{operation}: {said}");
+        }
+    }
+    // It is there, and not made a second time.
+    let again = json!({ "Name": "second", "SecretString": "other" });
+    let made = machine.call("secretsmanager", "CreateSecret", again);
+    assert!(made.is_err(), "{made:?}");
+    make_secret(&machine, "fourth");
+}

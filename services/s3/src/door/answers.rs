@@ -16,6 +16,7 @@ impl Api {
     /// input that it gets.
     async fn answer<I, O, F>(
         &self,
+        operation: &str,
         mut request: S3Request<I>,
         handler: fn(Cx, S3Request<I>) -> F,
     ) -> S3Result<S3Response<O>>
@@ -23,7 +24,8 @@ impl Api {
         I: Permitted,
         F: Future<Output = Result<O, Error>>,
     {
-        let cx = self.context(request.region.as_ref().map(|it| it.as_str()));
+        let mut cx = self.context(request.region.as_ref().map(|it| it.as_str()));
+        cx.looks = cloud::only_looks(operation);
         let facts = self.facts(&request.headers);
         request.input.read_head(&request.headers);
         let asks = request.input.asks();
@@ -71,7 +73,7 @@ macro_rules! answers {
                     &self,
                     request: S3Request<$input>,
                 ) -> S3Result<S3Response<$output>> {
-                    self.answer(request, $handler).await
+                    self.answer(stringify!($name), request, $handler).await
                 }
             )*
         }
