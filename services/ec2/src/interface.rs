@@ -80,8 +80,7 @@ impl AddressUse {
 
 /// How many addresses of a subnet interfaces have.
 pub fn addresses_in_use(cx: &Cx, tx: &Records<'_>, subnet: &str) -> Result<usize, Error> {
-    let used = tx.keys::<AddressUse>(&cx.key(&format!("{subnet}/")))?;
-    Ok(used.len())
+    tx.count::<AddressUse>(&cx.key(&format!("{subnet}/")))
 }
 
 /// Whether a subnet has interfaces, those that are being deleted not counted.

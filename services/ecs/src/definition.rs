@@ -8,8 +8,9 @@ use shapes::ecs::*;
 
 use crate::cluster::{missing, page};
 use crate::definition_rules;
+use crate::history::{self, PastDefinition};
 use crate::names::{definition_name, find_definition, is_active};
-use crate::record::{Definition, timestamp};
+use crate::record::{Definition, Request, timestamp};
 
 pub async fn register_task_definition(
     cx: Cx,
@@ -18,12 +19,10 @@ pub async fn register_task_definition(
     definition_rules::check(&mut input)?;
     let tags = input.tags.take().unwrap_or_default();
     cx.write(|tx| {
-        let prefix = cx.key(&format!("{}:", input.family));
-        if cx.token.is_some()
-            && let Some(made) = tx
-                .list::<Definition>(&prefix)?
-                .into_iter()
-                .find(|it| it.made_by == cx.token)
+        let request = (cx.token.as_ref()).map(|it| Request::key_of(&cx.region, &input.family, it));
+        if let Some(request) = &request
+            && let Some(made) = tx.get::<Request>(request)?
+            && let Some(made) = history::revision(tx, &made.definition)?
         {
             return Ok(made);
         }
@@ -37,6 +36,12 @@ pub async fn register_task_definition(
             tags,
             made_by: cx.token.clone(),
         };
+        if let Some(key) = request {
+            tx.put(&Request {
+                key,
+                definition: cloud::Record::key(&definition),
+            })?;
+        }
         tx.put(&definition)?;
         Ok(definition)
     })
@@ -105,7 +110,11 @@ pub async fn deregister_task_definition(
         if is_active(&found) {
             found.shape.status = Some(TaskDefinitionStatus::Inactive);
             found.shape.deregistered_at = Some(timestamp(cx.clock().now_ms()));
-            tx.put(&found)?;
+            if let Some(token) = &found.made_by {
+                let request = Request::key_of(&cx.region, &found.family, token);
+                tx.delete::<Request>(&request)?;
+            }
+            found = history::put_revision(tx, found)?;
         }
         Ok(DeregisterTaskDefinitionOutput {
             task_definition: Some(found.shape),
@@ -144,8 +153,7 @@ pub async fn delete_task_definitions(
             }
             found.shape.status = Some(TaskDefinitionStatus::DeleteInProgress);
             found.shape.delete_requested_at.get_or_insert(timestamp(cx.clock().now_ms()));
-            tx.put(&found)?;
-            deleted.push(found.shape);
+            deleted.push(history::put_revision(tx, found)?.shape);
         }
         Ok(DeleteTaskDefinitionsOutput {
             task_definitions: Some(deleted),
@@ -164,11 +172,18 @@ pub async fn list_task_definitions(
         .family_prefix
         .map(|family| format!("{family}:"))
         .unwrap_or_default();
-    let all = cx.read(|tx| tx.list::<Definition>(&cx.key(&prefix)))?;
-    let mut arns: Vec<String> = (all.iter())
-        .filter(|it| it.shape.status == Some(status))
-        .map(Definition::arn)
-        .collect();
+    let prefix = cx.key(&prefix);
+    let mut all = cx.read(|tx| {
+        let mut all = tx.list::<Definition>(&prefix)?;
+        if status != TaskDefinitionStatus::Active {
+            let past = tx.list::<PastDefinition>(&prefix)?;
+            all.extend(past.into_iter().map(|it| it.0));
+        }
+        Ok(all)
+    })?;
+    all.retain(|it| it.shape.status == Some(status));
+    all.sort_by_key(cloud::Record::key);
+    let mut arns: Vec<String> = all.iter().map(Definition::arn).collect();
     if input.sort == Some(SortOrder::Desc) {
         arns.reverse();
     }
@@ -184,8 +199,23 @@ pub async fn list_task_definition_families(
     input: ListTaskDefinitionFamiliesInput,
 ) -> Result<ListTaskDefinitionFamiliesOutput, Error> {
     let prefix = input.family_prefix.unwrap_or_default();
-    let all = cx.read(|tx| tx.list::<Definition>(&cx.key(&prefix)))?;
+    let prefix = cx.key(&prefix);
+    let wants_past = !matches!(
+        input.status,
+        None | Some(TaskDefinitionFamilyStatus::Active)
+    );
+    let (all, past) = cx.read(|tx| {
+        let past = match wants_past {
+            true => tx.keys::<PastDefinition>(&prefix)?,
+            false => Vec::new(),
+        };
+        Ok((tx.list::<Definition>(&prefix)?, past))
+    })?;
     let mut families: BTreeMap<String, bool> = BTreeMap::new();
+    for key in &past {
+        let family = key.split(['/', ':']).nth(1).unwrap_or_default();
+        families.entry(family.to_owned()).or_default();
+    }
     for definition in &all {
         *families.entry(definition.family.clone()).or_default() |= is_active(definition);
     }

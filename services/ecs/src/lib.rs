@@ -9,10 +9,10 @@
 //! | record | key | |
 //! |---|---|---|
 //! | `ecs.cluster` | region/name | |
-//! | `ecs.task-definition` | region/family:revision | |
+//! | `ecs.task-definition` | region/family:revision | active; others are `ecs.past-task-definition` |
 //! | `ecs.service` | region/cluster/name | woken by its tasks, and by target health |
 //! | `ecs.task` | region/cluster/service/id | not stopped; woken by the engine |
-//! | `ecs.stopped-task` | the same | kept for good |
+//! | `ecs.stopped-task` | the same | kept for two hours ([`history`]) |
 //! | `ecs.task-place` | id | the way from the engine's id to the record |
 
 mod cfn;
@@ -22,6 +22,7 @@ mod definition;
 mod definition_rules;
 mod execution_role;
 mod fargate;
+mod history;
 mod inside;
 mod launch;
 mod ledger;
@@ -135,7 +136,9 @@ pub fn service() -> Service {
         .reconciles(task_reconciler::TaskReconciler)
         .reconciles(scheduler::ServiceReconciler)
         .reconciles(metrics::MetricsReconciler::default())
+        .reconciles(history::HistoryReconciler)
         .follows("ecs.task", metrics::KIND, metrics::KEY)
+        .follows("ecs.stopped-order", history::KIND, history::KEY)
         .watches(Watch {
             changes: |engine| engine.tasks.changes(),
             keys: task_reconciler::keys_of_engine_task,

@@ -11,13 +11,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Next, Reconciler, StoreError};
+use cloud::{Cloud, Cx, Error, Next, Reconciler, Records, StoreError};
 use engine::TaskUsage;
 use shapes::cloudwatch::PutMetricDataInput;
 use wire::Timestamp;
 
 use crate::metric_data::{Sample, Samples, insights, utilization};
-use crate::task_record::{Phase, Task};
+use crate::task_record::{Phase, Task, end_of_no_service};
 
 pub const KIND: &str = "ecs.metrics";
 pub const KEY: &str = "all";
@@ -65,8 +65,8 @@ impl Reconciler for MetricsReconciler {
         if last_ms == Some(begun_ms) {
             return Ok(next);
         }
-        let mut tasks = cx.read(|tx| tx.readable::<Task>(""))?;
-        tasks.retain(|it| it.phase == Phase::Running && it.stop.is_none() && it.service.is_some());
+        let mut tasks = cx.read(of_services)?;
+        tasks.retain(|it| it.phase == Phase::Running && it.stop.is_none());
         let mut found = Vec::new();
         for task in tasks {
             // One that ended at this moment has no usage any more.
@@ -96,6 +96,28 @@ impl Reconciler for MetricsReconciler {
             }
         }
         Ok(next)
+    }
+}
+
+/// The live tasks of services. Every change of a task wakes this key, so those of no service, of which
+/// there may be many, are leapt over: they lie at the end of their cluster's.
+fn of_services(tx: &Records<'_>) -> Result<Vec<Task>, Error> {
+    const KEYS_AT_ONCE_MAX: usize = 64;
+    let (mut tasks, mut after, mut limit) = (Vec::new(), String::new(), 1);
+    loop {
+        let keys = tx.page_keys::<Task>("", &after, limit)?;
+        let Some(last) = keys.last() else {
+            return Ok(tasks);
+        };
+        after.clone_from(last);
+        limit = (limit * 2).min(KEYS_AT_ONCE_MAX);
+        for key in keys {
+            if let Some(end) = end_of_no_service(&key) {
+                (after, limit) = (end, 1);
+                break;
+            }
+            tasks.extend(tx.readable::<Task>(&key)?);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use cloud::{Cx, Error, Records};
 use shapes::ecs::errors::{ClientException, ClusterNotFoundException, InvalidParameterException};
 
+use crate::history;
 use crate::record::{Cluster, Definition};
 
 pub const DEFAULT_CLUSTER: &str = "default";
@@ -133,11 +134,8 @@ pub fn find_definition(
 ) -> Result<Option<Definition>, Error> {
     let (family, revision) = definition_name(cx, given)?;
     match revision {
-        Some(revision) => tx.get(&Definition::key_of(&cx.region, family, revision)),
-        None => {
-            let all = tx.list::<Definition>(&cx.key(&format!("{family}:")))?;
-            Ok(all.into_iter().rev().find(is_active))
-        }
+        Some(revision) => history::revision(tx, &Definition::key_of(&cx.region, family, revision)),
+        None => history::newest(tx, &cx.region, family),
     }
 }
 

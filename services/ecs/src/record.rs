@@ -63,6 +63,31 @@ impl cloud::Record for Definition {
     }
 }
 
+/// Which active revision a request has made, so that its repetition finds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub key: String,
+    pub definition: String,
+}
+
+impl Request {
+    /// The token is somebody's own text: its digest stands for it.
+    pub fn key_of(region: &str, family: &str, token: &str) -> String {
+        const DIGITS: usize = 32;
+        format!(
+            "{region}/{family}/{}",
+            cloud::token_hex(token, family, DIGITS)
+        )
+    }
+}
+
+impl cloud::Record for Request {
+    const KIND: &'static str = "ecs.task-definition-request";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceStatus {
     Active,

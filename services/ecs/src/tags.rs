@@ -4,6 +4,7 @@ use cloud::{Cx, Error, Records};
 use shapes::ecs::errors::ResourceNotFoundException;
 use shapes::ecs::*;
 
+use crate::history;
 use crate::launch::invalid;
 use crate::record::{self, Definition};
 use crate::run_task::find_task;
@@ -123,9 +124,12 @@ fn visit(
             };
             let revision = revision.parse().map_err(|_| missing())?;
             let key = Definition::key_of(&cx.region, family, revision);
-            let mut found = tx.get::<Definition>(&key)?.ok_or_else(missing)?;
+            let mut found = history::revision(tx, &key)?.ok_or_else(missing)?;
             edit(&mut found.tags);
-            if keep { tx.put(&found) } else { Ok(()) }
+            match keep {
+                true => history::put_revision(tx, found).map(drop),
+                false => Ok(()),
+            }
         }
         _ => Err(missing()),
     }

@@ -82,7 +82,7 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
     }
     let stopped = input.desired_status == Some(DesiredStatus::Stopped);
     let family = input.family.as_deref();
-    let (cluster, mut tasks) = cx.read(|tx| {
+    let (cluster, mut tasks, stopped_keys) = cx.read(|tx| {
         let cluster = find_cluster(&cx, tx, input.cluster.as_deref())?;
         let prefix = match &input.service_name {
             Some(given) => {
@@ -98,10 +98,15 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
             None => cx.key(&format!("{}/", cluster.name)),
         };
         let mut tasks = tx.list::<task_record::Task>(&prefix)?;
-        if stopped {
+        let mut ids = Vec::new();
+        // Nothing is asked of them: where they lie says enough.
+        let says_enough = family.is_none() && input.started_by.is_none();
+        if stopped && says_enough && is_fargate(input.launch_type) {
+            ids = tx.keys::<StoppedTask>(&prefix)?;
+        } else if stopped {
             tasks.extend(tx.list::<StoppedTask>(&prefix)?.into_iter().map(|it| it.0));
         }
-        Ok((cluster, tasks))
+        Ok((cluster, tasks, ids))
     })?;
     tasks.retain(|task| {
         // AWS: a desired status of PENDING finds nothing, for no task desires it.
@@ -115,18 +120,27 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
                 .started_by
                 .as_ref()
                 .is_none_or(|by| task.started_by.as_ref() == Some(by))
-            && input.launch_type.is_none_or(|it| it == LaunchType::Fargate)
+            && is_fargate(input.launch_type)
     });
     let mut arns: Vec<String> = tasks
         .iter()
         .map(|it| task_arn(&cx, &cluster.name, &it.id))
         .collect();
+    arns.extend(stopped_keys.iter().map(|key| {
+        let id = key.rsplit('/').next().unwrap_or_default();
+        task_arn(&cx, &cluster.name, id)
+    }));
     arns.sort();
     let (arns, next_token) = page(arns, input.max_results, input.next_token.as_deref())?;
     Ok(ListTasksOutput {
         task_arns: Some(arns),
         next_token,
     })
+}
+
+/// Every task is on Fargate.
+fn is_fargate(asked: Option<LaunchType>) -> bool {
+    asked.is_none_or(|it| it == LaunchType::Fargate)
 }
 
 fn of_family(cx: &Cx, task: &task_record::Task, family: &str) -> bool {

@@ -17,11 +17,12 @@ use engine::{StopReason, TaskState, TaskStatus};
 use shapes::ec2::{DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput, Filter};
 use shapes::ecs::{HealthStatus, TaskStopCode};
 
+use crate::history;
 use crate::ledger;
 use crate::names::find_definition;
 use crate::record::Service;
 use crate::targets;
-use crate::task_record::{Failure, Phase, Registration, Stop, StoppedTask, Task, TaskPlace};
+use crate::task_record::{Failure, Phase, Registration, Stop, Task, TaskPlace};
 use crate::task_start::{self, CannotStart};
 
 /// The engine announces what changes; this only guards against an announcement that was missed
@@ -468,7 +469,7 @@ fn archive(cx: &Cx, mut task: Task) -> Result<(), Error> {
             task.version += 1;
         }
         tx.delete::<Task>(&key)?;
-        tx.put(&StoppedTask(task.clone()))?;
+        history::put_stopped(tx, &task)?;
         if let Some(key) = ledger::service_key(&task)
             && let Some(mut service) = tx.get::<Service>(&key)?
         {

@@ -159,6 +159,14 @@ pub struct Task {
 /// Stands where a service's name stands in the key of a task that has none; no name holds it.
 const NO_SERVICE: &str = "~";
 
+/// For the key of a task without a service: where the keys of its cluster's tasks without one end, which is
+/// where all of its cluster's do.
+pub fn end_of_no_service(key: &str) -> Option<String> {
+    let mut parts = key.splitn(4, '/');
+    let (region, cluster, service) = (parts.next()?, parts.next()?, parts.next()?);
+    (service == NO_SERVICE).then(|| format!("{region}/{cluster}/{NO_SERVICE}/\u{10FFFF}"))
+}
+
 impl Task {
     /// The common start of the keys of a service's tasks.
     pub fn prefix_of(region: &str, cluster: &str, service: Option<&str>) -> String {

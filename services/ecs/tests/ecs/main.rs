@@ -2,6 +2,7 @@
 
 mod cloudformation;
 mod crashes;
+mod growth;
 mod metrics;
 mod neighbours;
 mod permissions;
