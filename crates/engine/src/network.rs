@@ -18,6 +18,25 @@ pub struct VpcSpec {
     pub subnets: Vec<SubnetSpec>,
     pub route_tables: Vec<RouteTableSpec>,
     pub groups: Vec<GroupSpec>,
+    /// Answers names to the interfaces. None: nobody does.
+    #[serde(default)]
+    pub resolver: Option<ResolverSpec>,
+}
+
+/// A network's own resolver. What it does not know it asks the machine's, if the network leads out, and
+/// says at once that it cannot if not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolverSpec {
+    /// Where interfaces find it, besides 169.254.169.253: an address of the network that no interface
+    /// has, or one of the loopback's.
+    pub at: Option<Ipv4Addr>,
+    /// Every address of the network is called `ip-10-0-1-23` in this domain, whoever has it.
+    pub address_domain: Option<String>,
+    /// The names of interfaces are known in this domain as well as without one.
+    pub interface_domain: Option<String>,
+    /// What clients are told, as in `resolv.conf`: domains that names are looked for in, and options.
+    pub search: Vec<String>,
+    pub options: Vec<String>,
 }
 
 impl VpcSpec {
@@ -48,6 +67,7 @@ impl VpcSpec {
                     peer: Peer::Range(everywhere),
                 }],
             }],
+            resolver: None,
         }
     }
 }
@@ -125,6 +145,9 @@ pub struct InterfaceSpec {
     pub groups: Vec<String>,
     /// Whether it may use an internet gateway.
     pub public: bool,
+    /// What its network's resolver calls it, the first before others; several may share a name.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 #[async_trait]
@@ -134,11 +157,13 @@ pub trait Network: Send + Sync {
     /// Removes the network with every interface in it.
     async fn remove_vpc(&self, id: &str) -> Result<()>;
     /// Makes the interface's namespace, joined to its network, which must exist. Called again with
-    /// other groups or another `public`, it changes these.
+    /// other groups or names or another `public`, it changes these.
     async fn attach(&self, interface: InterfaceSpec) -> Result<()>;
     async fn detach(&self, id: &str) -> Result<()>;
     /// The namespace's path, to be joined. `NotFound` when it is not attached.
     async fn namespace(&self, interface: &str) -> Result<PathBuf>;
+    /// The resolver of an interface's network. None: it has none, or the interface is not attached.
+    async fn resolver(&self, interface: &str) -> Result<Option<ResolverSpec>>;
     /// Ids of the networks, and of the interfaces, that exist on the machine.
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)>;
     /// Tries to connect from an interface's namespace: what a process in it would see.

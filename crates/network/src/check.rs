@@ -2,7 +2,7 @@
 //! references must lead somewhere.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -79,6 +79,13 @@ pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
         spec.route_tables.iter().map(|table| &table.id),
     )?;
     unique("group", spec.groups.iter().map(|group| &group.id))?;
+    let resolver = spec.resolver.as_ref().and_then(|it| it.at);
+    let is_theirs = |at: &Ipv4Addr| spec.ranges.iter().any(|range| range.contains(at));
+    if let Some(at) = resolver.filter(|it| !it.is_loopback() && !is_theirs(it)) {
+        return Err(EngineError::invalid(format!(
+            "the resolver's address `{at}` is neither in the network's ranges nor a loopback's"
+        )));
+    }
     for subnet in &spec.subnets {
         if !spec
             .ranges
@@ -123,7 +130,24 @@ fn ports(group: &str, protocol: Protocol) -> Result<()> {
     }
 }
 
+/// Names of one interface, and what each may be (RFC 1035's length).
+const NAMES_MAX: usize = 100;
+const NAME_LENGTH_MAX: usize = 253;
+
+fn names(names: &[String]) -> Result<()> {
+    at_most("names", names.len(), NAMES_MAX)?;
+    let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+    let fits = |it: &String| (1..=NAME_LENGTH_MAX).contains(&it.len()) && it.bytes().all(plain);
+    match names.iter().find(|it| !fits(it)) {
+        None => Ok(()),
+        Some(name) => Err(EngineError::invalid(format!(
+            "the name `{name}` must be 1 to {NAME_LENGTH_MAX} letters, digits, `-`, `_` and `.`"
+        ))),
+    }
+}
+
 pub(crate) fn interface(spec: &InterfaceSpec) -> Result<()> {
+    names(&spec.names)?;
     id("interface", &spec.id)?;
     let is_multicast = spec.mac[0] & 1 == 1;
     if is_multicast || spec.mac == [0; 6] {

@@ -43,6 +43,7 @@ mod tests {
                 ingress: vec![],
                 egress: egress.clone(),
             }],
+            resolver: None,
         };
         assert_eq!(lets_https_out(&vpc, &["open".into()]), expect, "{egress:?}");
         assert!(!lets_https_out(&vpc, &["other".into()]));

@@ -1,5 +1,7 @@
 //! The vocabulary of packet rules: small functions that read like the rule they make.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
@@ -246,4 +248,25 @@ pub(crate) fn port_in(from: u16, to: u16) -> Rule {
 /// The source becomes the address of the link that the packet leaves by.
 pub(crate) fn masquerade() -> Expressions {
     by_name("masq", &[])
+}
+
+/// The destination becomes this address.
+pub(crate) fn send_to(address: Ipv4Addr) -> Rule {
+    const NFTA_NAT_TYPE: u16 = 1;
+    const NFTA_NAT_FAMILY: u16 = 2;
+    const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+    const NFT_NAT_DNAT: u32 = 1;
+    let load = Expressions::Immediate(vec![
+        Immediate::DestinationRegister(FIRST),
+        Immediate::Data(DataAttribute::Value(address.octets().to_vec())),
+    ]);
+    let nat = by_name(
+        "nat",
+        &[
+            (NFTA_NAT_TYPE, NFT_NAT_DNAT),
+            (NFTA_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
+            (NFTA_NAT_REG_ADDR_MIN, FIRST.into()),
+        ],
+    );
+    vec![load, nat]
 }

@@ -9,6 +9,7 @@
 //! All that leaves the interface goes to the network's namespace, packets to its own subnet too, so
 //! that every one of them passes the rules. Both sides know the other's MAC, so there is no ARP.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 
@@ -32,7 +33,7 @@ const ETH0_INDEX: u32 = 100;
 const INDEX_ATTEMPTS_MAX: u32 = 10_000;
 
 impl Vpc {
-    /// Makes an interface, or changes its groups or its `public`.
+    /// Makes an interface, or changes its groups, its names or its `public`.
     pub fn attach(&mut self, place: &Place, spec: InterfaceSpec) -> Result<()> {
         let range = self.check(&spec)?;
         match self.interfaces.get(&spec.id).cloned() {
@@ -87,6 +88,7 @@ impl Vpc {
         }
         let may_change = |spec: &InterfaceSpec| InterfaceSpec {
             groups: vec![],
+            names: vec![],
             public: false,
             ..spec.clone()
         };
@@ -133,12 +135,25 @@ impl Vpc {
             links::add_neighbour(ETH0_INDEX, gateway, ROUTER_MAC),
             links::add_default_route(ETH0_INDEX, gateway),
         ])?;
+        if let Some(resolver) = self.resolver_on_the_loopback() {
+            allow_loopback_by_link(&namespace)?;
+            let own = spec.address;
+            inside.change(vec![links::add_loopback_route(
+                ETH0_INDEX, resolver, gateway, own,
+            )])?;
+        }
         self.links.wait_until_usable(index)?;
         let new = InterfaceRecord { spec, index };
         let put = self.firewall.put_interface(&self.record.spec, None, &new);
         self.remember(&new);
         self.or_converge(put)?;
         records::write(&place.record, &new)
+    }
+
+    /// Where interfaces look for the resolver, if that is an address of their own loopback.
+    fn resolver_on_the_loopback(&self) -> Option<Ipv4Addr> {
+        let resolver = self.record.spec.resolver.as_ref()?;
+        resolver.at.filter(Ipv4Addr::is_loopback)
     }
 
     /// Makes the veth pair and this side's route to it. Returns the link's index here.
@@ -179,6 +194,9 @@ impl Vpc {
     pub fn detach(&mut self, place: &Place, id: &str) -> Result<()> {
         if let Some(old) = self.interfaces.remove(id) {
             self.addresses.remove(&old.spec.address);
+            if let Some(resolver) = &self.resolver {
+                resolver.remove(old.spec.address);
+            }
             let removed = self.firewall.remove_interface(&old);
             self.or_converge(removed)?;
             match self
@@ -197,6 +215,9 @@ impl Vpc {
         let id = &interface.spec.id;
         self.addresses.insert(interface.spec.address, id.clone());
         self.interfaces.insert(id.clone(), interface.clone());
+        if let Some(resolver) = &self.resolver {
+            resolver.put(&interface.spec);
+        }
         self.next_index = self.next_index.max(interface.index + 1);
     }
 
@@ -210,6 +231,16 @@ impl Vpc {
         }
         Ok(())
     }
+}
+
+/// Lets an interface's namespace send to an address of its loopback by the link, and take the answers.
+/// Nobody but the network's side is on the link, and it sends none but the resolver's.
+fn allow_loopback_by_link(namespace: &File) -> Result<()> {
+    namespaces::enter(namespace, || {
+        let switch = "/proc/sys/net/ipv4/conf/eth0/route_localnet";
+        std::fs::write(switch, "1")
+            .map_err(|error| EngineError::machine(format!("cannot set `{switch}`")).because(error))
+    })
 }
 
 /// The name of the network's side of an interface's link.

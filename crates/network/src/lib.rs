@@ -4,7 +4,7 @@
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is the port; `vpc.rs` and `interfaces.rs` say what a
 //! network and an interface are; `ruleset.rs` and `routing.rs` are the plans of rules and routes, `firewall.rs` keeps the rules;
-//! `uplink.rs` is the way out; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
+//! `uplink.rs` is the way out; `resolver/` answers names; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
 //! the kernel; `namespaces.rs` makes and enters namespaces; `records.rs` is what is kept in files;
 //! `doctor.rs` says what the machine lacks.
 //!
@@ -26,6 +26,7 @@ mod namespaces;
 mod netlink;
 mod nftables;
 mod records;
+mod resolver;
 mod routing;
 mod ruleset;
 mod sockets;

@@ -318,6 +318,29 @@ pub(crate) fn add_default_route(index: u32, gateway: Ipv4Addr) -> Request {
     }
 }
 
+/// The route to an address of the loopback's range by way of a gateway on a link. It is in the table that
+/// is looked at first, where it is more special than the loopback's own.
+pub(crate) fn add_loopback_route(
+    index: u32,
+    to: Ipv4Addr,
+    gateway: Ipv4Addr,
+    own: Ipv4Addr,
+) -> Request {
+    let message = RouteMessageBuilder::<Ipv4Addr>::new()
+        .table_id(u32::from(libc::RT_TABLE_LOCAL))
+        .destination_prefix(to, 32)
+        .gateway(gateway)
+        .output_interface(index)
+        .pref_source(own)
+        .onlink()
+        .build();
+    Request {
+        doing: "add the route to the resolver",
+        message: RouteNetlinkMessage::NewRoute(message),
+        flags: NLM_F_CREATE | NLM_F_REPLACE,
+    }
+}
+
 /// Any other request.
 pub(crate) fn request(doing: &'static str, message: RouteNetlinkMessage, flags: u16) -> Request {
     Request {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{EngineError, InterfaceSpec, Network, Result, VpcSpec};
+use engine::{EngineError, InterfaceSpec, Network, ResolverSpec, Result, VpcSpec};
 
 use crate::records::{self, InterfaceRecord};
 use crate::uplink::Host;
@@ -107,6 +107,15 @@ impl Network for Machine {
         self.work(move |state| {
             state.interface(&id)?;
             Ok(state.interface_place(&id).pin)
+        })
+        .await
+    }
+
+    async fn resolver(&self, interface: &str) -> Result<Option<ResolverSpec>> {
+        let id = interface.to_owned();
+        self.work(move |state| {
+            let vpc = state.interfaces.get(&id).and_then(|it| state.vpcs.get(it));
+            Ok(vpc.and_then(|it| it.record.spec.resolver.clone()))
         })
         .await
     }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! prerouting   link . source ──► @interfaces ──► mark (public?)        else drop
+//! services     to where the specification has the resolver ──► to where it is
 //! input        from an interface, to a link-local address ──► accept   else drop
 //! (routing     the mark chooses the table with, or without, the internet gateway)
 //! forward      established ──► accept
@@ -28,6 +29,7 @@ use crate::batch::{Element, HookPoint, Policy, SetKind};
 use crate::expressions::*;
 use crate::links::LOOPBACK_INDEX;
 use crate::records::InterfaceRecord;
+use crate::resolver;
 use crate::uplink::UPLINK_INDEX;
 
 /// Addresses that mean something on one link only. Those of a network's own side are served there, to its
@@ -47,21 +49,24 @@ pub(crate) const MARK_PUBLIC: u32 = 1;
 const MARK_ALLOWED_OUT: u32 = 2;
 
 /// The base chains, which every network has, and their hooks.
-pub(crate) const BASE_CHAINS: [(&str, HookPoint); 4] = [
+pub(crate) const BASE_CHAINS: [(&str, HookPoint); 5] = [
     // After connection tracking (-200), before routing.
     ("prerouting", filter(InetHookNumber::PreRouting, -150)),
+    // Where others translate destinations, too.
+    ("services", nat(InetHookNumber::PreRouting, -100)),
     ("input", filter(InetHookNumber::LocalIn, 0)),
     ("forward", filter(InetHookNumber::Forward, 0)),
-    (
-        "postrouting",
-        HookPoint {
-            hook: InetHookNumber::PostRouting,
-            priority: 100,
-            kind: "nat",
-            policy: Policy::Accept,
-        },
-    ),
+    ("postrouting", nat(InetHookNumber::PostRouting, 100)),
 ];
+
+const fn nat(hook: InetHookNumber, priority: i32) -> HookPoint {
+    HookPoint {
+        hook,
+        priority,
+        kind: "nat",
+        policy: Policy::Accept,
+    }
+}
 
 const fn filter(hook: InetHookNumber, priority: i32) -> HookPoint {
     HookPoint {
@@ -99,7 +104,7 @@ pub(crate) fn ruleset<'a>(
     interfaces: impl Iterator<Item = &'a InterfaceRecord>,
 ) -> Ruleset {
     let mut wanted = Ruleset {
-        chains: base_rules(),
+        chains: base_rules(vpc.resolver.as_ref().and_then(|it| it.at)),
         ..Ruleset::default()
     };
     wanted.add_set(INTERFACES, SetKind::LinkAndAddressToMark);
@@ -124,7 +129,7 @@ pub(crate) fn ruleset<'a>(
     wanted
 }
 
-fn base_rules() -> BTreeMap<String, Vec<Rule>> {
+fn base_rules(resolver: Option<Ipv4Addr>) -> BTreeMap<String, Vec<Rule>> {
     let then = |mut rule: Rule, code: Verdict| {
         rule.push(verdict(code));
         rule
@@ -154,10 +159,21 @@ fn base_rules() -> BTreeMap<String, Vec<Rule>> {
     masquerade_uplink.push(masquerade());
     BTreeMap::from([
         ("prerouting".into(), prerouting),
+        (
+            "services".into(),
+            resolver.map(to_resolver).into_iter().collect(),
+        ),
         ("input".into(), input),
         ("forward".into(), forward),
         ("postrouting".into(), vec![masquerade_uplink]),
     ])
+}
+
+/// Whoever sends there has sent to the resolver.
+fn to_resolver(at: Ipv4Addr) -> Rule {
+    let mut rule = address_in_range(End::Destination, Ipv4Net::from(at));
+    rule.extend(send_to(*resolver::AT.ip()));
+    rule
 }
 
 pub(crate) fn number_combinations<'a>(

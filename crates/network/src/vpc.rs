@@ -11,6 +11,7 @@ use crate::firewall::Firewall;
 use crate::links::{self, LOOPBACK_INDEX, Links};
 use crate::namespaces;
 use crate::records::{self, InterfaceRecord, VpcRecord};
+use crate::resolver::{self, Resolver};
 use crate::routing;
 use crate::uplink::Host;
 
@@ -46,6 +47,8 @@ pub(crate) struct Vpc {
     pub record: VpcRecord,
     pub links: Links,
     pub firewall: Firewall,
+    /// None while the network has none.
+    pub resolver: Option<Resolver>,
     pub interfaces: BTreeMap<String, InterfaceRecord>,
     /// Which interface has an address.
     pub addresses: BTreeMap<Ipv4Addr, String>,
@@ -97,6 +100,7 @@ impl Vpc {
             record,
             links,
             firewall,
+            resolver: None,
             interfaces: BTreeMap::new(),
             addresses: BTreeMap::new(),
             next_index: FIRST_INTERFACE_INDEX,
@@ -121,12 +125,26 @@ impl Vpc {
         self.firewall
             .converge(&record.spec, self.interfaces.values())?;
         routing::converge(&mut self.links, &record)?;
+        self.converge_resolver(&record)?;
         records::write(&self.place.record, &record)?;
         self.record = record;
         match old_uplink {
             Some(block) if !needs_uplink => host.remove_uplink(block),
             _ => Ok(()),
         }
+    }
+
+    fn converge_resolver(&mut self, record: &VpcRecord) -> Result<()> {
+        let interfaces = self.interfaces.values().map(|it| &it.spec);
+        let names = resolver::names(&record.spec, record.uplink.is_some(), interfaces);
+        match (names, &self.resolver) {
+            (Some(names), Some(resolver)) => resolver.set(names),
+            (Some(names), None) => {
+                self.resolver = Some(Resolver::start(&self.place.pin, names)?);
+            }
+            (None, _) => self.resolver = None,
+        }
+        Ok(())
     }
 
     /// A subnet or a group with interfaces in it must stay.
@@ -164,6 +182,7 @@ pub(crate) fn empty(id: &str) -> VpcSpec {
         subnets: vec![],
         route_tables: vec![],
         groups: vec![],
+        resolver: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use engine::{TaskSpec, TaskStatus};
+use engine::{ResolverSpec, TaskSpec, TaskStatus};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub(crate) struct Order {
     pub spec: TaskSpec,
     /// The network namespace to join; None is the host's.
     pub namespace: Option<PathBuf>,
+    /// Who answers names in that namespace, if its network has somebody.
+    #[serde(default)]
+    pub resolver: Option<ResolverSpec>,
     /// Below every cgroup root: `neargate/<instance>/<id>`.
     pub cgroup: PathBuf,
     /// Where roots and volumes live: they may grow, so they are not kept in memory.

@@ -124,5 +124,6 @@ fn interface(number: u32) -> InterfaceSpec {
         mac: [0x02, 0x44, a, b, c, d],
         groups: vec![NETWORK.to_owned()],
         public: false,
+        names: vec![],
     }
 }

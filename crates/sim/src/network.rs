@@ -104,6 +104,12 @@ impl Network for SimNetwork {
             )))
         }
     }
+    async fn resolver(&self, interface: &str) -> Result<Option<ResolverSpec>> {
+        let interfaces = self.interfaces.lock().expect("no panic");
+        let vpcs = self.vpcs.lock().expect("no panic");
+        let vpc = interfaces.get(interface).and_then(|it| vpcs.get(&it.vpc));
+        Ok(vpc.and_then(|it| it.resolver.clone()))
+    }
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)> {
         let vpcs = self
             .vpcs

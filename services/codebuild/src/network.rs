@@ -37,6 +37,7 @@ pub async fn plug(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
         mac: [0x02, 0x43, a, b, c, d],
         groups: vec![vpc.clone()],
         public: false,
+        names: vec![],
     };
     let engine = cx.engine();
     let network = VpcSpec::outward(&vpc, RANGE);

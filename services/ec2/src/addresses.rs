@@ -56,6 +56,20 @@ pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// The domain of the names that addresses have within a VPC.
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html>
+pub fn private_domain(region: &str) -> String {
+    match region {
+        "us-east-1" => "ec2.internal".to_owned(),
+        region => format!("{region}.compute.internal"),
+    }
+}
+
+/// Where a VPC's resolver is: two above the first address of its range.
+pub fn resolver(range: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(range.network()).wrapping_add(2))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

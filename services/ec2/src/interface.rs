@@ -279,11 +279,8 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
         });
     }
     let address = interface.address.to_string();
-    let private_dns_name = format!(
-        "ip-{}.{}.compute.internal",
-        address.replace('.', "-"),
-        cx.region
-    );
+    let domain = addresses::private_domain(&cx.region);
+    let private_dns_name = format!("ip-{}.{domain}", address.replace('.', "-"));
     Ok(NetworkInterface {
         association: association.clone(),
         availability_zone: Some(interface.zone.clone()),

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, StoreError, all_keys};
 use engine::{
-    Fault, GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, RouteSpec, RouteTableSpec,
-    RouteTarget, SubnetSpec, VpcSpec,
+    Fault, GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, ResolverSpec, RouteSpec,
+    RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
 };
 
-use crate::addresses::mac;
+use crate::addresses::{self, mac, private_domain};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::group_rules::{Rule, Source};
@@ -80,6 +80,7 @@ impl Reconciler for InterfaceReconciler {
             mac: mac(interface.address),
             groups: interface.groups.clone(),
             public: interface.public_address.is_some(),
+            names: vec![],
         };
         match network.attach(spec.clone()).await {
             // The VPC's own reconciler has not been there yet: it was made in this same moment, or
@@ -134,8 +135,20 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
                 })
                 .collect(),
             groups: groups.iter().map(group).collect(),
+            resolver: vpc.dns_support.then(|| resolver(cx, vpc)),
         })
     })
+}
+
+/// What answers names at the VPC's `.2`.
+fn resolver(cx: &Cx, vpc: &Vpc) -> ResolverSpec {
+    let domain = private_domain(&cx.region);
+    ResolverSpec {
+        at: Some(addresses::resolver(vpc.range)),
+        search: vec![domain.clone()],
+        address_domain: Some(domain),
+        ..ResolverSpec::default()
+    }
 }
 
 fn subnet(subnet: &Subnet, tables: &[RouteTable], vpc: &Vpc) -> SubnetSpec {

@@ -37,13 +37,6 @@ pub fn task_spec(
     clock: &Clock,
 ) -> Result<TaskSpec, String> {
     let shape = &definition.shape;
-    let hostname = task
-        .interface
-        .as_ref()
-        .map(|it| match &it.private_dns_name {
-            Some(name) => name.clone(),
-            None => format!("ip-{}", it.address.replace('.', "-")),
-        });
     let mut containers = Vec::new();
     for container in shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();
@@ -57,9 +50,9 @@ pub fn task_spec(
     Ok(TaskSpec {
         id: task.id.clone(),
         interface: task.interface.as_ref().map(|it| it.id.clone()),
-        hostname: hostname.unwrap_or_default(),
+        hostname: hostname(task).unwrap_or_default(),
         dns: Vec::new(),
-        hosts: Vec::new(),
+        hosts: own_host(task),
         cpu_units: task.cpu.parse().ok(),
         memory_mib: task.memory.parse().ok(),
         pids_max: Some(PIDS_MAX),
@@ -69,6 +62,21 @@ pub fn task_spec(
         volumes: volumes.collect(),
         labels: BTreeMap::from([(KEY_LABEL.to_owned(), task.live_key())]),
     })
+}
+
+/// A task is called as its address is, in its VPC.
+fn hostname(task: &Task) -> Option<String> {
+    let interface = task.interface.as_ref()?;
+    Some(match &interface.private_dns_name {
+        Some(name) => name.clone(),
+        None => format!("ip-{}", interface.address.replace('.', "-")),
+    })
+}
+
+/// The line of a task's own in its hosts file.
+fn own_host(task: &Task) -> Vec<(String, String)> {
+    let address = task.interface.iter().map(|it| it.address.clone());
+    address.zip(hostname(task)).collect()
 }
 
 fn disk(task: &Task) -> TaskDisk {
@@ -178,6 +186,9 @@ fn environment(
     for pair in &ready.image.config.env {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         set(name, value);
+    }
+    if let Some(hostname) = hostname(task) {
+        set("HOSTNAME", &hostname);
     }
     set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE");
     set("AWS_REGION", &task.region);

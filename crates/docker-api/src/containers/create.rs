@@ -185,6 +185,10 @@ pub async fn rename(call: Call, container: &Arc<Container>) -> Answer {
     container.change(|record| record.name = name)?;
     drop(naming);
     docker.tell(container, "rename", &[("oldName", format!("/{old}"))]);
+    if container.record().is_running() {
+        // The network's resolver calls it by its new name.
+        docker.plug(container).await?;
+    }
     docker.tell_hosts().await;
     answer::empty(StatusCode::NO_CONTENT)
 }

@@ -52,7 +52,7 @@ pub use merge::merge;
 pub use record::PortBinding;
 pub use record::{
     Bound, Config, Empty, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig,
-    PortProtocol, Record,
+    PortProtocol, Record, is_plain,
 };
 
 /// The one container of a task.

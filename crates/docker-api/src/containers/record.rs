@@ -311,6 +311,12 @@ pub struct Record {
     pub state: State,
 }
 
+/// Whether something may be a name in a network.
+pub fn is_plain(name: &str) -> bool {
+    let ok = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+    !name.is_empty() && name.len() <= 253 && name.bytes().all(ok)
+}
+
 impl Record {
     /// Names a task and an interface.
     pub fn task(&self) -> String {
@@ -322,6 +328,20 @@ impl Record {
             Joined::Network(endpoint) => endpoint.as_ref(),
             _ => None,
         }
+    }
+
+    /// What its neighbours call it, in a network that has names: first the name that it was given.
+    pub fn names(&self) -> Vec<String> {
+        let fixed = [self.name.as_str(), &self.id[..12], &self.config.hostname];
+        let aliases = self.endpoint().map_or(&[][..], |it| &it.aliases);
+        let all = fixed.into_iter().chain(aliases.iter().map(String::as_str));
+        let mut names: Vec<String> = Vec::new();
+        for name in all.filter(|it| is_plain(it)) {
+            if !names.iter().any(|it| it == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
     }
 
     pub fn is_running(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Networks: each is a network of the engine's with one subnet, in which everybody may speak with
 //! everybody, and a way out unless it is internal. It is made when its first container starts.
 //!
-//! Containers of a network find each other by name: their hosts files are written anew whenever one
-//! starts or ends.
+//! Containers of a network that somebody made find each other by name: its resolver knows each interface's
+//! names. Those that brought name servers of their own have their neighbours in their hosts files, which
+//! are written anew whenever one starts or ends.
 
 mod requests;
 
@@ -12,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use engine::{
-    GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, Result, RouteSpec, RouteTableSpec,
-    RouteTarget, SubnetSpec, VpcSpec,
+    GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, ResolverSpec, Result, RouteSpec,
+    RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
 };
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use serde_json::Value;
 use crate::answer::Refusal;
 use crate::clock::now_ms;
 use crate::containers::{
-    Container, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig, Record,
+    Container, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig, Record, is_plain,
 };
 use crate::disk::{self, random_id};
 use crate::docker::Docker;
@@ -35,6 +36,8 @@ const BRIDGE_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 
 /// Whose containers are alone: a network of the engine's in which nobody may speak.
 const ALONE: &str = "docker-none";
 const ALONE_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15);
+/// Where containers find the resolver of a network that has names.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 const GROUP: &str = "all";
 const ROUTES: &str = "main";
@@ -64,12 +67,29 @@ impl NetworkRecord {
             destination: EVERYWHERE,
             target: RouteTarget::NatGateway,
         };
-        vpc(
+        let mut vpc = vpc(
             &vpc_id(&self.id),
             self.subnet,
             if self.internal { vec![] } else { vec![way_out] },
             true,
-        )
+        );
+        vpc.resolver = self.has_names().then(|| self.resolver());
+        vpc
+    }
+
+    /// As in docker, names are known in networks that somebody made.
+    fn has_names(&self) -> bool {
+        self.name != BRIDGE
+    }
+
+    fn resolver(&self) -> ResolverSpec {
+        ResolverSpec {
+            at: Some(RESOLVER),
+            interface_domain: Some(self.name.clone()),
+            // As docker has it: names without a dot are looked for as they are.
+            options: vec!["ndots:0".to_owned()],
+            ..ResolverSpec::default()
+        }
     }
 
     fn gateway(&self) -> Ipv4Addr {
@@ -104,6 +124,7 @@ fn vpc(id: &str, range: Ipv4Net, routes: Vec<RouteSpec>, open: bool) -> VpcSpec 
             ingress: rules.clone(),
             egress: rules,
         }],
+        resolver: None,
     }
 }
 
@@ -288,11 +309,7 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
             }
         }
     }
-    let plain = |name: &String| {
-        let ok = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
-        !name.is_empty() && name.len() <= 253 && name.bytes().all(ok)
-    };
-    if let Some(alias) = request.aliases.iter().find(|it| !plain(it)) {
+    if let Some(alias) = request.aliases.iter().find(|it| !is_plain(it)) {
         return Err(Refusal::bad(format!("invalid alias: {alias}")));
     }
     Ok(Endpoint {
@@ -386,6 +403,7 @@ impl Docker {
             mac: [0x02, 0x42, a, b, c, d],
             groups: vec![GROUP.to_owned()],
             public: false,
+            names: record.names(),
         };
         self.network.attach(interface).await?;
         container.change(|record| {
@@ -452,20 +470,15 @@ impl Docker {
                 add(address, &record.config.hostname);
             }
             let network = self.networks.get(&endpoint.network);
-            // As in docker, names are known in networks that somebody made.
-            if network.is_some_and(|it| it.name != BRIDGE) {
+            let has_own_servers = !record.host.dns.is_empty();
+            if has_own_servers && network.is_some_and(|it| it.has_names()) {
                 for other in self.containers.all().iter().map(|it| it.record()) {
                     let Some(its) = other.endpoint().filter(|it| it.network == endpoint.network)
                     else {
                         continue;
                     };
                     let Some(address) = its.address else { continue };
-                    let names = [other.name.as_str(), &other.id[..12]].into_iter();
-                    let names = names.chain(its.aliases.iter().map(String::as_str));
-                    names
-                        .collect::<BTreeSet<_>>()
-                        .into_iter()
-                        .for_each(|it| add(address, it));
+                    other.names().iter().for_each(|it| add(address, it));
                 }
             }
         }
@@ -477,11 +490,12 @@ impl Docker {
         hosts
     }
 
-    /// Tells all running containers of networks what their neighbours are called.
+    /// Tells running containers that ask name servers of their own what their neighbours are called.
     pub(crate) async fn tell_hosts(&self) {
         for container in self.containers.all() {
             let record = container.record();
-            if !record.is_running() || record.endpoint().is_none() {
+            let has_own_servers = !record.host.dns.is_empty();
+            if !record.is_running() || record.endpoint().is_none() || !has_own_servers {
                 continue;
             }
             let hosts = self.hosts_of(&record);

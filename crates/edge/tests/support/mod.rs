@@ -38,6 +38,9 @@ impl Network for FakeNetwork {
         let found = self.0.lock().unwrap().get(interface).cloned();
         found.ok_or_else(|| EngineError::not_found(format!("no `{interface}`")))
     }
+    async fn resolver(&self, _: &str) -> Result<Option<engine::ResolverSpec>> {
+        Ok(None)
+    }
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)> {
         unimplemented!()
     }

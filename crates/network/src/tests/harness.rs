@@ -83,7 +83,7 @@ fn expect_nothing_left(run: &Path) {
 }
 
 impl Lab {
-    fn open(run: &Path) -> Self {
+    pub fn open(run: &Path) -> Self {
         Self {
             machine: Machine::open(run.to_owned(), "test".into()).unwrap(),
             run: run.to_owned(),
@@ -180,6 +180,7 @@ pub fn vpc(id: &str, groups: Vec<GroupSpec>) -> VpcSpec {
         subnets: vec![subnet("a", "10.0.1.0/24"), subnet("b", "10.0.2.0/24")],
         route_tables: vec![table("a"), table("b")],
         groups,
+        resolver: None,
     }
 }
 
@@ -238,5 +239,6 @@ pub fn interface(vpc: &str, id: &str, address: &str, groups: &[&str]) -> Interfa
         mac: [2, 0, 0, b, c, d],
         groups: groups.iter().map(|group| (*group).into()).collect(),
         public: false,
+        names: vec![],
     }
 }

@@ -5,6 +5,7 @@ mod groups;
 mod harness;
 mod health;
 mod life;
+mod names;
 mod scale;
 mod sockets;
 mod ways_out;

@@ -55,15 +55,26 @@ const STUBS: [&str; 2] = [
     "/run/NetworkManager/no-stub-resolv.conf",
 ];
 
-/// Name servers for a task: its own; or the machine's, as far as the task can reach them. From a
-/// namespace of its own that leaves out those on the machine's loopback, which is the task's there.
-fn resolv_conf(spec: &TaskSpec) -> String {
+/// Name servers for a task: its own; or its network's; or the machine's, as far as the task can reach
+/// them. From a namespace of its own that leaves out those on the machine's loopback, which is the task's
+/// there.
+fn resolv_conf(order: &Order) -> String {
+    let spec = &order.spec;
     if !spec.dns.is_empty() {
         let lines = spec
             .dns
             .iter()
             .map(|server| format!("nameserver {server}\n"));
         return lines.collect();
+    }
+    if let Some((resolver, at)) = order.resolver.as_ref().and_then(|it| Some((it, it.at?))) {
+        let line = |word: &str, values: &[String]| match values {
+            [] => String::new(),
+            values => format!("{word} {}\n", values.join(" ")),
+        };
+        let search = line("search", &resolver.search);
+        let options = line("options", &resolver.options);
+        return format!("nameserver {at}\n{search}{options}");
     }
     let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     if spec.interface.is_none() {
@@ -129,7 +140,7 @@ pub(crate) fn write_hosts(files: &TaskFiles, spec: &TaskSpec) -> Result<()> {
 pub(crate) fn write_task_files(files: &TaskFiles, order: &Order) -> Result<TaskMounts> {
     let spec = &order.spec;
     let hosts = hosts(spec, order.step.is_some());
-    let resolve = resolv_conf(spec);
+    let resolve = resolv_conf(order);
     let hostname = format!("{}\n", spec.hostname);
     let mut mounts = Vec::new();
     for (name, text) in [

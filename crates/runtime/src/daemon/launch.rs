@@ -21,12 +21,16 @@ const LINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Starts a task's shim and returns when it has accepted the task. Nothing is left after a failure.
 pub(super) async fn launch_task(inner: &Inner, spec: TaskSpec) -> Result<Connection> {
-    let namespace = match &spec.interface {
-        Some(interface) => Some(inner.network.namespace(interface).await?),
-        None => None,
+    let (namespace, resolver) = match &spec.interface {
+        Some(interface) => (
+            Some(inner.network.namespace(interface).await?),
+            inner.network.resolver(interface).await?,
+        ),
+        None => (None, None),
     };
     let files = inner.files(&spec.id);
-    let order = inner.order(spec, namespace, None)?;
+    let mut order = inner.order(spec, namespace, None)?;
+    order.resolver = resolver;
     match launch(inner, &files, &order, Stdio::null()).await {
         Ok(connection) => Ok(connection),
         Err(error) => {

@@ -235,6 +235,7 @@ impl Inner {
             data: self.data_directory.join(&spec.id),
             cookie: fresh_cookie()?,
             namespace,
+            resolver: None,
             spec,
             step,
         })

@@ -36,6 +36,9 @@ impl Network for OneInterface {
         let missing = || EngineError::not_found(format!("no interface `{interface}`"));
         self.0.clone().ok_or_else(missing)
     }
+    async fn resolver(&self, _: &str) -> Result<Option<engine::ResolverSpec>> {
+        Ok(None)
+    }
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)> {
         unreachable!("the runtime lists nothing")
     }

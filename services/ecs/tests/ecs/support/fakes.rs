@@ -43,6 +43,7 @@ pub async fn make_network(sim: &sim::Sim) {
             },
         ],
         groups: vec![open],
+        resolver: None,
     };
     sim.network.apply_vpc(vpc).await.unwrap();
 }
@@ -122,6 +123,7 @@ async fn create_network_interface(
         mac: [2, 0, 0, 0, 0, 1],
         groups: input.groups.unwrap_or_default(),
         public: false,
+        names: vec![],
     };
     cx.engine().network.attach(spec).await.unwrap();
     moment().await;
