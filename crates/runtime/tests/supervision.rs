@@ -226,6 +226,46 @@ async fn a_side_container_may_end() {
     machine.end("t").await;
 }
 
+/// One that is not essential ends alone: it cannot be started, what it waits for fails, or what it waits
+/// for never runs.
+#[tokio::test]
+async fn a_side_container_that_never_runs_ends_alone() {
+    let machine = Machine::new().await;
+    let side = |name: &str, program: &str, depends_on: &[(&str, DependsOn)]| {
+        let mut side = machine.container(name, program);
+        side.essential = false;
+        let depends_on = depends_on.iter().map(|(on, how)| ((*on).to_owned(), *how));
+        side.depends_on = depends_on.collect();
+        side
+    };
+    let mut broken = side("broken", "exit 0", &[]);
+    broken.argv = vec!["/no/such".to_owned()];
+    let all = vec![
+        side("follower", "exit 0", &[("broken", DependsOn::Start)]),
+        broken,
+        side("failing", "exit 3", &[]),
+        side("dependent", "exit 0", &[("failing", DependsOn::Success)]),
+        machine.container("main", "say up , sleep 60000"),
+    ];
+    machine.start("t", all).await;
+    let status = machine.wait_state("t", TaskState::Running).await;
+    let found = |name: &str| status.containers.iter().find(|it| it.name == name).unwrap();
+    for (name, expected) in [
+        ("broken", "no such file or directory"),
+        ("follower", "waits for `broken`, which did not run"),
+        ("dependent", "waits for `failing`, which exited with code 3"),
+    ] {
+        let container = found(name);
+        assert_eq!(container.state, ContainerState::Stopped, "{name}");
+        let reason = container.reason.as_deref().unwrap_or_default();
+        assert!(reason.contains(expected), "{name}: {reason}");
+    }
+    assert_eq!(found("main").state, ContainerState::Running);
+    assert_eq!(status.reason, None);
+    machine.end("t").await;
+    machine.check_clean();
+}
+
 #[tokio::test]
 async fn a_dependency_is_waited_for_until_it_is_healthy() {
     let machine = Machine::new().await;

@@ -374,7 +374,12 @@ fn observe(task: &mut Task, status: &TaskStatus, now_ms: i64) {
             engine::ContainerState::Stopped => Phase::Stopped,
         });
         own.exit_code = seen.exit_code;
-        own.reason = seen.reason.clone().or(own.reason.take());
+        let never_ran = seen.state == engine::ContainerState::Stopped && seen.exit_code.is_none();
+        let reason = seen.reason.clone().map(|it| match never_ran {
+            true => format!("CannotStartContainerError: {it}"),
+            false => it,
+        });
+        own.reason = reason.or(own.reason.take());
         own.health = match seen.health {
             engine::Health::Unknown => HealthStatus::Unknown,
             engine::Health::Healthy => HealthStatus::Healthy,

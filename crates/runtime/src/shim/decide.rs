@@ -57,15 +57,17 @@ enum Reached {
 fn reached(status: &ContainerStatus, condition: DependsOn) -> Reached {
     let stopped = status.state == ContainerState::Stopped;
     let succeeded = status.exit_code == Some(0);
+    let never_ran = stopped && status.exit_code.is_none();
     match condition {
+        _ if never_ran => Reached::Never("did not run".to_owned()),
         DependsOn::Start if status.state == ContainerState::Pending => Reached::NotYet,
         DependsOn::Start => Reached::Yes,
         DependsOn::Complete if stopped => Reached::Yes,
         DependsOn::Success if stopped && succeeded => Reached::Yes,
-        DependsOn::Success if stopped => Reached::Never(match status.exit_code {
-            Some(code) => format!("exited with code {code}"),
-            None => "did not run".to_owned(),
-        }),
+        DependsOn::Success if stopped => {
+            let code = status.exit_code.unwrap_or_default();
+            Reached::Never(format!("exited with code {code}"))
+        }
         DependsOn::Healthy if stopped => Reached::Never("stopped before it was healthy".to_owned()),
         DependsOn::Healthy if status.health == Health::Healthy => Reached::Yes,
         DependsOn::Healthy if status.health == Health::Unhealthy => {
@@ -104,7 +106,8 @@ pub(super) fn next_deadline_ms(
     deadlines.filter(|deadline| *deadline > now_ms).min()
 }
 
-/// Why the task has to end by itself, if it has to.
+/// Why the task has to end by itself, if it has to. A container that is not essential ends alone, also
+/// when it never ran.
 pub(super) fn reason_to_end(
     specs: &[ContainerSpec],
     statuses: &[ContainerStatus],
@@ -293,5 +296,21 @@ mod tests {
                 container: "a".into()
             })
         );
+    }
+
+    #[test]
+    fn what_never_ran_is_waited_for_by_nobody() {
+        use ContainerState::Stopped;
+        for condition in [
+            DependsOn::Start,
+            DependsOn::Complete,
+            DependsOn::Success,
+            DependsOn::Healthy,
+        ] {
+            let readiness = check(condition, Stopped, None, Health::Unknown);
+            assert!(matches!(readiness, Readiness::Never(_)), "{condition:?}");
+        }
+        let readiness = check(DependsOn::Start, Stopped, Some(1), Health::Unknown);
+        assert_eq!(readiness, Readiness::Ready, "it has started");
     }
 }

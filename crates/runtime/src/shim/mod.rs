@@ -177,8 +177,11 @@ impl Supervisor {
                 match decide::readiness(&specs[index], specs, &self.statuses(), now_ms()) {
                     Readiness::Waiting => {}
                     Readiness::Never(reason) => {
-                        self.stop_reason = Some(reason);
-                        return;
+                        if self.give_up(index, reason) {
+                            return;
+                        }
+                        // Others may wait for it.
+                        started = true;
                     }
                     Readiness::Ready if self.held_until_ms(index).is_some() => {}
                     Readiness::Ready => {
@@ -195,6 +198,21 @@ impl Supervisor {
         }
     }
 
+    /// A container will never run. The task ends with it only if it is essential. Answers whether it does.
+    fn give_up(&mut self, index: usize, reason: StopReason) -> bool {
+        let message = match &reason {
+            StopReason::CannotStart { message, .. }
+            | StopReason::DependencyFailed { message, .. } => Some(message.clone()),
+            _ => None,
+        };
+        self.slots[index].never_ran(message);
+        let ends_task = self.order.spec.containers[index].essential;
+        if ends_task {
+            self.stop_reason = Some(reason);
+        }
+        ends_task
+    }
+
     /// Until when a container that could be started waits for somebody to attach.
     fn held_until_ms(&self, index: usize) -> Option<i64> {
         let wait_ms = self.order.spec.containers[index].wait_for_attach_ms?;
@@ -206,7 +224,7 @@ impl Supervisor {
         (waits && now_ms() < until).then_some(until)
     }
 
-    /// Whether it could be started.
+    /// Whether the task goes on.
     fn start(&mut self, index: usize) -> bool {
         let slot = &mut self.slots[index];
         match slot.start(&self.files, &self.order, &self.task_mounts) {
@@ -215,12 +233,9 @@ impl Supervisor {
                 true
             }
             Err(Failure(message)) => {
-                slot.never_ran(Some(message.clone()));
-                self.stop_reason = Some(StopReason::CannotStart {
-                    container: slot.status.name.clone(),
-                    message,
-                });
-                false
+                let container = slot.status.name.clone();
+                let reason = StopReason::CannotStart { container, message };
+                !self.give_up(index, reason)
             }
         }
     }
