@@ -82,6 +82,9 @@ pub struct ContainerSpec {
     pub essential: bool,
     pub read_only_root: bool,
     pub privileged: bool,
+    /// No program gives its processes more power than they have, whatever its file says (`sudo`).
+    #[serde(default)]
+    pub no_new_privileges: bool,
     pub init_process: bool,
     /// Its input and output are a terminal.
     #[serde(default)]

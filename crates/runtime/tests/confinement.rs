@@ -16,7 +16,75 @@ async fn the_default_set_of_capabilities_is_docker_s() {
     let default = "00000000a80425fb";
     assert_eq!(log[0], format!("CapEff: {default}"));
     assert_eq!(log[1], format!("CapBnd: {default}"));
-    assert_eq!(log[2..], ["NoNewPrivs: 1", "Seccomp: 2"]);
+    assert_eq!(log[2..], ["NoNewPrivs: 0", "Seccomp: 2"]);
+}
+
+/// As in Docker and on Fargate: `sudo` works, and what it gives is what the container has.
+#[tokio::test]
+async fn a_program_that_is_root_s_is_run_as_root_unless_nobody_may_get_more_power() {
+    let machine = Machine::new().await;
+    let commands = "status CapEff , status NoNewPrivs , status Seccomp:";
+    let sudo = |name: &str| {
+        let mut container = machine.container(name, commands);
+        container.argv[0] = "/as-root".to_owned();
+        container.user = "1000".to_owned();
+        container
+    };
+    let (_, log) = machine.run(sudo("may")).await;
+    let expected = ["CapEff: 00000000a80425fb", "NoNewPrivs: 0", "Seccomp: 2"];
+    assert_eq!(log, expected);
+    let mut container = sudo("may-not");
+    container.no_new_privileges = true;
+    let (_, log) = machine.run(container).await;
+    let expected = ["CapEff: 0000000000000000", "NoNewPrivs: 1", "Seccomp: 2"];
+    assert_eq!(log, expected);
+
+    // The small init is no way round any of it.
+    let mut container = machine.container("with-init", commands);
+    container.init_process = true;
+    let (_, log) = machine.run(container).await;
+    assert_eq!(log[0], "CapEff: 00000000a80425fb");
+}
+
+/// Programs size themselves by what they find there, and change nothing of it.
+#[tokio::test]
+async fn a_container_sees_its_own_limits_and_cannot_raise_them() {
+    let split = std::path::Path::new("/sys/fs/cgroup/memory").exists();
+    let (memory, cpu, quota) = match split {
+        true => (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+            "50000",
+        ),
+        false => (
+            "/sys/fs/cgroup/memory.max",
+            "/sys/fs/cgroup/cpu.max",
+            "50000 100000",
+        ),
+    };
+    let machine = Machine::new().await;
+    let commands = format!(
+        "cat {memory} , cat {cpu} , write {memory} 1073741824 , write /sys/fs/cgroup/x y , \
+         exists /sys/fs/cgroup/neargate , exists /sys/fs/cgroup/memory/neargate"
+    );
+    let expected = |bytes: u64| {
+        vec![
+            bytes.to_string(),
+            quota.to_owned(),
+            format!("write {memory}: Read-only file system (os error 30)"),
+            "write /sys/fs/cgroup/x: Read-only file system (os error 30)".to_owned(),
+            "/sys/fs/cgroup/neargate exists: false".to_owned(),
+            "/sys/fs/cgroup/memory/neargate exists: false".to_owned(),
+        ]
+    };
+    let mut own = machine.container("own", &commands);
+    own.memory_mib = Some(64);
+    let (_, log) = machine.run(own).await;
+    assert_eq!(log, expected(64 << 20));
+    // Without a limit of its own, what it has is its task's.
+    let (_, log) = machine.run(machine.container("task-s", &commands)).await;
+    assert_eq!(log, expected(256 << 20));
+    machine.check_clean();
 }
 
 #[tokio::test]
@@ -201,12 +269,12 @@ async fn the_host_s_disks_cannot_be_opened() {
 async fn kernel_interfaces_are_masked_or_read_only() {
     let machine = Machine::new().await;
     let commands = "cat /proc/timer_list , say end , write /proc/sys/kernel/hostname x , \
-                    write /sys/kernel/profiling 1 , exists /sys/fs/cgroup/memory";
+                    write /sys/kernel/profiling 1 , write /sys/fs/cgroup/cgroup.procs 1";
     let (_, log) = machine.run(machine.container("c", commands)).await;
     assert_eq!(log[0], "end", "the masked file is empty");
     assert!(log[1].contains("Read-only file system"), "{log:?}");
     assert!(!log[2].starts_with("wrote"), "{log:?}");
-    assert_eq!(log[3], "/sys/fs/cgroup/memory exists: false");
+    assert!(log[3].contains("Read-only file system"), "{log:?}");
 }
 
 #[tokio::test]

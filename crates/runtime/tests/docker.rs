@@ -378,7 +378,8 @@ async fn usage_is_told_for_each_container() {
     assert!(small.memory_bytes < 20 * MIB, "{small:?}");
     assert!(whole.memory_bytes >= big.memory_bytes, "{whole:?}");
     assert_eq!(big.memory_max_bytes, Some(64 * MIB));
-    assert_eq!(small.memory_max_bytes, None);
+    // Without a limit of its own, what it has is its task's.
+    assert_eq!(small.memory_max_bytes, Some(256 * MIB));
     assert_eq!(whole.memory_max_bytes, Some(256 * MIB));
     assert_eq!((big.processes, small.processes, whole.processes), (1, 4, 5));
     assert_eq!((whole.received_bytes, whole.sent_bytes), (0, 0));

@@ -230,17 +230,25 @@ fn milliseconds(seconds: i32) -> u64 {
     u64::try_from(seconds).unwrap_or(0) * 1000
 }
 
+/// The limit on open files, which is Fargate's unless a definition asks for another.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
+const NOFILE: &str = "nofile";
+const FILES_MAX: u64 = 65_535;
+
 fn ulimits(container: &ContainerDefinition) -> Vec<(String, u64, u64)> {
     let limit = |it: i32| u64::try_from(it).unwrap_or(0);
-    (container.ulimits.iter().flatten())
-        .map(|it| {
-            (
-                it.name.to_string(),
-                limit(it.soft_limit),
-                limit(it.hard_limit),
-            )
-        })
-        .collect()
+    let asked = container.ulimits.iter().flatten().map(|it| {
+        (
+            it.name.to_string(),
+            limit(it.soft_limit),
+            limit(it.hard_limit),
+        )
+    });
+    let mut limits: Vec<_> = asked.collect();
+    if !limits.iter().any(|(name, ..)| name == NOFILE) {
+        limits.push((NOFILE.to_owned(), FILES_MAX, FILES_MAX));
+    }
+    limits
 }
 
 fn mounts(container: &ContainerDefinition) -> Vec<MountSpec> {

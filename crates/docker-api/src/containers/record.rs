@@ -311,6 +311,15 @@ pub struct Record {
     pub state: State,
 }
 
+/// What a security option says of new privileges, if it is about them.
+pub fn no_new_privileges(option: &str) -> Option<bool> {
+    match option {
+        "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => Some(true),
+        "no-new-privileges:false" | "no-new-privileges=false" => Some(false),
+        _ => None,
+    }
+}
+
 /// Whether something may be a name in a network.
 pub fn is_plain(name: &str) -> bool {
     let ok = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
@@ -328,6 +337,12 @@ impl Record {
             Joined::Network(endpoint) => endpoint.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether no program is to get more power than it is started with: nobody's unless asked for.
+    pub fn no_new_privileges(&self) -> bool {
+        let option = |it: &String| no_new_privileges(it) == Some(true);
+        self.host.security_opt.iter().any(option)
     }
 
     /// What its neighbours call it, in a network that has names: first the name that it was given.

@@ -308,6 +308,7 @@ fn spec(
         essential: true,
         read_only_root: host.readonly_rootfs,
         privileged: host.privileged,
+        no_new_privileges: record.no_new_privileges(),
         init_process: host.init,
         terminal: config.tty,
         stdin: config.open_stdin,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::record::{Config, CreateRequest, HostConfig, Mount, MountKind};
+use super::record::{Config, CreateRequest, HostConfig, Mount, MountKind, no_new_privileges};
 use crate::answer::Refusal;
 use crate::docker::Docker;
 use crate::policy::Policy;
@@ -84,10 +84,7 @@ pub fn check(
         policy.allow("more power than usual (`--privileged`, `--cap-add`, `--security-opt`)")?;
     }
     for option in &host.security_opt {
-        if !matches!(
-            option.as_str(),
-            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true"
-        ) {
+        if no_new_privileges(option).is_none() {
             return Err(Refusal::not_built(format!(
                 "the security option `{option}`"
             )));

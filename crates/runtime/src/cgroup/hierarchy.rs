@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Failure, Result};
 
 /// Below it are all trees that are looked at: `libcontainer` looks here too.
-const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Hierarchy {

@@ -18,10 +18,10 @@ use engine::TaskUsage;
 
 use crate::error::{Context, Failure, Result};
 use crate::time::now_ms;
-pub(crate) use hierarchy::Hierarchy;
+pub(crate) use hierarchy::{CGROUP_ROOT, Hierarchy};
 
 /// The kernel's customary accounting period for CPU quotas, in microseconds.
-const CPU_PERIOD_US: u64 = 100_000;
+pub(crate) const CPU_PERIOD_US: u64 = 100_000;
 /// 1024 CPU units are one core.
 const CPU_UNITS_PER_CORE: u64 = 1024;
 /// The kernel refuses quotas below this, in microseconds.
@@ -81,8 +81,19 @@ impl TaskCgroup {
         Ok(())
     }
 
+    /// Makes a container's group in every tree, unless it is there. Returns its path, relative to each.
+    pub fn make_child(&self, container: &str) -> Result<PathBuf> {
+        let path = self.path.join(container);
+        for root in self.hierarchy.roots() {
+            let directory = root.join(&path);
+            make_tree(&directory)
+                .context(|| format!("could not make the cgroup `{}`", directory.display()))?;
+        }
+        Ok(path)
+    }
+
     fn limit_cpu(&self, units: u32) -> Result<()> {
-        let quota = (u64::from(units) * CPU_PERIOD_US / CPU_UNITS_PER_CORE).max(CPU_QUOTA_US_MIN);
+        let quota = cpu_quota_us(units);
         match &self.hierarchy {
             Hierarchy::Unified { .. } => {
                 self.write("cpu", "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))
@@ -190,6 +201,11 @@ impl TaskCgroup {
         let path = root.join(&self.path).join(file);
         fs::write(&path, value).context(|| format!("could not set `{}` to {value}", path.display()))
     }
+}
+
+/// How long so many CPU units may run in each period.
+pub(crate) fn cpu_quota_us(units: u32) -> u64 {
+    (u64::from(units) * CPU_PERIOD_US / CPU_UNITS_PER_CORE).max(CPU_QUOTA_US_MIN)
 }
 
 /// Makes a group and those above it. A daemon that ends may remove the shared one between the two,

@@ -8,17 +8,20 @@ use engine::{ContainerSpec, TaskSpec};
 use serde_json::{Value, json};
 
 use super::capabilities::{capabilities, own_capabilities};
-use super::destination;
 use super::limits::resource_limits;
 use super::seccomp;
 use super::terminal::Owner;
 use super::users::{User, find_user};
 use super::{Confinement, Root};
-use crate::cgroup::Hierarchy;
+use super::{destination, groups};
+use crate::cgroup::{self, Hierarchy};
 use crate::error::{Context, Result};
 use crate::order::{Order, TaskFiles, volume_data, write_json};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What it takes to install a filter of system calls in a process whose programs may get more power.
+const FILTER_POWER: &str = "CAP_SYS_ADMIN";
 
 /// The size of `/dev/shm` for one who does not ask, as in Docker.
 const SHM_BYTES: u64 = 64 * 1024 * 1024;
@@ -190,8 +193,8 @@ pub(crate) fn write_bundle(
         "process": process,
         "root": { "path": root_path, "readonly": container.read_only_root },
         "hostname": order.spec.hostname,
-        "mounts": mounts(&root, order, container, task_mounts)?,
-        "linux": linux(order, index),
+        "mounts": mounts(&root, order, index, task_mounts)?,
+        "linux": linux(order, index)?,
     });
     let bundle = files.bundle(index);
     fs::create_dir_all(&bundle).context(|| format!("could not make `{}`", bundle.display()))?;
@@ -217,6 +220,7 @@ pub(crate) fn confinement(
         seccomp::filters(capabilities)?
     };
     Ok(Confinement {
+        gives_up_power: !capabilities.iter().any(|it| it == FILTER_POWER),
         filters,
         with_init: container.init_process,
         terminal_size: None,
@@ -243,21 +247,39 @@ fn process(
             env.push(default);
         }
     }
-    // A user that is not root has no capability but what a program file gives it, as in Docker.
-    let own: &[String] = if user.uid == 0 { capabilities } else { &[] };
+    let sets = capability_sets(container, capabilities, user.uid);
     Ok(json!({
         "terminal": container.terminal,
         "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups, "umask": 0o022 },
         "args": container.argv,
         "env": env,
         "cwd": working_dir,
-        "capabilities": { "bounding": capabilities, "permitted": own, "effective": own },
+        "capabilities": sets,
         "rlimits": resource_limits(&container.ulimits)?,
-        "noNewPrivileges": !container.privileged,
+        "noNewPrivileges": container.no_new_privileges,
     }))
 }
 
-fn linux(order: &Order, index: usize) -> Value {
+/// A user that is not root has no capability but what a program file gives it, as in Docker. Until its
+/// program is executed a process may also install its own filter of system calls, which takes more than
+/// programs have: see [`Confinement::gives_up_power`].
+pub(super) fn capability_sets(
+    container: &ContainerSpec,
+    capabilities: &[String],
+    uid: u32,
+) -> Value {
+    let mut own = match uid {
+        0 => capabilities.to_vec(),
+        _ => Vec::new(),
+    };
+    let installs_filter = !container.privileged;
+    if installs_filter && !own.iter().any(|it| it == FILTER_POWER) {
+        own.push(FILTER_POWER.to_owned());
+    }
+    json!({ "bounding": capabilities, "permitted": own, "effective": own })
+}
+
+fn linux(order: &Order, index: usize) -> Result<Value> {
     let container = &order.spec.containers[index];
     let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
         .iter()
@@ -277,24 +299,31 @@ fn linux(order: &Order, index: usize) -> Value {
     });
     if let Some(units) = container.cpu_units {
         // The kernel takes no fewer than two shares.
-        resources["cpu"] = json!({ "shares": units.max(2) });
+        resources["cpu"]["shares"] = json!(units.max(2));
     }
-    if let Some(mib) = container.memory_mib {
+    // The task's limits hold for all of it; a container has them as well, so that its programs see them.
+    if let Some(units) = order.spec.cpu_units {
+        resources["cpu"]["quota"] = json!(cgroup::cpu_quota_us(units));
+        resources["cpu"]["period"] = json!(cgroup::CPU_PERIOD_US);
+    }
+    if let Some(mib) = container.memory_mib.or(order.spec.memory_mib) {
         resources["memory"] = json!({ "limit": u64::from(mib) * 1024 * 1024 });
     }
     let (masked, read_only) = if container.privileged {
-        (Vec::new(), &[][..])
+        (Vec::new(), Vec::new())
     } else {
-        (masked_paths(), &READ_ONLY_PATHS[..])
+        let groups = groups::read_only_paths()?;
+        let all = READ_ONLY_PATHS.into_iter().chain(groups);
+        (masked_paths(), all.collect::<Vec<_>>())
     };
-    json!({
+    Ok(json!({
         "cgroupsPath": Path::new("/").join(&order.cgroup).join(super::container_id(index)),
         "namespaces": namespaces,
         "sysctl": sysctl,
         "resources": resources,
         "maskedPaths": masked,
         "readonlyPaths": read_only,
-    })
+    }))
 }
 
 /// Docker's, with what tells how hot each processor runs, and so what others compute.
@@ -309,14 +338,13 @@ fn masked_paths() -> Vec<PathBuf> {
     fixed.chain(throttles.filter(|it| it.exists())).collect()
 }
 
-/// No control groups are mounted: on cgroup v1 a read-only mount of them comes up writable, and the
-/// container could raise its own limits.
 fn mounts(
     root: &Root,
     order: &Order,
-    container: &ContainerSpec,
+    index: usize,
     task_mounts: &TaskMounts,
 ) -> Result<Vec<Value>> {
+    let container = &order.spec.containers[index];
     let sys = if container.privileged { "rw" } else { "ro" };
     let shm_size = format!("size={}", container.shm_bytes.unwrap_or(SHM_BYTES));
     let mut mounts = vec![
@@ -346,6 +374,7 @@ fn mounts(
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", sys]),
     ];
+    mounts.extend(groups::mounts(order, index)?);
     for path in &container.tmpfs {
         destination::check(root, path)?;
         let options = ["nosuid", "noexec", "nodev", "mode=1777"];
@@ -387,11 +416,11 @@ fn volume_path(order: &Order, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn mount(destination: &str, kind: &str, options: &[&str]) -> Value {
+pub(super) fn mount(destination: &str, kind: &str, options: &[&str]) -> Value {
     json!({ "destination": destination, "type": kind, "source": kind, "options": options })
 }
 
-fn bind(source: &Path, destination: &Path, read_only: bool) -> Value {
+pub(super) fn bind(source: &Path, destination: &Path, read_only: bool) -> Value {
     let access = if read_only { "ro" } else { "rw" };
     json!({
         "destination": destination,

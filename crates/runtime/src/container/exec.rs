@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::bundle::confinement;
+use super::bundle::{capability_sets, confinement};
 use super::capabilities::{capabilities, own_capabilities};
 use super::complaints::Listening;
 use super::create::{Streams, Theirs, better_reason, report_pipe};
@@ -138,7 +138,6 @@ fn process(
         container.privileged = true;
         let guarded = Hierarchy::detect()?.guards_devices();
         bounding = capabilities(&[], &[], true, own_capabilities()?, guarded)?;
-        process["noNewPrivileges"] = json!(false);
     }
     if !command.user.is_empty() {
         let root = Root::open(&root_of(&container_data(&order.data, index)))?;
@@ -147,11 +146,8 @@ fn process(
         process["user"]["gid"] = json!(user.gid);
         process["user"]["additionalGids"] = json!(user.groups);
     }
-    let own: &[String] = match number(&process["user"]["uid"]) {
-        0 => &bounding,
-        _ => &[],
-    };
-    process["capabilities"] = json!({ "bounding": bounding, "permitted": own, "effective": own });
+    let uid = number(&process["user"]["uid"]);
+    process["capabilities"] = capability_sets(&container, &bounding, uid);
     let confinement = confinement(&container, &bounding)?;
     Ok((process, confinement))
 }

@@ -27,6 +27,8 @@ const SIGNAL_MAX: i32 = 64;
 #[derive(Clone, Default)]
 pub(crate) struct Confinement {
     pub filters: Vec<BpfProgram>,
+    /// The power to install them is not the program's: it is given up before the program is executed.
+    pub gives_up_power: bool,
     /// Run a small init as the first process, which passes signals on and reaps orphans.
     pub with_init: bool,
     /// Rows and columns that its terminal has from the beginning.
@@ -81,12 +83,15 @@ impl Launch {
         }
         reset_signals();
         forked::die_with_parent()?;
+        for filter in &self.confinement.filters {
+            install(filter)
+                .map_err(|error| format!("could not install the seccomp filter: {error}"))?;
+        }
+        if self.confinement.gives_up_power {
+            give_up_power().map_err(|error| format!("could not give up power: {error}"))?;
+        }
         if self.confinement.with_init {
             super::init::split_off_init()?;
-        }
-        for filter in &self.confinement.filters {
-            seccompiler::apply_filter(filter)
-                .map_err(|error| format!("could not install the seccomp filter: {error}"))?;
         }
         let error =
             nix::unistd::execve(&path, &arguments, &environment).expect_err("only returns to fail");
@@ -99,6 +104,53 @@ impl Launch {
         let report = unsafe { BorrowedFd::borrow_raw(self.report) };
         let _ = nix::unistd::write(report, format!("{message}\n").as_bytes());
     }
+}
+
+/// Installs a filter of system calls. Unlike the library's own way it leaves alone whether programs may get
+/// more power, which the configuration has said.
+fn install(filter: &BpfProgram) -> Result<(), Errno> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| Errno::E2BIG)?,
+        filter: filter.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: the kernel copies the program, which outlives the call; its instructions are laid out as
+    // the kernel's are.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    Errno::result(done).map(drop)
+}
+
+/// Takes `CAP_SYS_ADMIN` from what this process may use and may have. It has one thread.
+fn give_up_power() -> Result<(), Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const SYS_ADMIN: u32 = 21;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    /// Effective, permitted and inheritable sets; twice, for 64 capabilities.
+    type Sets = [[u32; 3]; 2];
+    let mut header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let mut sets: Sets = Default::default();
+    // SAFETY: both are laid out as the kernel has them, and as long as this version says.
+    let got = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, &raw mut sets) };
+    Errno::result(got)?;
+    for set in &mut sets[0] {
+        *set &= !(1 << SYS_ADMIN);
+    }
+    // SAFETY: as above.
+    let done = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, &raw const sets) };
+    Errno::result(done).map(drop)
 }
 
 /// The program that the first argument names, or why there is none.

@@ -8,6 +8,7 @@ pub(crate) mod destination;
 mod exec;
 mod executor;
 mod forked;
+mod groups;
 mod init;
 mod limits;
 pub(crate) mod passing;

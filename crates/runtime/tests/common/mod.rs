@@ -248,6 +248,10 @@ pub fn layer() -> PathBuf {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::copy(HELPER, root.join("helper")).unwrap();
+        let as_root = root.join("as-root");
+        std::fs::copy(HELPER, &as_root).unwrap();
+        let setuid = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+        std::fs::set_permissions(&as_root, setuid).unwrap();
         std::fs::create_dir_all(root.join("etc")).unwrap();
         std::fs::create_dir_all(root.join("tmp")).unwrap();
         let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
