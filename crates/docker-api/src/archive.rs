@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use engine::{EngineError, Result};
-use rustix::fs::{FileType, OFlags, fstat};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, fstat, statat};
+use rustix::io::Errno;
 use tar::EntryType;
 use tokio::sync::mpsc;
 
@@ -24,7 +25,7 @@ use crate::limits::{
     ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_FREE_BYTES, ARCHIVE_HEADER_BYTES_MAX,
     ARCHIVE_RATIO_MAX, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
 };
-use crate::tree::{Attributes, Links, Tree, clean, link_target};
+use crate::tree::{Attributes, Links, Tree, clean, is_directory, link_target};
 use crate::upload::Upload;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -335,10 +336,14 @@ impl Write for Channel {
 /// Packs a file or folder of a tree, under the name that it is to have. A path that ends with `/.` is
 /// that of the folder that a link leads to.
 pub fn pack(root: &OwnedFd, path: &Path, name: &Path, to: &mut dyn Write) -> io::Result<()> {
+    pack_tree(&Tree::new(root, Links::Within), path, name, to)
+}
+
+/// The same, of a tree whose links are taken as it says.
+pub fn pack_tree(tree: &Tree<'_>, path: &Path, name: &Path, to: &mut dyn Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(to);
     builder.sparse(false);
-    let tree = Tree::new(root, Links::Within);
-    pack_one(&tree, path, name, &mut builder, 0)?;
+    pack_one(tree, path, name, &mut builder, 0)?;
     builder.into_inner().map(drop)
 }
 
@@ -352,14 +357,12 @@ fn pack_one(
     if depth > FOLDER_DEPTH_MAX {
         return Err(io::Error::other("folders are nested too deeply"));
     }
-    let handle = tree.open(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let handle = match tree.open(path, OFlags::PATH | OFlags::NOFOLLOW) {
+        Err(Errno::XDEV) => return pack_covered(tree, path, name, to),
+        opened => opened?,
+    };
     let stat = fstat(&handle)?;
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(u64::from(stat.st_uid));
-    header.set_gid(u64::from(stat.st_gid));
-    header.set_mtime(stat.st_mtime.max(0) as u64);
-    header.set_size(0);
+    let mut header = header_of(&stat);
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
             header.set_entry_type(EntryType::Directory);
@@ -398,6 +401,36 @@ fn pack_one(
         // Sockets and devices mean nothing elsewhere.
         _ => Ok(()),
     }
+}
+
+fn header_of(stat: &Stat) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(stat.st_mode & 0o7777);
+    header.set_uid(u64::from(stat.st_uid));
+    header.set_gid(u64::from(stat.st_gid));
+    header.set_mtime(stat.st_mtime.max(0) as u64);
+    header.set_size(0);
+    header
+}
+
+/// What something is mounted over: an empty folder or file, as it is without.
+fn pack_covered(tree: &Tree<'_>, path: &Path, name: &Path, to: &mut Packing<'_>) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let parent = tree.open(parent, OFlags::PATH | OFlags::DIRECTORY)?;
+    let last = path.file_name().unwrap_or_default();
+    let stat = statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)?;
+    let mut header = header_of(&stat);
+    let is_folder = is_directory(&stat);
+    header.set_entry_type(match is_folder {
+        true => EntryType::Directory,
+        false => EntryType::Regular,
+    });
+    let name = if is_folder {
+        name.join("")
+    } else {
+        name.to_owned()
+    };
+    append(to, &mut header, &name, io::empty())
 }
 
 type Packing<'a> = tar::Builder<&'a mut dyn Write>;

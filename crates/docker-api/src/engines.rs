@@ -192,6 +192,7 @@ impl Docker {
             if record.is_running() {
                 let _ = container.change(|record| record.state.stopped_by_hand = true);
                 let _ = self.tasks.signal(&record.task(), MAIN, "SIGKILL").await;
+                let _ = self.let_go(&container).await;
             }
         }
     }

@@ -33,6 +33,7 @@ mod archive;
 mod build;
 mod clock;
 mod containers;
+mod datagrams;
 mod disk;
 mod docker;
 mod engines;

@@ -43,6 +43,12 @@ pub const LOG_LINE_BYTES_MAX: usize = 1 << 20;
 pub const FOLDER_DEPTH_MAX: usize = 256;
 /// Connections to one published port.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Senders to one published UDP port: each has a socket for a while.
+pub const SENDERS_MAX: usize = 1_024;
+/// A sender that was answered nothing for so long is forgotten, as docker's proxy forgets it.
+pub const SENDER_IDLE: Duration = Duration::from_secs(90);
+/// The largest there are.
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// A program in a container accepts by then.
 pub const DIAL_TIMEOUT_MS: u64 = 10_000;
 /// Ports of one container: each is a listener.

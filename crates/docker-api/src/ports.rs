@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use engine::Network;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
 use crate::containers::{Bound, Empty, PortProtocol, Record};
+use crate::datagrams;
 use crate::docker::Docker;
 use crate::limits::{CONNECTIONS_MAX, DIAL_TIMEOUT_MS, PORTS_MAX};
 
@@ -20,14 +21,36 @@ use crate::limits::{CONNECTIONS_MAX, DIAL_TIMEOUT_MS, PORTS_MAX};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub container_port: u16,
+    pub protocol: PortProtocol,
     pub host_ip: Ipv4Addr,
     pub host_ports: std::ops::RangeInclusive<u16>,
 }
 
 /// Listeners of one container. Closed when dropped.
 pub struct Published {
-    listeners: Vec<(Bound, TcpListener)>,
+    listeners: Vec<(Bound, Listener)>,
     serving: Vec<JoinHandle<()>>,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl Listener {
+    async fn bind(protocol: PortProtocol, at: (Ipv4Addr, u16)) -> std::io::Result<Self> {
+        Ok(match protocol {
+            PortProtocol::Tcp => Self::Tcp(TcpListener::bind(at).await?),
+            PortProtocol::Udp => Self::Udp(UdpSocket::bind(at).await?),
+        })
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Udp(socket) => socket.local_addr(),
+        }
+    }
 }
 
 impl Drop for Published {
@@ -36,16 +59,20 @@ impl Drop for Published {
     }
 }
 
-fn port_of(text: &str) -> Result<u16, Refusal> {
+fn port_of(text: &str) -> Result<(u16, PortProtocol), Refusal> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if protocol != "tcp" {
-        return Err(Refusal::not_built(format!(
-            "publishing the {} port {port}",
-            protocol.to_ascii_uppercase()
-        )));
-    }
-    port.parse()
-        .map_err(|_| Refusal::bad(format!("invalid port: {text}")))
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
+        "tcp" => PortProtocol::Tcp,
+        "udp" => PortProtocol::Udp,
+        other => {
+            let protocol = other.to_ascii_uppercase();
+            let what = format!("publishing the {protocol} port {port}");
+            return Err(Refusal::not_built(what));
+        }
+    };
+    let port = port.parse();
+    let port = port.map_err(|_| Refusal::bad(format!("invalid port: {text}")))?;
+    Ok((port, protocol))
 }
 
 /// What a container's configuration asks to be published.
@@ -55,7 +82,7 @@ pub fn wanted(
 ) -> Result<Vec<Wanted>, Refusal> {
     let mut wanted = Vec::new();
     for (port, bindings) in &host.port_bindings {
-        let container_port = port_of(port)?;
+        let (container_port, protocol) = port_of(port)?;
         for binding in bindings {
             let bad = || {
                 Refusal::bad(format!(
@@ -82,6 +109,7 @@ pub fn wanted(
             };
             wanted.push(Wanted {
                 container_port,
+                protocol,
                 host_ip,
                 host_ports,
             });
@@ -89,10 +117,13 @@ pub fn wanted(
     }
     if host.publish_all_ports {
         for port in exposed.keys() {
-            let container_port = port_of(port)?;
-            if !wanted.iter().any(|it| it.container_port == container_port) {
+            let (container_port, protocol) = port_of(port)?;
+            let is_it =
+                |it: &Wanted| (it.container_port, it.protocol) == (container_port, protocol);
+            if !wanted.iter().any(is_it) {
                 wanted.push(Wanted {
                     container_port,
+                    protocol,
                     host_ip: Ipv4Addr::UNSPECIFIED,
                     host_ports: 0..=0,
                 });
@@ -120,7 +151,7 @@ impl Docker {
             let host_port = listener.local_addr()?.port();
             let bound = Bound {
                 container_port: it.container_port,
-                protocol: PortProtocol::Tcp,
+                protocol: it.protocol,
                 host_ip: it.host_ip,
                 host_port,
             };
@@ -132,10 +163,10 @@ impl Docker {
         })
     }
 
-    async fn bind(&self, record: &Record, wanted: &Wanted) -> Result<TcpListener, Refusal> {
+    async fn bind(&self, record: &Record, wanted: &Wanted) -> Result<Listener, Refusal> {
         let mut last = None;
         for port in wanted.host_ports.clone() {
-            match TcpListener::bind((wanted.host_ip, port)).await {
+            match Listener::bind(wanted.protocol, (wanted.host_ip, port)).await {
                 Ok(listener) => return Ok(listener),
                 Err(error) => last = Some((port, error)),
             }
@@ -153,9 +184,10 @@ impl Docker {
                 wanted.host_ip
             )));
         }
-        let holder = match self.publisher_of(port) {
+        let holder = match self.publisher_of(port, wanted.protocol) {
             Some(name) => Some(format!("the container `{name}`")),
-            None => self.registry.holder(port).await,
+            None if wanted.protocol == PortProtocol::Tcp => self.registry.holder(port).await,
+            None => None,
         };
         let holder = holder.map_or(String::new(), |it| format!(" (by {it})"));
         Err(Refusal::failed(format!(
@@ -164,12 +196,11 @@ impl Docker {
         )))
     }
 
-    fn publisher_of(&self, port: u16) -> Option<String> {
+    fn publisher_of(&self, port: u16, protocol: PortProtocol) -> Option<String> {
         let all = self.containers.all();
         let mut records = all.iter().map(|it| it.record());
-        let found = records.find(|it| {
-            it.is_running() && it.state.bound.iter().any(|bound| bound.host_port == port)
-        });
+        let is_it = |bound: &Bound| (bound.host_port, bound.protocol) == (port, protocol);
+        let found = records.find(|it| it.is_running() && it.state.bound.iter().any(is_it));
         found.map(|it| it.name)
     }
 }
@@ -183,8 +214,13 @@ impl Published {
     pub fn serve(&mut self, network: &Arc<dyn Network>, interface: &str, address: Ipv4Addr) {
         for (bound, listener) in self.listeners.drain(..) {
             let to = SocketAddr::from((address, bound.container_port));
-            let serving = serve(listener, network.clone(), interface.to_owned(), to);
-            self.serving.push(tokio::spawn(serving));
+            let (network, interface) = (network.clone(), interface.to_owned());
+            self.serving.push(match listener {
+                Listener::Tcp(listener) => tokio::spawn(serve(listener, network, interface, to)),
+                Listener::Udp(socket) => {
+                    tokio::spawn(datagrams::serve(socket, network, interface, to))
+                }
+            });
         }
     }
 }
@@ -261,10 +297,13 @@ mod tests {
             check("80", ("", "8000-8010")).unwrap().host_ports,
             8000..=8010
         );
-        let refused = check("53/udp", ("", "53")).unwrap_err();
+        assert_eq!(it.protocol, PortProtocol::Tcp);
+        let udp = check("53/udp", ("", "53")).unwrap();
+        assert_eq!(udp.protocol, PortProtocol::Udp);
+        let refused = check("53/sctp", ("", "53")).unwrap_err();
         assert_eq!(
             refused.message,
-            "publishing the UDP port 53 is not supported by neargate"
+            "publishing the SCTP port 53 is not supported by neargate"
         );
         for (port, binding) in [
             ("80/tcp", ("", "x")),

@@ -82,7 +82,7 @@ pub async fn version(call: Call) -> Answer {
 
 pub async fn info(call: Call) -> Answer {
     let docker = &call.docker;
-    let (running, stopped) = docker.containers.counts();
+    let (running, paused, stopped) = docker.containers.counts();
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let system = release
         .lines()
@@ -101,12 +101,13 @@ pub async fn info(call: Call) -> Answer {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     answer::ok(json!({
         "ID": "neargate", "Name": read("/proc/sys/kernel/hostname"),
-        "Containers": running + stopped, "ContainersRunning": running, "ContainersPaused": 0,
+        "Containers": running + paused + stopped, "ContainersRunning": running,
+        "ContainersPaused": paused,
         "ContainersStopped": stopped, "Images": docker.local_images().await?.len(),
         "Driver": "overlay2", "DriverStatus": [], "DockerRootDir": docker.directory,
         "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file"] },
         "MemoryLimit": true, "SwapLimit": false, "CpuCfsPeriod": true, "CpuCfsQuota": true,
-        "CPUShares": true, "CPUSet": false, "PidsLimit": true, "IPv4Forwarding": true,
+        "CPUShares": true, "CPUSet": true, "PidsLimit": true, "IPv4Forwarding": true,
         "OomKillDisable": false, "Debug": false, "NFd": 0, "NGoroutines": 0,
         "SystemTime": rfc3339(crate::clock::now_ms()), "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs", "CgroupVersion": "1", "NEventsListener": 0,

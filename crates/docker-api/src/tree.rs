@@ -22,6 +22,8 @@ pub enum Links {
     Refuse,
     /// As if the directory were `/`: it is a container's root.
     Within,
+    /// The same, without what is mounted in it.
+    WithinAlone,
 }
 
 pub struct Tree<'a> {
@@ -81,6 +83,9 @@ impl<'a> Tree<'a> {
         match self.links {
             Links::Refuse => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
             Links::Within => ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            Links::WithinAlone => {
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV
+            }
         }
     }
 

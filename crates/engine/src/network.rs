@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{EngineError, Result};
 
 /// The whole of a network but its interfaces. Applied as a whole; only differences are touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +168,12 @@ pub trait Network: Send + Sync {
     async fn list(&self) -> Result<(Vec<String>, Vec<String>)>;
     /// Tries to connect from an interface's namespace: what a process in it would see.
     async fn connect(&self, interface: &str, to: SocketAddr, timeout_ms: u64) -> Result<()>;
+    /// A UDP socket in an interface's namespace, whose other end is `to`.
+    async fn dial_udp(&self, interface: &str, _to: SocketAddr) -> Result<std::net::UdpSocket> {
+        Err(EngineError::machine(format!(
+            "there are no UDP sockets in `{interface}`"
+        )))
+    }
     /// A connection made from inside an interface's namespace: its groups' rules hold for it. The
     /// stream waits, as those of the standard library do.
     async fn dial(

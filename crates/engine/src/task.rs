@@ -132,6 +132,72 @@ pub struct ContainerSpec {
     /// The size of `/dev/shm`. None: 64 MiB.
     #[serde(default)]
     pub shm_bytes: Option<u64>,
+    #[serde(default)]
+    pub tuning: Tuning,
+}
+
+/// What is asked of a container beside what every task asks for. The default asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tuning {
+    /// Between health checks within the start period, until one succeeds. None: as at any time.
+    pub health_start_interval_ms: Option<u64>,
+    /// What it keeps of its memory before others, when the machine has none left.
+    pub memory_reservation_bytes: Option<u64>,
+    /// Processors that it may run on, as `0-2,4`.
+    pub cpuset: Option<String>,
+    /// Kernel parameters, of its own namespaces alone: whoever asks has looked.
+    pub sysctls: BTreeMap<String, String>,
+    /// Further groups of its user, by name (looked up in the image) or number.
+    pub groups: Vec<String>,
+    /// Of the machine.
+    pub devices: Vec<DeviceSpec>,
+    /// It sees the machine's processes, or shares memory with them.
+    pub host_pid: bool,
+    pub host_ipc: bool,
+    /// Options of those `tmpfs` that have some, as in `fstab`.
+    pub tmpfs_options: BTreeMap<PathBuf, Vec<String>>,
+}
+
+/// A device of the machine's in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec {
+    pub host_path: PathBuf,
+    pub path: PathBuf,
+    /// Of `rwm`.
+    pub access: String,
+}
+
+/// Limits that are changed while a container runs. None leaves one as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitChange {
+    /// Of the whole task.
+    pub cpu_units: Option<u32>,
+    pub pids_max: Option<u32>,
+    /// Of the container.
+    pub cpu_shares: Option<u32>,
+    pub memory_bytes: Option<u64>,
+    pub memory_reservation_bytes: Option<u64>,
+    pub cpuset: Option<String>,
+}
+
+/// What became of a container's health checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthLog {
+    /// Failures since the last success.
+    pub failing_streak: u32,
+    /// The last ones, the oldest first.
+    pub checks: Vec<CheckResult>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    pub started_ms: i64,
+    pub ended_ms: i64,
+    /// -1 when it could not be run, or took too long.
+    pub exit_code: i32,
+    /// The beginning of what it wrote.
+    pub output: String,
 }
 
 /// How an event's message begins in a log with [`ContainerSpec::log_tags`]: `o` or `e` for a line of
@@ -393,6 +459,13 @@ pub trait Tasks: Send + Sync {
     async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()>;
     /// Replaces the hosts entries of a task's containers (address, name), also while they run.
     async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()>;
+    /// Holds all processes of a container, or lets them go on. It can be asked to end meanwhile, but
+    /// does so when it goes on.
+    async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()>;
+    /// Changes limits of a container that runs, until it ends.
+    async fn limit(&self, id: &str, container: &str, change: LimitChange) -> Result<()>;
+    /// What became of the health checks of a container that runs.
+    async fn health_log(&self, id: &str, container: &str) -> Result<HealthLog>;
     /// Like [`Tasks::usage`], for one container. None when it does not run.
     async fn container_usage(&self, id: &str, container: &str) -> Result<Option<TaskUsage>>;
     /// A directory descriptor of a container's root, as long as it is held. Paths below it must be

@@ -154,6 +154,11 @@ impl Network for Machine {
         sockets::connect(socket, to, timeout_ms).await
     }
 
+    async fn dial_udp(&self, interface: &str, to: SocketAddr) -> Result<std::net::UdpSocket> {
+        let pin = self.namespace(interface).await?;
+        blocking(move || sockets::make_udp(&pin, to)).await
+    }
+
     async fn listen_beside(
         &self,
         interface: &str,

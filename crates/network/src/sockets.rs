@@ -2,7 +2,7 @@
 //! namespace that it was made in, so only the making of it happens there, on a thread of its own.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,6 +45,19 @@ pub(crate) async fn connect(
         })?;
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+/// A UDP socket there, whose other end is set.
+pub(crate) fn make_udp(pin: &Path, to: SocketAddr) -> Result<UdpSocket> {
+    namespaces::enter(&namespaces::open(pin)?, || {
+        let any = match to {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        Ok(socket)
+    })
 }
 
 /// Listens at a link-local address on the network's side of one interface's link. The socket belongs to

@@ -412,3 +412,147 @@ async fn a_privileged_container_may_mount_and_an_own_shm_has_its_size() {
     assert!(!Path::new("/dev/shm/none").exists());
     machine.check_clean();
 }
+
+#[tokio::test]
+async fn a_container_is_held_and_goes_on() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "say up , echo , say end");
+    container.stdin = true;
+    container.stdin_once = true;
+    machine.start("t", vec![container]).await;
+    machine.wait_log("c", "up").await;
+    machine.wait_state("t", TaskState::Running).await;
+    let runtime = machine.runtime();
+    runtime.freeze("t", "c", true).await.unwrap();
+    let pid = machine.status("t").await.containers[0].pid.unwrap();
+    // Its state stays what it was: nothing of it runs.
+    let ticks = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let before = ticks();
+    let attached = runtime.attach("t", "c", AttachInput::Join).await.unwrap();
+    drop(attached);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(machine.log("c"), ["up"]);
+    assert_eq!(ticks(), before);
+    runtime.freeze("t", "c", false).await.unwrap();
+    machine.wait_log("c", "end").await;
+    machine.wait_state("t", TaskState::Stopped).await;
+
+    // One that is held can be stopped, too; its checks are held with it, and hold up nobody.
+    let mut checked = machine.container("d", "say up , sleep 60000");
+    let words = ["CMD", "/helper", "sleep", "5"].map(str::to_owned);
+    checked.health_check = Some(HealthCheck {
+        command: words.to_vec(),
+        interval_ms: 10,
+        timeout_ms: 5_000,
+        start_period_ms: 0,
+        retries: 1,
+    });
+    machine.start("held", vec![checked]).await;
+    machine.wait_log("d", "up").await;
+    machine.wait_state("held", TaskState::Running).await;
+    for _ in 0..3 {
+        runtime.freeze("held", "d", true).await.unwrap();
+        let log = runtime.health_log("held", "d").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        assert_eq!(runtime.health_log("held", "d").await.unwrap(), log);
+        runtime.freeze("held", "d", false).await.unwrap();
+        let healthy = |it: &TaskStatus| it.containers[0].health == Health::Healthy;
+        machine.wait("held", healthy).await;
+    }
+    runtime.freeze("held", "d", true).await.unwrap();
+    machine.end("held").await;
+    let gone = runtime.freeze("held", "d", true).await.unwrap_err();
+    assert_eq!(gone.fault, Fault::NotFound);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn limits_change_while_a_container_runs() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "say up , sleep 60000");
+    container.memory_mib = Some(64);
+    container.tuning.memory_reservation_bytes = Some(32 << 20);
+    container.tuning.cpuset = Some("0".to_owned());
+    machine.start("t", vec![container]).await;
+    machine.wait_log("c", "up").await;
+    machine.wait_state("t", TaskState::Running).await;
+    let runtime = machine.runtime();
+    let pid = machine.status("t").await.containers[0].pid.unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("Cpus_allowed_list:\t0\n"));
+    let memory_max = || async {
+        let usage = runtime.container_usage("t", "c").await.unwrap().unwrap();
+        usage.memory_max_bytes
+    };
+    assert_eq!(memory_max().await, Some(64 << 20));
+    let change = LimitChange {
+        cpu_units: Some(512),
+        pids_max: Some(50),
+        cpu_shares: Some(100),
+        memory_bytes: Some(128 << 20),
+        memory_reservation_bytes: Some(48 << 20),
+        cpuset: Some("0".to_owned()),
+    };
+    runtime.limit("t", "c", change).await.unwrap();
+    assert_eq!(memory_max().await, Some(128 << 20));
+    let wrong = LimitChange {
+        cpuset: Some("99999".to_owned()),
+        ..LimitChange::default()
+    };
+    assert!(runtime.limit("t", "c", wrong).await.is_err());
+    machine.end("t").await;
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_container_is_tuned() {
+    let machine = Machine::new().await;
+    let mut container = machine.container(
+        "c",
+        "cat /proc/sys/kernel/msgmax , cat /proc/self/mounts , status Groups , exists /dev/extra",
+    );
+    container.tmpfs = vec!["/scratch".into(), "/small".into()];
+    container.tuning = Tuning {
+        sysctls: [("kernel.msgmax".to_owned(), "4321".to_owned())].into(),
+        groups: vec!["77".to_owned()],
+        devices: vec![DeviceSpec {
+            host_path: "/dev/zero".into(),
+            path: "/dev/extra".into(),
+            access: "r".to_owned(),
+        }],
+        tmpfs_options: [(
+            PathBuf::from("/small"),
+            vec![
+                "size=1m".to_owned(),
+                "mode=700".to_owned(),
+                "exec".to_owned(),
+            ],
+        )]
+        .into(),
+        ..Tuning::default()
+    };
+    let (status, log) = machine.run(container).await;
+    assert_eq!(status.containers[0].exit_code, Some(0), "{status:?}");
+    assert_eq!(log[0], "4321");
+    let mounted = |path: &str| log.iter().find(|it| it.contains(path)).unwrap();
+    let options = mounted(" /small ");
+    assert!(
+        options.contains("size=1024k") && options.contains("mode=700"),
+        "{options}"
+    );
+    assert!(!options.contains("noexec"), "{options}");
+    assert!(mounted(" /scratch ").contains("noexec"));
+    assert!(log.iter().any(|it| it.contains("77")), "{log:?}");
+    assert!(
+        log.contains(&"/dev/extra exists: true".to_owned()),
+        "{log:?}"
+    );
+
+    // The machine's processes, if that is asked for.
+    let mut container = machine.container("p", "pid");
+    container.tuning.host_pid = true;
+    container.tuning.host_ipc = true;
+    let (_, log) = machine.run(container).await;
+    assert_ne!(log, ["pid=1"]);
+    machine.check_clean();
+}

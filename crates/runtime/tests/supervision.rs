@@ -283,6 +283,69 @@ async fn a_dependency_is_waited_for_until_it_is_healthy() {
 }
 
 #[tokio::test]
+async fn what_health_checks_said_is_remembered() {
+    let machine = Machine::new().await;
+    let mut sick = machine.container("sick", "sleep 60000");
+    sick.health_check = check_command("say bad , complain worse , exit 7", 20, 1);
+    machine.start("t", vec![sick]).await;
+    let unhealthy = |status: &TaskStatus| status.containers[0].health == Health::Unhealthy;
+    machine.wait("t", unhealthy).await;
+    let log = loop {
+        let log = machine.runtime().health_log("t", "sick").await.unwrap();
+        if log.failing_streak > 5 {
+            break log;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(log.checks.len(), 5, "the last ones alone");
+    for check in &log.checks {
+        assert_eq!(check.exit_code, 7);
+        assert!(check.output.contains("bad\n") && check.output.contains("worse\n"));
+        assert!(check.started_ms <= check.ended_ms);
+    }
+    let missing = machine.runtime().health_log("t", "nobody").await;
+    assert_eq!(missing.unwrap_err().fault, Fault::NotFound);
+    machine.end("t").await;
+
+    // One that writes more than anybody reads ends all the same, and one that takes too long is ended.
+    let mut loud = machine.container("loud", "sleep 60000");
+    loud.health_check = check_command("flood 1024", 20, 1);
+    let mut slow = machine.container("slow", "sleep 60000");
+    slow.health_check = check_command("sleep 60000", 20, 1).map(|it| HealthCheck {
+        timeout_ms: 50,
+        ..it
+    });
+    machine.start("t2", vec![loud, slow]).await;
+    let both = |status: &TaskStatus| {
+        let health = [status.containers[0].health, status.containers[1].health];
+        health == [Health::Healthy, Health::Unhealthy]
+    };
+    machine.wait("t2", both).await;
+    let log = machine.runtime().health_log("t2", "loud").await.unwrap();
+    assert_eq!((log.failing_streak, log.checks[0].output.len()), (0, 4096));
+    let log = machine.runtime().health_log("t2", "slow").await.unwrap();
+    assert_eq!(log.checks[0].exit_code, -1);
+    assert!(log.checks[0].output.contains("exceeded timeout"));
+    machine.end("t2").await;
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn checks_are_closer_together_while_a_container_starts() {
+    let machine = Machine::new().await;
+    let mut container = machine.container("c", "sleep 60000");
+    container.health_check = check_command("exit 0", 3_600_000, 1).map(|it| HealthCheck {
+        start_period_ms: 3_600_000,
+        ..it
+    });
+    container.tuning.health_start_interval_ms = Some(20);
+    machine.start("t", vec![container]).await;
+    let healthy = |status: &TaskStatus| status.containers[0].health == Health::Healthy;
+    machine.wait("t", healthy).await;
+    machine.end("t").await;
+}
+
+#[tokio::test]
 async fn a_failing_health_check_is_told_and_fails_dependents() {
     let machine = Machine::new().await;
     let mut sick = machine.container("sick", "sleep 60000");

@@ -292,6 +292,21 @@ impl Tasks for SimTasks {
         task.ok_or_else(missing)?.0.hosts = hosts;
         Ok(())
     }
+    async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()> {
+        self.running_container(id, container)?;
+        let asked = if frozen { "freeze" } else { "thaw" };
+        self.doors.ask(id, container, asked.to_owned());
+        Ok(())
+    }
+    async fn limit(&self, id: &str, container: &str, change: LimitChange) -> Result<()> {
+        self.running_container(id, container)?;
+        self.doors.ask(id, container, format!("{change:?}"));
+        Ok(())
+    }
+    async fn health_log(&self, id: &str, container: &str) -> Result<HealthLog> {
+        self.running_container(id, container)?;
+        Ok(HealthLog::default())
+    }
     async fn container_usage(&self, id: &str, _container: &str) -> Result<Option<TaskUsage>> {
         self.usage(id).await
     }

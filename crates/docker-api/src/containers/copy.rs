@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::record::Mount;
 use super::{Container, MAIN};
 use crate::answer::{self, Answer, Refusal};
-use crate::archive::{Owners, check, pack, spool, unpack, written_by};
+use crate::archive::{Owners, check, pack, pack_tree, spool, unpack, written_by};
 use crate::clock::rfc3339;
 use crate::disk::blocking;
 use crate::docker::Docker;
@@ -189,15 +189,15 @@ fn get(root: Arc<OwnedFd>, asked: Asked, method: &Method, working: Option<Workin
 pub async fn export(call: Call, container: &Arc<Container>) -> Answer {
     let working = container.working.clone().lock_owned().await;
     // Without what is mounted in it, which a look into a running one would show.
-    if container.record().is_running() {
-        return Err(Refusal::not_built(
-            "exporting a running container (stop it first)",
-        ));
-    }
+    let (working, links) = match container.record().is_running() {
+        true => (None, Links::WithinAlone),
+        false => (Some(working), Links::Within),
+    };
     let root = call.docker.root_of(container, View::Bare).await?;
     let body = written_by(move |to| {
         let _working = working;
-        pack(&root, Path::new(""), Path::new("."), to)
+        let tree = Tree::new(&root, links);
+        pack_tree(&tree, Path::new(""), Path::new("."), to)
     });
     let mut response = Response::new(body);
     answer::set(&mut response, header::CONTENT_TYPE, "application/x-tar");

@@ -62,7 +62,8 @@ pub async fn create(call: Call) -> Answer {
         };
     }
     if !host.port_bindings.is_empty() && !matches!(joined, Joined::Network(_)) {
-        warnings.push("Published ports are discarded when the container has no network of its own");
+        let text = "Published ports are discarded when the container has no network of its own";
+        warnings.push(text.to_owned());
     }
     ports::wanted(&host, &config.exposed_ports)?;
     let mounts = mounts(&docker, &config, &host)?;
@@ -132,6 +133,7 @@ fn record(
             stopped_by_hand: false,
             exits: 0,
             bound: Vec::new(),
+            paused: false,
         },
     }
 }

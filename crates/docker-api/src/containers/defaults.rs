@@ -21,6 +21,18 @@ pub fn host(record: &Record, network_mode: &str) -> Value {
     if asked.shm_size <= 0 {
         host["ShmSize"] = json!(SHM_BYTES);
     }
+    for (name, own) in [("IpcMode", "private"), ("PidMode", "")] {
+        if host[name] == "" {
+            host[name] = json!(own);
+        }
+    }
+    if !asked.links.is_empty() {
+        let shown = record.links().map(|(name, alias)| {
+            let own = &record.name;
+            format!("/{name}:/{own}/{alias}")
+        });
+        host["Links"] = json!(shown.collect::<Vec<_>>());
+    }
     if asked.pids_limit <= 0 {
         host["PidsLimit"] = Value::Null;
     }

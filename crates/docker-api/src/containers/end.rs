@@ -38,6 +38,7 @@ async fn end(docker: &Docker, container: &Container, signal: &str, timeout_s: i6
     let has_ended = |record: &Record| record.state.exits > exits || !record.is_running();
     let sent = docker.tasks.signal(&record.task(), MAIN, signal).await;
     docker.tell(container, "kill", &[("signal", signal.to_owned())]);
+    docker.let_go(container).await?;
     if sent.is_ok() {
         let ended = until(container, has_ended);
         match u64::try_from(timeout_s) {
@@ -119,6 +120,10 @@ pub async fn kill(call: Call, container: &Arc<Container>) -> Answer {
     }
     docker.tasks.signal(&record.task(), MAIN, signal).await?;
     docker.tell(container, "kill", &[("signal", signal.to_owned())]);
+    // One that is held does not end.
+    if kills || signal == stop_signal(&record) {
+        docker.let_go(container).await?;
+    }
     if kills {
         let ended = until(container, |it| it.state.exits > record.state.exits);
         let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;

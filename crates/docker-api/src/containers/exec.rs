@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::attach::{End, Output, Wanted, carry, hijack};
 use super::detach::DetachKeys;
+use super::pause::check_not_paused;
 use super::{Container, MAIN, not_running, size_of};
 use crate::answer::{self, Answer, Refusal};
 use crate::disk::random_id;
@@ -68,6 +69,7 @@ pub async fn create(call: Call, container: &Arc<Container>) -> Answer {
     if !record.is_running() {
         return Err(not_running(&record));
     }
+    check_not_paused(container)?;
     if request.cmd.is_empty() {
         return Err(Refusal::bad("No exec command specified"));
     }
@@ -166,6 +168,7 @@ async fn start(call: Call, exec: Arc<Exec>) -> Answer {
     if !record.is_running() {
         return Err(not_running(&record));
     }
+    check_not_paused(&exec.container)?;
     if exec.begins_again() {
         return Err(Refusal::conflict(format!(
             "exec {} has already run",

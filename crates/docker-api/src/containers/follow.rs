@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::{Health, StopReason, TaskState, TaskStatus};
 
 use super::record::{Record, Status};
-use super::{Container, start};
+use super::{Container, MAIN, start};
 use crate::clock::now_ms;
 use crate::docker::Docker;
 use crate::limits::{RESTART_FIRST, RESTART_LAST, RESTART_SETTLED_MS};
@@ -86,7 +86,7 @@ async fn settle(docker: &Arc<Docker>, container: &Arc<Container>, seen: Seen) {
             if seen == Seen::First {
                 publish_again(docker, container, &record).await;
             }
-            note_health(docker, container, &status);
+            note_health(docker, container, &status).await;
         }
         status => {
             let again = ended(docker, container, &record, status).await;
@@ -105,6 +105,7 @@ async fn publish_again(docker: &Arc<Docker>, container: &Arc<Container>, record:
         .iter()
         .map(|it| Wanted {
             container_port: it.container_port,
+            protocol: it.protocol,
             host_ip: it.host_ip,
             host_ports: it.host_port..=it.host_port,
         })
@@ -127,16 +128,21 @@ async fn publish_again(docker: &Arc<Docker>, container: &Arc<Container>, record:
     }
 }
 
-fn note_health(docker: &Docker, container: &Container, status: &TaskStatus) {
+async fn note_health(docker: &Docker, container: &Container, status: &TaskStatus) {
     let Some(now) = status.containers.first().map(|it| it.health) else {
         return;
     };
-    let mut health = container.health.lock().expect("no holder panics");
-    if *health == now {
+    let before = std::mem::replace(
+        &mut *container.health.lock().expect("no holder panics"),
+        now,
+    );
+    if before == now {
         return;
     }
-    *health = now;
-    drop(health);
+    let task = container.record().task();
+    if let Ok(log) = docker.tasks.health_log(&task, MAIN).await {
+        *container.checks.lock().expect("no holder panics") = log;
+    }
     container.wake();
     let word = match now {
         Health::Unknown => return,
@@ -182,6 +188,7 @@ async fn ended(
         };
         state.exits += 1;
         state.bound.clear();
+        state.paused = false;
         state.restarts += u32::from(again.is_some());
     });
     if let Err(error) = changed {

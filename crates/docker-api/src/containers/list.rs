@@ -94,7 +94,7 @@ impl<'a> Asked<'a> {
             && self.names.fits_name(&record.name)
             && self.since_ms.is_none_or(|it| record.created_ms > it)
             && self.before_ms.is_none_or(|it| record.created_ms < it)
-            && filters.any("status", |it| record.state.status.word() == it)
+            && filters.any("status", |it| record.status_word() == it)
             && filters.any("health", |it| {
                 health_word(container, record).unwrap_or("none") == it
             })

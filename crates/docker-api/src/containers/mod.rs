@@ -22,10 +22,13 @@ mod follow;
 mod list;
 mod logs;
 mod merge;
+mod pause;
 mod record;
 mod show;
 mod start;
 mod stats;
+mod tmpfs;
+mod update;
 mod wanted;
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,7 +55,7 @@ pub use merge::merge;
 pub use record::PortBinding;
 pub use record::{
     Bound, Config, Empty, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig,
-    PortProtocol, Record, is_plain,
+    PortProtocol, Record, is_plain, link_of,
 };
 
 /// The one container of a task.
@@ -79,6 +82,8 @@ pub struct Container {
     published: Mutex<Option<Published>>,
     /// What `inspect` last knew of its health.
     health: Mutex<engine::Health>,
+    /// What its checks said before it ended.
+    checks: Mutex<engine::HealthLog>,
 }
 
 impl Container {
@@ -92,6 +97,7 @@ impl Container {
             waiting: Mutex::default(),
             published: Mutex::default(),
             health: Mutex::new(engine::Health::Unknown),
+            checks: Mutex::default(),
         })
     }
 
@@ -130,6 +136,10 @@ impl Container {
     /// What it changed in its root.
     pub fn upper(&self) -> PathBuf {
         self.directory.join("upper")
+    }
+
+    fn last_health(&self) -> engine::HealthLog {
+        self.checks.lock().expect("no holder panics").clone()
     }
 
     pub fn log_file(&self) -> PathBuf {
@@ -223,11 +233,16 @@ impl Containers {
         self.directory.join(id).join("upper")
     }
 
-    /// Running, and not.
-    pub fn counts(&self) -> (usize, usize) {
+    /// Running, held, and neither.
+    pub fn counts(&self) -> (usize, usize, usize) {
         let all = self.all();
-        let running = all.iter().filter(|it| it.lock().is_running()).count();
-        (running, all.len() - running)
+        let count = |word: &str| {
+            all.iter()
+                .filter(|it| it.lock().status_word() == word)
+                .count()
+        };
+        let (running, paused) = (count("running"), count("paused"));
+        (running, paused, all.len() - running - paused)
     }
 
     pub fn count_of_image(&self, image: &Digest) -> usize {
@@ -314,8 +329,9 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
         ("POST", "resize") => resize(call, &container).await,
         ("POST", "attach") => attach::attach(call, container).await,
         ("POST", "exec") => exec::create(call, &container).await,
-        ("POST", "update") => Err(Refusal::not_built("changing limits of a container")),
-        ("POST", "pause" | "unpause") => Err(Refusal::not_built("pausing containers")),
+        ("POST", "update") => update::update(call, &container).await,
+        ("POST", "pause") => pause::pause(call, &container).await,
+        ("POST", "unpause") => pause::unpause(call, &container).await,
         ("DELETE", "") => end::remove(call, &container).await,
         _ => Err(Refusal::not_found("page not found")),
     }

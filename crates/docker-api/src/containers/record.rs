@@ -79,6 +79,15 @@ pub struct HostConfig {
     pub init: bool,
     pub shm_size: i64,
     pub memory: i64,
+    pub memory_reservation: i64,
+    pub cpuset_cpus: String,
+    pub sysctls: BTreeMap<String, String>,
+    pub group_add: Vec<String>,
+    pub devices: Vec<DeviceRequest>,
+    pub pid_mode: String,
+    pub ipc_mode: String,
+    pub volumes_from: Vec<String>,
+    pub links: Vec<String>,
     pub nano_cpus: i64,
     pub cpu_shares: i64,
     pub cpu_period: i64,
@@ -97,6 +106,15 @@ pub struct LogConfig {
     #[serde(rename = "Type")]
     pub kind: String,
     pub config: BTreeMap<String, String>,
+}
+
+/// A device of the host's.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct DeviceRequest {
+    pub path_on_host: String,
+    pub path_in_container: String,
+    pub cgroup_permissions: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -129,8 +147,24 @@ pub struct MountRequest {
     pub source: String,
     pub target: String,
     pub read_only: bool,
+    #[serde(skip_serializing_if = "TmpfsOptions::is_empty")]
+    pub tmpfs_options: TmpfsOptions,
     #[serde(flatten, skip_serializing)]
     pub rest: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct TmpfsOptions {
+    pub size_bytes: u64,
+    pub mode: u32,
+    pub options: Vec<Vec<String>>,
+}
+
+impl TmpfsOptions {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A container's place in a network.
@@ -211,6 +245,9 @@ pub struct Endpoint {
     /// The network's id.
     pub network: String,
     pub aliases: Vec<String>,
+    /// What this container alone calls others, as `name:alias`.
+    #[serde(default)]
+    pub links: Vec<String>,
     /// That it has to have.
     pub fixed: Option<Ipv4Addr>,
     /// While it runs.
@@ -292,6 +329,9 @@ pub struct State {
     /// How often it ended.
     pub exits: u64,
     pub bound: Vec<Bound>,
+    /// It runs, and is held.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -324,6 +364,14 @@ pub fn no_new_privileges(option: &str) -> Option<bool> {
 pub fn is_plain(name: &str) -> bool {
     let ok = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
     !name.is_empty() && name.len() <= 253 && name.bytes().all(ok)
+}
+
+/// `name:alias`, or a name that is both.
+pub fn link_of(text: &str) -> (&str, &str) {
+    let (name, alias) = text.split_once(':').unwrap_or((text, text));
+    // As `inspect` shows it, the alias has this container's own name in front.
+    let alias = alias.rsplit('/').next().unwrap_or(alias);
+    (name.trim_start_matches('/'), alias)
 }
 
 impl Record {
@@ -359,6 +407,20 @@ impl Record {
         names
     }
 
+    /// What it alone calls others: their names, and its own for them.
+    pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_endpoint = self.endpoint().map_or(&[][..], |it| &it.links);
+        let all = self.host.links.iter().chain(of_endpoint);
+        all.map(|it| link_of(it))
+    }
+
+    pub fn status_word(&self) -> &'static str {
+        match self.is_running() && self.state.paused {
+            true => "paused",
+            false => self.state.status.word(),
+        }
+    }
+
     pub fn is_running(&self) -> bool {
         self.state.status == Status::Running
     }
@@ -392,6 +454,14 @@ impl Record {
                 health.retries
             },
         })
+    }
+
+    /// Between checks while it starts.
+    pub fn health_start_interval_ms(&self) -> Option<u64> {
+        const NS_PER_MS: u64 = 1_000_000;
+        const DEFAULT_MS: u64 = 5_000;
+        let asked = self.config.healthcheck.as_ref()?.start_interval / NS_PER_MS;
+        Some(if asked == 0 { DEFAULT_MS } else { asked })
     }
 
     /// How images made of this container are run.
@@ -439,6 +509,7 @@ pub mod tests {
                 stopped_by_hand: false,
                 exits: 0,
                 bound: Vec::new(),
+                paused: false,
             },
         }
     }

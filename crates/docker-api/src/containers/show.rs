@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::Health;
+use engine::{CheckResult, Health, HealthLog};
 use serde_json::{Map, Value, json};
 
 use super::record::{Joined, MountKind, PortBinding, Record, Status};
@@ -40,7 +40,8 @@ fn status_text(record: &Record, health: Option<&str>) -> String {
                 Some(health) => format!(" ({health})"),
                 None => String::new(),
             };
-            format!("Up {}{health}", since(state.started_ms))
+            let paused = if state.paused { " (Paused)" } else { "" };
+            format!("Up {}{health}{paused}", since(state.started_ms))
         }
         Status::Restarting => {
             format!(
@@ -144,7 +145,7 @@ pub fn summary(record: &Record, more: Option<(&Docker, &Container)>) -> Value {
     let mut ports = Vec::new();
     if record.is_running() {
         for bound in &record.state.bound {
-            ports.push(json!({ "IP": bound.host_ip, "PrivatePort": bound.container_port, "PublicPort": bound.host_port, "Type": "tcp" }));
+            ports.push(json!({ "IP": bound.host_ip, "PrivatePort": bound.container_port, "PublicPort": bound.host_port, "Type": bound.protocol.word() }));
         }
         for port in record.config.exposed_ports.keys() {
             let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
@@ -155,7 +156,7 @@ pub fn summary(record: &Record, more: Option<(&Docker, &Container)>) -> Value {
                 .state
                 .bound
                 .iter()
-                .any(|it| it.container_port == number)
+                .any(|it| it.container_port == number && it.protocol.word() == protocol)
             {
                 ports.push(json!({ "PrivatePort": number, "Type": protocol }));
             }
@@ -172,10 +173,21 @@ pub fn summary(record: &Record, more: Option<(&Docker, &Container)>) -> Value {
     json!({
         "Id": record.id, "Names": [format!("/{}", record.name)], "Image": record.image,
         "ImageID": record.image_id, "Command": command.join(" "), "Created": record.created_ms / 1000,
-        "Ports": ports, "Labels": record.config.labels, "State": record.state.status.word(),
+        "Ports": ports, "Labels": record.config.labels, "State": record.status_word(),
         "Status": status_text(record, health), "HostConfig": { "NetworkMode": mode },
         "NetworkSettings": { "Networks": networks }, "Mounts": mounts(record),
     })
+}
+
+fn health_of(word: &str, log: &HealthLog) -> Value {
+    let check = |it: &CheckResult| {
+        json!({
+            "Start": rfc3339(it.started_ms), "End": rfc3339(it.ended_ms),
+            "ExitCode": it.exit_code, "Output": it.output,
+        })
+    };
+    let checks: Vec<Value> = log.checks.iter().map(check).collect();
+    json!({ "Status": word, "FailingStreak": log.failing_streak, "Log": checks })
 }
 
 async fn state(docker: &Docker, container: &Container, record: &Record) -> Value {
@@ -183,7 +195,8 @@ async fn state(docker: &Docker, container: &Container, record: &Record) -> Value
     let status = docker.tasks.status(&record.task()).await.ok().flatten();
     let pid = status.and_then(|it| it.containers.first()?.pid);
     let mut value = json!({
-        "Status": state.status.word(), "Running": record.is_running(), "Paused": false,
+        "Status": record.status_word(), "Running": record.is_running(),
+        "Paused": record.is_running() && state.paused,
         "Restarting": state.status == Status::Restarting, "OOMKilled": state.out_of_memory,
         "Dead": false, "Pid": pid.filter(|_| record.is_running()).unwrap_or_default(),
         "ExitCode": state.exit_code, "Error": state.error,
@@ -191,7 +204,10 @@ async fn state(docker: &Docker, container: &Container, record: &Record) -> Value
         "FinishedAt": rfc3339_or_never(state.finished_ms),
     });
     if let Some(health) = health_word(container, record) {
-        value["Health"] = json!({ "Status": health, "FailingStreak": 0, "Log": [] });
+        let log = docker.tasks.health_log(&record.task(), MAIN).await;
+        // Of one that does not run it is what it was at its end.
+        let log = log.unwrap_or_else(|_| container.last_health());
+        value["Health"] = health_of(health, &log);
     }
     value
 }
@@ -209,7 +225,11 @@ fn ports(record: &Record) -> Map<String, Value> {
             host_port: bound.host_port.to_string(),
         };
         let entry = ports
-            .entry(format!("{}/tcp", bound.container_port))
+            .entry(format!(
+                "{}/{}",
+                bound.container_port,
+                bound.protocol.word()
+            ))
             .or_insert(Value::Null);
         match entry {
             Value::Array(bindings) => bindings.push(json!(binding)),

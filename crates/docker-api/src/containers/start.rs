@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ContainerSpec, ContainerState, EngineError, MountSpec, PreparedImage, RootOf, StopReason,
-    TaskSpec, TaskState, VolumeSpec,
+    ContainerSpec, ContainerState, DeviceSpec, EngineError, MountSpec, PreparedImage, RootOf,
+    StopReason, TaskSpec, TaskState, Tuning, VolumeSpec,
 };
 use http::StatusCode;
 use rustix::fs::{OFlags, fstat};
 
-use super::record::{Mount, MountKind, Record, Status};
-use super::{Container, MAIN};
+use super::record::{HostConfig, Mount, MountKind, Record, Status};
+use super::{Container, MAIN, tmpfs};
 use crate::answer::{self, Answer, Refusal};
 use crate::archive::{Owners, pack, unpack};
 use crate::clock::now_ms;
@@ -57,7 +57,13 @@ pub async fn start(docker: &Arc<Docker>, container: &Arc<Container>) -> Result<S
     if container.is_removed() {
         return Err(Refusal::not_found("the container was removed"));
     }
-    if container.record().is_running() {
+    let record = container.record();
+    if record.is_running() && record.state.paused {
+        return Err(Refusal::conflict(
+            "cannot start a paused container, try unpause instead",
+        ));
+    }
+    if record.is_running() {
         return Ok(Started::Before);
     }
     let result = start_fresh(docker, container).await;
@@ -127,6 +133,7 @@ async fn start_fresh(docker: &Arc<Docker>, container: &Arc<Container>) -> Result
         record.state.error = String::new();
         record.state.out_of_memory = false;
         record.state.stopped_by_hand = false;
+        record.state.paused = false;
     })?;
     docker.tell(container, "start", &[]);
     docker.tell_hosts().await;
@@ -236,8 +243,7 @@ pub async fn populate(
     Ok(())
 }
 
-fn cpu_units(record: &Record) -> Option<u32> {
-    let host = &record.host;
+pub fn cpu_units(host: &HostConfig) -> Option<u32> {
     const PERIOD_US: i64 = 100_000;
     let units = if host.nano_cpus > 0 {
         host.nano_cpus.saturating_mul(UNITS_PER_CPU) / NANOS_PER_CPU
@@ -279,12 +285,6 @@ fn spec(
             (volume, mount)
         })
         .unzip();
-    let tmpfs = host.tmpfs.keys().cloned();
-    let more = host
-        .mounts
-        .iter()
-        .filter(|it| it.kind == "tmpfs")
-        .map(|it| it.target.clone());
     let mut env = config.env.clone();
     if !env.iter().any(|it| it.starts_with("HOSTNAME=")) {
         env.push(format!("HOSTNAME={}", config.hostname));
@@ -320,7 +320,7 @@ fn spec(
         memory_mib: memory.and_then(|it| u32::try_from(it).ok()),
         ulimits: ulimits.collect(),
         mounts,
-        tmpfs: tmpfs.chain(more).map(PathBuf::from).collect(),
+        tmpfs: tmpfs::paths(host),
         health_check: record.health_check(),
         depends_on: Vec::new(),
         stop_signal: stop_signal(&record),
@@ -331,6 +331,7 @@ fn spec(
         log_hides: Vec::new(),
         upper: Some(docker.containers.upper(&record.id)),
         shm_bytes: u64::try_from(host.shm_size).ok().filter(|it| *it > 0),
+        tuning: tuning(&record),
     };
     TaskSpec {
         id: record.task(),
@@ -338,7 +339,7 @@ fn spec(
         hostname: config.hostname.clone(),
         dns: host.dns.clone(),
         hosts: docker.hosts_of(&record),
-        cpu_units: cpu_units(&record),
+        cpu_units: cpu_units(host),
         memory_mib: None,
         disk: None,
         gives_way_to_a_full_disk: docker.scope.is_some(),
@@ -346,6 +347,33 @@ fn spec(
         containers: vec![main],
         volumes,
         labels: Default::default(),
+    }
+}
+
+fn tuning(record: &Record) -> Tuning {
+    let host = &record.host;
+    let devices = host.devices.iter().map(|it| {
+        let or = |text: &String, or: &str| match text.is_empty() {
+            true => or.to_owned(),
+            false => text.clone(),
+        };
+        DeviceSpec {
+            host_path: PathBuf::from(&it.path_on_host),
+            path: PathBuf::from(or(&it.path_in_container, &it.path_on_host)),
+            access: or(&it.cgroup_permissions, "rwm"),
+        }
+    });
+    let reservation = u64::try_from(host.memory_reservation).ok();
+    Tuning {
+        health_start_interval_ms: record.health_start_interval_ms(),
+        memory_reservation_bytes: reservation.filter(|it| *it > 0),
+        cpuset: Some(host.cpuset_cpus.clone()).filter(|it| !it.is_empty()),
+        sysctls: host.sysctls.clone(),
+        groups: host.group_add.clone(),
+        devices: devices.collect(),
+        host_pid: host.pid_mode == "host",
+        host_ipc: host.ipc_mode == "host",
+        tmpfs_options: tmpfs::options(host),
     }
 }
 

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::record::{Config, CreateRequest, HostConfig, Mount, MountKind, no_new_privileges};
+use super::record::{
+    Config, CreateRequest, HostConfig, Mount, MountKind, RestartPolicy, no_new_privileges,
+};
+use super::tmpfs;
 use crate::answer::Refusal;
 use crate::docker::Docker;
 use crate::policy::Policy;
 
 /// Whether a value asks for nothing.
-fn is_neutral(value: &Value) -> bool {
+pub fn is_neutral(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => number.as_f64().is_some_and(|it| it == 0.0 || it == -1.0),
@@ -30,31 +33,59 @@ fn is_neutral(value: &Value) -> bool {
 const WITHOUT_EFFECT: &[&str] = &[
     "ConsoleSize",
     "ContainerIDFile",
-    "OomKillDisable",
     "OnBuild",
     "Shell",
     "ArgsEscaped",
     "Platform",
+    "Annotations",
 ];
+
+/// Members that change how fast or how isolated something is, and not what it does: they are not
+/// acted on, and whoever asks is told so.
+const HARMLESS: &[&str] = &[
+    "BlkioWeight",
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "CgroupParent",
+    "CgroupnsMode",
+    "CpuCount",
+    "CpuPercent",
+    "CpuRealtimePeriod",
+    "CpuRealtimeRuntime",
+    "CpusetMems",
+    "IOMaximumBandwidth",
+    "IOMaximumIOps",
+    "KernelMemory",
+    "KernelMemoryTCP",
+    "MacAddress",
+    "MemorySwap",
+    "MemorySwappiness",
+    "OomKillDisable",
+    "OomScoreAdj",
+    "UsernsMode",
+];
+
+/// What is said of a member that is not acted on. None when it matters.
+pub fn no_effect(name: &str) -> Option<String> {
+    let known = HARMLESS.contains(&name);
+    known.then(|| format!("{name} is not supported by neargate: it has no effect"))
+}
 
 pub fn check(
     request: &CreateRequest,
     policy: Policy,
-    warnings: &mut Vec<&str>,
+    warnings: &mut Vec<String>,
 ) -> Result<(), Refusal> {
     let host = &request.host_config;
     for (name, value) in request.config.rest.iter().chain(&host.rest) {
         if is_neutral(value) || WITHOUT_EFFECT.contains(&name.as_str()) {
             continue;
         }
-        match name.as_str() {
-            // Swap is the machine's matter; a limit of it is not set.
-            "MemorySwap" => {
-                warnings.push("Swap limits are not supported: MemorySwap has no effect")
-            }
-            "IpcMode" if value == "shareable" => {}
-            _ => return Err(Refusal::not_built(format!("`{name}` ({value})"))),
-        }
+        let warning = no_effect(name);
+        warnings.push(warning.ok_or_else(|| Refusal::not_built(format!("`{name}` ({value})")))?);
     }
     if !request.config.domainname.is_empty() {
         return Err(Refusal::not_built("`Domainname`"));
@@ -66,13 +97,11 @@ pub fn check(
         )));
     }
     if !host.log_config.config.is_empty() {
-        warnings.push(
-            "Options of log drivers are not supported: they have no effect, the log is kept whole",
-        );
+        let text =
+            "Options of log drivers are not supported: they have no effect, the log is kept whole";
+        warnings.push(text.to_owned());
     }
-    if host.rest.get("OomKillDisable") == Some(&Value::Bool(true)) {
-        warnings.push("OomKillDisable is not supported: it has no effect");
-    }
+    check_machine(host, policy)?;
     if host
         .cap_add
         .iter()
@@ -90,20 +119,7 @@ pub fn check(
             )));
         }
     }
-    let policy_name = host.restart_policy.name.as_str();
-    if !matches!(
-        policy_name,
-        "" | "no" | "always" | "unless-stopped" | "on-failure"
-    ) {
-        return Err(Refusal::bad(format!(
-            "invalid restart policy: {policy_name}"
-        )));
-    }
-    if host.auto_remove && !matches!(policy_name, "" | "no") {
-        return Err(Refusal::bad(
-            "can't create 'AutoRemove' container with restart policy",
-        ));
-    }
+    check_restart_policy(&host.restart_policy, host.auto_remove)?;
     if !host.port_bindings.is_empty() || host.publish_all_ports {
         policy.allow("publishing ports of the host")?;
     }
@@ -124,17 +140,141 @@ pub fn check(
             )));
         }
     }
-    const MEMORY_MIN: i64 = 6 << 20;
-    if host.memory != 0 && host.memory < MEMORY_MIN {
-        return Err(Refusal::bad("Minimum memory limit allowed is 6MB"));
+    check_memory(host.memory, host.memory_reservation)?;
+    tmpfs::check(host)
+}
+
+/// What would give its users the machine, and what only its own namespaces have.
+fn check_machine(host: &HostConfig, policy: Policy) -> Result<(), Refusal> {
+    if !host.devices.is_empty() {
+        policy.allow("devices of the host")?;
     }
-    for options in host.tmpfs.values() {
-        let plain = ["", "rw", "nosuid", "nodev", "noexec"];
-        if let Some(option) = options.split(',').find(|it| !plain.contains(it)) {
-            return Err(Refusal::not_built(format!("the tmpfs option `{option}`")));
+    for device in &host.devices {
+        let access = &device.cgroup_permissions;
+        let inside = match device.path_in_container.as_str() {
+            "" => &device.path_on_host,
+            inside => inside,
+        };
+        // Only there no link of the image's leads elsewhere: it is made anew for each container.
+        if !inside.starts_with("/dev/") || inside.contains("..") {
+            return Err(Refusal::not_built(format!(
+                "the device `{inside}` outside of `/dev`"
+            )));
+        }
+        if !access.chars().all(|it| "rwm".contains(it)) || !device.path_on_host.starts_with('/') {
+            return Err(Refusal::bad(format!(
+                "invalid device: {}:{}:{access}",
+                device.path_on_host, device.path_in_container
+            )));
+        }
+    }
+    let modes = [
+        ("PidMode", &host.pid_mode, "private"),
+        ("IpcMode", &host.ipc_mode, "shareable"),
+    ];
+    for (name, mode, own) in modes {
+        match mode.as_str() {
+            "" | "private" => {}
+            mode if mode == own => {}
+            "host" => policy.allow(&format!("the host's namespace (`{name}`)"))?,
+            mode => return Err(Refusal::not_built(format!("`{name}` ({mode})"))),
+        }
+    }
+    if !host.cpuset_cpus.is_empty() {
+        check_cpuset(&host.cpuset_cpus)?;
+    }
+    host.sysctls
+        .keys()
+        .try_for_each(|it| check_sysctl(it, host))
+}
+
+/// Only what a container has for itself: everything else is the machine's.
+fn check_sysctl(name: &str, host: &HostConfig) -> Result<(), Refusal> {
+    const OF_IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let plain = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+    let is_path = name.contains("..") || !name.bytes().all(plain);
+    let of_ipc = OF_IPC.contains(&name) || name.starts_with("fs.mqueue.");
+    let of_network = name.starts_with("net.");
+    let shares_network = host.network_mode == "host" || host.network_mode.starts_with("container:");
+    if is_path || !of_ipc && !of_network {
+        return Err(Refusal::bad(format!(
+            "sysctl \"{name}\" is not in a separate kernel namespace"
+        )));
+    }
+    if of_network && shares_network || of_ipc && host.ipc_mode == "host" {
+        return Err(Refusal::bad(format!(
+            "sysctl \"{name}\" not allowed in host network or IPC namespace"
+        )));
+    }
+    Ok(())
+}
+
+/// `0-2,4`, of processors that the machine has.
+pub fn check_cpuset(text: &str) -> Result<(), Refusal> {
+    let bad = || Refusal::bad(format!("Invalid value {text} for cpuset cpus"));
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let has =
+        |number: u32| online.is_empty() || numbers(online.trim()).any(|it| it.contains(&number));
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first: u32 = first.trim().parse().map_err(|_| bad())?;
+        let last: u32 = last.trim().parse().map_err(|_| bad())?;
+        if first > last {
+            return Err(bad());
+        }
+        if !has(first) || !has(last) {
+            return Err(Refusal::bad(format!(
+                "Requested CPUs are not available - requested {text}, available: {}",
+                online.trim()
+            )));
         }
     }
     Ok(())
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = std::ops::RangeInclusive<u32>> {
+    text.split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    })
+}
+
+pub fn check_memory(memory: i64, reservation: i64) -> Result<(), Refusal> {
+    const MEMORY_MIN: i64 = 6 << 20;
+    if memory != 0 && memory < MEMORY_MIN {
+        return Err(Refusal::bad("Minimum memory limit allowed is 6MB"));
+    }
+    if reservation != 0 && reservation < MEMORY_MIN {
+        return Err(Refusal::bad("Minimum memory reservation allowed is 6MB"));
+    }
+    if memory > 0 && reservation > memory {
+        return Err(Refusal::bad(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        ));
+    }
+    Ok(())
+}
+
+pub fn check_restart_policy(policy: &RestartPolicy, auto_remove: bool) -> Result<(), Refusal> {
+    let name = policy.name.as_str();
+    if !matches!(name, "" | "no" | "always" | "unless-stopped" | "on-failure") {
+        return Err(Refusal::bad(format!("invalid restart policy: {name}")));
+    }
+    match auto_remove && !matches!(name, "" | "no") {
+        false => Ok(()),
+        true => Err(Refusal::bad(
+            "can't create 'AutoRemove' container with restart policy",
+        )),
+    }
 }
 
 /// Binds, mounts, and the image's volumes that nothing else is mounted over.
@@ -144,17 +284,19 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
         let bad = || Refusal::bad(format!("invalid volume specification: '{bind}'"));
         let (source, rest) = bind.split_once(':').ok_or_else(bad)?;
         let (destination, options) = rest.split_once(':').unwrap_or((rest, ""));
-        let mut read_only = false;
+        let (mut read_only, mut no_copy) = (false, false);
         for option in options.split(',') {
             match option {
                 // Labels and propagation are of systems that are not here.
                 "" | "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" | "rprivate"
                 | "private" => {}
                 "ro" => read_only = true,
+                "nocopy" => no_copy = true,
                 _ => return Err(Refusal::not_built(format!("the mount option `{option}`"))),
             }
         }
-        mounts.push(mount(docker, source, destination, read_only)?);
+        let mounted = mount(docker, source, destination, read_only)?;
+        mounts.push(Mount { no_copy, ..mounted });
     }
     for asked in &host.mounts {
         check_options(&asked.rest)?;
@@ -171,15 +313,10 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
                 )));
             }
             "bind" | "volume" => {
-                mounts.push(mount(
-                    docker,
-                    &asked.source,
-                    &asked.target,
-                    asked.read_only,
-                )?);
-            }
-            "tmpfs" if asked.read_only => {
-                return Err(Refusal::not_built("a tmpfs that is read-only"));
+                let mounted = mount(docker, &asked.source, &asked.target, asked.read_only)?;
+                let no_copy = asked.rest.get("VolumeOptions").map(|it| &it["NoCopy"]);
+                let no_copy = no_copy == Some(&Value::Bool(true));
+                mounts.push(Mount { no_copy, ..mounted });
             }
             "tmpfs" => {
                 check_destination(&asked.target)?;
@@ -194,6 +331,17 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
     if taken.len() < mounts.len() {
         return Err(Refusal::bad("Duplicate mount point"));
     }
+    let mut taken = taken;
+    for text in &host.volumes_from {
+        for mounted in mounts_of(docker, text)? {
+            // What is said of this container itself goes before.
+            if !host.tmpfs.contains_key(&mounted.destination)
+                && taken.insert(mounted.destination.clone())
+            {
+                mounts.push(mounted);
+            }
+        }
+    }
     for destination in config.volumes.keys() {
         let tmpfs = host.tmpfs.contains_key(destination);
         if !tmpfs && !taken.contains(destination.trim_end_matches('/')) {
@@ -201,6 +349,22 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
         }
     }
     Ok(mounts)
+}
+
+/// What is mounted in another container: `name`, `name:ro`.
+fn mounts_of(docker: &Docker, text: &str) -> Result<Vec<Mount>, Refusal> {
+    let (name, mode) = text.split_once(':').unwrap_or((text, ""));
+    if !matches!(mode, "" | "rw" | "ro" | "z" | "Z") {
+        return Err(Refusal::bad(format!("invalid mode: {mode}")));
+    }
+    // Clients take "not found" for the image.
+    let found = docker.containers.find(name);
+    let other = found.map_err(|refusal| Refusal::bad(refusal.message))?;
+    let of_other = other.record().mounts.into_iter().map(|mut it| {
+        it.read_only |= mode == "ro";
+        it
+    });
+    Ok(of_other.collect())
 }
 
 /// Where something is mounted in a container, without the last `/`.
@@ -229,6 +393,7 @@ fn check_options(rest: &BTreeMap<String, Value>) -> Result<(), Refusal> {
                         "Propagation" => value == "rprivate",
                         // A source that is not there is refused, so none is ever to be made.
                         "CreateMountpoint" => true,
+                        "NoCopy" => value.is_boolean(),
                         _ => false,
                     };
                     if !as_it_is {
@@ -289,9 +454,11 @@ mod tests {
             check(&request, Policy::Owner, &mut Vec::new())
         };
         for host in [
-            json!({ "Devices": [{ "PathOnHost": "/dev/kvm" }] }),
-            json!({ "PidMode": "host" }),
-            json!({ "Sysctls": { "a": "1" } }),
+            json!({ "DeviceRequests": [{ "Driver": "nvidia", "Count": -1 }] }),
+            json!({ "Devices": [{ "PathOnHost": "/dev/null", "PathInContainer": "/data/null" }] }),
+            json!({ "Devices": [{ "PathOnHost": "/dev/../etc/x" }] }),
+            json!({ "PidMode": "container:x" }),
+            json!({ "UTSMode": "host" }),
         ] {
             assert_eq!(
                 request(host).unwrap_err().status,
@@ -306,7 +473,7 @@ mod tests {
         }
         for (option, fits) in [
             (json!({ "VolumeOptions": { "Subpath": "a" } }), false),
-            (json!({ "VolumeOptions": { "NoCopy": true } }), false),
+            (json!({ "VolumeOptions": { "NoCopy": true } }), true),
             (
                 json!({ "VolumeOptions": { "DriverConfig": { "Options": { "type": "nfs" } } } }),
                 false,
@@ -315,7 +482,6 @@ mod tests {
                 json!({ "BindOptions": { "Propagation": "rshared" } }),
                 false,
             ),
-            (json!({ "TmpfsOptions": { "SizeBytes": 1024 } }), false),
             (
                 json!({ "BindOptions": { "CreateMountpoint": true }, "VolumeOptions": {} }),
                 true,
@@ -336,5 +502,66 @@ mod tests {
             serde_json::from_value(json!({ "HostConfig": { "Privileged": true } })).unwrap();
         let refused = check(&privileged, Policy::Build, &mut Vec::new()).unwrap_err();
         assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    }
+
+    fn asked(host: Value, policy: Policy) -> Result<Vec<String>, Refusal> {
+        let request = serde_json::from_value(json!({ "HostConfig": host })).unwrap();
+        let mut warnings = Vec::new();
+        check(&request, policy, &mut warnings)?;
+        Ok(warnings)
+    }
+
+    #[test]
+    fn what_is_harmless_is_warned_about_by_name() {
+        let host = json!({
+            "BlkioWeight": 100, "OomScoreAdj": 5, "MemorySwap": 1 << 30, "CgroupParent": "x",
+            "KernelMemory": 5 << 20, "Annotations": { "a": "b" },
+        });
+        let warnings = asked(host, Policy::Owner).unwrap();
+        assert_eq!(warnings.len(), 5, "{warnings:?}");
+        assert!(
+            warnings
+                .contains(&"OomScoreAdj is not supported by neargate: it has no effect".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_builds_docker_gives_nothing_of_the_machine() {
+        for host in [
+            json!({ "Devices": [{ "PathOnHost": "/dev/kvm", "CgroupPermissions": "rw" }] }),
+            json!({ "PidMode": "host" }),
+            json!({ "IpcMode": "host" }),
+        ] {
+            asked(host.clone(), Policy::Owner).unwrap();
+            let refused = asked(host, Policy::Build).unwrap_err();
+            assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        }
+        for host in [
+            json!({ "PidMode": "private", "IpcMode": "shareable", "GroupAdd": ["5"] }),
+            json!({ "Sysctls": { "net.core.somaxconn": "1024", "kernel.msgmax": "1" } }),
+            json!({ "CpusetCpus": "0", "Memory": 64 << 20, "MemoryReservation": 32 << 20 }),
+        ] {
+            assert_eq!(asked(host, Policy::Build).unwrap(), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn parameters_of_the_machines_kernel_are_nobodys() {
+        for host in [
+            json!({ "Sysctls": { "kernel.core_pattern": "|/x" } }),
+            json!({ "Sysctls": { "vm.swappiness": "1" } }),
+            json!({ "Sysctls": { "net./../kernel/core_pattern": "1" } }),
+            json!({ "Sysctls": { "net...kernel.core_pattern": "1" } }),
+            json!({ "Sysctls": { "net.core.somaxconn": "1" }, "NetworkMode": "host" }),
+            json!({ "Sysctls": { "kernel.sem": "1" }, "IpcMode": "host" }),
+            json!({ "CpusetCpus": "0-" }),
+            json!({ "CpusetCpus": "99999" }),
+            json!({ "MemoryReservation": 64 << 20, "Memory": 32 << 20 }),
+            json!({ "Devices": [{ "PathOnHost": "kvm", "PathInContainer": "/dev/kvm" }] }),
+            json!({ "Devices": [{ "PathOnHost": "/dev/kvm", "CgroupPermissions": "x" }] }),
+        ] {
+            let refused = asked(host.clone(), Policy::Owner).unwrap_err();
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{host}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339};
-use crate::containers::{Config, Record, merge};
+use crate::containers::{Config, MAIN, Record, merge};
 use crate::disk::{blocking, hex};
 use crate::docker::Docker;
 use crate::events::Event;
@@ -114,7 +114,11 @@ pub async fn commit(call: Call) -> Answer {
         change(&mut config, line)?;
     }
     let (upper, scratch) = (docker.containers.upper(&record.id), docker.scratch());
-    let tar = blocking(move || {
+    let holds = record.is_running() && !record.state.paused && call.query.flag_or("pause", "1");
+    if holds {
+        docker.tasks.freeze(&record.task(), MAIN, true).await?;
+    }
+    let packing = blocking(move || {
         let file = tempfile::NamedTempFile::new_in(scratch)?;
         let mut writer = io::BufWriter::new(file.reopen()?);
         write_upper(&upper, &mut writer)
@@ -123,8 +127,12 @@ pub async fn commit(call: Call) -> Answer {
                 EngineError::machine("cannot pack the container's changes").because(error)
             })?;
         Ok(file.into_temp_path())
-    })
-    .await?;
+    });
+    let tar = packing.await;
+    if holds {
+        docker.tasks.freeze(&record.task(), MAIN, false).await?;
+    }
+    let tar = tar?;
     let layer = docker.images.put_layer(&tar).await?;
     let text = |name: &str| call.query.get(name).unwrap_or_default().to_owned();
     let step = Step {

@@ -5,6 +5,7 @@
 //! names. Those that brought name servers of their own have their neighbours in their hosts files, which
 //! are written anew whenever one starts or ends.
 
+mod links;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,6 +257,10 @@ impl Docker {
         }
         let request = endpoints.iter().find(|it| is_it(it.0)).map(|it| it.1);
         let endpoint = endpoint(&network, request.cloned().unwrap_or_default())?;
+        links::check(&host.links)?;
+        if network.name == BRIDGE {
+            self.check_linked(&host.links)?;
+        }
         Ok(Joined::Network(Some(endpoint)))
     }
 }
@@ -267,11 +272,7 @@ fn in_more_than_one(network: &str) -> Refusal {
 }
 
 fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoint, Refusal> {
-    if !request.links.is_empty() {
-        return Err(Refusal::not_built(
-            "links between containers (use names or aliases)",
-        ));
-    }
+    links::check(&request.links)?;
     for name in ["MacAddress", "DriverOpts", "GwPriority"] {
         let value = request.rest.get(name).unwrap_or(&Value::Null);
         let is_nothing = value.as_str() == Some("")
@@ -315,6 +316,7 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
     Ok(Endpoint {
         network: network.id.clone(),
         aliases: request.aliases,
+        links: request.links,
         fixed,
         address: None,
     })
@@ -482,6 +484,7 @@ impl Docker {
                 }
             }
         }
+        hosts.extend(self.hosts_of_links(record));
         for entry in &record.host.extra_hosts {
             if let Some((name, address)) = entry.split_once([':', '=']) {
                 hosts.push((address.to_owned(), name.to_owned()));
@@ -490,12 +493,14 @@ impl Docker {
         hosts
     }
 
-    /// Tells running containers that ask name servers of their own what their neighbours are called.
+    /// Tells running containers that ask name servers of their own, or are linked to others, what their
+    /// neighbours are called.
     pub(crate) async fn tell_hosts(&self) {
         for container in self.containers.all() {
             let record = container.record();
             let has_own_servers = !record.host.dns.is_empty();
-            if !record.is_running() || record.endpoint().is_none() || !has_own_servers {
+            let is_told = has_own_servers || record.links().next().is_some();
+            if !record.is_running() || record.endpoint().is_none() || !is_told {
                 continue;
             }
             let hosts = self.hosts_of(&record);

@@ -7,6 +7,7 @@
 //! * `probe ask` says what it is answered at the paths that its environment names: its credentials and
 //!   its task's metadata;
 //! * `probe variable NAME` says what the variable holds;
+//! * `probe echo` sends datagrams that come to port 8080 back, with `echo ` in front;
 //! * `probe sleep` does nothing, and listens nowhere;
 //! * `probe check` ends at once, with code 0;
 //! * `probe crash` ends at once, with code 3;
@@ -14,7 +15,7 @@
 //! * `probe eat` takes memory until it is killed.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             println!("{}", std::env::var(name).unwrap_or_default());
             sleep()
         }
+        ["echo"] => echo(),
         ["sleep" | "stubborn"] => sleep(),
         ["check"] => ExitCode::SUCCESS,
         ["crash"] => {
@@ -78,6 +80,16 @@ fn serve(port: u16, text: &str) -> ExitCode {
     for stream in listener.incoming().flatten() {
         let text = text.to_owned();
         std::thread::spawn(move || answer(stream, &text));
+    }
+    ExitCode::SUCCESS
+}
+
+fn echo() -> ExitCode {
+    let socket = UdpSocket::bind("0.0.0.0:8080").expect("the port is free");
+    println!("serving");
+    let mut bytes = [0; 1024];
+    while let Ok((count, from)) = socket.recv_from(&mut bytes) {
+        let _ = socket.send_to(&[b"echo ", &bytes[..count]].concat(), from);
     }
     ExitCode::SUCCESS
 }

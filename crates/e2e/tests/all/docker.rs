@@ -139,14 +139,14 @@ fn how_a_container_ended_is_told() {
     );
 
     // What is not built is refused by name, before anything is made.
-    let refused = docker.refused(&["create", "--device", "/dev/null", "rea"]);
+    let refused = docker.refused(&["create", "--uts", "host", "rea"]);
     assert!(
-        refused.contains("`Devices`") && refused.contains("not supported"),
+        refused.contains("`UTSMode`") && refused.contains("not supported"),
         "{refused}"
     );
-    let refused = docker.refused(&["create", "-p", "53:53/udp", "rea"]);
+    let refused = docker.refused(&["create", "-p", "53:53/sctp", "rea"]);
     assert!(
-        refused.contains("publishing the UDP port 53 is not supported"),
+        refused.contains("publishing the SCTP port 53 is not supported"),
         "{refused}"
     );
 }

@@ -92,6 +92,23 @@ fn files_are_copied_as_docker_copies_them() {
     let names = names_below(&folder.path().join("kept"));
     assert_eq!(names, ["a", "in", "in/b", "new"]);
 
+    // An export is of the container's own files, whether it runs or not.
+    docker.ask(&["start", "two"]);
+    let tar = to("two.tar");
+    docker.ask(&["export", "-o", &tar, "two"]);
+    let mut archive = tar::Archive::new(fs::File::open(&tar).unwrap());
+    let entries = archive.entries().unwrap().map(|it| {
+        let path = it.unwrap().path().unwrap().into_owned();
+        path.display().to_string()
+    });
+    let names: Vec<String> = entries.collect();
+    let has = |name: &str| names.iter().any(|it| it.trim_start_matches("./") == name);
+    assert!(has("probe") && has("bound/") && has("proc/"), "{names:?}");
+    assert!(
+        !has("bound/new") && !has("proc/1/") && !has("t/dir/new"),
+        "{names:?}"
+    );
+
     let used = docker.ask(&["system", "df", "-v"]);
     let line = used.lines().find(|it| it.starts_with("kept")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();

@@ -9,6 +9,7 @@ mod daemon;
 mod delivery;
 mod docker;
 mod docker_answers;
+mod docker_running;
 mod door;
 mod faults;
 mod git;

@@ -57,6 +57,31 @@ fn a_connection_is_made_from_inside() {
     });
 }
 
+#[test]
+fn datagrams_are_sent_from_inside() {
+    on_a_machine(|lab| async move {
+        let interfaces = [("a", "10.0.1.10", "open"), ("b", "10.0.2.10", "open")];
+        lab_with(&lab, &interfaces).await;
+        let nobody = "10.0.1.10:9".parse().unwrap();
+        let server = lab.machine.dial_udp("b", nobody).await.unwrap();
+        let at = server.local_addr().unwrap();
+        let client = lab.machine.dial_udp("a", at).await.unwrap();
+        server.connect(client.local_addr().unwrap()).unwrap();
+        for socket in [&server, &client] {
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+        }
+        client.send(b"ping").unwrap();
+        let mut bytes = [0; 16];
+        assert_eq!(server.recv(&mut bytes).unwrap(), 4);
+        server.send(b"pong!").unwrap();
+        assert_eq!(client.recv(&mut bytes).unwrap(), 5);
+        let error = lab.machine.dial_udp("x", at).await.unwrap_err();
+        assert_eq!(error.fault, Fault::NotFound);
+    });
+}
+
 const DOOR: &str = "169.254.170.2:80";
 
 /// Answers one interface's connections to the door with a text, until the test ends.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use engine::TaskUsage;
+use engine::{LimitChange, TaskUsage};
 
 use crate::error::{Context, Failure, Result};
 use crate::time::now_ms;
@@ -30,6 +30,12 @@ const CPU_QUOTA_US_MIN: u64 = 1_000;
 const NO_LIMIT_BYTES: u64 = 1 << 62;
 /// How long processes may take to vanish after SIGKILL. One that takes longer hangs in the kernel.
 const KILL_WAIT: Duration = Duration::from_secs(10);
+
+/// How long processes may take to be held: one that waits for a disk is held when it has got it.
+const FREEZE_WAIT: Duration = Duration::from_secs(2);
+/// The kernel's range of CPU shares.
+const SHARES_MIN: u32 = 2;
+const SHARES_MAX: u32 = 262_144;
 
 /// How often a group is made that is found without the one above it: more than daemons end at once.
 const MAKE_ATTEMPTS: u32 = 16;
@@ -102,6 +108,88 @@ impl TaskCgroup {
                 self.write("cpu", "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
                 self.write("cpu", "cpu.cfs_quota_us", &quota.to_string())
             }
+        }
+    }
+
+    /// Holds all processes in it, or lets them go on. Returns when they are held.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let word = match (&self.hierarchy, frozen) {
+            (Hierarchy::Split { .. }, true) => "FROZEN",
+            (Hierarchy::Split { .. }, false) => "THAWED",
+            (Hierarchy::Unified { .. }, true) => "1",
+            (Hierarchy::Unified { .. }, false) => "0",
+        };
+        let file = self.pick("freezer.state", "cgroup.freeze");
+        self.write("freezer", file, word)?;
+        let deadline = Instant::now() + FREEZE_WAIT;
+        while frozen && !self.is_frozen() {
+            if Instant::now() > deadline {
+                self.freeze(false)?;
+                return Err(Failure(
+                    "its processes cannot be held: try again".to_owned(),
+                ));
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn is_frozen(&self) -> bool {
+        let Some(root) = self.hierarchy.root_of("freezer") else {
+            return false;
+        };
+        let file = self.pick("freezer.state", "cgroup.events");
+        let text = fs::read_to_string(root.join(&self.path).join(file)).unwrap_or_default();
+        match self.hierarchy {
+            Hierarchy::Split { .. } => text.trim() == "FROZEN",
+            Hierarchy::Unified { .. } => number_after(&text, "frozen ") == Some(1),
+        }
+    }
+
+    /// Changes what a task is limited to, and its container as well, so that its programs see it.
+    pub fn change(&self, change: &LimitChange) -> Result<()> {
+        if let Some(units) = change.cpu_units {
+            self.limit_cpu(units)?;
+        }
+        Ok(())
+    }
+
+    /// Changes how many processes a task may have.
+    pub fn change_pids(&self, change: &LimitChange) -> Result<()> {
+        match change.pids_max {
+            Some(pids) => self.write("pids", "pids.max", &pids.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes what a container is limited to, whose group this is.
+    pub fn change_container(&self, change: &LimitChange) -> Result<()> {
+        self.change(change)?;
+        if let Some(shares) = change.cpu_shares {
+            let shares = u64::from(shares.clamp(SHARES_MIN, SHARES_MAX));
+            // As container runtimes translate them: the ends of one range are those of the other.
+            let weight = 1 + (shares - 2) * 9_999 / 262_142;
+            let value = self.pick_number(shares, weight);
+            self.write("cpu", self.pick("cpu.shares", "cpu.weight"), &value)?;
+        }
+        if let Some(bytes) = change.memory_bytes {
+            let file = self.pick("memory.limit_in_bytes", "memory.max");
+            self.write("memory", file, &bytes.to_string())?;
+        }
+        if let Some(bytes) = change.memory_reservation_bytes {
+            let file = self.pick("memory.soft_limit_in_bytes", "memory.low");
+            self.write("memory", file, &bytes.to_string())?;
+        }
+        if let Some(cpuset) = &change.cpuset {
+            self.write("cpuset", "cpuset.cpus", cpuset)?;
+        }
+        Ok(())
+    }
+
+    fn pick_number(&self, split: u64, unified: u64) -> String {
+        match self.hierarchy {
+            Hierarchy::Unified { .. } => unified.to_string(),
+            Hierarchy::Split { .. } => split.to_string(),
         }
     }
 
@@ -317,6 +405,8 @@ fn kill_tree(directory: &Path) {
     for child in children(directory) {
         kill_tree(&child);
     }
+    // What is held on v1 does not even die. Elsewhere there is no such file.
+    let _ = fs::write(directory.join("freezer.state"), "THAWED");
     let listed = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
     for pid in listed.lines().filter_map(|line| line.parse().ok()) {
         let pid = nix::unistd::Pid::from_raw(pid);

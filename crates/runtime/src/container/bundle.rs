@@ -4,14 +4,15 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{ContainerSpec, TaskSpec};
+use engine::{ContainerSpec, DeviceSpec, TaskSpec};
+use nix::sys::stat::{SFlag, major, minor};
 use serde_json::{Value, json};
 
 use super::capabilities::{capabilities, own_capabilities};
 use super::limits::resource_limits;
 use super::seccomp;
 use super::terminal::Owner;
-use super::users::{User, find_user};
+use super::users::{User, find_groups, find_user};
 use super::{Confinement, Root};
 use super::{destination, groups};
 use crate::cgroup::{self, Hierarchy};
@@ -175,7 +176,9 @@ pub(crate) fn write_bundle(
 ) -> Result<Bundle> {
     let container = &order.spec.containers[index];
     let root = Root::open(root_path)?;
-    let user = find_user(&root, &container.user)?;
+    let mut user = find_user(&root, &container.user)?;
+    user.groups
+        .extend(find_groups(&root, &container.tuning.groups)?);
     let working_dir = if container.working_dir.is_empty() {
         "/"
     } else {
@@ -281,9 +284,18 @@ pub(super) fn capability_sets(
 
 fn linux(order: &Order, index: usize) -> Result<Value> {
     let container = &order.spec.containers[index];
-    let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
+    let tuning = &container.tuning;
+    let own = [
+        ("pid", !tuning.host_pid),
+        ("ipc", !tuning.host_ipc),
+        ("uts", true),
+        ("mount", true),
+        ("cgroup", true),
+    ];
+    let mut namespaces: Vec<Value> = own
         .iter()
-        .map(|kind| json!({ "type": kind }))
+        .filter(|it| it.1)
+        .map(|it| json!({ "type": it.0 }))
         .collect();
     let mut sysctl = json!({});
     if let Some(path) = &order.namespace {
@@ -294,9 +306,20 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
             "net.ipv4.ping_group_range": "0 2147483647",
         });
     }
-    let mut resources = json!({
-        "devices": [{ "allow": container.privileged, "access": "rwm" }],
-    });
+    for (name, value) in &tuning.sysctls {
+        sysctl[name] = json!(value);
+    }
+    let mut allowed = vec![json!({ "allow": container.privileged, "access": "rwm" })];
+    let mut devices = Vec::new();
+    for asked in &tuning.devices {
+        let device = device(asked)?;
+        allowed.push(json!({
+            "allow": true, "access": asked.access, "type": device["type"],
+            "major": device["major"], "minor": device["minor"],
+        }));
+        devices.push(device);
+    }
+    let mut resources = json!({ "devices": allowed });
     if let Some(units) = container.cpu_units {
         // The kernel takes no fewer than two shares.
         resources["cpu"]["shares"] = json!(units.max(2));
@@ -307,7 +330,13 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
         resources["cpu"]["period"] = json!(cgroup::CPU_PERIOD_US);
     }
     if let Some(mib) = container.memory_mib.or(order.spec.memory_mib) {
-        resources["memory"] = json!({ "limit": u64::from(mib) * 1024 * 1024 });
+        resources["memory"]["limit"] = json!(u64::from(mib) * 1024 * 1024);
+    }
+    if let Some(cpuset) = &tuning.cpuset {
+        resources["cpu"]["cpus"] = json!(cpuset);
+    }
+    if let Some(bytes) = tuning.memory_reservation_bytes {
+        resources["memory"]["reservation"] = json!(bytes);
     }
     let (masked, read_only) = if container.privileged {
         (Vec::new(), Vec::new())
@@ -321,8 +350,25 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
         "namespaces": namespaces,
         "sysctl": sysctl,
         "resources": resources,
+        "devices": devices,
         "maskedPaths": masked,
         "readonlyPaths": read_only,
+    }))
+}
+
+/// A device as it is on the machine.
+fn device(asked: &DeviceSpec) -> Result<Value> {
+    let failed = || format!("the device `{}`", asked.host_path.display());
+    let there = nix::sys::stat::stat(&asked.host_path).context(failed)?;
+    let kind = match SFlag::from_bits_truncate(there.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFCHR => "c",
+        SFlag::S_IFBLK => "b",
+        _ => return Err::<Value, _>("it is none").context(failed),
+    };
+    destination::check_name(&asked.path)?;
+    Ok(json!({
+        "path": asked.path, "type": kind, "major": major(there.st_rdev), "minor": minor(there.st_rdev),
+        "fileMode": there.st_mode & 0o777, "uid": there.st_uid, "gid": there.st_gid,
     }))
 }
 
@@ -377,7 +423,12 @@ fn mounts(
     mounts.extend(groups::mounts(order, index)?);
     for path in &container.tmpfs {
         destination::check(root, path)?;
-        let options = ["nosuid", "noexec", "nodev", "mode=1777"];
+        let asked = container.tuning.tmpfs_options.get(path);
+        let mut options = vec!["nosuid", "noexec", "nodev"];
+        options.extend(asked.into_iter().flatten().map(String::as_str));
+        if !options.iter().any(|it| it.starts_with("mode=")) {
+            options.push("mode=1777");
+        }
         mounts.push(mount(&path.to_string_lossy(), "tmpfs", &options));
     }
     for asked in &container.mounts {

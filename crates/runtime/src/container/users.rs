@@ -33,6 +33,15 @@ pub(crate) fn find_user(root: &Root, text: &str) -> Result<User> {
     resolve(text, &passwd, &group)
 }
 
+/// Further groups, each a number or a name.
+pub(crate) fn find_groups(root: &Root, texts: &[String]) -> Result<Vec<u32>> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let group = root.read("/etc/group")?.unwrap_or_default();
+    texts.iter().map(|text| find_group(text, &group)).collect()
+}
+
 fn resolve(text: &str, passwd: &str, group: &str) -> Result<User> {
     let (user, group_text) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),

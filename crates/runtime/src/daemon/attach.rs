@@ -1,7 +1,7 @@
 //! Questions to a task's shim, and being attached to one of its containers.
 
 use bytes::Bytes;
-use engine::{AttachInput, Attached, EngineError, OutputStream, Result, TaskState};
+use engine::{AttachInput, Attached, EngineError, HealthLog, OutputStream, Result, TaskState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::mpsc;
@@ -18,6 +18,12 @@ const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Asks a task's shim for something.
 pub(super) async fn ask(inner: &Inner, id: &str, request: &Request) -> Result<()> {
     connect(inner, id).await?.ask(request).await
+}
+
+/// Asks a task's shim what became of health checks.
+pub(super) async fn ask_health(inner: &Inner, id: &str, request: &Request) -> Result<HealthLog> {
+    let answered = connect(inner, id).await?.exchange(request).await?;
+    answered.ok_or_else(|| EngineError::machine("the shim did not say what became of them"))
 }
 
 /// A connection of its own to a task's shim.

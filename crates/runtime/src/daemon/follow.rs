@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{ContainerState, EngineError, Result, StopReason, TaskState, TaskStatus};
+use engine::{ContainerState, EngineError, HealthLog, Result, StopReason, TaskState, TaskStatus};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -116,20 +116,27 @@ impl Connection {
         read.is_ok() && !line.is_empty()
     }
 
-    /// Asks for something and waits for the answer.
+    /// Asks for something and waits until it is done.
     pub async fn ask(&mut self, request: &Request) -> Result<()> {
+        self.exchange(request).await.map(drop)
+    }
+
+    /// Asks for something, and returns what was told before it was done.
+    pub async fn exchange(&mut self, request: &Request) -> Result<Option<HealthLog>> {
         self.send(request).await;
+        let mut told = None;
         let answer = async {
             loop {
                 match self.next().await {
                     Some(Message::Done { refused }) => break Some(refused),
+                    Some(Message::Health(log)) => told = Some(log),
                     Some(_) => {}
                     None => break None,
                 }
             }
         };
         match timeout(HELLO_WAIT, answer).await {
-            Ok(Some(None)) => Ok(()),
+            Ok(Some(None)) => Ok(told),
             Ok(Some(Some(Refusal { not_found, message }))) => Err(match not_found {
                 true => EngineError::not_found(message),
                 false => EngineError::invalid(message),

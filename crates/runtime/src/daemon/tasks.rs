@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    AttachInput, Attached, Changes, EngineError, ExecSession, ExecSpec, Result, RootOf, TaskSpec,
-    TaskState, TaskStatus, TaskUsage, Tasks,
+    AttachInput, Attached, Changes, EngineError, ExecSession, ExecSpec, HealthLog, LimitChange,
+    Result, RootOf, TaskSpec, TaskState, TaskStatus, TaskUsage, Tasks,
 };
 use tokio::sync::mpsc;
 
 use super::{Runtime, attach, blocking, exec, launch, recover, root, validate};
+use crate::cgroup::TaskCgroup;
 use crate::shim::Request;
 
 #[async_trait]
@@ -139,6 +140,35 @@ impl Tasks for Runtime {
     async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()> {
         validate::hosts(&hosts)?;
         attach::ask(&self.inner, id, &Request::SetHosts { hosts }).await
+    }
+
+    async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()> {
+        let request = Request::Freeze {
+            container: container.to_owned(),
+            frozen,
+        };
+        attach::ask(&self.inner, id, &request).await
+    }
+
+    async fn limit(&self, id: &str, container: &str, change: LimitChange) -> Result<()> {
+        let of_container = self.inner.container_group(id, container)?;
+        let of_task = TaskCgroup::new(&self.inner.cgroup_parent.join(id))?;
+        blocking(move || {
+            // Neither may have more of the processors than the one above it: less is said below first,
+            // and more is refused there until it is said above.
+            let _ = of_container.change(&change);
+            of_task.change(&change)?;
+            of_task.change_pids(&change)?;
+            of_container.change_container(&change)
+        })
+        .await
+    }
+
+    async fn health_log(&self, id: &str, container: &str) -> Result<HealthLog> {
+        let request = Request::HealthLog {
+            container: container.to_owned(),
+        };
+        attach::ask_health(&self.inner, id, &request).await
     }
 
     async fn container_usage(&self, id: &str, container: &str) -> Result<Option<TaskUsage>> {

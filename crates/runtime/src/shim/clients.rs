@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use engine::{AttachInput, TaskStatus};
+use engine::{AttachInput, HealthLog, TaskStatus};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, socket, sockopt};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub(crate) enum Message {
         cookie: String,
     },
     Status(TaskStatus),
+    /// Before the answer to [`Request::HealthLog`].
+    Health(HealthLog),
     /// The answer to any request but `Stop`.
     Done {
         refused: Option<Refusal>,
@@ -64,6 +66,13 @@ pub(crate) enum Request {
     },
     SetHosts {
         hosts: Vec<(String, String)>,
+    },
+    HealthLog {
+        container: String,
+    },
+    Freeze {
+        container: String,
+        frozen: bool,
     },
 }
 
@@ -145,6 +154,13 @@ impl Clients {
     pub fn answer(&mut self, id: ClientId, refused: Option<Refusal>) {
         if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
             client.send(&Message::Done { refused });
+        }
+    }
+
+    /// Tells one client something that it asked for.
+    pub fn tell_health(&mut self, id: ClientId, log: HealthLog) {
+        if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
+            client.send(&Message::Health(log));
         }
     }
 

@@ -22,7 +22,7 @@ use nix::sys::stat::Mode;
 
 use crate::cgroup::{Limits, TaskCgroup};
 use crate::cleanup::clean_up;
-use crate::container::{TaskMounts, write_hosts, write_task_files};
+use crate::container::{TaskMounts, container_id, write_hosts, write_task_files};
 use crate::error::{Context, Failure, Result};
 use crate::identity::Identity;
 use crate::order::{Claim, Order, TaskFiles, Wait};
@@ -31,6 +31,7 @@ use attach::ATTACHED_MAX;
 use clients::{ClientId, Clients};
 pub(crate) use clients::{Message, Refusal, Request, connect};
 use decide::Readiness;
+use health::HealthProbe;
 use process::{readable, wait_for};
 use slot::Slot;
 
@@ -310,6 +311,10 @@ impl Supervisor {
             Request::Stop { reason } => {
                 self.stop_reason
                     .get_or_insert(StopReason::Requested(reason));
+                // What is held could not end.
+                for index in 0..self.slots.len() {
+                    let _ = self.freeze(index, false);
+                }
                 return;
             }
             Request::Attach { container, input } => match self.attachable(&container) {
@@ -328,8 +333,37 @@ impl Supervisor {
                 self.order.spec.hosts = hosts;
                 write_hosts(&self.files, &self.order.spec).map_err(senseless)
             }
+            Request::Freeze { container, frozen } => self
+                .find(&container)
+                .and_then(|index| self.freeze(index, frozen)),
+            Request::HealthLog { container } => self.find(&container).map(|index| {
+                let log = self.slots[index].health.as_ref().map(HealthProbe::log);
+                self.clients.tell_health(client, log.unwrap_or_default());
+            }),
         };
         self.clients.answer(client, done.err());
+    }
+
+    /// Holds a container, or lets it go on. No check is run in one that is held: what is begun there
+    /// is held, too, and whoever waits for it with it.
+    fn freeze(&mut self, index: usize, frozen: bool) -> Result<(), Refusal> {
+        let slot = &mut self.slots[index];
+        if !slot.is_running() {
+            let name = &slot.status.name;
+            return Err(missing(format!("the container `{name}` does not run")));
+        }
+        let path = self.order.cgroup.join(container_id(index));
+        let group = TaskCgroup::new(&path).map_err(senseless)?;
+        if let Some(health) = &mut slot.health {
+            health.hold();
+        }
+        let done = group.freeze(frozen).map_err(senseless);
+        if let Some(health) = &mut slot.health
+            && (!frozen || done.is_err())
+        {
+            health.go_on();
+        }
+        done
     }
 
     fn find(&self, container: &str) -> Result<usize, Refusal> {

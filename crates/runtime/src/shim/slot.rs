@@ -110,7 +110,7 @@ impl Slot {
         self.status.state = ContainerState::Running;
         self.status.pid = Some(pid);
         self.status.started_at_ms = Some(now_ms());
-        self.health = HealthProbe::new(spec.health_check.as_ref(), self.index);
+        self.health = HealthProbe::new(spec, self.index);
         Ok(())
     }
 
@@ -134,10 +134,10 @@ impl Slot {
             .filter(|_| !self.attached.hold_up())
             .into_iter()
             .flat_map(|process| process.pipes.iter().filter(|pipe| !pipe.ended));
-        let probe = self.health.as_ref().and_then(HealthProbe::pidfd);
+        let probe = self.health.iter().flat_map(HealthProbe::interests);
         let mut interests: Vec<Interest<'_>> = pipes.map(|pipe| readable(pipe.as_fd())).collect();
         interests.extend(process.map(|process| readable(process.pidfd.as_fd())));
-        interests.extend(probe.map(|pidfd| readable(pidfd.as_fd())));
+        interests.extend(probe);
         interests.extend(input.and_then(Input::interest));
         let wants_input = input.is_some_and(Input::wants_more);
         interests.extend(self.attached.interests(wants_input));
@@ -147,7 +147,7 @@ impl Slot {
     /// When to look again even if nothing happens.
     pub fn next_turn(&self) -> Option<Instant> {
         let kill_at = self.process.as_ref().and_then(|process| process.kill_at);
-        let probe = self.health.as_ref().map(HealthProbe::next_turn);
+        let probe = self.health.as_ref().and_then(HealthProbe::next_turn);
         let attached = self.attached.next_turn();
         kill_at.into_iter().chain(probe).chain(attached).min()
     }

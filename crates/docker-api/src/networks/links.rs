@@ -1,0 +1,81 @@
+//! Links: what one container alone calls others of its network (`--link db:database`). Their names are
+//! in its hosts file for as long as they run.
+
+use crate::answer::Refusal;
+use crate::containers::{Record, link_of};
+use crate::docker::Docker;
+
+/// Links of one container: each is a line of its hosts file or three.
+const LINKS_MAX: usize = 100;
+
+pub fn check(links: &[String]) -> Result<(), Refusal> {
+    if links.len() > LINKS_MAX {
+        return Err(Refusal::bad(format!("more than {LINKS_MAX} links")));
+    }
+    let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+    let is_name = |name: &str| !name.is_empty() && name.len() <= 253 && name.bytes().all(plain);
+    for text in links {
+        let (name, alias) = link_of(text);
+        if !is_name(name) || !is_name(alias) {
+            return Err(Refusal::bad(format!("bad format for links: {text}")));
+        }
+    }
+    Ok(())
+}
+
+impl Docker {
+    /// In the default network only what is there can be linked to.
+    pub(super) fn check_linked(&self, links: &[String]) -> Result<(), Refusal> {
+        for text in links {
+            let (name, _) = link_of(text);
+            self.containers.find(name).map_err(|refusal| {
+                Refusal::bad(format!(
+                    "could not get container for {name}: {}",
+                    refusal.message
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Of the linked containers that are in the same network now.
+    pub(super) fn hosts_of_links(&self, record: &Record) -> Vec<(String, String)> {
+        let mut hosts = Vec::new();
+        let Some(own) = record.endpoint() else {
+            return hosts;
+        };
+        for (name, alias) in record.links() {
+            let Ok(other) = self.containers.find(name) else {
+                continue;
+            };
+            let other = other.record();
+            let its = other.endpoint().filter(|it| it.network == own.network);
+            let Some(address) = its.and_then(|it| it.address) else {
+                continue;
+            };
+            for name in [alias, &other.id[..12], &other.name] {
+                hosts.push((address.to_string(), name.to_owned()));
+            }
+        }
+        hosts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_names() {
+        let check = |text: &str| check(&[text.to_owned()]).is_ok();
+        for right in ["db:database", "db", "/db:/web/database"] {
+            assert!(check(right), "{right}");
+        }
+        for wrong in ["", ":", "db:", "db:a b", "db:a\n1.1.1.1 x"] {
+            assert!(!check(wrong), "{wrong}");
+        }
+        assert_eq!(link_of("/db:database"), ("db", "database"));
+        assert_eq!(link_of("/db:/web/database"), ("db", "database"));
+        assert_eq!(link_of("db"), ("db", "db"));
+    }
+}
