@@ -6,58 +6,89 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use engine::{EngineError, Result};
+use lzma_rust2::XzReader;
 use tar::EntryType;
 
 use crate::assemble::parents;
 use crate::layer::{Attributes, LayerWriter};
-use crate::limits::{ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_HEADER_BYTES_MAX};
+use crate::limits::{
+    ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_HEADER_BYTES_MAX, ARCHIVE_MEMORY_KIB_MAX,
+};
 use crate::place::During;
 use crate::tree::Tree;
 
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-const BZIP2_MAGIC: &[u8] = b"BZh";
-const XZ_MAGIC: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
-const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const BLOCK_BYTES: usize = 512;
 
-/// Whether ADD unpacks the file. A compressed tar that cannot be read here is refused by name.
+/// How an archive is compressed, by how the file begins. Its name says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    None,
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+impl Compression {
+    fn of(start: &[u8]) -> Self {
+        let magics: [(&[u8], Self); 4] = [
+            (&[0x1f, 0x8b], Self::Gzip),
+            (b"BZh", Self::Bzip2),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Self::Xz),
+            (&[0x28, 0xb5, 0x2f, 0xfd], Self::Zstd),
+        ];
+        let found = magics.iter().find(|(magic, _)| start.starts_with(magic));
+        found.map_or(Self::None, |(_, compression)| *compression)
+    }
+
+    fn reader(self, file: File) -> std::io::Result<Box<dyn Read>> {
+        let file = BufReader::new(file);
+        Ok(match self {
+            Self::None => Box::new(file.take(ARCHIVE_BYTES_MAX)),
+            Self::Gzip => {
+                Box::new(flate2::bufread::MultiGzDecoder::new(file).take(ARCHIVE_BYTES_MAX))
+            }
+            Self::Bzip2 => {
+                Box::new(bzip2::bufread::MultiBzDecoder::new(file).take(ARCHIVE_BYTES_MAX))
+            }
+            Self::Xz => {
+                let reader = XzReader::new_mem_limit(file, true, ARCHIVE_MEMORY_KIB_MAX);
+                Box::new(reader.take(ARCHIVE_BYTES_MAX))
+            }
+            // Its own bound on memory is 128 MiB.
+            Self::Zstd => {
+                Box::new(zstd::stream::read::Decoder::with_buffer(file)?.take(ARCHIVE_BYTES_MAX))
+            }
+        })
+    }
+}
+
+/// Whether ADD unpacks the file: a tar, compressed or not. A file that is compressed and holds something
+/// else, or is broken, is a plain file.
 pub fn is_archive(mut file: File, path: &Path) -> Result<bool> {
     let what = || format!("cannot read `{}`", path.display());
     let start = read_block(&mut file).during(what)?;
-    let unsupported = [
-        (BZIP2_MAGIC, "bzip2", ".bz2"),
-        (XZ_MAGIC, "xz", ".xz"),
-        (ZSTD_MAGIC, "zstd", ".zst"),
-    ];
-    for (magic, name, ending) in unsupported {
-        let file_name = path.to_string_lossy();
-        let is_tar = [
-            format!(".tar{ending}"),
-            ".tbz".into(),
-            ".tbz2".into(),
-            ".txz".into(),
-            ".tzst".into(),
-        ]
-        .iter()
-        .any(|ending| file_name.ends_with(ending.as_str()));
-        if start.starts_with(magic) && is_tar {
-            return Err(EngineError::invalid(format!(
-                "`{}` is compressed with {name}, which ADD cannot unpack; use gzip, or unpack it in a RUN step",
-                path.display()
-            )));
-        }
-    }
-    if !start.starts_with(GZIP_MAGIC) {
+    let compression = Compression::of(&start);
+    if compression == Compression::None {
         return Ok(is_tar_header(&start));
     }
     file.seek(SeekFrom::Start(0)).during(what)?;
-    // A gzip file that holds something else, or is broken, is a plain file.
-    let block = read_block(&mut flate2::read::MultiGzDecoder::new(file)).unwrap_or_default();
-    Ok(is_tar_header(&block))
+    let block = compression
+        .reader(file)
+        .and_then(|mut reader| read_block(&mut reader));
+    match block {
+        Ok(block) => Ok(is_tar_header(&block)),
+        Err(error) if error.kind() == ErrorKind::OutOfMemory => Err(EngineError::invalid(format!(
+            "unpacking `{}` would take more than {} MiB of memory; compress it with a smaller dictionary",
+            path.display(),
+            ARCHIVE_MEMORY_KIB_MAX / 1024
+        ))),
+        Err(_) => Ok(false),
+    }
 }
 
 fn read_block(reader: &mut impl Read) -> std::io::Result<Vec<u8>> {
@@ -115,12 +146,7 @@ fn reader(mut file: File) -> Result<Box<dyn Read>> {
     let what = || "cannot read the archive".to_owned();
     let start = read_block(&mut file).during(what)?;
     file.seek(SeekFrom::Start(0)).during(what)?;
-    let reader = BufReader::new(file);
-    Ok(if start.starts_with(GZIP_MAGIC) {
-        Box::new(flate2::read::MultiGzDecoder::new(reader).take(ARCHIVE_BYTES_MAX))
-    } else {
-        Box::new(reader.take(ARCHIVE_BYTES_MAX))
-    })
+    Compression::of(&start).reader(file).during(what)
 }
 
 /// Looks at the bare headers first: long names and extended headers are read into memory later, so

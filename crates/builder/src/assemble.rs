@@ -93,6 +93,7 @@ impl Gathered {
                 tree: &tree,
                 digests: &digests,
                 ignore: None,
+                excludes: None,
             }
             .gather(&node)?;
             let mut hasher = Hasher::new(VERSION);

@@ -1,26 +1,25 @@
 //! RUN: a command in a container over the layers so far; what it changed becomes a layer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
 
 use engine::{BuildEvent, EngineError, Layer, Result, RunStep};
 use tempfile::TempDir;
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::mpsc;
 
 use crate::builder::blocking;
 use crate::copy::absolute;
-use crate::digests::{Hasher, hex};
+use crate::digests::Hasher;
 use crate::gather::Gatherer;
 use crate::instruction::{self, Command};
 use crate::layer::normalised;
 use crate::limits::{OUTPUT_LINES_IN_ERROR, OUTPUT_LINES_QUEUED};
 use crate::mounts::{MountFlag, MountKind};
 use crate::place::During;
+use crate::prepared::{Prepared, SCRIPT_FOLDER, make_folder};
 use crate::settings;
 use crate::stage::{self, Run};
-use crate::tree::Tree;
 use crate::upper;
 
 /// ARGs that need no declaration, and change no result worth caching apart.
@@ -31,14 +30,15 @@ const PROXY_ARGS: &[&str] = &[
     "NO_PROXY",
     "ALL_PROXY",
 ];
-/// Where a heredoc that begins with `#!` is mounted: `/dev` is never part of an image.
-const SCRIPT_FOLDER: &str = "/dev/pipes";
 
 pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Result<Option<Layer>> {
     let call = Call::new(run, instruction)?;
     let mounts = mount_flags(run, instruction)?;
     let mut hasher = run.state.key("run");
     call.hash_into(&mut hasher);
+    if let Some(network) = instruction.network {
+        hasher.text(&format!("{network:?}"));
+    }
     for mount in &mounts {
         hash_mount(run, mount, &mut hasher).await?;
     }
@@ -63,18 +63,22 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
     let targets: Vec<PathBuf> = prepared
         .mounts
         .iter()
-        .map(|(_, target, _)| normalised(target))
+        .map(|mount| normalised(&mount.target))
         .collect();
+    let mut env = call.env;
+    for (name, value) in prepared.env {
+        settings::set_env(&mut env, &name, &value);
+    }
     let step = RunStep {
         directories: run.state.directories(run.build.shared).await?,
         upper: upper.clone(),
         argv: call.argv,
-        env: call.env,
+        env,
         working_dir: call.working_dir,
         user: run.state.config.user.clone(),
         mounts: prepared.mounts,
         stdin: None,
-        host_network: run.build.host_network,
+        network: instruction.network.unwrap_or(run.build.network),
     };
     execute(run, step).await?;
     drop(prepared.locks);
@@ -191,34 +195,24 @@ fn mount_flags(run: &Run<'_, '_>, instruction: &instruction::Run) -> Result<Vec<
         .mounts
         .iter()
         .map(|text| {
-            let mut flag = MountFlag::parse(text)?;
-            flag.target = absolute(&run.expand(&flag.target)?, &run.state.config.working_dir);
-            flag.source = run.expand(&flag.source)?;
-            flag.id = flag.id.map(|id| run.expand(&id)).transpose()?;
+            let mut flag = MountFlag::parse(text, &|value| run.expand(value))?;
+            run.build.given().check(&flag)?;
+            if !flag.target.is_empty() {
+                flag.target = absolute(&flag.target, &run.state.config.working_dir);
+            }
             Ok(flag)
         })
         .collect()
 }
 
-/// Where a bind mount comes from: its tree.
-async fn bind_tree(run: &Run<'_, '_>, mount: &MountFlag) -> Result<Tree> {
-    match &mount.from {
-        None => Ok(run.build.context.tree.clone()),
-        Some(from) => {
-            let base = run.build.plan.source(from, run.index)?;
-            stage::base(run.build, &base)
-                .await?
-                .tree(run.build.shared)
-                .await
-        }
-    }
-}
-
 /// A mount's place counts always; what it shows counts unless it is a cache, which by its nature
 /// must not change what a step makes.
 async fn hash_mount(run: &Run<'_, '_>, mount: &MountFlag, hasher: &mut Hasher) -> Result<()> {
-    hasher.text(&format!("{:?}", mount.kind));
+    hasher.text(&format!("{:?} {:?}", mount.kind, mount.env));
     hasher.text(&mount.target);
+    if matches!(mount.kind, MountKind::Secret | MountKind::Ssh) {
+        hasher.text(mount.given_name());
+    }
     if mount.kind != MountKind::Bind {
         return Ok(());
     }
@@ -240,6 +234,7 @@ async fn hash_mount(run: &Run<'_, '_>, mount: &MountFlag, hasher: &mut Hasher) -
             digests: &digests,
             // The step sees the folder as it is, so all of it counts.
             ignore: None,
+            excludes: None,
         };
         let mut hasher = Hasher::new("mount");
         for item in gatherer.gather(&node)? {
@@ -250,87 +245,6 @@ async fn hash_mount(run: &Run<'_, '_>, mount: &MountFlag, hasher: &mut Hasher) -
     .await?;
     hasher.field(&content);
     Ok(())
-}
-
-/// Mounts as the runner takes them, and the locks on caches that only one step may use.
-#[derive(Default)]
-struct Prepared {
-    mounts: Vec<(PathBuf, PathBuf, bool)>,
-    locks: Vec<OwnedMutexGuard<()>>,
-}
-
-impl Prepared {
-    async fn add(&mut self, run: &Run<'_, '_>, mount: &MountFlag, scratch: &Path) -> Result<()> {
-        let folder = match mount.kind {
-            MountKind::Bind => self.bind(run, mount).await?,
-            MountKind::Tmpfs => {
-                make_folder(scratch)?;
-                set_owner(scratch, mount)?;
-                scratch.to_owned()
-            }
-            MountKind::Cache => {
-                let name = mount.id.as_deref().unwrap_or(&mount.target);
-                let folder = run
-                    .build
-                    .shared
-                    .caches
-                    .join(hex(&crate::digests::sha256(name.as_bytes())));
-                if mount.locked {
-                    self.locks.push(lock_of(&folder).lock_owned().await);
-                }
-                if !folder.exists() {
-                    make_folder(&folder)?;
-                    set_owner(&folder, mount)?;
-                }
-                folder
-            }
-        };
-        let target = PathBuf::from(mount.target.trim_end_matches('/'));
-        self.mounts.push((folder, target, mount.read_only));
-        Ok(())
-    }
-
-    async fn bind(&self, run: &Run<'_, '_>, mount: &MountFlag) -> Result<PathBuf> {
-        let tree = bind_tree(run, mount).await?;
-        let missing =
-            || EngineError::invalid(format!("`{}` is not there to be mounted", mount.source));
-        let node = tree.find(Path::new(&mount.source))?.ok_or_else(missing)?;
-        if !tree.is_in_one_folder(&node) {
-            return Err(EngineError::invalid(format!(
-                "`{}` lies in several layers, which cannot be mounted; use COPY `--from`",
-                mount.source
-            )));
-        }
-        Ok(tree.real_path(&node))
-    }
-
-    fn add_script(&mut self, (name, text): &(String, String), scratch: &Path) -> Result<()> {
-        let file = scratch.join("script");
-        let what = || "cannot write the step's script".to_owned();
-        std::fs::write(&file, text).during(what)?;
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).during(what)?;
-        let target = Path::new(SCRIPT_FOLDER).join(name);
-        self.mounts.push((file, target, true));
-        Ok(())
-    }
-}
-
-fn make_folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).during(|| format!("cannot make the folder `{}`", path.display()))
-}
-
-fn set_owner(folder: &Path, mount: &MountFlag) -> Result<()> {
-    std::os::unix::fs::chown(folder, Some(mount.uid), Some(mount.gid))
-        .and_then(|()| std::fs::set_permissions(folder, PermissionsExt::from_mode(mount.mode)))
-        .during(|| format!("cannot prepare the mount at `{}`", mount.target))
-}
-
-/// One lock per cache folder of this process.
-fn lock_of(folder: &Path) -> Arc<tokio::sync::Mutex<()>> {
-    type Locks = Mutex<BTreeMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>;
-    static LOCKS: LazyLock<Locks> = LazyLock::new(Locks::default);
-    let mut locks = LOCKS.lock().unwrap_or_else(|broken| broken.into_inner());
-    locks.entry(folder.to_owned()).or_default().clone()
 }
 
 /// Runs the step and passes its output on; an exit code other than 0 is an error.

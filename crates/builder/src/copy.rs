@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use engine::{EngineError, Result};
 
+use crate::assemble::parents;
 use crate::digests::{FileDigests, Hasher};
 use crate::gather::{Gatherer, Item};
 use crate::ignore::Ignore;
 use crate::layer::normalised;
+use crate::mode::FileMode;
 use crate::pattern::{Pattern, has_wildcard, is_pattern};
 use crate::tree::{Node, Tree};
 
@@ -20,7 +22,11 @@ pub struct Request {
     pub sources: Vec<Source>,
     /// Absolute; a slash at the end says that it is a folder.
     pub to: String,
-    pub chmod: Option<u32>,
+    pub chmod: Option<FileMode>,
+    /// Sources land with the folders above them, from `/./` on if their path has it.
+    pub parents: bool,
+    /// What of the sources is left out.
+    pub excludes: Ignore,
 }
 
 #[derive(Debug, Clone)]
@@ -47,8 +53,22 @@ pub struct Found {
 }
 
 pub enum Part {
-    Path { node: Node, items: Vec<Item> },
-    Text { name: String, text: String },
+    Path {
+        node: Box<Node>,
+        items: Vec<Item>,
+        above: Option<Above>,
+    },
+    Text {
+        name: String,
+        text: String,
+    },
+}
+
+/// Where a source of `COPY --parents` lands: its path below the destination, and the folders on the way
+/// to it as they are at the source, the uppermost first.
+pub struct Above {
+    pub path: PathBuf,
+    pub folders: Vec<(PathBuf, Node)>,
 }
 
 pub fn find(request: &Request, origin: &Origin<'_>, digests: &FileDigests) -> Result<Found> {
@@ -56,6 +76,7 @@ pub fn find(request: &Request, origin: &Origin<'_>, digests: &FileDigests) -> Re
         tree: origin.tree,
         digests,
         ignore: origin.ignore,
+        excludes: Some(&request.excludes),
     };
     let mut parts = Vec::new();
     for source in &request.sources {
@@ -64,6 +85,9 @@ pub fn find(request: &Request, origin: &Origin<'_>, digests: &FileDigests) -> Re
                 name: name.clone(),
                 text: text.clone(),
             }),
+            Source::Path(path) if request.parents => {
+                find_with_parents(path, &gatherer, origin, &mut parts)?;
+            }
             Source::Path(path) => find_path(path, &gatherer, origin, &mut parts)?,
         }
     }
@@ -80,8 +104,14 @@ impl Found {
                     hasher.text(name);
                     hasher.text(text);
                 }
-                Part::Path { node, items } => {
+                Part::Path { node, items, above } => {
                     hasher.text("path");
+                    if let Some(above) = above {
+                        hasher.field(above.path.as_os_str().as_encoded_bytes());
+                        for (_, folder) in &above.folders {
+                            hasher.field(&folder.metadata.mode().to_le_bytes());
+                        }
+                    }
                     let name = node.path.file_name().unwrap_or_default();
                     hasher.field(name.as_encoded_bytes());
                     hasher.field(&(items.len() as u64).to_le_bytes());
@@ -117,7 +147,11 @@ fn find_path(
         let items = gatherer.gather(&node)?;
         // Empty when `.dockerignore` hides it and all below it.
         if !items.is_empty() {
-            parts.push(Part::Path { node, items });
+            parts.push(Part::Path {
+                node: Box::new(node),
+                items,
+                above: None,
+            });
         }
     }
     // Of a pattern nothing is asked: what it does not find need not be there.
@@ -130,12 +164,74 @@ fn find_path(
     }))
 }
 
+/// The same with the folders above: those between `/./`, or the top, and what is found.
+fn find_with_parents(
+    path: &str,
+    gatherer: &Gatherer<'_>,
+    origin: &Origin<'_>,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
+    let (base, rest) = path.split_once("/./").unwrap_or(("", path));
+    let bases = match is_pattern(base) {
+        true => matching_pattern(base, origin)?,
+        false => origin.tree.find(Path::new(base))?.into_iter().collect(),
+    };
+    let mut is_found = false;
+    for base in bases {
+        for node in below(&base, rest, origin)? {
+            let items = gatherer.gather(&node)?;
+            if items.is_empty() {
+                continue;
+            }
+            is_found = true;
+            let path = node.path.strip_prefix(&base.path).unwrap_or(&node.path);
+            let path = path.to_owned();
+            let mut folders = Vec::new();
+            for folder in parents(&path) {
+                let found = origin.tree.find_itself(&base.path.join(&folder))?;
+                folders.extend(found.map(|node| (folder, node)));
+            }
+            let above = Some(Above { path, folders });
+            parts.push(Part::Path {
+                node: Box::new(node),
+                items,
+                above,
+            });
+        }
+    }
+    match is_found || has_wildcard(path) {
+        true => Ok(()),
+        false => Err(EngineError::invalid(format!(
+            "`{path}` is not in {}",
+            origin.name
+        ))),
+    }
+}
+
+/// What a path or pattern stands for below a folder. A link is itself here: it keeps its place.
+fn below(base: &Node, path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
+    if is_pattern(path) {
+        return matching_below(base, path, origin);
+    }
+    let path = base.path.join(normalised(Path::new(path)));
+    Ok(origin.tree.find_itself(&path)?.into_iter().collect())
+}
+
 fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
-    let path = path.trim_start_matches("./").trim_matches('/');
-    let pattern = Pattern::parse(path)?;
     let Some(root) = origin.tree.find(Path::new(""))? else {
         return Ok(Vec::new());
     };
+    let mut found = Vec::new();
+    for node in matching_below(&root, path, origin)? {
+        // A link that a pattern finds is copied as what it leads to, as if it was named.
+        found.extend(origin.tree.find(&node.path)?);
+    }
+    Ok(found)
+}
+
+fn matching_below(base: &Node, path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
+    let path = path.trim_start_matches("./").trim_matches('/');
+    let pattern = Pattern::parse(path)?;
     // Without `**` a pattern matches only at its own depth, so nothing deeper is looked at.
     let depth_max = if path.contains("**") {
         crate::limits::FOLDER_DEPTH_MAX
@@ -143,7 +239,7 @@ fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
         path.matches('/').count() + 1
     };
     let mut found = Vec::new();
-    let mut ahead = vec![(root, 0)];
+    let mut ahead = vec![(base.clone(), 0)];
     let mut seen = 0;
     while let Some((folder, depth)) = ahead.pop() {
         for (_, child) in origin.tree.children(&folder)? {
@@ -151,13 +247,12 @@ fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
             if seen > crate::limits::COPY_ENTRIES_MAX {
                 return Err(EngineError::invalid("the pattern looks at too many files"));
             }
-            let matches = child
-                .path
-                .to_str()
+            let path = child.path.strip_prefix(&base.path).ok();
+            let matches = path
+                .and_then(Path::to_str)
                 .is_some_and(|path| pattern.matches(path));
             if matches {
-                // A link that a pattern finds is copied as what it leads to, as if it was named.
-                found.extend(origin.tree.find(&child.path)?);
+                found.push(child);
             } else if child.is_folder() && depth + 1 < depth_max {
                 ahead.push((child, depth + 1));
             }

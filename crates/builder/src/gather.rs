@@ -56,13 +56,19 @@ pub struct Gatherer<'a> {
     pub tree: &'a Tree,
     pub digests: &'a FileDigests,
     pub ignore: Option<&'a Ignore>,
+    /// By the path below the source, or the name of a source that is no folder.
+    pub excludes: Option<&'a Ignore>,
 }
 
 impl Gatherer<'_> {
     /// The source itself and all below it, parents before children, in the order of names.
     pub fn gather(&self, source: &Node) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        self.visit(source, PathBuf::new(), 0, &mut items)?;
+        let name = source.path.file_name().map(Path::new);
+        let is_excluded = !source.is_folder() && name.is_some_and(|name| self.is_excluded(name));
+        if !is_excluded {
+            self.visit(source, PathBuf::new(), 0, &mut items)?;
+        }
         Ok(items)
     }
 
@@ -81,7 +87,7 @@ impl Gatherer<'_> {
         let kind = self.kind(node)?;
         let is_folder = kind == ItemKind::Folder;
         let position = items.len();
-        let hidden = self.is_ignored(&node.path);
+        let hidden = self.is_ignored(&node.path) || self.is_excluded(&path);
         items.push(Item {
             path: path.clone(),
             node: node.clone(),
@@ -89,10 +95,10 @@ impl Gatherer<'_> {
         });
         if is_folder {
             for (name, child) in self.tree.children(node)? {
-                let prune =
-                    self.is_ignored(&child.path) && !(child.is_folder() && self.may_show_below());
-                if !prune {
-                    self.visit(&child, path.join(&name), depth + 1, items)?;
+                let below = path.join(&name);
+                let is_hidden = self.is_ignored(&child.path) || self.is_excluded(&below);
+                if !is_hidden || (child.is_folder() && self.may_show_below()) {
+                    self.visit(&child, below, depth + 1, items)?;
                 }
             }
         }
@@ -107,8 +113,13 @@ impl Gatherer<'_> {
         self.ignore.is_some_and(|ignore| ignore.hides(path))
     }
 
+    fn is_excluded(&self, path: &Path) -> bool {
+        self.excludes.is_some_and(|excludes| excludes.hides(path))
+    }
+
     fn may_show_below(&self) -> bool {
-        self.ignore.is_some_and(Ignore::may_show_below)
+        let lists = [self.ignore, self.excludes];
+        lists.into_iter().flatten().any(Ignore::may_show_below)
     }
 
     fn kind(&self, node: &Node) -> Result<ItemKind> {

@@ -12,12 +12,12 @@ use crate::limits::{IGNORE_BYTES_MAX, IGNORE_PATTERNS_MAX};
 use crate::pattern::Pattern;
 use crate::tree::Tree;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Ignore {
     rules: Vec<Rule>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rule {
     shows: bool,
     pattern: Pattern,

@@ -1,8 +1,9 @@
 //! Instructions with their arguments told apart, before variables are replaced.
 
-use engine::Result;
+use engine::{Result, StepNetwork};
 
-use crate::lines::{Flag, Heredoc, Line, json_array, split_word};
+use crate::lines::{self, Flag, Heredoc, Line, json_array, split_word};
+use crate::mode::FileMode;
 use crate::place::Place;
 use crate::words::raw_words;
 
@@ -32,6 +33,8 @@ pub enum Kind {
     User(String),
     StopSignal(String),
     HealthCheck(HealthCheck),
+    /// The instruction's text, for builds on the image.
+    OnBuild(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,10 @@ pub struct Copy {
     pub from: Option<String>,
     pub chown: Option<String>,
     pub chmod: Option<String>,
+    /// Sources land with the folders above them.
+    pub parents: bool,
+    /// Patterns of what is left out.
+    pub excludes: Vec<String>,
     pub sources: Vec<CopySource>,
     pub to: String,
 }
@@ -70,6 +77,8 @@ pub struct Run {
     pub heredocs: Vec<Heredoc>,
     /// The values of `--mount`.
     pub mounts: Vec<String>,
+    /// What `--network` says.
+    pub network: Option<StepNetwork>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +100,7 @@ const KEYWORDS: &[&str] = &[
     "HEALTHCHECK",
     "LABEL",
     "MAINTAINER",
+    "ONBUILD",
     "RUN",
     "SHELL",
     "STOPSIGNAL",
@@ -111,6 +121,31 @@ pub fn parse(line: Line, escape: char) -> Result<Instruction> {
     })
 }
 
+/// The instruction of an ONBUILD, at the place of the FROM that it follows from.
+pub fn parse_trigger(text: &str, place: &Place) -> Result<Instruction> {
+    let read = lines::read("ONBUILD", text).map_err(|error| place.wrap(error))?;
+    let escape = read.escape;
+    let [line] = <[Line; 1]>::try_from(read.lines)
+        .map_err(|_| place.invalid(format!("`ONBUILD {text}` is not one instruction")))?;
+    check_trigger(&line).map_err(|message| place.invalid(message))?;
+    let instruction = parse(line, escape).map_err(|error| place.wrap(error))?;
+    Ok(Instruction {
+        place: Place {
+            text: format!("ONBUILD {text}"),
+            ..place.clone()
+        },
+        kind: instruction.kind,
+    })
+}
+
+fn check_trigger(line: &Line) -> std::result::Result<(), String> {
+    match line.keyword.as_str() {
+        "ONBUILD" => Err("ONBUILD takes any instruction but another ONBUILD".to_owned()),
+        other @ ("FROM" | "MAINTAINER") => Err(format!("ONBUILD takes no {other}")),
+        _ => Ok(()),
+    }
+}
+
 struct Parser<'a> {
     line: &'a Line,
     escape: char,
@@ -124,34 +159,52 @@ impl Parser<'_> {
             "ARG" => self.args(),
             "CMD" => Ok(Kind::Cmd(command(rest))),
             "COPY" => self.copy(false),
-            "ENTRYPOINT" => self.needs_argument().map(|()| Kind::Entrypoint(command(rest))),
+            "ENTRYPOINT" => self
+                .needs_argument()
+                .map(|()| Kind::Entrypoint(command(rest))),
             "ENV" => self.pairs().map(Kind::Env),
             "EXPOSE" => self.words().map(Kind::Expose),
             "FROM" => self.from(),
             "HEALTHCHECK" => self.health_check(),
             "LABEL" => self.pairs().map(Kind::Label),
-            "MAINTAINER" => self.needs_argument().map(|()| Kind::Maintainer(rest.to_owned())),
-            "ONBUILD" => Err(self.invalid(
-                "ONBUILD is not supported: put the instruction into the Dockerfile that builds on this image",
-            )),
+            "MAINTAINER" => self
+                .needs_argument()
+                .map(|()| Kind::Maintainer(rest.to_owned())),
+            "ONBUILD" => self.on_build(),
             "RUN" => self.run(),
             "SHELL" => match json_array(rest) {
                 Some(words) if !words.is_empty() => Ok(Kind::Shell(words)),
                 _ => Err(self.invalid("SHELL takes a JSON array, like `[\"/bin/bash\", \"-c\"]`")),
             },
-            "STOPSIGNAL" => self.needs_argument().map(|()| Kind::StopSignal(rest.to_owned())),
+            "STOPSIGNAL" => self
+                .needs_argument()
+                .map(|()| Kind::StopSignal(rest.to_owned())),
             "USER" => self.needs_argument().map(|()| Kind::User(rest.to_owned())),
             "VOLUME" => match json_array(rest) {
                 Some(words) => Ok(Kind::Volume(words)),
                 None => self.words().map(Kind::Volume),
             },
-            "WORKDIR" => self.needs_argument().map(|()| Kind::Workdir(rest.to_owned())),
+            "WORKDIR" => self
+                .needs_argument()
+                .map(|()| Kind::Workdir(rest.to_owned())),
             other => Err(self.unknown(other)),
         }
     }
 
     fn invalid(&self, message: impl std::fmt::Display) -> engine::EngineError {
         self.line.place.invalid(message)
+    }
+
+    /// What is wrong with the instruction is said now, and not to whoever builds on the image.
+    fn on_build(&self) -> Result<Kind> {
+        self.needs_argument()?;
+        let mut text = self.line.rest.clone();
+        for heredoc in &self.line.heredocs {
+            text.push('\n');
+            text.push_str(heredoc.raw_body.trim_end_matches('\n'));
+        }
+        parse_trigger(&text, &self.line.place)?;
+        Ok(Kind::OnBuild(text))
     }
 
     fn unknown(&self, keyword: &str) -> engine::EngineError {
@@ -272,6 +325,8 @@ impl Parser<'_> {
             from: None,
             chown: None,
             chmod: None,
+            parents: false,
+            excludes: Vec::new(),
             sources: Vec::new(),
             to: String::new(),
         };
@@ -279,10 +334,20 @@ impl Parser<'_> {
             match (flag.name.as_str(), &flag.value) {
                 ("from", Some(value)) if !unpacks => copy.from = Some(value.clone()),
                 ("chown", Some(value)) => copy.chown = Some(value.clone()),
-                ("chmod", Some(value)) => copy.chmod = Some(value.clone()),
+                ("chmod", Some(value)) => {
+                    if !value.contains('$') {
+                        FileMode::parse(value).map_err(|error| self.line.place.wrap(error))?;
+                    }
+                    copy.chmod = Some(value.clone());
+                }
+                ("exclude", Some(value)) => copy.excludes.push(value.clone()),
+                ("parents", None) if !unpacks => copy.parents = true,
+                ("parents", Some(value)) if !unpacks && is_truth(value) => {
+                    copy.parents = value == "true";
+                }
                 // Every COPY is a layer of its own here, which is all that `--link` asks for.
                 ("link", None) => {}
-                ("link", Some(value)) if value == "true" || value == "false" => {}
+                ("link", Some(value)) if is_truth(value) => {}
                 _ => return Err(self.unknown_flag(flag)),
             }
         }
@@ -324,10 +389,14 @@ impl Parser<'_> {
     fn run(&self) -> Result<Kind> {
         self.needs_argument()?;
         let mut mounts = Vec::new();
+        let mut network = None;
         for flag in &self.line.flags {
             match (flag.name.as_str(), flag.value.as_deref()) {
                 ("mount", Some(value)) => mounts.push(value.to_owned()),
-                ("network" | "security", Some("default" | "sandbox")) => {}
+                ("network", Some("default")) => network = None,
+                ("network", Some("none")) => network = Some(StepNetwork::None),
+                ("network", Some("host")) => network = Some(StepNetwork::Host),
+                ("security", Some("sandbox")) => {}
                 _ => return Err(self.unknown_flag(flag)),
             }
         }
@@ -339,6 +408,7 @@ impl Parser<'_> {
             command,
             heredocs: self.line.heredocs.clone(),
             mounts,
+            network,
         }))
     }
 
@@ -353,7 +423,13 @@ impl Parser<'_> {
             "CMD" => Some(command(rest)),
             _ => return Err(self.invalid("HEALTHCHECK takes `CMD` and a command, or `NONE`")),
         };
-        let known = ["interval", "timeout", "start-period", "retries"];
+        let known = [
+            "interval",
+            "timeout",
+            "start-period",
+            "start-interval",
+            "retries",
+        ];
         for flag in &self.line.flags {
             if !known.contains(&flag.name.as_str()) || flag.value.is_none() {
                 return Err(self.unknown_flag(flag));
@@ -371,6 +447,10 @@ fn command(rest: &str) -> Command {
         Some(words) => Command::Exec(words),
         None => Command::Shell(rest.to_owned()),
     }
+}
+
+fn is_truth(text: &str) -> bool {
+    matches!(text, "true" | "false")
 }
 
 fn is_name(text: &str) -> bool {

@@ -25,11 +25,13 @@ mod instruction;
 mod layer;
 mod limits;
 mod lines;
+mod mode;
 mod mounts;
 mod owner;
 mod pattern;
 mod place;
 mod placing;
+mod prepared;
 mod run;
 mod settings;
 mod stage;
@@ -37,6 +39,7 @@ mod stages;
 mod tree;
 mod upper;
 mod words;
+mod writable;
 
 #[cfg(test)]
 mod tests;

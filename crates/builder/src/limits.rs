@@ -22,6 +22,8 @@ pub const LINKS_MAX: usize = 40;
 /// What an archive that ADD unpacks may hold: a whole distribution is below 8 GiB.
 pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 pub const ARCHIVE_ENTRIES_MAX: usize = COPY_ENTRIES_MAX;
+/// What unpacking may take of memory: `xz -9` takes 65 MiB. An archive says itself how much it needs.
+pub const ARCHIVE_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// A long name or an extended header within an archive: read into memory, and never this large.
 pub const ARCHIVE_HEADER_BYTES_MAX: u64 = 256 * 1024;
 /// `/etc/passwd` of an image, read to resolve `--chown`.

@@ -49,6 +49,8 @@ pub struct Heredoc {
 
 const KEYWORDS_WITH_FLAGS: &[&str] = &["ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"];
 const KEYWORDS_WITH_HEREDOCS: &[&str] = &["ADD", "COPY", "RUN"];
+/// Its argument is an instruction, which may have heredocs.
+const TRIGGER: &str = "ONBUILD";
 
 pub fn read(file: &str, text: &str) -> Result<Lines> {
     if text.len() > DOCKERFILE_BYTES_MAX {
@@ -200,7 +202,17 @@ impl<'a> Reader<'a> {
             }
         }
         let mut heredocs = Vec::new();
-        if KEYWORDS_WITH_HEREDOCS.contains(&keyword.as_str()) && json_array(rest).is_none() {
+        let (inner, inner_rest) = split_word(rest);
+        let has_heredocs = |word: &str| {
+            KEYWORDS_WITH_HEREDOCS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(word))
+        };
+        let may_have_heredocs = match keyword == TRIGGER {
+            true => has_heredocs(inner) && json_array(inner_rest).is_none(),
+            false => has_heredocs(&keyword) && json_array(rest).is_none(),
+        };
+        if may_have_heredocs {
             for start in heredoc_words(rest, self.escape) {
                 heredocs.push(self.heredoc(start, &place)?);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use tempfile::TempPath;
 
 use crate::archive;
 use crate::assemble::{joined, modified_seconds, parents};
-use crate::copy::{Found, Origin, Part, Request, names_folder};
+use crate::copy::{Above, Found, Origin, Part, Request, names_folder};
 use crate::digests::Sha256;
 use crate::gather::{Item, ItemKind};
 use crate::layer::{Attributes, LayerWriter};
@@ -59,6 +60,12 @@ pub fn write(
 enum Existing {
     Stays,
     IsDressed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Directory {
+    Yes,
+    No,
 }
 
 /// The working out of what lands where.
@@ -129,7 +136,8 @@ impl<'a> Placing<'a> {
     fn place_all(&mut self, found: &'a Found) -> Result<()> {
         let to = self.below.resolve(Path::new(&self.request.to))?;
         let existing = self.below.find(&to)?;
-        let is_folder = names_folder(&self.request.to)
+        let is_folder = self.request.parents
+            || names_folder(&self.request.to)
             || existing.is_some_and(|node| node.is_folder())
             || to.as_os_str().is_empty();
         if found.parts.len() > 1 && !is_folder {
@@ -142,10 +150,17 @@ impl<'a> Placing<'a> {
             match part {
                 Part::Text { name, text } => {
                     let path = if is_folder { to.join(name) } else { to.clone() };
-                    let attributes = self.attributes(0o644, (0, 0));
+                    let attributes = self.attributes(0o644, (0, 0), Directory::No);
                     self.plan(path, attributes, Content::Text(text), Existing::IsDressed)?;
                 }
-                Part::Path { node, items } => self.place(source, node, items, &to, is_folder)?,
+                Part::Path {
+                    items,
+                    above: Some(above),
+                    ..
+                } => self.place_with_parents(source, items, above, &to)?,
+                Part::Path { node, items, .. } => {
+                    self.place(source, node, items, &to, is_folder)?;
+                }
             }
         }
         Ok(())
@@ -189,13 +204,42 @@ impl<'a> Placing<'a> {
             .try_for_each(|item| self.item(source, item, joined(&path, &item.path)))
     }
 
-    fn item(&mut self, source: usize, item: &'a Item, path: PathBuf) -> Result<()> {
-        let metadata = &item.node.metadata;
-        let own = match self.origin.keeps_owners {
+    fn place_with_parents(
+        &mut self,
+        source: usize,
+        items: &'a [Item],
+        above: &Above,
+        to: &Path,
+    ) -> Result<()> {
+        self.plan_folder(to.to_owned())?;
+        for (path, folder) in &above.folders {
+            let metadata = &folder.metadata;
+            let own = self.own(metadata);
+            let attributes = self.attributes(metadata.mode() & 0o7777, own, Directory::Yes);
+            self.plan(to.join(path), attributes, Content::Folder, Existing::Stays)?;
+        }
+        let path = joined(to, &above.path);
+        items
+            .iter()
+            .try_for_each(|item| self.item(source, item, joined(&path, &item.path)))
+    }
+
+    /// Whose a file is that nobody was asked to give away.
+    fn own(&self, metadata: &Metadata) -> (u64, u64) {
+        match self.origin.keeps_owners {
             true => (metadata.uid().into(), metadata.gid().into()),
             false => (0, 0),
+        }
+    }
+
+    fn item(&mut self, source: usize, item: &'a Item, path: PathBuf) -> Result<()> {
+        let metadata = &item.node.metadata;
+        let directory = match metadata.is_dir() {
+            true => Directory::Yes,
+            false => Directory::No,
         };
-        let mut attributes = self.attributes(metadata.mode() & 0o7777, own);
+        let mode = metadata.mode() & 0o7777;
+        let mut attributes = self.attributes(mode, self.own(metadata), directory);
         let content = match &item.kind {
             ItemKind::Folder => Content::Folder,
             ItemKind::Link(target) => {
@@ -225,12 +269,16 @@ impl<'a> Placing<'a> {
     }
 
     /// Owned as `--chown` says, with the permissions of `--chmod` if given.
-    fn attributes(&self, mode: u32, own: (u64, u64)) -> Attributes {
+    fn attributes(&self, mode: u32, own: (u64, u64), directory: Directory) -> Attributes {
         let (uid, gid) = self.owner.unwrap_or(own);
+        let mode = match &self.request.chmod {
+            Some(wanted) => wanted.apply(mode, directory == Directory::Yes),
+            None => mode,
+        };
         Attributes {
             uid,
             gid,
-            ..Attributes::root(self.request.chmod.unwrap_or(mode))
+            ..Attributes::root(mode)
         }
     }
 

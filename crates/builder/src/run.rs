@@ -1,13 +1,13 @@
 //! One build: its inputs, and its stages as far as they are done.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{
-    BuildEvent, BuildRequest, Built, EngineError, ImageConfig, ImageName, PreparedImage,
-    RegistryLogin, Result,
+    BuildEvent, BuildRequest, BuildSecret, Built, EngineError, ImageConfig, ImageName,
+    PreparedImage, RegistryLogin, Result, StepNetwork,
 };
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{OnceCell, mpsc};
@@ -19,7 +19,7 @@ use crate::ignore::Ignore;
 use crate::limits::DOCKERFILE_BYTES_MAX;
 use crate::place::During;
 use crate::stage::{self, State};
-use crate::stages::Plan;
+use crate::stages::{Given, Plan};
 use crate::tree::Tree;
 
 pub struct Build<'a> {
@@ -28,7 +28,9 @@ pub struct Build<'a> {
     pub context: Arc<Context>,
     pub args: BTreeMap<String, String>,
     pub no_cache: bool,
-    pub host_network: bool,
+    pub network: StepNetwork,
+    pub secrets: BTreeMap<String, BuildSecret>,
+    pub agents: BTreeMap<String, PathBuf>,
     pub logins: BTreeMap<String, RegistryLogin>,
     /// The number of each stage's first step, for stages that are needed.
     first_steps: Vec<usize>,
@@ -63,7 +65,13 @@ pub async fn build(
 ) -> Result<Built> {
     let (dockerfile, text, context) = inputs(&request)?;
     let lines = crate::lines::read(&dockerfile, &text)?;
-    let plan = Plan::new(lines, &dockerfile, &request.args, request.target.as_deref())?;
+    let given = Given {
+        network: request.network,
+        secrets: &request.secrets,
+        agents: &request.agents,
+    };
+    let target = request.target.as_deref();
+    let plan = Plan::new(lines, &dockerfile, &request.args, target, &given)?;
     let build = Build::new(shared, plan, context, &request, events);
     let state = build.stage(build.plan.target).await?;
     let mut config: ImageConfig = state.config.clone();
@@ -150,13 +158,23 @@ impl<'a> Build<'a> {
             context,
             args: request.args.clone(),
             no_cache: request.no_cache,
-            host_network: request.host_network,
+            network: request.network,
+            secrets: request.secrets.clone(),
+            agents: request.agents.clone(),
             logins: request.logins.clone(),
             first_steps,
             total_steps,
             events,
             layer_steps: AtomicUsize::new(0),
             cached_steps: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn given(&self) -> Given<'_> {
+        Given {
+            network: self.network,
+            secrets: &self.secrets,
+            agents: &self.agents,
         }
     }
 

@@ -7,9 +7,6 @@ use crate::lines::Flag;
 use crate::words::Expander;
 
 const DEFAULT_SHELL: &[&str] = &["/bin/sh", "-c"];
-const HEALTH_INTERVAL_MS: u64 = 30_000;
-const HEALTH_TIMEOUT_MS: u64 = 30_000;
-const HEALTH_RETRIES: u32 = 3;
 /// Every port of a range is listed in the image.
 const PORTS_IN_RANGE_MAX: u16 = 1_024;
 
@@ -69,6 +66,7 @@ pub fn apply(
         Kind::StopSignal(signal) => {
             config.stop_signal = Some(stop_signal(&expander.word(signal)?)?)
         }
+        Kind::OnBuild(text) => config.on_build.push(text.clone()),
         Kind::HealthCheck(check) => config.healthcheck = Some(health_check(check, config)?),
         _ => return Ok(false),
     }
@@ -207,12 +205,10 @@ fn health_check(check: &instruction::HealthCheck, config: &ImageConfig) -> Resul
             argv_with_shell
         }
     };
+    // What is left open is zero, and whoever runs the image decides.
     let mut health_check = HealthCheck {
         command,
-        interval_ms: HEALTH_INTERVAL_MS,
-        timeout_ms: HEALTH_TIMEOUT_MS,
-        start_period_ms: 0,
-        retries: HEALTH_RETRIES,
+        ..HealthCheck::default()
     };
     for Flag { name, value } in &check.flags {
         let value = value.as_deref().unwrap_or_default();
@@ -220,6 +216,7 @@ fn health_check(check: &instruction::HealthCheck, config: &ImageConfig) -> Resul
             "interval" => health_check.interval_ms = duration_ms(value)?,
             "timeout" => health_check.timeout_ms = duration_ms(value)?,
             "start-period" => health_check.start_period_ms = duration_ms(value)?,
+            "start-interval" => health_check.start_interval_ms = duration_ms(value)?,
             _ => {
                 health_check.retries = value
                     .parse()

@@ -9,8 +9,11 @@ use tokio::sync::OnceCell;
 use crate::builder::{Shared, blocking};
 use crate::copy::{self, Origin, Source, absolute};
 use crate::digests::{Hasher, Sha256};
-use crate::instruction::{Copy, CopySource, Instruction, Kind};
+use crate::ignore::Ignore;
+use crate::instruction::{self, Copy, CopySource, Instruction, Kind};
 use crate::lines::Heredoc;
+use crate::mode::FileMode;
+use crate::place::Place;
 use crate::run::Build;
 use crate::stages::{Base, platform_arg};
 use crate::tree::Tree;
@@ -100,6 +103,7 @@ pub async fn run(build: &Build<'_>, index: usize) -> Result<State> {
         step: 0,
         state,
     };
+    run.triggers(&stage.place).await?;
     for (position, instruction) in stage.instructions.iter().enumerate() {
         run.step = position + 1;
         let text = instruction.place.short_text();
@@ -153,6 +157,26 @@ pub struct Run<'a, 'b> {
 }
 
 impl Run<'_, '_> {
+    /// What the image below wants done first. It is done once: the new image does not inherit it.
+    async fn triggers(&mut self, from: &Place) -> Result<()> {
+        let mut triggers = Vec::new();
+        for text in std::mem::take(&mut self.state.config.on_build) {
+            let trigger = instruction::parse_trigger(&text, from)?;
+            let sources = self.build.given().sources(&trigger.kind);
+            sources.map_err(|error| trigger.place.wrap(error))?;
+            triggers.push(trigger);
+        }
+        for trigger in triggers {
+            let text = trigger.place.short_text();
+            self.build.tell_step(self.index, 0, &text).await;
+            self.instruction(&trigger)
+                .await
+                .map_err(|error| trigger.place.wrap(error))?;
+            self.state.history.push(text);
+        }
+        Ok(())
+    }
+
     async fn instruction(&mut self, instruction: &Instruction) -> Result<()> {
         match &instruction.kind {
             Kind::Arg(declared) => self.declare(declared),
@@ -287,7 +311,10 @@ impl Run<'_, '_> {
         let mut hasher = self.state.key("copy");
         hasher.text(&request.to);
         hasher.text(chown.as_deref().unwrap_or_default());
-        hasher.text(&format!("{:?} {}", request.chmod, request.unpacks));
+        hasher.text(&format!(
+            "{:?} {} {} {:?}",
+            request.chmod, request.unpacks, request.parents, request.excludes
+        ));
         match &copy.from {
             None => self.copy_from_context(request, chown, hasher).await,
             Some(from) => self.copy_from_image(request, chown, hasher, from).await,
@@ -394,10 +421,14 @@ impl Run<'_, '_> {
             to => to,
         };
         let chmod = match &copy.chmod {
-            Some(text) => Some(file_mode(&self.expand(text)?)?),
+            Some(text) => Some(FileMode::parse(&self.expand(text)?)?),
             None => None,
         };
+        let excludes = copy.excludes.iter().map(|text| self.expand(text));
+        let excludes = excludes.collect::<Result<Vec<_>>>()?;
         Ok(copy::Request {
+            parents: copy.parents,
+            excludes: Ignore::parse(&excludes.join("\n"))?,
             unpacks: copy.unpacks,
             sources,
             to: absolute(&to, &self.state.config.working_dir),
@@ -411,15 +442,4 @@ impl Run<'_, '_> {
             false => Ok(heredoc.body.clone()),
         }
     }
-}
-
-fn file_mode(text: &str) -> Result<u32> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| {
-            EngineError::invalid(format!(
-                "`--chmod={text}` is not supported; write octal digits, like `755`"
-            ))
-        })
 }

@@ -1,12 +1,13 @@
 //! The stages of a Dockerfile, and which of them a target needs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use engine::{EngineError, ImageName, Result};
+use engine::{BuildSecret, EngineError, ImageName, Result, StepNetwork};
 
 use crate::instruction::{self, From, Instruction, Kind};
 use crate::lines::Lines;
-use crate::mounts::MountFlag;
+use crate::mounts::{MountFlag, MountKind};
 use crate::place::Place;
 use crate::words::Expander;
 
@@ -46,6 +47,7 @@ impl Plan {
         file: &str,
         args: &BTreeMap<String, String>,
         target: Option<&str>,
+        given: &Given<'_>,
     ) -> Result<Self> {
         let escape = lines.escape;
         let mut plan = Self {
@@ -66,7 +68,7 @@ impl Plan {
                         .place
                         .invalid("a Dockerfile begins with FROM (only ARG may stand before it)"));
                 }
-                (_, false) => plan.add(instruction)?,
+                (_, false) => plan.add(instruction, given)?,
             }
         }
         if plan.stages.is_empty() {
@@ -186,20 +188,11 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, instruction: Instruction) -> Result<()> {
+    fn add(&mut self, instruction: Instruction, given: &Given<'_>) -> Result<()> {
         let current = self.stages.len() - 1;
-        let mut sources: Vec<String> = Vec::new();
-        match &instruction.kind {
-            Kind::Copy(copy) => sources.extend(copy.from.clone()),
-            Kind::Run(run) => {
-                for mount in &run.mounts {
-                    let flag =
-                        MountFlag::parse(mount).map_err(|error| instruction.place.wrap(error))?;
-                    sources.extend(flag.from);
-                }
-            }
-            _ => {}
-        }
+        let sources = given
+            .sources(&instruction.kind)
+            .map_err(|error| instruction.place.wrap(error))?;
         for from in sources {
             let base = self
                 .source(&from, current)
@@ -212,6 +205,58 @@ impl Plan {
         }
         self.stages[current].instructions.push(instruction);
         Ok(())
+    }
+}
+
+/// What a build was given that an instruction may need; what it was not is missed before anything runs.
+pub struct Given<'a> {
+    pub network: StepNetwork,
+    pub secrets: &'a BTreeMap<String, BuildSecret>,
+    pub agents: &'a BTreeMap<String, PathBuf>,
+}
+
+impl Given<'_> {
+    /// The stages and images that an instruction copies or mounts from.
+    pub fn sources(&self, kind: &Kind) -> Result<Vec<String>> {
+        let mut sources = Vec::new();
+        match kind {
+            Kind::Copy(copy) => sources.extend(copy.from.clone()),
+            Kind::Run(run) => {
+                if run.network == Some(StepNetwork::Host) && self.network != StepNetwork::Host {
+                    return Err(EngineError::invalid(
+                        "`--network=host` is the machine's own network, which this build was not given; build with `docker build --network host`",
+                    ));
+                }
+                for mount in &run.mounts {
+                    if let Some(flag) = MountFlag::foresee(mount)? {
+                        self.check(&flag)?;
+                    }
+                    sources.extend(MountFlag::source_stage(mount)?);
+                }
+            }
+            _ => {}
+        }
+        Ok(sources)
+    }
+
+    /// A secret or an agent that is required and was not given is an error.
+    pub fn check(&self, flag: &MountFlag) -> Result<()> {
+        let name = flag.given_name();
+        let missing = match flag.kind {
+            MountKind::Secret if !self.secrets.contains_key(name) => "secret",
+            MountKind::Ssh if !self.agents.contains_key(name) => "SSH agent",
+            _ => return Ok(()),
+        };
+        match flag.required {
+            false => Ok(()),
+            true => Err(EngineError::invalid(format!(
+                "the {missing} `{name}` was not given to this build; give it with `neargate up --{}`",
+                match flag.kind {
+                    MountKind::Secret => "secret",
+                    _ => "ssh",
+                }
+            ))),
+        }
     }
 }
 

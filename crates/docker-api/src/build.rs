@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use engine::{BuildEvent, BuildRequest, Built, ImageName, Reference, RegistryLogin, Result};
+use engine::{
+    BuildEvent, BuildRequest, Built, ImageName, Reference, RegistryLogin, Result, StepNetwork,
+};
 use http::Method;
 use rustix::fs::OFlags;
 use serde_json::json;
@@ -47,14 +49,8 @@ const REFUSED: &[&str] = &[
 pub async fn build(call: Call) -> Answer {
     let query = &call.query;
     query.refuse(REFUSED)?;
-    if !matches!(
-        query.get("networkmode"),
-        None | Some("default" | "bridge" | "host")
-    ) {
-        return Err(Refusal::not_built("a network for RUN steps"));
-    }
     let mut request = request(query, |name| call.docker.kept(name))?;
-    if request.host_network {
+    if request.network == StepNetwork::Host {
         call.docker.policy().allow("the host's network")?;
     }
     let quiet = query.flag("q");
@@ -144,6 +140,16 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
             own_platform()
         )));
     }
+    let network = match query.get("networkmode") {
+        None | Some("" | "default" | "bridge") => StepNetwork::Outward,
+        Some("none") => StepNetwork::None,
+        Some("host") => StepNetwork::Host,
+        Some(other) => {
+            return Err(Refusal::not_built(format!(
+                "the network `{other}` for RUN steps"
+            )));
+        }
+    };
     Ok(BuildRequest {
         context: PathBuf::new(),
         // Of the context, never of this machine.
@@ -154,7 +160,7 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         labels: query.json("labels")?,
         names,
         no_cache: query.flag("nocache"),
-        host_network: query.get("networkmode") == Some("host"),
+        network,
         ..BuildRequest::default()
     })
 }

@@ -1,6 +1,7 @@
 //! Builds: a folder and a Dockerfile become an image.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::{Digest, ImageConfig, ImageName, Layer, RegistryLogin, Result};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BuildRequest {
     /// The folder that COPY and ADD read from.
     pub context: PathBuf,
@@ -23,12 +25,39 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     pub names: Vec<ImageName>,
     pub no_cache: bool,
-    /// RUN steps share the machine's own network instead of having one that leads out only.
-    pub host_network: bool,
+    /// Where RUN steps are that do not say it themselves. None shares the machine's own network unless
+    /// this is [`StepNetwork::Host`].
+    pub network: StepNetwork,
+    /// What `RUN --mount=type=secret` shows, by id.
+    pub secrets: BTreeMap<String, BuildSecret>,
+    /// Sockets of this machine that `RUN --mount=type=ssh` shows, by id.
+    pub agents: BTreeMap<String, PathBuf>,
     /// By host, for the images that it stands on.
     pub logins: BTreeMap<String, RegistryLogin>,
     /// Whose build it is; the owner's when absent.
     pub scope: Option<BuildScope>,
+}
+
+/// Known to the step that asks for it, and in no image, key or log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSecret(pub Vec<u8>);
+
+impl fmt::Debug for BuildSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BuildSecret")
+    }
+}
+
+/// Where a RUN step is in the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepNetwork {
+    /// In one that leads out, and not to the machine.
+    #[default]
+    Outward,
+    /// In one that has nothing but its own loopback.
+    None,
+    /// In the machine's own.
+    Host,
 }
 
 /// Somebody who is not trusted, and whose builds are apart from everybody else's.
@@ -95,12 +124,27 @@ pub struct RunStep {
     pub env: Vec<String>,
     pub working_dir: String,
     pub user: String,
-    /// Host path, path in the container, and whether it is read-only (`RUN --mount=type=bind|cache`).
-    pub mounts: Vec<(PathBuf, PathBuf, bool)>,
+    /// What it sees for its own time (`RUN --mount`), in order.
+    pub mounts: Vec<StepMount>,
     /// What the command reads on its standard input (a heredoc), if anything.
     pub stdin: Option<String>,
-    /// It shares the machine's own network. Else it has one that leads out, and not to the machine.
-    pub host_network: bool,
+    pub network: StepNetwork,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepMount {
+    /// In the container.
+    pub target: PathBuf,
+    pub source: StepSource,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepSource {
+    /// A folder, a file or a socket of this machine.
+    Path(PathBuf),
+    /// An empty folder in memory, which takes no more than this.
+    Memory { bytes_max: Option<u64> },
 }
 
 /// Runs RUN steps. Implemented by the runtime, used by the builder.

@@ -216,6 +216,8 @@ pub struct ImageConfig {
     pub stop_signal: Option<String>,
     pub healthcheck: Option<HealthCheck>,
     pub shell: Vec<String>,
+    /// Instructions that a build on this image begins with (ONBUILD).
+    pub on_build: Vec<String>,
     /// MAINTAINER; of the configuration file itself and not of its `config`.
     pub author: Option<String>,
 }
@@ -228,6 +230,8 @@ pub struct HealthCheck {
     pub interval_ms: u64,
     pub timeout_ms: u64,
     pub start_period_ms: u64,
+    /// Between checks while it starts; zero is as [`HealthCheck::interval_ms`] then.
+    pub start_interval_ms: u64,
     pub retries: u32,
 }
 

@@ -230,6 +230,8 @@ struct RunConfig {
     healthcheck: Option<RunHealthCheck>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shell: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_build: Option<Vec<String>>,
 }
 
 /// Times are nanoseconds; zero means the default.
@@ -237,10 +239,20 @@ struct RunConfig {
 #[serde(default, rename_all = "PascalCase")]
 struct RunHealthCheck {
     test: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "is_zero")]
     interval: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     timeout: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     start_period: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    start_interval: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     retries: u32,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
@@ -273,10 +285,12 @@ impl ConfigFile {
                     interval_ms: check.interval / NANOSECONDS_PER_MS,
                     timeout_ms: check.timeout / NANOSECONDS_PER_MS,
                     start_period_ms: check.start_period / NANOSECONDS_PER_MS,
+                    start_interval_ms: check.start_interval / NANOSECONDS_PER_MS,
                     retries: check.retries,
                 })
             }),
             shell: run.shell.unwrap_or_default(),
+            on_build: run.on_build.unwrap_or_default(),
             author: self.author.filter(|author| !author.is_empty()),
         }
     }
@@ -311,9 +325,11 @@ impl ConfigFile {
                     interval: check.interval_ms.saturating_mul(NANOSECONDS_PER_MS),
                     timeout: check.timeout_ms.saturating_mul(NANOSECONDS_PER_MS),
                     start_period: check.start_period_ms.saturating_mul(NANOSECONDS_PER_MS),
+                    start_interval: check.start_interval_ms.saturating_mul(NANOSECONDS_PER_MS),
                     retries: check.retries,
                 }),
                 shell: some(&config.shell),
+                on_build: some(&config.on_build),
             }),
             rootfs: RootFs {
                 kind: "layers".to_owned(),

@@ -69,9 +69,11 @@ fn config() -> ImageConfig {
             interval_ms: 1500,
             timeout_ms: 2,
             start_period_ms: 3,
+            start_interval_ms: 5,
             retries: 4,
         }),
         shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
+        on_build: vec!["RUN a".to_owned()],
         author: Some("Some One".to_owned()),
     }
 }

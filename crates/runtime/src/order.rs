@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use engine::{ResolverSpec, TaskSpec, TaskStatus};
+use engine::{ResolverSpec, StepMount, StepNetwork, TaskSpec, TaskStatus};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -42,9 +42,19 @@ pub(crate) struct Order {
 pub(crate) struct StepOrder {
     pub upper: PathBuf,
     pub work: PathBuf,
-    /// Host path, path in the container, read-only.
-    pub mounts: Vec<(PathBuf, PathBuf, bool)>,
+    /// Not called as it was when it was a list of paths, so that such an order is understood.
+    #[serde(default, rename = "step_mounts")]
+    pub mounts: Vec<StepMount>,
     pub has_stdin: bool,
+    #[serde(default)]
+    pub network: StepNetwork,
+}
+
+impl StepOrder {
+    /// Whether it has a network namespace that holds nothing but a loopback.
+    pub fn is_alone(&self) -> bool {
+        self.network == StepNetwork::None
+    }
 }
 
 /// See [`TaskFiles::claim`]. Given up when it is dropped, or by the kernel when its process ends.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::{
-    ContainerSpec, EngineError, Result, RunStep, Steps, StopReason, TaskSpec, TaskState, TaskStatus,
+    ContainerSpec, EngineError, Result, RunStep, StepNetwork, Steps, StopReason, TaskSpec,
+    TaskState, TaskStatus,
 };
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -44,9 +45,9 @@ impl Steps for Runtime {
         let files = self.inner.files(&id);
         let step_order = step_order(&step)?;
         let mount_points = MountPoints::look(&step)?;
-        let (lease, namespace) = match step.host_network {
-            true => (None, None),
-            false => {
+        let (lease, namespace) = match step.network {
+            StepNetwork::Host | StepNetwork::None => (None, None),
+            StepNetwork::Outward => {
                 let (lease, namespace) = self.inner.step_network.take().await?;
                 (Some(lease), Some(namespace))
             }
@@ -164,6 +165,7 @@ fn step_order(step: &RunStep) -> Result<StepOrder> {
         work: work_beside(&step.upper),
         mounts: step.mounts.clone(),
         has_stdin: step.stdin.is_some(),
+        network: step.network,
     })
 }
 
@@ -185,7 +187,7 @@ impl MountPoints {
                 .find(|root| root.as_ref().is_ok_and(|root| root.has(path)))
         };
         let before = Root::open(&step.upper)?;
-        let asked = step.mounts.iter().map(|(_, path, _)| path.as_path());
+        let asked = step.mounts.iter().map(|mount| mount.target.as_path());
         let mut points = Self {
             made: Vec::new(),
             touched: Vec::new(),

@@ -445,6 +445,7 @@ async fn a_container_is_held_and_goes_on() {
         interval_ms: 10,
         timeout_ms: 5_000,
         start_period_ms: 0,
+        start_interval_ms: 0,
         retries: 1,
     });
     machine.start("held", vec![checked]).await;

@@ -287,7 +287,7 @@ async fn a_step_whose_supervisor_is_killed_ends_and_leaves_nothing() {
             user: user_of(number).to_owned(),
             mounts: Vec::new(),
             stdin: None,
-            host_network: true,
+            network: StepNetwork::Host,
         };
         let killer = kill_after(machine.path("run/tasks"), "step-", moment);
         let (sender, _receiver) = tokio::sync::mpsc::channel(1000);

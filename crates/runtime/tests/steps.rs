@@ -20,7 +20,7 @@ fn step(machine: &Machine, commands: &str) -> RunStep {
         user: String::new(),
         mounts: Vec::new(),
         stdin: None,
-        host_network: true,
+        network: StepNetwork::Host,
     }
 }
 
@@ -104,12 +104,68 @@ async fn a_step_reads_its_input_and_its_mounts() {
     std::fs::write(source.join("file"), "given\n").unwrap();
     let mut step = step(&machine, "cat-stdin , cat /from/file , write /from/other x");
     step.stdin = Some("line one\nline two\n".to_owned());
-    step.mounts = vec![(source, "/from".into(), true)];
+    step.mounts = vec![StepMount {
+        target: "/from".into(),
+        source: StepSource::Path(source),
+        read_only: true,
+    }];
     let (code, lines) = run(&machine, step).await;
     assert_eq!(code.unwrap(), 0);
     assert_eq!(lines[..3], ["line one", "line two", "given"]);
     assert!(lines[3].contains("Read-only file system"), "{lines:?}");
     assert_eq!(tree(&machine.path("upper")), ["work"]);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_step_s_memory_is_bounded_and_leaves_nothing() {
+    let machine = Machine::new().await;
+    let mut step = step(
+        &machine,
+        "fill /memory/all 3 , fill /large/some 3 , write /sealed/x x",
+    );
+    let memory = |target: &str, bytes_max, read_only| StepMount {
+        target: target.into(),
+        source: StepSource::Memory { bytes_max },
+        read_only,
+    };
+    step.mounts = vec![
+        memory("/memory", Some(1 << 20), false),
+        memory("/large", Some(8 << 20), false),
+        memory("/sealed", None, true),
+    ];
+    let (code, lines) = run(&machine, step).await;
+    assert_eq!(code.unwrap(), 0);
+    assert!(lines[0].contains("No space left on device"), "{lines:?}");
+    assert_eq!(lines[1], "filled /large/some with 3 MiB");
+    assert!(lines[2].contains("Read-only file system"), "{lines:?}");
+    assert_eq!(tree(&machine.path("upper")), ["work"]);
+    machine.check_clean();
+}
+
+#[tokio::test]
+async fn a_step_without_a_network_has_its_own_loopback_alone() {
+    let machine = Machine::new().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = format!("connect {address} , cat /proc/net/dev , cat /proc/net/route");
+    let mut apart = step(&machine, &connect);
+    apart.network = StepNetwork::None;
+    let (code, lines) = run(&machine, apart).await;
+    assert_eq!(code.unwrap(), 0);
+    // Refused by a loopback that is up, and no way to anybody's.
+    assert!(lines[0].contains("onnection refused"), "{lines:?}");
+    let devices: Vec<_> = lines.iter().filter(|line| line.contains(':')).collect();
+    let of_devices = devices.iter().filter(|line| !line.starts_with("connect"));
+    assert!(
+        of_devices
+            .clone()
+            .all(|line| line.trim().starts_with("lo:")),
+        "{lines:?}"
+    );
+    assert_eq!(of_devices.count(), 1);
+    let (code, lines) = run(&machine, step(&machine, &format!("connect {address}"))).await;
+    assert_eq!((code.unwrap(), lines[0].as_str()), (0, "connected"));
     machine.check_clean();
 }
 

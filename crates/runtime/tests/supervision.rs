@@ -27,6 +27,7 @@ fn check_command(commands: &str, interval_ms: u64, retries: u32) -> Option<Healt
         interval_ms,
         timeout_ms: 5_000,
         start_period_ms: 0,
+        start_interval_ms: 0,
         retries,
     })
 }

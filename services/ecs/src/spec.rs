@@ -274,6 +274,7 @@ fn health_check(container: &ContainerDefinition, clock: &Clock) -> Option<Health
         timeout_ms: milliseconds(check.timeout.unwrap_or(5)),
         start_period_ms: milliseconds(check.start_period.unwrap_or(0))
             + u64::try_from(patience).unwrap_or(0),
+        start_interval_ms: 0,
         retries,
     })
 }

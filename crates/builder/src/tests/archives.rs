@@ -32,6 +32,19 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(1);
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn world(name: &str, bytes: &[u8]) -> World {
     let world = World::new();
     std::fs::write(world.context().join(name), bytes).unwrap();
@@ -52,7 +65,15 @@ fn good() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_local_archive_is_unpacked() {
-    for (name, bytes) in [("a.tar", good()), ("a.tgz", gzip(&good()))] {
+    for (name, bytes) in [
+        ("a.tar", good()),
+        ("a.tgz", gzip(&good())),
+        ("a.tar.bz2", bzip2(&good())),
+        ("a.tar.zst", zstd::encode_all(&*good(), 1).unwrap()),
+        ("a.tar.xz", xz(&good())),
+        // What it is called does not matter.
+        ("a", xz(&good())),
+    ] {
         let world = world(name, &bytes);
         let outcome = world
             .build(&format!("FROM scratch\nADD {name} /in\n"))
@@ -179,19 +200,50 @@ async fn a_cut_off_archive_is_an_error() {
 }
 
 #[tokio::test]
-async fn other_compressions_are_refused_by_name() {
-    let world = world("a.tar.xz", &[0xfd, b'7', b'z', b'X', b'Z', 0, 1, 2]);
-    let error = world
-        .build("FROM scratch\nADD a.tar.xz /\n")
-        .await
-        .err()
-        .unwrap();
+async fn what_takes_too_much_memory_is_refused() {
+    // The header of an xz file whose dictionary is 1.5 GiB.
+    let stream: [u8; 12] = [
+        0xfd, b'7', b'z', b'X', b'Z', 0, 0, 4, 0xe6, 0xd6, 0xb4, 0x46,
+    ];
+    let block = [2, 0, 0x21, 1, 37, 0, 0, 0];
+    let sum = crc32(&block).to_le_bytes();
+    let bytes = [&stream[..], &block, &sum, &[0; 64]].concat();
+    let world = world("a.bin", &bytes);
+    let error = world.build("FROM scratch\nADD a.bin /\n").await;
+    let message = error.err().unwrap().message;
     assert!(
-        error
-            .message
-            .contains("is compressed with xz, which ADD cannot unpack"),
-        "{error}"
+        message.contains("would take more than 256 MiB"),
+        "{message}"
     );
+}
+
+/// Of gzip and xz.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[tokio::test]
+async fn a_broken_or_other_compressed_file_is_a_plain_one() {
+    for bytes in [
+        &b"BZh9 and not bzip2"[..],
+        &[0xfd, b'7', b'z', b'X', b'Z', 0, 1, 2],
+        &[0x28, 0xb5, 0x2f, 0xfd, 9, 9, 9],
+        &zstd::encode_all(&b"text"[..], 1).unwrap(),
+    ] {
+        let world = world("a.tar.xz", bytes);
+        let request = engine::BuildRequest {
+            context: world.context(),
+            dockerfile_text: Some("FROM scratch\nADD a.tar.xz /in/".into()),
+            ..Default::default()
+        };
+        let (events, _) = tokio::sync::mpsc::channel(1);
+        let built = engine::Builds::build(&world.builder, request, events);
+        let built = built.await.unwrap();
+        let tree = world.images.image(&built.digest).directories[0].clone();
+        assert_eq!(std::fs::read(tree.join("in/a.tar.xz")).unwrap(), bytes);
+    }
 }
 
 #[tokio::test]

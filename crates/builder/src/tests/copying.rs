@@ -93,8 +93,8 @@ async fn files() {
     check_error(file, "COPY https://x/y /", "`https://x/y` is not in the context: fetching from a URL is not supported; download it first, or use RUN").await;
     check_error(
         file,
-        "COPY --parents a.txt /",
-        "`--parents` is not supported on COPY",
+        "ADD --parents a.txt /",
+        "`--parents` is not supported on ADD",
     )
     .await;
     // An empty variable as a source is all of it, as a destination the working folder.
@@ -264,10 +264,17 @@ async fn owners_and_permissions() {
         "the image's `/etc/group` has no group `none`",
     )
     .await;
+    check(file, "COPY --chmod=u+x a /", &["file 744 0:0 a = A"]).await;
+    check(
+        file,
+        "ARG m=go-rX\nCOPY --chmod=$m d /n/",
+        &["dir 755 0:0 n", "file 600 0:0 n/x = X"],
+    )
+    .await;
     check_error(
         file,
-        "COPY --chmod=u+x a /",
-        "`--chmod=u+x` is not supported; write octal digits, like `755`",
+        "COPY --chmod=u+y a /",
+        "`--chmod=u+y` is no file mode, like `755` or `u=rwX,go=rX`",
     )
     .await;
 }
@@ -314,6 +321,99 @@ async fn one_file_of_two_names_stays_one() {
     world.put("d/b", "A");
     let again = world.build(dockerfile).await.unwrap();
     assert_eq!(again.layers.last().unwrap()[2], "file 644 0:0 n/b = A");
+}
+
+#[tokio::test]
+async fn sources_with_the_folders_above_them() {
+    let files = &[
+        ("x/y/a", "A"),
+        ("x/y/b", "B"),
+        ("x/z/a", "Z"),
+        ("x/link", "-> y"),
+        ("top", "T"),
+    ][..];
+    check(
+        files,
+        "COPY --parents x/y/a top /to/",
+        &[
+            "dir 755 0:0 to",
+            "file 644 0:0 to/top = T",
+            "dir 755 0:0 to/x",
+            "dir 755 0:0 to/x/y",
+            "file 644 0:0 to/x/y/a = A",
+        ],
+    )
+    .await;
+    let from_pivot = &[
+        "dir 755 0:0 to",
+        "dir 755 0:0 to/y",
+        "file 644 0:0 to/y/a = A",
+        "dir 755 0:0 to/z",
+        "file 644 0:0 to/z/a = Z",
+    ][..];
+    check(files, "COPY --parents ./x/./*/a /to", from_pivot).await;
+    check(files, "COPY --parents x/./**/a /to", from_pivot).await;
+    check(
+        files,
+        "COPY --parents --exclude=b x/y x/link /to",
+        &[
+            "dir 755 0:0 to",
+            "dir 755 0:0 to/x",
+            "link to/x/link -> y",
+            "dir 755 0:0 to/x/y",
+            "file 644 0:0 to/x/y/a = A",
+        ],
+    )
+    .await;
+    check_error(
+        files,
+        "COPY --parents x/none /to",
+        "`x/none` is not in the context",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_excluded_is_left_out() {
+    let files = &[
+        ("d/a.txt", "A"),
+        ("d/b.md", "B"),
+        ("d/e/c.txt", "C"),
+        ("d/e/f.md", "F"),
+        ("home.md", "H"),
+        ("home.txt", "T"),
+    ][..];
+    check(
+        files,
+        "COPY --exclude=*.txt --exclude=e d /n/",
+        &["dir 755 0:0 n", "file 644 0:0 n/b.md = B"],
+    )
+    .await;
+    let without_text = &[
+        "dir 755 0:0 n",
+        "file 644 0:0 n/b.md = B",
+        "dir 755 0:0 n/e",
+        "file 644 0:0 n/e/f.md = F",
+    ][..];
+    check(files, "ADD --exclude=**/*.txt d /n/", without_text).await;
+    check(
+        files,
+        "ARG x=txt\nCOPY --exclude=**/*.$x d /n/",
+        without_text,
+    )
+    .await;
+    check(
+        files,
+        "COPY --exclude=*.txt home* /n/",
+        &["dir 755 0:0 n", "file 644 0:0 n/home.md = H"],
+    )
+    .await;
+    check(
+        files,
+        "COPY --exclude=* --exclude=!a.txt d /n/",
+        &["dir 755 0:0 n", "file 644 0:0 n/a.txt = A"],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -26,13 +26,32 @@ async fn errors_name_line_and_instruction() {
         "Dockerfile:4: COPY needs at least a source and a destination (in `COPY a`)",
     )
     .await;
-    check("FROM scratch\nONBUILD RUN x", "Dockerfile:2: ONBUILD is not supported: put the instruction into the Dockerfile that builds on this image (in `ONBUILD RUN x`)").await;
-    check("FROM scratch\nRUN --mount=type=secret,id=x true", "Dockerfile:2: `--mount=type=secret` is not supported (`bind`, `cache` and `tmpfs` are) (in `RUN --mount=type=secret,id=x true`)").await;
+    check("FROM scratch\nRUN --mount=type=disk,target=/x true", "Dockerfile:2: `--mount=type=disk` is not supported (`bind`, `cache`, `tmpfs`, `secret` and `ssh` are) (in `RUN --mount=type=disk,target=/x true`)").await;
     check(
-        "FROM scratch\nRUN --network=none true",
-        "Dockerfile:2: `--network=none` is not supported on RUN (in `RUN --network=none true`)",
+        "FROM scratch\nRUN --network=other true",
+        "Dockerfile:2: `--network=other` is not supported on RUN (in `RUN --network=other true`)",
     )
     .await;
+    check(
+        "FROM scratch\nRUN --security=insecure true",
+        "Dockerfile:2: `--security=insecure` is not supported on RUN (in `RUN --security=insecure true`)",
+    )
+    .await;
+    for (inner, message) in [
+        (
+            "ONBUILD RUN x",
+            "ONBUILD takes any instruction but another ONBUILD",
+        ),
+        ("FROM scratch", "ONBUILD takes no FROM"),
+        ("MAINTAINER me", "ONBUILD takes no MAINTAINER"),
+        ("COPY a", "COPY needs at least a source and a destination"),
+    ] {
+        let world = World::new();
+        let dockerfile = format!("FROM scratch\nONBUILD {inner}");
+        let error = world.build(&dockerfile).await.err().unwrap();
+        assert!(error.message.contains(message), "{inner}: {error}");
+        assert!(error.message.starts_with("Dockerfile:2: "), "{error}");
+    }
     check(
         "FROM scratch\nRUN",
         "Dockerfile:2: RUN needs an argument (in `RUN`)",
@@ -155,7 +174,13 @@ async fn a_missing_dockerfile_or_context() {
 fn read(text: &str) {
     if let Ok(lines) = crate::lines::read("Dockerfile", text) {
         let args = Default::default();
-        if let Ok(plan) = crate::stages::Plan::new(lines, "Dockerfile", &args, None) {
+        let (secrets, agents) = Default::default();
+        let given = crate::stages::Given {
+            network: engine::StepNetwork::Outward,
+            secrets: &secrets,
+            agents: &agents,
+        };
+        if let Ok(plan) = crate::stages::Plan::new(lines, "Dockerfile", &args, None, &given) {
             assert!(plan.needed().contains(&plan.target));
         }
     }

@@ -236,6 +236,8 @@ pub struct FakeSteps {
     /// Every step succeeds without being looked at; for scripts of real shells.
     pub accepts_all: AtomicBool,
     pub seen: Mutex<Vec<RunStep>>,
+    /// The names in each folder that was mounted, while it was.
+    pub listings: Mutex<Vec<Vec<String>>>,
     /// Steps that were dropped before their end.
     pub dropped: AtomicUsize,
     /// Where two steps wait for each other, to show that they run at the same time.
@@ -247,6 +249,7 @@ impl Default for FakeSteps {
         Self {
             accepts_all: AtomicBool::new(false),
             seen: Mutex::default(),
+            listings: Mutex::default(),
             dropped: AtomicUsize::new(0),
             meeting: tokio::sync::Barrier::new(2),
         }
@@ -269,6 +272,17 @@ impl Steps for FakeSteps {
             "upper is not empty"
         );
         self.seen.lock().unwrap().push(step.clone());
+        for mount in &step.mounts {
+            if let StepSource::Path(path) = &mount.source
+                && let Ok(entries) = path.read_dir()
+            {
+                let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+                let mut names: Vec<_> = entries.map(name).collect();
+                names.sort();
+                let names = names.into_iter().map(|name| name.into_string().unwrap());
+                self.listings.lock().unwrap().push(names.collect());
+            }
+        }
         if self.accepts_all.load(Ordering::SeqCst) {
             return Ok(0);
         }

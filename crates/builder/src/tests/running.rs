@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::{BuildEvent, RunStep};
+use engine::{BuildEvent, RunStep, StepMount, StepSource};
 
 use super::{Outcome, World};
 
@@ -77,9 +77,9 @@ async fn a_script_with_its_own_interpreter_is_mounted() {
     world.build(dockerfile).await.unwrap();
     let step = world.steps.seen.lock().unwrap().pop().unwrap();
     assert_eq!(step.argv, ["/dev/pipes/EOF"]);
-    let (_, target, read_only) = &step.mounts[0];
+    let mount = &step.mounts[0];
     assert_eq!(
-        (target.to_str(), *read_only),
+        (mount.target.to_str(), mount.read_only),
         (Some("/dev/pipes/EOF"), true)
     );
     // Another text is another step.
@@ -240,14 +240,160 @@ async fn a_dropped_build_stops_and_cleans_up() {
 
 #[tokio::test]
 async fn mounts() {
-    let cache =
-        step("RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=t,ro write a A").await;
+    let cache = step("ARG at=c\nRUN --mount=type=cache,target=/$at --mount=type=tmpfs,target=t,ro --mount=type=tmpfs,target=/u,size=10m write a A").await;
     let places: Vec<_> = cache
         .mounts
         .iter()
-        .map(|(_, at, ro)| (at.to_str().unwrap(), *ro))
+        .map(|mount| (mount.target.to_str().unwrap(), mount.read_only))
         .collect();
-    assert_eq!(places, [("/c", false), ("/t", true)]);
+    assert_eq!(places, [("/c", false), ("/t", true), ("/u", false)]);
+    let memory = |bytes_max| StepSource::Memory { bytes_max };
+    assert_eq!(cache.mounts[1].source, memory(None));
+    assert_eq!(cache.mounts[2].source, memory(Some(10 << 20)));
+}
+
+#[tokio::test]
+async fn a_bind_mount_that_is_written_to_is_a_copy() {
+    let world = World::with(&[("dir/x", "X"), ("dir/to", "-> x")]);
+    let from_context = "FROM scratch\nRUN --mount=source=dir,target=/in,rw write a A\n";
+    // Two layers make the folder, which no single folder of this machine shows.
+    let of_stage = "FROM scratch AS s\nCOPY dir /d\nRUN write d/y Y && rm d/to\nFROM scratch\nRUN --mount=from=s,source=/d,target=/in write a A\n";
+    for (dockerfile, read_only, names) in [(from_context, false, "to x"), (of_stage, true, "x y")] {
+        world.steps.listings.lock().unwrap().clear();
+        world.build(dockerfile).await.unwrap();
+        let step = world.steps.seen.lock().unwrap().pop().unwrap();
+        assert_eq!(step.mounts[0].read_only, read_only);
+        assert_ne!(path(&step.mounts[0]), world.context().join("dir"));
+        let listings = world.steps.listings.lock().unwrap();
+        assert_eq!(listings.last().unwrap().join(" "), names, "{dockerfile}");
+    }
+    assert_eq!(
+        std::fs::read_dir(world.context().join("dir"))
+            .unwrap()
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_network_is_asked_for() {
+    use engine::StepNetwork::{Host, None, Outward};
+    assert_eq!(step("RUN write a A").await.network, Outward);
+    assert_eq!(
+        step("RUN --network=default write a A").await.network,
+        Outward
+    );
+    assert_eq!(step("RUN --network=none write a A").await.network, None);
+    let world = World::new();
+    let dockerfile = "FROM scratch\nRUN exit 1\nRUN --network=host write a A";
+    let error = world.build(dockerfile).await.err().unwrap();
+    assert!(error.message.starts_with("Dockerfile:3: `--network=host` is the machine's own network, which this build was not given"), "{error}");
+    assert!(world.steps.seen.lock().unwrap().is_empty());
+    let dockerfile =
+        "FROM scratch\nRUN --network=none write a A\nRUN write b B\nRUN --network=host write c C";
+    world
+        .build_as(dockerfile, |request| request.network = Host)
+        .await
+        .unwrap();
+    let seen = world.steps.seen.lock().unwrap();
+    let networks: Vec<_> = seen.iter().map(|step| step.network).collect();
+    assert_eq!(networks, [None, Host, Host]);
+}
+
+#[tokio::test]
+async fn secrets_and_agents_are_seen_by_the_step_alone() {
+    let world = World::new();
+    let give = |request: &mut engine::BuildRequest| {
+        let secret = engine::BuildSecret(b"hidden".to_vec());
+        request.secrets.insert("s".into(), secret);
+        request
+            .agents
+            .insert("default".into(), "/agent.sock".into());
+    };
+    let dockerfile = "FROM scratch\nRUN --mount=type=secret,id=s --mount=type=secret,id=s,target=/t,mode=0440,uid=5 --mount=type=secret,id=s,env=TOKEN --mount=type=ssh,required write a A\n";
+    let first = world.build_as(dockerfile, give).await.unwrap();
+    let step = world.steps.seen.lock().unwrap().pop().unwrap();
+    let targets: Vec<_> = step
+        .mounts
+        .iter()
+        .map(|it| it.target.to_str().unwrap())
+        .collect();
+    assert_eq!(
+        targets,
+        ["/run/secrets/s", "/t", "/run/buildkit/ssh_agent.0"]
+    );
+    assert_eq!(path(&step.mounts[2]), std::path::Path::new("/agent.sock"));
+    for line in ["TOKEN=hidden", "SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0"] {
+        assert!(step.env.contains(&line.to_owned()), "{:?}", step.env);
+    }
+    assert_eq!(first.layers, [["file 644 0:0 a = A"]]);
+    assert!(!format!("{:?}", first.config).contains("hidden"));
+    assert_eq!(
+        format!("{:?}", engine::BuildSecret(b"hidden".to_vec())),
+        "BuildSecret"
+    );
+    // Another secret is the same step, and one that is not there is not missed, unless it is required.
+    assert_eq!(
+        world
+            .build_as(dockerfile, give)
+            .await
+            .unwrap()
+            .built
+            .cached_steps,
+        1
+    );
+    let optional = "FROM scratch\nRUN --mount=type=secret,id=s --mount=type=ssh write b B\n";
+    world.build(optional).await.unwrap();
+    assert!(
+        world
+            .steps
+            .seen
+            .lock()
+            .unwrap()
+            .pop()
+            .unwrap()
+            .mounts
+            .is_empty()
+    );
+    for (flag, missing) in [
+        (
+            "type=secret,id=s,required",
+            "the secret `s` was not given to this build; give it with `neargate up --secret`",
+        ),
+        (
+            "type=ssh,required=true",
+            "the SSH agent `default` was not given to this build; give it with `neargate up --ssh`",
+        ),
+    ] {
+        let dockerfile = format!("FROM scratch\nRUN exit 1\nRUN --mount={flag} true");
+        let error = world.build(&dockerfile).await.err().unwrap();
+        assert!(
+            error
+                .message
+                .starts_with(&format!("Dockerfile:3: {missing}")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cache_may_be_private_or_begin_with_something() {
+    let world = World::with(&[("seed/x", "X")]);
+    let private = "FROM scratch AS a\nRUN --mount=type=cache,target=/c,sharing=private meet && write a A\nFROM scratch AS b\nRUN --mount=type=cache,target=/c,sharing=private meet && write b B\nFROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n";
+    world.build(private).await.unwrap();
+    let seen = std::mem::take(&mut *world.steps.seen.lock().unwrap());
+    assert_ne!(path(&seen[0].mounts[0]), path(&seen[1].mounts[0]));
+    let seeded = "FROM scratch AS s\nCOPY seed /seed\nFROM scratch\nRUN --mount=type=cache,from=s,source=/seed,target=/c write a A\n";
+    world.build(seeded).await.unwrap();
+    let seen = world.steps.seen.lock().unwrap();
+    assert!(path(&seen[0].mounts[0]).join("x").is_file());
+}
+
+fn path(mount: &StepMount) -> &std::path::Path {
+    match &mount.source {
+        StepSource::Path(path) => path,
+        other => panic!("{other:?} is no path"),
+    }
 }
 
 #[tokio::test]
@@ -258,11 +404,11 @@ async fn a_bind_mount_counts_for_the_cache() {
     let step = world.steps.seen.lock().unwrap().pop().unwrap();
     assert_eq!(step.mounts.len(), 2);
     assert_eq!(
-        std::fs::read_to_string(step.mounts[0].0.join("x")).unwrap(),
+        std::fs::read_to_string(path(&step.mounts[0]).join("x")).unwrap(),
         "X"
     );
-    assert_eq!(std::fs::read_to_string(&step.mounts[1].0).unwrap(), "T");
-    assert!(step.mounts.iter().all(|(_, _, read_only)| *read_only));
+    assert_eq!(std::fs::read_to_string(path(&step.mounts[1])).unwrap(), "T");
+    assert!(step.mounts.iter().all(|mount| mount.read_only));
     // Mount points are no part of the layer.
     assert_eq!(first.layers, [["file 644 0:0 a = A", "dir 755 0:0 bin"]]);
 
@@ -284,7 +430,7 @@ async fn a_cache_mount_lasts() {
         world.build(&folder(id, run)).await.unwrap();
     }
     let seen = world.steps.seen.lock().unwrap();
-    let folders: Vec<_> = seen.iter().map(|step| step.mounts[0].0.clone()).collect();
+    let folders: Vec<_> = seen.iter().map(|step| path(&step.mounts[0])).collect();
     assert_eq!(folders[0], folders[1]);
     assert_ne!(folders[0], folders[2]);
     assert!(folders.iter().all(|folder| folder.is_dir()));

@@ -296,10 +296,8 @@ async fn ports_volumes_users_and_signals() {
 async fn health_checks() {
     let check_command = |command: &[&str]| HealthCheck {
         command: texts(command),
-        interval_ms: 30_000,
-        timeout_ms: 30_000,
-        start_period_ms: 0,
-        retries: 3,
+        // What is not said is left to whoever runs it.
+        ..HealthCheck::default()
     };
     let with = |check: HealthCheck| ImageConfig {
         healthcheck: Some(check),
@@ -319,10 +317,11 @@ async fn health_checks() {
         interval_ms: 90_000,
         timeout_ms: 500,
         start_period_ms: 1_500,
+        start_interval_ms: 250,
         retries: 5,
         ..check_command(&["CMD", "a"])
     };
-    check("HEALTHCHECK --interval=1m30s --timeout=500ms --start-period=1.5s --retries=5 \\\n CMD [\"a\"]", with(changed)).await;
+    check("HEALTHCHECK --interval=1m30s --timeout=500ms --start-period=1.5s --start-interval=250ms --retries=5 \\\n CMD [\"a\"]", with(changed)).await;
     check(
         "HEALTHCHECK CMD a\nHEALTHCHECK NONE",
         with(HealthCheck {

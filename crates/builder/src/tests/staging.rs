@@ -137,6 +137,46 @@ async fn a_stage_that_two_need_is_built_once() {
 }
 
 #[tokio::test]
+async fn what_an_image_wants_is_done_by_who_builds_on_it() {
+    let world = World::with(&[("a", "A")]);
+    let base = "FROM scratch\nARG v\nONBUILD COPY a /$v\nONBUILD ENV from=base\nONBUILD run <<EOF\nwrite b B\nEOF\nENV v=dir/\n";
+    world.image("base", base).await;
+    let image = world.build(base).await.unwrap();
+    let triggers = ["COPY a /$v", "ENV from=base", "run <<EOF\nwrite b B\nEOF"];
+    assert_eq!(image.config.on_build, triggers);
+    assert!(image.layers.is_empty());
+    let outcome = world.build("FROM base\nENV own=$from\n").await.unwrap();
+    assert_eq!(
+        outcome.layers,
+        [
+            &["dir 755 0:0 dir", "file 644 0:0 dir/a = A"][..],
+            &["file 644 0:0 b = B"]
+        ]
+    );
+    assert_eq!(outcome.config.env[1..], ["v=dir/", "from=base", "own=base"]);
+    assert!(outcome.config.on_build.is_empty());
+    // The steps of what is done first are told with the FROM, and the second time found.
+    let told = steps(&outcome);
+    assert_eq!(told[1], "1/2 [stage-0 1/2] ONBUILD COPY a /$v");
+    assert_eq!(
+        world.build("FROM base").await.unwrap().built.cached_steps,
+        2
+    );
+    // A stage is an image, and the images that it copies from are found when they are needed.
+    let staged = "FROM scratch AS tool\nCOPY a /t\nFROM scratch AS base\nONBUILD COPY --from=tool /t /u\nFROM base\n";
+    let outcome = world.build(staged).await.unwrap();
+    assert_eq!(outcome.layers, [["file 644 0:0 u = A"]]);
+    let failing = "FROM scratch AS base\nONBUILD RUN exit 3\nFROM base\n";
+    let error = world.build(failing).await.err().unwrap();
+    assert!(
+        error.message.starts_with(
+            "Dockerfile:3: the command ended with exit code 3 (in `ONBUILD RUN exit 3`)"
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn platforms() {
     let world = World::new();
     for platform in ["linux/amd64", "$BUILDPLATFORM", "${TARGETPLATFORM}"] {

@@ -44,6 +44,7 @@ impl WithHealth for ImageConfig {
             interval_ms: it.interval / NS_PER_MS,
             timeout_ms: it.timeout / NS_PER_MS,
             start_period_ms: it.start_period / NS_PER_MS,
+            start_interval_ms: it.start_interval / NS_PER_MS,
             retries: it.retries,
         });
         self

@@ -448,6 +448,7 @@ impl Record {
             interval_ms: ms_or(health.interval, DEFAULT_MS),
             timeout_ms: ms_or(health.timeout, DEFAULT_MS),
             start_period_ms: ms_or(health.start_period, 0),
+            start_interval_ms: ms_or(health.start_interval, 0),
             retries: if health.retries == 0 {
                 3
             } else {

@@ -6,6 +6,7 @@
 
 mod build;
 mod folder;
+mod given;
 mod live;
 mod stack;
 mod verdict;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use console::style;
+use engine::BuildRequest;
 use serde_json::json;
 
 use super::application::{self, check_name, name_from};
@@ -54,6 +56,12 @@ pub struct Up {
     /// MiB of memory of a container
     #[arg(long, default_value_t = 512)]
     pub memory: u32,
+    /// A secret for `RUN --mount=type=secret`: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`
+    #[arg(long = "secret", value_name = "SECRET")]
+    pub secrets: Vec<String>,
+    /// An SSH agent for `RUN --mount=type=ssh`: `default`, or `NAME=SOCKET`
+    #[arg(long = "ssh", value_name = "AGENT")]
+    pub agents: Vec<String>,
 }
 
 /// `.localhost` names lead to 127.0.0.1: for another edge address, curl has to be told.
@@ -87,7 +95,8 @@ impl Up {
         ));
         let client = Client::new(config)?;
 
-        let image = build::build(config, &client, &folder, &name, &mut timings).await?;
+        let request = self.build_request(&folder)?;
+        let image = build::build(config, &client, &folder, request, &name, &mut timings).await?;
         let port = self.container_port(&folder, &image.exposed_ports)?;
         let wanted = stack::Wanted {
             name: &name,
@@ -107,6 +116,19 @@ impl Up {
         self.report(config, &client, &name, &url, began.elapsed(), &timings)
             .await?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What there is to say of a build but its name; nothing of it is for a folder without a Dockerfile.
+    fn build_request(&self, folder: &Folder) -> Result<BuildRequest> {
+        if folder.is_static() && !(self.secrets.is_empty() && self.agents.is_empty()) {
+            bail!("`--secret` and `--ssh` are for the steps of a Dockerfile, and there is none");
+        }
+        Ok(BuildRequest {
+            context: folder.path.clone(),
+            secrets: given::secrets(&self.secrets, &given::environment)?,
+            agents: given::agents(&self.agents, &given::environment)?,
+            ..BuildRequest::default()
+        })
     }
 
     fn application_name(&self, folder: &Folder) -> Result<String> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{ContainerSpec, DeviceSpec, TaskSpec};
+use engine::{ContainerSpec, DeviceSpec, StepMount, StepSource, TaskSpec};
 use nix::sys::stat::{SFlag, major, minor};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::{Confinement, Root};
 use super::{destination, groups};
 use crate::cgroup::{self, Hierarchy};
 use crate::error::{Context, Result};
-use crate::order::{Order, TaskFiles, volume_data, write_json};
+use crate::order::{Order, StepOrder, TaskFiles, volume_data, write_json};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -298,8 +298,13 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
         .map(|it| json!({ "type": it.0 }))
         .collect();
     let mut sysctl = json!({});
-    if let Some(path) = &order.namespace {
-        namespaces.push(json!({ "type": "network", "path": path }));
+    let is_alone = order.step.as_ref().is_some_and(StepOrder::is_alone);
+    let network = match &order.namespace {
+        Some(path) => Some(json!({ "type": "network", "path": path })),
+        None => is_alone.then(|| json!({ "type": "network" })),
+    };
+    if let Some(network) = network {
+        namespaces.push(network);
         // The namespace is the task's alone, so low ports need no power over others.
         sysctl = json!({
             "net.ipv4.ip_unprivileged_port_start": "0",
@@ -436,18 +441,29 @@ fn mounts(
         let source = volume_path(order, &asked.volume)?;
         mounts.push(bind(&source, &asked.path, asked.read_only));
     }
-    let of_step = order.step.iter().flat_map(|step| &step.mounts);
-    for (_, path, _) in of_step.clone() {
-        destination::check(root, path)?;
+    for asked in order.step.iter().flat_map(|step| &step.mounts) {
+        destination::check(root, &asked.target)?;
+        mounts.push(of_step(asked));
     }
-    let own = of_step.chain(task_mounts);
-    for (source, path, read_only) in own {
+    for (source, path, read_only) in task_mounts {
         // What the task asked for itself wins.
         if !container.mounts.iter().any(|asked| asked.path == *path) {
             mounts.push(bind(source, path, *read_only));
         }
     }
     Ok(mounts)
+}
+
+fn of_step(asked: &StepMount) -> Value {
+    let bytes_max = match &asked.source {
+        StepSource::Path(source) => return bind(source, &asked.target, asked.read_only),
+        StepSource::Memory { bytes_max } => bytes_max,
+    };
+    let access = if asked.read_only { "ro" } else { "rw" };
+    let size = bytes_max.map(|bytes| format!("size={bytes}"));
+    let mut options = vec!["nosuid", "nodev", "mode=1777", access];
+    options.extend(size.as_deref());
+    mount(&asked.target.to_string_lossy(), "tmpfs", &options)
 }
 
 fn volume_path(order: &Order, name: &str) -> Result<PathBuf> {

@@ -11,6 +11,7 @@ mod forked;
 mod groups;
 mod init;
 mod limits;
+mod loopback;
 pub(crate) mod passing;
 mod points;
 mod root;
@@ -22,6 +23,7 @@ pub(crate) use bundle::{TaskMounts, write_bundle, write_hosts, write_task_files}
 pub(crate) use create::{Streams, Theirs, create};
 pub(crate) use exec::{Command, ExecReply, exec_attached_main, exec_in_container, exec_main};
 pub(crate) use executor::Confinement;
+pub(crate) use loopback::bring_up_loopback;
 pub(crate) use points::mount_points;
 pub(crate) use root::Root;
 pub(crate) use terminal::{Console, Owner, Terminal, resize};

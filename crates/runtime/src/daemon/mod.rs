@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine::{
-    ContainerState, ContainerStatus, EngineError, Health, Network, Result, TaskSpec, TaskState,
-    TaskStatus,
+    ContainerState, ContainerStatus, EngineError, Health, Network, Result, StepSource, TaskSpec,
+    TaskState, TaskStatus,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -132,7 +132,10 @@ impl Runtime {
                     .step
                     .into_iter()
                     .flat_map(|it| it.mounts)
-                    .map(|it| it.0),
+                    .filter_map(|it| match it.source {
+                        StepSource::Path(path) => Some(path),
+                        StepSource::Memory { .. } => None,
+                    }),
             );
         }
         Ok(directories)

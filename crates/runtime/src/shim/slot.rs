@@ -17,7 +17,7 @@ use super::stdio::{Stdio, stdio};
 use crate::cgroup::TaskCgroup;
 use crate::container::{self, TaskMounts, Terminal};
 use crate::error::{Context, Failure, Result};
-use crate::order::{Order, TaskFiles, container_data, work_beside};
+use crate::order::{Order, StepOrder, TaskFiles, container_data, work_beside};
 use crate::overlay::Overlay;
 use crate::time::now_ms;
 
@@ -102,7 +102,12 @@ impl Slot {
             terminal,
             kill_at: None,
         });
-        if let Err(failure) = created.start() {
+        let is_alone = order.step.as_ref().is_some_and(StepOrder::is_alone);
+        let prepared = match is_alone {
+            true => container::bring_up_loopback(pid),
+            false => Ok(()),
+        };
+        if let Err(failure) = prepared.and_then(|()| created.start()) {
             self.kill();
             self.process = None;
             return Err(failure);

@@ -43,6 +43,7 @@ pub async fn build(
     config: &Config,
     client: &Client,
     folder: &Folder,
+    request: BuildRequest,
     name: &str,
     timings: &mut Timings,
 ) -> Result<Image> {
@@ -52,7 +53,7 @@ pub async fn build(
     let request = if folder.is_static() {
         site(folder, tagged)
     } else {
-        dockerfile(folder, tagged)
+        dockerfile(request, tagged)
     };
     let answer = client.post("/_neargate/v1/build", &request).await?;
     let (built, image) = follow(answer, &step).await?;
@@ -101,12 +102,8 @@ async fn repository(client: &Client, name: &str) -> Result<String> {
         .context("the repository has no address")
 }
 
-fn dockerfile(folder: &Folder, name: ImageName) -> serde_json::Value {
-    let request = BuildRequest {
-        context: folder.path.clone(),
-        names: vec![name],
-        ..Default::default()
-    };
+fn dockerfile(mut request: BuildRequest, name: ImageName) -> serde_json::Value {
+    request.names = vec![name];
     json!({ "Build": request })
 }
 
