@@ -2,3 +2,6 @@
 //! AWS nor the machine, and depends on nothing of ours.
 
 pub mod glob;
+mod lack;
+
+pub use lack::{Lack, causes};

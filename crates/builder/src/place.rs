@@ -28,6 +28,7 @@ impl Place {
         EngineError {
             message,
             fault: error.fault,
+            lack: error.lack,
             source: error.source,
         }
     }

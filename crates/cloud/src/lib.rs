@@ -36,9 +36,26 @@ pub use wire::{Error, ErrorCode};
 /// An error of the machine or the store, as the caller of an operation sees it.
 pub fn internal(error: impl std::error::Error + 'static) -> Error {
     tracing::error!(error = converge_chain(&error), "an operation failed");
-    wire::codes::InternalFailure.because(
-        "The request processing has failed because of an unknown error, exception or failure.",
-    )
+    wire::codes::InternalFailure.because(lack_in_words(&error).unwrap_or_else(|| UNKNOWN.into()))
+}
+
+/// As AWS says it ("Common errors" of every service's API reference).
+const UNKNOWN: &str =
+    "The request processing has failed because of an unknown error, exception or failure.";
+
+/// What the machine has none left of, where that is why: whoever asked can do something about it.
+fn lack_in_words(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let of_engine = base::causes(error).find_map(|it| it.downcast_ref::<engine::EngineError>());
+    let own_words = of_engine.and_then(engine::EngineError::lack_in_words);
+    own_words.or_else(|| lack_of(error).map(engine::lack_in_words))
+}
+
+/// What an error of the machine or the store says that there is none left of.
+pub fn lack_of(error: &(dyn std::error::Error + 'static)) -> Option<base::Lack> {
+    let of_store = |it: &(dyn std::error::Error + 'static)| {
+        it.downcast_ref::<StoreError>().and_then(StoreError::lack)
+    };
+    engine::lack_of(error).or_else(|| base::causes(error).find_map(of_store))
 }
 
 fn converge_chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -69,13 +69,17 @@ impl From<EngineError> for Refusal {
             Fault::Conflict => StatusCode::CONFLICT,
             Fault::Unreachable | Fault::Machine => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.chain())
+        // Docker's client shows this and nothing else.
+        Self::new(
+            status,
+            error.lack_in_words().unwrap_or_else(|| error.chain()),
+        )
     }
 }
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self::failed(error)
+        EngineError::from(error).into()
     }
 }
 

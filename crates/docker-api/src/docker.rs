@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use engine::{
-    BuildScope, Builds, Fault, ImageName, Images, Network, RegistryLogin, Repository, Result, Tasks,
+    BuildScope, Builds, EngineError, Fault, ImageName, Images, Network, RegistryLogin, Repository,
+    Result, Tasks,
 };
 use tokio::task::JoinHandle;
 
@@ -175,10 +176,11 @@ impl Docker {
         let has = self.disk_bytes.load(Ordering::Relaxed);
         match has.saturating_add(self.received_bytes.load(Ordering::Relaxed)) <= most {
             true => Ok(()),
-            false => Err(Refusal::failed(format!(
-                "no space left on device: containers and volumes of a build may have {} GiB together",
+            false => Err(EngineError::no_space(format_args!(
+                "containers and volumes of a build may have {} GiB together",
                 most >> 30
-            ))),
+            ))
+            .into()),
         }
     }
 

@@ -1,6 +1,9 @@
 //! What an engine call can answer when it does not do what it was asked.
 
+use std::error::Error;
 use std::fmt;
+
+use base::{Lack, causes};
 
 /// Whose fault an [`EngineError`] is, and so whether asking again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 pub struct EngineError {
     pub fault: Fault,
     pub message: String,
+    /// What there is none left of, where that is why it failed.
+    pub lack: Option<Lack>,
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -40,6 +45,7 @@ impl EngineError {
         Self {
             fault,
             message: message.into(),
+            lack: None,
             source: None,
         }
     }
@@ -58,10 +64,27 @@ impl EngineError {
     pub fn machine(message: impl Into<String>) -> Self {
         Self::new(Fault::Machine, message)
     }
+    /// There is no room left, in words that whoever asked may read: what is full, and what to do.
+    pub fn no_space(what: impl fmt::Display) -> Self {
+        Self {
+            lack: Some(Lack::Space),
+            ..Self::machine(format!("{}: {what}", Lack::Space))
+        }
+    }
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let source = source.into();
+        self.lack = self.lack.or_else(|| lack_of(&*source));
+        self.source = Some(source);
         self
+    }
+    /// What there is none left of, for who asked for what could not be done. The message of such an error
+    /// names files of this machine, which are nobody else's business.
+    pub fn lack_in_words(&self) -> Option<String> {
+        match (self.lack?, &self.source) {
+            (Lack::Space, None) => Some(self.message.clone()),
+            (lack, _) => Some(lack_in_words(lack)),
+        }
     }
     /// The message and every cause below it, for a log line or a stop reason.
     pub fn chain(&self) -> String {
@@ -78,11 +101,64 @@ impl EngineError {
 
 impl From<std::io::Error> for EngineError {
     fn from(error: std::io::Error) -> Self {
+        let lack = lack_of(&error);
         let fault = match error.kind() {
             std::io::ErrorKind::NotFound => Fault::NotFound,
             std::io::ErrorKind::AlreadyExists => Fault::Conflict,
             _ => Fault::Machine,
         };
-        Self::new(fault, error.to_string())
+        Self {
+            lack,
+            ..Self::new(fault, error.to_string())
+        }
+    }
+}
+
+/// What an error says that there is none left of, in any of its causes.
+pub fn lack_of(error: &(dyn Error + 'static)) -> Option<Lack> {
+    causes(error).find_map(|cause| {
+        let of_engine = cause.downcast_ref::<EngineError>();
+        let of_kernel = cause.downcast_ref::<rustix::io::Errno>();
+        Lack::of_cause(cause)
+            .or_else(|| of_engine.and_then(|it| it.lack))
+            .or_else(|| of_kernel.and_then(|it| Lack::of_io(&(*it).into())))
+    })
+}
+
+/// What there is none left of and what to do, for who may know no more of the machine.
+pub fn lack_in_words(lack: Lack) -> String {
+    let advice = match lack {
+        Lack::Space => {
+            "the disk that neargate keeps its data on is full, or its quota is used up; remove \
+             images, logs, objects or other files from it, and try again"
+        }
+        Lack::Descriptors => {
+            "neargate has as many as it may have, or the machine has; end tasks or connections, or \
+             raise the limit (`neargate doctor` tells it), and try again"
+        }
+    };
+    format!("{lack}: {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_lack_is_kept_on_the_way_up_and_told_without_the_file() {
+        let full = || io::Error::from_raw_os_error(28);
+        let wrapped = EngineError::machine("cannot write `/var/lib/secret`").because(full());
+        assert_eq!(wrapped.lack, Some(Lack::Space));
+        assert!(wrapped.chain().contains("/var/lib/secret"));
+        let again = EngineError::invalid("no upload").because(io::Error::other(wrapped));
+        for error in [again, full().into(), EngineError::no_space("none is left")] {
+            let said = error.lack_in_words().unwrap();
+            assert!(said.starts_with("No space left on device: "), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        let other = EngineError::machine("no").because(io::Error::from_raw_os_error(5));
+        assert_eq!(other.lack, None);
     }
 }

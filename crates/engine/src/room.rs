@@ -54,9 +54,9 @@ impl Room {
         if self.to_give() > 0 {
             return Ok(());
         }
-        Err(EngineError::machine(format!(
-            "no space left on device: the machine's disk has {} free, and {} are kept for its \
-             records, so there is none for {what}; remove images, logs or objects",
+        Err(EngineError::no_space(format_args!(
+            "the machine's disk has {} free, and {} are kept for its records, so there is none for \
+             {what}; remove images, logs or objects",
             bytes_in_words(self.free_bytes),
             bytes_in_words(self.reserve_bytes()),
         )))
@@ -147,7 +147,7 @@ mod tests {
             free_bytes: GIB / 2,
         };
         let said = small.check("a log").unwrap_err().message;
-        assert!(said.starts_with("no space left on device: the machine's disk has 512 MiB free"));
+        assert!(said.starts_with("No space left on device: the machine's disk has 512 MiB free"));
         assert!(said.contains("none for a log"), "{said}");
     }
 

@@ -11,7 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 /// An error of the file system below the store: the machine's fault, never "not found".
 pub fn machine(doing: &str, path: &Path, error: io::Error) -> EngineError {
-    EngineError::machine(format!("cannot {doing} `{}`: {error}", path.display()))
+    EngineError::machine(format!("cannot {doing} `{}`", path.display())).because(error)
 }
 
 /// 128 random bits in hexadecimal: unguessable, so it may also name an upload.

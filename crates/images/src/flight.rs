@@ -58,5 +58,8 @@ impl<K: Clone + Eq + Hash, V: Clone + Send + Sync + 'static> Flights<K, V> {
 
 /// An error can be told to several callers; the chain of causes becomes text.
 fn copy(error: &EngineError) -> EngineError {
-    EngineError::new(error.fault, error.chain())
+    EngineError {
+        lack: error.lack,
+        ..EngineError::new(error.fault, error.chain())
+    }
 }

@@ -94,8 +94,12 @@ impl Layers {
         let compression = Compression::of(&layer.blob.media_type)?;
         let blob = blobs.open(&layer.blob.digest)?;
         let path = self.path(&layer.diff_id);
-        let of_layer = |e: EngineError| {
-            EngineError::new(e.fault, format!("layer `{}`: {e}", layer.blob.digest))
+        let of_layer = |e: EngineError| EngineError {
+            lack: e.lack,
+            ..EngineError::new(
+                e.fault,
+                format!("layer `{}`: {}", layer.blob.digest, e.chain()),
+            )
         };
         if path.is_dir() {
             unpack::check(blob, compression, &layer.diff_id, &path, limits).map_err(of_layer)?;

@@ -58,10 +58,13 @@ impl Held {
     fn has_bytes(&self, size: u64) -> Result<()> {
         match self.bytes.saturating_add(size) <= SPACE_BYTES_MAX {
             true => Ok(()),
-            false => Err(EngineError::invalid(format!(
-                "no space left on device: the images of a build may have {} GiB together",
-                SPACE_BYTES_MAX >> 30
-            ))),
+            false => Err(EngineError {
+                fault: Fault::Invalid,
+                ..EngineError::no_space(format_args!(
+                    "the images of a build may have {} GiB together",
+                    SPACE_BYTES_MAX >> 30
+                ))
+            }),
         }
     }
 

@@ -303,7 +303,7 @@ async fn an_upload_does_not_fill_the_disk() {
     };
     assert!(written > 200, "{written} MiB");
     let said = error.chain();
-    assert!(said.starts_with("no space left on device"), "{said}");
+    assert!(said.starts_with("No space left on device"), "{said}");
     assert!(said.contains("none for a part of an image"), "{said}");
     // Records, which ask nobody, still find room, and so does an upload once this one is gone.
     fs::write(root.path().join("record"), "text").unwrap();

@@ -50,8 +50,12 @@ fn now_ms() -> i64 {
     since.map_or(0, |since| since.as_millis() as i64)
 }
 
-fn machine(doing: &str, path: &Path, error: impl std::fmt::Display) -> EngineError {
-    EngineError::machine(format!("cannot {doing} `{}`: {error}", path.display()))
+fn machine(
+    doing: &str,
+    path: &Path,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> EngineError {
+    EngineError::machine(format!("cannot {doing} `{}`", path.display())).because(error)
 }
 
 fn no_stream(group: &str, stream: &str) -> EngineError {

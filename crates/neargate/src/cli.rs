@@ -70,7 +70,7 @@ pub fn current_directory() -> PathBuf {
 }
 
 /// What a shell reports of a program that wrote into a pipe that nobody reads any more (128 + SIGPIPE).
-const BROKEN_PIPE: i32 = 141;
+pub const BROKEN_PIPE: i32 = 141;
 
 /// `neargate … | head` ends where `head` does, without a word: printing to a closed pipe panics in Rust.
 fn end_with_the_pipe() {

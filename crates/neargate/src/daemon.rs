@@ -15,17 +15,20 @@ mod registry;
 use std::fs;
 use std::io::IsTerminal;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base::Lack;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::credentials::Credentials;
+use crate::descriptors;
 use crate::front::Front;
 pub use compose::{Machine, services};
 pub use docker::socket as docker_socket;
@@ -45,19 +48,44 @@ pub fn serve(config: Config) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be said at the same place, where it panics.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(config))?;
+    let state = config.state.clone();
+    (runtime.block_on(run(config))).map_err(|error| explain(error, &state))?;
     // What still runs in the background (a pull, a build) is of no use any more.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
 
+/// What to do when there was too little of something to start with.
+fn explain(error: anyhow::Error, state: &Path) -> anyhow::Error {
+    let Some(lack) = cloud::lack_of(error.as_ref()) else {
+        return error;
+    };
+    let advice = match lack {
+        Lack::Space => format!(
+            "the daemon cannot start without a few MiB for its records: remove what is not needed from the \
+             disk of `{}`, and start it again",
+            state.display()
+        ),
+        Lack::Descriptors => "raise the limit (`neargate doctor` tells it), and start the daemon \
+                              again"
+            .to_owned(),
+    };
+    error.context(format!("{lack}: {advice}"))
+}
+
 async fn run(config: Config) -> Result<()> {
+    let open_files = descriptors::raise().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+        0
+    });
     prepare_directories(&config)?;
     let _lock = lock::take(&config.state)?;
     // Bound first: a taken address must not cost anything.
@@ -89,7 +117,7 @@ async fn run(config: Config) -> Result<()> {
     let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
     let copying = tokio::spawn(records::keep_copies(cloud.clone()));
     keep_private(&config)?;
-    tracing::info!(listen = %config.listen, state = %config.state.display(), "ready");
+    tracing::info!(listen = %config.listen, state = %config.state.display(), open_files, "ready");
     let stop_everything = tokio::select! {
         () = front.serve(listener) => false,
         () = terminated() => false,

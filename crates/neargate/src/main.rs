@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod credentials;
 mod daemon;
+mod descriptors;
 mod front;
 mod roles;
 mod say;

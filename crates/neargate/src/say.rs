@@ -8,20 +8,37 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::style;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::BROKEN_PIPE;
+
 /// A line on standard output.
 pub fn line(text: impl Display) {
-    println!("{}", visible(&text.to_string()));
+    print(&visible(&text.to_string()));
 }
 
 /// A line on standard error.
 pub fn note(text: impl Display) {
-    eprintln!("{}", visible(&text.to_string()));
+    // There is nobody to tell that it could not be told.
+    let _ = writeln!(std::io::stderr(), "{}", visible(&text.to_string()));
+}
+
+/// A line that whoever started the command waits for: a command that cannot say it has failed.
+fn print(text: &str) {
+    let Err(error) = writeln!(std::io::stdout(), "{text}") else {
+        return;
+    };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(BROKEN_PIPE);
+    }
+    note(format_args!(
+        "error: cannot write to the standard output: {error}"
+    ));
+    std::process::exit(1);
 }
 
 /// A line on standard output for other programs to read: into a pipe or a file it goes as it is.
@@ -29,7 +46,7 @@ pub fn output(text: impl Display) {
     if std::io::stdout().is_terminal() {
         line(text);
     } else {
-        println!("{text}");
+        print(&text.to_string());
     }
 }
 

@@ -231,7 +231,7 @@ async fn an_object_does_not_fill_the_disk_and_leaves_nothing_when_it_would() {
     assert_eq!(error.fault, Fault::Machine);
     let said = error.chain();
     assert!(
-        said.starts_with("no space left on device: the machine's disk has"),
+        said.starts_with("No space left on device: the machine's disk has"),
         "{said}"
     );
     assert!(said.contains("none for an object"), "{said}");

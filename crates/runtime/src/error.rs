@@ -26,3 +26,13 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
         self.map_err(|error| Failure(format!("{}: {error}", what())))
     }
 }
+
+/// Says something in the log of this process, as far as it can be said: nobody goes down because the disk
+/// that the log lies on is full, or whoever read it is gone.
+macro_rules! note {
+    ($($said:tt)*) => {{
+        let mut out = std::io::stderr().lock();
+        let _ = std::io::Write::write_fmt(&mut out, format_args!("{}\n", format_args!($($said)*)));
+    }};
+}
+pub(crate) use note;

@@ -77,7 +77,9 @@ pub fn main(args: &[OsString]) -> i32 {
             container::exec_main(Path::new(directory), container, command)
         }
         _ => {
-            eprintln!("usage: shim run <directory> | shim exec <directory> <container> <command>…");
+            crate::error::note!(
+                "usage: shim run <directory> | shim exec <directory> <container> <command>…"
+            );
             2
         }
     }

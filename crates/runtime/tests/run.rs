@@ -4,6 +4,7 @@ mod common;
 
 use common::{Machine, task};
 use engine::*;
+use nix::sys::resource::{Resource, getrlimit};
 
 fn exit_code(status: &TaskStatus) -> Option<i32> {
     status.containers[0].exit_code
@@ -216,6 +217,22 @@ async fn resource_limits_are_set_and_clamped() {
     );
 }
 
+/// Whatever the daemon and its supervisors may open themselves.
+#[tokio::test]
+async fn open_files_are_limited_as_docker_does_where_nobody_says_so() {
+    let machine = Machine::new().await;
+    let (_, log) = machine
+        .run(machine.container("c", "cat /proc/self/limits"))
+        .await;
+    let line = log.iter().find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let hard: u64 = words[4].parse().unwrap();
+    // Less where this machine has less to give.
+    let (_, own) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert_eq!(words[3], "1024");
+    assert!(hard == 524_288 || hard == own.min(524_288), "{hard}");
+}
+
 #[tokio::test]
 async fn usage_is_told_while_it_runs() {
     let machine = Machine::new().await;
@@ -375,7 +392,7 @@ async fn more_disk_than_the_machine_has_is_refused_and_less_is_given_unasked() {
         .await
         .unwrap_err();
     assert!(
-        refused.message.starts_with("no space left on device"),
+        refused.message.starts_with("No space left on device"),
         "{refused}"
     );
     machine.runtime().start(wanted("b", false)).await.unwrap();

@@ -227,7 +227,7 @@ async fn a_step_ends_before_the_machine_s_disk_is_full() {
     // Before anything is asserted: a failed test must not leave it.
     nix::mount::umount2(&small, nix::mount::MntFlags::MNT_DETACH).unwrap();
     let said = code.unwrap_err().message;
-    assert!(said.starts_with("no space left on device"), "{said}");
+    assert!(said.starts_with("No space left on device"), "{said}");
     assert!(said.contains("none for a build"), "{said}");
     assert!(!lines.iter().any(|line| line == "full"), "{lines:?}");
     assert!(room.free_bytes > 0, "{room:?}");

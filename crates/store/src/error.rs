@@ -1,13 +1,23 @@
 //! Why the store could not do what it was asked.
 
+use std::io;
 use std::path::PathBuf;
+
+use base::{Lack, causes};
+use rusqlite::ErrorCode;
 
 use crate::check::Unfit;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the store's file cannot be used")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
+    #[error("the store's file cannot be used: {lack}")]
+    Lacking {
+        lack: Lack,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("the store's file `{}` cannot be made", path.display())]
     File {
         path: PathBuf,
@@ -66,5 +76,35 @@ impl StoreError {
     /// Whether it is one record alone that cannot be read.
     pub fn is_of_one_record(&self) -> bool {
         matches!(self, Self::Sealed { .. } | Self::Record { .. })
+    }
+
+    /// What there is none left of, where that is why.
+    pub fn lack(&self) -> Option<Lack> {
+        match self {
+            Self::Lacking { lack, .. } => Some(*lack),
+            other => causes(other).find_map(Lack::of_cause),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(source: rusqlite::Error) -> Self {
+        match lack(&source) {
+            Some(lack) => Self::Lacking { lack, source },
+            None => Self::Sqlite(source),
+        }
+    }
+}
+
+/// SQLite has a code for a full disk, which it uses where it writes. For what else fails (a quota, making a
+/// file or its shared memory) it says that input or output failed, and the kernel's own number for why is the
+/// last one that this thread was told.
+fn lack(error: &rusqlite::Error) -> Option<Lack> {
+    match error.sqlite_error_code()? {
+        ErrorCode::DiskFull => Some(Lack::Space),
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
+            Lack::of_io(&io::Error::last_os_error())
+        }
+        _ => None,
     }
 }

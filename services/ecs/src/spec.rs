@@ -7,7 +7,9 @@ use engine::{
     ContainerSpec, DependsOn, HealthCheck, INSIDE, MountSpec, PreparedImage, TaskDisk, TaskSpec,
     VolumeSpec,
 };
-use shapes::ecs::{ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair};
+use shapes::ecs::{
+    ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair, UlimitName,
+};
 
 use crate::fargate::STORAGE_GIB_DEFAULT;
 use crate::inside;
@@ -230,25 +232,24 @@ fn milliseconds(seconds: i32) -> u64 {
     u64::try_from(seconds).unwrap_or(0) * 1000
 }
 
-/// The limit on open files, which is Fargate's unless a definition asks for another.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
-const NOFILE: &str = "nofile";
-const FILES_MAX: u64 = 65_535;
+/// The one limit that Fargate sets itself, soft and hard (API reference of `Ulimit`).
+const OPEN_FILES: u64 = 65_535;
 
 fn ulimits(container: &ContainerDefinition) -> Vec<(String, u64, u64)> {
     let limit = |it: i32| u64::try_from(it).unwrap_or(0);
-    let asked = container.ulimits.iter().flatten().map(|it| {
+    let given = (container.ulimits.iter().flatten()).map(|it| {
         (
             it.name.to_string(),
             limit(it.soft_limit),
             limit(it.hard_limit),
         )
     });
-    let mut limits: Vec<_> = asked.collect();
-    if !limits.iter().any(|(name, ..)| name == NOFILE) {
-        limits.push((NOFILE.to_owned(), FILES_MAX, FILES_MAX));
+    let mut all: Vec<_> = given.collect();
+    let open_files = UlimitName::Nofile.to_string();
+    if !all.iter().any(|(name, ..)| *name == open_files) {
+        all.push((open_files, OPEN_FILES, OPEN_FILES));
     }
-    limits
+    all
 }
 
 fn mounts(container: &ContainerDefinition) -> Vec<MountSpec> {
@@ -291,4 +292,31 @@ fn depends_on(container: &ContainerDefinition) -> Vec<(String, DependsOn)> {
             (it.container_name.clone(), condition)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shapes::ecs::Ulimit;
+
+    use super::*;
+
+    #[test]
+    fn fargate_sets_the_limit_of_open_files_where_nobody_does() {
+        let limit = |name, value| Ulimit {
+            name,
+            soft_limit: value,
+            hard_limit: value,
+        };
+        let all = |given: Vec<Ulimit>| {
+            ulimits(&ContainerDefinition {
+                ulimits: Some(given),
+                ..Default::default()
+            })
+        };
+        let open_files = |value| ("nofile".to_owned(), value, value);
+        assert_eq!(all(vec![]), [open_files(65_535)]);
+        assert_eq!(all(vec![limit(UlimitName::Nofile, 99)]), [open_files(99)]);
+        let others = all(vec![limit(UlimitName::Nproc, 9)]);
+        assert_eq!(others, [("nproc".into(), 9, 9), open_files(65_535)]);
+    }
 }

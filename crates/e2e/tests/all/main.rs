@@ -12,6 +12,7 @@ mod docker_answers;
 mod docker_running;
 mod door;
 mod faults;
+mod full_disk;
 mod git;
 mod ground;
 mod hostile;

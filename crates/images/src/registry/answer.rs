@@ -74,7 +74,8 @@ impl Refusal {
             Fault::Conflict => StatusCode::CONFLICT,
             Fault::Unreachable | Fault::Machine => {
                 tracing::error!("the registry failed: {}", error.chain());
-                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, UNKNOWN, error.chain());
+                let message = error.lack_in_words().unwrap_or_else(|| error.chain());
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, UNKNOWN, message);
             }
         };
         Self::new(status, code, error.to_string())

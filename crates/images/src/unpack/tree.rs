@@ -103,7 +103,9 @@ fn failed(doing: &str, path: impl fmt::Display, errno: Errno) -> EngineError {
         Errno::INVAL => EngineError::invalid(format!(
             "cannot {doing} `{path}` of the layer: the kernel says that it is malformed"
         )),
-        errno => EngineError::machine(format!("cannot {doing} `{path}` of the layer: {errno}")),
+        errno => {
+            EngineError::machine(format!("cannot {doing} `{path}` of the layer")).because(errno)
+        }
     }
 }
 
@@ -222,7 +224,7 @@ impl Tree {
                 break;
             }
             io::Write::write_all(&mut file, &buffer[..count]).map_err(|e| {
-                EngineError::machine(format!("cannot write `{path}` of the layer: {e}"))
+                EngineError::machine(format!("cannot write `{path}` of the layer")).because(e)
             })?;
         }
         dress(file.as_fd(), attributes, path)?;

@@ -12,7 +12,7 @@ use network::Severity;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::say;
+use crate::{descriptors, say};
 
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -50,6 +50,7 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         control_groups(),
         disks(),
         room(config),
+        open_files(),
         git(),
     ];
     findings.extend(network::doctor().into_iter().map(|it| Finding {
@@ -174,6 +175,29 @@ fn room(config: &Config) -> Finding {
                 "remove files, or give another place with --state",
             )),
         },
+    )
+}
+
+/// Fewer tasks than this at a time are few for a machine that is worth having.
+const TASKS_MIN: u64 = 1000;
+
+fn open_files() -> Finding {
+    let outcome = match descriptors::hard_limit() {
+        Ok(limit) => {
+            let tasks = descriptors::tasks(limit);
+            let said = format!("the hard limit of {limit} carries about {tasks} tasks at a time");
+            match tasks < TASKS_MIN {
+                true => Err(said),
+                false => Ok(said),
+            }
+        }
+        Err(error) => Err(format!("the limit cannot be read: {error}")),
+    };
+    let fix = "raise it before the daemon starts: `ulimit -Hn 65536` in its shell, or \
+               `LimitNOFILE=65536` in its unit of systemd";
+    Finding::new(
+        "open files",
+        outcome.map_err(|message| ("warning", message, fix)),
     )
 }
 

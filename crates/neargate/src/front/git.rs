@@ -207,7 +207,7 @@ impl Refused {
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 tracing::warn!(error = error.chain(), "cannot serve a client of Git");
-                (status, error.message)
+                (status, error.lack_in_words().unwrap_or(error.message))
             }
         };
         refuse(

@@ -196,7 +196,7 @@ pub(crate) fn exec_main(directory: &Path, container: &str, command: &[&str]) -> 
     match exec_and_wait(&TaskFiles::new(directory), container, command) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{failure}");
+            crate::error::note!("{failure}");
             EXIT_CANNOT_EXECUTE
         }
     }
@@ -253,7 +253,7 @@ pub(crate) fn exec_attached_main(directory: &Path, container: &str) -> i32 {
         exec_attached(&TaskFiles::new(directory), container, &control)
     });
     done.unwrap_or_else(|failure| {
-        eprintln!("{failure}");
+        crate::error::note!("{failure}");
         EXIT_CANNOT_EXECUTE
     })
 }

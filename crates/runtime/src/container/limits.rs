@@ -6,12 +6,22 @@ use serde_json::{Value, json};
 
 use crate::error::{Failure, Result};
 
+/// What a container has of open files when nobody says so: what Docker's has on a machine of systemd,
+/// whose limits Docker's daemon hands on since version 25 (`DefaultLimitNOFILE=1024:524288`,
+/// systemd-system.conf(5)). The daemon's own limit is another matter: it is raised as far as it goes, and a
+/// program that goes through all the descriptors it may have takes minutes then.
+const OPEN_FILES: (&str, u64, u64) = ("nofile", 1024, 524_288);
+
 /// The `rlimits` of an OCI process. A limit above what this machine may give is lowered to it, and
 /// that is said in the shim's log.
 pub(crate) fn resource_limits(ulimits: &[(String, u64, u64)]) -> Result<Vec<Value>> {
-    ulimits
-        .iter()
-        .map(|(name, soft, hard)| resource_limit(name, *soft, *hard))
+    let (open_files, soft, hard) = OPEN_FILES;
+    let is_set = ulimits.iter().any(|(name, ..)| name == open_files);
+    let default = (!is_set).then_some((open_files, soft, hard));
+    (ulimits.iter())
+        .map(|(name, soft, hard)| (name.as_str(), *soft, *hard))
+        .chain(default)
+        .map(|(name, soft, hard)| resource_limit(name, soft, hard))
         .collect()
 }
 
@@ -19,7 +29,9 @@ fn resource_limit(name: &str, soft: u64, hard: u64) -> Result<Value> {
     let (resource, oci_name) = find(name)?;
     let ceiling = ceiling(resource, hard)?;
     if ceiling < hard {
-        eprintln!("the limit `{name}` of {hard} is more than this machine gives; using {ceiling}");
+        crate::error::note!(
+            "the limit `{name}` of {hard} is more than this machine gives; using {ceiling}"
+        );
     }
     Ok(json!({ "type": oci_name, "soft": soft.min(ceiling), "hard": hard.min(ceiling) }))
 }

@@ -28,8 +28,8 @@ impl Disks {
         };
         let room = engine::room_in(directory)?;
         if wanted.asked_for && wanted.bytes > room.to_give() {
-            return Err(EngineError::machine(format!(
-                "no space left on device: {} was asked for, and the disk of `{}` has {} to give",
+            return Err(EngineError::no_space(format_args!(
+                "{} was asked for, and the disk of `{}` has {} to give",
                 engine::bytes_in_words(wanted.bytes),
                 directory.display(),
                 engine::bytes_in_words(room.to_give()),

@@ -187,7 +187,7 @@ impl HealthProbe {
                     self.note(now_ms(), CANNOT_TELL, failure.0.as_bytes(), now);
                     // Said once, not at every check: the shim's log must not grow.
                     if self.complaint.as_ref() != Some(&failure.0) {
-                        eprintln!("the health check could not be started: {failure}");
+                        crate::error::note!("the health check could not be started: {failure}");
                         self.complaint = Some(failure.0);
                     }
                 }

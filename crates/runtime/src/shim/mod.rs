@@ -55,7 +55,7 @@ pub(crate) fn shim_main(directory: &Path) -> i32 {
         Ok(()) => 0,
         Err(failure) => {
             // The daemon sees the connection close, and cleans up.
-            eprintln!("the shim gives up: {failure}");
+            crate::error::note!("the shim gives up: {failure}");
             1
         }
     }
@@ -432,7 +432,7 @@ impl Supervisor {
         if self.told.is_some()
             && let Err(failure) = self.files.write_status(&status)
         {
-            eprintln!("{failure}");
+            crate::error::note!("{failure}");
         }
         self.clients.publish(&status);
         self.told = Some(status);

@@ -184,7 +184,7 @@ impl Slot {
             // Stopped or continued by a debugger.
             Ok(_) => {}
             Err(error) => {
-                eprintln!("could not wait for `{}`: {error}", self.status.name);
+                crate::error::note!("could not wait for `{}`: {error}", self.status.name);
                 return self.ended(128 + libc::SIGKILL, cgroup);
             }
         }
