@@ -8,15 +8,6 @@ pub fn arn(service: &str, region: &str, account: &str, resource: &str) -> String
     format!("arn:aws:{service}:{region}:{account}:{resource}")
 }
 
-/// The ARN of a role that is given by name or by ARN, as templates and requests give both.
-pub fn role_arn(account: &str, given: &str) -> String {
-    if given.starts_with("arn:") {
-        given.to_owned()
-    } else {
-        format!("arn:aws:iam::{account}:role/{given}")
-    }
-}
-
 /// `digits` random lower-case hexadecimal digits.
 pub fn random_hex(digits: usize) -> String {
     hex(&random_bytes(digits.div_ceil(2)), digits)

@@ -12,23 +12,27 @@ mod clock;
 mod context;
 mod ids;
 pub mod permission;
+mod pull;
 mod reconcile;
 mod records;
 mod resource;
+mod roles;
 mod service;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
 pub use clock::{Clock, Pace};
 pub use context::{Cloud, CloudParts, Cx, only_looks};
 pub use converge::Next;
-pub use ids::{arn, random_hex, random_upper, role_arn, token_hex};
+pub use ids::{arn, random_hex, random_upper, token_hex};
 pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};
+pub use pull::PullRefused;
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
     Created, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges, Update,
     as_properties, deletion,
 };
+pub use roles::{FoundRole, LendRole};
 pub use service::Service;
 pub use store::{Record, Store, StoreError};
 pub use wire::{Error, ErrorCode};

@@ -18,6 +18,7 @@ use serde_json::Value as Json;
 use wire::{Error, Operation};
 
 use crate::Cx;
+use crate::roles::absent_role_arn;
 
 /// Tags by key.
 pub type TagMap = BTreeMap<String, String>;
@@ -386,8 +387,7 @@ impl<I: Operation> Permission<I> {
         }
         for pass in &self.passes {
             for role in (pass.roles)(cx, input).iter().filter(|it| !it.is_empty()) {
-                let roles = passed(cx, role).into_iter();
-                all.extend(roles.map(|role| Need::pass_role(role, pass.to)));
+                all.push(Need::pass_role(passed(cx, role), pass.to));
             }
         }
         let tags = tags_of(&wire::to_json(input));
@@ -426,17 +426,14 @@ pub struct Described {
     pub without: Option<&'static str>,
 }
 
-/// The roles that a name or an ARN may lead to. A role's name is unique whatever its path, so services
-/// find the record by the name at the end: it is the record that is handed over. An ARN that is not the
-/// record's counts as well, because a role with that ARN may come later.
-fn passed(cx: &Cx, role: &str) -> Vec<Touched> {
-    let named = crate::role_arn(cx.account(), role);
-    let Some(found) = cx.find_resource("iam", role) else {
-        return vec![Touched::named(named)];
-    };
-    let is_other = role.starts_with("arn:") && found.arn != named;
-    let other = is_other.then(|| Touched::named(named));
-    [found].into_iter().chain(other).collect()
+/// The role that a name or an ARN leads to. Of one that is not there, the ARN that it would have.
+fn passed(cx: &Cx, role: &str) -> Touched {
+    match cx.find_role(role) {
+        Ok(Some(found)) => Touched::named(found.arn).tagged(found.tags),
+        Ok(None) => Touched::absent(absent_role_arn(cx.account(), role)),
+        // Nothing is known of its tags.
+        Err(_) => Touched::named(absent_role_arn(cx.account(), role)),
+    }
 }
 
 /// The tags that an input sets, and the keys of those that it sets or removes, in all the forms in

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
-use crate::{Cx, Reconciler, ResourceType, Watch};
+use crate::{Cx, LendRole, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
@@ -42,6 +42,7 @@ pub struct Service {
     pub(crate) watches: Vec<Watch>,
     pub(crate) follows: Vec<Follow>,
     pub(crate) find: Option<fn(&Cx, &str) -> Touched>,
+    pub(crate) role: Option<LendRole>,
     dry_run: Option<ErrorCode>,
     action_prefix: &'static str,
 }
@@ -70,6 +71,7 @@ impl Service {
             watches: Vec::new(),
             follows: Vec::new(),
             find: None,
+            role: None,
             dry_run: None,
             action_prefix: model.signing_name,
         }
@@ -199,6 +201,13 @@ impl Service {
     #[must_use]
     pub fn finds(mut self, find: fn(&Cx, &str) -> Touched) -> Self {
         self.find = Some(find);
+        self
+    }
+
+    /// Lends the account's roles, by their names: see [`Cx::find_role`].
+    #[must_use]
+    pub fn lends_roles(mut self, role: LendRole) -> Self {
+        self.role = Some(role);
         self
     }
 

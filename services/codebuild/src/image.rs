@@ -4,12 +4,13 @@
 //! name that was imported; for the one that was imported for all of them; for AWS's public image.
 //! All other names are pulled, or are in the account's own registry.
 
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, PullRefused};
 use engine::{EngineError, Fault, ImageName, PreparedImage, RegistryLogin};
-use shapes::codebuild::ProjectEnvironment;
+use shapes::codebuild::{ImagePullCredentialsType, ProjectEnvironment};
 use shapes::secretsmanager::GetSecretValueInput;
 
 use crate::names::invalid;
+use crate::role;
 
 const OWN: &str = "aws/codebuild/";
 /// The image that stands for all of AWS's own, when somebody imported it.
@@ -59,6 +60,7 @@ pub async fn prepare(
         });
     }
     let name: ImageName = text.parse()?;
+    may_pull(cx, environment, &name)?;
     let login = login(cx, environment).await?;
     images.prepare(&name, login).await.map_err(|error| {
         let cause = match error.fault {
@@ -66,6 +68,33 @@ pub async fn prepare(
             _ => error.chain(),
         };
         EngineError::new(error.fault, format!("CannotPullContainerError: {cause}"))
+    })
+}
+
+/// Whether the image may be pulled with the credentials that the project asks for: the service role's, or
+/// CodeBuild's own, which the repository's policy has to let in.
+fn may_pull(
+    cx: &Cx,
+    environment: &ProjectEnvironment,
+    name: &ImageName,
+) -> Result<(), EngineError> {
+    let asked = match environment.image_pull_credentials_type {
+        Some(ImagePullCredentialsType::ServiceRole) => cx.authorize_pull(name),
+        _ => role::codebuild(cx).authorize_pull(name),
+    };
+    asked.map_err(|refused| {
+        EngineError::invalid(match refused {
+            PullRefused::Login(error) => format!(
+                "CannotPullContainerError: Error response from daemon: Get https://{}/v2/: no basic auth \
+                 credentials: {}: {}",
+                name.repository.host, error.code, error.message
+            ),
+            PullRefused::Image(error) => format!(
+                "CannotPullContainerError: Error response from daemon: pull access denied for {}, \
+                 repository does not exist or may require 'docker login': denied: {}",
+                name.repository, error.message
+            ),
+        })
     })
 }
 

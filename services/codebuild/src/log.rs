@@ -4,12 +4,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, Need, Touched};
 use engine::LogQuery;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use shapes::codebuild::{CloudWatchLogsConfig, LogsConfigStatusType};
-use shapes::logs::errors::ResourceAlreadyExistsException;
+use shapes::logs::errors::{ResourceAlreadyExistsException, ResourceNotFoundException};
 use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
 use wire::Timestamp;
 
@@ -33,21 +33,28 @@ pub fn place(build: &BuildRecord) -> Option<(String, String)> {
     Some((group, stream))
 }
 
-/// Makes the group and the stream, and says in the build where they are.
+/// Makes the stream, and the group if there is none, in the role's name, and says in the build where they
+/// are. What the build prints is delivered by the machine: whether the role may is asked here.
 pub async fn open(cx: &Cx, build: &mut BuildRecord) -> Result<Option<PathBuf>, Error> {
     let Some((group, stream)) = place(build) else {
         return Ok(None);
     };
-    let made = cx.call(CreateLogGroupInput {
-        log_group_name: group.clone(),
-        ..Default::default()
-    });
-    known_or_made(made.await)?;
-    let made = cx.call(CreateLogStreamInput {
+    let new_stream = CreateLogStreamInput {
         log_group_name: group.clone(),
         log_stream_name: stream.clone(),
-    });
-    known_or_made(made.await)?;
+    };
+    match cx.call(new_stream.clone()).await {
+        Err(error) if error.is(ResourceNotFoundException) => {
+            let made = cx.call(CreateLogGroupInput {
+                log_group_name: group.clone(),
+                ..Default::default()
+            });
+            known_or_made(made.await)?;
+            known_or_made(cx.call(new_stream).await)?;
+        }
+        outcome => known_or_made(outcome)?,
+    }
+    may_deliver(cx, &group, &stream)?;
     let logs = build.shape.logs.get_or_insert_default();
     logs.cloud_watch_logs_arn =
         Some(cx.arn("logs", &format!("log-group:{group}:log-stream:{stream}")));
@@ -70,6 +77,15 @@ pub async fn open(cx: &Cx, build: &mut BuildRecord) -> Result<Option<PathBuf>, E
     logs.group_name = Some(group);
     logs.stream_name = Some(stream);
     Ok(Some(file))
+}
+
+fn may_deliver(cx: &Cx, group: &str, stream: &str) -> Result<(), Error> {
+    let of_group = cx.find_resource("logs", group);
+    let touched = Touched {
+        arn: cx.arn("logs", &format!("log-group:{group}:log-stream:{stream}")),
+        ..of_group.unwrap_or_else(|| Touched::named(""))
+    };
+    cx.authorize_one("logs", Need::new("logs:PutLogEvents", Some(touched)))
 }
 
 fn known_or_made<T>(outcome: Result<T, Error>) -> Result<(), Error> {

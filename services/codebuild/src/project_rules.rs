@@ -2,7 +2,6 @@
 
 use cloud::{Cx, Error};
 use shapes::codebuild::*;
-use shapes::iam::GetRoleInput;
 
 use crate::names::{invalid, unsupported};
 use crate::role;
@@ -96,20 +95,11 @@ pub fn default_key(cx: &Cx) -> String {
 
 /// The role by its ARN, when it is there and trusts CodeBuild. It may be given by its name.
 pub async fn check_role(cx: &Cx, role: Option<&str>) -> Result<String, Error> {
-    let role = role.unwrap_or_default();
-    let name = role.rsplit('/').next().unwrap_or_default().to_owned();
-    let found = cx.call(GetRoleInput { role_name: name }).await;
-    let arn = match found {
-        // An ARN with another path or account is another role's, which may come later.
-        Ok(found) if role.starts_with("arn:") && role != found.role.arn => {
-            return Err(role::not_authorized(role));
-        }
-        Ok(found) => found.role.arn,
-        Err(error) if error.status >= 500 => return Err(error),
-        Err(_) => return Err(role::not_authorized(role)),
-    };
-    role::assume(cx, &arn, "check").await?;
-    Ok(arn)
+    let given = role.unwrap_or_default();
+    let found = cx.find_role(given)?;
+    let found = found.ok_or_else(|| role::not_authorized(given))?;
+    role::assume(cx, &found.arn, "check").await?;
+    Ok(found.arn)
 }
 
 fn check_identifier(identifier: Option<&str>) -> Result<(), Error> {

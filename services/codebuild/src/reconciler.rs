@@ -182,7 +182,6 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
     if is_stopped(cx, build).await {
         return Ok(Progress::On);
     }
-    log::open(cx, build).await?;
     let role = build.shape.service_role.clone().unwrap_or_default();
     let session = role::assume(cx, &role, &build.uuid)
         .await
@@ -193,8 +192,15 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
     build.session_key = Some(session.credentials.access_key_id);
     build.session_role_id = session.role_id;
     build.credentials_ms = Some(cx.clock().now_ms());
+    let own = role::acting(cx, build);
+    log::open(&own, build)
+        .await
+        .map_err(|error| match error.status {
+            500.. => Failure::from(error),
+            _ => no_log(build, &error),
+        })?;
     let environment = build.shape.environment.clone().unwrap_or_default();
-    image::prepare(&role::acting(cx, build), &environment)
+    image::prepare(&own, &environment)
         .await
         .map_err(|error| match error.fault {
             engine::Fault::Machine => Failure::Again(error.into()),
@@ -212,6 +218,19 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
         BuildPhaseType::DownloadSource,
         cx,
     ))
+}
+
+/// What AWS says when the role may not keep the build's log.
+fn no_log(build: &BuildRecord, error: &cloud::Error) -> Failure {
+    let text = |it: &Option<String>| it.clone().unwrap_or_default();
+    let message = format!(
+        "Service role {} does not allow AWS CodeBuild to create Amazon CloudWatch Logs log streams for \
+         build {}. Error message: {}",
+        text(&build.shape.service_role),
+        text(&build.shape.arn),
+        error.message
+    );
+    Failure::Phase("ACCESS_DENIED", message)
 }
 
 async fn download(cx: &Cx, build: &mut BuildRecord) -> Step {

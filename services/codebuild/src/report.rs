@@ -1,6 +1,6 @@
 //! Test reports: groups, and reports that builds make of their JUnit files.
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, Need, Record, Records};
 use engine::Selection;
 use serde::{Deserialize, Serialize};
 use shapes::codebuild::errors::{ResourceAlreadyExistsException, ResourceNotFoundException};
@@ -13,6 +13,7 @@ use crate::junit;
 use crate::log;
 use crate::names::{invalid, last_part, unsupported};
 use crate::page::page;
+use crate::permissions::group_touched;
 use crate::record::BuildRecord;
 use crate::source::Failure;
 
@@ -321,6 +322,23 @@ pub async fn take(cx: &Cx, build: &mut BuildRecord, spec: &Buildspec) -> Result<
     Ok(())
 }
 
+/// Whether the build's role may make a report of this group, and the group if there is none (user guide,
+/// "Permissions to create and update reports").
+fn may_report(cx: &Cx, group: &str) -> Result<(), Error> {
+    let known = cx.read(|tx| tx.get::<GroupRecord>(&cx.key(group)))?;
+    let make = known.is_none().then_some("codebuild:CreateReportGroup");
+    let report = [
+        "codebuild:CreateReport",
+        "codebuild:UpdateReport",
+        "codebuild:BatchPutTestCases",
+    ];
+    for action in make.into_iter().chain(report) {
+        let need = Need::new(action, Some(group_touched(cx, group)));
+        cx.authorize_one("codebuild", need)?;
+    }
+    Ok(())
+}
+
 async fn take_one(
     cx: &Cx,
     build: &BuildRecord,
@@ -331,6 +349,7 @@ async fn take_one(
         true => last_part(&asked.group, "report-group").to_owned(),
         false => format!("{}-{}", build.project, asked.group),
     };
+    may_report(cx, &name)?;
     let id = format!("{name}:{}", build.uuid);
     let now = cx.clock().now();
     let arn = cx.arn("codebuild", &format!("report/{id}"));

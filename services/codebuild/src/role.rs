@@ -4,10 +4,8 @@ use cloud::{Caller, Cx, Error};
 use shapes::sts::{AssumeRoleInput, Credentials};
 
 use crate::names::invalid;
+use crate::permissions::PRINCIPAL;
 use crate::record::BuildRecord;
-
-/// The name by which roles trust CodeBuild.
-const PRINCIPAL: &str = "codebuild.amazonaws.com";
 
 pub fn not_authorized(role: &str) -> Error {
     invalid(format!(
@@ -30,7 +28,7 @@ pub async fn assume(cx: &Cx, role_arn: &str, session: &str) -> Result<Session, E
         role_session_name: session_name(session),
         ..Default::default()
     };
-    match cx.as_service(PRINCIPAL).call(input).await {
+    match codebuild(cx).call(input).await {
         Ok(answer) => Ok(Session {
             credentials: answer.credentials.unwrap_or_default(),
             role_id: answer.assumed_role_user.and_then(|it| {
@@ -47,12 +45,17 @@ fn session_name(session: &str) -> String {
     format!("AWSCodeBuild-{session}")
 }
 
-/// A context in which calls are the role's.
+/// A context in which calls are the role's, and its permissions decide over them.
 pub fn acting(cx: &Cx, build: &BuildRecord) -> Cx {
-    cx.with_caller(Caller::AssumedRole {
+    cx.acting_as(Caller::AssumedRole {
         role_arn: build.shape.service_role.clone().unwrap_or_default(),
         role_id: build.session_role_id.clone(),
         session_name: session_name(&build.uuid),
         access_key: build.session_key.clone().unwrap_or_default(),
     })
+}
+
+/// A context in which calls are CodeBuild's own.
+pub fn codebuild(cx: &Cx) -> Cx {
+    cx.as_service(PRINCIPAL)
 }

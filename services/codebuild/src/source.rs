@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, Need};
 use engine::{Fault, GitHistory, GitSource};
 use shapes::codebuild::{ProjectSource, SourceType};
 use shapes::codecommit::GetRepositoryInput;
 
 use crate::buildspec;
 use crate::record::{BuildRecord, SourceCredential};
-use crate::s3;
+use crate::{role, s3};
 
 /// Why a phase failed: AWS's code and a message. Or an error of the machine, to be tried again.
 pub enum Failure {
@@ -125,10 +125,14 @@ async fn default_branch(cx: &Cx, git: &GitSource) -> Result<String, Failure> {
 async fn git_source(cx: &Cx, source: &ProjectSource, location: &str) -> Result<GitSource, Failure> {
     if source.r#type == SourceType::Codecommit {
         let name = location.trim_end_matches('/').rsplit('/').next();
+        let name = name.unwrap_or_default();
+        // The role pulls; where the repository is, CodeBuild asks in its own name.
+        let touched = cx.find_resource("codecommit", name);
+        cx.authorize_one("codecommit", Need::new("codecommit:GitPull", touched))?;
         let asked = GetRepositoryInput {
-            repository_name: name.unwrap_or_default().to_owned(),
+            repository_name: name.to_owned(),
         };
-        let found = cx
+        let found = role::codebuild(cx)
             .call(asked)
             .await?
             .repository_metadata

@@ -34,6 +34,7 @@ pub use repository::{Found, find_by_path};
 
 pub fn service() -> Service {
     Service::new(&shapes::codecommit::MODEL)
+        .finds(permissions::touched)
         .on(repository::create_repository, on_new_repository())
         .on(
             repository::get_repository,

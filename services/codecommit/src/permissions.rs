@@ -69,7 +69,7 @@ fn any(cx: &Cx) -> Touched {
     Touched::any(cx.arn("codecommit", "*"))
 }
 
-fn touched(cx: &Cx, name: &str) -> Touched {
+pub fn touched(cx: &Cx, name: &str) -> Touched {
     match cx.read(|tx| tx.get::<RepositoryRecord>(&cx.key(name))) {
         Ok(Some(found)) => Touched::named(found.arn()).tagged(found.tags),
         Ok(None) => Touched::absent(cx.arn("codecommit", name)),

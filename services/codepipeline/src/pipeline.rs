@@ -110,24 +110,24 @@ async fn checked(
         keep_secrets(&mut declaration, old);
     }
     structure::check(&declaration, &cx.region)?;
-    declaration.role_arn = role(cx, &declaration.role_arn, Some(PRINCIPAL)).await?;
+    declaration.role_arn = role(cx, &declaration.role_arn, Some(PRINCIPAL))?;
     for action in declaration.stages.iter_mut().flat_map(|it| &mut it.actions) {
         if let Some(own) = &mut action.role_arn {
             // The pipeline's role assumes it: whom it trusts is between the two.
-            *own = role(cx, own, None).await?;
+            *own = role(cx, own, None)?;
         }
     }
     Ok(declaration)
 }
 
 /// A role's ARN, when it may be assumed: it is given by its ARN or its name.
-async fn role(cx: &Cx, given: &str, principal: Option<&str>) -> Result<String, Error> {
-    if let Some(doubt) = roles::doubt(cx, given, principal).await? {
-        return Err(InvalidStructureException.because(format!(
+fn role(cx: &Cx, given: &str, principal: Option<&str>) -> Result<String, Error> {
+    let found = roles::check(cx, given, principal)?.map_err(|doubt| {
+        InvalidStructureException.because(format!(
             "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
-        )));
-    }
-    Ok(cloud::role_arn(cx.account(), given))
+        ))
+    })?;
+    Ok(found.arn)
 }
 
 fn keep_secrets(declaration: &mut PipelineDeclaration, old: &PipelineDeclaration) {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use shapes::sts::AssumeRoleInput;
 
 use crate::names::{cluster_arn, find_definition, task_arn};
-use crate::record::Definition;
+use crate::roles::task_role_arn;
 use crate::task_record::{Container, Task, TaskPlace};
 
 /// AWS renews a task's credentials every six hours; a session here may be an hour long.
@@ -25,13 +25,6 @@ pub fn credentials_path(task_id: &str) -> String {
 /// The path of a container's metadata.
 pub fn metadata_path(task: &Task, container: &Container) -> String {
     format!("/v4/{}-{}", task.id, container.arn_id)
-}
-
-/// The role that a task's containers act with: that of its overrides, or of its definition.
-pub fn role_of<'a>(task: &'a Task, definition: &'a Definition) -> Option<&'a String> {
-    let own = task.overrides.task_role_arn.as_ref();
-    own.or(definition.shape.task_role_arn.as_ref())
-        .filter(|it| !it.is_empty())
 }
 
 /// The task with this id, when it has this interface.
@@ -59,10 +52,9 @@ pub async fn credentials(
     let Some(definition) = cx.read(|tx| find_definition(&cx, tx, &task.definition))? else {
         return Ok(None);
     };
-    let Some(role) = role_of(&task, &definition) else {
+    let Some(role_arn) = task_role_arn(&cx, &task, &definition)? else {
         return Ok(None);
     };
-    let role_arn = cloud::role_arn(cx.account(), role);
     let input = AssumeRoleInput {
         role_arn: role_arn.clone(),
         role_session_name: task.id.clone(),

@@ -1,30 +1,59 @@
-//! Roles that a task definition names: they must be there when a task is to run.
+//! Roles of a task: its own and the one it is started with. Registering a definition checks no more than
+//! that they are named, as on AWS; when a task is to run they must be there.
 
 use cloud::{Cx, Error};
-use shapes::iam::{GetRoleInput, errors};
+use shapes::ecs::TaskOverride;
 
 use crate::record::Definition;
+use crate::task_record::Task;
+
+/// The role that a task's containers act with, as it is given: that of its overrides, or of its definition.
+pub fn task_role<'a>(
+    overrides: &'a TaskOverride,
+    definition: &'a Definition,
+) -> Option<&'a String> {
+    let own = overrides.task_role_arn.as_ref();
+    own.or(definition.shape.task_role_arn.as_ref())
+        .filter(|it| !it.is_empty())
+}
+
+/// The role that a task is started with, as it is given.
+pub fn execution_role<'a>(
+    overrides: &'a TaskOverride,
+    definition: &'a Definition,
+) -> Option<&'a String> {
+    let own = overrides.execution_role_arn.as_ref();
+    own.or(definition.shape.execution_role_arn.as_ref())
+        .filter(|it| !it.is_empty())
+}
+
+/// The ARN of the role that a task's containers act with.
+pub fn task_role_arn(
+    cx: &Cx,
+    task: &Task,
+    definition: &Definition,
+) -> Result<Option<String>, Error> {
+    let given = task_role(&task.overrides, definition);
+    given.map(|it| cx.role_arn(it)).transpose()
+}
 
 /// The first role that is not there, in AWS's words.
-pub async fn missing_role(cx: &Cx, definition: &Definition) -> Result<Option<String>, Error> {
-    let shape = &definition.shape;
-    for role in [&shape.execution_role_arn, &shape.task_role_arn]
-        .into_iter()
-        .flatten()
-    {
-        // Roles are given by name or by ARN, which ends in the name.
-        let name = role.rsplit('/').next().unwrap_or_default().to_owned();
-        match cx.call(GetRoleInput { role_name: name }).await {
-            Err(error) if error.is(errors::NoSuchEntityException) => {
-                return Ok(Some(format!(
-                    "ECS was unable to assume the role '{role}' that was provided for this task. \
-                     Please verify that the role being passed has the proper trust relationship and \
-                     permissions and that your IAM user has permissions to pass this role."
-                )));
-            }
-            other => {
-                other?;
-            }
+pub fn missing_role(
+    cx: &Cx,
+    overrides: &TaskOverride,
+    definition: &Definition,
+) -> Result<Option<String>, Error> {
+    let roles = [
+        execution_role(overrides, definition),
+        task_role(overrides, definition),
+    ];
+    for role in roles.into_iter().flatten() {
+        if cx.find_role(role)?.is_none() {
+            return Ok(Some(format!(
+                "ECS was unable to assume the role '{role}' that was provided for this task. \
+                 Please verify that the role being passed has the proper trust relationship and \
+                 permissions and that your IAM user has permissions to pass this role."
+            )));
         }
     }
     Ok(None)

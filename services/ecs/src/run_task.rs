@@ -55,7 +55,7 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&overrides, &definition)?;
 
-    if let Some(reason) = missing_role(&cx, &definition).await? {
+    if let Some(reason) = missing_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
     }
     let subnets = network

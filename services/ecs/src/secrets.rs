@@ -77,11 +77,11 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn new(cx: &'a Cx, task: &'a Task, definition: &Definition) -> Self {
-        Self {
+    fn new(cx: &'a Cx, task: &'a Task, definition: &Definition) -> Result<Self, Error> {
+        Ok(Self {
             cx,
-            role: ExecutionRole::of(cx, task, definition),
-        }
+            role: ExecutionRole::of(cx, task, definition)?,
+        })
     }
 
     async fn call<I: wire::Operation + Send + 'static>(
@@ -189,7 +189,7 @@ pub async fn variables(
     definition: &Definition,
     container: &ContainerDefinition,
 ) -> Attempt<Vec<Variable>> {
-    let asking = Asking::new(cx, task, definition);
+    let asking = Asking::new(cx, task, definition)?;
     let mut variables = Vec::new();
     for Secret { name, value_from } in container.secrets.iter().flatten() {
         match asking.value(value_from).await? {
@@ -210,7 +210,7 @@ pub async fn registry_login(
     let Some(credentials) = &container.repository_credentials else {
         return Ok(Ok(None));
     };
-    let asking = Asking::new(cx, task, definition);
+    let asking = Asking::new(cx, task, definition)?;
     let text = match asking.value(&credentials.credentials_parameter).await? {
         Ok(text) => text,
         Err(reason) => return Ok(Err(reason)),

@@ -14,6 +14,7 @@ use shapes::ecs::{
 use crate::fargate::STORAGE_GIB_DEFAULT;
 use crate::inside;
 use crate::record::Definition;
+use crate::roles::task_role;
 use crate::task_record::Task;
 
 /// Where a task's record is found again from the engine's side.
@@ -200,7 +201,7 @@ fn environment(
         let uri = format!("http://{}{}", INSIDE.ip(), inside::metadata_path(task, own));
         set("ECS_CONTAINER_METADATA_URI_V4", &uri);
     }
-    if inside::role_of(task, definition).is_some() {
+    if task_role(&task.overrides, definition).is_some() {
         let path = inside::credentials_path(&task.id);
         set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &path);
     }

@@ -120,12 +120,12 @@ pub async fn start(
     task: &mut Task,
     definition: &Definition,
 ) -> Result<Result<(), CannotStart>, converge::Error> {
-    if let Some(reason) = roles::missing_role(cx, definition).await? {
+    if let Some(reason) = roles::missing_role(cx, &task.overrides, definition)? {
         return Ok(Err(CannotStart(reason)));
     }
     let mut ready = BTreeMap::new();
     let whose = task.clone();
-    let role = ExecutionRole::of(cx, &whose, definition);
+    let role = ExecutionRole::of(cx, &whose, definition)?;
     task.pull_started_ms.get_or_insert(cx.clock().now_ms());
     for container in definition.shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();

@@ -98,10 +98,8 @@ impl Asker {
                 session_name,
                 ..
             } => {
-                let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name_in(role_arn))))?;
-                let role = role.filter(|it| {
-                    it.arn() == *role_arn && role_id.as_ref().is_none_or(|id| it.id == *id)
-                });
+                let role = cx.read(|tx| RoleRecord::of_arn(tx, role_arn))?;
+                let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));
                 let id = role.as_ref().map(|it| it.id.clone()).or(role_id.clone());
                 let id = id.unwrap_or_default();
                 let keys = PrincipalKeys {

@@ -34,8 +34,8 @@ use cloud::permission::{everywhere, not_asked, touching};
 use cloud::{ConditionKey, Service};
 use permissions::{
     BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, attachment, changed_role,
-    changed_user, credential_service, new_policy, new_profile, new_role, new_user, policy_touched,
-    profile_touched, role_given, role_of_task, role_touched, user_or_caller, user_touched,
+    changed_user, credential_service, lend_role, new_policy, new_profile, new_role, new_user,
+    policy_touched, profile_touched, role_of_task, role_touched, user_or_caller, user_touched,
 };
 use shapes::iam::*;
 
@@ -46,7 +46,7 @@ pub use suggest::{calls, policy_for};
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
-        .finds(role_given)
+        .lends_roles(lend_role)
         .on(
             role::create_role,
             touching("role", |cx, it: &CreateRoleInput| {

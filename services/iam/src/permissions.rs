@@ -1,7 +1,7 @@
 //! The records that calls touch, for the table's permissions.
 
 use cloud::permission::{Permission, on};
-use cloud::{ConditionKey, Cx, Record, Touched};
+use cloud::{ConditionKey, Cx, Error, FoundRole, Record, Touched};
 use wire::Operation;
 
 use crate::names::{arn, key};
@@ -29,13 +29,14 @@ pub fn role_touched(cx: &Cx, name: &str) -> Touched {
     }
 }
 
-/// A role by its name or ARN, which ends in the name.
-pub fn role_given(cx: &Cx, given: &str) -> Touched {
-    let name = given.rsplit('/').next().unwrap_or(given);
-    match found::<RoleRecord>(cx, name) {
-        Some(role) => Touched::named(role.arn()).tagged(role.tags),
-        None => Touched::absent(cloud::role_arn(cx.account(), given)),
-    }
+/// A role, for whoever is to act with it.
+pub fn lend_role(cx: &Cx, name: &str) -> Result<Option<FoundRole>, Error> {
+    let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
+    Ok(role.map(|role| FoundRole {
+        arn: role.arn(),
+        trust: role.trust,
+        tags: role.tags.into_iter().collect(),
+    }))
 }
 
 pub fn new_role(cx: &Cx, path: Option<&str>, name: &str) -> Touched {

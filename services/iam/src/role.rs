@@ -64,6 +64,13 @@ impl RoleRecord {
             .ok_or_else(|| no_such(format!("The role with name {name} cannot be found.")))
     }
 
+    /// The role of this ARN. One of the same name with another path is somebody else.
+    pub fn of_arn(tx: &Records<'_>, arn: &str) -> Result<Option<Self>, Error> {
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let role: Option<Self> = tx.get(&key(name))?;
+        Ok(role.filter(|it| it.arn() == arn))
+    }
+
     fn changeable(tx: &Records<'_>, name: &str) -> Result<Self, Error> {
         let role = Self::find(tx, name)?;
         if role.service_linked {

@@ -62,14 +62,11 @@ pub async fn get_caller_identity(
 
 /// The id of the role that has this ARN at the moment.
 fn role_id_now(cx: &Cx, arn: &str) -> Result<String, Error> {
-    let name = arn.rsplit('/').next().unwrap_or_default();
-    let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
-    role.filter(|it| it.arn() == arn)
-        .map(|it| it.id)
-        .ok_or_else(|| {
-            shapes::sts::errors::ExpiredTokenException
-                .because("The security token included in the request is expired")
-        })
+    let role = cx.read(|tx| RoleRecord::of_arn(tx, arn))?;
+    role.map(|it| it.id).ok_or_else(|| {
+        shapes::sts::errors::ExpiredTokenException
+            .because("The security token included in the request is expired")
+    })
 }
 
 pub async fn get_access_key_info(
@@ -147,11 +144,9 @@ pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOut
 
 /// The role, when it is there and the caller may assume it.
 fn trusting_role(cx: &Cx, input: &AssumeRoleInput) -> Result<RoleRecord, Error> {
-    let name = input.role_arn.rsplit('/').next().unwrap_or_default();
-    let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
-    let role = role
-        .filter(|it| it.arn() == input.role_arn)
-        .ok_or_else(|| trust::refused(&cx.caller.arn(cx.account()), &input.role_arn, None))?;
+    let role = cx.read(|tx| RoleRecord::of_arn(tx, &input.role_arn))?;
+    let role =
+        role.ok_or_else(|| trust::refused(&cx.caller.arn(cx.account()), &input.role_arn, None))?;
     trust::check(cx, &role, input)?;
     Ok(role)
 }

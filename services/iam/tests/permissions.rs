@@ -210,3 +210,44 @@ async fn nobody_may_do_nothing_in_any_mode() {
         assert_eq!(answer.unwrap_err().code, "AccessDenied");
     }
 }
+
+#[tokio::test]
+async fn a_role_is_found_by_its_name_or_by_its_own_arn() {
+    let world = World::new(Mode::Enforce).await;
+    let cx = world.cloud.daemon_context("us-east-1");
+    let role = CreateRoleInput {
+        role_name: "deep".into(),
+        path: Some("/team/a/".into()),
+        assume_role_policy_document: json!({"Statement": {"Effect": "Allow", "Principal": {"Service": "ecs.amazonaws.com"}, "Action": "sts:AssumeRole"}}).to_string(),
+        ..Default::default()
+    };
+    cx.call(role).await.unwrap();
+    let deep = "arn:aws:iam::000000000000:role/team/a/deep";
+    for (given, found) in [
+        ("deep", Some(deep)),
+        (deep, Some(deep)),
+        ("build", Some(ROLE)),
+        ("arn:aws:iam::000000000000:role/deep", None),
+        ("arn:aws:iam::000000000000:role/team/b/deep", None),
+        ("arn:aws:iam::000000000000:role/team/a/build", None),
+        ("arn:aws:iam::111111111111:role/team/a/deep", None),
+        ("arn:aws:iam::000000000000:user/team/a/deep", None),
+        ("a/deep", None),
+        ("", None),
+        ("arn:", None),
+        ("arn:aws:iam::000000000000:role/", None),
+    ] {
+        let role = cx.find_role(given).unwrap();
+        assert_eq!(role.map(|it| it.arn).as_deref(), found, "{given}");
+        // Acting with one that is not there is acting as nobody.
+        let acts_as = cx.role_arn(given).unwrap();
+        let acting = cx.acting_as(Caller::AssumedRole {
+            role_arn: acts_as,
+            role_id: None,
+            session_name: "1".into(),
+            access_key: String::new(),
+        });
+        let may = acting.call(shapes::iam::ListRolesInput::default()).await;
+        assert_eq!(may.is_ok(), found == Some(ROLE), "{given}");
+    }
+}

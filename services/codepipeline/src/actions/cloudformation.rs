@@ -87,7 +87,7 @@ pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Troubl
 
 async fn begin(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     if let Some(role) = run.setting("RoleArn")
-        && let Some(doubt) = roles::doubt(cx, role, Some(PRINCIPAL)).await?
+        && let Err(doubt) = roles::check(cx, role, Some(PRINCIPAL))?
     {
         return Err(Trouble::Failure(failure(PERMISSION, doubt)));
     }

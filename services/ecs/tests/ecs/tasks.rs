@@ -368,6 +368,47 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
             .starts_with("ECS was unable to assume the role 'arn:"),
         "{error}"
     );
+    // Registering asks for no role, as on AWS; one with another path is not the one of the same name.
+    let roles = |task: &str, execution: &str| TaskOverride {
+        task_role_arn: Some(task.into()),
+        execution_role_arn: Some(execution.into()),
+        ..Default::default()
+    };
+    let deep = "arn:aws:iam::000000000000:role/path/deep";
+    for (task, execution, is_there) in [
+        ("deep", "execution", true),
+        (deep, deep, true),
+        ("arn:aws:iam::000000000000:role/deep", "execution", false),
+        (
+            "arn:aws:iam::000000000000:role/other/deep",
+            "execution",
+            false,
+        ),
+        (
+            "arn:aws:iam::111111111111:role/path/deep",
+            "execution",
+            false,
+        ),
+        ("other/deep", "execution", false),
+        (deep, "arn:aws:iam::000000000000:role/path/execution", false),
+    ] {
+        let with_roles = RegisterTaskDefinitionInput {
+            family: "with-roles".into(),
+            task_role_arn: Some(task.into()),
+            execution_role_arn: Some(execution.into()),
+            ..definition(IMAGE)
+        };
+        world.ok(with_roles).await;
+        let overridden = RunTaskInput {
+            overrides: Some(roles(task, execution)),
+            ..run("web")
+        };
+        for asked in [run("with-roles"), overridden] {
+            let outcome = world.cx.call(asked).await;
+            let refused = outcome.is_err_and(|it| it.message.contains("unable to assume the role"));
+            assert_eq!(refused, !is_there, "{task} {execution}");
+        }
+    }
     let old = DeregisterTaskDefinitionInput {
         task_definition: "web:1".into(),
     };

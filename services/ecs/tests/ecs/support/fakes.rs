@@ -7,7 +7,7 @@ use engine::{
     GroupSpec, InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
 };
 use serde::{Deserialize, Serialize};
-use shapes::{ec2, elbv2, iam, logs};
+use shapes::{ec2, elbv2, logs};
 
 /// `subnet-out` has a way out by NAT, `subnet-in` has none.
 pub async fn make_network(sim: &sim::Sim) {
@@ -354,19 +354,19 @@ async fn describe_target_health(
     })
 }
 
+/// One role is there, and one below a path.
 pub fn iam() -> Service {
-    Service::new(&shapes::iam::MODEL).on(
-        get_role,
-        cloud::permission::not_asked("an operation of a test's own"),
-    )
-}
-
-async fn get_role(_: Cx, input: iam::GetRoleInput) -> Result<iam::GetRoleOutput, Error> {
-    match input.role_name.as_str() {
-        "execution" => Ok(Default::default()),
-        other => Err(iam::errors::NoSuchEntityException
-            .because(format!("The role with name {other} cannot be found."))),
-    }
+    Service::new(&shapes::iam::MODEL).lends_roles(|cx, name| {
+        let path = match name {
+            "execution" => "",
+            "deep" => "path/",
+            _ => return Ok(None),
+        };
+        Ok(Some(cloud::FoundRole {
+            arn: format!("arn:aws:iam::{}:role/{path}{name}", cx.account()),
+            ..Default::default()
+        }))
+    })
 }
 
 pub fn logs() -> Service {

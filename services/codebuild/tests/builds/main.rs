@@ -1,5 +1,7 @@
 //! Builds on a machine that is not there: what is asked of it, and what becomes of what it says.
 
+mod roles;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -562,6 +564,10 @@ async fn what_is_wrong_or_not_built_is_refused() {
         (
             with(|it| it.service_role = "other".into()),
             "sts:AssumeRole",
+        ),
+        (
+            with(|it| it.service_role = "arn:aws:iam::000000000000:role/deep/builder".into()),
+            "sts:AssumeRole on arn:aws:iam::000000000000:role/deep/builder",
         ),
         (with(|it| it.badge_enabled = Some(true)), "badgeEnabled"),
         (
