@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
-use crate::{Cx, LendRole, Reconciler, ResourceType, Watch};
+use crate::{Cx, LendLogin, LendRole, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
@@ -43,6 +43,7 @@ pub struct Service {
     pub(crate) follows: Vec<Follow>,
     pub(crate) find: Option<fn(&Cx, &str) -> Touched>,
     pub(crate) role: Option<LendRole>,
+    pub(crate) login: Option<LendLogin>,
     dry_run: Option<ErrorCode>,
     action_prefix: &'static str,
 }
@@ -72,6 +73,7 @@ impl Service {
             follows: Vec::new(),
             find: None,
             role: None,
+            login: None,
             dry_run: None,
             action_prefix: model.signing_name,
         }
@@ -208,6 +210,13 @@ impl Service {
     #[must_use]
     pub fn lends_roles(mut self, role: LendRole) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// Lends what servers are shown for a connection, by the connection's ARN: see [`Cx::find_login`].
+    #[must_use]
+    pub fn lends_logins(mut self, login: LendLogin) -> Self {
+        self.login = Some(login);
         self
     }
 

@@ -1,19 +1,11 @@
 //! Completing a connection: what its owner does in a browser on AWS.
 
-use cloud::{Cx, Error};
-use serde_json::json;
+use cloud::{Cx, Error, Record};
 use shapes::codeconnections::{Connection, ProviderType, errors};
-use shapes::secretsmanager::{
-    CreateSecretInput, DeleteSecretInput, PutSecretValueInput, errors as secret_errors,
-};
 
 use crate::names::{find_connection, find_host, invalid};
 use crate::record::ConnectionRecord;
-
-/// The secret that a connection's token is kept in.
-fn secret_name(id: &str) -> String {
-    format!("neargate/connections/{id}")
-}
+use crate::token::TokenRecord;
 
 /// The user that a provider takes a token for.
 fn username(provider: ProviderType) -> &'static str {
@@ -46,21 +38,31 @@ fn find(cx: &Cx, name_or_arn: &str) -> Result<ConnectionRecord, Error> {
     })
 }
 
-/// Makes a connection AVAILABLE. The token is kept as a secret; without one, a token that was given
-/// before is forgotten.
+/// Makes a connection AVAILABLE. Without a token, one that was given before is forgotten.
 pub async fn authorize(
     cx: &Cx,
     name_or_arn: &str,
     token: Option<String>,
 ) -> Result<Connection, Error> {
     let found = find(cx, name_or_arn)?;
-    match token {
-        Some(token) => keep_token(cx, &found, token).await?,
-        None => forget_token(cx, &found.id).await?,
+    if let Some(token) = &token
+        && (token.is_empty() || token.contains(|it: char| it.is_control()))
+    {
+        return Err(invalid("the token is empty or has more than one line"));
     }
     cx.write(|tx| {
         let mut connection = find_connection(cx, tx, &found.arn())?;
+        match token {
+            Some(password) => tx.put(&TokenRecord {
+                region: connection.region.clone(),
+                id: connection.id.clone(),
+                username: username(connection.provider).to_owned(),
+                password,
+            })?,
+            None => drop(tx.delete::<TokenRecord>(&connection.key())?),
+        }
         connection.available = true;
+        connection.keeps_token = true;
         tx.put(&connection)?;
         if let Some(host) = &connection.host_arn {
             let mut host = find_host(cx, tx, host)?;
@@ -69,39 +71,4 @@ pub async fn authorize(
         }
         Ok(connection.shown())
     })
-}
-
-async fn keep_token(cx: &Cx, connection: &ConnectionRecord, token: String) -> Result<(), Error> {
-    if token.is_empty() || token.contains(|it: char| it.is_control()) {
-        return Err(invalid("the token is empty or has more than one line"));
-    }
-    let value = json!({ "username": username(connection.provider), "password": token });
-    let name = secret_name(&connection.id);
-    let create = CreateSecretInput {
-        name: name.clone(),
-        description: Some(format!("Token of the connection {}", connection.name)),
-        secret_string: Some(value.to_string()),
-        ..Default::default()
-    };
-    match cx.call(create).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is(secret_errors::ResourceExistsException) => {
-            let put = PutSecretValueInput {
-                secret_id: name,
-                secret_string: Some(value.to_string()),
-                ..Default::default()
-            };
-            cx.call(put).await.map(|_| ())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-pub async fn forget_token(cx: &Cx, id: &str) -> Result<(), Error> {
-    let delete = DeleteSecretInput {
-        secret_id: secret_name(id),
-        force_delete_without_recovery: Some(true),
-        ..Default::default()
-    };
-    cx.call(delete).await.map(|_| ())
 }

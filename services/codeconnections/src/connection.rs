@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, Record};
 use shapes::codeconnections::*;
 
-use crate::authorize::forget_token;
 use crate::names::{add_tags, find_connection, find_host, invalid, page, shown_tags};
 use crate::record::{ConnectionRecord, Made};
+use crate::token::TokenRecord;
 
 /// A version 4 UUID, as AWS's ids of connections are.
 fn new_id(cx: &Cx) -> String {
@@ -56,6 +56,7 @@ pub async fn create(
             provider,
             host_arn: input.host_arn,
             available: false,
+            keeps_token: true,
             created_ms: cx.clock().now_ms(),
             tags,
         };
@@ -108,10 +109,10 @@ pub async fn delete_connection(
     cx: Cx,
     input: DeleteConnectionInput,
 ) -> Result<DeleteConnectionOutput, Error> {
-    let found = cx.read(|tx| find_connection(&cx, tx, &input.connection_arn))?;
-    // The token first: while the connection is there, the request can be repeated.
-    forget_token(&cx, &found.id).await?;
-    use cloud::Record;
-    cx.write(|tx| tx.delete::<ConnectionRecord>(&found.key()))?;
+    cx.write(|tx| {
+        let found = find_connection(&cx, tx, &input.connection_arn)?;
+        tx.delete::<TokenRecord>(&found.key())?;
+        tx.delete::<ConnectionRecord>(&found.key())
+    })?;
     Ok(DeleteConnectionOutput {})
 }

@@ -6,10 +6,8 @@
 //! `neargate connection authorize NAME_OR_ARN` does ([`authorize`]), with a token where the
 //! repositories are not everybody's. For whoever reads repositories through a connection:
 //!
-//! * **the token** is a secret of Secrets Manager, in the connection's region, by the name
-//!   `neargate/connections/<id>` (the id is the end of the connection's ARN). Its value is
-//!   `{"username": "…", "password": "…"}`, ready for `engine::GitSource::Remote`'s login. An available
-//!   connection without such a secret (`ResourceNotFoundException`) reads without a login.
+//! * **the token** is lent by `cloud::Cx::find_login`, ready for `engine::GitSource::Remote`'s login. No
+//!   operation tells it. An available connection without one reads without a login.
 //! * **the address** is that of its provider: `engine.access.github` for GitHub,
 //!   `https://bitbucket.org`, `https://gitlab.com`, `https://dev.azure.com`; or, with a host
 //!   (`hostArn`), the host's `providerEndpoint`; then `/<FullRepositoryId>.git`.
@@ -25,6 +23,7 @@ mod names;
 mod permissions;
 mod record;
 mod tags;
+mod token;
 
 use cloud::Service;
 use permissions::{
@@ -37,6 +36,8 @@ pub use authorize::authorize;
 
 pub fn service() -> Service {
     Service::new(&shapes::codeconnections::MODEL)
+        .lends_logins(token::lend_login)
+        .reconciles(token::TokenReconciler)
         .on(
             connection::create_connection,
             new_connection(CodeConnections, |it| {

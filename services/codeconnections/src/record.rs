@@ -32,6 +32,9 @@ pub struct ConnectionRecord {
     pub provider: ProviderType,
     pub host_arn: Option<String>,
     pub available: bool,
+    /// Its token, if there is one, is a record of its own. Not so in records of earlier versions.
+    #[serde(default)]
+    pub keeps_token: bool,
     pub created_ms: i64,
     pub tags: BTreeMap<String, String>,
 }

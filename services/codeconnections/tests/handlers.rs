@@ -6,7 +6,7 @@ use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::codeconnections::*;
 use shapes::codestar_connections as star;
-use shapes::secretsmanager::GetSecretValueInput;
+use shapes::secretsmanager::{CreateSecretInput, ListSecretsInput};
 
 struct World {
     cloud: Arc<Cloud>,
@@ -64,40 +64,117 @@ impl World {
         found.connection_status.unwrap()
     }
 
-    fn secret(&self, arn: &str) -> GetSecretValueInput {
-        let id = arn.rsplit('/').next().unwrap();
-        GetSecretValueInput {
-            secret_id: format!("neargate/connections/{id}"),
-            ..Default::default()
-        }
+    /// User and password that are lent for a connection.
+    fn login(&self, arn: &str) -> Option<(String, String)> {
+        let found = self.cx.find_login(arn).unwrap();
+        found.map(|it| (it.username, it.password))
+    }
+
+    async fn secrets(&self) -> usize {
+        let all = self.call(ListSecretsInput::default()).await;
+        all.secret_list.unwrap_or_default().len()
     }
 }
 
 #[tokio::test]
-async fn a_connection_is_pending_until_it_is_authorized_and_keeps_its_token_secret() {
+async fn a_connection_is_pending_until_it_is_authorized_and_tells_nobody_its_token() {
     let world = World::new();
     let arn = world.create("hub").await;
     assert_eq!(world.status(&arn).await, ConnectionStatus::Pending);
-    let missing = world.refused(world.secret(&arn)).await;
-    assert_eq!(missing, "ResourceNotFoundException");
+    assert_eq!(world.login(&arn), None);
     for token in ["first", "second"] {
         let shown = codeconnections::authorize(&world.cx, "hub", Some(token.into())).await;
         assert_eq!(shown.unwrap().connection_arn.as_ref(), Some(&arn));
-        let value = world.call(world.secret(&arn)).await.secret_string.unwrap();
-        let value: serde_json::Value = serde_json::from_str(&value).unwrap();
-        assert_eq!(
-            value,
-            json!({ "username": "x-access-token", "password": token })
-        );
+        let login = ("x-access-token".to_owned(), token.to_owned());
+        assert_eq!(world.login(&arn), Some(login));
     }
+    assert_eq!(
+        world.secrets().await,
+        0,
+        "a token is no secret of anybody's"
+    );
     assert_eq!(world.status(&arn).await, ConnectionStatus::Available);
+    codeconnections::authorize(&world.cx, "hub", None)
+        .await
+        .unwrap();
+    assert_eq!(world.login(&arn), None);
+    codeconnections::authorize(&world.cx, "hub", Some("third".into()))
+        .await
+        .unwrap();
     let delete = DeleteConnectionInput {
         connection_arn: arn.clone(),
     };
     world.call(delete.clone()).await;
     assert_eq!(world.refused(delete).await, "ResourceNotFoundException");
-    let missing = world.refused(world.secret(&arn)).await;
-    assert_eq!(missing, "ResourceNotFoundException");
+    assert!(world.cx.find_login(&arn).is_err());
+}
+
+/// A record as earlier versions wrote it, when tokens were secrets.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Old {
+    region: String,
+    account: String,
+    id: String,
+    made: String,
+    name: String,
+    provider: ProviderType,
+    host_arn: Option<String>,
+    available: bool,
+    created_ms: i64,
+    tags: std::collections::BTreeMap<String, String>,
+}
+
+impl cloud::Record for Old {
+    const KIND: &'static str = "codeconnections.connection";
+    fn key(&self) -> String {
+        format!("{}/{}", self.region, self.id)
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_were_secrets_become_records_once() {
+    let world = World::new();
+    let id = "11111111-2222-4333-a444-555555555555";
+    let old = Old {
+        region: "us-east-1".into(),
+        account: "000000000000".into(),
+        id: id.into(),
+        made: "CodeConnections".into(),
+        name: "old".into(),
+        provider: ProviderType::GitHub,
+        host_arn: None,
+        available: true,
+        created_ms: 1,
+        tags: Default::default(),
+    };
+    world.cx.write(|tx| tx.put(&old)).unwrap();
+    let secret = |password: &str| CreateSecretInput {
+        name: format!("neargate/connections/{id}"),
+        secret_string: Some(json!({"username": "me", "password": password}).to_string()),
+        ..Default::default()
+    };
+    world.call(secret("hunter2")).await;
+    tokio::spawn(world.cloud.clone().run());
+    let arn = format!("arn:aws:codeconnections:us-east-1:000000000000:connection/{id}");
+    while world.login(&arn).is_none() || world.secrets().await > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let login = Some(("me".to_owned(), "hunter2".to_owned()));
+    assert_eq!(world.login(&arn), login);
+    // Whoever makes a secret of that name now gives nobody a token.
+    world.call(secret("another's")).await;
+    let tags = vec![Tag {
+        key: "a".into(),
+        value: "b".into(),
+    }];
+    let tag = TagResourceInput {
+        resource_arn: arn.clone(),
+        tags,
+    };
+    world.call(tag).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(world.login(&arn), login);
+    assert_eq!(world.secrets().await, 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use engine::{EngineError, Fault, GitCommit, GitHistory, GitSource};
 use shapes::codepipeline::ActionDeclaration;
-use shapes::{codecommit, codeconnections, secretsmanager};
+use shapes::{codecommit, codeconnections};
 
 use super::artifacts::{self, Workspace};
 use super::{
@@ -114,10 +114,12 @@ async fn connection(cx: &Session, settings: &Settings) -> Result<Origin, Trouble
     let host = address(cx, &found).await?;
     let page = format!("{host}/{repository}");
     let is_github = found.provider_type == Some(codeconnections::ProviderType::GitHub);
+    // None for what everybody may read. On AWS nobody sees it, so that the role is not asked.
+    let login = cx.find_login(&connection_arn)?;
     Ok(Origin {
         source: GitSource::Remote {
             url: format!("{page}.git"),
-            login: login(cx, &connection_arn).await?,
+            login: login.map(|it| (it.username, it.password)),
         },
         branch: setting(settings, "BranchName").to_owned(),
         repository,
@@ -145,25 +147,6 @@ async fn address(
         Some(ProviderType::AzureDevOps) => "https://dev.azure.com".into(),
         _ => cx.engine().access.github.clone(),
     })
-}
-
-/// The token that the connection was completed with; none for what everybody may read. On AWS
-/// nobody sees it, so that it is read in the daemon's own name.
-async fn login(cx: &Session, connection_arn: &str) -> Result<Option<(String, String)>, Trouble> {
-    let id = connection_arn.rsplit('/').next().unwrap_or_default();
-    let input = secretsmanager::GetSecretValueInput {
-        secret_id: format!("neargate/connections/{id}"),
-        ..Default::default()
-    };
-    let secret = match (**cx).call(input).await {
-        Err(error) if error.is(secretsmanager::errors::ResourceNotFoundException) => {
-            return Ok(None);
-        }
-        other => other?.secret_string.unwrap_or_default(),
-    };
-    let secret: serde_json::Value = serde_json::from_str(&secret).unwrap_or_default();
-    let text = |name: &str| secret[name].as_str().map(str::to_owned);
-    Ok(text("username").zip(text("password")))
 }
 
 /// What Git's answer means for the action, in the words that AWS uses for GitHub.

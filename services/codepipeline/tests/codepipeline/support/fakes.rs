@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error, Record, Service};
 use serde::{Deserialize, Serialize};
-use shapes::{
-    cloudformation, codebuild, codecommit, codeconnections, ecs, iam, s3, secretsmanager,
-};
+use shapes::{cloudformation, codebuild, codecommit, codeconnections, ecs, iam, s3};
 
 async fn moment() {
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -530,21 +528,6 @@ async fn get_connection(
             ..Default::default()
         }),
     })
-}
-
-pub fn secretsmanager() -> Service {
-    Service::new(&secretsmanager::MODEL).on(
-        get_secret_value,
-        cloud::permission::not_asked("an operation of a test's own"),
-    )
-}
-
-async fn get_secret_value(
-    _: Cx,
-    _: secretsmanager::GetSecretValueInput,
-) -> Result<secretsmanager::GetSecretValueOutput, Error> {
-    Err(secretsmanager::errors::ResourceNotFoundException
-        .because("Secrets Manager can't find the specified secret."))
 }
 
 /// A stack: its template says whether it fails (`fail`).

@@ -82,7 +82,6 @@ impl World {
                 fakes::codebuild(),
                 fakes::ecs(),
                 fakes::codeconnections(),
-                fakes::secretsmanager(),
                 fakes::cloudformation(),
             ],
         });
