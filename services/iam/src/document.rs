@@ -5,6 +5,8 @@ use ::policy::{Document, Kind, Malformed};
 use cloud::Error;
 use shapes::iam::errors::MalformedPolicyDocumentException;
 
+use crate::names::limit;
+
 /// What a document is for: who may, or what they may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -12,6 +14,34 @@ pub enum Purpose {
     Trust,
     /// What a role or user may do: has resources and no principals.
     Permissions,
+}
+
+/// AWS's default quota of a trust policy's length, in characters that are not white space.
+const TRUST_MAX: usize = 2048;
+/// The same of a managed policy.
+const MANAGED_MAX: usize = 6144;
+
+/// The length of a document as quotas count it: without white space.
+pub fn length(text: &str) -> usize {
+    text.chars().filter(|it| !it.is_whitespace()).count()
+}
+
+/// Checks a trust policy.
+pub fn check_trust(text: &str) -> Result<(), Error> {
+    check(text, Purpose::Trust)?;
+    match length(text) > TRUST_MAX {
+        true => Err(limit("ACLSizePerRole", TRUST_MAX)),
+        false => Ok(()),
+    }
+}
+
+/// Checks a managed policy.
+pub fn check_managed(text: &str) -> Result<(), Error> {
+    check(text, Purpose::Permissions)?;
+    match length(text) > MANAGED_MAX {
+        true => Err(limit("PolicySize", MANAGED_MAX)),
+        false => Ok(()),
+    }
 }
 
 /// Checks a document's form.

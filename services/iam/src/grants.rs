@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud::{Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::iam::AttachedPolicy;
+use shapes::iam::errors::LimitExceededException;
 
-use crate::document::{Purpose, check};
+use crate::document::{Purpose, check, length};
 use crate::names::{Page, conflict, limit, no_such, page};
 use crate::policy;
 
@@ -25,6 +26,9 @@ pub struct Grants {
 pub trait Holder: Record {
     /// `role` or `user`, as messages name it.
     const WHAT: &'static str;
+    /// AWS's quota of all its inline policies together, in characters that are not white space (IAM User
+    /// Guide, "IAM and AWS STS quotas").
+    const INLINE_MAX: usize;
     fn find(tx: &Records<'_>, name: &str) -> Result<Self, Error>;
     /// For a change; refused where AWS alone may change it.
     fn changeable(tx: &Records<'_>, name: &str) -> Result<Self, Error> {
@@ -55,6 +59,14 @@ pub fn put_inline<R: Holder>(
     check(&document, Purpose::Permissions)?;
     edit::<R>(cx, holder, |_, grants| {
         grants.inline.insert(name, document);
+        let all: usize = grants.inline.values().map(|it| length(it)).sum();
+        if all > R::INLINE_MAX {
+            return Err(LimitExceededException.because(format!(
+                "Maximum policy size of {} bytes exceeded for {} {holder}",
+                R::INLINE_MAX,
+                R::WHAT
+            )));
+        }
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shapes::iam::errors::LimitExceededException;
 use shapes::iam::*;
 
-use crate::document::{Purpose, check};
+use crate::document::check_managed;
 use crate::grants::Holder;
 use crate::managed::{self, Managed};
 use crate::names::{
@@ -210,7 +210,7 @@ fn managed_version(policy: &Managed, with_document: bool) -> PolicyVersion {
 }
 
 pub async fn create_policy(cx: Cx, input: CreatePolicyInput) -> Result<CreatePolicyOutput, Error> {
-    check(&input.policy_document, Purpose::Permissions)?;
+    check_managed(&input.policy_document)?;
     let now_ms = cx.clock().now_ms();
     let mut policy = CustomerPolicy {
         account: cx.account().to_owned(),
@@ -311,7 +311,7 @@ pub async fn create_policy_version(
     cx: Cx,
     input: CreatePolicyVersionInput,
 ) -> Result<CreatePolicyVersionOutput, Error> {
-    check(&input.policy_document, Purpose::Permissions)?;
+    check_managed(&input.policy_document)?;
     cx.write(|tx| {
         let mut policy = CustomerPolicy::find(&cx, tx, &input.policy_arn)?;
         if policy.versions.len() >= VERSIONS_MAX {

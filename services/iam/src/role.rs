@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shapes::iam::errors::UnmodifiableEntityException;
 use shapes::iam::*;
 
-use crate::document::{Purpose, check};
+use crate::document::check_trust;
 use crate::grants::{self, Grants, Holder};
 use crate::names::{
     arn, conflict, encoded, exists, key, new_id, no_such, page, path, timestamp, unsupported,
@@ -44,6 +44,7 @@ impl Record for RoleRecord {
 
 impl Holder for RoleRecord {
     const WHAT: &'static str = "role";
+    const INLINE_MAX: usize = 10_240;
     fn find(tx: &Records<'_>, name: &str) -> Result<Self, Error> {
         Self::find(tx, name)
     }
@@ -105,7 +106,7 @@ pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOut
     if input.permissions_boundary.is_some() {
         return Err(unsupported("PermissionsBoundary"));
     }
-    check(&input.assume_role_policy_document, Purpose::Trust)?;
+    check_trust(&input.assume_role_policy_document)?;
     let role = RoleRecord {
         account: cx.account().to_owned(),
         id: new_id(&cx, "AROA"),
@@ -213,7 +214,7 @@ pub async fn update_assume_role_policy(
     cx: Cx,
     input: UpdateAssumeRolePolicyInput,
 ) -> Result<UpdateAssumeRolePolicyOutput, Error> {
-    check(&input.policy_document, Purpose::Trust)?;
+    check_trust(&input.policy_document)?;
     edit(&cx, &input.role_name, |role| {
         role.trust = input.policy_document;
     })?;

@@ -38,6 +38,7 @@ impl Record for UserRecord {
 
 impl Holder for UserRecord {
     const WHAT: &'static str = "user";
+    const INLINE_MAX: usize = 2048;
     fn find(tx: &Records<'_>, name: &str) -> Result<Self, Error> {
         tx.get(&key(name))?
             .ok_or_else(|| no_such(format!("The user with name {name} cannot be found.")))

@@ -576,3 +576,79 @@ async fn sessions_of_the_owner_are_for_the_owner_by_its_own_key() {
         assert_eq!(error.code, "AccessDenied", "{caller:?}");
     }
 }
+
+/// A document of exactly this length without white space, and much white space.
+fn document_of(length: usize, trust: bool) -> String {
+    let with = |sid: &str| match trust {
+        true => json!({"Statement": {"Sid": sid, "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"Service": "ecs.amazonaws.com"}}}),
+        false => {
+            json!({"Statement": {"Sid": sid, "Effect": "Allow", "Action": "s3:*", "Resource": "*"}})
+        }
+    };
+    let sid = "a".repeat(length - with("").to_string().len());
+    with(&sid)
+        .to_string()
+        .replacen(':', &format!(":{}", " \n\t".repeat(3000)), 1)
+}
+
+#[tokio::test]
+async fn documents_are_as_long_as_awss_quotas_let_them() {
+    let world = World::new();
+    let trust = |name: &str, length| CreateRoleInput {
+        role_name: name.into(),
+        assume_role_policy_document: document_of(length, true),
+        ..Default::default()
+    };
+    world.call(trust("long", 2048)).await;
+    let over = |message: &str| ("LimitExceeded".to_owned(), message.to_owned());
+    let quota = over("Cannot exceed quota for ACLSizePerRole: 2048");
+    assert_eq!(world.refused(trust("longer", 2049)).await, quota);
+    let update = UpdateAssumeRolePolicyInput {
+        role_name: "long".into(),
+        policy_document: document_of(2049, true),
+    };
+    assert_eq!(world.refused(update).await, quota);
+
+    let managed = |name: &str, length| CreatePolicyInput {
+        policy_name: name.into(),
+        policy_document: document_of(length, false),
+        ..Default::default()
+    };
+    let made = world.call(managed("long", 6144)).await.policy.unwrap();
+    let quota = over("Cannot exceed quota for PolicySize: 6144");
+    assert_eq!(world.refused(managed("longer", 6145)).await, quota);
+    let version = CreatePolicyVersionInput {
+        policy_arn: made.arn.unwrap(),
+        policy_document: document_of(6145, false),
+        ..Default::default()
+    };
+    assert_eq!(world.refused(version).await, quota);
+
+    // Those within a role or user count together, and one that is replaced does not count.
+    let of_role = |name: &str, length| PutRolePolicyInput {
+        role_name: "long".into(),
+        policy_name: name.into(),
+        policy_document: document_of(length, false),
+    };
+    world.call(of_role("one", 9000)).await;
+    world.call(of_role("two", 1240)).await;
+    let quota = over("Maximum policy size of 10240 bytes exceeded for role long");
+    assert_eq!(world.refused(of_role("three", 100)).await, quota);
+    assert_eq!(world.refused(of_role("two", 1241)).await, quota);
+    world.call(of_role("one", 8000)).await;
+    world.call(of_role("three", 1000)).await;
+    let user = CreateUserInput {
+        user_name: "ann".into(),
+        ..Default::default()
+    };
+    world.call(user).await;
+    let of_user = |name: &str, length| PutUserPolicyInput {
+        user_name: "ann".into(),
+        policy_name: name.into(),
+        policy_document: document_of(length, false),
+    };
+    world.call(of_user("one", 2048)).await;
+    let quota = over("Maximum policy size of 2048 bytes exceeded for user ann");
+    assert_eq!(world.refused(of_user("two", 100)).await, quota);
+}
