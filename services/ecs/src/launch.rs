@@ -2,13 +2,14 @@
 //! what is there.
 
 use cloud::{Cx, Error};
-use shapes::ec2::{DescribeSecurityGroupsInput, DescribeSubnetsInput};
+use shapes::ec2::{self, DescribeSecurityGroupsInput, DescribeSubnetsInput};
 use shapes::ecs::errors::{ClientException, InvalidParameterException};
 use shapes::ecs::*;
 use shapes::elbv2::DescribeTargetGroupsInput;
 
 use crate::cluster::FARGATE_PROVIDERS;
 use crate::names::is_active;
+use crate::place::Place;
 use crate::record::{Cluster, Definition};
 use crate::refuse::{refuse, unsupported};
 
@@ -91,6 +92,14 @@ pub async fn check_network(
     cx: &Cx,
     given: Option<NetworkConfiguration>,
 ) -> Result<NetworkConfiguration, Error> {
+    Ok(check_places(cx, given).await?.0)
+}
+
+/// The same, and the places that tasks of it may be in.
+pub async fn check_places(
+    cx: &Cx,
+    given: Option<NetworkConfiguration>,
+) -> Result<(NetworkConfiguration, Vec<Place>), Error> {
     let mut network = given
         .and_then(|it| it.awsvpc_configuration)
         .ok_or_else(|| {
@@ -108,7 +117,10 @@ pub async fn check_network(
     if groups.len() > GROUPS_MAX {
         return Err(invalid("securityGroups can have at most 5 items."));
     }
-    let vpcs = vpcs_of_subnets(cx, &network.subnets).await?;
+    let found = describe_subnets(cx, &network.subnets).await?;
+    let vpcs: Vec<String> = (found.iter())
+        .map(|it| it.vpc_id.clone().unwrap_or_default())
+        .collect();
     if vpcs.iter().any(|vpc| *vpc != vpcs[0]) {
         return Err(invalid("subnets must belong to the same VPC."));
     }
@@ -122,12 +134,45 @@ pub async fn check_network(
     network
         .assign_public_ip
         .get_or_insert(AssignPublicIp::Disabled);
-    Ok(NetworkConfiguration {
+    let places = places(&network.subnets, &found);
+    let network = NetworkConfiguration {
         awsvpc_configuration: Some(network),
-    })
+    };
+    Ok((network, places))
 }
 
-async fn vpcs_of_subnets(cx: &Cx, subnets: &[String]) -> Result<Vec<String>, Error> {
+/// The places that tasks of such a network may be in, as they are now.
+pub async fn places_of(cx: &Cx, network: &NetworkConfiguration) -> Result<Vec<Place>, Error> {
+    let own = network.awsvpc_configuration.as_ref();
+    let Some(own) = own.filter(|it| !it.subnets.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let found = describe_subnets(cx, &own.subnets).await?;
+    Ok(places(&own.subnets, &found))
+}
+
+/// The same where nothing but the names is known.
+pub fn places_named(network: &NetworkConfiguration) -> Vec<Place> {
+    let own = network.awsvpc_configuration.as_ref();
+    own.map_or_else(Vec::new, |it| places(&it.subnets, &[]))
+}
+
+/// In the order in which they are named.
+fn places(named: &[String], found: &[ec2::Subnet]) -> Vec<Place> {
+    let place = |id: &String| {
+        let subnet = found.iter().find(|it| it.subnet_id.as_ref() == Some(id));
+        Place {
+            subnet: id.clone(),
+            zone: subnet
+                .and_then(|it| it.availability_zone.clone())
+                .unwrap_or_default(),
+            free: subnet.and_then(|it| it.available_ip_address_count),
+        }
+    };
+    named.iter().map(place).collect()
+}
+
+async fn describe_subnets(cx: &Cx, subnets: &[String]) -> Result<Vec<ec2::Subnet>, Error> {
     let asked = DescribeSubnetsInput {
         subnet_ids: Some(subnets.to_vec()),
         ..Default::default()
@@ -140,11 +185,7 @@ async fn vpcs_of_subnets(cx: &Cx, subnets: &[String]) -> Result<Vec<String>, Err
             error.code
         ))
     })?;
-    let vpcs = answer.subnets.unwrap_or_default();
-    Ok(vpcs
-        .into_iter()
-        .map(|it| it.vpc_id.unwrap_or_default())
-        .collect())
+    Ok(answer.subnets.unwrap_or_default())
 }
 
 async fn vpcs_of_groups(cx: &Cx, groups: &[String]) -> Result<Vec<(String, String)>, Error> {

@@ -31,6 +31,7 @@ mod metrics;
 mod names;
 mod new_task;
 mod permission;
+mod place;
 mod plan;
 mod record;
 mod refuse;

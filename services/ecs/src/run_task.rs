@@ -6,10 +6,11 @@ use shapes::ecs::*;
 
 use crate::fargate::{check_storage, task_size};
 use crate::launch::{
-    check_definition, check_network, check_platform_version, choose_launch, invalid,
+    check_definition, check_places, check_platform_version, choose_launch, invalid,
 };
 use crate::names::{find_cluster, find_definition};
 use crate::new_task::{NewTask, put_new_task};
+use crate::place::Spread;
 use crate::record::Definition;
 use crate::refuse::refuse;
 use crate::roles::missing_role;
@@ -51,18 +52,13 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
         input.launch_type,
         input.capacity_provider_strategy,
     )?;
-    let network = check_network(&cx, input.network_configuration).await?;
+    let (network, places) = check_places(&cx, input.network_configuration).await?;
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&overrides, &definition)?;
 
     if let Some(reason) = missing_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
     }
-    let subnets = network
-        .awsvpc_configuration
-        .as_ref()
-        .map(|it| it.subnets.clone());
-    let subnets = subnets.unwrap_or_default();
     let tags = all_tags(
         input.tags.unwrap_or_default(),
         input.propagate_tags,
@@ -73,6 +69,8 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
             .then_some(cluster.name.as_str()),
     )?;
     let token = input.client_token.or(cx.token.clone());
+    // What else runs is told by the addresses that are free: tasks without a service are not counted.
+    let mut spread = Spread::new(places, []);
     let tasks = cx.write(|tx| {
         let mut tasks = Vec::new();
         for number in 0..count {
@@ -87,7 +85,6 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
                 tasks.push(existing);
                 continue;
             }
-            let subnet = subnets[number as usize % subnets.len()].clone();
             let new = NewTask {
                 id,
                 cluster: &cluster.name,
@@ -99,7 +96,7 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
                     .unwrap_or_else(|| format!("family:{}", definition.family)),
                 started_by: input.started_by.clone(),
                 network: network.clone(),
-                subnet,
+                subnet: spread.place(),
                 launch_type,
                 strategy: strategy.clone(),
                 load_balancers: &[],

@@ -11,9 +11,11 @@ use cloud::{Cloud, Cx, Next, Reconciler, all_keys};
 use shapes::ecs::HealthStatus;
 use shapes::elbv2::TargetHealthStateEnum;
 
+use crate::launch::places_of;
 use crate::ledger::back_off;
+use crate::place::Place;
 use crate::plan::{
-    Breaker, DeploymentFact, Facts, Plan, Stage, TaskFact, TaskHealth, Threshold, plan,
+    Breaker, DeploymentFact, Facts, Plan, Stage, Step, TaskFact, TaskHealth, Threshold, plan,
 };
 use crate::record::{Service, ServiceStatus};
 use crate::scheduler_steps;
@@ -55,6 +57,7 @@ impl Reconciler for ServiceReconciler {
             return Ok(Next::Idle);
         }
         let health = target_health(&cx, &tasks).await?;
+        let places = places(&cx, service, tasks, &health).await;
         let next = cx.write(|tx| {
             let Some(before) = tx.get::<Service>(key)? else {
                 return Ok(Next::Idle);
@@ -65,6 +68,7 @@ impl Reconciler for ServiceReconciler {
                 service: before.clone(),
                 tasks,
                 health: health.clone(),
+                places: places.clone(),
                 now_ms: cx.clock().now_ms(),
             };
             let facts = facts(&turn, &health);
@@ -87,7 +91,41 @@ pub struct Turn<'a> {
     pub tasks: Vec<Task>,
     /// What the probes say of every target, by target group.
     pub health: BTreeMap<String, GroupHealth>,
+    /// Where tasks may be, by the deployments that are going to start some.
+    pub places: BTreeMap<String, Vec<Place>>,
     pub now_ms: i64,
+}
+
+/// EC2 is asked about subnets only where tasks are going to start.
+async fn places(
+    cx: &Cx,
+    service: Service,
+    tasks: Vec<Task>,
+    health: &AllHealth,
+) -> BTreeMap<String, Vec<Place>> {
+    let turn = Turn {
+        cx,
+        service,
+        tasks,
+        health: health.clone(),
+        places: BTreeMap::new(),
+        now_ms: cx.clock().now_ms(),
+    };
+    let mut found = BTreeMap::new();
+    for step in plan(&facts(&turn, health)).steps {
+        let Step::Start { deployment, .. } = step else {
+            continue;
+        };
+        let of = (turn.service.deployments.iter()).find(|it| it.id == deployment);
+        let Some(network) = of.and_then(|it| it.revision.network.as_ref()) else {
+            continue;
+        };
+        // Without an answer the names are enough: the task says what is wrong when it starts.
+        if let Ok(places) = places_of(cx, network).await {
+            found.insert(deployment, places);
+        }
+    }
+    found
 }
 
 fn prefix(service: &Service) -> String {

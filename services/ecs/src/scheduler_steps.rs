@@ -1,17 +1,17 @@
 //! Writing down the steps of a plan, with the events that AWS would say.
 
-use std::collections::BTreeMap;
-
 use cloud::{Error, Records};
 use shapes::ecs::{PropagateTags, TaskStopCode};
 
+use crate::launch::places_named;
 use crate::names::find_definition;
 use crate::new_task::{NewTask, put_new_task};
+use crate::place::Spread;
 use crate::plan::{Facts, Plan, Rollout, Step, StopWhy, TaskHealth};
 use crate::record::{Deployment, Outcome, ServiceStatus};
 use crate::run_task::{add_missing, tag};
 use crate::scheduler::Turn;
-use crate::task_record::{Failure, OfService, Registration, Stop, Task};
+use crate::task_record::{Failure, OfService, Registration, Stop};
 
 /// Tasks that are seen healthy for the first time: their deployment works.
 pub fn note_health(turn: &mut Turn<'_>, facts: &Facts, tx: &Records<'_>) -> Result<(), Error> {
@@ -102,13 +102,14 @@ fn start(
         );
     }
     let mut said = format!("has started {count} tasks:");
+    let network = revision.network.clone().unwrap_or_default();
+    let places = match turn.places.get(&deployment.id) {
+        Some(places) => places.clone(),
+        None => places_named(&network),
+    };
+    let there = turn.tasks.iter().filter(|it| it.stop.is_none());
+    let mut spread = Spread::new(places, there.map(|it| it.subnet.as_str()));
     for _ in 0..count {
-        let network = revision.network.clone().unwrap_or_default();
-        let subnets = network
-            .awsvpc_configuration
-            .as_ref()
-            .map(|it| it.subnets.as_slice());
-        let subnet = emptiest(&turn.tasks, subnets.unwrap_or_default());
         let new = NewTask {
             id: cloud::random_hex(32),
             cluster: &turn.service.cluster,
@@ -119,8 +120,8 @@ fn start(
             }),
             group: format!("service:{}", turn.service.name),
             started_by: Some(deployment.id.clone()),
-            subnet,
-            network,
+            subnet: spread.place(),
+            network: network.clone(),
             launch_type: revision.launch_type,
             strategy: revision.strategy.clone(),
             load_balancers: &revision.load_balancers,
@@ -136,18 +137,6 @@ fn start(
     turn.service.say(turn.now_ms, &said);
     turn.service.said_blocked = false;
     Ok(())
-}
-
-/// The subnet with the fewest tasks of the service, the first of them where several are equal.
-fn emptiest(tasks: &[Task], subnets: &[String]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for task in tasks.iter().filter(|it| it.stop.is_none()) {
-        *counts.entry(&task.subnet).or_default() += 1;
-    }
-    let fewest = subnets
-        .iter()
-        .min_by_key(|it| counts.get(it.as_str()).copied().unwrap_or(0));
-    fewest.cloned().unwrap_or_default()
 }
 
 /// Whether the task has targets that drain first.
