@@ -20,6 +20,8 @@
 mod activity;
 mod cfn;
 mod decide;
+#[cfg(test)]
+mod hostile_input;
 mod permissions;
 mod policy;
 mod policy_rules;

@@ -33,7 +33,7 @@ pub fn parse(text: &str, timezone: Option<&str>) -> Result<Schedule, String> {
             // A time that a clock change leaves out is the first one after it.
             let at = zone.from_local_datetime(&local).earliest();
             let at = at.or_else(|| {
-                let later = local + chrono::TimeDelta::hours(1);
+                let later = local.checked_add_signed(chrono::TimeDelta::hours(1))?;
                 zone.from_local_datetime(&later).earliest()
             });
             Ok(Schedule::At(at.ok_or_else(wrong)?.timestamp_millis()))
@@ -83,8 +83,9 @@ impl Schedule {
         match self {
             Self::At(at) => Some(*at).filter(|it| *it > after_ms),
             Self::Rate(every) => {
-                let passed = (after_ms - since_ms).max(0) / every;
-                Some(since_ms + (passed + 1) * every)
+                let passed = after_ms.saturating_sub(since_ms).max(0) / every;
+                // A rate of more years than there are comes round never.
+                (passed + 1).checked_mul(*every)?.checked_add(since_ms)
             }
             Self::Cron(cron, zone) => {
                 let after: DateTime<Utc> = Utc.timestamp_millis_opt(after_ms).single()?;

@@ -11,6 +11,8 @@ mod cors;
 mod forms;
 mod hash;
 mod head;
+#[cfg(test)]
+mod hostile_input;
 mod listings;
 mod objects;
 mod refusals;
