@@ -54,6 +54,16 @@ impl Cx {
         }
     }
 
+    /// The same, told which service makes the calls with the rights of who asked it for something: the
+    /// condition key `aws:CalledVia`.
+    #[must_use]
+    pub fn via(self, service: &'static str) -> Self {
+        Self {
+            via: Some(service),
+            ..self
+        }
+    }
+
     /// A call in the name of a role that a service acts with: checked like one from the network.
     pub async fn call_as<I: Operation + Send + 'static>(
         &self,

@@ -90,12 +90,6 @@ impl Cloud {
         assert!(fresh, "one authority decides, set at start-up");
     }
 
-    /// Whether anybody's permissions are enforced. Where they are not, what a resource's policy says of
-    /// the account's owner is not either.
-    pub fn enforces_permissions(&self) -> bool {
-        self.authority().is_some_and(|it| it.enforces())
-    }
-
     pub(crate) fn authority(&self) -> Option<&Arc<dyn Authority>> {
         self.authority.get()
     }
@@ -134,6 +128,8 @@ impl Cloud {
             is_waiter: false,
             acts: false,
             looks: false,
+            via: None,
+            source_arn: None,
         }
     }
 
@@ -224,6 +220,10 @@ pub struct Cx {
     pub acts: bool,
     /// The operation was asked for from outside and only shows what there is: nothing is decided by it.
     pub looks: bool,
+    /// The service that makes calls with the rights of who asked it: see [`Cx::via`].
+    pub via: Option<&'static str>,
+    /// What a service calls for in its own name: see [`Cx::as_service_for`].
+    pub source_arn: Option<String>,
 }
 
 impl Cx {
@@ -292,6 +292,15 @@ impl Cx {
         Self {
             caller: Caller::Service(principal),
             ..self.clone()
+        }
+    }
+
+    /// [`Cx::as_service`] on behalf of a resource of the account: the condition key `aws:SourceArn`.
+    #[must_use]
+    pub fn as_service_for(&self, principal: &'static str, source_arn: impl Into<String>) -> Self {
+        Self {
+            source_arn: Some(source_arn.into()),
+            ..self.as_service(principal)
         }
     }
 

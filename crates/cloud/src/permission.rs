@@ -390,7 +390,11 @@ impl<I: Operation> Permission<I> {
                 all.push(Need::pass_role(passed(cx, role), pass.to));
             }
         }
-        let tags = tags_of(&wire::to_json(input));
+        // Most inputs have no tags, whatever they carry (an object, a log): those are not looked through.
+        let tags = match I::table().iter().any(|it| tag_member(it.output).is_some()) {
+            true => tags_of(&wire::to_json(input)),
+            false => Needs::default(),
+        };
         Needs { all, ..tags }
     }
 
@@ -436,14 +440,37 @@ fn passed(cx: &Cx, role: &str) -> Touched {
     }
 }
 
+/// What a member of an input is for tags.
+enum TagMember {
+    Tags,
+    Specifications,
+    Keys,
+}
+
+/// The members that have tags, by the names that services have for them.
+fn tag_member(name: &str) -> Option<TagMember> {
+    let is_one_of = |names: &[&str]| names.iter().any(|it| name.eq_ignore_ascii_case(it));
+    if is_one_of(&["tag", "tags", "taglist", "tagset"]) {
+        return Some(TagMember::Tags);
+    }
+    if is_one_of(&[
+        "tagspecifications",
+        "tagspecification",
+        "tagspecificationset",
+    ]) {
+        return Some(TagMember::Specifications);
+    }
+    is_one_of(&["tagkeys", "tagkeylist"]).then_some(TagMember::Keys)
+}
+
 /// The tags that an input sets, and the keys of those that it sets or removes, in all the forms in
 /// which AWS's services take them.
 fn tags_of(input: &Json) -> Needs {
     let mut found = Needs::default();
     for (name, value) in input.as_object().into_iter().flatten() {
-        match name.to_ascii_lowercase().as_str() {
-            "tag" | "tags" | "taglist" | "tagset" => found.read_tags(value),
-            "tagspecifications" | "tagspecification" | "tagspecificationset" => {
+        match tag_member(name) {
+            Some(TagMember::Tags) => found.read_tags(value),
+            Some(TagMember::Specifications) => {
                 for one in value.as_array().into_iter().flatten() {
                     for (name, value) in one.as_object().into_iter().flatten() {
                         if matches!(
@@ -455,12 +482,12 @@ fn tags_of(input: &Json) -> Needs {
                     }
                 }
             }
-            "tagkeys" | "tagkeylist" => {
+            Some(TagMember::Keys) => {
                 let removed = value.as_array().into_iter().flatten();
                 let removed = removed.filter_map(Json::as_str).map(str::to_owned);
                 found.tag_keys.extend(removed);
             }
-            _ => {}
+            None => {}
         }
     }
     found.tag_keys.extend(found.request_tags.keys().cloned());
@@ -509,11 +536,6 @@ pub trait Authority: Send + Sync {
     /// Whether the caller of `cx` may do all of this. `service` is the signing name, for the form of
     /// the refusal.
     fn check(&self, cx: &Cx, service: &str, needs: &Needs) -> Result<(), Error>;
-
-    /// Whether what is not allowed is refused, and not only recorded.
-    fn enforces(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shapes::sts::AssumeRoleInput;
 
 use crate::check::invalid;
+use crate::permissions::PRINCIPAL;
 use crate::record::Stack;
 
 /// Somebody other than the account's owner.
@@ -82,7 +83,7 @@ pub fn acting(cx: &Cx, stack: &Stack) -> Cx {
         session: SESSION.to_owned(),
     });
     match role.as_ref().or(stack.asked_by.as_ref()) {
-        Some(asker) => cx.acting_as(asker.caller()),
+        Some(asker) => cx.acting_as(asker.caller()).via(PRINCIPAL),
         None => cx.clone(),
     }
 }
@@ -95,7 +96,7 @@ pub async fn checked_role(cx: &Cx, role: Option<String>) -> Result<Option<String
         role_session_name: SESSION.to_owned(),
         ..Default::default()
     };
-    let service = cx.as_service("cloudformation.amazonaws.com");
+    let service = cx.as_service(PRINCIPAL);
     match service.call(input).await {
         Ok(_) => Ok(Some(arn)),
         Err(error) if error.status >= 500 => Err(error),

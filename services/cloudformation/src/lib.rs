@@ -55,7 +55,7 @@ use shapes::cloudformation::{
 };
 
 use permissions::{
-    CHANGE_SET, MADE, MADE_BY_CHANGE_SET, Made, POLICY, PRINCIPAL, TEMPLATE, change_set_name,
+    CHANGE_SET, MADE_BY_CHANGE_SET, Made, POLICY, PRINCIPAL, TEMPLATE, change_set_name, making,
     stack_of_change_set, stack_or_any, stack_touched, stack_with, with_role,
 };
 
@@ -63,37 +63,29 @@ pub fn service() -> Service {
     let service = Service::new(&shapes::cloudformation::MODEL)
         .on(
             stack::create_stack,
-            touching("stack", |cx, it: &CreateStackInput| {
-                stack_touched(cx, &it.stack_name)
-            })
-            .supplying(MADE, |_, it| {
-                Made {
+            making(|it: &CreateStackInput| {
+                let made = Made {
                     template_url: it.template_url.as_deref(),
                     policy_url: it.stack_policy_url.as_deref(),
                     role: it.role_arn.as_deref(),
                     types: it.resource_types.as_deref(),
                     ..Made::default()
-                }
-                .only(MADE)
-            })
-            .passing(PRINCIPAL, |it| it.role_arn.iter().cloned().collect()),
+                };
+                (&it.stack_name, made)
+            }),
         )
         .on(
             stack::update_stack,
-            touching("stack", |cx, it: &UpdateStackInput| {
-                stack_touched(cx, &it.stack_name)
-            })
-            .supplying(MADE, |_, it| {
-                Made {
+            making(|it: &UpdateStackInput| {
+                let made = Made {
                     template_url: it.template_url.as_deref(),
                     policy_url: it.stack_policy_url.as_deref(),
                     role: it.role_arn.as_deref(),
                     types: it.resource_types.as_deref(),
                     ..Made::default()
-                }
-                .only(MADE)
-            })
-            .passing(PRINCIPAL, |it| it.role_arn.iter().cloned().collect()),
+                };
+                (&it.stack_name, made)
+            }),
         )
         .on(
             undo::delete_stack,

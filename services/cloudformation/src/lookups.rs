@@ -8,6 +8,7 @@ use shapes::{ec2, ssm};
 use template::{ParameterType, ParameterValue, Template};
 
 use crate::check::invalid;
+use crate::permissions::PRINCIPAL;
 use crate::record::Version;
 
 /// How many names one call of GetParameters takes.
@@ -70,7 +71,7 @@ async fn stored(
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    let asking = cx.acting_as(cx.caller.clone());
+    let asking = cx.acting_as(cx.caller.clone()).via(PRINCIPAL);
     let mut found = BTreeMap::new();
     for names in names.chunks(NAMES_IN_A_CALL) {
         let answer = asking

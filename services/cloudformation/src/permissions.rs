@@ -75,7 +75,7 @@ pub struct Made<'a> {
     pub change_set: Option<&'a str>,
 }
 
-pub const MADE: &[&str] = &[
+const MADE: &[&str] = &[
     "cloudformation:TemplateUrl",
     "cloudformation:StackPolicyUrl",
     "cloudformation:RoleArn",
@@ -111,6 +111,15 @@ impl Made<'_> {
         keys.retain(|it| names.contains(&it.name.as_str()));
         keys
     }
+}
+
+/// A stack that is made or updated: its name, and out of what.
+pub fn making<I: Operation>(made: fn(&I) -> (&str, Made<'_>)) -> Permission<I> {
+    on("stack", move |cx, it: &I| stack_touched(cx, made(it).0))
+        .supplying(MADE, move |_, it: &I| made(it).1.only(MADE))
+        .passing(PRINCIPAL, move |it: &I| {
+            made(it).1.role.map(str::to_owned).into_iter().collect()
+        })
 }
 
 /// A stack that is changed with a role: the one that is given now.

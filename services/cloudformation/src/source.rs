@@ -9,6 +9,7 @@ use template::{Branches, ParameterValues, Template, TemplateError};
 
 use crate::check::{self, Required, invalid};
 use crate::location::Location;
+use crate::permissions::PRINCIPAL;
 use crate::record::{Stack, Version};
 use crate::scope::environment;
 use crate::{lookups, tree};
@@ -58,6 +59,7 @@ pub async fn fetch(cx: &Cx, url: &str) -> Result<String, Error> {
     let place = format!("{}/{}", location.bucket, location.key);
     let answer = cx
         .acting_as(cx.caller.clone())
+        .via(PRINCIPAL)
         .call(s3::GetObjectInput {
             bucket: location.bucket,
             key: location.key,

@@ -94,7 +94,7 @@ async fn merged(
         project_rules::check_logs(logs)?;
     }
     let role = match input.service_role_override {
-        Some(role) => project_rules::check_role(cx, Some(&role)).await?,
+        Some(role) => project_rules::check_role(cx, &project.name, Some(&role)).await?,
         None => own.service_role.clone().unwrap_or_default(),
     };
     let mut environment = own.environment.clone().unwrap_or_default();

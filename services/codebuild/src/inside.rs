@@ -31,7 +31,9 @@ pub async fn credentials(
     };
     let cx = cloud.daemon_context(&build.region);
     let role_arn = build.shape.service_role.clone().unwrap_or_default();
-    let session = role::assume(&cx, &role_arn, &build.uuid).await?.credentials;
+    let session = role::assume(&cx, &role_arn, &build.project, &build.uuid)
+        .await?
+        .credentials;
     Ok(Some(json!({
         "RoleArn": role_arn,
         "AccessKeyId": session.access_key_id,

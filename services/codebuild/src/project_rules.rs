@@ -76,7 +76,7 @@ pub async fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
         return Err(invalid("concurrentBuildLimit must be at least 1"));
     }
     check_encryption(cx, project.encryption_key.as_deref())?;
-    project.service_role = Some(check_role(cx, project.service_role.as_deref()).await?);
+    project.service_role = Some(check_role(cx, &name, project.service_role.as_deref()).await?);
     Ok(())
 }
 
@@ -94,11 +94,11 @@ pub fn default_key(cx: &Cx) -> String {
 }
 
 /// The role by its ARN, when it is there and trusts CodeBuild. It may be given by its name.
-pub async fn check_role(cx: &Cx, role: Option<&str>) -> Result<String, Error> {
+pub async fn check_role(cx: &Cx, project: &str, role: Option<&str>) -> Result<String, Error> {
     let given = role.unwrap_or_default();
     let found = cx.find_role(given)?;
     let found = found.ok_or_else(|| role::not_authorized(given))?;
-    role::assume(cx, &found.arn, "check").await?;
+    role::assume(cx, &found.arn, project, "check").await?;
     Ok(found.arn)
 }
 

@@ -183,7 +183,7 @@ async fn provision(cx: &Cx, build: &mut BuildRecord) -> Step {
         return Ok(Progress::On);
     }
     let role = build.shape.service_role.clone().unwrap_or_default();
-    let session = role::assume(cx, &role, &build.uuid)
+    let session = role::assume(cx, &role, &build.project, &build.uuid)
         .await
         .map_err(|error| match error.status {
             500.. => Failure::from(error),
@@ -341,7 +341,7 @@ async fn write_agent(cx: &Cx, build: &BuildRecord, spec: &Buildspec) -> Result<(
 /// fetches its own.
 async fn renew_session(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let role = build.shape.service_role.clone().unwrap_or_default();
-    let session = role::assume(cx, &role, &build.uuid).await?;
+    let session = role::assume(cx, &role, &build.project, &build.uuid).await?;
     build.session_key = Some(session.credentials.access_key_id);
     build.session_role_id = session.role_id;
     build.credentials_ms = Some(cx.clock().now_ms());

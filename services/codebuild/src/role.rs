@@ -3,7 +3,7 @@
 use cloud::{Caller, Cx, Error};
 use shapes::sts::{AssumeRoleInput, Credentials};
 
-use crate::names::invalid;
+use crate::names::{invalid, project_arn};
 use crate::permissions::PRINCIPAL;
 use crate::record::BuildRecord;
 
@@ -21,14 +21,20 @@ pub struct Session {
     pub role_id: Option<String>,
 }
 
-/// A new session of a role. AWS names a build's session `AWSCodeBuild-<its uuid>`.
-pub async fn assume(cx: &Cx, role_arn: &str, session: &str) -> Result<Session, Error> {
+/// A new session of a role, for a project. AWS names a build's session `AWSCodeBuild-<its uuid>`.
+pub async fn assume(
+    cx: &Cx,
+    role_arn: &str,
+    project: &str,
+    session: &str,
+) -> Result<Session, Error> {
     let input = AssumeRoleInput {
         role_arn: role_arn.to_owned(),
         role_session_name: session_name(session),
         ..Default::default()
     };
-    match codebuild(cx).call(input).await {
+    let codebuild = cx.as_service_for(PRINCIPAL, project_arn(cx, project));
+    match codebuild.call(input).await {
         Ok(answer) => Ok(Session {
             credentials: answer.credentials.unwrap_or_default(),
             role_id: answer.assumed_role_user.and_then(|it| {

@@ -61,7 +61,9 @@ pub async fn credentials(
         duration_seconds: Some(SESSION_SECONDS),
         ..Default::default()
     };
-    let session = cx.as_service("ecs-tasks.amazonaws.com").call(input).await?;
+    let own_arn = task_arn(&cx, &task.cluster, &task.id);
+    let service = cx.as_service_for("ecs-tasks.amazonaws.com", own_arn);
+    let session = service.call(input).await?;
     let session = session.credentials.unwrap_or_default();
     Ok(Some(json!({
         "RoleArn": role_arn,

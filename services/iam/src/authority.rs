@@ -132,10 +132,6 @@ impl Authority for Policies {
             _ => Ok(()),
         }
     }
-
-    fn enforces(&self) -> bool {
-        self.mode == Mode::Enforce
-    }
 }
 
 /// The resource as messages and records name it.

@@ -82,8 +82,11 @@ fn set_service(context: &mut Context, cx: &Cx) {
         context.set("aws:PrincipalIsAWSService", "true");
         context.set("aws:PrincipalServiceName", name);
         context.set_all("aws:PrincipalServiceNamesList", [name]);
-        // It works for something of this account; for what, it does not say.
+        // It works for something of this account.
         context.set("aws:SourceAccount", cx.account());
+        if let Some(arn) = &cx.source_arn {
+            context.set("aws:SourceArn", arn);
+        }
         context.set("aws:ViaAWSService", "false");
         return;
     }
@@ -99,11 +102,12 @@ fn set_service(context: &mut Context, cx: &Cx) {
     // A service that acts with a role of its own makes the call itself, as far as AWS tells it.
     let acts_for_somebody = cx.acts && !is_service_role(&cx.caller);
     context.set("aws:ViaAWSService", acts_for_somebody.to_string());
-    if !acts_for_somebody {
-        for name in ["aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"] {
-            context.set_absent(name);
-        }
-    }
+    let names = ["aws:CalledVia", "aws:CalledViaFirst", "aws:CalledViaLast"];
+    match cx.via.filter(|_| acts_for_somebody) {
+        Some(service) => names.map(|it| context.set_all(it, [service])),
+        None if acts_for_somebody => return,
+        None => names.map(|it| context.set_absent(it)),
+    };
 }
 
 /// Whether a service acts with a role that it assumes anew for what it does.

@@ -257,7 +257,53 @@ async fn a_service_is_trusted_by_its_name_and_by_what_is_known_of_it() {
                 ),
                 "AWS would know it: it is named"
             );
+            // A service that says for what it asks is held against that.
+            let own = "arn:aws:codebuild:us-east-1:000000000000:project/web";
+            for (source, expected) in [(own, true), ("arn:aws:ecs:us-east-1:1:task/a", false)] {
+                let service = client.as_service_for("codebuild.amazonaws.com", source);
+                assert_eq!(assume(&service).await.is_ok(), expected, "{source}");
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_called_through_a_service_says_so() {
+    let world = World::new(Mode::Enforce).await;
+    let direct = world.daemon.acting_as(world.ann.clone());
+    let through = direct.clone().via("cloudformation.amazonaws.com");
+    let direct = world.client(world.ann.clone(), outside("192.0.2.7"));
+    for (condition, by_stack, by_hand) in [
+        (
+            json!({"ForAnyValue:StringEquals": {"aws:CalledVia": ["cloudformation.amazonaws.com"]}}),
+            true,
+            false,
+        ),
+        (
+            json!({"ForAnyValue:StringEquals": {"aws:CalledVia": ["athena.amazonaws.com"]}}),
+            false,
+            false,
+        ),
+        (
+            json!({"StringEquals": {"aws:CalledViaFirst": "cloudformation.amazonaws.com"}}),
+            true,
+            false,
+        ),
+        (
+            json!({"StringEquals": {"aws:CalledViaLast": "cloudformation.amazonaws.com"}}),
+            true,
+            false,
+        ),
+        (json!({"Null": {"aws:CalledViaLast": "true"}}), false, true),
+        (json!({"Bool": {"aws:ViaAWSService": "true"}}), true, false),
+    ] {
+        let statement = json!({"Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*",
+            "Condition": condition});
+        world.ann_may(json!([statement])).await;
+        let answer = through.call(ListRolesInput::default()).await;
+        assert_eq!(answer.is_ok(), by_stack, "{condition} {answer:?}");
+        let answer = direct.serve_json("iam", "ListRoles", json!({})).await;
+        assert_eq!(answer.is_ok(), by_hand, "{condition} {answer:?}");
     }
 }
 

@@ -160,23 +160,6 @@ pub fn everybody_may(bucket: &Bucket, scene: &Scene<'_>) -> bool {
         && !public_access(bucket).ignore_acls
 }
 
-/// Whether the bucket's policy denies this to the account's owner, whom nothing else denies anything.
-pub fn denies_owner(bucket: &Bucket, scene: &Scene<'_>, account: &str) -> bool {
-    let mut context = scene.context();
-    context.set("aws:PrincipalType", "Account");
-    context.set("aws:PrincipalAccount", account);
-    context.set("aws:PrincipalArn", format!("arn:aws:iam::{account}:root"));
-    context.set("aws:PrincipalIsAWSService", "false");
-    context.set("aws:userid", account);
-    context.set_absent("aws:username");
-    context.know_family("aws:PrincipalTag");
-    let owner = Principal::Owner {
-        account: account.to_owned(),
-    };
-    let outcome = scene.decide(bucket, &owner, &context);
-    matches!(outcome, Outcome::DeniedExplicitly(_))
-}
-
 /// A policy as it may be put on a bucket.
 pub fn check_policy(bucket: &Bucket, text: &str) -> Result<(), Error> {
     let malformed = |why: &str| Err(MalformedPolicy.because(why.to_owned()));

@@ -93,9 +93,16 @@ pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<(), Erro
         let keys = keys(cx, facts, ask, &subject);
         match &cx.caller {
             Caller::Anonymous => anybody_may(cx, ask, &subject, &keys)?,
-            Caller::Root(_) | Caller::RootSession { .. } => owner_may(cx, ask, &subject, &keys)?,
-            Caller::User { .. } | Caller::AssumedRole { .. } => {
+            Caller::Root(_)
+            | Caller::RootSession { .. }
+            | Caller::User { .. }
+            | Caller::AssumedRole { .. } => {
                 needs.all.push(need(ask, &subject, keys));
+                if let Some(bucket) = ask.on.bucket().filter(|_| is_hidden(ask, &subject)) {
+                    let listing = Ask::new("s3:ListBucket", On::Bucket(bucket.to_owned()));
+                    let keys = self::keys(cx, facts, &listing, &subject);
+                    needs.all.push(need(&listing, &subject, keys));
+                }
             }
             Caller::Daemon | Caller::Service(_) => {}
         }
@@ -212,8 +219,7 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
     };
     // Whether a key is there is told to those who may list the bucket, and to nobody else. A list of
     // grants that lets everybody list it is enough: what is not there has no list of its own.
-    let is_missing = matches!(ask.on, On::Object(_)) && subject.object.is_none();
-    let allowed = match is_missing && ask.action.starts_with("s3:Get") {
+    let allowed = match is_hidden(ask, subject) {
         true => access::everybody_may(
             bucket,
             &Scene {
@@ -231,37 +237,11 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
     }
 }
 
-/// What no policy takes from the owner (User Guide, "Bucket policies"): else a bucket could be lost.
-const OWNERS_OWN: &[&str] = &[
-    "s3:GetBucketPolicy",
-    "s3:PutBucketPolicy",
-    "s3:DeleteBucketPolicy",
-];
-
-fn owner_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> Result<(), Error> {
-    let bucket = subject.bucket.as_ref().filter(|it| it.policy.is_some());
-    let (Some(bucket), Some(arn)) = (bucket, ask.on.arn()) else {
-        return Ok(());
-    };
-    if OWNERS_OWN.contains(&ask.action) || !cx.cloud.enforces_permissions() {
-        return Ok(());
-    }
-    let scene = Scene {
-        action: ask.action,
-        arn: &arn,
-        acl: bucket.acl,
-        keys,
-        origin: &cx.origin,
-        now_ms: cx.clock().now_ms(),
-    };
-    if !access::denies_owner(bucket, &scene, cx.account()) {
-        return Ok(());
-    }
-    Err(wire::codes::AccessDenied.because(format!(
-        "User: arn:aws:iam::{}:root is not authorized to perform: {} on resource: \"{arn}\" with an explicit deny in a resource-based policy",
-        cx.account(),
-        ask.action
-    )))
+/// The ask for an object that is not there. Whether a key is there is told to those who may list the
+/// bucket; to others it is denied (API reference, `GetObject`).
+fn is_hidden(ask: &Ask, subject: &Subject) -> bool {
+    let is_object = matches!(ask.on, On::Object(_)) && subject.object.is_none();
+    is_object && subject.bucket.is_some() && ask.action.starts_with("s3:Get")
 }
 
 /// Whether whoever calls may read an object, for websites: their visitors are nobody in particular.

@@ -15,7 +15,6 @@ use shapes::s3::*;
 struct Refusing {
     actions: Mutex<Vec<&'static str>>,
     asked: Mutex<Vec<Needs>>,
-    only_records: bool,
 }
 
 impl cloud::Authority for Refusing {
@@ -34,10 +33,6 @@ impl cloud::Authority for Refusing {
             None => Ok(()),
         }
     }
-
-    fn enforces(&self) -> bool {
-        !self.only_records
-    }
 }
 
 struct House {
@@ -48,13 +43,19 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        Self::with(Refusing::default()).await
+        let authority = Arc::<Refusing>::default();
+        Self::deciding_by(authority.clone(), authority).await
     }
 
-    async fn with(authority: Refusing) -> Self {
+    /// With IAM's own authority.
+    async fn with(mode: iam::Mode) -> Self {
+        let policies = Arc::new(iam::Policies::new(mode));
+        Self::deciding_by(policies, Arc::default()).await
+    }
+
+    async fn deciding_by(decides: Arc<dyn cloud::Authority>, authority: Arc<Refusing>) -> Self {
         let ground = Ground::new();
-        let authority = Arc::new(authority);
-        ground.cloud.decide_by(authority.clone());
+        ground.cloud.decide_by(decides);
         ground.bucket("bucket").await;
         let owner = OwnerKey::new("OWNER", "secret");
         let find_key = move |key: &str, token: Option<&str>| match key {
@@ -320,7 +321,7 @@ async fn the_owner_is_bound_by_a_denial_and_may_take_it_back() {
         "Effect": "Deny", "Principal": "*", "Action": "s3:*",
         "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"]
     }]);
-    let house = House::new().await;
+    let house = House::with(iam::Mode::Enforce).await;
     house.ground.put("bucket", "k", "x").await;
     house.policy(deny.clone()).await;
     let get = || ask("GET", "/bucket/k", "").signed().0;
@@ -337,14 +338,44 @@ async fn the_owner_is_bound_by_a_denial_and_may_take_it_back() {
     }
     assert_eq!(answer(&house.door, get()).await.0, 200);
     // Where permissions are only recorded, what worked goes on working.
-    let house = House::with(Refusing {
-        only_records: true,
-        ..Refusing::default()
-    })
-    .await;
+    let house = House::with(iam::Mode::Audit).await;
     house.ground.put("bucket", "k", "x").await;
     house.policy(deny).await;
     assert_eq!(answer(&house.door, get()).await.0, 200);
     // What is public is decided in any mode.
     assert_eq!(house.anybody("GET", "/bucket/k", &[]).await.0, 403);
+}
+
+#[tokio::test]
+async fn whether_a_key_is_there_is_told_to_those_who_may_list() {
+    let house = House::new().await;
+    house.ground.put("bucket", "there", "x").await;
+    let asked = async |method: &'static str, path: &str, query: Option<&'static str>| {
+        let mut request = ask(method, path, "");
+        if let Some(query) = query {
+            request = request.query(query, "");
+        }
+        let request = request.by("ANN", "anns").signed().0;
+        answer(&house.door, request).await
+    };
+    for (refused, status) in [(None, 404), (Some("s3:ListBucket bucket"), 403)] {
+        house.authority.actions.lock().unwrap().extend(refused);
+        for method in ["GET", "HEAD"] {
+            assert_eq!(asked(method, "/bucket/there", None).await.0, 200);
+            assert_eq!(asked(method, "/bucket/missing", None).await.0, status);
+        }
+        for query in ["tagging", "acl"] {
+            let (found, body) = asked("GET", "/bucket/missing", Some(query)).await;
+            assert_eq!(found, status, "{query}: {body}");
+        }
+        let copy = ask("PUT", "/bucket/new", "").header("x-amz-copy-source", "bucket/missing");
+        let copy = copy.by("ANN", "anns").signed().0;
+        assert_eq!(answer(&house.door, copy).await.0, status);
+        // Without a bucket there is nothing to list.
+        assert_eq!(asked("GET", "/nowhere/missing", None).await.0, 404);
+        // What is written need not be there.
+        assert_eq!(asked("DELETE", "/bucket/missing", None).await.0, 204);
+    }
+    let owner = ask("GET", "/bucket/missing", "").signed().0;
+    assert_eq!(answer(&house.door, owner).await.0, 404);
 }
