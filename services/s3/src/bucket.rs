@@ -123,13 +123,52 @@ pub fn change<T>(
     })
 }
 
-/// At most `limit` buckets after a name.
-pub fn list(cx: &Cx, prefix: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error> {
-    let after = match after {
+/// A page of buckets, and the name that the next page begins after.
+pub struct Listed {
+    pub buckets: Vec<Bucket>,
+    pub next: Option<String>,
+}
+
+/// Buckets that are read at once while those of a region are looked for.
+const LIST_BATCH: usize = 1000;
+
+/// At most `limit` buckets after a name, of one region where that is said. A page is whole unless it is the
+/// last one, however many buckets of other regions lie between.
+pub fn list(
+    cx: &Cx,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+    region: Option<&str>,
+) -> Result<Listed, Error> {
+    let mut after = match after {
         "" => String::new(),
         after => bucket_key(after),
     };
-    cx.read(|tx| tx.page(&bucket_key(prefix), &after, limit))
+    let is_wanted = |it: &Bucket| region.is_none_or(|region| it.region == region);
+    let mut buckets: Vec<Bucket> = Vec::new();
+    cx.read(|tx| {
+        // One more than is shown says whether there is another page.
+        while buckets.len() <= limit {
+            let wanted = limit + 1 - buckets.len();
+            let batch = wanted.min(LIST_BATCH);
+            let page: Vec<Bucket> = tx.page(&bucket_key(prefix), &after, batch)?;
+            let is_last = page.len() < batch;
+            if let Some(last) = page.last() {
+                after = bucket_key(&last.name);
+            }
+            buckets.extend(page.into_iter().filter(is_wanted));
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    let has_more = buckets.len() > limit;
+    buckets.truncate(limit);
+    let last = buckets.last().filter(|_| has_more);
+    let next = last.map(|it| it.name.clone());
+    Ok(Listed { buckets, next })
 }
 
 /// Only an empty bucket goes. Uploads that were not completed go with it.

@@ -71,10 +71,9 @@ pub async fn list_buckets(cx: Cx, input: ListBucketsInput) -> Result<ListBuckets
     let limit = usize::try_from(input.max_buckets.unwrap_or(10_000)).unwrap_or(0);
     let prefix = input.prefix.clone().unwrap_or_default();
     let after = input.continuation_token.unwrap_or_default();
-    let found = bucket::list(&cx, &prefix, &after, limit)?;
-    let more = found.len() == limit && input.max_buckets.is_some();
-    let token = found.last().filter(|_| more).map(|it| it.name.clone());
-    let buckets = found.into_iter().map(|it| Bucket {
+    let region = input.bucket_region.as_deref();
+    let found = bucket::list(&cx, &prefix, &after, limit, region)?;
+    let buckets = found.buckets.into_iter().map(|it| Bucket {
         bucket_arn: Some(format!("arn:aws:s3:::{}", it.name)),
         name: Some(it.name),
         creation_date: Some(time(it.created_ms)),
@@ -82,7 +81,7 @@ pub async fn list_buckets(cx: Cx, input: ListBucketsInput) -> Result<ListBuckets
     });
     Ok(ListBucketsOutput {
         buckets: Some(buckets.collect()),
-        continuation_token: token,
+        continuation_token: found.next,
         prefix: input.prefix,
         ..Default::default()
     })

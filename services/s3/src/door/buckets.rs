@@ -104,21 +104,16 @@ pub async fn list(
     let limit = usize::try_from(max).unwrap_or(1);
     let prefix = input.prefix.clone().unwrap_or_default();
     let after = input.continuation_token.unwrap_or_default();
-    let found = bucket::list(&cx, &prefix, &after, limit + 1)?;
-    let more = found.len() > limit;
-    let found: Vec<_> = found.into_iter().take(limit).collect();
-    let token = found.last().filter(|_| more).map(|it| it.name.clone());
     let region = input.bucket_region;
     if let Some(wrong) = region.as_ref().filter(|it| !crate::host::is_region(it)) {
         return Err(
             InvalidArgument.because(format!("Argument value {wrong} is not a valid AWS Region"))
         );
     }
-    let found = found.into_iter();
-    let found = found.filter(|it| region.as_ref().is_none_or(|wanted| *wanted == it.region));
+    let found = bucket::list(&cx, &prefix, &after, limit, region.as_deref())?;
     Ok(ListBucketsOutput {
         buckets: Some(
-            found
+            (found.buckets.into_iter())
                 .map(|it| Bucket {
                     name: Some(it.name),
                     creation_date: Some(convert::time(it.created_ms)),
@@ -126,7 +121,7 @@ pub async fn list(
                 })
                 .collect(),
         ),
-        continuation_token: token,
+        continuation_token: found.next,
         owner: Some(convert::owner(cx.account())),
         prefix: input.prefix,
     })
