@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{Digest, EngineError, Reference, Repository, Result};
@@ -23,12 +23,18 @@ const NAME_BYTES_MAX: usize = 512;
 pub struct ManifestRecord {
     pub media_type: String,
     pub pushed_at_ms: i64,
+    /// Its tags, and perhaps some that have left it: what a tag's file says is true, and this is where to
+    /// look. None in records of older versions.
+    #[serde(default)]
+    tags: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
 pub struct Names {
     directory: PathBuf,
     scratch: Arc<Scratch>,
+    /// Held while a manifest's record is read and written.
+    recording: Mutex<()>,
 }
 
 pub fn now_ms() -> i64 {
@@ -43,7 +49,11 @@ fn no_repository(repository: &Repository) -> EngineError {
 
 impl Names {
     pub fn new(directory: PathBuf, scratch: Arc<Scratch>) -> Self {
-        Self { directory, scratch }
+        Self {
+            directory,
+            scratch,
+            recording: Mutex::new(()),
+        }
     }
 
     /// The only place where a name from outside becomes a path.
@@ -169,20 +179,77 @@ impl Names {
         tag: Option<&str>,
     ) -> Result<()> {
         let path = self.existing(repository)?;
-        if self.record(repository, digest)?.is_none() {
-            let record = ManifestRecord {
+        let file = tag.map(|tag| tag_file(&path, tag)).transpose()?;
+        {
+            let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
+            let before = self.record(repository, digest)?;
+            let mut record = before.clone().unwrap_or_else(|| ManifestRecord {
                 media_type: media_type.to_owned(),
                 pushed_at_ms: now_ms(),
-            };
-            let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
-            self.scratch
-                .write(&path.join(MANIFESTS).join(digest.hex()), &json)?;
+                tags: Some(Vec::new()),
+            });
+            if let Some(tag) = tag {
+                self.note_tag(repository, digest, &mut record, tag)?;
+            }
+            if before.as_ref() != Some(&record) {
+                let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
+                self.scratch
+                    .write(&path.join(MANIFESTS).join(digest.hex()), &json)?;
+            }
         }
-        if let Some(tag) = tag {
-            self.scratch
-                .write(&tag_file(&path, tag)?, digest.as_str().as_bytes())?;
+        // The record comes first: it may name a tag too many, and never one too few.
+        if let Some(file) = file {
+            self.scratch.write(&file, digest.as_str().as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Adds a tag to what a manifest's record names, and drops those that have left the manifest.
+    fn note_tag(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        record: &mut ManifestRecord,
+        tag: &str,
+    ) -> Result<()> {
+        let is_named = |tags: &Vec<String>| tags.iter().any(|it| it == tag);
+        if !record.tags.as_ref().is_some_and(is_named) {
+            let mut tags = self.tags_in(repository, digest, record)?;
+            tags.retain(|it| it != tag);
+            tags.push(tag.to_owned());
+            record.tags = Some(tags);
+        }
+        Ok(())
+    }
+
+    /// The tags of one manifest, in order, without a look at those of others.
+    pub fn tags_of(&self, repository: &Repository, digest: &Digest) -> Result<Vec<String>> {
+        match self.record(repository, digest)? {
+            Some(record) => self.tags_in(repository, digest, &record),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn tags_in(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        record: &ManifestRecord,
+    ) -> Result<Vec<String>> {
+        let Some(named) = &record.tags else {
+            let all = self.tags(repository)?.into_iter();
+            return Ok(all.filter(|it| it.1 == *digest).map(|it| it.0).collect());
+        };
+        let path = self.existing(repository)?;
+        let mut tags = Vec::with_capacity(named.len());
+        for tag in named {
+            let bytes = disk::read(&tag_file(&path, tag)?)?;
+            if bytes.is_some_and(|it| target(&it).0.is_ok_and(|it| it == *digest)) {
+                tags.push(tag.clone());
+            }
+        }
+        tags.sort();
+        Ok(tags)
     }
 
     pub fn delete_reference(&self, repository: &Repository, reference: &Reference) -> Result<()> {
@@ -190,10 +257,8 @@ impl Names {
         match reference {
             Reference::Tag(tag) => remove_durably(&tag_file(&path, tag)?),
             Reference::Digest(digest) => {
-                for (tag, target) in self.tags(repository)? {
-                    if target == *digest {
-                        remove_durably(&tag_file(&path, &tag)?)?;
-                    }
+                for tag in self.tags_of(repository, digest)? {
+                    remove_durably(&tag_file(&path, &tag)?)?;
                 }
                 remove_durably(&path.join(MANIFESTS).join(digest.hex()))
             }
@@ -302,4 +367,94 @@ fn checked_component(component: &str) -> Option<&str> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     ok.then_some(component)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        names: Names,
+        repository: Repository,
+        directory: tempfile::TempDir,
+    }
+
+    fn place() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::open(directory.path().join("scratch")).unwrap();
+        let names = Names::new(directory.path().join("names"), Arc::new(scratch));
+        let repository = Repository {
+            host: "localhost".into(),
+            path: "web".into(),
+        };
+        names.create(&repository).unwrap();
+        Place {
+            names,
+            repository,
+            directory,
+        }
+    }
+
+    fn digest(digit: char) -> Digest {
+        let hex: String = std::iter::repeat_n(digit, 64).collect();
+        format!("sha256:{hex}").parse().unwrap()
+    }
+
+    impl Place {
+        fn put(&self, digit: char, tag: Option<&str>) {
+            let put = self.names.put(&self.repository, &digest(digit), "it", tag);
+            put.unwrap();
+        }
+        fn tags_of(&self, digit: char) -> Vec<String> {
+            self.names
+                .tags_of(&self.repository, &digest(digit))
+                .unwrap()
+        }
+        fn file(&self, directory: &str, name: &str) -> PathBuf {
+            let repository = self.directory.path().join("names/localhost/web");
+            repository.join(directory).join(name)
+        }
+    }
+
+    #[test]
+    fn tags_of_a_manifest_are_found_without_a_look_at_those_of_others() {
+        let place = place();
+        place.put('a', None);
+        place.put('a', Some("v2"));
+        place.put('a', Some("v1"));
+        place.put('b', Some("v3"));
+        // Whoever reads it fails.
+        fs::write(place.file(TAGS, "broken"), "no digest").unwrap();
+        place.names.tags(&place.repository).unwrap_err();
+        assert_eq!(place.tags_of('a'), ["v1", "v2"]);
+        // A tag that was moved or removed belongs to what it stands for.
+        place.put('b', Some("v2"));
+        let v1 = Reference::Tag("v1".into());
+        let removed = place.names.delete_reference(&place.repository, &v1);
+        removed.unwrap();
+        assert_eq!(place.tags_of('a'), [""; 0]);
+        assert_eq!(place.tags_of('b'), ["v2", "v3"]);
+        place.put('a', Some("v1"));
+        assert_eq!(place.tags_of('a'), ["v1"]);
+        let b = Reference::Digest(digest('b'));
+        place.names.delete_reference(&place.repository, &b).unwrap();
+        assert!(!place.file(TAGS, "v2").exists() && place.file(TAGS, "v1").exists());
+    }
+
+    #[test]
+    fn tags_of_manifests_of_older_versions_are_found() {
+        let place = place();
+        for (digit, tag) in [('a', "v1"), ('b', "v2")] {
+            place.put(digit, Some(tag));
+            let hex = digest(digit).hex().to_owned();
+            let old = r#"{"media_type":"it","pushed_at_ms":1}"#;
+            fs::write(place.file(MANIFESTS, &hex), old).unwrap();
+        }
+        assert_eq!(place.tags_of('a'), ["v1"]);
+        place.put('a', Some("v3"));
+        assert_eq!(place.tags_of('a'), ["v1", "v3"]);
+        assert_eq!(place.tags_of('b'), ["v2"]);
+        let kept = place.names.record(&place.repository, &digest('a'));
+        assert_eq!(kept.unwrap().unwrap().pushed_at_ms, 1);
+    }
 }

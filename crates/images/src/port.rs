@@ -1,5 +1,6 @@
 //! The port's trait, method by method, over the store.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,11 +64,15 @@ impl Images for ImageStore {
     async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>> {
         let repository = repository.clone();
         self.blocking(move |inner| {
-            let tags = inner.names.tags(&repository)?;
+            let mut tags: HashMap<Digest, Vec<String>> = HashMap::new();
+            for (tag, target) in inner.names.tags(&repository)? {
+                tags.entry(target).or_default().push(tag);
+            }
             let digests = inner.names.manifests(&repository)?;
-            let stored = digests
-                .iter()
-                .map(|digest| inner.stored_manifest(&repository, digest, &tags));
+            let stored = digests.iter().map(|digest| {
+                let own = tags.remove(digest).unwrap_or_default();
+                inner.stored_manifest(&repository, digest, own)
+            });
             stored.collect()
         })
         .await
@@ -77,8 +82,8 @@ impl Images for ImageStore {
         let name = name.clone();
         self.blocking(move |inner| {
             let digest = inner.names.resolve(&name.repository, &name.reference)?;
-            let tags = inner.names.tags(&name.repository)?;
-            inner.stored_manifest(&name.repository, &digest, &tags)
+            let tags = inner.names.tags_of(&name.repository, &digest)?;
+            inner.stored_manifest(&name.repository, &digest, tags)
         })
         .await
     }

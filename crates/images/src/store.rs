@@ -116,7 +116,7 @@ impl Inner {
         &self,
         repository: &Repository,
         digest: &Digest,
-        tags: &[(String, Digest)],
+        tags: Vec<String>,
     ) -> Result<StoredManifest> {
         let record = self.names.record(repository, digest)?.ok_or_else(|| {
             EngineError::not_found(format!("`{repository}` has no manifest `{digest}`"))
@@ -128,11 +128,7 @@ impl Inner {
             bytes,
             media_type: record.media_type,
             pushed_at_ms: record.pushed_at_ms,
-            tags: tags
-                .iter()
-                .filter(|(_, target)| target == digest)
-                .map(|(tag, _)| tag.clone())
-                .collect(),
+            tags,
         })
     }
 

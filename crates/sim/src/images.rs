@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use engine::*;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 #[derive(Default)]
 pub struct SimImages {
     repositories: Mutex<BTreeMap<Repository, BTreeMap<String, StoredManifest>>>,
+    listings: AtomicU64,
 }
 
 impl SimImages {
@@ -32,6 +34,11 @@ impl SimImages {
             .or_default()
             .insert(name.reference.to_string(), manifest);
         digest
+    }
+
+    /// How often everything in a repository was asked for.
+    pub fn listings(&self) -> u64 {
+        self.listings.load(Ordering::Relaxed)
     }
 
     fn find(&self, name: &ImageName) -> Result<StoredManifest> {
@@ -115,6 +122,7 @@ impl Images for SimImages {
         Ok(())
     }
     async fn manifests(&self, repository: &Repository) -> Result<Vec<StoredManifest>> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
         let repositories = self.repositories.lock().expect("no panic");
         (repositories
             .get(repository)

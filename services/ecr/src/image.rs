@@ -57,18 +57,39 @@ pub async fn list_images(cx: Cx, input: ListImagesInput) -> Result<ListImagesOut
     })
 }
 
-/// The image among these that an identifier names: both parts must fit where both are given.
-fn pick<'a>(images: &'a [StoredManifest], id: &ImageIdentifier) -> Option<&'a StoredManifest> {
-    if id.image_digest.is_none() && id.image_tag.is_none() {
-        return None;
+/// The image that an identifier names, without a look at others: both parts must fit where both are given.
+async fn pick(
+    cx: &Cx,
+    repository: &RepositoryRecord,
+    id: &ImageIdentifier,
+) -> Result<Option<StoredManifest>, Error> {
+    // What is no digest or tag names nothing.
+    let Ok(name) = image_name(repository, id) else {
+        return Ok(None);
+    };
+    let image = match cx.engine().images.manifest(&name).await {
+        Err(error) if matches!(error.fault, Fault::NotFound | Fault::Invalid) => return Ok(None),
+        other => other.map_err(cloud::internal)?,
+    };
+    let has_tag = (id.image_tag.as_ref()).is_none_or(|tag| image.tags.contains(tag));
+    Ok(Some(image).filter(|_| has_tag))
+}
+
+/// The images that identifiers name, each once; the first that names none is told.
+async fn pick_all(
+    cx: &Cx,
+    repository: &RepositoryRecord,
+    ids: &[ImageIdentifier],
+) -> Result<Vec<StoredManifest>, Error> {
+    let mut found: Vec<StoredManifest> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let image = pick(cx, repository, id).await?;
+        let image = image.ok_or_else(|| no_image(cx, &repository.name, id))?;
+        if !found.iter().any(|it| it.digest == image.digest) {
+            found.push(image);
+        }
     }
-    images.iter().find(|it| {
-        (id.image_digest.as_ref()).is_none_or(|digest| it.digest.as_str() == digest)
-            && id
-                .image_tag
-                .as_ref()
-                .is_none_or(|tag| it.tags.contains(tag))
-    })
+    Ok(found)
 }
 
 pub async fn describe_images(
@@ -77,15 +98,10 @@ pub async fn describe_images(
 ) -> Result<DescribeImagesOutput, Error> {
     let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
     let status = input.filter.and_then(|it| it.tag_status);
-    let mut found = images(&cx, &repository).await?;
-    if let Some(ids) = &input.image_ids {
-        let mut wanted = Vec::with_capacity(ids.len());
-        for id in ids {
-            let image = pick(&found, id).ok_or_else(|| no_image(&cx, &repository.name, id))?;
-            wanted.push(image.digest.clone());
-        }
-        found.retain(|it| wanted.contains(&it.digest));
-    }
+    let mut found = match &input.image_ids {
+        Some(ids) => pick_all(&cx, &repository, ids).await?,
+        None => images(&cx, &repository).await?,
+    };
     found.retain(|it| has_status(&it.tags, status));
     let key = |it: &StoredManifest| it.digest.to_string();
     let (found, next_token) = page(found, key, input.next_token.as_deref(), input.max_results);
@@ -141,11 +157,10 @@ pub async fn batch_get_image(
     input: BatchGetImageInput,
 ) -> Result<BatchGetImageOutput, Error> {
     let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
-    let stored = images(&cx, &repository).await?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for id in &input.image_ids {
-        match pick(&stored, id) {
-            Some(it) => found.push(image(&repository, it, id.image_tag.clone())),
+        match pick(&cx, &repository, id).await? {
+            Some(it) => found.push(image(&repository, &it, id.image_tag.clone())),
             None => failures.push(failure(id)),
         }
     }
@@ -162,8 +177,7 @@ pub async fn batch_delete_image(
     let repository = repository(&cx, input.registry_id.as_deref(), &input.repository_name)?;
     let (mut gone, mut failures) = (Vec::new(), Vec::new());
     for mut id in input.image_ids {
-        let stored = images(&cx, &repository).await?;
-        let Some(image) = pick(&stored, &id) else {
+        let Some(image) = pick(&cx, &repository, &id).await? else {
             failures.push(failure(&id));
             continue;
         };
@@ -174,7 +188,7 @@ pub async fn batch_delete_image(
             id.image_digest = Some(image.digest.to_string());
             gone.extend(match tag {
                 Some(tag) => vec![identifier(&image.digest, Some(&tag))],
-                None => identifiers(image),
+                None => identifiers(&image),
             });
         } else {
             id.image_digest = None;
@@ -209,7 +223,7 @@ pub async fn put_image(cx: Cx, input: PutImageInput) -> Result<PutImageOutput, E
             .because("The image digest does not match the image manifest"));
     }
     let id = identifier(&digest, input.image_tag.as_ref());
-    if pick(&images(&cx, &repository).await?, &id).is_some() {
+    if pick(&cx, &repository, &id).await?.is_some() {
         return Err(errors::ImageAlreadyExistsException.because(format!(
             "Image with digest '{digest}' and tag '{}' already exists in the repository with name '{}' in registry with id '{}'",
             input.image_tag.as_deref().unwrap_or("null"),

@@ -158,6 +158,37 @@ async fn what_the_registry_cannot_keep_is_refused() {
 }
 
 #[tokio::test]
+async fn who_asks_for_some_images_does_not_pay_for_all() {
+    let world = World::new();
+    world.call(create()).await;
+    world.sim.images.add(&format!("{HOST}/web:1"));
+    world.sim.images.add(&format!("{HOST}/web:2"));
+    let before = world.sim.images.listings();
+    let describe = DescribeImagesInput {
+        repository_name: "web".into(),
+        image_ids: Some(vec![by_tag("2"), by_tag("2"), by_tag("1")]),
+        ..Default::default()
+    };
+    let details = world.call(describe).await.image_details.unwrap();
+    assert_eq!(details.len(), 2);
+    let get = BatchGetImageInput {
+        repository_name: "web".into(),
+        image_ids: vec![by_tag("1"), by_tag("not a tag")],
+        ..Default::default()
+    };
+    let got = world.call(get).await;
+    assert_eq!(got.images.unwrap().len(), 1);
+    assert_eq!(got.failures.unwrap().len(), 1);
+    let delete = BatchDeleteImageInput {
+        repository_name: "web".into(),
+        image_ids: vec![by_tag("1")],
+        ..Default::default()
+    };
+    world.call(delete).await;
+    assert_eq!(world.sim.images.listings(), before);
+}
+
+#[tokio::test]
 async fn images_are_listed_fetched_and_deleted() {
     let world = World::new();
     world.call(create()).await;
