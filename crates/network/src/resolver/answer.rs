@@ -33,7 +33,7 @@ pub(super) enum Transport {
 pub(super) enum Outcome {
     Reply(Vec<u8>),
     /// Somebody else may know.
-    Ask(Asked),
+    Ask(Box<Asked>),
     /// It is no question.
     Silence,
 }
@@ -91,7 +91,7 @@ impl Asked {
         };
         match known {
             Some((code, records)) => self.outcome(code, records),
-            None if names.leads_out => Outcome::Ask(self),
+            None if names.leads_out => Outcome::Ask(Box::new(self)),
             None => self.outcome(ResponseCode::ServFail, vec![]),
         }
     }
