@@ -107,9 +107,11 @@ impl From<std::io::Error> for EngineError {
             std::io::ErrorKind::AlreadyExists => Fault::Conflict,
             _ => Fault::Machine,
         };
-        Self {
-            lack,
-            ..Self::new(fault, error.to_string())
+        let told = Self::new(fault, error.to_string());
+        match lack {
+            // The kernel's words say nothing of what to do, and so are the cause alone.
+            Some(lack) => Self::machine(lack.to_string()).because(error),
+            None => told,
         }
     }
 }

@@ -68,6 +68,8 @@ fn datagrams_are_sent_from_inside() {
         let client = lab.machine.dial_udp("a", at).await.unwrap();
         server.connect(client.local_addr().unwrap()).unwrap();
         for socket in [&server, &client] {
+            // They are made for a runtime, and this test waits by itself.
+            socket.set_nonblocking(false).unwrap();
             socket
                 .set_read_timeout(Some(Duration::from_secs(5)))
                 .unwrap();
