@@ -152,7 +152,15 @@ pub async fn describe_log_groups(
             "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.",
         ));
     }
-    let groups = selected(&cx, &input)?;
+    // Of the accounts that are named, this is the only one that there is.
+    let others_only = input
+        .account_identifiers
+        .as_ref()
+        .is_some_and(|it| !it.is_empty() && !it.iter().any(|it| it == cx.account()));
+    let groups = match others_only {
+        true => Vec::new(),
+        false => selected(&cx, &input)?,
+    };
     let (groups, next_token) = page(
         groups,
         |it| &it.name,

@@ -16,7 +16,7 @@ use crate::addresses;
 use crate::elastic_address;
 use crate::errors::{
     InsufficientFreeAddressesInSubnet, InvalidIpAddressInUse, InvalidNetworkInterfaceIdNotFound,
-    InvalidParameterValue, refuse,
+    InvalidParameterCombination, InvalidParameterValue, refuse, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
@@ -121,6 +121,19 @@ pub async fn create_network_interface(
 ) -> Result<CreateNetworkInterfaceOutput, Error> {
     refuse(&input.ipv6_address_count, "Ipv6AddressCount")?;
     refuse(&input.ipv6_addresses, "Ipv6Addresses")?;
+    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
+    refuse(&input.ipv4_prefix_count, "Ipv4PrefixCount")?;
+    refuse(&input.ipv6_prefixes, "Ipv6Prefixes")?;
+    refuse(&input.ipv6_prefix_count, "Ipv6PrefixCount")?;
+    refuse(&input.interface_type, "InterfaceType")?;
+    refuse(&input.operator, "Operator")?;
+    refuse(
+        &input.connection_tracking_specification,
+        "ConnectionTrackingSpecification",
+    )?;
+    if input.enable_primary_ipv6 == Some(true) {
+        return Err(unsupported("the parameter EnablePrimaryIpv6"));
+    }
     refuse(
         &input.secondary_private_ip_address_count,
         "SecondaryPrivateIpAddressCount",
@@ -156,6 +169,20 @@ pub async fn create_network_interface(
     })
 }
 
+/// The address that is asked for, in either of the two ways. An interface has one here.
+fn asked_address(input: &CreateNetworkInterfaceInput) -> Result<Option<&str>, Error> {
+    let listed = input.private_ip_addresses.as_deref().unwrap_or_default();
+    let alone = input.private_ip_address.as_deref();
+    match (listed, alone) {
+        ([], alone) => Ok(alone),
+        ([one], None) => Ok(one.private_ip_address.as_deref()),
+        ([_], Some(_)) => Err(InvalidParameterCombination.because(
+            "The parameters privateIpAddress and privateIpAddresses cannot be used together",
+        )),
+        _ => Err(unsupported("more than one address in PrivateIpAddresses")),
+    }
+}
+
 fn make(
     cx: &Cx,
     tx: &Records<'_>,
@@ -170,7 +197,7 @@ fn make(
         _ => vec![vpc.default_group.clone()],
     };
     check_groups(cx, tx, &groups, &vpc.id)?;
-    let address = address(cx, tx, &subnet, input.private_ip_address.as_deref())?;
+    let address = address(cx, tx, &subnet, asked_address(input)?)?;
     Ok(Interface {
         id,
         region: cx.region.clone(),

@@ -45,6 +45,14 @@ pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Subnet, Error> {
 pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSubnetOutput, Error> {
     refuse(&input.ipv6_cidr_block, "Ipv6CidrBlock")?;
     refuse(&input.outpost_arn, "OutpostArn")?;
+    refuse(&input.ipv4_ipam_pool_id, "Ipv4IpamPoolId")?;
+    refuse(&input.ipv4_netmask_length, "Ipv4NetmaskLength")?;
+    refuse(&input.ipv6_ipam_pool_id, "Ipv6IpamPoolId")?;
+    refuse(&input.ipv6_netmask_length, "Ipv6NetmaskLength")?;
+    if input.ipv6_native == Some(true) {
+        return Err(MissingParameter
+            .because("Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided."));
+    }
     let text = input.cidr_block.as_deref().ok_or_else(|| {
         MissingParameter.because("Either 'cidrBlock' or 'ipv6CidrBlock' should be provided.")
     })?;
@@ -233,6 +241,35 @@ pub async fn modify_subnet_attribute(
     {
         return Err(unsupported("IPv6"));
     }
+    for (member, name) in [
+        (
+            &input.enable_resource_name_dns_a_record_on_launch,
+            "EnableResourceNameDnsARecordOnLaunch",
+        ),
+        (
+            &input.enable_resource_name_dns_aaaa_record_on_launch,
+            "EnableResourceNameDnsAAAARecordOnLaunch",
+        ),
+        (
+            &input.map_customer_owned_ip_on_launch,
+            "MapCustomerOwnedIpOnLaunch",
+        ),
+        (
+            &input.disable_lni_at_device_index,
+            "DisableLniAtDeviceIndex",
+        ),
+    ] {
+        if on(member) == Some(true) {
+            return Err(unsupported(&format!("the parameter {name}")));
+        }
+    }
+    refuse(&input.enable_lni_at_device_index, "EnableLniAtDeviceIndex")?;
+    refuse(&input.customer_owned_ipv4_pool, "CustomerOwnedIpv4Pool")?;
+    // What a host is called here is what `ip-name` calls it.
+    let by_resource = input
+        .private_dns_hostname_type_on_launch
+        .filter(|it| *it != ec2::HostnameType::IpName);
+    refuse(&by_resource, "PrivateDnsHostnameTypeOnLaunch")?;
     cx.write(|tx| {
         let mut subnet = get(&cx, tx, &input.subnet_id)?;
         subnet.public_on_launch =

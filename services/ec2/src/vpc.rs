@@ -1,5 +1,7 @@
 //! VPCs.
 
+use std::net::Ipv4Addr;
+
 use cloud::{Cx, Error, Record, Records};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -70,8 +72,26 @@ pub fn parse_range(text: &str, parameter: &str) -> Result<Ipv4Net, Error> {
     })
 }
 
+/// Ranges that no network may have: this host, loopback, link-local, and everything from multicast on
+/// (User Guide, "VPC CIDR blocks").
+const NOBODYS: [(Ipv4Addr, u32); 4] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
+
 pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput, Error> {
     refuse(&input.ipv4_ipam_pool_id, "Ipv4IpamPoolId")?;
+    refuse(&input.ipv4_netmask_length, "Ipv4NetmaskLength")?;
+    refuse(&input.ipv6_pool, "Ipv6Pool")?;
+    refuse(&input.ipv6_ipam_pool_id, "Ipv6IpamPoolId")?;
+    refuse(&input.ipv6_netmask_length, "Ipv6NetmaskLength")?;
+    refuse(
+        &input.ipv6_cidr_block_network_border_group,
+        "Ipv6CidrBlockNetworkBorderGroup",
+    )?;
+    refuse(&input.vpc_encryption_control, "VpcEncryptionControl")?;
     refuse(&input.ipv6_cidr_block, "Ipv6CidrBlock")?;
     if input.amazon_provided_ipv6_cidr_block == Some(true) {
         return Err(crate::errors::unsupported("IPv6"));
@@ -80,7 +100,12 @@ pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput
         MissingParameter.because("The request must contain the parameter CidrBlock")
     })?;
     let range = parse_range(text, "cidrBlock")?;
-    if !(16..=28).contains(&range.prefix_len()) {
+    let is_nobodys = NOBODYS.iter().any(|it| {
+        let (network, prefix) = *it;
+        let mask = u32::MAX << (32 - prefix);
+        u32::from(range.network()) & mask == u32::from(network)
+    });
+    if is_nobodys || !(16..=28).contains(&range.prefix_len()) {
         return Err(InvalidVpcRange.because(format!("The CIDR '{text}' is invalid.")));
     }
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::Vpc)?;

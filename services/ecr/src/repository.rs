@@ -93,6 +93,14 @@ pub async fn create_repository(
 ) -> Result<CreateRepositoryOutput, Error> {
     own_registry(&cx, input.registry_id.as_deref())?;
     check_mutability(input.image_tag_mutability)?;
+    if input
+        .image_tag_mutability_exclusion_filters
+        .is_some_and(|it| !it.is_empty())
+    {
+        return Err(unsupported(
+            "the parameter imageTagMutabilityExclusionFilters",
+        ));
+    }
     let encryption = input.encryption_configuration.map(|it| it.encryption_type);
     if let Some(other) = encryption.filter(|it| *it != EncryptionType::Aes256) {
         return Err(unsupported(format!("the encryption type {other}")));

@@ -10,8 +10,9 @@ use shapes::elbv2::errors::{
 use shapes::elbv2::{
     AvailabilityZone, CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
     DeleteLoadBalancerOutput, DescribeLoadBalancersInput, DescribeLoadBalancersOutput,
-    IpAddressType, LoadBalancer, LoadBalancerSchemeEnum, LoadBalancerState, LoadBalancerStateEnum,
-    LoadBalancerTypeEnum, SetSecurityGroupsInput, SetSecurityGroupsOutput,
+    EnablePrefixForIpv6SourceNatEnum, IpAddressType, LoadBalancer, LoadBalancerSchemeEnum,
+    LoadBalancerState, LoadBalancerStateEnum, LoadBalancerTypeEnum, SetSecurityGroupsInput,
+    SetSecurityGroupsOutput,
 };
 
 use crate::record::{self, Attributes, Balancer, EDGE_KEY, EdgeApplied, Listener, SubnetPlace};
@@ -51,6 +52,9 @@ pub async fn create_load_balancer(
     }
     if input.customer_owned_ipv4_pool.is_some() || input.ipam_pools.is_some() {
         return Err(unsupported("an address pool of a load balancer"));
+    }
+    if input.enable_prefix_for_ipv6_source_nat == Some(EnablePrefixForIpv6SourceNatEnum::On) {
+        return Err(unsupported("the parameter EnablePrefixForIpv6SourceNat"));
     }
     match input.r#type {
         None | Some(LoadBalancerTypeEnum::Application) => {}

@@ -215,6 +215,10 @@ async fn a_refusal_says_about_what() {
     ] {
         shop.tell(ask).await.refuses(status, code, details);
     }
+    let regional = ask("PUT", "/other", "").header("x-amz-bucket-namespace", "account-regional");
+    shop.tell(regional)
+        .await
+        .refuses(501, "NotImplemented", &[]);
     let mut forged = get("/bucket");
     forged.secret = "another";
     shop.tell(forged)

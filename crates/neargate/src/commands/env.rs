@@ -1,6 +1,7 @@
 //! `neargate env`: what a shell needs, so that `aws`, the SDKs and `docker` speak to the daemon.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
@@ -8,8 +9,25 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::say;
 
+/// For how long a daemon that was just started is waited for: `neargate serve &` and `env` stand one after
+/// the other in scripts. The key pair is written within its first moments.
+const START_WAIT: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The key pair, once there is one.
+fn credentials(config: &Config) -> Result<Option<Credentials>> {
+    let until = Instant::now() + START_WAIT;
+    loop {
+        let found = Credentials::read(&config.state)?;
+        if found.is_some() || Instant::now() >= until {
+            return Ok(found);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
 pub fn run(config: &Config) -> Result<ExitCode> {
-    let credentials = Credentials::read(&config.state)?.ok_or_else(|| {
+    let credentials = credentials(config)?.ok_or_else(|| {
         anyhow!(
             "no daemon has run with `{}` yet: start one with `neargate up DIR` or `neargate serve`",
             config.state.display()

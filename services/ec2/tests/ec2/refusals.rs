@@ -268,3 +268,37 @@ async fn dry_runs() {
         .await
         .unwrap();
 }
+
+/// What a request asks for is done, or refused by its name.
+#[tokio::test]
+async fn what_is_asked_for_and_not_done() {
+    let world = World::unmoving();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let subnet = world.subnet(&vpc, "10.0.0.0/24").await;
+    let not = |name: &str| format!("the parameter {name} is not supported by neargate");
+    let two = json!([
+        {"PrivateIpAddress": "10.0.0.10", "Primary": true},
+        {"PrivateIpAddress": "10.0.0.11", "Primary": false}
+    ]);
+    refusals! { world;
+        CreateVpcInput { "CidrBlock": "10.4.0.0/16", "VpcEncryptionControl": {"Mode": "enforce"} } => "UnsupportedOperation", not("VpcEncryptionControl");
+        CreateVpcInput { "CidrBlock": "127.0.0.0/16" } => "InvalidVpc.Range", "The CIDR '127.0.0.0/16' is invalid.";
+        CreateVpcInput { "CidrBlock": "169.254.0.0/16" } => "InvalidVpc.Range", "The CIDR '169.254.0.0/16' is invalid.";
+        CreateVpcInput { "CidrBlock": "0.0.0.0/16" } => "InvalidVpc.Range", "The CIDR '0.0.0.0/16' is invalid.";
+        CreateVpcInput { "CidrBlock": "239.0.0.0/24" } => "InvalidVpc.Range", "The CIDR '239.0.0.0/24' is invalid.";
+        CreateSubnetInput { "VpcId": vpc, "CidrBlock": "10.0.1.0/24", "Ipv6Native": true } => "MissingParameter", "Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided.";
+        ModifySubnetAttributeInput { "SubnetId": subnet, "EnableResourceNameDnsARecordOnLaunch": {"Value": true} } => "UnsupportedOperation", not("EnableResourceNameDnsARecordOnLaunch");
+        ModifySubnetAttributeInput { "SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "resource-name" } => "UnsupportedOperation", not("PrivateDnsHostnameTypeOnLaunch");
+        ModifySubnetAttributeInput { "SubnetId": subnet, "EnableLniAtDeviceIndex": 1 } => "UnsupportedOperation", not("EnableLniAtDeviceIndex");
+        CreateNetworkInterfaceInput { "SubnetId": subnet, "Ipv4PrefixCount": 1 } => "UnsupportedOperation", not("Ipv4PrefixCount");
+        CreateNetworkInterfaceInput { "SubnetId": subnet, "InterfaceType": "efa" } => "UnsupportedOperation", not("InterfaceType");
+        CreateNetworkInterfaceInput { "SubnetId": subnet, "PrivateIpAddresses": two } => "UnsupportedOperation", "more than one address in PrivateIpAddresses is not supported by neargate";
+    }
+    let as_it_is = json!({"SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "ip-name"});
+    world.ok::<ModifySubnetAttributeInput>(as_it_is).await;
+    let one = json!([{"PrivateIpAddress": "10.0.0.20", "Primary": true}]);
+    let input = json!({"SubnetId": subnet, "PrivateIpAddresses": one});
+    let made = world.ok::<CreateNetworkInterfaceInput>(input).await;
+    let address = &made["networkInterface"]["privateIpAddress"];
+    assert_eq!(address, "10.0.0.20");
+}

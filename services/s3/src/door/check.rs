@@ -100,6 +100,7 @@ const UNBUILT: &[&str] = &[
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-context",
     "x-amz-object-lock-",
+    "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock-enabled",
     "x-amz-bypass-governance-retention",
     "x-amz-grant-",
