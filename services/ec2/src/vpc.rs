@@ -74,12 +74,10 @@ pub fn parse_range(text: &str, parameter: &str) -> Result<Ipv4Net, Error> {
 
 /// Ranges that no network may have: this host, loopback, link-local, and everything from multicast on
 /// (User Guide, "VPC CIDR blocks").
-const NOBODYS: [(Ipv4Addr, u32); 4] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(224, 0, 0, 0), 3),
-];
+fn is_nobodys(network: Ipv4Addr) -> bool {
+    let [first, ..] = network.octets();
+    first == 0 || first >= 224 || network.is_loopback() || network.is_link_local()
+}
 
 pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput, Error> {
     refuse(&input.ipv4_ipam_pool_id, "Ipv4IpamPoolId")?;
@@ -100,12 +98,7 @@ pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput
         MissingParameter.because("The request must contain the parameter CidrBlock")
     })?;
     let range = parse_range(text, "cidrBlock")?;
-    let is_nobodys = NOBODYS.iter().any(|it| {
-        let (network, prefix) = *it;
-        let mask = u32::MAX << (32 - prefix);
-        u32::from(range.network()) & mask == u32::from(network)
-    });
-    if is_nobodys || !(16..=28).contains(&range.prefix_len()) {
+    if is_nobodys(range.network()) || !(16..=28).contains(&range.prefix_len()) {
         return Err(InvalidVpcRange.because(format!("The CIDR '{text}' is invalid.")));
     }
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::Vpc)?;

@@ -253,22 +253,19 @@ pub fn versions(
 ) -> Result<Page<Listed>, Error> {
     bucket::find(tx, &query.bucket)?;
     let name = &query.bucket;
-    let (current, others) = match (after, after_version) {
-        ("", _) => (String::new(), String::new()),
-        (after, _) if query.rolled_up(after).is_some() => {
-            let after = query.rolled_up(after).unwrap_or(after);
-            (
-                format!("{}{LAST}", object_key(name, after)),
-                format!("{}{LAST}", ordered_key(name, after)),
-            )
-        }
+    let (current, others) = match (query.rolled_up(after), after_version) {
+        _ if after.is_empty() => (String::new(), String::new()),
+        (Some(prefix), _) => (
+            format!("{}{LAST}", object_key(name, prefix)),
+            format!("{}{LAST}", ordered_key(name, prefix)),
+        ),
         // Its current version is its newest, so whichever version was seen, that one was.
-        (after, Some(sequence)) => (
+        (None, Some(sequence)) => (
             object_key(name, after),
             // A null version's key has one more letter.
             format!("{}{}o", versions_of_key(name, after), inverted(sequence)),
         ),
-        (after, None) => (
+        (None, None) => (
             object_key(name, after),
             format!("{}{LAST}", versions_of_key(name, after)),
         ),
@@ -311,14 +308,11 @@ pub fn uploads(
 ) -> Result<Page<Upload>, Error> {
     bucket::find(tx, &query.bucket)?;
     let name = &query.bucket;
-    let after = match (after, after_upload) {
-        ("", _) => String::new(),
-        (after, _) if query.rolled_up(after).is_some() => {
-            let after = query.rolled_up(after).unwrap_or(after);
-            format!("{}{LAST}", ordered_key(name, after))
-        }
-        (after, Some(upload)) => upload_key(name, after, upload),
-        (after, None) => format!("{}{LAST}", versions_of_key(name, after)),
+    let after = match (query.rolled_up(after), after_upload) {
+        _ if after.is_empty() => String::new(),
+        (Some(prefix), _) => format!("{}{LAST}", ordered_key(name, prefix)),
+        (None, Some(upload)) => upload_key(name, after, upload),
+        (None, None) => format!("{}{LAST}", versions_of_key(name, after)),
     };
     let mut source = Uploads {
         bucket: name.clone(),
