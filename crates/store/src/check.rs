@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::connect::beside;
 use crate::mark::{self, Mark, Print};
 use crate::seal::Sealer;
-use crate::{StoreError, copies};
+use crate::{StoreError, copies, layout};
 
 /// Neither of the two checks holds a start up for longer: the daemon answers nobody meanwhile.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(15);
@@ -65,6 +65,18 @@ pub enum Unfit {
         mark.display()
     )]
     Mark { mark: PathBuf },
+    #[error(
+        "the records in `{}` are not sealed, and those of this installation are: `{}` tells. \
+         Nothing is read from it and nothing was changed. {advice}",
+        path.display(),
+        by.display()
+    )]
+    Unsealed {
+        path: PathBuf,
+        /// The store's key, or its mark.
+        by: PathBuf,
+        advice: String,
+    },
     #[error("there is no copy of the records in `{}`", .0.display())]
     NoCopy(PathBuf),
 }
@@ -72,7 +84,10 @@ pub enum Unfit {
 /// Where a store's files are.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
+    /// The file that is looked at.
     pub path: &'a Path,
+    /// The store itself: the same file, unless that is a copy.
+    pub store: &'a Path,
     pub key_file: &'a Path,
 }
 
@@ -88,8 +103,40 @@ pub enum Found {
 
 impl Place<'_> {
     fn advice(&self, anew: &str) -> String {
-        let copies = copies::directory(self.path);
-        let restore = match copies::all(self.path) {
+        match self.is_a_copy() {
+            true => format!(
+                "What is in the records' place was left as it is. `{} --list` shows the copies that \
+                 there are",
+                self.command()
+            ),
+            false => format!(
+                "{}. To start anew, without any record, {anew}",
+                self.how_to_go_back()
+            ),
+        }
+    }
+
+    /// What to do with a file of the layout of before. An earlier version made the key before it sealed
+    /// the records, so that one of its starts, cut short, looks the same.
+    pub fn advice_on_unsealed(&self) -> String {
+        let cut_short = format!(
+            "Only if the very start that began to seal them was cut short, and there never were \
+             others, move `{}` away",
+            self.key_file.display()
+        );
+        match self.is_a_copy() {
+            true => self.advice(""),
+            false => format!("{}. {cut_short}", self.how_to_go_back()),
+        }
+    }
+
+    fn is_a_copy(&self) -> bool {
+        self.path != self.store
+    }
+
+    fn how_to_go_back(&self) -> String {
+        let copies = copies::directory(self.store);
+        match copies::all(self.store) {
             Ok(found) if !found.is_empty() => format!(
                 "`{}` puts the newest copy of `{}` in its place, and keeps what is there now beside \
                  it",
@@ -101,26 +148,25 @@ impl Place<'_> {
                 copies.display(),
                 self.command()
             ),
-        };
-        format!("{restore}. To start anew, without any record, {anew}")
+        }
     }
 
     /// What is to be typed for this store.
     fn command(&self) -> String {
-        let state = self.path.parent().unwrap_or(Path::new("/"));
+        let state = self.store.parent().unwrap_or(Path::new("/"));
         let mut command = format!("neargate restore --state {}", state.display());
-        if self.key_file != crate::key_beside(self.path) {
+        if self.key_file != crate::key_beside(self.store) {
             command += &format!(" --store-key {}", self.key_file.display());
         }
         command
     }
 
     fn remove_the_mark(&self) -> String {
-        format!("remove `{}`", mark::place(self.path).display())
+        format!("remove `{}`", mark::place(self.store).display())
     }
 
     pub fn damaged(&self, what: impl Into<String>) -> StoreError {
-        let mark = mark::place(self.path);
+        let mark = mark::place(self.store);
         let anew = format!(
             "move `{}*` and `{}` away",
             self.path.display(),
@@ -198,6 +244,7 @@ pub fn whole(
 ) -> Result<(), StoreError> {
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(keep_log, true)?;
+    layout::may_be_used(connection, place)?;
     if found == Found::Left {
         quick_check(connection, place)?;
     }
@@ -208,7 +255,7 @@ pub fn whole(
             path: place.path.to_owned(),
             found: id.map_or("without an id".to_owned(), |it| format!("`{it}`")),
             wanted: known.id.clone(),
-            mark: mark::place(place.path),
+            mark: mark::place(place.store),
             advice: place.advice(&format!("move `{}*` away as well", place.path.display())),
         }
         .into());
@@ -228,7 +275,6 @@ fn size_is_right(
     connection: &Connection,
     place: Place<'_>,
 ) -> rusqlite::Result<Result<(), StoreError>> {
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let says = bytes_of(connection)?;
     Ok(match Print::of(place.path) {
         Ok(Some(print)) if print.bytes < says => {

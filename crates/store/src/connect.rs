@@ -16,6 +16,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
@@ -30,7 +31,24 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    distrust(&connection)?;
     Ok(connection)
+}
+
+/// Nothing that a file brings along is run, and nobody writes past SQLite's own ways, whatever the file
+/// says (SQLite, "Defense Against The Dark Arts").
+pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
+    for (setting, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+    ] {
+        connection.set_db_config(setting, on)?;
+    }
+    Ok(())
 }
 
 /// Opened as the writer's is, since a connection that is read-only locks the file in the way of other
@@ -79,5 +97,37 @@ pub fn remove_index(path: &Path) -> Result<(), StoreError> {
             source,
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Were the look at the schema ever to miss one.
+    #[test]
+    fn what_a_file_brings_along_is_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("any.db");
+        let made = Connection::open(&path).unwrap();
+        made.execute_batch(
+            "CREATE TABLE a (it); CREATE TABLE b (it);
+             CREATE TRIGGER evil AFTER INSERT ON a BEGIN INSERT INTO b VALUES (1); END;
+             CREATE VIEW v AS SELECT * FROM a;",
+        )
+        .unwrap();
+        drop(made);
+        let connection = writer(&path).unwrap();
+        connection.execute("INSERT INTO a VALUES (1)", []).unwrap();
+        let count = |table: &str| {
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get::<_, i64>(0)
+            })
+        };
+        assert_eq!((count("a").unwrap(), count("b").unwrap()), (1, 0));
+        count("v").unwrap_err();
+        connection
+            .execute("UPDATE sqlite_master SET sql = ''", [])
+            .unwrap_err();
     }
 }

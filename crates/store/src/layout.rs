@@ -3,45 +3,103 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::StoreError;
-use crate::seal::Sealer;
+use crate::check::{Place, Unfit};
+use crate::seal::{self, Sealer};
+use crate::{StoreError, mark, schema};
 
 /// A newer file is refused, an older one is migrated when it is opened. Since version 2 what records
 /// say is sealed.
 const VERSION: i64 = 2;
 const SEALED_SINCE: i64 = 2;
+/// Of a file in which nothing has been made.
+const EMPTY: i64 = 0;
 
-/// Brings the file to this layout and answers what opens its records.
+/// Brings the file to this layout and answers what opens its records. The file was looked at:
+/// [`may_be_used`].
+///
+/// The key of a store that has none is made under a provisional name, and gets its own when the store is
+/// sealed with it: a key of that name says that the records of this installation *are* sealed, and that a
+/// store which is not is somebody else's. Whoever ends in between leaves a provisional key, and the next
+/// start goes on with it.
 pub fn settle(connection: &mut Connection, key_file: &Path) -> Result<Sealer, StoreError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > VERSION {
-        return Err(StoreError::Newer {
-            found,
-            known: VERSION,
-        });
-    }
-    let sealer = match found {
+    let sealer = match known_version(connection)? {
         VERSION => its_own(connection, key_file)?,
-        _ => match Sealer::read(key_file)? {
-            Some(sealer) => sealer,
-            None => Sealer::make(key_file)?,
-        },
+        found => {
+            let sealer = match Sealer::read(key_file)? {
+                // Of a store that there was, or made by the owner for this one.
+                Some(sealer) if found == EMPTY => sealer,
+                _ => Sealer::provisional(key_file)?,
+            };
+            match found {
+                EMPTY => create(connection, &sealer)?,
+                _ => seal_all(connection, &sealer)?,
+            }
+            sealer
+        }
     };
-    match found {
-        VERSION => (),
-        0 => create(connection, &sealer)?,
-        _ => seal_all(connection, &sealer)?,
-    }
+    seal::establish(key_file, &sealer)?;
     scrub(connection)?;
     Ok(sealer)
 }
 
+/// The layout of the file, which this version knows.
+fn known_version(connection: &Connection) -> Result<i64, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        EMPTY..=VERSION => Ok(found),
+        _ => Err(StoreError::Newer {
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
+/// Whether the file has what its layout has, and nothing else; and whether it is sealed where the
+/// records of this installation are. The file itself is not believed about that: whoever can write to it,
+/// or have it put back, could give it records of any content in the layout of before.
+pub fn may_be_used(connection: &Connection, place: Place<'_>) -> Result<(), StoreError> {
+    // A file that is cut or overwritten says so here first.
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    place.judge(version)?;
+    let version = known_version(connection)?;
+    if let Some(what) = place.judge(schema::difference(connection, version))? {
+        return Err(place.damaged(what));
+    }
+    match version {
+        EMPTY => return Ok(()),
+        SEALED_SINCE.. => {
+            let rows = connection.query_row("SELECT count(*) FROM seal", [], |row| row.get(0));
+            return match place.judge::<i64>(rows)? {
+                1 => Ok(()),
+                _ => Err(place.damaged("it does not say with which key it is sealed")),
+            };
+        }
+        _ => (),
+    }
+    let mark = mark::place(place.store);
+    let tells = [place.key_file.to_owned(), mark];
+    let told = tells.into_iter().find(|it| it.symlink_metadata().is_ok());
+    match told {
+        Some(by) => Err(Unfit::Unsealed {
+            path: place.path.to_owned(),
+            by,
+            advice: place.advice_on_unsealed(),
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether nothing was ever made in the file.
+pub fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(known_version(connection)? == EMPTY)
+}
+
 /// Whether what the records say is sealed already, in the layout that this file has.
 pub fn is_sealed(connection: &Connection) -> Result<bool, StoreError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    Ok(found >= SEALED_SINCE)
+    Ok(known_version(connection)? >= SEALED_SINCE)
 }
 
 /// What opens the records of a store that is not brought to this layout; None where they are not sealed.
@@ -54,9 +112,15 @@ pub fn sealer_of(connection: &Connection, key_file: &Path) -> Result<Option<Seal
 
 /// The key that the store was sealed with, and no other.
 fn its_own(connection: &Connection, key_file: &Path) -> Result<Sealer, StoreError> {
-    let id: String = connection.query_row("SELECT key FROM seal", [], |row| row.get(0))?;
+    let id = connection.query_row("SELECT key FROM seal", [], |row| row.get(0));
+    let id: String = id.optional()?.unwrap_or_default();
     let path = key_file.to_owned();
-    match Sealer::read(key_file)? {
+    let found = match Sealer::read(key_file)? {
+        Some(sealer) => Some(sealer),
+        // The start that sealed the store was cut short.
+        None => Sealer::read(&seal::provisional(key_file))?.filter(|it| it.id() == id),
+    };
+    match found {
         Some(sealer) if sealer.id() == id => Ok(sealer),
         Some(other) => Err(StoreError::WrongKey {
             id,
@@ -67,19 +131,11 @@ fn its_own(connection: &Connection, key_file: &Path) -> Result<Sealer, StoreErro
     }
 }
 
-const RECORDS: &str =
-    "CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
-         PRIMARY KEY (kind, key)) WITHOUT ROWID;";
-/// One row: which key seals the store, and whether what was there before has been wiped out.
-const SEAL: &str = "CREATE TABLE seal (key TEXT NOT NULL, scrubbed INTEGER NOT NULL);";
-
 fn create(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(RECORDS)?;
-    transaction.execute_batch(SEAL)?;
-    transaction.execute_batch(
-        "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
-    )?;
+    for table in [schema::RECORDS, schema::SEAL, schema::COUNTERS] {
+        transaction.execute_batch(table)?;
+    }
     transaction.execute("INSERT INTO seal VALUES (?, 1)", params![sealer.id()])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
@@ -89,7 +145,7 @@ fn create(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreError
 fn seal_all(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch("ALTER TABLE records RENAME TO open_records;")?;
-    transaction.execute_batch(RECORDS)?;
+    transaction.execute_batch(schema::RECORDS)?;
     {
         let mut all = transaction.prepare("SELECT kind, key, value FROM open_records")?;
         let mut put = transaction.prepare("INSERT INTO records VALUES (?, ?, ?)")?;
@@ -102,7 +158,7 @@ fn seal_all(connection: &mut Connection, sealer: &Sealer) -> Result<(), StoreErr
         }
     }
     transaction.execute_batch("DROP TABLE open_records;")?;
-    transaction.execute_batch(SEAL)?;
+    transaction.execute_batch(schema::SEAL)?;
     transaction.execute("INSERT INTO seal VALUES (?, 0)", params![sealer.id()])?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;

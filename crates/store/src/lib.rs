@@ -21,6 +21,7 @@ mod layout;
 mod mark;
 mod reserve;
 mod restore;
+mod schema;
 mod seal;
 mod transaction;
 mod unreadable;
@@ -95,7 +96,11 @@ impl Store {
     }
 
     fn open_with(path: &Path, key_file: &Path, room: Option<Room>) -> Result<Self, StoreError> {
-        let place = Place { path, key_file };
+        let place = Place {
+            path,
+            store: path,
+            key_file,
+        };
         let known = mark::read(path)?;
         let found = check::before_opening(place, known.as_ref())?;
         connect::make_private(path)?;

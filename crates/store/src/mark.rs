@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Unfit;
 use crate::connect::{PRIVATE, beside};
-use crate::{StoreError, seal};
+use crate::{StoreError, schema, seal};
 
 /// A mark is some hundred bytes; what is longer is another file.
 const MARK_BYTES_MAX: u64 = 4096;
@@ -136,8 +136,8 @@ pub fn settle(
         None => {
             let id = fresh_id()?;
             let transaction = connection.unchecked_transaction()?;
-            transaction
-                .execute_batch("CREATE TABLE IF NOT EXISTS installation (id TEXT NOT NULL)")?;
+            transaction.execute_batch("DROP TABLE IF EXISTS installation")?;
+            transaction.execute_batch(schema::INSTALLATION)?;
             transaction.execute("INSERT INTO installation VALUES (?)", [&id])?;
             transaction.commit()?;
             id

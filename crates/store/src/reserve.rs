@@ -6,7 +6,7 @@
 
 use rusqlite::Connection;
 
-use crate::StoreError;
+use crate::{StoreError, schema};
 
 /// About a thousand records: one of more than some hundred bytes takes a page of its own.
 const RESERVE_BYTES: i64 = 4 << 20;
@@ -25,7 +25,7 @@ pub fn fill(connection: &Connection) -> Result<(), StoreError> {
     }
     // Rolled back when it is dropped before it is committed.
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch("CREATE TABLE reserve (bytes BLOB)")?;
+    transaction.execute_batch(schema::RESERVE)?;
     transaction.execute("INSERT INTO reserve VALUES (zeroblob(?))", [RESERVE_BYTES])?;
     transaction.commit()?;
     connection.execute_batch("DROP TABLE reserve; PRAGMA wal_checkpoint(RESTART);")?;

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
 use crate::check::{self, Found, Place};
-use crate::connect::{PRIVATE, beside};
+use crate::connect::{self, PRIVATE, beside};
 use crate::layout;
 use crate::mark::{self, Mark};
 
@@ -35,7 +35,11 @@ pub fn restore(path: &Path, key_file: &Path, copy: &Path) -> Result<Restored, St
         path: path.to_owned(),
         source,
     };
-    let looked = look(copy, key_file)?;
+    let looked = look(Place {
+        path: copy,
+        store: path,
+        key_file,
+    })?;
     let fresh = beside(path, ".new");
     write_out(copy, &fresh).map_err(failed)?;
     let replaced = move_aside(path).map_err(failed)?;
@@ -68,11 +72,12 @@ struct Looked {
 }
 
 /// Whether a copy is whole and opens with the key.
-fn look(copy: &Path, key_file: &Path) -> Result<Looked, StoreError> {
-    let place = Place {
+fn look(place: Place<'_>) -> Result<Looked, StoreError> {
+    let Place {
         path: copy,
         key_file,
-    };
+        ..
+    } = place;
     if check::before_opening(place, None)? == Found::Nothing {
         let missing = io::Error::new(io::ErrorKind::NotFound, "there is no copy of that name");
         return Err(StoreError::File {
@@ -82,7 +87,11 @@ fn look(copy: &Path, key_file: &Path) -> Result<Looked, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = place.judge(Connection::open_with_flags(copy, flags))?;
+    connect::distrust(&connection)?;
     check::whole(&mut connection, place, None, Found::Left)?;
+    if layout::is_empty(&connection)? {
+        return Err(place.damaged("it has no records"));
+    }
     let count = "SELECT count(*) FROM records";
     let records: i64 = place.judge(connection.query_row(count, [], |row| row.get(0)))?;
     let unreadable = match layout::sealer_of(&connection, key_file)? {

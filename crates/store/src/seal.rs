@@ -8,13 +8,14 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::StoreError;
+use crate::connect::beside;
 
 /// The first byte of a sealed value. Another construction gets another number.
 const VERSION: u8 = 1;
@@ -70,6 +71,15 @@ impl Sealer {
         let text = fs::read_to_string(file).map_err(failed)?;
         let key = key_of(text.trim()).ok_or_else(damaged)?;
         Self::new(&key).map(Some)
+    }
+
+    /// The key that a store is about to be sealed with, which an earlier start may have made.
+    pub(crate) fn provisional(file: &Path) -> Result<Self, StoreError> {
+        let file = provisional(file);
+        match Self::read(&file)? {
+            Some(sealer) => Ok(sealer),
+            None => Self::make(&file),
+        }
     }
 
     /// Makes a key and keeps it in a file that its owner alone may read.
@@ -138,6 +148,33 @@ impl Sealer {
         let derived = self.root.expand(&info, &AES_256_GCM).ok()?;
         Some(LessSafeKey::new(UnboundKey::from(derived)))
     }
+}
+
+/// What a key is called until a store is sealed with it.
+pub(crate) fn provisional(file: &Path) -> PathBuf {
+    beside(file, ".provisional")
+}
+
+/// Gives the key of a store that is sealed with it its name.
+pub(crate) fn establish(file: &Path, sealer: &Sealer) -> Result<(), StoreError> {
+    let failed = |source| StoreError::KeyFile {
+        path: file.to_owned(),
+        source,
+    };
+    if file.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    let made = provisional(file);
+    let is_it = Sealer::read(&made)?.is_some_and(|it| it.id == sealer.id);
+    if !is_it {
+        return Err(StoreError::KeyMissing {
+            id: sealer.id(),
+            path: file.to_owned(),
+        });
+    }
+    fs::rename(&made, file)
+        .and_then(|()| fs::File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all())
+        .map_err(failed)
 }
 
 struct Length(usize);

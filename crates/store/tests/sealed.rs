@@ -49,6 +49,22 @@ impl World {
     fn open(&self) -> Result<Store, StoreError> {
         Store::open(&self.file())
     }
+    /// The same files elsewhere.
+    fn as_left(&self) -> Self {
+        let other = Self::new();
+        fs::create_dir_all(other.key().parent().unwrap()).unwrap();
+        for directory in ["", "keys"] {
+            let from = self.directory.path().join(directory);
+            for entry in fs::read_dir(from).into_iter().flatten() {
+                let file = entry.unwrap().path();
+                if file.is_file() {
+                    let name = file.strip_prefix(self.directory.path()).unwrap();
+                    fs::copy(&file, other.directory.path().join(name)).unwrap();
+                }
+            }
+        }
+        other
+    }
     fn value(&self, name: &str) -> Option<String> {
         let found = self.open().unwrap();
         let found: Option<Password> = found
@@ -222,4 +238,125 @@ fn wiping_out_what_was_open_is_repeated_when_it_was_cut_short() {
     let store = world.open().unwrap();
     assert!(!world.tells(HUSH));
     drop(store);
+}
+
+/// A store of before, and one that was forged, have the same form.
+#[test]
+fn a_store_that_is_not_sealed_is_refused_where_records_were_sealed() {
+    let forged = World::new();
+    older_store(&forged);
+    let forged = forged.file();
+    let world = World::new();
+    let store = world.open().unwrap();
+    store.write(|tx| tx.put(&password("a", HUSH))).unwrap();
+    drop(store);
+    for (lost, tells) in [("", "store.key"), ("keys/store.key", "store.mark")] {
+        let world = world.as_left();
+        if !lost.is_empty() {
+            fs::remove_file(world.directory.path().join(lost)).unwrap();
+        }
+        let before = fs::read(world.file()).unwrap();
+        let restored = store::restore(&world.file(), &world.key(), &forged).unwrap_err();
+        assert_is_unsealed(&restored, &forged, tells);
+        assert_eq!(fs::read(world.file()).unwrap(), before);
+        // In the place of the store, as somebody wrote it.
+        fs::copy(&forged, world.file()).unwrap();
+        let opened = world.open().err().expect("it is refused");
+        assert_is_unsealed(&opened, &world.file(), tells);
+        assert!(holds(&world.file(), HUSH), "nothing of it was changed");
+    }
+}
+
+fn assert_is_unsealed(error: &StoreError, file: &Path, by: &str) {
+    let said = error.to_string();
+    assert!(
+        said.contains(&format!("in `{}` are not sealed", file.display())),
+        "{said}"
+    );
+    assert!(said.contains(&format!("{by}` tells")), "{said}");
+}
+
+#[test]
+fn a_value_that_is_not_sealed_is_not_read_in_a_store_that_is() {
+    let world = World::new();
+    drop(world.open().unwrap());
+    let open = serde_json::to_string(&password("a", HUSH)).unwrap();
+    let raw = Connection::open(world.file()).unwrap();
+    for value in [&open as &dyn rusqlite::ToSql, &open.as_bytes()] {
+        raw.execute(
+            "INSERT OR REPLACE INTO records VALUES ('test.password', 'eu/a', ?)",
+            [value],
+        )
+        .unwrap();
+        let store = world.as_left().open().unwrap();
+        let read = store.read(|tx| tx.get::<Password>("eu/a"));
+        assert!(read.is_err(), "{read:?}");
+    }
+    raw.execute_batch("DELETE FROM records; DELETE FROM seal;")
+        .unwrap();
+    drop(raw);
+    let said = world.open().err().expect("it is refused").to_string();
+    assert!(said.contains("with which key it is sealed"), "{said}");
+}
+
+/// What a start leaves that was cut short, at each of its steps.
+#[test]
+fn a_start_that_was_cut_short_while_it_sealed_a_store_is_gone_on_with() {
+    let provisional = |world: &World| world.key().with_file_name("store.key.provisional");
+    let opens = |world: &World, why: &str| {
+        assert_eq!(world.value("007"), Some(format!("{HUSH}-7")), "{why}");
+        assert!(
+            world.key().exists() && !provisional(world).exists(),
+            "{why}"
+        );
+        assert!(!world.tells(HUSH), "{why}");
+        assert_eq!(world.value("008"), Some(format!("{HUSH}-8")), "{why}");
+    };
+    // While the key was written, and when it had been.
+    let begun = World::new();
+    older_store(&begun);
+    fs::create_dir(begun.key().parent().unwrap()).unwrap();
+    fs::write(begun.key().with_file_name("store.key.new"), "ab").unwrap();
+    opens(&begun.as_left(), "a key half written");
+    fs::write(provisional(&begun), "ab".repeat(32)).unwrap();
+    opens(&begun.as_left(), "a key and an open store");
+
+    // When the records were sealed: the key has its name, or not yet; all is wiped, or not yet.
+    let sealed = World::new();
+    older_store(&sealed);
+    drop(sealed.open().unwrap());
+    fs::remove_file(sealed.directory.path().join("store.mark")).unwrap();
+    let raw = Connection::open(sealed.file()).unwrap();
+    raw.execute_batch("DROP TABLE installation").unwrap();
+    for scrubbed in [1, 0] {
+        raw.execute("UPDATE seal SET scrubbed = ?", [scrubbed])
+            .unwrap();
+        opens(&sealed.as_left(), "a key with its name");
+        let world = sealed.as_left();
+        fs::rename(world.key(), provisional(&world)).unwrap();
+        opens(&world, "a sealed store and a provisional key");
+    }
+
+    // The same of a store that is made: nothing in the file, or its head alone.
+    let fresh = World::new();
+    fs::create_dir(fresh.key().parent().unwrap()).unwrap();
+    fs::write(provisional(&fresh), "ab".repeat(32)).unwrap();
+    let begun = Connection::open(fresh.file()).unwrap();
+    begun.pragma_update(None, "journal_mode", "WAL").unwrap();
+    drop(begun);
+    assert_eq!(fresh.value("a"), None);
+    assert!(fresh.key().exists() && !provisional(&fresh).exists());
+}
+
+/// A provisional key is nobody's but that store's which is sealed with it.
+#[test]
+fn a_provisional_key_does_not_stand_for_another() {
+    let world = World::new();
+    drop(world.open().unwrap());
+    fs::remove_file(world.key()).unwrap();
+    let other = world.key().with_file_name("store.key.provisional");
+    fs::write(&other, "ab".repeat(32)).unwrap();
+    let missing = world.open().err().expect("the key is missing");
+    assert!(matches!(missing, StoreError::KeyMissing { .. }));
+    assert!(other.exists() && !world.key().exists());
 }
