@@ -31,5 +31,5 @@ pub use own_network::in_own_network;
 pub use push::{Pushed, digest_of};
 pub use sign::{Key, Signed, sign};
 pub use site::{Site, example};
-pub use traces::{find_traces, find_work};
+pub use traces::{find_remains, find_traces, find_work};
 pub use wait::{PATIENCE, eventually, eventually_within};

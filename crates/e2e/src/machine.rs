@@ -164,7 +164,12 @@ impl Machine {
     }
 
     pub fn count_processes(&self, text: &str) -> usize {
-        processes_with(&self.state, text).len()
+        self.processes(text).len()
+    }
+
+    /// The ids of the daemon's processes whose arguments contain a text.
+    pub fn processes(&self, text: &str) -> Vec<i32> {
+        processes_with(&self.state, text)
     }
 
     pub fn daemon_id(&self) -> u32 {

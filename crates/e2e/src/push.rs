@@ -79,26 +79,43 @@ impl Pushed {
         repository: &str,
         tag: &str,
     ) -> String {
-        let ask = |method: &str, path: &str, more: &[(&str, &str)], body: &[u8]| {
-            machine.registry_with(password, method, path, more, body)
+        let pushed = self.try_push(machine, password, repository, tag);
+        pushed.unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same for pushes that may be cut short: how far it came, then.
+    pub fn try_push(
+        &self,
+        machine: &Machine,
+        password: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<String, String> {
+        let ask = |method: &str, path: &str, more: &[(&str, &str)], body: &[u8], wanted| {
+            let answer = machine
+                .try_registry(password, method, path, more, body)
+                .map_err(|error| format!("{method} {path}: {error}"))?;
+            match answer.status == wanted {
+                true => Ok(answer),
+                false => Err(format!("{method} {path}: {}", answer.text())),
+            }
         };
         for blob in [&self.layer, &self.config] {
-            let begun = ask("POST", &format!("{repository}/blobs/uploads/"), &[], &[]);
-            assert_eq!(begun.status, 202, "{}", begun.text());
+            let path = format!("{repository}/blobs/uploads/");
+            let begun = ask("POST", &path, &[], &[], 202)?;
             let place = begun.header("location").expect("an upload has a place");
             let join = if place.contains('?') { '&' } else { '?' };
             let digest = digest_of(blob).replace(':', "%3A");
             let target = format!("{place}{join}digest={digest}");
             let target = target.split("/v2/").last().unwrap_or_default();
             let headers = [("content-type", "application/octet-stream")];
-            let ended = ask("PUT", target, &headers, blob);
-            assert_eq!(ended.status, 201, "{}", ended.text());
+            ask("PUT", target, &headers, blob, 201)?;
         }
         let path = format!("{repository}/manifests/{tag}");
-        let answer = ask("PUT", &path, &[("content-type", MANIFEST)], &self.manifest);
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        let headers = [("content-type", MANIFEST)];
+        ask("PUT", &path, &headers, &self.manifest, 201)?;
         let host = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
-        format!("{host}/{repository}:{tag}")
+        Ok(format!("{host}/{repository}:{tag}"))
     }
 
     pub fn put_manifest(&self, machine: &Machine, repository: &str, tag: &str) -> Answer {
@@ -143,14 +160,25 @@ impl Machine {
         more: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
+        self.try_registry(password, method, path, more, body)
+            .unwrap()
+    }
+
+    /// The same for who may find nobody there.
+    pub fn try_registry(
+        &self,
+        password: &str,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
         let basic = STANDARD.encode(format!("AWS:{password}"));
         let (host, authorization) = (self.listen.to_string(), format!("Basic {basic}"));
         let mut headers = vec![("host", host.as_str()), ("authorization", &authorization)];
         headers.extend_from_slice(more);
         headers.push(("connection", "close"));
-        let mut connection = Connection::open(self.listen).unwrap();
-        connection
-            .ask(method, &format!("/v2/{path}"), &headers, body)
-            .unwrap()
+        let mut connection = Connection::open(self.listen)?;
+        connection.ask(method, &format!("/v2/{path}"), &headers, body)
     }
 }

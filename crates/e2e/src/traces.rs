@@ -3,6 +3,7 @@
 //! in and no mount holds is gone.
 
 use std::fs;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
@@ -33,6 +34,47 @@ pub fn find_work(state: &Path) -> Vec<String> {
     };
     let found = find_traces(state).into_iter();
     found.filter(|it| !is_lasting(it)).collect()
+}
+
+/// What tasks leave beside what is looked for above when they are not wholly taken down, of a daemon that
+/// has nothing to do: files of theirs, their control groups, loop devices of their disks, and sockets
+/// of load balancers that are gone.
+pub fn find_remains(state: &Path, edge: IpAddr) -> Vec<String> {
+    let mut found = Vec::new();
+    for place in [
+        "tasks",
+        "run/tasks",
+        "images/uploads",
+        "builds/scratch",
+        "objects/new",
+        "workspaces",
+        "docker/scratch",
+        "git/scratch",
+    ] {
+        let entries = fs::read_dir(state.join(place)).into_iter().flatten();
+        let entries = entries.flatten().map(|it| it.path());
+        found.extend(entries.map(|it| format!("file {}", it.display())));
+    }
+    let group = format!("neargate-{}", network::instance_tag(state));
+    let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+    let roots = roots.flatten().map(|it| it.path());
+    for place in roots.chain([Path::new("/sys/fs/cgroup").to_owned()]) {
+        let entries = fs::read_dir(place.join(&group)).into_iter().flatten();
+        let below = entries.flatten().map(|it| it.path());
+        let below = below.filter(|it| it.is_dir());
+        found.extend(below.map(|it| format!("control group {}", it.display())));
+    }
+    let text = state.display().to_string();
+    for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let backing = fs::read_to_string(device.path().join("loop/backing_file"));
+        if backing.is_ok_and(|it| it.contains(&text)) {
+            found.push(format!("loop device {}", device.path().display()));
+        }
+    }
+    if TcpStream::connect((edge, 80)).is_ok() {
+        found.push(format!("a socket that listens at {edge}, port 80"));
+    }
+    found
 }
 
 /// Processes that name the state directory in their arguments, or are in its control groups.

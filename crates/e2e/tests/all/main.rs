@@ -23,5 +23,6 @@ mod registry;
 mod s3;
 mod stacks;
 mod tasks;
+mod torment;
 mod truth;
 mod walk;
