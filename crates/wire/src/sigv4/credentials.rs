@@ -45,6 +45,11 @@ impl Credentials {
         }
     }
 
+    /// As it was sent.
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
     pub(super) fn scope(&self) -> String {
         format!(
             "{}/{}/{}/aws4_request",

@@ -71,22 +71,55 @@ pub fn verify<I>(
     let sent_at = sent_at(credentials)?;
     let token = credentials.session_token.as_deref();
     let signer = find_key(&credentials.access_key, token).ok_or(Doubt::UnknownKey)?;
-    let canonical = canonical::request(head, &body_hash(head, body, credentials)?, credentials);
-    let signed_text = format!(
+    let texts = signed_texts(head, &body_hash(head, body, credentials)?, credentials);
+    if !is_signed(
+        signer.secret(),
+        &credentials.date,
+        &credentials.region,
+        &credentials.service,
+        &texts.to_sign,
+        &credentials.signature,
+    ) {
+        return Err(Doubt::WrongSignature);
+    }
+    check_time(credentials, sent_at, now)?;
+    Ok(signer.believed())
+}
+
+/// The texts that a signature is made of, as they follow from a request's head. A refusal may show them
+/// to a client whose own differ: nothing of the secret is in them.
+pub struct SignedTexts {
+    pub canonical: String,
+    pub to_sign: String,
+}
+
+pub fn signed_texts(head: &Parts, body_hash: &str, credentials: &Credentials) -> SignedTexts {
+    let canonical = canonical::request(head, body_hash, credentials);
+    let to_sign = format!(
         "AWS4-HMAC-SHA256\n{}\n{}\n{}",
         credentials.time,
         credentials.scope(),
         hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
     );
-    let signature = unhex(&credentials.signature).ok_or(Doubt::WrongSignature)?;
-    let key = hmac::Key::new(
-        hmac::HMAC_SHA256,
-        &signing_key(signer.secret(), credentials),
-    );
+    SignedTexts { canonical, to_sign }
+}
+
+/// Whether `signature` is one of `text` by a secret, for a date (`20261122`), a region and a service.
+pub fn is_signed(
+    secret: &str,
+    date: &str,
+    region: &str,
+    service: &str,
+    text: &str,
+    signature: &str,
+) -> bool {
+    let Some(signature) = unhex(signature) else {
+        return false;
+    };
+    let key = signing_key(secret, date, region, service);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
     // In constant time: how long a wrong signature takes says nothing about the right one.
-    hmac::verify(&key, signed_text.as_bytes(), &signature).map_err(|_| Doubt::WrongSignature)?;
-    check_time(credentials, sent_at, now)?;
-    Ok(signer.believed())
+    hmac::verify(&key, text.as_bytes(), &signature).is_ok()
 }
 
 fn sent_at(credentials: &Credentials) -> Result<f64, Doubt> {
@@ -161,15 +194,15 @@ fn check_time(credentials: &Credentials, sent_at: f64, now: f64) -> Result<(), D
     Ok(())
 }
 
-fn signing_key(secret: &str, credentials: &Credentials) -> Vec<u8> {
+fn signing_key(secret: &str, date: &str, region: &str, service: &str) -> Vec<u8> {
     let sign = |key: &[u8], text: &str| {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
             .as_ref()
             .to_vec()
     };
-    let by_date = sign(format!("AWS4{secret}").as_bytes(), &credentials.date);
-    let by_region = sign(&by_date, &credentials.region);
-    let by_service = sign(&by_region, &credentials.service);
+    let by_date = sign(format!("AWS4{secret}").as_bytes(), date);
+    let by_region = sign(&by_date, region);
+    let by_service = sign(&by_region, service);
     sign(&by_service, "aws4_request")
 }
 
