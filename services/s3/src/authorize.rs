@@ -15,6 +15,8 @@
 //!   keeps the owner from reading, writing and deleting the policy itself.
 //! - **The daemon and its services**, where they act in their own name, are asked about nowhere.
 
+use std::sync::Arc;
+
 use cloud::permission::{as_action, as_action_everywhere};
 use cloud::{Caller, ConditionKey, Cx, Error, Need, Needs, Permission, Touched};
 use wire::Operation;
@@ -72,14 +74,30 @@ impl RequestFacts {
 
 /// What an ask is about, as it is now.
 struct Subject {
-    bucket: Option<Bucket>,
+    bucket: Option<Arc<Bucket>>,
     object: Option<Object>,
 }
 
+/// The bucket's record that a decision was made on, so that it is read once in a request.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Option<Arc<Bucket>>);
+
+impl Seen {
+    pub fn of<T>(request: &s3s::S3Request<T>) -> Self {
+        request.extensions.get().cloned().unwrap_or_default()
+    }
+
+    /// The bucket of this name, if it was seen.
+    pub fn bucket(&self, name: &str) -> Option<&Bucket> {
+        self.0.as_deref().filter(|it| it.name == name)
+    }
+}
+
 /// Whether whoever calls may do all of this.
-pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<(), Error> {
+pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<Seen, Error> {
+    let mut seen = Seen::default();
     if matches!(cx.caller, Caller::Daemon | Caller::Service(_)) {
-        return Ok(());
+        return Ok(seen);
     }
     let mut needs = Needs::default();
     for ask in asks {
@@ -90,6 +108,9 @@ pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<(), Erro
             }
         }
         let subject = find(cx, &ask.on)?;
+        if seen.0.is_none() {
+            seen.0.clone_from(&subject.bucket);
+        }
         let keys = keys(cx, facts, ask, &subject);
         match &cx.caller {
             Caller::Anonymous => anybody_may(cx, ask, &subject, &keys)?,
@@ -108,9 +129,10 @@ pub fn authorize(cx: &Cx, facts: &RequestFacts, asks: &[Ask]) -> Result<(), Erro
         }
     }
     if needs.all.is_empty() {
-        return Ok(());
+        return Ok(seen);
     }
-    cx.authorize("s3", &needs)
+    cx.authorize("s3", &needs)?;
+    Ok(seen)
 }
 
 fn find(cx: &Cx, on: &On) -> Result<Subject, Error> {
@@ -120,7 +142,8 @@ fn find(cx: &Cx, on: &On) -> Result<Subject, Error> {
             object: None,
         });
     };
-    let bucket = cx.read(|tx| tx.get(&bucket_key(name)))?;
+    let bucket: Option<Bucket> = cx.read(|tx| tx.get(&bucket_key(name)))?;
+    let bucket = bucket.map(Arc::new);
     let object = match on {
         On::Object(it) => object(cx, it)?,
         _ => None,
@@ -203,7 +226,7 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
     let (Some(arn), Some(name)) = (ask.on.arn(), ask.on.bucket()) else {
         return Err(access::denied());
     };
-    let bucket = subject.bucket.as_ref();
+    let bucket = subject.bucket.as_deref();
     let bucket = bucket.ok_or_else(|| crate::errors::no_such_bucket(name))?;
     let acl = match ask.on {
         On::Object(_) => subject.object.as_ref().map(|it| it.acl),
@@ -251,7 +274,7 @@ pub fn may_read(cx: &Cx, facts: &RequestFacts, name: &str, key: &str) -> Result<
         key: key.to_owned(),
         version: None,
     };
-    authorize(cx, facts, &[Ask::new("s3:GetObject", On::Object(object))])
+    authorize(cx, facts, &[Ask::new("s3:GetObject", On::Object(object))]).map(|_| ())
 }
 
 /// The line of an operation in the table: what it needs by its [`Permitted`].

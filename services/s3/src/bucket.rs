@@ -1,5 +1,7 @@
 //! Buckets: making, finding, listing and deleting them.
 
+use std::collections::BTreeMap;
+
 use cloud::{Cx, Error, Records};
 
 use crate::config::{Ownership, PublicAccess};
@@ -24,6 +26,7 @@ pub struct NewBucket {
     pub location: Option<String>,
     pub acl: Acl,
     pub ownership: Option<Ownership>,
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Who made it owns it, so making it again is an error, except in the first region, where S3 answers
@@ -65,6 +68,7 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
             token: cx.token.clone(),
             ownership: Some(ownership),
             public_access: Some(PublicAccess::BLOCKED),
+            tags: new.tags.clone(),
             location_alias: new.location.clone().filter(|it| it == OLD_EUROPE),
             ..Bucket::default()
         };
@@ -97,7 +101,7 @@ fn region_for(cx: &Cx, location: Option<&str>) -> Result<String, Error> {
 
 /// The first region cannot be named as a constraint.
 fn is_location(text: &str) -> bool {
-    text == OLD_EUROPE || (text != FIRST_REGION && crate::host::is_region(text))
+    text == OLD_EUROPE || (text != FIRST_REGION && crate::host::is_known_region(text))
 }
 
 pub fn find(tx: &Records<'_>, name: &str) -> Result<Bucket, Error> {

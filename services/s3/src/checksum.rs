@@ -57,6 +57,16 @@ impl Algorithm {
         format!("x-amz-checksum-{}", self.name().to_ascii_lowercase())
     }
 
+    /// In bytes.
+    pub fn length(self) -> usize {
+        match self {
+            Self::Crc32 | Self::Crc32c => 4,
+            Self::Crc64Nvme => 8,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+
     /// Whether the checksum of a whole follows from those of its parts.
     pub fn combines(self) -> bool {
         matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme)
@@ -98,7 +108,7 @@ impl Algorithm {
             Self::Crc64Nvme => crc_fast::CrcAlgorithm::Crc64Nvme,
             Self::Sha1 | Self::Sha256 => return None,
         };
-        let width = if self == Self::Crc64Nvme { 8 } else { 4 };
+        let width = self.length();
         let mut whole: Option<u64> = None;
         for (sum, size) in parts {
             let bytes = BASE64.decode(sum).ok().filter(|it| it.len() == width)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error};
 use engine::ByteStream;
 
+use crate::authorize::Seen;
 use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::get::{self, Selected, Wanted};
@@ -22,6 +23,7 @@ pub struct Copy {
     pub website_redirect: Option<String>,
     pub acl: Acl,
     pub algorithm: Option<Algorithm>,
+    pub storage_class: Option<String>,
     pub conditions: Conditions,
     /// The storage class or the encryption is named, which is a change by itself.
     pub is_change: bool,
@@ -49,6 +51,7 @@ pub async fn copy(cx: &Cx, copy: Copy) -> Result<Copied, Error> {
         meta,
         tags: copy.tags.unwrap_or(from.tags),
         acl: copy.acl,
+        storage_class: copy.storage_class,
         conditions: copy.conditions,
     };
     let declared = Declared {
@@ -56,7 +59,7 @@ pub async fn copy(cx: &Cx, copy: Copy) -> Result<Copied, Error> {
         ..Declared::default()
     };
     let object = put::put(cx, new, body, declared).await?;
-    let version = cx.read(|tx| get::shown_version(tx, &object))?;
+    let version = cx.read(|tx| get::shown_version(tx, &Seen::default(), &object))?;
     Ok(Copied {
         object,
         version,

@@ -12,6 +12,8 @@ pub const AuthorizationQueryParametersError: ErrorCode =
 pub const BadDigest: ErrorCode = ErrorCode::sender("BadDigest", 400);
 pub const BucketAlreadyOwnedByYou: ErrorCode = ErrorCode::sender("BucketAlreadyOwnedByYou", 409);
 pub const BucketNotEmpty: ErrorCode = ErrorCode::sender("BucketNotEmpty", 409);
+pub const ConditionalRequestConflict: ErrorCode =
+    ErrorCode::sender("ConditionalRequestConflict", 409);
 pub const EntityTooLarge: ErrorCode = ErrorCode::sender("EntityTooLarge", 400);
 pub const EntityTooSmall: ErrorCode = ErrorCode::sender("EntityTooSmall", 400);
 pub const IllegalLocationConstraint: ErrorCode =
@@ -31,6 +33,7 @@ pub const InvalidPartOrder: ErrorCode = ErrorCode::sender("InvalidPartOrder", 40
 pub const InvalidPolicyDocument: ErrorCode = ErrorCode::sender("InvalidPolicyDocument", 400);
 pub const InvalidRange: ErrorCode = ErrorCode::sender("InvalidRange", 416);
 pub const InvalidRequest: ErrorCode = ErrorCode::sender("InvalidRequest", 400);
+pub const InvalidStorageClass: ErrorCode = ErrorCode::sender("InvalidStorageClass", 400);
 pub const InvalidTag: ErrorCode = ErrorCode::sender("InvalidTag", 400);
 pub const MalformedPOSTRequest: ErrorCode = ErrorCode::sender("MalformedPOSTRequest", 400);
 pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
@@ -64,7 +67,7 @@ pub const XAmzContentSHA256Mismatch: ErrorCode =
     ErrorCode::sender("XAmzContentSHA256Mismatch", 400);
 
 /// What an error's document says beside its code and message: one element for each detail. A detail
-/// whose name is in small letters is a header of the answer instead.
+/// whose name is all in small letters is a header of the answer instead.
 pub trait Detailed {
     #[must_use]
     fn about(self, detail: &'static str, value: impl Into<String>) -> Self;
@@ -101,6 +104,12 @@ pub fn precondition_failed(condition: &'static str) -> Error {
     let error =
         PreconditionFailed.because("At least one of the pre-conditions you specified did not hold");
     error.about("Condition", condition)
+}
+
+/// What a condition is about was changed between the beginning of a write and its end.
+pub fn conflict(condition: &'static str, key: &str) -> Error {
+    let error = ConditionalRequestConflict.because("The conditional request cannot succeed due to a conflicting operation against this resource.");
+    error.about("Condition", condition).about("Key", key)
 }
 
 /// An argument whose value cannot be.

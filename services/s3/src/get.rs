@@ -5,8 +5,9 @@ use std::ops::Range;
 use cloud::{Cx, Error, Records};
 use engine::{ByteStream, Fault};
 
+use crate::authorize::Seen;
 use crate::errors::*;
-use crate::record::{Bucket, NULL_VERSION, Object, Versioning, bucket_key};
+use crate::record::{NULL_VERSION, Object, Versioning};
 use crate::{bucket, names, versions};
 
 /// An object may be replaced between the reading of its record and the opening of its content.
@@ -14,6 +15,7 @@ const TRIES: usize = 5;
 
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
+    pub seen: Seen,
     pub bucket: String,
     pub key: String,
     pub version: Option<String>,
@@ -74,13 +76,19 @@ pub struct Selected {
 
 /// The version id that answers have: none in a bucket that never kept versions, and `null` of what was
 /// written while a bucket kept none.
-pub fn shown_version(tx: &Records<'_>, object: &Object) -> Result<Option<String>, Error> {
+pub fn shown_version(
+    tx: &Records<'_>,
+    seen: &Seen,
+    object: &Object,
+) -> Result<Option<String>, Error> {
     if object.version.is_some() {
         return Ok(object.version.clone());
     }
-    let bucket: Option<Bucket> = tx.get(&bucket_key(&object.bucket))?;
-    let kept = bucket.is_some_and(|it| it.versioning != Versioning::Off);
-    Ok(kept.then(|| NULL_VERSION.to_owned()))
+    let versioning = match seen.bucket(&object.bucket) {
+        Some(bucket) => bucket.versioning,
+        None => bucket::find(tx, &object.bucket)?.versioning,
+    };
+    Ok((versioning != Versioning::Off).then(|| NULL_VERSION.to_owned()))
 }
 
 impl Selected {
@@ -112,22 +120,13 @@ pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
     names::check_key(&wanted.key)?;
     let (object, version) = cx.read(|tx| {
         let found = versions::read(tx, &wanted.bucket, &wanted.key, wanted.version.as_deref());
-        // The bucket's record is asked for only where there is no object: an object has a bucket.
-        match found {
-            Err(error)
-                if tx
-                    .get::<crate::record::Bucket>(&bucket_key(&wanted.bucket))?
-                    .is_none() =>
-            {
-                let _ = error;
-                Err(no_such_bucket(&wanted.bucket))
-            }
-            found => {
-                let object = found?;
-                let version = shown_version(tx, &object)?;
-                Ok((object, version))
-            }
+        // The bucket is asked for only where there is no object: an object has a bucket.
+        if found.is_err() && wanted.seen.bucket(&wanted.bucket).is_none() {
+            bucket::find(tx, &wanted.bucket)?;
         }
+        let object = found?;
+        let version = shown_version(tx, &wanted.seen, &object)?;
+        Ok((object, version))
     })?;
     let now_ms = cx.clock().now_ms();
     wanted.conditions.check(&object, now_ms)?;

@@ -73,6 +73,25 @@ pub fn is_region(text: &str) -> bool {
     words.iter().all(letters) && number.bytes().all(|it| it.is_ascii_digit()) && !number.is_empty()
 }
 
+/// Whether there is a region of this name, and not only a name like one.
+pub fn is_known_region(text: &str) -> bool {
+    use shapes::s3::BucketLocationConstraint;
+    let is_named = || text.parse::<BucketLocationConstraint>().is_ok();
+    text == crate::bucket::FIRST_REGION
+        || NEW_REGIONS.contains(&text)
+        || (is_region(text) && is_named())
+}
+
+/// Regions that the model's list of constraints does not have yet.
+const NEW_REGIONS: &[&str] = &[
+    "ap-east-2",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-west-1",
+    "mx-central-1",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

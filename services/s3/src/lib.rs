@@ -42,7 +42,7 @@ mod website;
 use authorize::listed;
 use cloud::{Record, Service};
 
-pub use door::{Door, FORM_FILE_BYTES_MAX, FindKey, OPERATIONS, PERMISSIONS, Visit};
+pub use door::{Door, FORM_HEAD_BYTES_MAX, FindKey, OPERATIONS, PERMISSIONS, Visit};
 pub use host::{Address, address};
 /// What the door takes and gives.
 pub use s3s::Body;

@@ -56,6 +56,8 @@ pub fn begin(
             algorithm,
             algorithm_named: named,
             composite,
+            storage_class: new.storage_class.clone(),
+            over: versions::current(tx, &new.bucket, &new.key)?.map(|it| it.sequence),
         };
         tx.put(&upload)?;
         Ok(upload)
@@ -108,6 +110,7 @@ pub async fn put_part(
         Some(_) => {}
         None => declared.algorithm = Some(upload.algorithm),
     }
+    declared.with_default = !upload.algorithm_named;
     let stored = take(cx, body, declared).await?;
     let part = Part {
         upload: upload.id.clone(),
@@ -116,6 +119,7 @@ pub async fn put_part(
         size: stored.content.size_bytes,
         etag: stored.content.md5,
         sum: Some(stored.sum),
+        default_sum: stored.default_sum,
         modified_ms: cx.clock().now_ms(),
     };
     record(
@@ -149,6 +153,8 @@ pub struct Completion {
     pub listed: Vec<Listed>,
     /// The checksum of all of it.
     pub whole: Option<(Algorithm, String)>,
+    /// Of what kind that is.
+    pub composite: Option<bool>,
     pub size: Option<u64>,
 }
 
@@ -164,8 +170,8 @@ pub async fn complete(
         if let Some(object) = completed(tx, place)? {
             return Ok(Err(object));
         }
-        conditions.check(tx, &place.bucket, &place.key)?;
         let upload = find(tx)?;
+        check_conditions(tx, &upload, conditions)?;
         let parts = choose(tx, &upload, listed)?;
         Ok(Ok((upload, parts)))
     })?;
@@ -189,8 +195,8 @@ pub async fn complete(
         ..object
     };
     let commit = |tx: &Records<'_>, bucket: &Bucket| {
-        conditions.check(tx, &place.bucket, &place.key)?;
         let upload = find(tx)?;
+        check_conditions(tx, &upload, conditions)?;
         // A part that was replaced meanwhile is not what was joined.
         if choose(tx, &upload, listed)? != parts {
             return Err(
@@ -210,6 +216,26 @@ pub async fn complete(
         return cx.write(|tx| commit(tx, &bucket::find(tx, &place.bucket)?));
     }
     record(cx, &content, commit, &place.bucket).await
+}
+
+/// What a condition is about may have changed since the upload began, without that it shows: what was
+/// there is gone, or was written anew.
+fn check_conditions(
+    tx: &Records<'_>,
+    upload: &Upload,
+    conditions: &Conditions,
+) -> Result<(), Error> {
+    conditions.check(tx, &upload.bucket, &upload.key)?;
+    if conditions.if_none_match.is_some() && upload.over.is_some() {
+        return Err(conflict("If-None-Match", &upload.key));
+    }
+    if conditions.if_match.is_some() {
+        let current = versions::current(tx, &upload.bucket, &upload.key)?;
+        if current.map(|it| it.sequence) != upload.over {
+            return Err(conflict("If-Match", &upload.key));
+        }
+    }
+    Ok(())
 }
 
 /// The object that an upload has become, while it is the current version of its key.
@@ -272,6 +298,7 @@ fn assemble(
     parts: &[Part],
     completion: &Completion,
 ) -> Result<Object, Error> {
+    check_kind(upload, completion.composite)?;
     check_sums_are_listed(upload, &completion.listed)?;
     let size: u64 = parts.iter().map(|it| it.size).sum();
     if let Some(expected) = completion.size.filter(|it| *it != size) {
@@ -287,9 +314,11 @@ fn assemble(
     {
         return Err(BadDigest.because(format!(
             "The {} you specified did not match the calculated checksum.",
-            algorithm.name()
+            algorithm.name().to_lowercase()
         )));
     }
+    let sums = parts.iter().filter_map(|it| it.sum.as_ref());
+    let part_sums = sums.filter(|_| upload.algorithm_named);
     Ok(Object {
         bucket: upload.bucket.clone(),
         key: upload.key.clone(),
@@ -300,10 +329,29 @@ fn assemble(
         tags: upload.tags.clone(),
         sum,
         parts: parts.iter().map(|it| it.size).collect(),
+        part_sums: part_sums.map(|it| it.value.clone()).collect(),
+        storage_class: upload.storage_class.clone(),
         acl: upload.acl,
         modified_ms: cx.clock().now_ms(),
         ..Object::default()
     })
+}
+
+fn check_kind(upload: &Upload, composite: Option<bool>) -> Result<(), Error> {
+    let kind = |composite: bool| {
+        if composite {
+            "COMPOSITE"
+        } else {
+            "FULL_OBJECT"
+        }
+    };
+    match composite.filter(|it| *it != upload.composite) {
+        None => Ok(()),
+        Some(_) => Err(InvalidRequest.because(format!(
+            "The upload was created using the {} checksum mode. The complete request must use the same checksum mode.",
+            kind(upload.composite)
+        ))),
+    }
 }
 
 /// The checksum of such an upload is made of its parts' checksums, so that each of them has to be known
@@ -325,11 +373,10 @@ fn check_sums_are_listed(upload: &Upload, listed: &[Listed]) -> Result<(), Error
 fn sum_of(upload: &Upload, parts: &[Part]) -> Option<Sum> {
     let mut sums = Vec::new();
     for part in parts {
-        let sum = part.sum.as_ref()?;
-        if sum.algorithm != upload.algorithm {
-            return None;
-        }
-        sums.push((sum.value.clone(), part.size));
+        let sum = part.sum.as_ref();
+        let sum = sum.filter(|it| it.algorithm == upload.algorithm);
+        let value = sum.map(|it| &it.value).or(part.default_sum.as_ref())?;
+        sums.push((value.clone(), part.size));
     }
     upload.algorithm.of_parts(&sums, upload.composite)
 }

@@ -58,7 +58,16 @@ pub fn check_key(key: &str) -> Result<(), Error> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tagged {
     Bucket,
+    /// A bucket that is made with them.
+    NewBucket,
+    /// A bucket of a stack, which has tags of the system's, too.
+    OfStack,
     Object,
+}
+
+/// User Guide, "Categorizing your objects using tags": letters, digits, spaces, and these.
+fn is_of_tag(it: char) -> bool {
+    it.is_alphanumeric() || it.is_whitespace() || "_.:/=+-@".contains(it)
 }
 
 /// The tags of a bucket or an object, each key once.
@@ -68,22 +77,36 @@ pub fn tags(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut tags = BTreeMap::new();
     for (key, value) in list {
-        if key.is_empty() || key.chars().count() > TAG_KEY_MAX {
-            return Err(InvalidTag.because("The TagKey you have provided is invalid"));
+        let invalid = |why: &str| InvalidTag.because(why.to_owned()).about("TagKey", &key);
+        if key.starts_with("aws:") && of != Tagged::OfStack {
+            return Err(invalid(match of {
+                Tagged::Bucket | Tagged::OfStack => {
+                    "System tags cannot be added/updated by requester"
+                }
+                Tagged::NewBucket => {
+                    "User-defined tag keys can't start with \"aws:\". This prefix is reserved for system tags. Remove \"aws:\" from your tag keys and try again."
+                }
+                Tagged::Object => "Your TagKey cannot be prefixed with aws:",
+            }));
         }
-        if value.chars().count() > TAG_VALUE_MAX {
-            return Err(InvalidTag.because("The TagValue you have provided is invalid"));
+        if key.is_empty() || key.chars().count() > TAG_KEY_MAX || !key.chars().all(is_of_tag) {
+            return Err(invalid("The TagKey you have provided is invalid"));
         }
-        if tags.insert(key, value).is_some() {
-            return Err(InvalidTag.because("Cannot provide multiple Tags with the same key"));
+        if value.chars().count() > TAG_VALUE_MAX || !value.chars().all(is_of_tag) {
+            let error = invalid("The TagValue you have provided is invalid");
+            return Err(error.about("TagValue", value));
         }
+        if tags.contains_key(&key) {
+            return Err(invalid("Cannot provide multiple Tags with the same key"));
+        }
+        tags.insert(key, value);
     }
     match of {
         Tagged::Object if tags.len() > OBJECT_TAGS_MAX => {
             Err(cloud::ErrorCode::sender("BadRequest", 400)
                 .because("Object tags cannot be greater than 10"))
         }
-        Tagged::Bucket if tags.len() > BUCKET_TAGS_MAX => {
+        Tagged::Bucket | Tagged::NewBucket | Tagged::OfStack if tags.len() > BUCKET_TAGS_MAX => {
             Err(cloud::ErrorCode::sender("BadRequest", 400)
                 .because("Bucket tag count cannot be greater than 50"))
         }
@@ -91,7 +114,9 @@ pub fn tags(
     }
 }
 
-/// `x-amz-tagging`: tags as a query.
+const TAGGING: &str = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.";
+
+/// `x-amz-tagging`: tags as a query. What is wrong with it, is wrong with all of it.
 pub fn tags_of_header(header: Option<&str>) -> Result<BTreeMap<String, String>, Error> {
     let pairs = header
         .unwrap_or_default()
@@ -102,14 +127,18 @@ pub fn tags_of_header(header: Option<&str>) -> Result<BTreeMap<String, String>, 
         let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
         decoded
             .map(|it| it.into_owned())
-            .map_err(|_| InvalidArgument.because("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."))
+            .map_err(|_| bad_argument("x-amz-tagging", header.unwrap_or_default(), TAGGING))
     };
     let mut list = Vec::new();
     for pair in pairs {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         list.push((decode(key)?, decode(value)?));
     }
-    tags(list, Tagged::Object)
+    tags(list, Tagged::Object).map_err(|error| match error.is(InvalidTag) {
+        true if error.message.starts_with("Your TagKey") => error,
+        true => bad_argument("x-amz-tagging", header.unwrap_or_default(), TAGGING),
+        false => error,
+    })
 }
 
 #[cfg(test)]

@@ -107,9 +107,6 @@ pub trait Permitted {
 
     /// The status of its answer, where the library has another than S3.
     const STATUS: Option<http::StatusCode> = None;
-
-    /// Reads what the library reads otherwise than S3 does, before anything is decided on the input.
-    fn read_head(&mut self, _headers: &http::HeaderMap) {}
 }
 
 const BUCKET: &str = "bucket";
@@ -442,7 +439,6 @@ of_write! {
         if_match: |it: &dto::PutObjectInput| condition(it.if_match.as_ref()),
         if_none_match: |it: &dto::PutObjectInput| condition(it.if_none_match.as_ref())
     };
-    dto::PostObjectInput;
     dto::CreateMultipartUploadInput;
     shapes::s3::PutObjectInput {
         if_match: |it: &shapes::s3::PutObjectInput| it.if_match.clone(),
@@ -458,18 +454,6 @@ fn condition(condition: Option<&dto::ETagCondition>) -> Option<String> {
 }
 
 /// None for sources that are not built, which the operations refuse.
-/// A plus sign in the name of a source is a space, as in forms: some clients write it so.
-fn read_source(source: &mut dto::CopySource, headers: &http::HeaderMap) {
-    let named = headers.get("x-amz-copy-source");
-    let named = named.and_then(|it| it.to_str().ok());
-    let spaced = named
-        .filter(|it| it.contains('+'))
-        .map(|it| it.replace('+', "%20"));
-    if let Some(read) = spaced.and_then(|it| dto::CopySource::parse(&it).ok()) {
-        *source = read;
-    }
-}
-
 fn source(source: &dto::CopySource) -> Option<ObjectRef> {
     match source {
         dto::CopySource::Bucket {
@@ -501,10 +485,6 @@ impl Permitted for dto::CopyObjectInput {
         (GET_TAGS.1, OBJECT),
     ];
 
-    fn read_head(&mut self, headers: &http::HeaderMap) {
-        read_source(&mut self.copy_source, headers);
-    }
-
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);
         let write = Write {
@@ -535,10 +515,6 @@ impl Permitted for dto::CopyObjectInput {
 impl Permitted for dto::UploadPartCopyInput {
     const ACTIONS: &'static [Listed] =
         &[("s3:PutObject", OBJECT), (GET.0, OBJECT), (GET.1, OBJECT)];
-
-    fn read_head(&mut self, headers: &http::HeaderMap) {
-        read_source(&mut self.copy_source, headers);
-    }
 
     fn asks(&self) -> Vec<Ask> {
         let copied = source(&self.copy_source);

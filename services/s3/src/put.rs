@@ -1,6 +1,7 @@
 //! Writing an object: the content is on disk before a record tells of it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -28,6 +29,8 @@ pub struct Declared {
     pub sum: Option<String>,
     /// Answers the checksum that came after the body.
     pub trailer: Option<Trailer>,
+    /// S3's own checksum is wanted beside the client's.
+    pub with_default: bool,
 }
 
 pub type Trailer = Box<dyn FnOnce(Algorithm) -> Option<String> + Send>;
@@ -36,6 +39,8 @@ pub type Trailer = Box<dyn FnOnce(Algorithm) -> Option<String> + Send>;
 pub struct Stored {
     pub content: Content,
     pub sum: Sum,
+    /// By the algorithm that S3 takes where the client names none, if that was asked for.
+    pub default_sum: Option<String>,
 }
 
 pub struct NewObject {
@@ -44,6 +49,8 @@ pub struct NewObject {
     pub meta: Meta,
     pub tags: BTreeMap<String, String>,
     pub acl: Acl,
+    /// None: `STANDARD`.
+    pub storage_class: Option<String>,
     pub conditions: Conditions,
 }
 
@@ -65,6 +72,30 @@ impl Conditions {
         Self {
             if_match: etag(http::header::IF_MATCH),
             if_none_match: etag(http::header::IF_NONE_MATCH),
+        }
+    }
+
+    /// Which conditions a write may have at all (API reference of `PutObject`): one, that nothing is there
+    /// or that a certain object is.
+    pub fn check_values(&self) -> Result<(), Error> {
+        let refused = |header: &str, why: String| {
+            Err(wire::codes::NotImplemented
+                .because("A header you provided implies functionality that is not implemented")
+                .about("Header", header)
+                .about("additionalMessage", why))
+        };
+        let value = |header: &str| {
+            let why = format!("We don't accept the provided value of {header} header for this API");
+            refused(header, why)
+        };
+        match (self.if_match.as_deref(), self.if_none_match.as_deref()) {
+            (Some(_), Some(_)) => refused(
+                "If-Match,If-None-Match",
+                "Multiple conditional request headers present in the request".into(),
+            ),
+            (Some("*"), None) => value("If-Match"),
+            (None, Some(other)) if other != "*" => value("If-None-Match"),
+            _ => Ok(()),
         }
     }
 
@@ -125,6 +156,7 @@ pub async fn put(
         tags: new.tags,
         sum: Some(stored.sum),
         acl: new.acl,
+        storage_class: new.storage_class,
         modified_ms: cx.clock().now_ms(),
         ..Object::default()
     };
@@ -170,6 +202,14 @@ pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Store
     let algorithm = declared.algorithm.unwrap_or_default();
     let (body, failure) = watched(body);
     let (body, computed) = checksum::summed(body, algorithm);
+    let is_more = declared.with_default && algorithm != Algorithm::default();
+    let (body, default) = match is_more {
+        true => {
+            let (body, computed) = checksum::summed(body, Algorithm::default());
+            (body, Some(computed))
+        }
+        false => (body, None),
+    };
     let objects = &cx.engine().objects;
     let content = match objects.put(body, BODY_BYTES_MAX).await {
         Ok(content) => content,
@@ -182,6 +222,7 @@ pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Store
             value: computed.take().unwrap_or_default(),
             composite: false,
         },
+        default_sum: default.and_then(|it| it.take()),
         content,
     };
     if let Err(error) = compare(&stored, declared) {
@@ -196,13 +237,17 @@ pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Store
 fn compare(stored: &Stored, declared: Declared) -> Result<(), Error> {
     if let Some(md5) = declared.md5 {
         let bytes = BASE64.decode(&md5).ok().filter(|it| it.len() == 16);
-        let bytes = bytes
-            .ok_or_else(|| InvalidDigest.because("The Content-MD5 you specified was invalid."))?;
+        let bytes = bytes.ok_or_else(|| {
+            InvalidDigest
+                .because("The Content-MD5 you specified was invalid.")
+                .about("Content-MD5", &md5)
+        })?;
         let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
         if hex != stored.content.md5 {
-            return Err(
-                BadDigest.because("The Content-MD5 you specified did not match what we received.")
-            );
+            return Err(BadDigest
+                .because("The Content-MD5 you specified did not match what we received.")
+                .about("ExpectedDigest", md5)
+                .about("CalculatedDigest", &stored.content.md5));
         }
     }
     let algorithm = stored.sum.algorithm;
@@ -219,7 +264,33 @@ fn compare(stored: &Stored, declared: Declared) -> Result<(), Error> {
     Ok(())
 }
 
-type Failure = Arc<Mutex<Option<String>>>;
+#[derive(Debug)]
+enum Flaw {
+    /// It says itself how it is refused.
+    Refused(Error),
+    Other(String),
+}
+
+type Failure = Arc<Mutex<Option<Flaw>>>;
+
+/// The refusal that an error is, or was made of.
+pub fn refusal_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        // What an error of I/O was made of is not its source.
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(|it| it.get_ref());
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
 
 /// The same body; its error is remembered.
 fn watched(body: ByteStream) -> (ByteStream, Failure) {
@@ -227,7 +298,11 @@ fn watched(body: ByteStream) -> (ByteStream, Failure) {
     let slot = failure.clone();
     let body = body.inspect(move |piece| {
         if let Err(error) = piece {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            let flaw = match refusal_in(error) {
+                Some(refusal) => Flaw::Refused(refusal.clone()),
+                None => Flaw::Other(error.to_string()),
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(flaw);
         }
     });
     (Box::pin(body), failure)
@@ -239,8 +314,12 @@ fn refused(failure: &Failure) -> Error {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let Some(text) = failure else {
-        return EntityTooLarge.because("Your proposed upload exceeds the maximum allowed size");
+    let text = match failure {
+        Some(Flaw::Other(text)) => text,
+        Some(Flaw::Refused(error)) => return error,
+        None => {
+            return EntityTooLarge.because("Your proposed upload exceeds the maximum allowed size");
+        }
     };
     tracing::debug!(text, "a body was not taken");
     let text = text.to_ascii_lowercase();

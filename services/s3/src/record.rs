@@ -26,6 +26,8 @@ const ROOT: &str = "global";
 const END_OF_KEY: char = '\u{1}';
 /// The version id of an object that was written while its bucket kept no versions.
 pub const NULL_VERSION: &str = "null";
+/// The storage class of what names none.
+pub const STANDARD: &str = "STANDARD";
 /// Hexadecimal digits of a sequence number in keys and ids.
 const SEQUENCE_DIGITS: usize = 16;
 
@@ -89,6 +91,8 @@ pub struct Meta {
     pub content_encoding: Option<String>,
     pub content_language: Option<String>,
     pub expires_ms: Option<i64>,
+    /// As it was sent, where it is no time.
+    pub expires_text: Option<String>,
     pub website_redirect: Option<String>,
     pub user: BTreeMap<String, String>,
 }
@@ -122,6 +126,10 @@ pub struct Object {
     pub sum: Option<Sum>,
     /// The sizes of the parts, when it was uploaded in parts.
     pub parts: Vec<u64>,
+    /// Their checksums, where the client named the algorithm.
+    pub part_sums: Vec<String>,
+    /// None: `STANDARD`.
+    pub storage_class: Option<String>,
     /// The upload that it was, so that a repeated completion finds it.
     pub upload: Option<String>,
     pub acl: Acl,
@@ -137,6 +145,10 @@ impl Record for Object {
 impl Object {
     pub fn version_id(&self) -> &str {
         self.version.as_deref().unwrap_or(NULL_VERSION)
+    }
+
+    pub fn storage_class(&self) -> &str {
+        self.storage_class.as_deref().unwrap_or(STANDARD)
     }
 
     pub fn quoted_etag(&self) -> String {
@@ -187,6 +199,18 @@ pub struct Upload {
     /// The client asked for the algorithm by name, and so hears of it.
     pub algorithm_named: bool,
     pub composite: bool,
+    /// None: `STANDARD`.
+    #[serde(default)]
+    pub storage_class: Option<String>,
+    /// The sequence of the object that was there when it began.
+    #[serde(default)]
+    pub over: Option<i64>,
+}
+
+impl Upload {
+    pub fn storage_class(&self) -> &str {
+        self.storage_class.as_deref().unwrap_or(STANDARD)
+    }
 }
 
 impl Record for Upload {
@@ -204,6 +228,9 @@ pub struct Part {
     pub size: u64,
     pub etag: String,
     pub sum: Option<Sum>,
+    /// By S3's own algorithm, where the client took another and named none for the upload.
+    #[serde(default)]
+    pub default_sum: Option<String>,
     pub modified_ms: i64,
 }
 

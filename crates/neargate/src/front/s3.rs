@@ -62,12 +62,12 @@ pub async fn answer(
     request: Request<Incoming>,
     visit: &Visit<'_>,
 ) -> Response<Body> {
-    // What is posted as a form is held in memory, before it is known who posts it.
+    // The head of a form is held in memory, before it is known who posts it.
     let held = match is_form(&request) {
         true => {
             let told = request.body().size_hint().upper();
             let told = told.and_then(|it| usize::try_from(it).ok());
-            let most = ::s3::FORM_FILE_BYTES_MAX as usize;
+            let most = ::s3::FORM_HEAD_BYTES_MAX;
             visit.client.reserve(told.unwrap_or(most).min(most)).await
         }
         false => visit.client.reserve(0).await,

@@ -219,7 +219,7 @@ fn settings(request: &ResourceRequest) -> Result<Bucket, ResourceError> {
     let read = || -> Result<Bucket, ResourceError> {
         let of = &request.properties;
         let mut it = Bucket {
-            tags: names::tags(request.all_tags(), Tagged::Bucket)?,
+            tags: names::tags(request.all_tags(), Tagged::OfStack)?,
             ownership: Some(ownership(&of["OwnershipControls"])?),
             public_access: Some(public_access(&of["PublicAccessBlockConfiguration"])),
             bucket_key_enabled: bucket_key(&of["BucketEncryption"])?,

@@ -1,15 +1,17 @@
 //! The operations that the door answers. What S3 has and is not here is refused by name by `s3s`.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cloud::{Cx, Error};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::authorize::authorize;
 use crate::permissions::{Listed, Permitted};
 
-use super::{Api, buckets, convert, listings, objects, rules, settings, uploads};
+use super::{Api, buckets, convert, listings, marks, objects, rules, settings, uploads, writes};
 
 impl Api {
     /// Every operation comes through here: it is decided whether whoever asks may have it, on the very
@@ -27,7 +29,11 @@ impl Api {
         let mut cx = self.context(request.region.as_ref().map(|it| it.as_str()));
         cx.looks = cloud::only_looks(operation);
         let facts = self.facts(&request.headers);
-        request.input.read_head(&request.headers);
+        if request.trailing_headers.is_none() {
+            request.trailing_headers.clone_from(&self.trailers);
+        }
+        let more = AnswerHead::default();
+        request.extensions.insert(more.clone());
         let asks = request.input.asks();
         debug_assert!(
             asks.iter()
@@ -37,12 +43,16 @@ impl Api {
         // An operation that asks for each of its parts needs them, too.
         request.extensions.insert(facts);
         let answered = match permitted {
-            Ok(()) => handler(cx, request).await,
+            Ok(seen) => {
+                request.extensions.insert(seen);
+                handler(cx, request).await
+            }
             Err(error) => Err(error),
         };
         match answered {
             Ok(output) => {
                 let mut response = S3Response::new(output);
+                response.headers = more.take();
                 // The library has no place for a status of most operations.
                 if let Some(status) = I::STATUS {
                     response.extensions.insert(status);
@@ -54,6 +64,28 @@ impl Api {
                 Err(convert::refusal(&error))
             }
         }
+    }
+}
+
+/// Headers of an answer that the library has no members for.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerHead(Arc<Mutex<HeaderMap>>);
+
+impl AnswerHead {
+    pub fn of<T>(request: &S3Request<T>) -> Self {
+        request.extensions.get().cloned().unwrap_or_default()
+    }
+
+    pub fn say(&self, name: &'static str, value: &str) {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            let mut headers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+
+    fn take(&self) -> HeaderMap {
+        let mut headers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *headers)
     }
 }
 
@@ -87,19 +119,18 @@ answers! {
     list_buckets: ListBuckets(ListBucketsInput) -> ListBucketsOutput = buckets::list;
     get_bucket_location: GetBucketLocation(GetBucketLocationInput) -> GetBucketLocationOutput = buckets::location;
 
-    put_object: PutObject(PutObjectInput) -> PutObjectOutput = objects::put;
-    post_object: PostObject(PostObjectInput) -> PostObjectOutput = objects::post;
+    put_object: PutObject(PutObjectInput) -> PutObjectOutput = writes::put;
     get_object: GetObject(GetObjectInput) -> GetObjectOutput = objects::get;
     head_object: HeadObject(HeadObjectInput) -> HeadObjectOutput = objects::head;
     delete_object: DeleteObject(DeleteObjectInput) -> DeleteObjectOutput = objects::delete;
     delete_objects: DeleteObjects(DeleteObjectsInput) -> DeleteObjectsOutput = objects::delete_many;
-    copy_object: CopyObject(CopyObjectInput) -> CopyObjectOutput = objects::copy;
+    copy_object: CopyObject(CopyObjectInput) -> CopyObjectOutput = writes::copy;
     get_object_attributes: GetObjectAttributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = objects::attributes;
-    get_object_tagging: GetObjectTagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = objects::get_tags;
-    put_object_tagging: PutObjectTagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = objects::put_tags;
-    delete_object_tagging: DeleteObjectTagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = objects::delete_tags;
-    get_object_acl: GetObjectAcl(GetObjectAclInput) -> GetObjectAclOutput = objects::get_acl;
-    put_object_acl: PutObjectAcl(PutObjectAclInput) -> PutObjectAclOutput = objects::put_acl;
+    get_object_tagging: GetObjectTagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = marks::get_tags;
+    put_object_tagging: PutObjectTagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = marks::put_tags;
+    delete_object_tagging: DeleteObjectTagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = marks::delete_tags;
+    get_object_acl: GetObjectAcl(GetObjectAclInput) -> GetObjectAclOutput = marks::get_acl;
+    put_object_acl: PutObjectAcl(PutObjectAclInput) -> PutObjectAclOutput = marks::put_acl;
 
     list_objects: ListObjects(ListObjectsInput) -> ListObjectsOutput = listings::objects;
     list_objects_v2: ListObjectsV2(ListObjectsV2Input) -> ListObjectsV2Output = listings::objects_v2;

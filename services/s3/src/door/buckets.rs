@@ -4,10 +4,13 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
+use super::answers::AnswerHead;
 use super::convert;
+use super::documents::NewBucketTags;
 use crate::bucket::{self, FIRST_REGION, NewBucket};
 use crate::config::Ownership;
 use crate::errors::*;
+use crate::names::{self, Tagged};
 use crate::record::Acl;
 use crate::refuse::{members, not_built};
 
@@ -18,6 +21,9 @@ pub async fn create(
     cx: Cx,
     request: S3Request<CreateBucketInput>,
 ) -> Result<CreateBucketOutput, Error> {
+    let more = AnswerHead::of(&request);
+    let tags = NewBucketTags::of(&request).0;
+    let tags = names::tags(tags, Tagged::NewBucket)?;
     let input = request.input;
     let configuration = input.create_bucket_configuration.unwrap_or_default();
     members(&[
@@ -53,10 +59,17 @@ pub async fn create(
                 .map(|it| it.as_str().to_owned()),
             acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
             ownership,
+            tags,
         },
     )?;
+    more.say("x-amz-bucket-arn", &format!("arn:aws:s3:::{}", made.name));
+    // Outside of the first region a bucket is told of by its address.
+    let location = match made.region == FIRST_REGION {
+        true => format!("/{}", made.name),
+        false => format!("http://{}.s3.amazonaws.com/", made.name),
+    };
     Ok(CreateBucketOutput {
-        location: Some(format!("/{}", made.name)),
+        location: Some(location),
     })
 }
 
@@ -85,6 +98,8 @@ pub async fn delete(
 
 pub async fn head(cx: Cx, request: S3Request<HeadBucketInput>) -> Result<HeadBucketOutput, Error> {
     let found = bucket::get(&cx, &request.input.bucket)?;
+    let more = AnswerHead::of(&request);
+    more.say("x-amz-bucket-arn", &format!("arn:aws:s3:::{}", found.name));
     Ok(HeadBucketOutput {
         bucket_region: Some(found.region),
         access_point_alias: Some(false),
@@ -105,7 +120,10 @@ pub async fn list(
     let prefix = input.prefix.clone().unwrap_or_default();
     let after = input.continuation_token.unwrap_or_default();
     let region = input.bucket_region;
-    if let Some(wrong) = region.as_ref().filter(|it| !crate::host::is_region(it)) {
+    if let Some(wrong) = region
+        .as_ref()
+        .filter(|it| !crate::host::is_known_region(it))
+    {
         return Err(
             InvalidArgument.because(format!("Argument value {wrong} is not a valid AWS Region"))
         );

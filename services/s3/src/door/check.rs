@@ -1,7 +1,5 @@
-//! What every request has to pass before its input is read: its signature was read as it was looked at,
-//! and it asks for nothing that is not built. Permission is decided later, on the input.
-
-use std::sync::Arc;
+//! What every request has to pass before its input is read: it asks for nothing that is not built.
+//! Permission is decided later, on the input.
 
 use cloud::Error;
 use http::HeaderMap;
@@ -9,7 +7,6 @@ use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
 
 use super::convert;
-use super::head::{Head, SignedIn};
 use super::refusals::Refused;
 use crate::access;
 use crate::errors::InvalidBucketOwnerAWSAccountID;
@@ -17,48 +14,24 @@ use crate::refuse::{encryption, not_built, storage_class};
 
 pub struct Access {
     pub account: String,
-    pub head: Arc<Head>,
+    /// Nobody signed it.
+    pub is_anybody: bool,
     pub refused: Refused,
-    pub believe: Arc<dyn Fn() + Send + Sync>,
 }
 
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        // The library has verified the signature of whoever has any.
-        if cx.credentials().is_some() {
-            (self.believe)();
-        }
-        let checked = (self.check_read_alike(cx))
-            .and_then(|()| refuse_unbuilt(cx.headers()))
+        let checked = refuse_unbuilt(cx.headers())
             .and_then(|()| check_owner(cx.headers(), &self.account))
-            .and_then(|()| match cx.credentials() {
-                Some(_) => Ok(()),
-                None => check_anybody(cx.s3_op().name()),
+            .and_then(|()| match self.is_anybody {
+                false => Ok(()),
+                true => check_anybody(cx.s3_op().name()),
             });
         checked.map_err(|error| {
             self.refused.keep(&error);
             convert::refusal(&error)
         })
-    }
-}
-
-impl Access {
-    /// What was looked at in the head is what was verified: nothing that only one of the two readers
-    /// took for a signature, or for a form, is gone on with.
-    fn check_read_alike(&self, cx: &S3AccessContext<'_>) -> Result<(), Error> {
-        let is_form = cx.s3_op().name() == "PostObject";
-        let is_alike = match self.head.signed_in {
-            SignedIn::Nowhere => cx.credentials().is_none() && !is_form,
-            SignedIn::Form => is_form,
-            SignedIn::Header | SignedIn::Query | SignedIn::OldQuery => {
-                cx.credentials().is_some() && !is_form
-            }
-        };
-        match is_alike {
-            true => Ok(()),
-            false => Err(access::denied()),
-        }
     }
 }
 

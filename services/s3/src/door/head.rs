@@ -79,11 +79,11 @@ const OLD_QUERY_OPEN: &[&str] = &[
 /// Headers that version 2 signs and that move into the query, beside S3's own.
 const OLD_QUERY_HEADERS: &[&str] = &["content-md5", "content-type"];
 
-/// What version 2 covers of a query ("Signing and Authenticating REST Requests"), and its own names.
-const OLD_QUERY: &[&str] = &[
-    "AWSAccessKeyId",
-    "Expires",
-    "Signature",
+/// What version 2 itself puts into a query.
+const OLD_PRESIGNED: &[&str] = &["AWSAccessKeyId", "Expires", "Signature"];
+
+/// What version 2 covers of a query ("Signing and Authenticating REST Requests").
+pub const OLD_SUBRESOURCES: &[&str] = &[
     "acl",
     "cors",
     "lifecycle",
@@ -316,7 +316,10 @@ fn check_presigned(query: &Query<'_>) -> Result<(), Error> {
 /// Version 2 leaves much of a query uncovered, and all that comes twice.
 fn check_old(method: &Method, query: &Query<'_>) -> Result<(), Error> {
     let known = |name: &str| {
-        OLD_QUERY.contains(&name) || OLD_QUERY_OPEN.contains(&name) || is_moved_header(name)
+        OLD_PRESIGNED.contains(&name)
+            || OLD_SUBRESOURCES.contains(&name)
+            || OLD_QUERY_OPEN.contains(&name)
+            || is_moved_header(name)
     };
     let covered = |name: &str| known(name) && one(query, name).is_some();
     let odd = query.iter().find(|(name, _)| !covered(name));
@@ -349,28 +352,57 @@ pub fn restore_headers(parts: &mut Parts) -> Result<(), Error> {
     Ok(())
 }
 
-/// Conditions of a write in a presigned query count as the headers of these names. They are signed as
-/// part of the query.
-const CONDITIONS: [HeaderName; 2] = [IF_MATCH, IF_NONE_MATCH];
+/// What clients move from the head into a presigned query counts as the headers of these names: S3's own,
+/// and conditions of a write. They are signed as part of the query.
+fn is_in_query(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(AMZ) || name == IF_MATCH.as_str() || name == IF_NONE_MATCH.as_str()
+}
 
-pub fn restore_conditions(parts: &mut Parts) -> Result<(), Error> {
+/// Whether a parameter is part of a signature itself.
+fn is_of_signature(name: &str) -> bool {
+    name.eq_ignore_ascii_case(TOKEN)
+        || PRESIGNED.iter().any(|it| it.eq_ignore_ascii_case(name))
+        || OLD_PRESIGNED.contains(&name)
+}
+
+/// Takes the signature off a head that was verified, and makes headers of what stood in its query.
+pub fn take_signature(parts: &mut Parts, signed_in: SignedIn) -> Result<(), Error> {
+    parts.headers.remove(AUTHORIZATION);
     let query = parts.uri.query().unwrap_or_default();
-    let query: Query<'_> = form_urlencoded::parse(query.as_bytes()).collect();
-    for header in CONDITIONS {
-        let wanted = header.clone();
-        let mut named = query
-            .iter()
-            .filter(|it| wanted.as_str().eq_ignore_ascii_case(&it.0));
-        let Some((name, value)) = named.next() else {
+    let mut kept: Vec<&str> = Vec::new();
+    for pair in query.split('&').filter(|it| !it.is_empty()) {
+        let Some((name, value)) = form_urlencoded::parse(pair.as_bytes()).next() else {
             continue;
         };
+        if is_of_signature(&name) || (signed_in == SignedIn::OldQuery && is_moved_header(&name)) {
+            continue;
+        }
+        if signed_in != SignedIn::Query || !is_in_query(&name) {
+            kept.push(pair);
+            continue;
+        }
         let wrong = || InvalidArgument.because(format!("{name} is no header"));
-        let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
         let before = parts.headers.insert(header, value.clone());
-        if named.next().is_some() || before.is_some_and(|it| it != value) {
+        if before.is_some_and(|it| it != value) {
             return Err(InvalidRequest.because(format!("{name} is there twice")));
         }
     }
+    let path = parts.uri.path();
+    let text = match kept.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", kept.join("&")),
+    };
+    let text = if text.is_empty() {
+        "/".to_owned()
+    } else {
+        text
+    };
+    parts.uri = text
+        .parse()
+        .map_err(|_| InvalidArgument.because("Couldn't parse the specified URI."))?;
     Ok(())
 }
 
@@ -490,7 +522,7 @@ impl Head {
 }
 
 /// `20261130T110000Z` in milliseconds since 1970.
-fn compact_ms(text: &str) -> Option<i64> {
+pub fn compact_ms(text: &str) -> Option<i64> {
     let part = |from: usize, to: usize| text.get(from..to);
     let iso = format!(
         "{}-{}-{}T{}:{}:{}Z",

@@ -4,17 +4,46 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
+use super::answers::AnswerHead;
 use super::convert::{self, etag, time};
+use crate::authorize::Seen;
 use crate::errors::{InvalidArgument, NoSuchUpload, bad_argument};
 use crate::list::{self, Entry, Listed, PAGE_MAX, Page, Query};
 use crate::record::{self, NULL_VERSION};
 use crate::versions::{self as kept, Found};
 
+/// Where the bucket is, in the head of a listing of its objects.
+fn tell_region<T>(request: &S3Request<T>)
+where
+    T: InBucket,
+{
+    if let Some(bucket) = Seen::of(request).bucket(request.input.bucket_name()) {
+        AnswerHead::of(request).say("x-amz-bucket-region", &bucket.region);
+    }
+}
+
+trait InBucket {
+    fn bucket_name(&self) -> &str;
+}
+
+impl InBucket for ListObjectsInput {
+    fn bucket_name(&self) -> &str {
+        &self.bucket
+    }
+}
+
+impl InBucket for ListObjectsV2Input {
+    fn bucket_name(&self) -> &str {
+        &self.bucket
+    }
+}
+
 /// How many were asked for, within what a page holds.
 fn page_size(max: Option<i32>) -> Result<(i32, usize), Error> {
     let max = max.unwrap_or(PAGE_MAX);
     let size = usize::try_from(max).map_err(|_| {
-        InvalidArgument.because("Argument maxKeys must be an integer between 0 and 2147483647")
+        let why = "Argument maxKeys must be an integer between 0 and 2147483647";
+        bad_argument("maxKeys", max.to_string(), why)
     })?;
     Ok((max.min(PAGE_MAX), size.min(PAGE_MAX as usize)))
 }
@@ -101,9 +130,7 @@ fn object(it: record::Object, encoding: &Encoding, owner: Option<Owner>) -> Obje
         owner,
         restore_status: None,
         size: i64::try_from(it.size).ok(),
-        storage_class: Some(ObjectStorageClass::from_static(
-            ObjectStorageClass::STANDARD,
-        )),
+        storage_class: Some(ObjectStorageClass::from(it.storage_class().to_owned())),
         key: Some(encoding.key(it.key)),
     }
 }
@@ -112,6 +139,7 @@ pub async fn objects(
     cx: Cx,
     request: S3Request<ListObjectsInput>,
 ) -> Result<ListObjectsOutput, Error> {
+    tell_region(&request);
     let input = request.input;
     let (max_keys, max) = page_size(input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
@@ -145,6 +173,7 @@ pub async fn objects_v2(
     cx: Cx,
     request: S3Request<ListObjectsV2Input>,
 ) -> Result<ListObjectsV2Output, Error> {
+    tell_region(&request);
     let input = request.input;
     let (max_keys, max) = page_size(input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
@@ -251,9 +280,9 @@ pub async fn versions(
             owner: found.owner,
             restore_status: None,
             size: found.size,
-            storage_class: Some(ObjectVersionStorageClass::from_static(
-                ObjectVersionStorageClass::STANDARD,
-            )),
+            storage_class: found
+                .storage_class
+                .map(|it| ObjectVersionStorageClass::from(it.as_str().to_owned())),
             version_id,
         })
     });
@@ -332,16 +361,17 @@ pub async fn uploads(
             "FULL_OBJECT"
         };
         MultipartUpload {
-            checksum_algorithm: Some(ChecksumAlgorithm::from_static(it.algorithm.name())),
-            checksum_type: Some(ChecksumType::from_static(kind)),
+            checksum_algorithm: (it.algorithm_named)
+                .then(|| ChecksumAlgorithm::from_static(it.algorithm.name())),
+            checksum_type: it.algorithm_named.then(|| ChecksumType::from_static(kind)),
             initiated: Some(time(it.initiated_ms)),
             initiator: Some(Initiator {
                 display_name: None,
                 id: owner.id.clone(),
             }),
+            storage_class: Some(StorageClass::from(it.storage_class().to_owned())),
             key: Some(encoding.key(it.key)),
             owner: Some(owner.clone()),
-            storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
             upload_id: Some(it.id),
         }
     });

@@ -1,6 +1,14 @@
-//! S3's own front door, on the crate `s3s`: it reads requests, verifies signatures (also presigned
-//! ones, those of chunks and trailers, and of forms) and writes answers; what an operation does is
-//! said in this crate's own modules, which the table for other services uses too.
+//! S3's own front door, on the crate `s3s`. A request passes it in three steps:
+//!
+//! ```text
+//! head      what is signed is what counts; what no signature can make good is refused
+//! verify    s3s verifies the signature, also of chunks, over the head as it was sent;
+//!           a form's is verified by `forms`, which makes the request of it that it stands for
+//! execute   the head is read as S3 reads it (`reading`), s3s reads the operation of it, and
+//!           this crate's own modules do it, which the table for other services uses too
+//! ```
+//!
+//! Between the last two the head is free to be changed: who it is from was decided before.
 
 mod answers;
 mod buckets;
@@ -8,49 +16,50 @@ mod check;
 mod chunks;
 mod convert;
 mod cors;
+mod documents;
+mod execute;
 mod forms;
 mod hash;
 mod head;
 #[cfg(test)]
 mod hostile_input;
 mod listings;
+mod marks;
+mod mismatch;
 mod objects;
+mod reading;
 mod refusals;
 mod rules;
 mod settings;
 mod sums;
 mod uploads;
+mod verify;
+mod writes;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cloud::{Caller, Cloud, Cx, Error, Origin};
 use http::header::{CONTENT_RANGE, HeaderValue, SERVER};
 use http::{Method, StatusCode};
-use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::{S3Host, VirtualHost};
-use s3s::service::S3ServiceBuilder;
-use s3s::{Body, S3Result, s3_error};
+use s3s::{Body, S3Result, TrailingHeaders};
 use wire::Signer;
 
 pub use answers::{OPERATIONS, PERMISSIONS};
 pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
+pub use forms::FORM_HEAD_BYTES_MAX;
 
 use crate::authorize::RequestFacts;
 use crate::errors::InvalidRequest;
 use crate::host::{Address, address};
-use forms::FORM_HEAD_BYTES_MAX;
+use execute::Executor;
 use head::{Head, SignedIn};
 use refusals::{AskedFor, Refused};
 
 /// Finds an access key with the session token that came with it, and whose it is.
 pub type FindKey = dyn Fn(&str, Option<&str>) -> Option<Signer<Caller>> + Send + Sync;
 
-/// What is posted as a form is held in memory, because what its policy allows is known at its end.
-pub const FORM_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// One field of a form (User Guide, "Browser-Based Uploads Using POST": 20 KB for all).
-const FORM_FIELD_BYTES_MAX: usize = 20 * 1024;
-const FORM_FIELDS_MAX: usize = 200;
 /// A document is read before it is known what it asks for. The longest that S3 takes names the 10,000
 /// parts of an upload with a checksum each, which is half of this.
 const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -72,10 +81,6 @@ pub struct Door {
 impl Door {
     pub fn new(cloud: Arc<Cloud>, find_key: Arc<FindKey>) -> Self {
         let mut config = S3Config::default();
-        config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
-        config.form_max_field_size = FORM_FIELD_BYTES_MAX;
-        config.form_max_fields_size = FORM_HEAD_BYTES_MAX;
-        config.form_max_parts = FORM_FIELDS_MAX;
         config.xml_max_body_size = DOCUMENT_BYTES_MAX;
         Self {
             cloud,
@@ -101,23 +106,21 @@ impl Door {
         if let Some(answer) = cross.preflight(&self.cloud) {
             return answer;
         }
-        let Visit {
-            origin,
-            request_id,
-            believe,
-        } = visit;
         let host_id = cloud::random_hex(64);
         let method = request.method().clone();
         let asked = AskedFor {
             method: &method,
             bucket: cross.bucket(),
-            request_id: &request_id,
+            request_id: &visit.request_id,
             host_id: &host_id,
         };
-        let mut response = self.serve(request, &asked, origin, believe).await;
+        let mut response = self.serve(request, &asked, &visit).await;
         let headers = response.headers_mut();
         cross.allow(&self.cloud, headers);
-        for (name, value) in [("x-amz-request-id", &request_id), ("x-amz-id-2", &host_id)] {
+        for (name, value) in [
+            ("x-amz-request-id", &visit.request_id),
+            ("x-amz-id-2", &host_id),
+        ] {
             let value = HeaderValue::from_str(value).expect("digits are a header's value");
             headers.insert(name, value);
         }
@@ -129,51 +132,66 @@ impl Door {
         &self,
         request: http::Request<Body>,
         asked: &AskedFor<'_>,
-        origin: Arc<Origin>,
-        believe: Arc<dyn Fn() + Send + Sync>,
+        visit: &Visit,
     ) -> http::Response<Body> {
-        let (head, request) = match look(request, &origin).await {
-            Ok((head, request)) => (Arc::new(head), request),
+        let (mut head, request) = match look(request, &visit.origin) {
+            Ok(found) => found,
             Err(error) => return refusals::answer(&error, asked),
         };
         let refused = Refused::default();
-        // Nobody, until a signature says otherwise.
-        let whose = Arc::new(Mutex::new(Caller::Anonymous));
-        let mut builder = S3ServiceBuilder::new(Api {
+        let executor = |head: Head| Executor {
             cloud: self.cloud.clone(),
-            request_id: asked.request_id.to_owned(),
-            origin,
-            whose: whose.clone(),
-            head: head.clone(),
+            config: self.config.clone(),
+            origin: visit.origin.clone(),
+            request_id: visit.request_id.clone(),
+            head: Arc::new(head),
             refused: refused.clone(),
-        });
-        builder.set_auth(Keys {
-            find_key: self.find_key.clone(),
-            token: head.token.clone(),
-            whose,
-        });
-        builder.set_access(check::Access {
-            account: self.cloud.account.clone(),
-            head: head.clone(),
-            refused: refused.clone(),
-            believe,
-        });
-        builder.set_host(Hosts);
-        builder.set_config(self.config.clone());
-        match builder.build().call(request).await {
-            Ok(response) => {
-                let response = with_status(response, asked.method);
-                refusals::tell(response, &refused, asked).await
+        };
+        let response = if head.signed_in == SignedIn::Form {
+            let now_ms = self.cloud.clock.now_ms();
+            let posted = forms::read(request, &*self.find_key, now_ms).await;
+            let posted = match posted {
+                Ok(posted) => posted,
+                Err(error) => return refusals::answer(&error, asked),
+            };
+            if posted.sender.caller != Caller::Anonymous {
+                (visit.believe)();
             }
-            Err(error) => {
-                let error: Box<dyn std::error::Error + Send + Sync> = error.into();
-                tracing::error!(%error, "S3's door failed");
-                let mut response = http::Response::new(Body::empty());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                response
-            }
+            head.version = posted.version;
+            let executor = executor(head);
+            let response = executor.execute(posted.request, posted.sender).await;
+            response.map(|it| posted.reply.answer(it))
+        } else {
+            let shown = mismatch::Shown::of(&head, &request);
+            let verified = verify::Verification {
+                find_key: self.find_key.clone(),
+                config: self.config.clone(),
+                believe: visit.believe.clone(),
+                executor: executor(head),
+            };
+            let response = verified.verify(request).await;
+            return match response {
+                Ok(response) => {
+                    let response = with_status(response, asked.method);
+                    let now_ms = self.cloud.clock.now_ms();
+                    refusals::tell(response, &refused, asked, Some((&shown, now_ms))).await
+                }
+                Err(error) => failed(error),
+            };
+        };
+        match response {
+            Ok(response) => refusals::tell(response, &refused, asked, None).await,
+            Err(error) => failed(error),
         }
     }
+}
+
+fn failed(error: s3s::HttpError) -> http::Response<Body> {
+    let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+    tracing::error!(%error, "S3's door failed");
+    let mut response = http::Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 /// The status, where S3 has another than the library: a head of a part of an object is answered as the
@@ -190,16 +208,14 @@ fn with_status(mut response: http::Response<Body>, method: &Method) -> http::Res
 }
 
 /// Reads what a request says of its signature, and sees to it that its body is what is said of it.
-async fn look(
+fn look(
     request: http::Request<Body>,
     origin: &Origin,
 ) -> Result<(Head, http::Request<Body>), Error> {
     let (mut parts, mut body) = request.into_parts();
-    let mut head = head::look(&parts)?;
-    match head.signed_in {
-        SignedIn::OldQuery => head::restore_headers(&mut parts)?,
-        SignedIn::Query => head::restore_conditions(&mut parts)?,
-        _ => {}
+    let head = head::look(&parts)?;
+    if head.signed_in == SignedIn::OldQuery {
+        head::restore_headers(&mut parts)?;
     }
     if head.leaves_body_open() && parts.method != Method::GET && !is_near(origin) {
         return Err(InvalidRequest.because(
@@ -213,13 +229,6 @@ async fn look(
         && let Some(wanted) = head.content_sha256.clone().filter(|it| hash::is_hash(it))
     {
         body = hash::compared(body, wanted);
-    }
-    if head.signed_in == SignedIn::Form {
-        let kind = parts.headers.get(http::header::CONTENT_TYPE);
-        let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let form;
-        (form, body) = forms::read(kind, body).await?;
-        (head.token, head.version) = (form.token, form.version);
     }
     Ok((head, http::Request::from_parts(parts, body)))
 }
@@ -245,45 +254,26 @@ pub(crate) struct Api {
     cloud: Arc<Cloud>,
     request_id: String,
     origin: Arc<Origin>,
-    whose: Arc<Mutex<Caller>>,
+    caller: Caller,
+    /// That the signature names, which counts before the one that the host names.
+    region: Option<String>,
+    trailers: Option<TrailingHeaders>,
     head: Arc<Head>,
     refused: Refused,
 }
 
 impl Api {
     fn context(&self, region: Option<&str>) -> Cx {
-        let caller = self.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        let region = self.region.as_deref().or(region);
         let region = region.unwrap_or(crate::bucket::FIRST_REGION);
-        let mut cx = (self.cloud).context(region, caller.clone(), self.origin.clone());
+        let (caller, origin) = (self.caller.clone(), self.origin.clone());
+        let mut cx = self.cloud.context(region, caller, origin);
         cx.request_id = self.request_id.clone();
         cx
     }
 
     fn facts(&self, headers: &http::HeaderMap) -> RequestFacts {
         self.head.facts(headers, self.cloud.clock.now_ms())
-    }
-}
-
-struct Keys {
-    find_key: Arc<FindKey>,
-    token: Option<String>,
-    whose: Arc<Mutex<Caller>>,
-}
-
-#[async_trait::async_trait]
-impl S3Auth for Keys {
-    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let found = (self.find_key)(access_key, self.token.as_deref());
-        let Some(signer) = found else {
-            return Err(s3_error!(
-                InvalidAccessKeyId,
-                "The AWS Access Key Id you provided does not exist in our records."
-            ));
-        };
-        // The library refuses the request when its signature does not fit, before anything else.
-        let (secret, caller) = signer.for_another_verifier();
-        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = caller;
-        Ok(SecretKey::from(secret))
     }
 }
 
@@ -332,7 +322,9 @@ mod tests {
             cloud,
             request_id: "id".into(),
             origin: Arc::new(Origin::Internal),
-            whose: Arc::new(Mutex::new(Caller::Anonymous)),
+            caller: Caller::Anonymous,
+            region: None,
+            trailers: None,
             head: Arc::new(
                 head::look(&parts).unwrap_or_else(|_| panic!("nothing is wrong with it")),
             ),

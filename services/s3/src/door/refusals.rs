@@ -12,6 +12,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 use s3s::Body;
 
+use super::mismatch::Shown;
+
 /// A document of the library's is a few hundred bytes.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
@@ -33,7 +35,7 @@ impl Refused {
 
 /// Whether a detail is an element of the document, and not a header.
 pub fn is_element(detail: &str) -> bool {
-    detail.starts_with(|it: char| it.is_ascii_uppercase())
+    detail.contains(|it: char| it.is_ascii_uppercase())
 }
 
 /// What is known of the request that is answered.
@@ -72,6 +74,7 @@ pub async fn tell(
     mut response: Response<Body>,
     refused: &Refused,
     asked: &AskedFor<'_>,
+    signed: Option<(&Shown, i64)>,
 ) -> Response<Body> {
     if !response.status().is_client_error() && !response.status().is_server_error() {
         return response;
@@ -79,7 +82,13 @@ pub async fn tell(
     let refusal = match refused.take() {
         Some(error) => Refusal::from(&error),
         None => match of_library(&mut response, asked).await {
-            Some(refusal) => refusal,
+            Some(mut refusal) => {
+                if let Some((shown, now_ms)) = signed {
+                    let more = shown.details(&refusal.code, &refusal.message, now_ms);
+                    refusal.details.extend(more);
+                }
+                refusal
+            }
             None => return response,
         },
     };
@@ -106,6 +115,16 @@ pub fn answer(error: &Error, asked: &AskedFor<'_>) -> Response<Body> {
     response
 }
 
+/// Status and head alone; the document is written later, of what was kept.
+pub fn bare(error: &Error) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    if let Ok(status) = StatusCode::from_u16(error.status) {
+        *response.status_mut() = status;
+    }
+    *response.headers_mut() = super::convert::headers(error);
+    response
+}
+
 fn document(refusal: &Refusal, asked: &AskedFor<'_>) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
     let mut element = |name: &str, value: &str| {
@@ -123,7 +142,7 @@ fn document(refusal: &Refusal, asked: &AskedFor<'_>) -> String {
 }
 
 /// XML 1.0 cannot say most control characters, in whatever way they are written.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for it in text.chars() {
         match it {
@@ -183,7 +202,12 @@ async fn of_library(response: &mut Response<Body>, asked: &AskedFor<'_>) -> Opti
     };
     let code = element("Code")?;
     let known = MESSAGES.iter().find(|it| it.0 == code);
-    let message = element("Message").or_else(|| known.map(|it| it.1.to_owned()));
+    let known = known.map(|it| it.1.to_owned());
+    // Why access is denied is more than that it is.
+    let message = match code.as_str() {
+        "AccessDenied" => element("Message").or(known),
+        _ => known.or_else(|| element("Message")),
+    };
     let mut details = Vec::new();
     if let ("InvalidBucketName", Some(bucket)) = (code.as_str(), asked.bucket) {
         details.push(("BucketName", bucket.to_owned()));
@@ -225,7 +249,7 @@ mod tests {
         let error = no_such_key("a<b>&\u{1}").about("x-amz-delete-marker", "true");
         refused.keep(&error);
         let response = refused_by_library("<Error><Code>NoSuchKey</Code></Error>");
-        let told = text(tell(response, &refused, &ASKED).await).await;
+        let told = text(tell(response, &refused, &ASKED, None).await).await;
         assert!(
             told.contains("<Key>a&lt;b&gt;&amp;\u{FFFD}</Key>"),
             "{told}"
@@ -247,12 +271,12 @@ mod tests {
             ),
         ] {
             let response = refused_by_library(document);
-            let told = text(tell(response, &Refused::default(), &ASKED).await).await;
+            let told = text(tell(response, &Refused::default(), &ASKED, None).await).await;
             assert!(told.contains(expected), "{told}");
         }
         let odd = refused_by_library("no document");
         assert_eq!(
-            text(tell(odd, &Refused::default(), &ASKED).await).await,
+            text(tell(odd, &Refused::default(), &ASKED, None).await).await,
             "no document"
         );
     }

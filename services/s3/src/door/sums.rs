@@ -1,8 +1,10 @@
 //! Checksums in inputs and outputs, which have a member for each algorithm.
 
+use cloud::Error;
 use s3s::TrailingHeaders;
 
 use crate::checksum::Algorithm;
+use crate::errors::InvalidRequest;
 use crate::put::{Declared, Trailer};
 
 /// Sets the member of an output that a checksum goes to, and what kind it is where there is a member.
@@ -74,7 +76,7 @@ pub(super) fn declare(
     md5: Option<String>,
     headers: &http::HeaderMap,
     trailers: Option<TrailingHeaders>,
-) -> Declared {
+) -> Result<Declared, Error> {
     let announced = headers.get("x-amz-trailer").and_then(|it| it.to_str().ok());
     let announced = announced.and_then(|names| {
         let mut names = names.split(',').map(str::trim);
@@ -83,13 +85,18 @@ pub(super) fn declare(
             all.find(|it| it.header().eq_ignore_ascii_case(name))
         })
     });
+    let sdk = headers.get("x-amz-sdk-checksum-algorithm");
+    if sdk.is_some() && sum.is_none() && announced.is_none() {
+        return Err(InvalidRequest.because("x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."));
+    }
     let named = algorithm.and_then(Algorithm::named);
-    Declared {
+    Ok(Declared {
         md5,
         algorithm: sum.as_ref().map(|it| it.0).or(announced).or(named),
         sum: sum.map(|it| it.1),
         trailer: announced.and(trailers).map(after_the_body),
-    }
+        with_default: false,
+    })
 }
 
 /// What was announced and does not come is no checksum that matches.

@@ -6,8 +6,10 @@ use s3s::dto::*;
 
 use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
-use super::objects::{meta, not_a_read, own_keys, source};
+use super::objects::own_keys;
+use super::reading::Told;
 use super::sums::{declared, named_sum, set_sum};
+use super::writes::{meta, not_a_read, source};
 use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::get::Conditions;
@@ -16,30 +18,44 @@ use crate::multipart::{self, Listed, Place};
 use crate::names::tags_of_header;
 use crate::put::{self, NewObject};
 use crate::record::Meta;
-use crate::refuse::not_built;
+use crate::refuse::storage_class;
 
 fn algorithm(name: Option<&ChecksumAlgorithm>) -> Result<Option<Algorithm>, Error> {
     let Some(name) = name else { return Ok(None) };
     let found = Algorithm::named(name.as_str());
-    let refusal = || not_built(&format!("the checksum algorithm {}", name.as_str()));
+    let refusal = || {
+        InvalidRequest.because("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+    };
     found.map(Some).ok_or_else(refusal)
+}
+
+/// Whether the checksum of the whole is one of the parts' checksums.
+fn composite(kind: Option<&ChecksumType>) -> Result<Option<bool>, Error> {
+    match kind.map(ChecksumType::as_str) {
+        None => Ok(None),
+        Some("COMPOSITE") => Ok(Some(true)),
+        Some("FULL_OBJECT") => Ok(Some(false)),
+        Some(_) => Err(InvalidRequest.because("Value for x-amz-checksum-type header is invalid.")),
+    }
 }
 
 pub async fn create(
     cx: Cx,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> Result<CreateMultipartUploadOutput, Error> {
+    let told = Told::of(&request);
     let input = request.input;
-    let composite = input
-        .checksum_type
-        .as_ref()
-        .map(|it| it.as_str() == "COMPOSITE");
+    let composite = composite(input.checksum_type.as_ref())?;
     let algorithm = algorithm(input.checksum_algorithm.as_ref())?;
+    if composite.is_some() && algorithm.is_none() {
+        return Err(InvalidRequest.because("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."));
+    }
     let new = NewObject {
         tags: tags_of_header(input.tagging.as_deref())?,
         acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+        storage_class: storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?,
         conditions: put::Conditions::default(),
-        meta: meta!(input),
+        meta: meta!(input, told),
         bucket: input.bucket,
         key: input.key,
     };
@@ -62,7 +78,7 @@ pub async fn create(
 }
 
 pub async fn part(cx: Cx, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput, Error> {
-    let declared = declared!(request);
+    let declared = declared!(request)?;
     let input = request.input;
     if input
         .content_length
@@ -154,6 +170,7 @@ pub async fn complete(
         if_match: condition(input.if_match),
         if_none_match: condition(input.if_none_match),
     };
+    conditions.check_values()?;
     let place = Place {
         bucket: input.bucket,
         key: input.key,
@@ -166,6 +183,7 @@ pub async fn complete(
     let declared = multipart::Completion {
         listed,
         whole,
+        composite: composite(input.checksum_type.as_ref())?,
         size,
     };
     let object = multipart::complete(&cx, &place, &declared, &conditions).await?;
@@ -216,6 +234,7 @@ pub async fn parts(cx: Cx, request: S3Request<ListPartsInput>) -> Result<ListPar
     } else {
         "FULL_OBJECT"
     };
+    let named = upload.algorithm_named;
     let owner = convert::owner(cx.account());
     let parts = parts.into_iter().map(|it| {
         let mut part = Part {
@@ -225,7 +244,7 @@ pub async fn parts(cx: Cx, request: S3Request<ListPartsInput>) -> Result<ListPar
             size: i64::try_from(it.size).ok(),
             ..Default::default()
         };
-        set_sum!(part, it.sum, alone);
+        set_sum!(part, it.sum.filter(|_| named), alone);
         part
     });
     Ok(ListPartsOutput {
@@ -236,14 +255,14 @@ pub async fn parts(cx: Cx, request: S3Request<ListPartsInput>) -> Result<ListPar
         max_parts: Some(max),
         next_part_number_marker: next,
         part_number_marker: Some(after),
-        checksum_algorithm: Some(ChecksumAlgorithm::from_static(upload.algorithm.name())),
-        checksum_type: Some(ChecksumType::from_static(kind)),
+        checksum_algorithm: named.then(|| ChecksumAlgorithm::from_static(upload.algorithm.name())),
+        checksum_type: named.then(|| ChecksumType::from_static(kind)),
         initiator: Some(Initiator {
             display_name: None,
             id: owner.id.clone(),
         }),
         owner: Some(owner),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
+        storage_class: Some(StorageClass::from(upload.storage_class().to_owned())),
         upload_id: Some(upload.id),
         ..Default::default()
     })

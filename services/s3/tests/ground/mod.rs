@@ -8,6 +8,7 @@ use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
 use shapes::s3::*;
 use sim::Sim;
 
+pub mod shop;
 pub mod signing;
 
 pub const ACCOUNT: &str = "123456789012";

@@ -1,0 +1,70 @@
+//! Documents of requests, where they say what the library has no members for.
+
+use cloud::Error;
+use http::Method;
+use http::header::HOST;
+use http::request::Parts;
+use s3s::Body;
+use s3s::dto::{BucketInfo, LocationInfo, Tag};
+use s3s::xml::{DeError, DeResult, Deserialize, Deserializer};
+
+use super::{DOCUMENT_BYTES_MAX, convert};
+use crate::errors::malformed;
+use crate::host::{Address, address};
+
+/// The tags that a bucket is made with.
+#[derive(Debug, Clone, Default)]
+pub struct NewBucketTags(pub Vec<(String, String)>);
+
+impl NewBucketTags {
+    pub fn of<T>(request: &s3s::S3Request<T>) -> Self {
+        request.extensions.get().cloned().unwrap_or_default()
+    }
+}
+
+impl<'xml> Deserialize<'xml> for NewBucketTags {
+    fn deserialize(reader: &mut Deserializer<'xml>) -> DeResult<Self> {
+        let mut tags: Vec<Tag> = Vec::new();
+        reader.named_element("CreateBucketConfiguration", |reader| {
+            reader.for_each_element(|reader, name| match name {
+                b"Tags" => {
+                    tags.extend(reader.list_content::<Tag>("Tag")?);
+                    Ok(())
+                }
+                // What the library reads, too.
+                b"LocationConstraint" => reader.content::<String>().map(|_| ()),
+                b"Location" => reader.content::<LocationInfo>().map(|_| ()),
+                b"Bucket" => reader.content::<BucketInfo>().map(|_| ()),
+                _ => Err(DeError::UnexpectedTagName),
+            })
+        })?;
+        Ok(Self(convert::pairs(tags)))
+    }
+}
+
+/// Whether a request makes a bucket.
+fn makes_bucket(head: &Parts) -> bool {
+    let host = head.headers.get(HOST).and_then(|it| it.to_str().ok());
+    let path = head.uri.path().trim_matches('/');
+    let is_bucket = match address(host.unwrap_or_default()) {
+        Some(Address::Bucket { .. }) => path.is_empty(),
+        _ => !path.is_empty() && !path.contains('/'),
+    };
+    let query = head.uri.query().unwrap_or_default();
+    let says_nothing = |it: &str| it.is_empty() || it.starts_with("x-id=");
+    head.method == Method::PUT && is_bucket && query.split('&').all(says_nothing)
+}
+
+/// Reads what the library leaves out of a document, and gives the body back.
+pub async fn read(head: &mut Parts, mut body: Body) -> Result<Body, Error> {
+    if !makes_bucket(head) {
+        return Ok(body);
+    }
+    let bytes = body.store_all_limited(DOCUMENT_BYTES_MAX).await;
+    let bytes = bytes.map_err(|_| malformed())?;
+    if !bytes.is_empty() {
+        let tags = NewBucketTags::deserialize(&mut Deserializer::new(&bytes));
+        head.extensions.insert(tags.map_err(|_| malformed())?);
+    }
+    Ok(Body::from(bytes))
+}
