@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use crate::limits::{DATAGRAM_BYTES_MAX, SENDER_IDLE, SENDERS_MAX};
+use crate::ports::Address;
 
 type Senders = Arc<Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>>;
 
@@ -20,7 +21,7 @@ pub async fn serve(
     socket: UdpSocket,
     network: Arc<dyn Network>,
     interface: String,
-    to: SocketAddr,
+    (address, port): (Address, u16),
 ) {
     let socket = Arc::new(socket);
     let senders = Senders::default();
@@ -44,7 +45,7 @@ pub async fn serve(
             Some(inside) => inside,
             // Datagrams may be lost, and too many senders are.
             None if returning.len() >= SENDERS_MAX => continue,
-            None => match dial(&*network, &interface, to).await {
+            None => match dial(&*network, &interface, address.port(port)).await {
                 Ok(inside) => {
                     let inside = Arc::new(inside);
                     lock(&senders).insert(from, inside.clone());
@@ -53,7 +54,7 @@ pub async fn serve(
                     inside
                 }
                 Err(error) => {
-                    tracing::debug!(error = error.chain(), %to, "cannot reach a published port");
+                    tracing::debug!(error = error.chain(), port, "cannot reach a published port");
                     continue;
                 }
             },
@@ -151,7 +152,10 @@ mod tests {
         let server = UdpSocket::bind(any).await.unwrap();
         let published = UdpSocket::bind(any).await.unwrap();
         let at = published.local_addr().unwrap();
-        let to = server.local_addr().unwrap();
+        let to = (
+            Address::new(Ipv4Addr::LOCALHOST),
+            server.local_addr().unwrap().port(),
+        );
         let serving = tokio::spawn(serve(published, Arc::new(Here), "i".to_owned(), to));
         let (one, two) = (
             UdpSocket::bind(any).await.unwrap(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use engine::Network;
 use tokio::io::copy_bidirectional;
@@ -30,6 +31,25 @@ pub struct Wanted {
 pub struct Published {
     listeners: Vec<(Bound, Listener)>,
     serving: Vec<JoinHandle<()>>,
+    address: Address,
+}
+
+/// Where in its namespace a container is reached. It changes as its networks do.
+#[derive(Debug, Clone)]
+pub struct Address(Arc<AtomicU32>);
+
+impl Address {
+    pub fn new(address: Ipv4Addr) -> Self {
+        Self(Arc::new(AtomicU32::new(address.into())))
+    }
+
+    fn set(&self, address: Ipv4Addr) {
+        self.0.store(address.into(), Ordering::Relaxed);
+    }
+
+    pub fn port(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::from(self.0.load(Ordering::Relaxed)), port))
+    }
 }
 
 enum Listener {
@@ -160,6 +180,7 @@ impl Docker {
         Ok(Published {
             listeners,
             serving: Vec::new(),
+            address: Address::new(Ipv4Addr::LOCALHOST),
         })
     }
 
@@ -210,10 +231,16 @@ impl Published {
         self.listeners.iter().map(|it| it.0.clone()).collect()
     }
 
+    /// From now on the container is reached there.
+    pub fn lead_to(&self, address: Ipv4Addr) {
+        self.address.set(address);
+    }
+
     /// Accepts connections from now on.
     pub fn serve(&mut self, network: &Arc<dyn Network>, interface: &str, address: Ipv4Addr) {
+        self.address.set(address);
         for (bound, listener) in self.listeners.drain(..) {
-            let to = SocketAddr::from((address, bound.container_port));
+            let to = (self.address.clone(), bound.container_port);
             let (network, interface) = (network.clone(), interface.to_owned());
             self.serving.push(match listener {
                 Listener::Tcp(listener) => tokio::spawn(serve(listener, network, interface, to)),
@@ -229,7 +256,7 @@ async fn serve(
     listener: TcpListener,
     network: Arc<dyn Network>,
     interface: String,
-    to: SocketAddr,
+    (address, port): (Address, u16),
 ) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -245,6 +272,7 @@ async fn serve(
             }
         };
         let (network, interface) = (network.clone(), interface.clone());
+        let to = address.port(port);
         tokio::spawn(async move {
             carry(client, &*network, &interface, to).await;
             drop(permit);

@@ -25,6 +25,8 @@ impl Pushed {
     pub fn program(file: &Path, arguments: &[&str]) -> Self {
         let name = file.file_name().expect("a program has a name");
         let mut archive = tar::Builder::new(Vec::new());
+        // Files have holes here and there, which not every reader of archives knows.
+        archive.sparse(false);
         archive.mode(tar::HeaderMode::Deterministic);
         archive.append_path_with_name(file, name).unwrap();
         let layer = archive.into_inner().unwrap();

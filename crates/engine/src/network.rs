@@ -21,6 +21,12 @@ pub struct VpcSpec {
     /// Answers names to the interfaces. None: nobody does.
     #[serde(default)]
     pub resolver: Option<ResolverSpec>,
+    /// The machine itself is a neighbour: it has this address of the network's ranges, reaches every interface,
+    /// whatever its groups say, and is reached there. Then no other network of the machine, and nothing else
+    /// that it has a route to, may be in the ranges: such a network is refused as a `Conflict`. None: neither
+    /// reaches the other.
+    #[serde(default)]
+    pub machine: Option<Ipv4Addr>,
 }
 
 /// A network's own resolver. What it does not know it asks the machine's, if the network leads out, and
@@ -68,6 +74,7 @@ impl VpcSpec {
                 }],
             }],
             resolver: None,
+            machine: None,
         }
     }
 }
@@ -148,6 +155,18 @@ pub struct InterfaceSpec {
     /// What its network's resolver calls it, the first before others; several may share a name.
     #[serde(default)]
     pub names: Vec<String>,
+    /// The namespace that it is put into, beside others: see [`Network::make_namespace`]. The first is called
+    /// `eth0` there; the first whose network leads out is the way to everywhere. None: one of its own.
+    #[serde(default)]
+    pub namespace: Option<String>,
+}
+
+/// A range of addresses that something on the machine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeInUse {
+    /// Whose it is. None: the machine's own, or of one that it has a route to.
+    pub network: Option<String>,
+    pub range: Ipv4Net,
 }
 
 #[async_trait]
@@ -160,6 +179,22 @@ pub trait Network: Send + Sync {
     /// other groups or names or another `public`, it changes these.
     async fn attach(&self, interface: InterfaceSpec) -> Result<()>;
     async fn detach(&self, id: &str) -> Result<()>;
+    /// Makes a namespace that has nothing but its loopback, for interfaces that come and go
+    /// ([`InterfaceSpec::namespace`]). Its id is like an interface's: wherever one is asked for, it may be named.
+    /// Made again, it stays as it is.
+    async fn make_namespace(&self, id: &str) -> Result<()> {
+        Err(EngineError::machine(format!(
+            "there is no namespace `{id}` to be shared"
+        )))
+    }
+    /// Removes a namespace with every interface in it.
+    async fn remove_namespace(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
+    /// What ranges there are: of all networks, and of the machine's own addresses and routes.
+    async fn ranges(&self) -> Result<Vec<RangeInUse>> {
+        Ok(Vec::new())
+    }
     /// The namespace's path, to be joined. `NotFound` when it is not attached.
     async fn namespace(&self, interface: &str) -> Result<PathBuf>;
     /// The resolver of an interface's network. None: it has none, or the interface is not attached.

@@ -86,6 +86,11 @@ pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
             "the resolver's address `{at}` is neither in the network's ranges nor a loopback's"
         )));
     }
+    if let Some(machine) = spec.machine.filter(|it| !is_theirs(it)) {
+        return Err(EngineError::invalid(format!(
+            "the machine's address `{machine}` is not in the network's ranges"
+        )));
+    }
     for subnet in &spec.subnets {
         if !spec
             .ranges

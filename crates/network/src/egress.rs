@@ -44,6 +44,7 @@ mod tests {
                 egress: egress.clone(),
             }],
             resolver: None,
+            machine: None,
         };
         assert_eq!(lets_https_out(&vpc, &["open".into()]), expect, "{egress:?}");
         assert!(!lets_https_out(&vpc, &["other".into()]));

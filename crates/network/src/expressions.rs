@@ -173,6 +173,15 @@ pub(crate) fn mark_by_link_and_source(map: &str) -> Rule {
     ]
 }
 
+/// (link that the packet came by . its destination) is in a map. The rule ends here when it is not.
+pub(crate) fn link_and_destination_in(map: &str) -> Rule {
+    vec![
+        load_meta(MetaKey::Iif),
+        load_address(End::Destination, SECOND),
+        lookup(map, Some(FIRST)),
+    ]
+}
+
 /// Looks the address up in a map, and what is found in a second map of verdicts. Two steps, so
 /// that an interface is an element of plain data, for which the kernel need not check all chains
 /// again.

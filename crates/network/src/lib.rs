@@ -3,7 +3,7 @@
 //! policy-routing tables. Everything is said to the kernel by netlink; no program is run.
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is the port; `vpc.rs` and `interfaces.rs` say what a
-//! network and an interface are; `ruleset.rs` and `routing.rs` are the plans of rules and routes, `firewall.rs` keeps the rules;
+//! network and an interface are, and `shared.rs` how several are in one namespace; `ruleset.rs` and `routing.rs` are the plans of rules and routes, `firewall.rs` keeps the rules;
 //! `uplink.rs` is the way out; `resolver/` answers names; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
 //! the kernel; `namespaces.rs` makes and enters namespaces; `records.rs` is what is kept in files;
 //! `doctor.rs` says what the machine lacks.
@@ -29,6 +29,7 @@ mod records;
 mod resolver;
 mod routing;
 mod ruleset;
+mod shared;
 mod sockets;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+use ipnet::Ipv4Net;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
@@ -275,6 +276,23 @@ pub(crate) fn add_neighbour(index: u32, address: Ipv4Addr, mac: [u8; 6]) -> Requ
     Request {
         doing: "add a neighbour",
         message: RouteNetlinkMessage::NewNeighbour(message),
+        flags: NLM_F_CREATE | NLM_F_REPLACE,
+    }
+}
+
+/// The route to a range by way of an address that is on the other end of a link. Whoever has not chosen an
+/// address of its own sends from `own`.
+pub(crate) fn add_range_route(index: u32, range: Ipv4Net, via: Ipv4Addr, own: Ipv4Addr) -> Request {
+    let message = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(range.network(), range.prefix_len())
+        .gateway(via)
+        .output_interface(index)
+        .pref_source(own)
+        .onlink()
+        .build();
+    Request {
+        doing: "add the route to a network",
+        message: RouteNetlinkMessage::NewRoute(message),
         flags: NLM_F_CREATE | NLM_F_REPLACE,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{EngineError, InterfaceSpec, Network, ResolverSpec, Result, VpcSpec};
+use engine::{EngineError, InterfaceSpec, Network, RangeInUse, ResolverSpec, Result, VpcSpec};
 
 use crate::records::{self, InterfaceRecord};
 use crate::uplink::Host;
@@ -25,15 +25,16 @@ pub struct Machine {
     state: Arc<Mutex<State>>,
 }
 
-struct State {
+pub(crate) struct State {
     vpc_directory: PathBuf,
     interface_directory: PathBuf,
+    pub namespace_directory: PathBuf,
     host: Host,
-    vpcs: BTreeMap<String, Vpc>,
+    pub vpcs: BTreeMap<String, Vpc>,
     /// Which network each interface is in.
-    interfaces: BTreeMap<String, String>,
+    pub interfaces: BTreeMap<String, String>,
     /// Everything was removed, and nothing is made any more.
-    is_closed: bool,
+    pub is_closed: bool,
 }
 
 impl Machine {
@@ -48,6 +49,7 @@ impl Machine {
         let mut state = State {
             vpc_directory: run_directory.join("vpc"),
             interface_directory: run_directory.join("netns"),
+            namespace_directory: run_directory.join("shared"),
             host: Host::open(instance)?,
             vpcs: BTreeMap::new(),
             interfaces: BTreeMap::new(),
@@ -64,6 +66,9 @@ impl Machine {
     pub async fn cleanup_all(&self) -> Result<()> {
         self.work(|state| {
             state.is_closed = true;
+            for id in state.namespaces()? {
+                state.remove_namespace(&id)?;
+            }
             for id in state.vpcs.keys().cloned().collect::<Vec<_>>() {
                 state.remove_vpc(&id)?;
             }
@@ -105,8 +110,44 @@ impl Network for Machine {
     async fn namespace(&self, interface: &str) -> Result<PathBuf> {
         let id = interface.to_owned();
         self.work(move |state| {
-            state.interface(&id)?;
-            Ok(state.interface_place(&id).pin)
+            if let Some(place) = state.shared_namespace(&id) {
+                return Ok(place.pin);
+            }
+            let (_, interface) = state.interface(&id)?;
+            Ok(match &interface.spec.namespace {
+                Some(shared) => state.home(shared, &id)?.pin,
+                None => state.interface_place(&id).pin,
+            })
+        })
+        .await
+    }
+
+    async fn make_namespace(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.work(move |state| state.make_namespace(&id)).await
+    }
+
+    async fn remove_namespace(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.work(move |state| state.remove_namespace(&id)).await
+    }
+
+    async fn ranges(&self) -> Result<Vec<RangeInUse>> {
+        self.work(|state| {
+            let of_machine = state.host.ranges()?.into_iter();
+            let mut all: Vec<RangeInUse> = of_machine
+                .map(|range| RangeInUse {
+                    network: None,
+                    range,
+                })
+                .collect();
+            for (id, vpc) in &state.vpcs {
+                all.extend(vpc.record.spec.ranges.iter().map(|range| RangeInUse {
+                    network: Some(id.clone()),
+                    range: *range,
+                }));
+            }
+            Ok(all)
         })
         .await
     }
@@ -114,8 +155,12 @@ impl Network for Machine {
     async fn resolver(&self, interface: &str) -> Result<Option<ResolverSpec>> {
         let id = interface.to_owned();
         self.work(move |state| {
+            let of = |vpc: &Vpc| vpc.record.spec.resolver.clone();
+            if state.shared_namespace(&id).is_some() {
+                return Ok(state.members(&id).into_iter().find_map(|it| of(it.0)));
+            }
             let vpc = state.interfaces.get(&id).and_then(|it| state.vpcs.get(it));
-            Ok(vpc.and_then(|it| it.record.spec.resolver.clone()))
+            Ok(vpc.and_then(of))
         })
         .await
     }
@@ -232,6 +277,14 @@ impl State {
 
     fn remove_vpc(&mut self, id: &str) -> Result<()> {
         check::id("network", id)?;
+        let shared = |it: &InterfaceRecord| it.spec.namespace.is_some();
+        if let Some(vpc) = self.vpcs.get(id) {
+            let all = vpc.interfaces.values().filter(|it| shared(it));
+            for interface in all.map(|it| it.spec.id.clone()).collect::<Vec<_>>() {
+                // Its end in the namespace goes now, and not with the network's some time later.
+                self.detach(&interface)?;
+            }
+        }
         if let Some(vpc) = self.vpcs.remove(id) {
             for interface in vpc.interfaces.keys() {
                 self.interface_place(interface).clear()?;
@@ -264,16 +317,36 @@ impl State {
             )));
         }
         let place = self.interface_place(&id);
+        let shared = spec.namespace.clone();
+        let home = match &shared {
+            Some(namespace) => Some(self.home(namespace, &id)?),
+            None => None,
+        };
         let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| {
             EngineError::not_found(format!("network `{}` does not exist", spec.vpc))
         })?;
         let vpc_id = spec.vpc.clone();
-        vpc.attach(&place, spec)?;
+        vpc.attach(&place, home.as_ref(), spec)?;
         self.interfaces.insert(id, vpc_id);
-        Ok(())
+        match shared {
+            Some(namespace) => self.converge_namespace(&namespace),
+            None => Ok(()),
+        }
     }
 
     fn detach(&mut self, id: &str) -> Result<()> {
+        let shared = match self.interface(id) {
+            Ok((_, interface)) => interface.spec.namespace,
+            Err(_) => None,
+        };
+        self.detach_one(id)?;
+        match shared {
+            Some(namespace) => self.converge_namespace(&namespace),
+            None => Ok(()),
+        }
+    }
+
+    pub fn detach_one(&mut self, id: &str) -> Result<()> {
         check::id("interface", id)?;
         let place = self.interface_place(id);
         match self
@@ -297,7 +370,11 @@ impl State {
 
     /// Takes over what is there, makes its rules whole and removes what is half made or half gone.
     fn find_all(&mut self) -> Result<()> {
-        for directory in [&self.vpc_directory, &self.interface_directory] {
+        for directory in [
+            &self.vpc_directory,
+            &self.interface_directory,
+            &self.namespace_directory,
+        ] {
             std::fs::create_dir_all(directory)?;
         }
         for id in ids_in(&self.vpc_directory)? {
@@ -307,6 +384,12 @@ impl State {
                     self.vpcs.insert(id, vpc);
                 }
                 None => place.clear()?,
+            }
+        }
+        for id in self.namespaces()? {
+            if self.shared_namespace(&id).is_none() {
+                // From before a reboot.
+                self.remove_namespace(&id)?;
             }
         }
         for id in ids_in(&self.interface_directory)? {
@@ -320,13 +403,22 @@ impl State {
                 tracing::error!(%id, %error, "a network could not be made whole");
             }
         }
+        for id in self.namespaces()? {
+            if let Err(error) = self.converge_namespace(&id) {
+                let error = error.chain();
+                tracing::error!(%id, %error, "a namespace could not be made whole");
+            }
+        }
         self.sweep_host()
     }
 
     fn find_interface(&mut self, id: &str) -> Result<()> {
         let place = self.interface_place(id);
-        let record = records::read::<InterfaceRecord>(&place.record)
-            .filter(|_| namespaces::is_pinned(&place.pin));
+        let is_there = |it: &InterfaceRecord| match &it.spec.namespace {
+            Some(shared) => self.shared_namespace(shared).is_some(),
+            None => namespaces::is_pinned(&place.pin),
+        };
+        let record = records::read::<InterfaceRecord>(&place.record).filter(is_there);
         let Some(record) = record else {
             return place.clear();
         };
@@ -341,7 +433,7 @@ impl State {
 }
 
 /// The ids that have a pin or a record in a directory.
-fn ids_in(directory: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn ids_in(directory: &Path) -> io::Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();

@@ -26,6 +26,9 @@ pub(crate) struct InterfaceRecord {
     pub spec: InterfaceSpec,
     /// The index of its link in the network's namespace.
     pub index: u32,
+    /// Which of the links of its own namespace it is: `eth<number>`.
+    #[serde(default)]
+    pub number: u32,
 }
 
 /// Writes a record whole or not at all.

@@ -78,8 +78,13 @@ pub(crate) fn number_tables(spec: &VpcSpec, old: &BTreeMap<String, u32>) -> BTre
     numbers
 }
 
-/// Whether any route leads out, so that an uplink is needed.
+/// Whether an uplink is needed: a route leads out, or the machine is a neighbour.
 pub(crate) fn needs_uplink(spec: &VpcSpec) -> bool {
+    has_way_out(spec) || spec.machine.is_some()
+}
+
+/// Whether any route leads out.
+pub(crate) fn has_way_out(spec: &VpcSpec) -> bool {
     spec.route_tables
         .iter()
         .flat_map(|table| &table.routes)
@@ -110,6 +115,9 @@ fn plan(record: &VpcRecord) -> (Routes, Choices) {
     let mut routes = Routes::new();
     for range in holes(&record.spec) {
         routes.insert((MAIN_TABLE, range), Way::Hole);
+    }
+    if let Some(machine) = record.spec.machine {
+        routes.insert((MAIN_TABLE, Ipv4Net::from(machine)), Way::Out);
     }
     for table in &record.spec.route_tables {
         let (public, private) = tables_of(record.table_numbers[&table.id]);

@@ -10,6 +10,7 @@
 //!              source ──► @combinations ──► @egress ──► chain: allowed ──► mark
 //!              not marked ──► drop
 //!              to the uplink ──► accept
+//!              (from the uplink ──► accept, where the machine is a neighbour)
 //!              destination ──► @combinations ──► @ingress ──► chain: allowed ──► accept
 //!              else drop
 //! ```
@@ -104,7 +105,7 @@ pub(crate) fn ruleset<'a>(
     interfaces: impl Iterator<Item = &'a InterfaceRecord>,
 ) -> Ruleset {
     let mut wanted = Ruleset {
-        chains: base_rules(vpc.resolver.as_ref().and_then(|it| it.at)),
+        chains: base_rules(vpc),
         ..Ruleset::default()
     };
     wanted.add_set(INTERFACES, SetKind::LinkAndAddressToMark);
@@ -129,7 +130,8 @@ pub(crate) fn ruleset<'a>(
     wanted
 }
 
-fn base_rules(resolver: Option<Ipv4Addr>) -> BTreeMap<String, Vec<Rule>> {
+fn base_rules(vpc: &VpcSpec) -> BTreeMap<String, Vec<Rule>> {
+    let resolver = vpc.resolver.as_ref().and_then(|it| it.at);
     let then = |mut rule: Rule, code: Verdict| {
         rule.push(verdict(code));
         rule
@@ -147,16 +149,28 @@ fn base_rules(resolver: Option<Ipv4Addr>) -> BTreeMap<String, Vec<Rule>> {
         then(came_by(UPLINK_INDEX), DROP),
         then(beside, ACCEPT),
     ];
-    let forward = vec![
+    let mut forward = vec![
         then(connection_is(ESTABLISHED_OR_RELATED), ACCEPT),
         then(connection_is(INVALID), DROP),
+    ];
+    let mut postrouting = Vec::new();
+    if let Some(machine) = vpc.machine {
+        // Nobody but the machine sends by the uplink: it passes nothing on from elsewhere.
+        forward.push(then(came_by(UPLINK_INDEX), ACCEPT));
+        // It sees its neighbours by their own addresses.
+        let to_machine = address_in_range(End::Destination, Ipv4Net::from(machine));
+        let to_machine = [leaves_by(UPLINK_INDEX), to_machine].concat();
+        postrouting.push(then(to_machine, ACCEPT));
+    }
+    forward.extend([
         verdict_by_address(End::Source, COMBINATIONS, EGRESS),
         then(mark_lacks(MARK_ALLOWED_OUT), DROP),
         then(leaves_by(UPLINK_INDEX), ACCEPT),
         verdict_by_address(End::Destination, COMBINATIONS, INGRESS),
-    ];
+    ]);
     let mut masquerade_uplink = leaves_by(UPLINK_INDEX);
     masquerade_uplink.push(masquerade());
+    postrouting.push(masquerade_uplink);
     BTreeMap::from([
         ("prerouting".into(), prerouting),
         (
@@ -165,7 +179,7 @@ fn base_rules(resolver: Option<Ipv4Addr>) -> BTreeMap<String, Vec<Rule>> {
         ),
         ("input".into(), input),
         ("forward".into(), forward),
-        ("postrouting".into(), vec![masquerade_uplink]),
+        ("postrouting".into(), postrouting),
     ])
 }
 

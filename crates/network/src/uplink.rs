@@ -4,6 +4,10 @@
 //! Packets are masqueraded twice: in the network's namespace to the uplink's address, so that
 //! ranges of networks may overlap, and on the machine to its own address. They reach neither the
 //! machine itself nor another network; nothing comes in by the uplink that did not go out by it.
+//!
+//! Where the specification says that the machine is a neighbour ([`engine::VpcSpec::machine`]), its end of
+//! the uplink has that address as well, and the way to the network's ranges, which nothing else on the
+//! machine may have: who comes first has them, also among daemons.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,21 +16,22 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-use engine::{EngineError, Result};
+use engine::{EngineError, Result, VpcSpec};
 use ipnet::Ipv4Net;
-use netlink_packet_netfilter::nftables::{InetHookNumber, Verdict};
+use netlink_packet_netfilter::nftables::{DataAttribute, InetHookNumber, Verdict};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use rtnetlink::RouteMessageBuilder;
 
-use crate::batch::{Batch, HookPoint, Policy};
+use crate::batch::{Batch, Element, HookPoint, Policy, SetKind};
 use crate::expressions::*;
 use crate::links::{self, Links, VethEnd};
 use crate::namespaces;
 use crate::netlink::Dump;
 use crate::nftables::Tables;
+use crate::ruleset::link_and_address;
 
 /// The uplink's index in a network's namespace. Not 2: some machines have tunnel devices there in
 /// every namespace.
@@ -34,6 +39,8 @@ pub(crate) const UPLINK_INDEX: u32 = 100;
 const UPLINK_NAME: &str = "uplink";
 /// Shared address space (RFC 6598), which is neither a private network's nor the internet's.
 pub(crate) const UPLINK_RANGE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
+/// Where networks have the machine as a neighbour: the uplink's link, and its address there.
+const NEIGHBOURS: &str = "neighbours";
 /// Blocks of four addresses in the range.
 const BLOCKS: u32 = 1 << 20;
 /// What the names of all uplinks on the machine begin with, whichever daemon's they are.
@@ -60,6 +67,14 @@ fn network_side_of(block: u32) -> Ipv4Addr {
 
 fn address_in(block: u32, offset: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(UPLINK_RANGE.network()) + block * 4 + offset)
+}
+
+/// The element of the set of neighbours. The mark says nothing.
+fn neighbour(link: u32, machine: Ipv4Addr) -> Element {
+    Element {
+        key: link_and_address(link, machine),
+        value: Some(DataAttribute::Value(0_u32.to_ne_bytes().to_vec())),
+    }
 }
 
 /// The file that is locked: made for root alone, and no link that somebody has put there.
@@ -94,6 +109,8 @@ pub(crate) struct Host {
     links: Links,
     tables: Tables,
     instance: String,
+    /// The uplinks by which the machine is a neighbour: the link, and its address there.
+    neighbours: BTreeMap<u32, (u32, Ipv4Addr)>,
 }
 
 impl Host {
@@ -104,6 +121,7 @@ impl Host {
             links: Links::open()?,
             tables: Tables::open()?,
             instance,
+            neighbours: BTreeMap::new(),
         })
     }
 
@@ -124,14 +142,18 @@ impl Host {
         &mut self,
         block: Option<u32>,
         network_links: &mut Links,
-        avoid: &[Ipv4Net],
+        spec: &VpcSpec,
     ) -> Result<u32> {
         self.make_rules()?;
         self.allow_forwarding()?;
-        if let Some(block) = block
-            && self.links.index_of(&self.link_name(block))?.is_some()
-        {
-            self.set_addresses(block, network_links)?;
+        let own_link = match block {
+            Some(block) => self.links.index_of(&self.link_name(block))?,
+            None => None,
+        };
+        if let Some(block) = block.filter(|_| own_link.is_some()) {
+            let _lock = spec.machine.is_some().then(|| self.lock()).transpose()?;
+            self.expect_free(spec, own_link)?;
+            self.set_addresses(block, network_links, spec)?;
             return Ok(block);
         }
         // One that leads elsewhere: the daemon's tag was another.
@@ -139,7 +161,8 @@ impl Host {
             network_links.change(vec![links::remove_link(UPLINK_INDEX)])?;
         }
         let _lock = self.lock()?;
-        let block = self.free_block(avoid)?;
+        self.expect_free(spec, None)?;
+        let block = self.free_block(&spec.ranges)?;
         // Made from the network's side: the kernel heeds the other side's index only together
         // with one for this side, and on the machine no number is ours to choose.
         network_links.change(vec![links::make_veth(
@@ -155,11 +178,19 @@ impl Host {
             },
             self.namespace.as_raw_fd(),
         )])?;
-        self.set_addresses(block, network_links)?;
+        if let Err(error) = self.set_addresses(block, network_links, spec) {
+            self.remove_uplink(block)?;
+            return Err(error);
+        }
         Ok(block)
     }
 
-    fn set_addresses(&mut self, block: u32, network_links: &mut Links) -> Result<()> {
+    fn set_addresses(
+        &mut self,
+        block: u32,
+        network_links: &mut Links,
+        spec: &VpcSpec,
+    ) -> Result<()> {
         let (here, there) = (gateway_of(block), network_side_of(block));
         let name = self.link_name(block);
         let index = self
@@ -177,11 +208,78 @@ impl Host {
             links::add_host_route(index, there),
             links::add_neighbour(index, there, mac_of(block, 2)),
         ])?;
+        if let Some(machine) = spec.machine {
+            self.be_a_neighbour(block, index, machine)?;
+            let mut requests = vec![links::add_address(index, machine, 32)];
+            for range in &spec.ranges {
+                requests.push(links::add_range_route(index, range.trunc(), there, machine));
+            }
+            self.links.change(requests)?;
+        }
         Ok(network_links.wait_until_usable(UPLINK_INDEX)?)
+    }
+
+    /// Lets packets in that come by this uplink to this address.
+    fn be_a_neighbour(&mut self, block: u32, index: u32, machine: Ipv4Addr) -> Result<()> {
+        let mut batch = Batch::new(&self.table_name());
+        batch.add_elements(NEIGHBOURS, &[neighbour(index, machine)]);
+        self.tables.commit(batch)?;
+        self.neighbours.insert(block, (index, machine));
+        Ok(())
+    }
+
+    /// Nothing on the machine has the ranges of a network whose neighbour it is to be, but that network's own
+    /// link. Call with the lock held, until they are taken.
+    fn expect_free(&mut self, spec: &VpcSpec, own_link: Option<u32>) -> Result<()> {
+        if spec.machine.is_none() {
+            return Ok(());
+        }
+        for (range, link) in self.taken_ranges()? {
+            let overlaps = |own: &Ipv4Net| own.contains(&range) || range.contains(own);
+            let is_own = link.is_some() && link == own_link;
+            if let Some(own) = spec.ranges.iter().find(|it| overlaps(it) && !is_own) {
+                return Err(EngineError::conflict(format!(
+                    "the range `{own}` of network `{}` overlaps with `{range}`, to which the machine has a way already",
+                    spec.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ranges that the machine has an address in or a route to, but the way to everywhere, and the links.
+    fn taken_ranges(&mut self) -> Result<Vec<(Ipv4Net, Option<u32>)>> {
+        let mut taken = self.routes()?;
+        for address in self.links.all_addresses()? {
+            let known = |it: &(Ipv4Net, Option<u32>)| it.0.contains(&address);
+            if !taken.iter().any(known) {
+                taken.push((Ipv4Net::from(address), None));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// What the machine has, without what networks of ours and of other daemons have of it.
+    pub fn ranges(&mut self) -> Result<Vec<Ipv4Net>> {
+        let links = self.links.all_links()?;
+        let is_uplink = |link: &Option<u32>| {
+            let mut names = links.iter().filter(|it| Some(it.0) == *link);
+            names.any(|(_, name)| name.starts_with(NAME_PREFIX))
+        };
+        let mut taken = self.taken_ranges()?;
+        taken.retain(|(_, link)| !is_uplink(link));
+        Ok(taken.into_iter().map(|it| it.0).collect())
     }
 
     /// Removes an uplink at once, rather than with its namespace some time later.
     pub fn remove_uplink(&mut self, block: u32) -> Result<()> {
+        if let Some((index, machine)) = self.neighbours.remove(&block) {
+            let mut batch = Batch::new(&self.table_name());
+            batch.remove_elements(NEIGHBOURS, &[neighbour(index, machine)]);
+            if let Err(error) = self.tables.commit(batch) {
+                tracing::debug!(error = %error.source, "a neighbour's rule is gone already");
+            }
+        }
         let Some(index) = self.links.index_of(&self.link_name(block))? else {
             return Ok(());
         };
@@ -273,27 +371,35 @@ impl Host {
 
     /// First and last block of every route within the range: others (a VPN) may use parts of it.
     fn routed_blocks(&mut self) -> Result<Vec<(u32, u32)>> {
+        let is_a_part = |it: &Ipv4Net| it.prefix_len() > UPLINK_RANGE.prefix_len();
+        let routes = self.routes()?.into_iter().map(|it| it.0).filter(is_a_part);
+        let blocks = |it: Ipv4Net| Some((block_of(it.network())?, block_of(it.broadcast())?));
+        Ok(routes.filter_map(blocks).collect())
+    }
+
+    /// Where every route of the machine leads, but those to everywhere, and by which link.
+    fn routes(&mut self) -> Result<Vec<(Ipv4Net, Option<u32>)>> {
         let question = RouteMessageBuilder::<Ipv4Addr>::new().table_id(0).build();
         let question = RouteNetlinkMessage::GetRoute(question);
         let found = self.links.ask("list routes", question, Dump::All)?;
-        let blocks = |message| {
+        let read = |message| {
             let RouteNetlinkMessage::NewRoute(route) = message else {
                 return None;
             };
-            let destination = route
-                .attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
-                    _ => None,
-                })?;
-            let range = Ipv4Net::new(destination, route.header.destination_prefix_length).ok()?;
-            let is_a_part = range.prefix_len() > UPLINK_RANGE.prefix_len();
-            is_a_part
-                .then(|| Some((block_of(range.network())?, block_of(range.broadcast())?)))
-                .flatten()
+            let (mut destination, mut link) = (None, None);
+            for attribute in &route.attributes {
+                match attribute {
+                    RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                        destination = Some(*address);
+                    }
+                    RouteAttribute::Oif(index) => link = Some(*index),
+                    _ => {}
+                }
+            }
+            let range = Ipv4Net::new(destination?, route.header.destination_prefix_length).ok()?;
+            (range.prefix_len() > 0).then_some((range, link))
         };
-        Ok(found.into_iter().filter_map(blocks).collect())
+        Ok(found.into_iter().filter_map(read).collect())
     }
 
     /// The machine's rules about uplinks, the same however many there are.
@@ -310,6 +416,7 @@ impl Host {
         let prefix = self.link_prefix();
         let (from_uplink, to_uplink) = (came_by_name(&prefix), leaves_by_name(&prefix));
         let answers = connection_is(ESTABLISHED_OR_RELATED);
+        let established = answers.clone();
         let to_another_network = [from_uplink.clone(), leaves_by_name(NAME_PREFIX)].concat();
         let chains = [
             (
@@ -324,7 +431,12 @@ impl Host {
             (
                 "input",
                 hook(InetHookNumber::LocalIn, "filter", EARLY),
-                vec![then(&from_uplink, DROP)],
+                vec![
+                    // Answers to what the machine itself began.
+                    then(&[from_uplink.clone(), established].concat(), ACCEPT),
+                    then(&link_and_destination_in(NEIGHBOURS), ACCEPT),
+                    then(&from_uplink, DROP),
+                ],
             ),
             (
                 "postrouting",
@@ -334,6 +446,7 @@ impl Host {
         ];
         let mut batch = Batch::new(&self.table_name());
         batch.make_table();
+        batch.make_set(NEIGHBOURS, SetKind::LinkAndAddressToMark);
         for (chain, hook, rules) in chains {
             batch.make_chain(chain, Some(hook));
             batch.empty_chain(chain);

@@ -111,15 +111,22 @@ impl Vpc {
     pub fn converge(&mut self, host: &mut Host, spec: VpcSpec) -> Result<()> {
         self.refuse_loss(&spec)?;
         let needs_uplink = routing::needs_uplink(&spec);
-        let old_uplink = self.record.uplink;
+        let mut old_uplink = self.record.uplink;
+        let neighbour = |spec: &VpcSpec| spec.machine.map(|it| (it, spec.ranges.clone()));
+        if let Some(block) = old_uplink.filter(|_| neighbour(&spec) != neighbour(&self.record.spec))
+        {
+            // What the machine has of the old one goes with it.
+            host.remove_uplink(block)?;
+            old_uplink = None;
+        }
         let mut record = VpcRecord {
             table_numbers: routing::number_tables(&spec, &self.record.table_numbers),
             uplink: None,
             spec,
         };
         if needs_uplink {
-            let ranges = &record.spec.ranges;
-            record.uplink = Some(host.make_uplink(old_uplink, &mut self.links, ranges)?);
+            let made = host.make_uplink(old_uplink, &mut self.links, &record.spec);
+            record.uplink = Some(made?);
         }
         // The rules come first: there must be no route that they do not watch.
         self.firewall
@@ -136,7 +143,7 @@ impl Vpc {
 
     fn converge_resolver(&mut self, record: &VpcRecord) -> Result<()> {
         let interfaces = self.interfaces.values().map(|it| &it.spec);
-        let names = resolver::names(&record.spec, record.uplink.is_some(), interfaces);
+        let names = resolver::names(&record.spec, routing::has_way_out(&record.spec), interfaces);
         match (names, &self.resolver) {
             (Some(names), Some(resolver)) => resolver.set(names),
             (Some(names), None) => {
@@ -183,6 +190,7 @@ pub(crate) fn empty(id: &str) -> VpcSpec {
         route_tables: vec![],
         groups: vec![],
         resolver: None,
+        machine: None,
     }
 }
 

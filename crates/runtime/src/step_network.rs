@@ -125,5 +125,6 @@ fn interface(number: u32) -> InterfaceSpec {
         groups: vec![NETWORK.to_owned()],
         public: false,
         names: vec![],
+        namespace: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Networks as sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,6 +13,8 @@ use engine::*;
 pub struct SimNetwork {
     pub vpcs: Mutex<BTreeMap<String, VpcSpec>>,
     pub interfaces: Mutex<BTreeMap<String, InterfaceSpec>>,
+    /// Those that interfaces are put into.
+    pub namespaces: Mutex<BTreeSet<String>>,
     /// While this is set nothing can be removed: interfaces stay attached, networks stay.
     pub holds_on: AtomicBool,
     /// How often a network was applied, refused attempts included.
@@ -79,11 +81,38 @@ impl Network for SimNetwork {
                 interface.vpc
             )));
         }
+        if let Some(namespace) = &interface.namespace {
+            self.namespace(namespace).await?;
+        }
         self.interfaces
             .lock()
             .expect("no panic")
             .insert(interface.id.clone(), interface);
         Ok(())
+    }
+    async fn make_namespace(&self, id: &str) -> Result<()> {
+        let mut namespaces = self.namespaces.lock().expect("no panic");
+        namespaces.insert(id.to_owned());
+        Ok(())
+    }
+    async fn remove_namespace(&self, id: &str) -> Result<()> {
+        self.may_remove(id)?;
+        self.namespaces.lock().expect("no panic").remove(id);
+        let mut interfaces = self.interfaces.lock().expect("no panic");
+        interfaces.retain(|_, it| it.namespace.as_deref() != Some(id));
+        Ok(())
+    }
+    async fn ranges(&self) -> Result<Vec<RangeInUse>> {
+        let vpcs = self.vpcs.lock().expect("no panic");
+        let of = |vpc: &VpcSpec| {
+            let id = vpc.id.clone();
+            let ranges = vpc.ranges.clone().into_iter();
+            ranges.map(move |range| RangeInUse {
+                network: Some(id.clone()),
+                range,
+            })
+        };
+        Ok(vpcs.values().flat_map(of).collect())
     }
     async fn detach(&self, id: &str) -> Result<()> {
         self.may_remove(id)?;
@@ -91,11 +120,17 @@ impl Network for SimNetwork {
         Ok(())
     }
     async fn namespace(&self, interface: &str) -> Result<PathBuf> {
-        if self
-            .interfaces
+        let is_shared = self
+            .namespaces
             .lock()
             .expect("no panic")
-            .contains_key(interface)
+            .contains(interface);
+        if is_shared
+            || self
+                .interfaces
+                .lock()
+                .expect("no panic")
+                .contains_key(interface)
         {
             Ok(PathBuf::from("/sim").join(interface))
         } else {

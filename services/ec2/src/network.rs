@@ -81,6 +81,7 @@ impl Reconciler for InterfaceReconciler {
             groups: interface.groups.clone(),
             public: interface.public_address.is_some(),
             names: vec![],
+            namespace: None,
         };
         match network.attach(spec.clone()).await {
             // The VPC's own reconciler has not been there yet: it was made in this same moment, or
@@ -136,6 +137,7 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
                 .collect(),
             groups: groups.iter().map(group).collect(),
             resolver: vpc.dns_support.then(|| resolver(cx, vpc)),
+            machine: None,
         })
     })
 }

@@ -54,8 +54,8 @@ pub use merge::merge;
 #[cfg(test)]
 pub use record::PortBinding;
 pub use record::{
-    Bound, Config, Empty, Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig,
-    PortProtocol, Record, is_plain, link_of,
+    Bound, Config, Empty, Endpoint, EndpointRequest, HOST_GATEWAY, HostConfig, Joined,
+    NetworkingConfig, PortProtocol, Record, is_plain, link_of,
 };
 
 /// The one container of a task.
@@ -136,6 +136,16 @@ impl Container {
     /// What it changed in its root.
     pub fn upper(&self) -> PathBuf {
         self.directory.join("upper")
+    }
+
+    /// Leads its published ports to where it is now.
+    pub fn publish_at_address(&self) {
+        let record = self.record();
+        let address = record.endpoints().iter().find_map(|it| it.address);
+        let published = self.published.lock().expect("no holder panics");
+        if let (Some(published), Some(address)) = (&*published, address) {
+            published.lead_to(address);
+        }
     }
 
     fn last_health(&self) -> engine::HealthLog {

@@ -263,8 +263,22 @@ pub enum Joined {
     None,
     /// Where another container is, by its id.
     Container(String),
-    /// In a network; nowhere while it is disconnected.
-    Network(Option<Endpoint>),
+    /// In networks, its own first; nowhere while it is disconnected.
+    Network(#[serde(deserialize_with = "endpoints")] Vec<Endpoint>),
+}
+
+/// Earlier there was one at the most.
+fn endpoints<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Endpoint>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Endpoints {
+        Many(Vec<Endpoint>),
+        One(Option<Endpoint>),
+    }
+    Ok(match Endpoints::deserialize(from)? {
+        Endpoints::Many(all) => all,
+        Endpoints::One(one) => one.into_iter().collect(),
+    })
 }
 
 /// Of a published port.
@@ -351,6 +365,9 @@ pub struct Record {
     pub state: State,
 }
 
+/// What is written for the machine's address in a hosts entry.
+pub const HOST_GATEWAY: &str = "host-gateway";
+
 /// What a security option says of new privileges, if it is about them.
 pub fn no_new_privileges(option: &str) -> Option<bool> {
     match option {
@@ -380,9 +397,21 @@ impl Record {
         format!("docker-{}", &self.id[..24])
     }
 
-    pub fn endpoint(&self) -> Option<&Endpoint> {
+    /// Its networks, its own first.
+    pub fn endpoints(&self) -> &[Endpoint] {
         match &self.joined {
-            Joined::Network(endpoint) => endpoint.as_ref(),
+            Joined::Network(endpoints) => endpoints,
+            _ => &[],
+        }
+    }
+
+    pub fn endpoint_in(&self, network: &str) -> Option<&Endpoint> {
+        self.endpoints().iter().find(|it| it.network == network)
+    }
+
+    pub fn endpoint_in_mut(&mut self, network: &str) -> Option<&mut Endpoint> {
+        match &mut self.joined {
+            Joined::Network(all) => all.iter_mut().find(|it| it.network == network),
             _ => None,
         }
     }
@@ -393,11 +422,11 @@ impl Record {
         self.host.security_opt.iter().any(option)
     }
 
-    /// What its neighbours call it, in a network that has names: first the name that it was given.
-    pub fn names(&self) -> Vec<String> {
+    /// What its neighbours in a network that has names call it: first the name that it was given.
+    pub fn names(&self, endpoint: &Endpoint) -> Vec<String> {
         let fixed = [self.name.as_str(), &self.id[..12], &self.config.hostname];
-        let aliases = self.endpoint().map_or(&[][..], |it| &it.aliases);
-        let all = fixed.into_iter().chain(aliases.iter().map(String::as_str));
+        let aliases = endpoint.aliases.iter().map(String::as_str);
+        let all = fixed.into_iter().chain(aliases);
         let mut names: Vec<String> = Vec::new();
         for name in all.filter(|it| is_plain(it)) {
             if !names.iter().any(|it| it == name) {
@@ -409,8 +438,8 @@ impl Record {
 
     /// What it alone calls others: their names, and its own for them.
     pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
-        let of_endpoint = self.endpoint().map_or(&[][..], |it| &it.links);
-        let all = self.host.links.iter().chain(of_endpoint);
+        let of_endpoints = self.endpoints().iter().flat_map(|it| &it.links);
+        let all = self.host.links.iter().chain(of_endpoints);
         all.map(|it| link_of(it))
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use engine::{CheckResult, Health, HealthLog};
 use serde_json::{Map, Value, json};
 
-use super::record::{Joined, MountKind, PortBinding, Record, Status};
+use super::record::{Endpoint, Joined, MountKind, PortBinding, Record, Status};
 use super::{Container, MAIN, defaults, not_running};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339, rfc3339_or_never};
 use crate::docker::Docker;
-use crate::networks::BRIDGE;
+use crate::networks::{BRIDGE, NetworkRecord, builtin_id};
 use crate::routes::Call;
 
 /// How long ago, in docker's words.
@@ -93,51 +93,71 @@ fn network_mode(docker: &Docker, record: &Record) -> String {
         Joined::Host => "host".to_owned(),
         Joined::None => "none".to_owned(),
         Joined::Container(id) => format!("container:{id}"),
-        Joined::Network(endpoint) => {
-            let network = endpoint
-                .as_ref()
-                .and_then(|it| docker.networks.get(&it.network));
-            match network {
-                Some(network) if network.name == BRIDGE => BRIDGE.to_owned(),
-                Some(network) => network.name,
-                None => record.host.network_mode.clone(),
-            }
+        Joined::Network(endpoints) => {
+            let first = endpoints.first();
+            let network = first.and_then(|it| docker.networks.get(&it.network));
+            network.map_or_else(|| record.host.network_mode.clone(), |it| it.name)
         }
     }
 }
 
 pub fn networks(docker: &Docker, record: &Record) -> Map<String, Value> {
-    let mut networks = Map::new();
-    let Some(endpoint) = record.endpoint() else {
-        return networks;
+    match &record.joined {
+        Joined::Host => builtin_endpoint("host", record),
+        Joined::None => builtin_endpoint("none", record),
+        Joined::Container(_) => Map::new(),
+        Joined::Network(endpoints) => {
+            let shown = endpoints.iter().filter_map(|endpoint| {
+                let network = docker.networks.get(&endpoint.network)?;
+                Some((
+                    network.name.clone(),
+                    endpoint_of(record, endpoint, &network),
+                ))
+            });
+            shown.collect()
+        }
+    }
+}
+
+/// In one of the two that are no networks of the engine's.
+fn builtin_endpoint(name: &str, record: &Record) -> Map<String, Value> {
+    let id = if record.is_running() {
+        record.id.as_str()
+    } else {
+        ""
     };
-    let Some(network) = docker.networks.get(&endpoint.network) else {
-        return networks;
-    };
+    let shown = json!({
+        "IPAMConfig": null, "Links": null, "Aliases": null, "DriverOpts": null,
+        "NetworkID": builtin_id(name), "EndpointID": id, "Gateway": "", "IPAddress": "",
+        "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+        "MacAddress": "", "DNSNames": null,
+    });
+    Map::from_iter([(name.to_owned(), shown)])
+}
+
+fn endpoint_of(record: &Record, endpoint: &Endpoint, network: &NetworkRecord) -> Value {
     let address = endpoint.address;
     let fixed = endpoint.fixed.map(|it| json!({ "IPv4Address": it }));
+    let has_names = network.name != BRIDGE;
     let mut aliases = endpoint.aliases.clone();
-    if network.name != BRIDGE {
+    if has_names {
         aliases.push(record.id[..12].to_owned());
     }
-    let gateway = std::net::Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
+    let links = Some(&endpoint.links).filter(|it| !it.is_empty());
     let mac = address.map(|it| {
         let [a, b, c, d] = it.octets();
         format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
     });
-    networks.insert(
-        network.name.clone(),
-        json!({
-            "IPAMConfig": fixed, "Links": null, "Aliases": aliases, "DriverOpts": null,
-            "NetworkID": network.id, "EndpointID": if address.is_some() { record.id.as_str() } else { "" },
-            "Gateway": if address.is_some() { gateway.to_string() } else { String::new() },
-            "IPAddress": address.map(|it| it.to_string()).unwrap_or_default(),
-            "IPPrefixLen": if address.is_some() { network.subnet.prefix_len() } else { 0 },
-            "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
-            "MacAddress": mac.unwrap_or_default(), "DNSNames": aliases,
-        }),
-    );
-    networks
+    json!({
+        "IPAMConfig": fixed, "Links": links, "Aliases": aliases, "DriverOpts": null,
+        "NetworkID": network.id, "EndpointID": if address.is_some() { record.id.as_str() } else { "" },
+        "Gateway": address.map(|_| network.gateway().to_string()).unwrap_or_default(),
+        "IPAddress": address.map(|it| it.to_string()).unwrap_or_default(),
+        "IPPrefixLen": if address.is_some() { network.subnet.prefix_len() } else { 0 },
+        "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+        "MacAddress": mac.unwrap_or_default(),
+        "DNSNames": if has_names { json!(record.names(endpoint)) } else { Value::Null },
+    })
 }
 
 /// A line of `ps`.
@@ -249,8 +269,13 @@ pub async fn inspect(call: Call, container: &Arc<Container>) -> Answer {
     config["Image"] = json!(record.image);
     config["OnBuild"] = Value::Null;
     let networks = networks(docker, &record);
-    let first = networks.values().next().cloned().unwrap_or_default();
-    let of_first = |name: &str| first[name].clone();
+    // As in docker, what is not in the default network has none of its own.
+    let first = networks.get(BRIDGE).cloned().unwrap_or_default();
+    let of_first = |name: &str| match &first[name] {
+        Value::Null if name == "IPPrefixLen" => json!(0),
+        Value::Null => json!(""),
+        value => value.clone(),
+    };
     let mut shown = json!({
         "Id": record.id, "Created": rfc3339(record.created_ms), "Path": program, "Args": arguments,
         "State": state(docker, container, &record).await, "Image": record.image_id,

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::record::{
-    Config, CreateRequest, HostConfig, Mount, MountKind, RestartPolicy, no_new_privileges,
+    Config, CreateRequest, HOST_GATEWAY, HostConfig, Mount, MountKind, RestartPolicy,
+    no_new_privileges,
 };
 use super::tmpfs;
 use crate::answer::Refusal;
@@ -126,15 +127,13 @@ pub fn check(
     for entry in &host.extra_hosts {
         let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
         let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
-        if address == "host-gateway" {
-            return Err(Refusal::not_built(
-                "`host-gateway`: containers do not reach the machine itself, and it",
-            ));
+        if address == HOST_GATEWAY {
+            policy.allow("the host's address (`host-gateway`)")?;
         }
-        if name.is_empty()
-            || !name.bytes().all(plain)
-            || address.parse::<std::net::IpAddr>().is_err()
-        {
+        // An IPv6 address may be in brackets.
+        let number = address.trim_matches(['[', ']']);
+        let is_address = address == HOST_GATEWAY || number.parse::<std::net::IpAddr>().is_ok();
+        if name.is_empty() || !name.bytes().all(plain) || !is_address {
             return Err(Refusal::bad(format!(
                 "bad format for add-host: \"{entry}\""
             )));

@@ -41,16 +41,14 @@ impl Docker {
     /// Of the linked containers that are in the same network now.
     pub(super) fn hosts_of_links(&self, record: &Record) -> Vec<(String, String)> {
         let mut hosts = Vec::new();
-        let Some(own) = record.endpoint() else {
-            return hosts;
-        };
         for (name, alias) in record.links() {
             let Ok(other) = self.containers.find(name) else {
                 continue;
             };
             let other = other.record();
-            let its = other.endpoint().filter(|it| it.network == own.network);
-            let Some(address) = its.and_then(|it| it.address) else {
+            let mut own = record.endpoints().iter();
+            let in_reach = own.find_map(|it| other.endpoint_in(&it.network)?.address);
+            let Some(address) = in_reach else {
                 continue;
             };
             for name in [alias, &other.id[..12], &other.name] {

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{BRIDGE, NetworkRecord, endpoint, in_more_than_one, overlap, vpc_id};
+use super::{BRIDGE, BRIDGE_RANGE, NETWORKS_OF_CONTAINER_MAX, NetworkRecord, endpoint, vpc_id};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339};
-use crate::containers::{Container, EndpointRequest, Joined, Record};
-use crate::disk::{self, random_id};
+use crate::containers::{EndpointRequest, Joined, Record};
+use crate::disk::random_id;
 use crate::docker::Docker;
 use crate::events::Event;
 use crate::routes::Call;
@@ -56,11 +55,16 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
     }
 }
 
+/// The id of one of the two that are no networks of the engine's.
+pub fn builtin_id(name: &str) -> String {
+    let digit = if name == "host" { "a" } else { "b" };
+    digit.repeat(64)
+}
+
 /// The two that are no networks of the engine's.
 fn builtin(name: &str) -> Value {
-    let digit = if name == "host" { "a" } else { "b" };
     json!({
-        "Name": name, "Id": digit.repeat(64), "Created": crate::clock::NEVER, "Scope": "local",
+        "Name": name, "Id": builtin_id(name), "Created": crate::clock::NEVER, "Scope": "local",
         "Driver": if name == "host" { "host" } else { "null" }, "EnableIPv4": true, "EnableIPv6": false,
         "IPAM": { "Driver": "default", "Options": null, "Config": null }, "Internal": false,
         "Attachable": false, "Ingress": false, "ConfigFrom": { "Network": "" }, "ConfigOnly": false,
@@ -71,7 +75,7 @@ fn builtin(name: &str) -> Value {
 fn show(docker: &Docker, network: &NetworkRecord) -> Value {
     let mut containers = serde_json::Map::new();
     for record in docker.containers.all().iter().map(|it| it.record()) {
-        let endpoint = record.endpoint().filter(|it| it.network == network.id);
+        let endpoint = record.endpoint_in(&network.id);
         if let Some(address) = endpoint.and_then(|it| it.address) {
             let [a, b, c, d] = address.octets();
             containers.insert(
@@ -177,9 +181,7 @@ async fn create(call: Call) -> Answer {
         )));
     }
     if all.iter().any(|it| it.name == name) {
-        return Err(Refusal::conflict(format!(
-            "network with name {name} already exists"
-        )));
+        return Err(already_exists(name));
     }
     let most = docker.bounds.networks;
     if all.len() >= most {
@@ -187,32 +189,55 @@ async fn create(call: Call) -> Answer {
             "there are {most} networks already, which is as many as there may be"
         )));
     }
-    let subnet = match request.ipam.config.first() {
-        None => docker.networks.free_range()?,
-        Some(config) => subnet(config, &all)?.map_or_else(|| docker.networks.free_range(), Ok)?,
+    let asked = match request.ipam.config.first() {
+        None => None,
+        Some(config) => subnet(config)?,
     };
     let network = NetworkRecord {
         id: random_id(),
         name: name.to_owned(),
         created_ms: now_ms(),
-        subnet,
+        subnet: asked.unwrap_or(BRIDGE_RANGE),
         internal: request.internal,
         attachable: request.attachable,
         labels: request.labels,
+        range_asked_for: asked.is_some(),
     };
+    let network = docker.make(network).await?;
     let id = network.id.clone();
     docker.events.tell(event("create", &network, None));
-    docker.networks.insert(network)?;
     Ok(answer::json(
         StatusCode::CREATED,
         &json!({ "Id": id, "Warning": "" }),
     ))
 }
 
-fn subnet(
-    config: &BTreeMap<String, Value>,
-    all: &[NetworkRecord],
-) -> Result<Option<Ipv4Net>, Refusal> {
+impl Docker {
+    /// Makes a new network. Its range is its own from then on: nobody else on the machine gets it.
+    async fn make(&self, network: NetworkRecord) -> Result<NetworkRecord, Refusal> {
+        let _addressing = self.networks.addressing.lock().await;
+        if self.networks.find(&network.name).is_ok() {
+            return Err(already_exists(&network.name));
+        }
+        if !network.range_asked_for {
+            return self.up_elsewhere(network).await;
+        }
+        self.expect_free_range(&network.subnet).await?;
+        let id = network.id.clone();
+        self.networks.insert(network)?;
+        let made = self.up(&id).await;
+        if made.is_err() {
+            self.networks.forget(&id)?;
+        }
+        made
+    }
+}
+
+fn already_exists(name: &str) -> Refusal {
+    Refusal::conflict(format!("network with name {name} already exists"))
+}
+
+fn subnet(config: &BTreeMap<String, Value>) -> Result<Option<Ipv4Net>, Refusal> {
     let text = |name: &str| {
         config
             .get(name)
@@ -233,11 +258,6 @@ fn subnet(
         return Err(Refusal::bad(format!(
             "invalid subnet {written}: its prefix must be 8 to {PREFIX_MAX}"
         )));
-    }
-    if all.iter().any(|it| overlap(&it.subnet, &subnet)) {
-        return Err(Refusal::forbidden(
-            "invalid pool request: Pool overlaps with other one on this address space",
-        ));
     }
     let first = Ipv4Addr::from(u32::from(subnet.network()) + 1);
     if text("Gateway").is_some_and(|it| it.parse() != Ok(first)) {
@@ -270,7 +290,7 @@ fn event(action: &str, network: &NetworkRecord, container: Option<&str>) -> Even
 fn users(docker: &Docker, network: &NetworkRecord) -> Vec<Record> {
     let all = docker.containers.all();
     let records = all.iter().map(|it| it.record());
-    let of = |it: &Record| it.endpoint().is_some_and(|it| it.network == network.id);
+    let of = |it: &Record| it.endpoint_in(&network.id).is_some();
     records.filter(|it| it.is_running() && of(it)).collect()
 }
 
@@ -295,15 +315,7 @@ async fn remove(call: Call, text: &str) -> Answer {
 
 async fn forget(docker: &Docker, network: &NetworkRecord) -> Result<(), Refusal> {
     docker.network.remove_vpc(&vpc_id(&network.id)).await?;
-    disk::remove(
-        &docker
-            .networks
-            .directory
-            .join(format!("{}.json", network.id)),
-    )?;
-    let mut all = docker.networks.all.lock().expect("no holder panics");
-    all.remove(&network.id);
-    drop(all);
+    docker.networks.forget(&network.id)?;
     docker.events.tell(event("destroy", network, None));
     Ok(())
 }
@@ -314,11 +326,11 @@ async fn prune(call: Call) -> Answer {
     let docker = &call.docker;
     let mut removed = Vec::new();
     for network in docker.networks.all() {
-        let named = docker.containers.all().iter().any(|it| {
-            it.record()
-                .endpoint()
-                .is_some_and(|it| it.network == network.id)
-        });
+        let named = docker
+            .containers
+            .all()
+            .iter()
+            .any(|it| it.record().endpoint_in(&network.id).is_some());
         let wanted = network.name != BRIDGE
             && filters.labels(&network.labels)
             && until.takes(network.created_ms)
@@ -338,64 +350,105 @@ struct ConnectRequest {
     endpoint_config: EndpointRequest,
 }
 
-/// Before it is started only: a container that runs stays where it is.
+/// Also while it runs: then its namespace gets one more interface.
 async fn connect(call: Call, text: &str) -> Answer {
     let request: ConnectRequest = call.json().await?;
     let docker = &call.docker;
-    let network = docker.networks.find(text)?;
     let container = docker.containers.find(&request.container)?;
     let _working = container.working.lock().await;
     let record = container.record();
-    if let Some(endpoint) = record.endpoint() {
-        return Err(match endpoint.network == network.id {
-            true => Refusal::forbidden(format!(
-                "endpoint with name {} already exists in network {}",
-                record.name, network.name
-            )),
-            false => in_more_than_one(&network.name),
-        });
+    let network = docker.networks.find(text);
+    let network = network.map_err(|refusal| match text {
+        "host" => Refusal::bad(HOST_STAYS),
+        "none" => Refusal::bad(NONE_STAYS),
+        _ => refusal,
+    })?;
+    match &record.joined {
+        Joined::Host => return Err(Refusal::bad(HOST_STAYS)),
+        Joined::None => return Err(Refusal::bad(NONE_STAYS)),
+        Joined::Container(_) => {
+            return Err(Refusal::bad(
+                "container sharing network namespace with another container or host cannot be connected to any other network",
+            ));
+        }
+        Joined::Network(_) => {}
     }
-    move_only_at_rest(&record)?;
-    if !matches!(record.joined, Joined::Network(_)) {
-        return Err(in_more_than_one(&network.name));
+    if record.endpoint_in(&network.id).is_some() {
+        return Err(Refusal::forbidden(format!(
+            "endpoint with name {} already exists in network {}",
+            record.name, network.name
+        )));
+    }
+    if record.endpoints().len() >= NETWORKS_OF_CONTAINER_MAX {
+        return Err(Refusal::forbidden(format!(
+            "a container may be in {NETWORKS_OF_CONTAINER_MAX} networks"
+        )));
     }
     let endpoint = endpoint(&network, request.endpoint_config)?;
+    let is_first = record.endpoints().is_empty();
     container.change(|record| {
-        record.joined = Joined::Network(Some(endpoint));
-        record.host.network_mode = network.name.clone();
+        if let Joined::Network(endpoints) = &mut record.joined {
+            endpoints.push(endpoint);
+        }
+        if is_first {
+            record.host.network_mode = network.name.clone();
+        }
     })?;
+    if record.is_running() {
+        if let Err(refusal) = docker.plug_in(&container, &network.id).await {
+            container.change(|record| leave(record, &network.id))?;
+            return Err(refusal);
+        }
+        container.publish_at_address();
+        docker.tell_hosts().await;
+    }
     docker
         .events
         .tell(event("connect", &network, Some(&record.id)));
     answer::empty(StatusCode::OK)
 }
 
-fn move_only_at_rest(record: &Record) -> Result<(), Refusal> {
-    match record.is_running() {
-        true => Err(Refusal::not_built(
-            "moving a running container to another network",
-        )),
-        false => Ok(()),
+const HOST_STAYS: &str =
+    "container cannot be disconnected from host network or connected to host network";
+const NONE_STAYS: &str = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
+fn leave(record: &mut Record, network: &str) {
+    if let Joined::Network(endpoints) = &mut record.joined {
+        endpoints.retain(|it| it.network != network);
     }
 }
 
 async fn disconnect(call: Call, text: &str) -> Answer {
-    let request: ConnectRequest = call.json().await?;
+    let request: DisconnectRequest = call.json().await?;
     let docker = &call.docker;
-    let network = docker.networks.find(text)?;
-    let container: Arc<Container> = docker.containers.find(&request.container)?;
+    let network = match docker.networks.find(text) {
+        Err(_) if text == "host" => return Err(Refusal::bad(HOST_STAYS)),
+        found => found?,
+    };
+    let container = docker.containers.find(&request.container)?;
     let _working = container.working.lock().await;
     let record = container.record();
-    if record.endpoint().is_none_or(|it| it.network != network.id) {
+    if record.endpoint_in(&network.id).is_none() {
         return Err(Refusal::forbidden(format!(
             "container {} is not connected to network {}",
             record.id, network.name
         )));
     }
-    move_only_at_rest(&record)?;
-    container.change(|record| record.joined = Joined::Network(None))?;
+    if record.is_running() {
+        docker.unplug_from(&record, &network.id).await?;
+    }
+    container.change(|record| leave(record, &network.id))?;
+    container.publish_at_address();
+    docker.tell_hosts().await;
     docker
         .events
         .tell(event("disconnect", &network, Some(&record.id)));
     answer::empty(StatusCode::OK)
+}
+
+/// With `force` it is let go of although it is in a bad way: here that is so anyway.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct DisconnectRequest {
+    container: String,
 }

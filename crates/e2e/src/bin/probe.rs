@@ -6,6 +6,10 @@
 //! * `probe host TEXT` is such a server on port 80, and says what it is answered there, and as `ask` does;
 //! * `probe ask` says what it is answered at the paths that its environment names: its credentials and
 //!   its task's metadata;
+//! * `probe look-up NAME…` says what it finds about names, and what the resolver answers;
+//! * `probe links` says what links and routes it has;
+//! * `probe greet ADDRESS…` says what it is told there, and `probe greeter PORT` tells whoever comes who that is;
+//! * `probe limits` says what it finds about its limits and powers;
 //! * `probe variable NAME` says what the variable holds;
 //! * `probe echo` sends datagrams that come to port 8080 back, with `echo ` in front;
 //! * `probe sleep` does nothing, and listens nowhere;
@@ -19,6 +23,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{Name, RecordType};
 use nix::sys::signal::{SigSet, Signal};
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +46,11 @@ fn main() -> ExitCode {
             sleep()
         }
         ["echo"] => echo(),
+        ["look-up", ref names @ ..] => look_up(names),
+        ["limits"] => limits(),
+        ["links"] => links(),
+        ["greet", ref addresses @ ..] => greet(addresses),
+        ["greeter", port] => greeter(port),
         ["sleep" | "stubborn"] => sleep(),
         ["check"] => ExitCode::SUCCESS,
         ["crash"] => {
@@ -119,6 +130,114 @@ fn ask() -> ExitCode {
         }
     }
     sleep()
+}
+
+/// Ends when all is said; a task's does not start again.
+fn look_up(names: &[&str]) -> ExitCode {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let configuration = file("/etc/resolv.conf");
+    print!("{configuration}{}", file("/etc/hosts"));
+    println!("HOSTNAME={}", std::env::var("HOSTNAME").unwrap_or_default());
+    let mut servers = configuration
+        .lines()
+        .filter_map(|it| it.strip_prefix("nameserver "));
+    let server = servers.next().unwrap_or_default();
+    for name in names {
+        match address_of(server, name) {
+            Ok(answer) => println!("{name} {answer}"),
+            Err(error) => println!("{name}: no answer: {error}"),
+        }
+    }
+    println!("looked up");
+    if std::env::var_os("AWS_EXECUTION_ENV").is_some() {
+        return sleep();
+    }
+    ExitCode::SUCCESS
+}
+
+/// The code of the answer, and the first address in it.
+fn address_of(server: &str, name: &str) -> io::Result<String> {
+    let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(name, RecordType::A));
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    socket.connect((server, 53))?;
+    socket.send(&question.to_vec().map_err(io::Error::other)?)?;
+    let mut bytes = [0; 4096];
+    let length = socket.recv(&mut bytes)?;
+    let answer = Message::from_vec(&bytes[..length]).map_err(io::Error::other)?;
+    let address = answer.answers.first().map(|it| it.data.to_string());
+    let text = format!(
+        "{:?} {}",
+        answer.metadata.response_code,
+        address.unwrap_or_default()
+    );
+    Ok(text.trim_end().to_owned())
+}
+
+fn links() -> ExitCode {
+    for (path, head) in [("/proc/self/net/dev", 2), ("/proc/self/net/route", 1)] {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        for line in text.lines().skip(head) {
+            let words: Vec<&str> = line
+                .split([' ', ':', '\t'])
+                .filter(|it| !it.is_empty())
+                .collect();
+            match head {
+                2 => println!("link {}", words[0]),
+                _ => println!("route {} by {}", words[1], words[0]),
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// What servers at these addresses say.
+fn greet(addresses: &[&str]) -> ExitCode {
+    for address in addresses {
+        let ask = || -> io::Result<String> {
+            let to: SocketAddr = address.parse().map_err(io::Error::other)?;
+            let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said)?;
+            Ok(said)
+        };
+        match ask() {
+            Ok(said) => println!("{address}: {said}"),
+            Err(error) => println!("{address}: no answer: {}", error.kind()),
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn greeter(port: &str) -> ExitCode {
+    let Ok(listener) = TcpListener::bind(format!("0.0.0.0:{port}")) else {
+        return ExitCode::FAILURE;
+    };
+    while let Ok((mut stream, peer)) = listener.accept() {
+        let _ = stream.write_all(peer.ip().to_string().as_bytes());
+    }
+    ExitCode::SUCCESS
+}
+
+fn limits() -> ExitCode {
+    let files = [
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory.max",
+    ];
+    for text in files
+        .iter()
+        .filter_map(|it| std::fs::read_to_string(it).ok())
+    {
+        println!("memory {}", text.trim());
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for line in status.lines().filter(|it| it.starts_with("NoNewPrivs")) {
+        println!("{line}");
+    }
+    ExitCode::SUCCESS
 }
 
 /// The body of an answer, whatever its status.

@@ -2,6 +2,7 @@
 //! no more.
 
 use std::net::Ipv4Addr;
+use std::ops::Deref;
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, PTR};
@@ -45,8 +46,12 @@ pub(super) struct Asked {
     transport: Transport,
 }
 
-/// What becomes of a question.
-pub(super) fn answer(bytes: &[u8], transport: Transport, names: &Names) -> Outcome {
+/// What becomes of a question of one who is in these networks. The first that knows the name is believed.
+pub(super) fn answer(
+    bytes: &[u8],
+    transport: Transport,
+    networks: impl Iterator<Item: Deref<Target = Names>>,
+) -> Outcome {
     let Some(id) = question_id(bytes) else {
         return Outcome::Silence;
     };
@@ -70,7 +75,7 @@ pub(super) fn answer(bytes: &[u8], transport: Transport, names: &Names) -> Outco
         message,
         transport,
     };
-    asked.answer(names)
+    asked.answer(networks)
 }
 
 /// The id of what may be a question: long enough, and not itself an answer, which is never answered.
@@ -81,18 +86,24 @@ fn question_id(bytes: &[u8]) -> Option<u16> {
 }
 
 impl Asked {
-    fn answer(self, names: &Names) -> Outcome {
+    fn answer(self, networks: impl Iterator<Item: Deref<Target = Names>>) -> Outcome {
         if self.query.query_class != DNSClass::IN {
             return self.outcome(ResponseCode::Refused, vec![]);
         }
-        let known = match self.query.query_type {
-            RecordType::PTR => self.name(names),
-            kind => self.addresses(kind, names),
-        };
-        match known {
-            Some((code, records)) => self.outcome(code, records),
-            None if names.leads_out => Outcome::Ask(Box::new(self)),
-            None => self.outcome(ResponseCode::ServFail, vec![]),
+        let mut leads_out = false;
+        for names in networks {
+            let known = match self.query.query_type {
+                RecordType::PTR => self.name(&names),
+                kind => self.addresses(kind, &names),
+            };
+            if let Some((code, records)) = known {
+                return self.outcome(code, records);
+            }
+            leads_out |= names.leads_out;
+        }
+        match leads_out {
+            true => Outcome::Ask(Box::new(self)),
+            false => self.outcome(ResponseCode::ServFail, vec![]),
         }
     }
 

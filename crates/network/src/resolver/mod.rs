@@ -16,7 +16,8 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -37,11 +38,13 @@ pub(crate) const AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(169, 254, 16
 const WAITING_MAX: i32 = 128;
 
 /// The names that a resolver and its network share.
-type Shared = Arc<RwLock<Names>>;
+pub(crate) type Shared = Arc<RwLock<Names>>;
+/// Names of further networks, by the address of who is in them, too.
+type Others = Arc<RwLock<HashMap<IpAddr, Vec<Shared>>>>;
 
 /// A network's resolver. Its sockets close when it is dropped.
 pub(crate) struct Resolver {
-    names: Shared,
+    known: serve::Known,
     serving: [AbortHandle; 2],
 }
 
@@ -64,29 +67,51 @@ impl Resolver {
         let _runtime = runtime.enter();
         let datagrams = UdpSocket::from_std(datagrams.into())?;
         let connections = TcpListener::from_std(connections.into())?;
-        let names = Arc::new(RwLock::new(names));
-        let by_datagram = serve::datagrams(datagrams, names.clone());
-        let by_connection = serve::connections(connections, names.clone());
+        let known = serve::Known {
+            names: Arc::new(RwLock::new(names)),
+            others: Others::default(),
+        };
+        let by_datagram = serve::datagrams(datagrams, known.clone());
+        let by_connection = serve::connections(connections, known.clone());
         let serving = [
             runtime.spawn(by_datagram).abort_handle(),
             runtime.spawn(by_connection).abort_handle(),
         ];
-        Ok(Self { names, serving })
+        Ok(Self { known, serving })
     }
 
     pub fn set(&self, names: Names) {
-        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let own = self.known.names.write();
+        *own.unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    pub fn names(&self) -> Shared {
+        self.known.names.clone()
+    }
+
+    /// Whoever asks from this address is in these networks as well.
+    pub fn set_others(&self, address: Ipv4Addr, networks: Vec<Shared>) {
+        let others = self.known.others.write();
+        let mut others = others.unwrap_or_else(PoisonError::into_inner);
+        match networks.is_empty() {
+            true => drop(others.remove(&IpAddr::V4(address))),
+            false => drop(others.insert(IpAddr::V4(address), networks)),
+        }
     }
 
     /// An interface is called what its specification says, from now on.
     pub fn put(&self, interface: &InterfaceSpec) {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        names.put(interface.address, &interface.names);
+        let names = self.known.names.write();
+        names
+            .unwrap_or_else(PoisonError::into_inner)
+            .put(interface.address, &interface.names);
     }
 
     pub fn remove(&self, address: Ipv4Addr) {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        names.put(address, &[]);
+        let names = self.known.names.write();
+        names
+            .unwrap_or_else(PoisonError::into_inner)
+            .put(address, &[]);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::answer::{Outcome, QUESTION_BYTES_MAX, Transport, answer};
-use super::{Shared, forward};
+use super::{Others, Shared, forward};
 
 /// Questions that are being passed on, and connections, of one network at a time, and of one address.
 /// Each costs a descriptor of this process.
@@ -59,13 +59,26 @@ impl Drop for Guest {
     }
 }
 
-fn decide(bytes: &[u8], transport: Transport, names: &Shared) -> Outcome {
-    let names = names.read().unwrap_or_else(PoisonError::into_inner);
-    answer(bytes, transport, &names)
+/// The names that a resolver answers with.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// Of the resolver's own network.
+    pub names: Shared,
+    /// Of further networks that some who ask are in, by their address in this one.
+    pub others: Others,
+}
+
+fn decide(bytes: &[u8], transport: Transport, known: &Known, from: IpAddr) -> Outcome {
+    let others = known.others.read().unwrap_or_else(PoisonError::into_inner);
+    let others = others.get(&from).cloned().unwrap_or_default();
+    // One is looked at after the other: no two are held at the same time.
+    let all = std::iter::once(&known.names).chain(&others);
+    let names = all.map(|it| it.read().unwrap_or_else(PoisonError::into_inner));
+    answer(bytes, transport, names)
 }
 
 /// Answers datagrams for ever.
-pub(super) async fn datagrams(socket: UdpSocket, names: Shared) {
+pub(super) async fn datagrams(socket: UdpSocket, known: Known) {
     let socket = Arc::new(socket);
     let guests = Guests::default();
     // They end with this.
@@ -81,7 +94,7 @@ pub(super) async fn datagrams(socket: UdpSocket, names: Shared) {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let asked = match decide(&bytes[..length], Transport::Datagram, &names) {
+        let asked = match decide(&bytes[..length], Transport::Datagram, &known, from.ip()) {
             Outcome::Reply(reply) => {
                 // An answer that cannot be sent is like one that is lost: whoever asked asks again.
                 let _ = socket.send_to(&reply, from).await;
@@ -108,7 +121,7 @@ pub(super) async fn datagrams(socket: UdpSocket, names: Shared) {
 }
 
 /// Answers connections for ever.
-pub(super) async fn connections(listener: TcpListener, names: Shared) {
+pub(super) async fn connections(listener: TcpListener, known: Known) {
     let guests = Guests::default();
     let mut serving = JoinSet::new();
     loop {
@@ -121,9 +134,9 @@ pub(super) async fn connections(listener: TcpListener, names: Shared) {
             continue;
         };
         if let Some(guest) = guests.let_in(from.ip()) {
-            let names = names.clone();
+            let known = known.clone();
             serving.spawn(async move {
-                if let Err(error) = connection(stream, &names).await {
+                if let Err(error) = connection(stream, &known, from.ip()).await {
                     tracing::debug!(%error, ?from, "a connection for names ended early");
                 }
                 drop(guest);
@@ -133,9 +146,9 @@ pub(super) async fn connections(listener: TcpListener, names: Shared) {
 }
 
 /// One question after the other, until whoever asks has enough.
-async fn connection(mut stream: TcpStream, names: &Shared) -> io::Result<()> {
+async fn connection(mut stream: TcpStream, known: &Known, from: IpAddr) -> io::Result<()> {
     while let Some(bytes) = timeout(IDLE_MAX, read_question(&mut stream)).await?? {
-        let reply = match decide(&bytes, Transport::Connection, names) {
+        let reply = match decide(&bytes, Transport::Connection, known, from) {
             Outcome::Reply(reply) => Some(reply),
             Outcome::Ask(asked) => {
                 let answer = forward::ask(&asked).await;

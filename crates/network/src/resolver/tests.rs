@@ -38,7 +38,7 @@ fn question(name: &str, kind: RecordType) -> Message {
 /// What comes of a question: its code and the data of its answers; or that somebody else is asked.
 fn outcome(message: &Message, names: &Names) -> String {
     let bytes = message.to_vec().unwrap();
-    match answer(&bytes, Transport::Datagram, names) {
+    match answer(&bytes, Transport::Datagram, std::iter::once(names)) {
         Outcome::Reply(reply) => {
             let reply = Message::from_vec(&reply).unwrap();
             let asked = &message.metadata;
@@ -148,7 +148,7 @@ fn an_answer_that_does_not_fit_says_so() {
     }
     let reply = |message: &Message, transport| {
         let bytes = message.to_vec().unwrap();
-        match answer(&bytes, transport, &names) {
+        match answer(&bytes, transport, std::iter::once(&names)) {
             Outcome::Reply(reply) => (reply.len(), Message::from_vec(&reply).unwrap()),
             _ => panic!("no reply"),
         }
@@ -175,7 +175,8 @@ fn an_answer_that_does_not_fit_says_so() {
 fn only_the_answer_to_the_question_is_passed_on() {
     let message = question("example.com.", RecordType::A);
     let bytes = message.to_vec().unwrap();
-    let Outcome::Ask(asked) = answer(&bytes, Transport::Datagram, &names(true)) else {
+    let Outcome::Ask(asked) = answer(&bytes, Transport::Datagram, std::iter::once(&names(true)))
+    else {
         panic!("nobody is asked");
     };
     let ours = asked.in_our_words().unwrap();
@@ -227,18 +228,20 @@ fn fuzz_dns() {
             b"\x00\x0c\x00\x01",
             b"\x04arpa",
         ])
-        .run(|input| match answer(input, Transport::Datagram, &known) {
-            Outcome::Reply(reply) => {
-                assert!(reply.len() <= 1232);
-                let read = Message::from_vec(&reply).expect("what is said is well formed");
-                format!("{:?} {}", read.metadata.response_code, read.answers.len())
-            }
-            Outcome::Ask(asked) => {
-                let ours = asked.in_our_words();
-                let ours = ours.unwrap_or_default();
-                let passed = asked.passed_on(&ours, input).is_some();
-                format!("asks {} {passed}", ours.is_empty())
-            }
-            Outcome::Silence => "silence".to_owned(),
-        });
+        .run(
+            |input| match answer(input, Transport::Datagram, std::iter::once(&known)) {
+                Outcome::Reply(reply) => {
+                    assert!(reply.len() <= 1232);
+                    let read = Message::from_vec(&reply).expect("what is said is well formed");
+                    format!("{:?} {}", read.metadata.response_code, read.answers.len())
+                }
+                Outcome::Ask(asked) => {
+                    let ours = asked.in_our_words();
+                    let ours = ours.unwrap_or_default();
+                    let passed = asked.passed_on(&ours, input).is_some();
+                    format!("asks {} {passed}", ours.is_empty())
+                }
+                Outcome::Silence => "silence".to_owned(),
+            },
+        );
 }

@@ -181,6 +181,7 @@ pub fn vpc(id: &str, groups: Vec<GroupSpec>) -> VpcSpec {
         route_tables: vec![table("a"), table("b")],
         groups,
         resolver: None,
+        machine: None,
     }
 }
 
@@ -240,5 +241,6 @@ pub fn interface(vpc: &str, id: &str, address: &str, groups: &[&str]) -> Interfa
         groups: groups.iter().map(|group| (*group).into()).collect(),
         public: false,
         names: vec![],
+        namespace: None,
     }
 }

@@ -6,6 +6,8 @@ mod harness;
 mod health;
 mod life;
 mod names;
+mod neighbour;
 mod scale;
+mod shared;
 mod sockets;
 mod ways_out;

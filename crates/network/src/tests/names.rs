@@ -17,7 +17,7 @@ const ON_THE_LOOPBACK: &str = "127.0.0.11";
 const PATIENCE: Duration = Duration::from_secs(2);
 const ON_THE_LINK: &str = "169.254.169.253";
 
-fn named(interface: InterfaceSpec, names: &[&str]) -> InterfaceSpec {
+pub fn named(interface: InterfaceSpec, names: &[&str]) -> InterfaceSpec {
     let names = names.iter().map(|it| (*it).to_owned()).collect();
     InterfaceSpec { names, ..interface }
 }
@@ -59,7 +59,7 @@ fn read(reply: &[u8]) -> String {
 
 /// What a server answers to a program in an interface's namespace, by datagram and by connection. The
 /// resolver answers meanwhile, so the program has a thread of its own.
-async fn look_up(lab: &Lab, interface: &str, server: &'static str, name: &str) -> String {
+pub async fn look_up(lab: &Lab, interface: &str, server: &'static str, name: &str) -> String {
     let question = question(name);
     let namespace = lab.namespace(interface).await;
     let asking = tokio::task::spawn_blocking(move || {

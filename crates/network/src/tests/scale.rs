@@ -22,6 +22,7 @@ fn thousands_of_interfaces_are_one_batch() {
         let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 1, 0)) + number);
         let groups = [&*name(number), &*name(number * 7)];
         InterfaceRecord {
+            number: 0,
             spec: interface("v", &format!("i-{number}"), &address.to_string(), &groups),
             index: 1000 + number,
         }

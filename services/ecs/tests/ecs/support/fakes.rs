@@ -44,6 +44,7 @@ pub async fn make_network(sim: &sim::Sim) {
         ],
         groups: vec![open],
         resolver: None,
+        machine: None,
     };
     sim.network.apply_vpc(vpc).await.unwrap();
 }
@@ -124,6 +125,7 @@ async fn create_network_interface(
         groups: input.groups.unwrap_or_default(),
         public: false,
         names: vec![],
+        namespace: None,
     };
     cx.engine().network.attach(spec).await.unwrap();
     moment().await;
