@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use base::glob::Glob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use ipnet::IpNet;
 
 use crate::context::Context;
+use crate::instant;
 use crate::text::{Filled, Template};
 use crate::truth::Truth;
 
@@ -85,7 +85,7 @@ impl Comparison {
             }
             Self::Date(order, wanted) => {
                 let fits = |it: i64| order.holds(it.cmp(wanted));
-                date(value).is_some_and(fits).into()
+                instant::parse(value).is_some_and(fits).into()
             }
             Self::Flag(wanted) => (flag(value) == Some(*wanted)).into(),
             Self::Bytes(wanted) => (BASE64.decode(value).ok().as_ref() == Some(wanted)).into(),
@@ -143,7 +143,7 @@ fn number_as(order: Order, template: &Template) -> Option<Comparison> {
 }
 
 fn date_as(order: Order, template: &Template) -> Option<Comparison> {
-    date(template.written()).map(|it| Comparison::Date(order, it))
+    instant::parse(template.written()).map(|it| Comparison::Date(order, it))
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -157,36 +157,6 @@ fn flag(text: &str) -> Option<bool> {
         () if text.eq_ignore_ascii_case("false") => Some(false),
         () => None,
     }
-}
-
-/// A point in time, in one of the forms of ISO 8601 that W3C profiles, or in seconds since 1970.
-fn date(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<i64>() {
-        // Four digits are a year in that profile, and no time that anybody would give in seconds.
-        if text.len() > 4 {
-            return seconds.checked_mul(1000);
-        }
-        let day = NaiveDate::from_ymd_opt(i32::try_from(seconds).ok()?, 1, 1)?;
-        return Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis());
-    }
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.timestamp_millis());
-    }
-    for form in ["%Y-%m-%dT%H:%M%:z", "%Y-%m-%dT%H:%M:%S%.f%z"] {
-        if let Ok(time) = DateTime::parse_from_str(text, form) {
-            return Some(time.timestamp_millis());
-        }
-    }
-    let minutes = text.strip_suffix('Z').unwrap_or(text);
-    for form in ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(minutes, form) {
-            return Some(time.and_utc().timestamp_millis());
-        }
-    }
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .or_else(|_| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d"));
-    Some(day.ok()?.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
 }
 
 /// `a.b.c.d/n`, or one address.

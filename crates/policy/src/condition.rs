@@ -1,6 +1,6 @@
 //! Conditions (IAM User Guide, "IAM JSON policy elements: Condition operators").
 
-use crate::compare::Comparison;
+use crate::compare::{Comparison, Read};
 use crate::context::{Context, Value};
 use crate::document::{Malformed, Version};
 use crate::text::Template;
@@ -56,32 +56,24 @@ impl Condition {
         values: &[String],
         version: Version,
     ) -> Result<Self, Malformed> {
-        let unknown = || Malformed::because(format!("Invalid Condition type : {operator}."));
-        if !key.contains(':') {
-            return Err(Malformed::because(
-                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-            ));
-        }
-        let (set, name) = match operator.split_once(':') {
-            None => (None, operator),
-            Some(("ForAllValues", name)) => (Some(SetOperator::ForAllValues), name),
-            Some(("ForAnyValue", name)) => (Some(SetOperator::ForAnyValue), name),
-            Some(_) => return Err(unknown()),
+        let Some(Operator {
+            set,
+            if_exists,
+            tests,
+        }) = Operator::parse(operator)
+        else {
+            let message = format!("Invalid Condition type : {operator}.");
+            return Err(Malformed::because(message));
         };
-        let (name, if_exists) = match name.strip_suffix("IfExists") {
-            Some(name) => (name, true),
-            None => (name, false),
-        };
-        let test = match name {
-            "Null" if set.is_none() && !if_exists => Test::null(values)?,
-            _ => {
-                let (negated, comparison) = Comparison::named(name).ok_or_else(unknown)?;
+        let test = match tests {
+            Tests::Null => Test::null(values)?,
+            Tests::Values { negated, read } => {
                 let any = values.iter().map(|it| {
                     let template = match version {
                         Version::WithVariables => Template::parse(it)?,
                         Version::WithoutVariables => Template::without_variables(it),
                     };
-                    comparison(template).ok_or_else(|| {
+                    read(template).ok_or_else(|| {
                         Malformed::because(format!("Invalid value `{it}` of {operator}."))
                     })
                 });
@@ -97,6 +89,10 @@ impl Condition {
             if_exists,
             test,
         })
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     pub fn holds(&self, context: &Context) -> Truth {
@@ -150,6 +146,60 @@ impl Condition {
                     Truth::unknown(&self.key)
                 }
             }
+        }
+    }
+}
+
+/// An operator with what stands around its name: `ForAllValues:StringLikeIfExists`.
+pub(crate) struct Operator {
+    set: Option<SetOperator>,
+    if_exists: bool,
+    tests: Tests,
+}
+
+enum Tests {
+    Null,
+    Values { negated: bool, read: Read },
+}
+
+impl Operator {
+    /// None when there is no such operator.
+    pub fn parse(written: &str) -> Option<Self> {
+        let (set, name) = match written.split_once(':') {
+            None => (None, written),
+            Some(("ForAllValues", name)) => (Some(SetOperator::ForAllValues), name),
+            Some(("ForAnyValue", name)) => (Some(SetOperator::ForAnyValue), name),
+            Some(_) => return None,
+        };
+        let (name, if_exists) = match name.strip_suffix("IfExists") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let tests = match name {
+            "Null" if set.is_none() && !if_exists => Tests::Null,
+            _ => {
+                let (negated, read) = Comparison::named(name)?;
+                Tests::Values { negated, read }
+            }
+        };
+        Some(Self {
+            set,
+            if_exists,
+            tests,
+        })
+    }
+}
+
+/// Whether these can be values of an operator: dates, numbers, addresses and the like.
+pub(crate) fn are_values_of(operator: &str, values: &Tree) -> bool {
+    let (Some(operator), Some(values)) = (Operator::parse(operator), values.scalars()) else {
+        return false;
+    };
+    match operator.tests {
+        Tests::Null => Test::null(&values).is_ok(),
+        Tests::Values { read, .. } => {
+            let mut values = values.iter();
+            values.all(|it| read(Template::without_variables(it)).is_some())
         }
     }
 }

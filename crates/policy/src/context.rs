@@ -14,6 +14,8 @@ pub struct Context {
     families: BTreeSet<String>,
     /// The services whose keys the request may have, when that is known: `s3`, in small letters.
     services: Option<BTreeSet<String>>,
+    /// Nothing else is there.
+    is_all: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +106,11 @@ impl Context {
         self.services = Some(services.collect());
     }
 
+    /// What was said of keys is all: every other key is absent.
+    pub fn know_all(&mut self) {
+        self.is_all = true;
+    }
+
     fn is_foreign(&self, key: &str) -> bool {
         let service = key.split(':').next().unwrap_or_default();
         let services = self.services.as_ref();
@@ -115,6 +122,7 @@ impl Context {
         for family in &other.families {
             self.know_family(family.trim_end_matches('/'));
         }
+        self.is_all |= other.is_all;
         if other.services.is_some() {
             self.services.clone_from(&other.services);
         }
@@ -132,7 +140,7 @@ impl Context {
             None => {
                 let family = key.find('/').map(|at| &key[..=at]);
                 let is_known = family.is_some_and(|it| self.families.contains(it));
-                match is_known || self.is_foreign(&key) {
+                match is_known || self.is_all || self.is_foreign(&key) {
                     true => Value::Absent,
                     false => Value::Unknown,
                 }

@@ -44,6 +44,15 @@ pub enum Attached<'a> {
     MustGrant(&'a Document),
 }
 
+/// What limits the policies of who asks: a permissions boundary, or the policies of a session. Nothing is
+/// allowed by them that no document here allows.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// [`Kind::Boundary`] or [`Kind::Session`].
+    pub kind: Kind,
+    pub documents: Vec<Document>,
+}
+
 /// What was decided, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -73,10 +82,10 @@ impl Decision {
             Outcome::Allowed => return String::new(),
             Outcome::DeniedExplicitly(kind) => {
                 let article = if kind == Kind::Identity { "an" } else { "a" };
-                format!("with an explicit deny in {article} {kind} policy")
+                format!("with an explicit deny in {article} {kind}")
             }
             Outcome::DeniedImplicitly(kind) => {
-                format!("because no {kind} policy allows the {action} action")
+                format!("because no {kind} allows the {action} action")
             }
         };
         for key in &self.unknown {
@@ -99,9 +108,11 @@ impl Decision {
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Identity => "identity-based",
-            Self::Resource => "resource-based",
-            Self::Trust => "role trust",
+            Self::Identity => "identity-based policy",
+            Self::Resource => "resource-based policy",
+            Self::Trust => "role trust policy",
+            Self::Boundary => "permissions boundary",
+            Self::Session => "session policy",
         })
     }
 }
@@ -109,15 +120,33 @@ impl std::fmt::Display for Kind {
 /// Decides by the documents of who asks (its own and those of its groups) and by the resource's. The
 /// owner needs none of its own, and unsigned requests and services have none.
 pub fn decide(request: &Request<'_>, own: &[Document], attached: Attached<'_>) -> Decision {
+    decide_within(request, own, &[], attached)
+}
+
+/// [`decide`] for somebody whose policies are limited. A resource's policy that names a user or a session
+/// itself gives to it all the same; one that names the session's role, or everybody, gives within the
+/// bounds (IAM User Guide, "Permissions boundaries for IAM entities").
+pub fn decide_within(
+    request: &Request<'_>,
+    own: &[Document],
+    bounds: &[Bound],
+    attached: Attached<'_>,
+) -> Decision {
     let asked = Asked::of(request);
     let of_resource = match attached {
         Attached::None => None,
         Attached::Grants(document) | Attached::MustGrant(document) => Some(document),
     };
-    let own_denial = asked.applies(own, Effect::Deny, Named::Not);
-    let denial = asked.applies(of_resource, Effect::Deny, Named::Account);
     let of_resource_kind = of_resource.map_or(Kind::Resource, Document::kind);
-    let denials = [(Kind::Identity, own_denial), (of_resource_kind, denial)];
+    let mut denials = vec![
+        (Kind::Identity, asked.applies(own, Effect::Deny, Named::Not)),
+        (
+            of_resource_kind,
+            asked.applies(of_resource, Effect::Deny, Named::Account),
+        ),
+    ];
+    let of_bound = |it: &Bound, effect| asked.applies(&it.documents, effect, Named::Not);
+    denials.extend((bounds.iter()).map(|it| (it.kind, of_bound(it, Effect::Deny))));
     if let Some((kind, denial)) = certain_first(denials) {
         return Decision::of(Outcome::DeniedExplicitly(kind), denial);
     }
@@ -127,7 +156,7 @@ pub fn decide(request: &Request<'_>, own: &[Document], attached: Attached<'_>) -
         _ => asked.applies(own, Effect::Allow, Named::Not),
     };
     let named = asked.applies(of_resource, Effect::Allow, Named::Itself);
-    let (allowed, lacking) = match attached {
+    let (given, lacking) = match attached {
         Attached::None => (by_itself, Kind::Identity),
         Attached::Grants(_) => {
             let lacking = match request.principal {
@@ -145,14 +174,22 @@ pub fn decide(request: &Request<'_>, own: &[Document], attached: Attached<'_>) -
             (named.or(delegated.and(by_itself)), lacking)
         }
     };
-    match allowed {
-        Truth::Yes => Decision::of(Outcome::Allowed, Truth::Yes),
-        other => Decision::of(Outcome::DeniedImplicitly(lacking), other),
+    if given != Truth::Yes {
+        return Decision::of(Outcome::DeniedImplicitly(lacking), given);
+    }
+    let within = bounds
+        .iter()
+        .map(|it| (it.kind, of_bound(it, Effect::Allow)));
+    match within.into_iter().find(|it| it.1 != Truth::Yes) {
+        Some((kind, within)) if asked.names_only_it(of_resource) != Truth::Yes => {
+            Decision::of(Outcome::DeniedImplicitly(kind), within)
+        }
+        _ => Decision::of(Outcome::Allowed, Truth::Yes),
     }
 }
 
 /// The denial that counts: what is not known counts too, after what is.
-fn certain_first(denials: [(Kind, Truth); 2]) -> Option<(Kind, Truth)> {
+fn certain_first(denials: Vec<(Kind, Truth)>) -> Option<(Kind, Truth)> {
     let mut left: Vec<_> = (denials.into_iter())
         .filter(|it| it.1 != Truth::No)
         .collect();
@@ -161,13 +198,13 @@ fn certain_first(denials: [(Kind, Truth); 2]) -> Option<(Kind, Truth)> {
 }
 
 /// A request, with the pattern of what it is about read once.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     request: &'a Request<'a>,
     any_of: Option<Glob>,
 }
 
 impl<'a> Asked<'a> {
-    fn of(request: &'a Request<'a>) -> Self {
+    pub fn of(request: &'a Request<'a>) -> Self {
         let any_of = match request.resource {
             Resource::One(_) => None,
             Resource::AnyOf(pattern) => Some(Glob::new(pattern)),
@@ -184,16 +221,46 @@ impl<'a> Asked<'a> {
     ) -> Truth {
         let documents = documents.into_iter();
         let statements = documents.flat_map(|it| it.statements());
-        let concerned = statements.filter(|it| it.effect == effect);
-        Truth::any(concerned.map(|it| self.one_applies(it, named)))
+        let concerned = statements.filter(|it| it.effect == effect && self.is_named(it, named));
+        Truth::any(concerned.map(|it| self.applies_to_it(it)))
     }
 
-    fn one_applies(&self, statement: &Statement, named: Named) -> Truth {
-        let names_it = match &statement.principals {
-            Some(principals) => principals.names(self.request.principal, statement.effect) >= named,
-            None => true,
+    /// Whether a statement speaks of who asks, or of everybody of its account.
+    pub fn names(&self, statement: &Statement) -> bool {
+        self.is_named(statement, Named::Account)
+    }
+
+    fn is_named(&self, statement: &Statement, named: Named) -> bool {
+        (statement.principals.as_ref())
+            .is_none_or(|it| it.names(self.request.principal, statement.effect) >= named)
+    }
+
+    /// Whether a statement of the resource's policy allows it that names a user or a session, and
+    /// neither the session's role nor everybody.
+    fn names_only_it(&self, of_resource: Option<&Document>) -> Truth {
+        let itself = match self.request.principal {
+            Principal::Session { session_arn, .. } => Principal::Session {
+                account: String::new(),
+                role_arn: String::new(),
+                role_id: String::new(),
+                session_arn: session_arn.clone(),
+            },
+            other => other.clone(),
         };
-        if !names_it || !self.is_action(statement) {
+        let statements = of_resource.into_iter().flat_map(Document::statements);
+        let concerned = statements.filter(|it| {
+            it.effect == Effect::Allow
+                && it.principals.as_ref().is_some_and(|them| {
+                    them.names(&itself, it.effect) == Named::Itself
+                        && them.names(&Principal::Anonymous, it.effect) == Named::Not
+                })
+        });
+        Truth::any(concerned.map(|it| self.applies_to_it(it)))
+    }
+
+    /// Whether a statement that names who asks speaks of the request.
+    pub fn applies_to_it(&self, statement: &Statement) -> Truth {
+        if !self.is_action(statement) {
             return Truth::No;
         }
         let context = self.request.context;
@@ -209,7 +276,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn is_action(&self, statement: &Statement) -> bool {
+    pub fn is_action(&self, statement: &Statement) -> bool {
         let actions = &statement.actions;
         let mut listed = actions.listed.iter();
         let is_listed = listed.any(|it| it.glob.matches_ignoring_case(self.request.action));

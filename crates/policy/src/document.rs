@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::glob::Glob;
 
 use crate::condition::Condition;
+use crate::grammar::arn;
 use crate::limits::{BYTES_MAX, NESTING_MAX, STATEMENTS_MAX};
 use crate::principal::Principals;
 use crate::text::{BadVariable, Template};
@@ -21,6 +22,18 @@ pub enum Kind {
     Resource,
     /// A role, saying who may assume it: statements have principals and no resources.
     Trust,
+    /// A user or role, whose policies give no more than this allows. Like [`Kind::Identity`].
+    Boundary,
+    /// A session of a role, to which the role's policies give no more than this allows. Like
+    /// [`Kind::Identity`].
+    Session,
+}
+
+impl Kind {
+    /// Whether its documents speak of who has them, and name no principals.
+    fn is_of_holder(self) -> bool {
+        matches!(self, Self::Identity | Self::Boundary | Self::Session)
+    }
 }
 
 /// A policy document. Cheap to clone.
@@ -102,20 +115,29 @@ fn syntax() -> Malformed {
 }
 
 impl Document {
+    /// Reads a document that is kept. One that is put now is read by [`Document::put`].
     pub fn parse(text: &str, kind: Kind) -> Result<Self, Malformed> {
+        Self::of_tree(&Self::tree(text)?, kind)
+    }
+
+    pub(crate) fn tree(text: &str) -> Result<Tree, Malformed> {
         if text.len() > BYTES_MAX {
             return Err(Malformed::TooLarge);
         }
         let tree = Tree::parse(text).map_err(|_| Malformed::NotJson)?;
-        if tree.depth() > NESTING_MAX {
-            return Err(syntax());
+        match tree.depth() > NESTING_MAX {
+            true => Err(syntax()),
+            false => Ok(tree),
         }
+    }
+
+    pub(crate) fn of_tree(tree: &Tree, kind: Kind) -> Result<Self, Malformed> {
         let Tree::Object(members) = tree else {
             return Err(syntax());
         };
         let mut version = Version::WithoutVariables;
         let mut statements = Vec::new();
-        for (name, value) in &members {
+        for (name, value) in members {
             match (name.as_str(), value) {
                 ("Version", Tree::Text(it)) if it == "2012-10-17" => {
                     version = Version::WithVariables;
@@ -224,6 +246,13 @@ impl Statement {
         (self.principals.as_ref()).is_some_and(Principals::names_everybody)
     }
 
+    /// The condition keys that it asks for.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let resources = self.resources.iter().flat_map(|it| &it.listed);
+        let of_conditions = self.conditions.iter().map(Condition::key);
+        of_conditions.chain(resources.flat_map(Template::keys))
+    }
+
     pub fn has_conditions(&self) -> bool {
         !self.conditions.is_empty()
     }
@@ -256,7 +285,7 @@ impl Statement {
             Some(_) => return Err(syntax()),
         };
         // What a document of this kind cannot do without is missed first.
-        if kind == Kind::Identity {
+        if kind.is_of_holder() {
             members.resources(kind, version)?;
         }
         Ok(Self {
@@ -270,7 +299,8 @@ impl Statement {
     }
 }
 
-const MEMBERS: &[&str] = &[
+/// All that a statement may have.
+pub(crate) const MEMBERS: &[&str] = &[
     "Sid",
     "Effect",
     "Principal",
@@ -307,13 +337,14 @@ impl<'a> Members<'a> {
     }
 
     fn principals(&self, kind: Kind) -> Result<Option<Principals>, Malformed> {
-        match (self.either("Principal", "NotPrincipal")?, kind) {
-            (Some(_), Kind::Identity) => Err(Malformed::because(
+        let own = kind.is_of_holder();
+        match self.either("Principal", "NotPrincipal")? {
+            Some(_) if own => Err(Malformed::because(
                 "Policy document should not specify a principal.",
             )),
-            (None, Kind::Identity) => Ok(None),
-            (Some((tree, negated)), _) => Principals::parse(tree, negated).map(Some),
-            (None, _) => Err(missing("Principal")),
+            None if own => Ok(None),
+            Some((tree, negated)) => Principals::parse(tree, negated).map(Some),
+            None => Err(missing("Principal")),
         }
     }
 
@@ -357,9 +388,9 @@ impl<'a> Members<'a> {
             };
         }
         let Some((tree, negated)) = self.either("Resource", "NotResource")? else {
-            return match kind {
-                Kind::Identity => Err(must()),
-                _ => Ok(None),
+            return match kind.is_of_holder() {
+                true => Err(must()),
+                false => Ok(None),
             };
         };
         let written = tree.texts().ok_or_else(syntax)?;
@@ -380,8 +411,9 @@ fn resource(written: &str, version: Version) -> Result<Template, Malformed> {
             "Resource {written} must be in ARN format or \"*\"."
         )));
     }
+    let whole = arn::whole(written);
     match version {
-        Version::WithVariables => Ok(Template::parse(written)?),
-        Version::WithoutVariables => Ok(Template::without_variables(written)),
+        Version::WithVariables => Ok(Template::parse(&whole)?),
+        Version::WithoutVariables => Ok(Template::without_variables(&whole)),
     }
 }

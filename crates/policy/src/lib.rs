@@ -1,7 +1,8 @@
 //! The language of IAM's policies, and the decision over a request. Pure: it does no I/O and knows no
 //! service.
 //!
-//! A [`Document`] is read once from its text, is checked by that, and is kept parsed. [`decide`] holds
+//! A [`Document`] is read once from its text, and is kept parsed. One that is put now is held against
+//! AWS's grammar for its [`Purpose`] ([`Document::put`]). [`decide`] holds
 //! the documents of who asks, and the one that is attached to what is asked for, against a [`Request`]:
 //!
 //! ```
@@ -51,6 +52,7 @@
 //! - For the account's owner, its users, and sessions of its roles: [`decide`] with their own documents
 //!   (none for the owner) and [`Attached::Grants`] for a bucket, a repository or a secret that has a
 //!   policy: either side allows, and a `Deny` on either side wins, for the owner too.
+//! - For somebody with a permissions boundary, or a session with policies of its own: [`decide_within`].
 //! - For a role that is assumed, or a key: [`Attached::MustGrant`].
 //! - For an unsigned request: [`Principal::Anonymous`], no documents, and the resource's policy.
 //!
@@ -61,6 +63,9 @@ mod condition;
 mod context;
 mod decide;
 mod document;
+mod explain;
+mod grammar;
+mod instant;
 mod limits;
 mod principal;
 mod text;
@@ -68,7 +73,9 @@ mod tree;
 mod truth;
 
 pub use context::{Context, Value};
-pub use decide::{Attached, Decision, Outcome, Request, Resource, decide};
+pub use decide::{Attached, Bound, Decision, Outcome, Request, Resource, decide, decide_within};
 pub use document::{Document, Effect, Kind, Malformed, Statement};
+pub use explain::{Matched, Place, keys_asked, matched, places};
+pub use grammar::Purpose;
 pub use limits::{BYTES_MAX, STATEMENTS_MAX};
 pub use principal::Principal;

@@ -82,6 +82,14 @@ impl Template {
         template
     }
 
+    /// The condition keys that its variables stand for.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|it| match it {
+            Piece::Variable { key, .. } => Some(key.as_str()),
+            _ => None,
+        })
+    }
+
     pub fn written(&self) -> &str {
         &self.written
     }

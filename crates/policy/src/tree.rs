@@ -31,6 +31,21 @@ impl Tree {
         }
     }
 
+    /// The members of an object, as they are written.
+    pub fn members(&self) -> Option<&[(String, Tree)]> {
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// A text, or a list of nothing but texts.
     pub fn texts(&self) -> Option<Vec<&str>> {
         match self {

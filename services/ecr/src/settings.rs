@@ -1,7 +1,7 @@
 //! What is set on a repository: its policy, scanning, mutability.
 
 use cloud::{Cx, Error};
-use policy::{Document, Kind};
+use policy::{Document, Purpose};
 use shapes::ecr::*;
 
 use crate::names::{find, in_registry, invalid};
@@ -35,7 +35,7 @@ pub async fn set_repository_policy(
     input: SetRepositoryPolicyInput,
 ) -> Result<SetRepositoryPolicyOutput, Error> {
     // What cannot be read would deny everything to everybody.
-    if Document::parse(&input.policy_text, Kind::Resource).is_err() {
+    if Document::put(&input.policy_text, Purpose::Resource).is_err() {
         return Err(invalid(
             "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
         ));

@@ -2,7 +2,7 @@
 //! bucket. Who is asked about, and when, is [`crate::authorize`]'s.
 
 use cloud::{ClientOrigin, ConditionKey, Error, Origin};
-use policy::{Attached, Context, Document, Kind, Outcome, Principal, Request, Resource};
+use policy::{Attached, Context, Document, Kind, Outcome, Principal, Purpose, Request, Resource};
 
 use crate::config::{Ownership, PublicAccess};
 use crate::errors::*;
@@ -166,7 +166,7 @@ pub fn check_policy(bucket: &Bucket, text: &str) -> Result<(), Error> {
     if text.len() > POLICY_BYTES_MAX {
         return malformed("Policy exceeds the maximum allowed document size.");
     }
-    let document = match Document::parse(text, Kind::Resource) {
+    let document = match Document::put(text, Purpose::Resource) {
         Ok(document) => document,
         Err(policy::Malformed::NotJson) => {
             return malformed("Policies must be valid JSON and the first byte must be '{'");

@@ -1,6 +1,6 @@
 //! Resource policies: kept here, and evaluated with the policies of whoever uses the secret.
 
-use ::policy::{Document, Kind, Malformed};
+use ::policy::{Document, Malformed, Purpose};
 use cloud::{Cx, Error};
 use shapes::secretsmanager::*;
 
@@ -22,7 +22,7 @@ pub async fn put_resource_policy(
         return Err(unsupported("BlockPublicPolicy"));
     }
     // What cannot be read would deny everything to everybody.
-    if let Err(malformed) = Document::parse(&input.resource_policy, Kind::Resource) {
+    if let Err(malformed) = Document::put(&input.resource_policy, Purpose::Resource) {
         let why = match malformed {
             Malformed::NotJson => "This resource policy contains invalid Json".to_owned(),
             other => other.to_string(),
