@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shapes::sts::AssumeRoleInput;
 
 use crate::check::invalid;
+use crate::lookup::find_head;
 use crate::permissions::PRINCIPAL;
 use crate::record::Stack;
 
@@ -88,15 +89,28 @@ pub fn acting(cx: &Cx, stack: &Stack) -> Cx {
     }
 }
 
-/// A role that a request names: it has to be there and to trust CloudFormation.
-pub async fn checked_role(cx: &Cx, role: Option<String>) -> Result<Option<String>, Error> {
+/// A role that a request names: it has to be there and to trust CloudFormation for this stack, which is
+/// given by its name or its id.
+pub async fn checked_role(
+    cx: &Cx,
+    stack: &str,
+    role: Option<String>,
+) -> Result<Option<String>, Error> {
     let Some(arn) = role else { return Ok(None) };
+    let source = match stack.starts_with("arn:") {
+        true => Some(stack.to_owned()),
+        false => cx.read(|tx| find_head(cx, tx, stack))?.map(|it| it.id),
+    };
     let input = AssumeRoleInput {
         role_arn: arn.clone(),
         role_session_name: SESSION.to_owned(),
         ..Default::default()
     };
-    let service = cx.as_service(PRINCIPAL);
+    let service = match source {
+        Some(stack_id) => cx.as_service_for(PRINCIPAL, stack_id),
+        // There is no such stack, which is told when it is looked for.
+        None => cx.as_service(PRINCIPAL),
+    };
     match service.call(input).await {
         Ok(_) => Ok(Some(arn)),
         Err(error) if error.status >= 500 => Err(error),

@@ -20,7 +20,7 @@ pub async fn delete_stack(
     cx: Cx,
     input: api::DeleteStackInput,
 ) -> Result<api::DeleteStackOutput, Error> {
-    let role = checked_role(&cx, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
     refuse(&[
         (
             "DeletionMode FORCE_DELETE_STACK",
@@ -136,7 +136,7 @@ pub async fn continue_update_rollback(
     cx: Cx,
     input: api::ContinueUpdateRollbackInput,
 ) -> Result<api::ContinueUpdateRollbackOutput, Error> {
-    let role = checked_role(&cx, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
     let skip: BTreeSet<String> = input
         .resources_to_skip
         .unwrap_or_default()
@@ -241,7 +241,7 @@ pub async fn rollback_stack(
     input: api::RollbackStackInput,
 ) -> Result<api::RollbackStackOutput, Error> {
     refuse(&[("DeploymentConfig", input.deployment_config.is_some())])?;
-    let role = checked_role(&cx, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
     cx.write(|tx| {
         let stack = require_root(&cx, tx, &input.stack_name)?;
         let id = stack.id.clone();
