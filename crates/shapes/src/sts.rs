@@ -130,6 +130,38 @@ impl wire::Operation for GetCallerIdentityInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct GetFederationTokenInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub name: String,
+    #[aws(limits = limits::SESSION_POLICY_DOCUMENT_TYPE)]
+    pub policy: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    #[aws(limits = limits::DURATION_SECONDS_TYPE)]
+    pub duration_seconds: Option<i32>,
+    #[aws(limits = limits::TAG_LIST_TYPE)]
+    pub tags: Option<Vec<Tag>>,
+    #[aws(limits = limits::MINIMUM_SESSION_TOKEN_SIZE_TYPE)]
+    pub minimum_session_token_size: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct GetFederationTokenOutput {
+    pub credentials: Option<Credentials>,
+    pub federated_user: Option<FederatedUser>,
+    pub packed_policy_size: Option<i32>,
+    pub session_token_utilization: Option<i32>,
+    pub session_token_size: Option<i32>,
+}
+
+impl wire::Operation for GetFederationTokenInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "GetFederationToken";
+    type Output = GetFederationTokenOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct GetSessionTokenInput {
     #[aws(limits = limits::DURATION_SECONDS_TYPE)]
     pub duration_seconds: Option<i32>,
@@ -173,6 +205,13 @@ pub struct Credentials {
     #[aws(sensitive)]
     pub session_token: String,
     pub expiration: wire::Timestamp,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct FederatedUser {
+    pub federated_user_id: String,
+    pub arn: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -284,6 +323,15 @@ pub mod limits {
         },
         ..Limits::NONE
     };
+    pub static SESSION_POLICY_DOCUMENT_TYPE: Limits = Limits {
+        min: Some(1),
+        max: Some(2048),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
     pub static SOURCE_IDENTITY_TYPE: Limits = Limits {
         min: Some(2),
         max: Some(64),
@@ -332,6 +380,15 @@ pub mod limits {
         min: Some(1),
         pattern: {
             static PATTERN: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
+    pub static USER_NAME_TYPE: Limits = Limits {
+        min: Some(2),
+        max: Some(32),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[\\w+=,.@-]*");
             Some(&PATTERN)
         },
         ..Limits::NONE

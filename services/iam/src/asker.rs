@@ -1,14 +1,17 @@
 //! Who asks, with its policies, and the decision over what it needs.
 
 use ::policy::{
-    Attached, Context, Decision, Document, Kind, Outcome, Principal, Request, Resource, decide,
+    Attached, Bound, Context, Decision, Document, Kind, Outcome, Principal, Request, Resource,
+    decide_within,
 };
 use cloud::{Caller, Cx, Error, Need, Needs};
 
 use crate::documents;
+use crate::group::groups_of;
 use crate::known::{self, PrincipalKeys};
 use crate::names::key;
 use crate::role::RoleRecord;
+use crate::session::SessionExtras;
 use crate::tags::Tags;
 use crate::user::UserRecord;
 
@@ -20,6 +23,9 @@ const OWNER_MAY_ALWAYS: &[&str] = &[
     "s3:PutBucketPolicy",
 ];
 
+/// What a role's trust policy decides over.
+const TRUSTED: &[&str] = &["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"];
+
 pub struct Asker {
     principal: Principal,
     /// The ARN of the role or user itself; None for others, whose calls are not recorded.
@@ -28,6 +34,8 @@ pub struct Asker {
     pub caller_arn: String,
     account: String,
     documents: Vec<Document>,
+    /// What limits them.
+    bounds: Vec<Bound>,
     context: Context,
 }
 
@@ -37,6 +45,8 @@ impl Asker {
         let account = cx.account().to_owned();
         let caller_arn = cx.caller.arn(&account);
         let none = Tags::new();
+        let mut grants_of_groups = Vec::new();
+        let mut bounds = Vec::new();
         let keys = PrincipalKeys {
             account: &account,
             arn: None,
@@ -85,6 +95,10 @@ impl Asker {
                     ..keys
                 };
                 keys.add_to(&mut context);
+                if let Some(user) = &user {
+                    let groups = cx.read(|tx| groups_of(tx, user))?;
+                    grants_of_groups.extend(groups.into_iter().map(|it| it.grants));
+                }
                 let principal = Principal::User {
                     account: account.clone(),
                     arn: arn.clone(),
@@ -96,17 +110,20 @@ impl Asker {
                 role_arn,
                 role_id,
                 session_name,
-                ..
+                access_key,
             } => {
+                let session = SessionExtras::of_key(cx, access_key)?;
+                bounds.extend(documents::session_bound(cx, &session)?);
                 let role = cx.read(|tx| RoleRecord::of_arn(tx, role_arn))?;
                 let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));
                 let id = role.as_ref().map(|it| it.id.clone()).or(role_id.clone());
                 let id = id.unwrap_or_default();
+                let tags = with_sessions(role.as_ref().map_or(&none, |it| &it.tags), session.tags);
                 let keys = PrincipalKeys {
                     arn: Some(role_arn),
                     kind: "AssumedRole",
                     user_id: Some(&format!("{id}:{session_name}")),
-                    tags: role.as_ref().map_or(&none, |it| &it.tags),
+                    tags: &tags,
                     ..keys
                 };
                 keys.add_to(&mut context);
@@ -119,29 +136,42 @@ impl Asker {
                 (principal, Some(role_arn.clone()), role.map(|it| it.grants))
             }
         };
+        let grants = grants.unwrap_or_default();
+        bounds.extend(documents::boundary_of(cx, &grants)?);
+        let mut documents = documents::of_grants(cx, &grants)?;
+        for grants in &grants_of_groups {
+            documents.extend(documents::of_grants(cx, grants)?);
+        }
         Ok(Self {
             principal,
             arn,
             caller_arn,
             account,
-            documents: documents::of_grants(cx, &grants.unwrap_or_default())?,
+            documents,
+            bounds,
             context,
         })
     }
 
     /// By its own policies and the one of what it asks for.
     pub fn decide(&self, need: &Need, needs: &Needs) -> Decision {
-        self.decide_with(&self.documents, need, needs)
+        self.decide_with(&self.documents, &self.bounds, need, needs)
     }
 
     /// The same as if its own policies allowed everything.
     pub fn decide_by_the_other_side(&self, need: &Need, needs: &Needs) -> Decision {
         const EVERYTHING: &str = r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
         let everything = documents::parsed(EVERYTHING, Kind::Identity);
-        self.decide_with(&[everything], need, needs)
+        self.decide_with(&[everything], &[], need, needs)
     }
 
-    fn decide_with(&self, own: &[Document], need: &Need, needs: &Needs) -> Decision {
+    fn decide_with(
+        &self,
+        own: &[Document],
+        bounds: &[Bound],
+        need: &Need,
+        needs: &Needs,
+    ) -> Decision {
         let mut context = self.context.clone();
         known::add_need(&mut context, &self.account, need, needs);
         let resource = match &need.resource {
@@ -155,7 +185,7 @@ impl Asker {
             principal: &self.principal,
             context: &context,
         };
-        let is_trust = need.action.starts_with("sts:Assume");
+        let is_trust = TRUSTED.contains(&need.action.as_str());
         let kind = if is_trust {
             Kind::Trust
         } else {
@@ -168,7 +198,7 @@ impl Asker {
             Some(trust) if is_trust => Attached::MustGrant(trust),
             Some(document) => Attached::Grants(document),
         };
-        let decision = decide(&request, own, attached);
+        let decision = decide_within(&request, own, bounds, attached);
         let keeps = matches!(self.principal, Principal::Owner { .. })
             && OWNER_MAY_ALWAYS.contains(&need.action.as_str());
         match keeps {
@@ -179,6 +209,17 @@ impl Asker {
             false => decision,
         }
     }
+}
+
+/// The tags of a role, or those of its session where both have one.
+fn with_sessions(of_role: &Tags, of_session: Tags) -> Tags {
+    let mut tags = of_session;
+    for (key, value) in of_role {
+        if !tags.keys().any(|it| it.eq_ignore_ascii_case(key)) {
+            tags.insert(key.clone(), value.clone());
+        }
+    }
+    tags
 }
 
 fn name_in(arn: &str) -> &str {

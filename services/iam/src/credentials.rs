@@ -7,6 +7,7 @@ use store::Transaction;
 use wire::Signer;
 
 use crate::role::RoleRecord;
+use crate::session::SessionExtras;
 use crate::user::UserRecord;
 
 /// A user's own key.
@@ -38,6 +39,8 @@ pub struct Session {
     pub issued_ms: Option<i64>,
     pub expires_ms: i64,
     pub identity: Identity,
+    #[serde(default)]
+    pub extras: SessionExtras,
 }
 
 impl Record for Session {

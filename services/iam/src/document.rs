@@ -1,20 +1,11 @@
 //! Policy documents as IAM takes them: the crate `policy` reads them, and IAM has words for what is
 //! wrong with them.
 
-use ::policy::{Document, Kind, Malformed};
+use ::policy::{Document, Malformed, Purpose};
 use cloud::Error;
 use shapes::iam::errors::MalformedPolicyDocumentException;
 
 use crate::names::limit;
-
-/// What a document is for: who may, or what they may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A role's trust policy: has principals and no resources.
-    Trust,
-    /// What a role or user may do: has resources and no principals.
-    Permissions,
-}
 
 /// AWS's default quota of a trust policy's length, in characters that are not white space.
 const TRUST_MAX: usize = 2048;
@@ -37,7 +28,7 @@ pub fn check_trust(text: &str) -> Result<(), Error> {
 
 /// Checks a managed policy.
 pub fn check_managed(text: &str) -> Result<(), Error> {
-    check(text, Purpose::Permissions)?;
+    check(text, Purpose::Managed)?;
     match length(text) > MANAGED_MAX {
         true => Err(limit("PolicySize", MANAGED_MAX)),
         false => Ok(()),
@@ -46,12 +37,8 @@ pub fn check_managed(text: &str) -> Result<(), Error> {
 
 /// Checks a document's form.
 pub fn check(text: &str, purpose: Purpose) -> Result<(), Error> {
-    let kind = match purpose {
-        Purpose::Trust => Kind::Trust,
-        Purpose::Permissions => Kind::Identity,
-    };
     let malformed = |it| MalformedPolicyDocumentException.because(it);
-    match Document::parse(text, kind) {
+    match Document::put(text, purpose) {
         Ok(_) => Ok(()),
         Err(Malformed::NotJson) if purpose == Purpose::Trust => {
             Err(malformed("This policy contains invalid Json".to_owned()))
@@ -67,39 +54,31 @@ mod tests {
     #[test]
     fn documents_are_checked_for_their_purpose() {
         let good = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
-        let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-        assert_eq!(check(good, Purpose::Permissions), Ok(()));
+        let old = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+        let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+        assert_eq!(check(good, Purpose::Managed), Ok(()));
+        assert_eq!(check(old, Purpose::Inline), Ok(()));
         assert_eq!(check(trust, Purpose::Trust), Ok(()));
         for (text, purpose, message) in [
             ("{", Purpose::Trust, "This policy contains invalid Json"),
-            ("{", Purpose::Permissions, "Syntax errors in policy."),
+            ("{", Purpose::Inline, "Syntax errors in policy."),
             ("[]", Purpose::Trust, "Syntax errors in policy."),
             ("{}", Purpose::Trust, "Missing required field Statement"),
             (good, Purpose::Trust, "Missing required field Principal"),
             (
+                old,
+                Purpose::Managed,
+                "Policy document must be version 2012-10-17 or greater.",
+            ),
+            (
                 trust,
-                Purpose::Permissions,
-                "Policy statement must contain resources.",
+                Purpose::Inline,
+                "Policy document should not specify a principal.",
             ),
             (
                 r#"{"Version":"2020-01-01","Statement":[]}"#,
                 Purpose::Trust,
                 "The policy must contain a valid version string",
-            ),
-            (
-                r#"{"Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*","Principal":"*"}]}"#,
-                Purpose::Trust,
-                "Has prohibited field Resource",
-            ),
-            (
-                r#"{"Statement":[{"Effect":"Allow","Action":"s3","Resource":"*"}]}"#,
-                Purpose::Permissions,
-                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-            ),
-            (
-                r#"{"Statement":[{"Action":"s3:*","Resource":"*"}]}"#,
-                Purpose::Permissions,
-                "Missing required field Effect",
             ),
         ] {
             let error = check(text, purpose).unwrap_err();

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
-use ::policy::{Document, Kind};
+use ::policy::{Bound, Document, Kind};
 use cloud::{Cx, Error};
 
 use crate::grants::Grants;
 use crate::policy;
+use crate::session::SessionExtras;
 
 /// Texts that are remembered with what they mean. Past that all are parsed again, which costs time and
 /// no truth.
@@ -39,7 +40,43 @@ pub fn parsed(text: &str, kind: Kind) -> Document {
     document
 }
 
-/// The documents of all policies of a role or user: those within it and those attached.
+/// What bounds a role or user, when something does. A policy that is gone allows nothing.
+pub fn boundary_of(cx: &Cx, grants: &Grants) -> Result<Option<Bound>, Error> {
+    let Some(arn) = &grants.boundary else {
+        return Ok(None);
+    };
+    let document = cx.read(|tx| policy::document_of(cx, tx, arn))?;
+    let documents = document.iter().map(|it| parsed(it, Kind::Boundary));
+    Ok(Some(Bound {
+        kind: Kind::Boundary,
+        documents: documents.collect(),
+    }))
+}
+
+/// What the policies that a session was begun with leave of its role's.
+pub fn session_bound(cx: &Cx, extras: &SessionExtras) -> Result<Option<Bound>, Error> {
+    if !extras.is_limited() {
+        return Ok(None);
+    }
+    let mut documents: Vec<Document> = extras
+        .policy
+        .iter()
+        .map(|it| parsed(it, Kind::Session))
+        .collect();
+    cx.read(|tx| {
+        for arn in &extras.policy_arns {
+            let document = policy::document_of(cx, tx, arn)?;
+            documents.extend(document.map(|it| parsed(&it, Kind::Session)));
+        }
+        Ok(())
+    })?;
+    Ok(Some(Bound {
+        kind: Kind::Session,
+        documents,
+    }))
+}
+
+/// The documents of all policies of a role, user or group: those within it and those attached.
 pub fn of_grants(cx: &Cx, grants: &Grants) -> Result<Vec<Document>, Error> {
     let inline = grants.inline.values();
     let mut documents: Vec<Document> = inline.map(|it| parsed(it, Kind::Identity)).collect();

@@ -1,13 +1,16 @@
-//! What roles and users have in common: the policies within them and those attached to them.
+//! What roles, users and groups have in common: the policies within them and those attached to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::policy::Purpose;
 use cloud::{Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::iam::AttachedPolicy;
-use shapes::iam::errors::LimitExceededException;
+use shapes::iam::errors::{LimitExceededException, PolicyNotAttachableException};
 
-use crate::document::{Purpose, check, length};
+use crate::boundary;
+use crate::document::{check, length};
+use crate::managed;
 use crate::names::{Page, conflict, limit, no_such, page};
 use crate::policy;
 
@@ -20,11 +23,14 @@ pub struct Grants {
     pub inline: BTreeMap<String, String>,
     /// ARNs.
     pub attached: BTreeSet<String>,
+    /// The ARN of the policy that bounds the others. Groups have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<String>,
 }
 
 /// A record that has grants.
 pub trait Holder: Record {
-    /// `role` or `user`, as messages name it.
+    /// `role`, `user` or `group`, as messages name it.
     const WHAT: &'static str;
     /// AWS's quota of all its inline policies together, in characters that are not white space (IAM User
     /// Guide, "IAM and AWS STS quotas").
@@ -56,7 +62,7 @@ pub fn put_inline<R: Holder>(
     name: String,
     document: String,
 ) -> Result<(), Error> {
-    check(&document, Purpose::Permissions)?;
+    check(&document, Purpose::Inline)?;
     edit::<R>(cx, holder, |_, grants| {
         grants.inline.insert(name, document);
         let all: usize = grants.inline.values().map(|it| length(it)).sum();
@@ -109,12 +115,16 @@ pub fn attach<R: Holder>(cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> 
                 "Policy {arn} does not exist or is not attachable."
             )));
         }
+        if arn.starts_with(managed::LINKED) {
+            return Err(PolicyNotAttachableException
+                .because("Cannot attach a Service Role Policy to a Customer Role."));
+        }
         grants.attached.insert(arn.to_owned());
         if grants.attached.len() > ATTACHED_MAX {
-            let quota = if R::WHAT == "role" {
-                "PoliciesPerRole"
-            } else {
-                "PoliciesPerUser"
+            let quota = match R::WHAT {
+                "role" => "PoliciesPerRole",
+                "group" => "PoliciesPerGroup",
+                _ => "PoliciesPerUser",
             };
             return Err(limit(quota, ATTACHED_MAX));
         }
@@ -157,6 +167,15 @@ pub fn list_attached<R: Holder>(
         marker,
         max_items,
     )
+}
+
+/// Sets the permissions boundary, or takes it away.
+pub fn set_boundary<R: Holder>(cx: &Cx, holder: &str, arn: Option<String>) -> Result<(), Error> {
+    edit::<R>(cx, holder, |tx, grants| {
+        boundary::check(cx, tx, arn.as_deref())?;
+        grants.boundary = arn;
+        Ok(())
+    })
 }
 
 /// Only what has no policies may be deleted.

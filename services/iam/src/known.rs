@@ -21,7 +21,6 @@ const NEVER: &[&str] = &[
     "aws:PrincipalOrgPaths",
     "aws:ResourceOrgID",
     "aws:ResourceOrgPaths",
-    "aws:SourceIdentity",
     "aws:SourceOrgID",
     "aws:SourceOrgPaths",
     "aws:SourceVpce",
@@ -124,13 +123,16 @@ fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
         Caller::Root(_) | Caller::Daemon | Caller::Service(_) | Caller::Anonymous => "",
     };
     let is_session = access_key.starts_with("ASIA") || is_service_role(&cx.caller);
+    let mut source_identity = None;
     if is_session {
         context.set("aws:MultiFactorAuthPresent", "false");
         let issued_ms = match is_service_role(&cx.caller) {
             true => Some(cx.clock().now_ms()),
             false => {
                 let session: Option<Session> = cx.read(|tx| tx.get(&key(access_key)))?;
-                session.and_then(|it| it.issued_ms)
+                let (issued_ms, extras) = session.map(|it| (it.issued_ms, it.extras)).unzip();
+                source_identity = extras.and_then(|it| it.source_identity);
+                issued_ms.flatten()
             }
         };
         if let Some(ms) = issued_ms {
@@ -141,6 +143,7 @@ fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
         context.set_absent("aws:MultiFactorAuthPresent");
         context.set_absent("aws:TokenIssueTime");
     }
+    context.set_or_absent("aws:SourceIdentity", source_identity);
     Ok(())
 }
 

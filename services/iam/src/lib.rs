@@ -5,16 +5,19 @@
 //! role can be assumed by whom its trust policy names, and by whom it leaves to the account and the
 //! account's policies let. Every call of a user or a role is evaluated against its policies
 //! ([`Policies`], by the crate `policy`) and recorded; whether what is not allowed is refused is the
-//! daemon's mode. What would promise a restriction beyond that (permissions boundaries, session
-//! policies, MFA) is refused.
+//! daemon's mode. Groups, permissions boundaries, session policies and session tags count as on AWS. What
+//! would promise a restriction beyond that (MFA) is refused.
 
+mod account;
 mod asker;
 mod authority;
+mod boundary;
 mod cfn;
 mod credentials;
 mod document;
 mod documents;
 mod grants;
+mod group;
 mod known;
 mod linked;
 mod managed;
@@ -24,6 +27,8 @@ mod policy;
 mod profile;
 mod role;
 mod service_credential;
+mod session;
+mod simulate;
 mod sts;
 mod suggest;
 mod tags;
@@ -33,9 +38,10 @@ mod user;
 use cloud::permission::{everywhere, not_asked, touching};
 use cloud::{ConditionKey, Service};
 use permissions::{
-    BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, attachment, changed_role,
-    changed_user, credential_service, lend_role, new_policy, new_profile, new_role, new_user,
-    policy_touched, profile_touched, role_of_task, role_touched, user_or_caller, user_touched,
+    BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, boundary_key, changed_role,
+    changed_user, credential_service, group_attachment, lend_role, new_group, new_policy,
+    new_profile, new_role, new_user, of_kind, on_group, on_user, policy_touched, profile_touched,
+    role_attachment, role_of_task, role_touched, user_attachment, user_or_caller, user_touched,
 };
 use shapes::iam::*;
 
@@ -52,7 +58,9 @@ pub fn service() -> Service {
             touching("role", |cx, it: &CreateRoleInput| {
                 new_role(cx, it.path.as_deref(), &it.role_name)
             })
-            .supplying(BOUNDARY, |_, _| vec![]),
+            .supplying(BOUNDARY, |_, it| {
+                boundary_key(it.permissions_boundary.as_ref())
+            }),
         )
         .on(
             role::get_role,
@@ -81,19 +89,11 @@ pub fn service() -> Service {
         )
         .on(
             role::attach_role_policy,
-            attachment(
-                "role",
-                |cx, it| role_touched(cx, &it.role_name),
-                |it| &it.policy_arn,
-            ),
+            role_attachment(|it| &it.role_name, |it| &it.policy_arn),
         )
         .on(
             role::detach_role_policy,
-            attachment(
-                "role",
-                |cx, it| role_touched(cx, &it.role_name),
-                |it| &it.policy_arn,
-            ),
+            role_attachment(|it| &it.role_name, |it| &it.policy_arn),
         )
         .on(
             role::list_attached_role_policies,
@@ -204,7 +204,9 @@ pub fn service() -> Service {
             touching("user", |cx, it: &CreateUserInput| {
                 new_user(cx, it.path.as_deref(), &it.user_name)
             })
-            .supplying(BOUNDARY, |_, _| vec![]),
+            .supplying(BOUNDARY, |_, it| {
+                boundary_key(it.permissions_boundary.as_ref())
+            }),
         )
         .on(
             user::get_user,
@@ -285,19 +287,11 @@ pub fn service() -> Service {
         )
         .on(
             user::attach_user_policy,
-            attachment(
-                "user",
-                |cx, it| user_touched(cx, &it.user_name),
-                |it| &it.policy_arn,
-            ),
+            user_attachment(|it| &it.user_name, |it| &it.policy_arn),
         )
         .on(
             user::detach_user_policy,
-            attachment(
-                "user",
-                |cx, it| user_touched(cx, &it.user_name),
-                |it| &it.policy_arn,
-            ),
+            user_attachment(|it| &it.user_name, |it| &it.policy_arn),
         )
         .on(
             user::list_attached_user_policies,
@@ -339,7 +333,110 @@ pub fn service() -> Service {
                 profile_touched(cx, &it.instance_profile_name)
             }),
         );
-    cfn::register(service)
+    cfn::register(account_operations(group_operations(service)))
+}
+
+fn group_operations(service: Service) -> Service {
+    service
+        .on(
+            group::create_group,
+            touching("group", |cx, it: &CreateGroupInput| {
+                new_group(cx, it.path.as_deref(), &it.group_name)
+            }),
+        )
+        .on(group::get_group, on_group(|it| &it.group_name))
+        .on(group::list_groups, everywhere())
+        .on(group::list_groups_for_user, on_user(|it| &it.user_name))
+        .on(group::update_group, on_group(|it| &it.group_name))
+        .on(group::delete_group, on_group(|it| &it.group_name))
+        .on(group::add_user_to_group, on_group(|it| &it.group_name))
+        .on(group::remove_user_from_group, on_group(|it| &it.group_name))
+        .on(group::put_group_policy, on_group(|it| &it.group_name))
+        .on(group::get_group_policy, on_group(|it| &it.group_name))
+        .on(group::delete_group_policy, on_group(|it| &it.group_name))
+        .on(group::list_group_policies, on_group(|it| &it.group_name))
+        .on(
+            group::attach_group_policy,
+            group_attachment(|it| &it.group_name, |it| &it.policy_arn),
+        )
+        .on(
+            group::detach_group_policy,
+            group_attachment(|it| &it.group_name, |it| &it.policy_arn),
+        )
+        .on(
+            group::list_attached_group_policies,
+            on_group(|it| &it.group_name),
+        )
+}
+
+fn account_operations(service: Service) -> Service {
+    service
+        .on(
+            boundary::put_role_permissions_boundary,
+            touching("role", |cx, it: &PutRolePermissionsBoundaryInput| {
+                role_touched(cx, &it.role_name)
+            })
+            .supplying(BOUNDARY, |_, it| {
+                boundary_key(Some(&it.permissions_boundary))
+            }),
+        )
+        .on(
+            boundary::delete_role_permissions_boundary,
+            changed_role(|it| &it.role_name),
+        )
+        .on(
+            boundary::put_user_permissions_boundary,
+            touching("user", |cx, it: &PutUserPermissionsBoundaryInput| {
+                user_touched(cx, &it.user_name)
+            })
+            .supplying(BOUNDARY, |_, it| {
+                boundary_key(Some(&it.permissions_boundary))
+            }),
+        )
+        .on(
+            boundary::delete_user_permissions_boundary,
+            changed_user(|it| &it.user_name),
+        )
+        .on(account::create_account_alias, everywhere())
+        .on(account::delete_account_alias, everywhere())
+        .on(account::list_account_aliases, everywhere())
+        .on(account::get_account_summary, everywhere())
+        .on(account::get_account_authorization_details, everywhere())
+        .on(account::get_account_password_policy, everywhere())
+        .on(
+            account::get_login_profile,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            account::list_mfa_devices,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            account::list_ssh_public_keys,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
+            account::list_signing_certificates,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(account::list_virtual_mfa_devices, everywhere())
+        .on(
+            tags::list_instance_profile_tags,
+            touching("instance-profile", |cx, it| {
+                profile_touched(cx, &it.instance_profile_name)
+            }),
+        )
+        .on(simulate::simulate_custom_policy, everywhere())
+        .on(
+            simulate::simulate_principal_policy,
+            touching("user", |cx, it: &SimulatePrincipalPolicyInput| {
+                of_kind(cx, &it.policy_source_arn, "user")
+            })
+            .also("role", |cx, it| of_kind(cx, &it.policy_source_arn, "role"))
+            .also("group", |cx, it| {
+                of_kind(cx, &it.policy_source_arn, "group")
+            }),
+        )
 }
 
 pub fn sts_service() -> Service {

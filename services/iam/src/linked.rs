@@ -1,4 +1,6 @@
-//! Roles that services make for themselves.
+//! Roles that services make for themselves (IAM User Guide, "Using service-linked roles").
+
+use std::collections::BTreeSet;
 
 use cloud::{Cx, Error, Record, Touched};
 use serde_json::json;
@@ -6,29 +8,71 @@ use shapes::iam::errors::InvalidInputException;
 use shapes::iam::*;
 
 use crate::grants::Grants;
+use crate::managed;
 use crate::names::{arn, key, new_id, no_such, unsupported};
 use crate::role::{RoleRecord, create};
 use crate::tags::Tags;
 
-/// The services that have such a role, and what AWS calls it.
-const SERVICES: &[(&str, &str)] = &[
-    ("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"),
-    (
-        "ecs.application-autoscaling.amazonaws.com",
-        "AWSServiceRoleForApplicationAutoScaling_ECSService",
-    ),
-    ("ecs.amazonaws.com", "AWSServiceRoleForECS"),
-    (
-        "elasticloadbalancing.amazonaws.com",
-        "AWSServiceRoleForElasticLoadBalancing",
-    ),
-    ("spot.amazonaws.com", "AWSServiceRoleForEC2Spot"),
+/// A service that has such a role, what AWS calls the role, and the policy that it has.
+struct Linked {
+    service: &'static str,
+    role: &'static str,
+    policy: &'static str,
+}
+
+const fn linked(service: &'static str, role: &'static str, policy: &'static str) -> Linked {
+    Linked {
+        service,
+        role,
+        policy,
+    }
+}
+
+#[rustfmt::skip]
+const SERVICES: &[Linked] = &[
+    linked("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling", "AutoScalingServiceRolePolicy"),
+    linked("batch.amazonaws.com", "AWSServiceRoleForBatch", "BatchServiceRolePolicy"),
+    linked("cloudtrail.amazonaws.com", "AWSServiceRoleForCloudTrail", "CloudTrailServiceRolePolicy"),
+    linked("codestar-notifications.amazonaws.com", "AWSServiceRoleForCodeStarNotifications", "AWSCodeStarNotificationsServiceRolePolicy"),
+    linked("custom-resource.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_CustomResource", "AWSApplicationAutoScalingCustomResourcePolicy"),
+    linked("dynamodb.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_DynamoDBTable", "AWSApplicationAutoscalingDynamoDBTablePolicy"),
+    linked("ec2.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_EC2SpotFleetRequest", "AWSApplicationAutoscalingEC2SpotFleetRequestPolicy"),
+    linked("ecs-compute.amazonaws.com", "AWSServiceRoleForECSCompute", "AmazonECSComputeServiceRolePolicy"),
+    linked("ecs.amazonaws.com", "AWSServiceRoleForECS", "AmazonECSServiceRolePolicy"),
+    linked("ecs.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_ECSService", "AWSApplicationAutoscalingECSServicePolicy"),
+    linked("eks-fargate.amazonaws.com", "AWSServiceRoleForAmazonEKSForFargate", "AmazonEKSForFargateServiceRolePolicy"),
+    linked("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup", "AWSServiceRoleForAmazonEKSNodegroup"),
+    linked("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS", "AmazonEKSServiceRolePolicy"),
+    linked("elasticache.amazonaws.com", "AWSServiceRoleForElastiCache", "ElastiCacheServiceRolePolicy"),
+    linked("elasticbeanstalk.amazonaws.com", "AWSServiceRoleForElasticBeanstalk", "AWSElasticBeanstalkServiceRolePolicy"),
+    linked("elasticfilesystem.amazonaws.com", "AWSServiceRoleForAmazonElasticFileSystem", "AmazonElasticFileSystemServiceRolePolicy"),
+    linked("elasticloadbalancing.amazonaws.com", "AWSServiceRoleForElasticLoadBalancing", "AWSElasticLoadBalancingServiceRolePolicy"),
+    linked("es.amazonaws.com", "AWSServiceRoleForAmazonElasticsearchService", "AmazonElasticsearchServiceRolePolicy"),
+    linked("events.amazonaws.com", "AWSServiceRoleForCloudWatchEvents", "CloudWatchEventsServiceRolePolicy"),
+    linked("guardduty.amazonaws.com", "AWSServiceRoleForAmazonGuardDuty", "AmazonGuardDutyServiceRolePolicy"),
+    linked("lambda.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency", "AWSApplicationAutoscalingLambdaConcurrencyPolicy"),
+    linked("opensearchservice.amazonaws.com", "AWSServiceRoleForAmazonOpenSearchService", "AmazonOpenSearchServiceRolePolicy"),
+    linked("ops.apigateway.amazonaws.com", "AWSServiceRoleForAPIGateway", "APIGatewayServiceRolePolicy"),
+    linked("pullthroughcache.ecr.amazonaws.com", "AWSServiceRoleForECRPullThroughCache", "AWSECRPullThroughCache_ServiceRolePolicy"),
+    linked("rds.amazonaws.com", "AWSServiceRoleForRDS", "AmazonRDSServiceRolePolicy"),
+    linked("rds.application-autoscaling.amazonaws.com", "AWSServiceRoleForApplicationAutoScaling_RDSCluster", "AWSApplicationAutoscalingRDSClusterPolicy"),
+    linked("replication.ecr.amazonaws.com", "AWSServiceRoleForECRReplication", "ECRReplicationServiceRolePolicy"),
+    linked("replicator.lambda.amazonaws.com", "AWSServiceRoleForLambdaReplicator", "AWSLambdaReplicator"),
+    linked("spot.amazonaws.com", "AWSServiceRoleForEC2Spot", "AWSEC2SpotServiceRolePolicy"),
+    linked("spotfleet.amazonaws.com", "AWSServiceRoleForEC2SpotFleet", "AWSEC2SpotFleetServiceRolePolicy"),
+    linked("ssm.amazonaws.com", "AWSServiceRoleForAmazonSSM", "AmazonSSMServiceRolePolicy"),
 ];
+
+/// Where AWS lets several roles of one service be, told apart by a suffix.
+const SUFFIXED: &[&str] = &["autoscaling.amazonaws.com"];
+
+fn of_service(service: &str) -> Option<&'static Linked> {
+    SERVICES.iter().find(|it| it.service == service)
+}
 
 /// The role that is made for a service, for permissions.
 pub fn touched(cx: &Cx, service: &str) -> Touched {
-    let known = SERVICES.iter().find(|(it, _)| *it == service);
-    let name = known.map_or("*", |(_, name)| name);
+    let name = of_service(service).map_or("*", |it| it.role);
     Touched::absent(arn(
         cx.account(),
         "role",
@@ -41,14 +85,34 @@ pub async fn create_service_linked_role(
     cx: Cx,
     input: CreateServiceLinkedRoleInput,
 ) -> Result<CreateServiceLinkedRoleOutput, Error> {
-    if input.custom_suffix.is_some() {
-        return Err(unsupported("CustomSuffix"));
-    }
     let service = input.aws_service_name;
-    let (_, name) = SERVICES
-        .iter()
-        .find(|(it, _)| *it == service)
+    let linked = of_service(&service)
         .ok_or_else(|| unsupported(format!("a service-linked role of {service}")))?;
+    let name = match input.custom_suffix {
+        None => linked.role.to_owned(),
+        Some(suffix) if SUFFIXED.contains(&linked.service) => format!("{}_{suffix}", linked.role),
+        Some(_) => {
+            return Err(InvalidInputException
+                .because(format!("Custom suffix is not allowed for {service}")));
+        }
+    };
+    let role = role(&cx, linked, name, input.description);
+    let role = cx.write(|tx| {
+        if tx.get::<RoleRecord>(&role.key())?.is_some_and(|it| it.made_by.is_none() || it.made_by != role.made_by) {
+            return Err(InvalidInputException.because(format!(
+                "Service role name {} has been taken in this account, please try a different suffix.",
+                role.name
+            )));
+        }
+        create(tx, role)
+    })?;
+    Ok(CreateServiceLinkedRoleOutput {
+        role: Some(role.shown()),
+    })
+}
+
+fn role(cx: &Cx, linked: &Linked, name: String, description: Option<String>) -> RoleRecord {
+    let service = linked.service;
     let trust = json!({
         "Version": "2012-10-17",
         "Statement": [{
@@ -57,31 +121,23 @@ pub async fn create_service_linked_role(
             "Principal": {"Service": [service]},
         }],
     });
-    let role = RoleRecord {
+    RoleRecord {
         account: cx.account().to_owned(),
-        name: (*name).to_owned(),
-        id: new_id(&cx, "AROA"),
+        name,
+        id: new_id(cx, "AROA"),
         path: format!("/aws-service-role/{service}/"),
         created_ms: cx.clock().now_ms(),
         trust: trust.to_string(),
-        description: input.description,
+        description,
         max_session_seconds: 3600,
         tags: Tags::new(),
-        grants: Grants::default(),
+        grants: Grants {
+            attached: BTreeSet::from([format!("{}{}", managed::LINKED, linked.policy)]),
+            ..Grants::default()
+        },
         service_linked: true,
         made_by: cx.token.clone(),
-    };
-    let role = cx.write(|tx| {
-        if tx.get::<RoleRecord>(&role.key())?.is_some_and(|it| it.made_by.is_none() || it.made_by != role.made_by) {
-            return Err(InvalidInputException.because(format!(
-                "Service role name {name} has been taken in this account, please try a different suffix."
-            )));
-        }
-        create(tx, role)
-    })?;
-    Ok(CreateServiceLinkedRoleOutput {
-        role: Some(role.shown()),
-    })
+    }
 }
 
 /// Nothing here uses these roles, so one goes at once; its task is finished when it is asked about.
@@ -110,8 +166,10 @@ pub async fn get_service_linked_role_deletion_status(
 ) -> Result<GetServiceLinkedRoleDeletionStatusOutput, Error> {
     let unknown = || no_such("The deletion task cannot be found.");
     let mut parts = input.deletion_task_id.rsplit('/').skip(1);
-    let name = parts.next().ok_or_else(unknown)?;
-    if !SERVICES.iter().any(|(_, it)| *it == name) {
+    let (Some(name), Some(service)) = (parts.next(), parts.next()) else {
+        return Err(unknown());
+    };
+    if of_service(service).is_none_or(|it| !name.starts_with(it.role)) {
         return Err(unknown());
     }
     let there = cx.read(|tx| tx.get::<RoleRecord>(&key(name)))?;
@@ -122,4 +180,19 @@ pub async fn get_service_linked_role_deletion_status(
         status: DeletionTaskStatusType::Succeeded,
         reason: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_a_policy_of_aws() {
+        assert!(SERVICES.is_sorted_by_key(|it| it.service));
+        for linked in SERVICES {
+            let arn = format!("{}{}", managed::LINKED, linked.policy);
+            assert!(managed::find(&arn).is_some(), "{arn}");
+            assert!(linked.role.len() <= 64, "{}", linked.role);
+        }
+    }
 }

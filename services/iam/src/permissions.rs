@@ -4,6 +4,7 @@ use cloud::permission::{Permission, on};
 use cloud::{ConditionKey, Cx, Error, FoundRole, Record, Touched};
 use wire::Operation;
 
+use crate::group::GroupRecord;
 use crate::names::{arn, key};
 use crate::policy::CustomerPolicy;
 use crate::profile::Profile;
@@ -106,6 +107,45 @@ pub fn credential_service(cx: &Cx, id: &str) -> ConditionKey {
     )
 }
 
+pub fn group_touched(cx: &Cx, name: &str) -> Touched {
+    match found::<GroupRecord>(cx, name) {
+        // Groups have no tags.
+        Some(it) => Touched::absent(it.arn()),
+        None => absent(cx, "group", None, name),
+    }
+}
+
+pub fn new_group(cx: &Cx, path: Option<&str>, name: &str) -> Touched {
+    absent(cx, "group", path, name)
+}
+
+/// The permissions boundary that a call gives.
+pub fn boundary_key(arn: Option<&String>) -> Vec<ConditionKey> {
+    vec![ConditionKey::new(BOUNDARY[0], arn)]
+}
+
+fn boundary_of_role(cx: &Cx, name: &str) -> Option<String> {
+    found::<RoleRecord>(cx, name)?.grants.boundary
+}
+
+fn boundary_of_user(cx: &Cx, name: &str) -> Option<String> {
+    found::<UserRecord>(cx, name)?.grants.boundary
+}
+
+/// A user, role or group that is given by its ARN, when it is of this kind.
+pub fn of_kind(cx: &Cx, arn: &str, kind: &str) -> Option<Touched> {
+    let rest = arn.splitn(6, ':').nth(5)?;
+    let name = rest.rsplit('/').next().unwrap_or_default();
+    let is_kind = rest.split('/').next() == Some(kind);
+    let touched = match kind {
+        "user" => user_touched,
+        "role" => role_touched,
+        _ => group_touched,
+    };
+    is_kind.then(|| touched(cx, name))
+}
+
+pub const POLICY: &[&str] = &["iam:PolicyARN"];
 pub const BOUNDARY: &[&str] = &["iam:PermissionsBoundary"];
 pub const BOUNDARY_AND_POLICY: &[&str] = &["iam:PermissionsBoundary", "iam:PolicyARN"];
 pub const CREDENTIAL_SERVICE: &[&str] = &["iam:ServiceSpecificCredentialServiceName"];
@@ -115,22 +155,59 @@ pub const CREDENTIAL_NEW: &[&str] = &[
 ];
 pub const SERVICE_NAME: &[&str] = &["iam:AWSServiceName"];
 
-/// A change of a role. Permissions boundaries are refused, so none is there.
+/// A change of a role, with the boundary that it has.
 pub fn changed_role<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
-    on("role", move |cx, it: &I| role_touched(cx, name(it))).supplying(BOUNDARY, |_, _| vec![])
+    on("role", move |cx, it: &I| role_touched(cx, name(it))).supplying(BOUNDARY, move |cx, it| {
+        boundary_key(boundary_of_role(cx, name(it)).as_ref())
+    })
 }
 
 pub fn changed_user<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
-    on("user", move |cx, it: &I| user_touched(cx, name(it))).supplying(BOUNDARY, |_, _| vec![])
+    on("user", move |cx, it: &I| user_touched(cx, name(it))).supplying(BOUNDARY, move |cx, it| {
+        boundary_key(boundary_of_user(cx, name(it)).as_ref())
+    })
 }
 
-/// That a managed policy is attached to a role or user, or detached.
-pub fn attachment<I: Operation>(
-    kind: &'static str,
-    touched: fn(&Cx, &I) -> Touched,
+/// That a managed policy is attached to a role, or detached.
+pub fn role_attachment<I: Operation>(
+    name: fn(&I) -> &str,
     policy_arn: fn(&I) -> &str,
 ) -> Permission<I> {
-    on(kind, touched).supplying(BOUNDARY_AND_POLICY, move |_, it: &I| {
-        vec![ConditionKey::new("iam:PolicyARN", Some(policy_arn(it)))]
+    let touched = move |cx: &Cx, it: &I| role_touched(cx, name(it));
+    on("role", touched).supplying(BOUNDARY_AND_POLICY, move |cx, it: &I| {
+        let mut keys = boundary_key(boundary_of_role(cx, name(it)).as_ref());
+        keys.push(ConditionKey::new(POLICY[0], Some(policy_arn(it))));
+        keys
     })
+}
+
+pub fn user_attachment<I: Operation>(
+    name: fn(&I) -> &str,
+    policy_arn: fn(&I) -> &str,
+) -> Permission<I> {
+    let touched = move |cx: &Cx, it: &I| user_touched(cx, name(it));
+    on("user", touched).supplying(BOUNDARY_AND_POLICY, move |cx, it: &I| {
+        let mut keys = boundary_key(boundary_of_user(cx, name(it)).as_ref());
+        keys.push(ConditionKey::new(POLICY[0], Some(policy_arn(it))));
+        keys
+    })
+}
+
+/// Groups have no boundaries.
+pub fn group_attachment<I: Operation>(
+    name: fn(&I) -> &str,
+    policy_arn: fn(&I) -> &str,
+) -> Permission<I> {
+    let touched = move |cx: &Cx, it: &I| group_touched(cx, name(it));
+    on("group", touched).supplying(POLICY, move |_, it: &I| {
+        vec![ConditionKey::new(POLICY[0], Some(policy_arn(it)))]
+    })
+}
+
+pub fn on_group<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
+    on("group", move |cx, it: &I| group_touched(cx, name(it)))
+}
+
+pub fn on_user<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
+    on("user", move |cx, it: &I| user_touched(cx, name(it)))
 }

@@ -6,11 +6,11 @@ use shapes::iam::errors::LimitExceededException;
 use shapes::iam::*;
 
 use crate::document::check_managed;
-use crate::grants::Holder;
+use crate::grants::{Grants, Holder};
+use crate::group::GroupRecord;
 use crate::managed::{self, Managed};
 use crate::names::{
     arn, conflict, encoded, exists as already_exists, key, new_id, no_such, page, path, timestamp,
-    unsupported,
 };
 use crate::role::RoleRecord;
 use crate::tags::{self, Tags};
@@ -18,8 +18,6 @@ use crate::user::UserRecord;
 
 /// AWS's quota.
 const VERSIONS_MAX: usize = 5;
-/// When AWS's managed policies were made, as far as this account can tell: February 2015.
-const MANAGED_SINCE_MS: i64 = 1_423_252_800_000;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CustomerPolicy {
@@ -94,6 +92,14 @@ impl CustomerPolicy {
             .ok_or_else(|| no_version(&self.arn(), id))
     }
 
+    /// All of them with their documents, the newest first.
+    pub fn versions_shown(&self) -> Vec<PolicyVersion> {
+        let newest_first = self.versions.iter().rev();
+        newest_first
+            .map(|it| self.version_shown(it, true))
+            .collect()
+    }
+
     fn version_shown(&self, version: &Version, with_document: bool) -> PolicyVersion {
         PolicyVersion {
             document: with_document.then(|| encoded(&version.document)),
@@ -103,15 +109,15 @@ impl CustomerPolicy {
         }
     }
 
-    fn shown(&self, attachments: usize) -> Policy {
+    pub fn shown(&self, usage: Usage) -> Policy {
         Policy {
             policy_name: Some(self.name.clone()),
             policy_id: Some(self.id.clone()),
             arn: Some(self.arn()),
             path: Some(self.path.clone()),
             default_version_id: Some(version_id(self.default_version)),
-            attachment_count: i32::try_from(attachments).ok(),
-            permissions_boundary_usage_count: Some(0),
+            attachment_count: i32::try_from(usage.attached).ok(),
+            permissions_boundary_usage_count: i32::try_from(usage.bounding).ok(),
             is_attachable: Some(true),
             description: self.description.clone(),
             create_date: Some(timestamp(self.created_ms)),
@@ -163,49 +169,81 @@ pub fn exists(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<bool, Error> {
     Ok(managed::find(arn).is_some() || CustomerPolicy::get(cx, tx, arn)?.is_some())
 }
 
-/// The roles and users that a policy is attached to.
-struct Holders {
-    roles: Vec<RoleRecord>,
-    users: Vec<UserRecord>,
+/// All that has policies.
+pub struct Holders {
+    pub roles: Vec<RoleRecord>,
+    pub users: Vec<UserRecord>,
+    pub groups: Vec<GroupRecord>,
 }
 
 impl Holders {
-    fn all(tx: &Records<'_>) -> Result<Self, Error> {
+    pub fn all(tx: &Records<'_>) -> Result<Self, Error> {
         Ok(Self {
             roles: tx.list(&key(""))?,
             users: tx.list(&key(""))?,
+            groups: tx.list(&key(""))?,
         })
     }
 
-    fn count(&self, arn: &str) -> usize {
-        let has = |it: &&crate::grants::Grants| it.attached.contains(arn);
-        self.roles.iter().map(Holder::grants).filter(has).count()
-            + self.users.iter().map(Holder::grants).filter(has).count()
+    fn grants(&self) -> impl Iterator<Item = &Grants> {
+        let of_roles = self.roles.iter().map(Holder::grants);
+        let of_users = self.users.iter().map(Holder::grants);
+        let of_groups = self.groups.iter().map(Holder::grants);
+        of_roles.chain(of_users).chain(of_groups)
+    }
+
+    /// What a policy is used for, as policies show it.
+    pub fn usage(&self, arn: &str) -> Usage {
+        let attached = self.grants().filter(|it| it.attached.contains(arn));
+        let bounding = self
+            .grants()
+            .filter(|it| it.boundary.as_deref() == Some(arn));
+        Usage {
+            attached: attached.count(),
+            bounding: bounding.count(),
+        }
     }
 }
 
-fn managed_shown(policy: &Managed, attachments: usize) -> Policy {
+/// How many have a policy, and how many it bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub attached: usize,
+    pub bounding: usize,
+}
+
+impl Usage {
+    fn of_policy(policy: &Policy) -> [i32; 2] {
+        let counts = [
+            policy.attachment_count,
+            policy.permissions_boundary_usage_count,
+        ];
+        counts.map(Option::unwrap_or_default)
+    }
+}
+
+pub fn managed_shown(policy: &Managed, usage: Usage) -> Policy {
     Policy {
         policy_name: Some(policy.name.into()),
         policy_id: Some(policy.id()),
         arn: Some(policy.arn()),
         path: Some(policy.path.into()),
-        default_version_id: Some(version_id(1)),
-        attachment_count: i32::try_from(attachments).ok(),
-        permissions_boundary_usage_count: Some(0),
+        default_version_id: Some(policy.version.into()),
+        attachment_count: i32::try_from(usage.attached).ok(),
+        permissions_boundary_usage_count: i32::try_from(usage.bounding).ok(),
         is_attachable: Some(true),
-        create_date: Some(timestamp(MANAGED_SINCE_MS)),
-        update_date: Some(timestamp(MANAGED_SINCE_MS)),
+        create_date: Some(policy.created()),
+        update_date: Some(policy.updated()),
         ..Default::default()
     }
 }
 
-fn managed_version(policy: &Managed, with_document: bool) -> PolicyVersion {
+pub fn managed_version(policy: &Managed, with_document: bool) -> PolicyVersion {
     PolicyVersion {
         document: with_document.then(|| encoded(&policy.document())),
-        version_id: Some(version_id(1)),
+        version_id: Some(policy.version.into()),
         is_default_version: Some(true),
-        create_date: Some(timestamp(MANAGED_SINCE_MS)),
+        create_date: Some(policy.updated()),
     }
 }
 
@@ -239,7 +277,7 @@ pub async fn create_policy(cx: Cx, input: CreatePolicyInput) -> Result<CreatePol
             tx.put(&policy)?;
         }
         Ok(CreatePolicyOutput {
-            policy: Some(policy.shown(0)),
+            policy: Some(policy.shown(Usage::default())),
         })
     })
 }
@@ -247,10 +285,10 @@ pub async fn create_policy(cx: Cx, input: CreatePolicyInput) -> Result<CreatePol
 pub async fn get_policy(cx: Cx, input: GetPolicyInput) -> Result<GetPolicyOutput, Error> {
     let arn = &input.policy_arn;
     cx.read(|tx| {
-        let count = Holders::all(tx)?.count(arn);
+        let usage = Holders::all(tx)?.usage(arn);
         let policy = match managed::find(arn) {
-            Some(policy) => managed_shown(policy, count),
-            None => CustomerPolicy::find(&cx, tx, arn)?.shown(count),
+            Some(policy) => managed_shown(policy, usage),
+            None => CustomerPolicy::find(&cx, tx, arn)?.shown(usage),
         };
         Ok(GetPolicyOutput {
             policy: Some(policy),
@@ -259,9 +297,6 @@ pub async fn get_policy(cx: Cx, input: GetPolicyInput) -> Result<GetPolicyOutput
 }
 
 pub async fn list_policies(cx: Cx, input: ListPoliciesInput) -> Result<ListPoliciesOutput, Error> {
-    if input.policy_usage_filter == Some(PolicyUsageType::PermissionsBoundary) {
-        return Err(unsupported("PolicyUsageFilter PermissionsBoundary"));
-    }
     let scope = input.scope.unwrap_or(PolicyScopeType::All);
     let prefix = input.path_prefix.as_deref().unwrap_or("/");
     cx.read(|tx| {
@@ -269,16 +304,20 @@ pub async fn list_policies(cx: Cx, input: ListPoliciesInput) -> Result<ListPolic
         let mut policies = Vec::new();
         if scope != PolicyScopeType::Aws {
             let own = tx.list::<CustomerPolicy>(&key(""))?;
-            policies.extend(own.iter().map(|it| it.shown(holders.count(&it.arn()))));
+            policies.extend(own.iter().map(|it| it.shown(holders.usage(&it.arn()))));
         }
         if scope != PolicyScopeType::Local {
-            let all = managed::all().iter();
-            policies.extend(all.map(|it| managed_shown(it, holders.count(&it.arn()))));
+            let all = managed::all();
+            policies.extend(all.map(|it| managed_shown(it, holders.usage(&it.arn()))));
         }
-        let attached_only = input.only_attached == Some(true);
+        let used_only = input.only_attached == Some(true);
+        let is_used = |it: &Policy| match (Usage::of_policy(it), input.policy_usage_filter) {
+            ([attached, bounding], None) => !used_only || attached + bounding > 0,
+            ([attached, _], Some(PolicyUsageType::PermissionsPolicy)) => attached > 0,
+            ([_, bounding], Some(_)) => bounding > 0,
+        };
         policies.retain(|it| {
-            it.path.as_deref().is_some_and(|it| it.starts_with(prefix))
-                && (!attached_only || it.attachment_count > Some(0))
+            it.path.as_deref().is_some_and(|it| it.starts_with(prefix)) && is_used(it)
         });
         let name =
             |it: &Policy| -> &str { it.arn.as_deref().unwrap_or_default() } as fn(&Policy) -> &str;
@@ -294,7 +333,7 @@ pub async fn list_policies(cx: Cx, input: ListPoliciesInput) -> Result<ListPolic
 pub async fn delete_policy(cx: Cx, input: DeletePolicyInput) -> Result<DeletePolicyOutput, Error> {
     cx.write(|tx| {
         let policy = CustomerPolicy::find(&cx, tx, &input.policy_arn)?;
-        if Holders::all(tx)?.count(&input.policy_arn) > 0 {
+        if Holders::all(tx)?.usage(&input.policy_arn) != Usage::default() {
             return Err(conflict("Cannot delete a policy attached to entities."));
         }
         if policy.versions.len() > 1 {
@@ -337,7 +376,7 @@ pub async fn get_policy_version(
 ) -> Result<GetPolicyVersionOutput, Error> {
     let (arn, id) = (&input.policy_arn, &input.version_id);
     let version = match managed::find(arn) {
-        Some(policy) if *id == version_id(1) => managed_version(policy, true),
+        Some(policy) if id == policy.version => managed_version(policy, true),
         Some(_) => return Err(no_version(arn, id)),
         None => {
             let policy = cx.read(|tx| CustomerPolicy::find(&cx, tx, arn))?;
@@ -414,14 +453,29 @@ pub async fn list_entities_for_policy(
         }
         Holders::all(tx)
     })?;
+    let is_used = |grants: &Grants| match input.policy_usage_filter {
+        Some(PolicyUsageType::PermissionsBoundary) => grants.boundary.as_ref() == Some(arn),
+        Some(_) => grants.attached.contains(arn),
+        None => grants.attached.contains(arn) || grants.boundary.as_ref() == Some(arn),
+    };
     let roles = holders.roles.into_iter().filter(|it| {
-        wanted(EntityType::Role) && it.grants.attached.contains(arn) && it.path.starts_with(prefix)
+        wanted(EntityType::Role) && is_used(&it.grants) && it.path.starts_with(prefix)
     });
     let users = holders.users.into_iter().filter(|it| {
-        wanted(EntityType::User) && it.grants.attached.contains(arn) && it.path.starts_with(prefix)
+        wanted(EntityType::User) && is_used(&it.grants) && it.path.starts_with(prefix)
+    });
+    let groups = holders.groups.into_iter().filter(|it| {
+        wanted(EntityType::Group) && is_used(&it.grants) && it.path.starts_with(prefix)
     });
     Ok(ListEntitiesForPolicyOutput {
-        policy_groups: Some(Vec::new()),
+        policy_groups: Some(
+            groups
+                .map(|it| PolicyGroup {
+                    group_name: Some(it.name),
+                    group_id: Some(it.id),
+                })
+                .collect(),
+        ),
         policy_roles: Some(
             roles
                 .map(|it| PolicyRole {

@@ -40,7 +40,7 @@ impl Profile {
         arn(&self.account, "instance-profile", &self.path, &self.name)
     }
 
-    fn shown(&self, tx: &Records<'_>) -> Result<InstanceProfile, Error> {
+    pub fn shown(&self, tx: &Records<'_>) -> Result<InstanceProfile, Error> {
         let mut roles = Vec::with_capacity(self.roles.len());
         for role in &self.roles {
             roles.push(RoleRecord::find(tx, role)?.shown());

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use shapes::iam::errors::UnmodifiableEntityException;
 use shapes::iam::*;
 
+use crate::boundary;
 use crate::document::check_trust;
 use crate::grants::{self, Grants, Holder};
-use crate::names::{
-    arn, conflict, encoded, exists, key, new_id, no_such, page, path, timestamp, unsupported,
-};
+use crate::names::{arn, conflict, encoded, exists, key, new_id, no_such, page, path, timestamp};
 use crate::profile::Profile;
 use crate::tags::{self, Tags};
 
@@ -97,15 +96,13 @@ impl RoleRecord {
             description: self.description.clone(),
             max_session_duration: Some(self.max_session_seconds),
             tags: tags::shown(&self.tags),
+            permissions_boundary: boundary::shown(&self.grants),
             ..Default::default()
         }
     }
 }
 
 pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOutput, Error> {
-    if input.permissions_boundary.is_some() {
-        return Err(unsupported("PermissionsBoundary"));
-    }
     check_trust(&input.assume_role_policy_document)?;
     let role = RoleRecord {
         account: cx.account().to_owned(),
@@ -117,11 +114,17 @@ pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOut
         description: input.description,
         max_session_seconds: input.max_session_duration.unwrap_or(MAX_SESSION_DEFAULT),
         tags: tags::new(input.tags)?,
-        grants: Grants::default(),
+        grants: Grants {
+            boundary: input.permissions_boundary,
+            ..Grants::default()
+        },
         service_linked: false,
         made_by: cx.token.clone(),
     };
-    let role = cx.write(|tx| create(tx, role))?;
+    let role = cx.write(|tx| {
+        boundary::check(&cx, tx, role.grants.boundary.as_deref())?;
+        create(tx, role)
+    })?;
     Ok(CreateRoleOutput { role: role.shown() })
 }
 

@@ -14,6 +14,7 @@ use shapes::sts::{
 use crate::credentials::{AccessKey, Identity, Session, new_key_id, new_secret};
 use crate::names::key;
 use crate::role::RoleRecord;
+use crate::session::SessionExtras;
 use crate::trust;
 
 const SECRET_LENGTH: usize = 40;
@@ -104,16 +105,17 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOutput, Error> {
-    refuse("Policy", input.policy.is_some())?;
     let some = |given: Option<usize>| given.is_some_and(|it| it > 0);
-    refuse("PolicyArns", some(input.policy_arns.as_ref().map(Vec::len)))?;
-    refuse("Tags", some(input.tags.as_ref().map(Vec::len)))?;
     refuse("SerialNumber", input.serial_number.is_some())?;
     refuse("TokenCode", input.token_code.is_some())?;
-    refuse("SourceIdentity", input.source_identity.is_some())?;
     let contexts = input.provided_contexts.as_ref().map(Vec::len);
     refuse("ProvidedContexts", some(contexts))?;
-    let role = trusting_role(&cx, &input)?;
+    let before = match &cx.caller {
+        Caller::AssumedRole { access_key, .. } => SessionExtras::of_key(&cx, access_key)?,
+        _ => SessionExtras::default(),
+    };
+    let extras = SessionExtras::asked(&cx, &input, &before)?;
+    let role = trusting_role(&cx, &input, &extras)?;
     let seconds = input.duration_seconds.unwrap_or(HOUR);
     if seconds > role.max_session_seconds {
         return Err(invalid(
@@ -136,18 +138,26 @@ pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOut
         session_name,
     };
     Ok(AssumeRoleOutput {
-        credentials: Some(begin_session(&cx, identity, seconds)?),
+        packed_policy_size: extras.filled_percent(),
+        source_identity: extras.source_identity.clone(),
+        credentials: Some(begin_session(&cx, identity, extras, seconds)?),
         assumed_role_user: Some(user),
         ..Default::default()
     })
 }
 
 /// The role, when it is there and the caller may assume it.
-fn trusting_role(cx: &Cx, input: &AssumeRoleInput) -> Result<RoleRecord, Error> {
+fn trusting_role(
+    cx: &Cx,
+    input: &AssumeRoleInput,
+    extras: &SessionExtras,
+) -> Result<RoleRecord, Error> {
     let role = cx.read(|tx| RoleRecord::of_arn(tx, &input.role_arn))?;
-    let role =
-        role.ok_or_else(|| trust::refused(&cx.caller.arn(cx.account()), &input.role_arn, None))?;
-    trust::check(cx, &role, input)?;
+    let role = role.ok_or_else(|| {
+        let caller_arn = cx.caller.arn(cx.account());
+        trust::refused((&caller_arn, trust::ACTION, &input.role_arn), None)
+    })?;
+    trust::check(cx, &role, input, extras)?;
     Ok(role)
 }
 
@@ -178,12 +188,22 @@ pub async fn get_session_token(
         }
     };
     Ok(GetSessionTokenOutput {
-        credentials: Some(begin_session(&cx, identity, seconds)?),
+        credentials: Some(begin_session(
+            &cx,
+            identity,
+            SessionExtras::default(),
+            seconds,
+        )?),
         ..Default::default()
     })
 }
 
-fn begin_session(cx: &Cx, identity: Identity, seconds: i32) -> Result<Credentials, Error> {
+fn begin_session(
+    cx: &Cx,
+    identity: Identity,
+    extras: SessionExtras,
+    seconds: i32,
+) -> Result<Credentials, Error> {
     let session = Session {
         access_key: new_key_id("ASIA"),
         secret: new_secret(SECRET_LENGTH)?,
@@ -191,6 +211,7 @@ fn begin_session(cx: &Cx, identity: Identity, seconds: i32) -> Result<Credential
         issued_ms: Some(cx.clock().now_ms()),
         expires_ms: cx.clock().now_ms() + i64::from(seconds) * 1000,
         identity,
+        extras,
     };
     cx.write(|tx| tx.put(&session))?;
     Ok(Credentials {

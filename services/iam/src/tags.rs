@@ -139,6 +139,20 @@ pub async fn tag_instance_profile(
     Ok(TagInstanceProfileOutput {})
 }
 
+pub async fn list_instance_profile_tags(
+    cx: Cx,
+    input: ListInstanceProfileTagsInput,
+) -> Result<ListInstanceProfileTagsOutput, Error> {
+    let profile = cx.read(|tx| Profile::find(tx, &input.instance_profile_name))?;
+    let tags = list(&profile.tags);
+    let page = page(tags, |it| &it.key, input.marker.as_deref(), input.max_items)?;
+    Ok(ListInstanceProfileTagsOutput {
+        tags: page.items,
+        is_truncated: page.is_truncated,
+        marker: page.marker,
+    })
+}
+
 pub async fn untag_instance_profile(
     cx: Cx,
     input: UntagInstanceProfileInput,

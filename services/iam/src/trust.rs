@@ -10,42 +10,71 @@ use shapes::sts::AssumeRoleInput;
 
 use crate::asker::Asker;
 use crate::role::RoleRecord;
+use crate::session::SessionExtras;
 
-const ACTION: &str = "sts:AssumeRole";
+pub const ACTION: &str = "sts:AssumeRole";
 
-/// Refuses whom the role does not trust, and who may not ask for it.
-pub fn check(cx: &Cx, role: &RoleRecord, input: &AssumeRoleInput) -> Result<(), Error> {
-    let need = need(role, input);
+/// Refuses whom the role does not trust, and who may not ask for it. A session with tags, or with a source
+/// identity, needs more than a role that may be assumed.
+pub fn check(
+    cx: &Cx,
+    role: &RoleRecord,
+    input: &AssumeRoleInput,
+    extras: &SessionExtras,
+) -> Result<(), Error> {
+    let needs = needs(role, input, extras);
     let who = Asker::of(cx)?;
-    let decision = who.decide_by_the_other_side(&need, &Needs::default());
-    if !decision.is_allowed() {
-        return Err(refused(&who.caller_arn, &input.role_arn, Some(&decision)));
+    for need in &needs.all {
+        let decision = who.decide_by_the_other_side(need, &needs);
+        if !decision.is_allowed() {
+            let names = (
+                who.caller_arn.as_str(),
+                need.action.as_str(),
+                input.role_arn.as_str(),
+            );
+            return Err(refused(names, Some(&decision)));
+        }
     }
-    cx.authorize_one("sts", need)
+    cx.authorize("sts", &needs)
 }
 
-fn need(role: &RoleRecord, input: &AssumeRoleInput) -> Need {
+fn needs(role: &RoleRecord, input: &AssumeRoleInput, extras: &SessionExtras) -> Needs {
     let touched = Touched::named(role.arn())
         .tagged(role.tags.clone())
         .bound_by(Some(role.trust.clone()));
-    // Session tags and a source identity are refused, so that they are absent.
+    let transitive = extras.transitive.iter().cloned().collect();
     let keys = [
         ConditionKey::new("sts:ExternalId", input.external_id.as_ref()),
         ConditionKey::new("sts:RoleSessionName", Some(&input.role_session_name)),
-        ConditionKey::new("sts:SourceIdentity", None::<String>),
-        ConditionKey::new("sts:TransitiveTagKeys", None::<String>),
+        ConditionKey::new("sts:SourceIdentity", extras.source_identity.as_ref()),
+        ConditionKey::of_many("sts:TransitiveTagKeys", transitive),
     ];
-    Need::new(ACTION, Some(touched)).with_keys(keys)
+    let actions = [
+        (ACTION, true),
+        ("sts:TagSession", !extras.tags.is_empty()),
+        ("sts:SetSourceIdentity", extras.source_identity.is_some()),
+    ];
+    let asked = actions.into_iter().filter(|(_, is_asked)| *is_asked);
+    let need = |(action, _)| Need::new(action, Some(touched.clone())).with_keys(keys.clone());
+    Needs {
+        all: asked.map(need).collect(),
+        request_tags: extras.tags.clone(),
+        tag_keys: extras.tags.keys().cloned().collect(),
+        repeated_tag: None,
+    }
 }
 
 /// AWS says the same of a role that is not there and of one that does not trust the caller. What
 /// neargate does not know is named, because AWS would have known it.
-pub fn refused(caller_arn: &str, role_arn: &str, decision: Option<&Decision>) -> Error {
+pub fn refused(
+    (caller_arn, action, role_arn): (&str, &str, &str),
+    decision: Option<&Decision>,
+) -> Error {
     let mut message = format!(
-        "User: {caller_arn} is not authorized to perform: {ACTION} on resource: {role_arn}"
+        "User: {caller_arn} is not authorized to perform: {action} on resource: {role_arn}"
     );
     if let Some(decision) = decision.filter(|it| !it.unknown.is_empty()) {
-        message.push_str(&format!(" {}", decision.reason(ACTION)));
+        message.push_str(&format!(" {}", decision.reason(action)));
     }
     wire::codes::AccessDenied.because(message)
 }

@@ -1,13 +1,16 @@
 //! Users and their keys. What a user may do is what its policies allow: see [`crate::Policies`].
 
+use std::collections::BTreeSet;
+
 use cloud::{Caller, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::iam::*;
 
+use crate::boundary;
 use crate::credentials::{AccessKey as KeyRecord, new_key_id, new_secret};
 use crate::grants::{self, Grants, Holder};
 use crate::names::{
-    arn, conflict, encoded, exists, key, limit, new_id, no_such, page, path, timestamp, unsupported,
+    arn, conflict, encoded, exists, key, limit, new_id, no_such, page, path, timestamp,
 };
 use crate::service_credential::credentials_of;
 use crate::tags::{self, Tags};
@@ -26,6 +29,9 @@ pub struct UserRecord {
     pub created_ms: i64,
     pub tags: Tags,
     pub grants: Grants,
+    /// The names of the groups that the user is in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
     pub made_by: Option<String>,
 }
 
@@ -56,14 +62,22 @@ impl UserRecord {
         arn(&self.account, "user", &self.path, &self.name)
     }
 
-    fn shown(&self) -> User {
+    pub fn shown(&self) -> User {
+        User {
+            tags: tags::shown(&self.tags),
+            permissions_boundary: boundary::shown(&self.grants),
+            ..self.listed()
+        }
+    }
+
+    /// As lists show users: without tags and boundary.
+    pub fn listed(&self) -> User {
         User {
             path: self.path.clone(),
             user_name: self.name.clone(),
             user_id: self.id.clone(),
             arn: self.arn(),
             create_date: timestamp(self.created_ms),
-            tags: tags::shown(&self.tags),
             ..Default::default()
         }
     }
@@ -82,9 +96,6 @@ pub fn name_or_caller(cx: &Cx, name: Option<String>) -> Result<String, Error> {
 }
 
 pub async fn create_user(cx: Cx, input: CreateUserInput) -> Result<CreateUserOutput, Error> {
-    if input.permissions_boundary.is_some() {
-        return Err(unsupported("PermissionsBoundary"));
-    }
     let user = UserRecord {
         account: cx.account().to_owned(),
         id: new_id(&cx, "AIDA"),
@@ -92,10 +103,15 @@ pub async fn create_user(cx: Cx, input: CreateUserInput) -> Result<CreateUserOut
         name: input.user_name,
         created_ms: cx.clock().now_ms(),
         tags: tags::new(input.tags)?,
-        grants: Grants::default(),
+        grants: Grants {
+            boundary: input.permissions_boundary,
+            ..Grants::default()
+        },
+        groups: BTreeSet::new(),
         made_by: cx.token.clone(),
     };
     cx.write(|tx| {
+        boundary::check(&cx, tx, user.grants.boundary.as_deref())?;
         if let Some(there) = tx.get::<UserRecord>(&user.key())? {
             if there.made_by.is_none() || there.made_by != user.made_by {
                 return Err(exists(format!(
@@ -156,6 +172,11 @@ pub async fn delete_user(cx: Cx, input: DeleteUserInput) -> Result<DeleteUserOut
         if !credentials_of(tx, &user.name)?.is_empty() {
             return Err(conflict(
                 "Cannot delete entity, must remove service specific credentials first.",
+            ));
+        }
+        if !user.groups.is_empty() {
+            return Err(conflict(
+                "Cannot delete entity, must remove users from group first.",
             ));
         }
         grants::check_empty(&user.grants)?;

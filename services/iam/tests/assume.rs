@@ -156,7 +156,8 @@ async fn naming_somebody_suffices_and_naming_the_account_does_not() {
     world
         .trusts(json!([
             allow(json!("*")),
-            {"Effect": "Deny", "Action": "sts:*", "NotPrincipal": {"AWS": [ACCOUNT, "arn:aws:iam::000000000000:user/bob"]}},
+            {"Effect": "Deny", "Action": "sts:*", "Principal": "*", "Condition": {"ArnNotEquals":
+                {"aws:PrincipalArn": "arn:aws:iam::000000000000:user/bob"}}},
         ]))
         .await;
     assert_eq!(world.assume(world.ann.clone()).await.unwrap_err(), refused);
@@ -186,7 +187,7 @@ async fn an_audit_enforces_trust_and_records_what_the_caller_lacks() {
     assert_eq!(seen, [("sts:AssumeRole", TARGET, false)]);
     for trust in [
         allow(json!({"AWS": "111111111111"})),
-        json!([allow(json!("*")), {"Effect": "Deny", "Action": "*", "Principal": {"AWS": ANN}}]),
+        json!([allow(json!("*")), {"Effect": "Deny", "Action": "sts:*", "Principal": {"AWS": ANN}}]),
     ] {
         world.trusts(trust.clone()).await;
         assert!(world.assume(world.ann.clone()).await.is_err(), "{trust}");

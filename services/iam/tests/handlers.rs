@@ -113,12 +113,12 @@ async fn errors_are_awss() {
     };
     assert_eq!(world.refused(malformed).await.0, "MalformedPolicyDocument");
     let bounded = CreateRoleInput {
-        permissions_boundary: Some(EXECUTION.into()),
+        permissions_boundary: Some("arn:aws:iam::aws:policy/Nothing".into()),
         ..new_role("b", service)
     };
     assert_eq!(
         world.refused(bounded).await.1,
-        "PermissionsBoundary is not supported by neargate"
+        "Scope ARN: arn:aws:iam::aws:policy/Nothing does not exist or is not attachable."
     );
     let attach = |arn: &str| AttachRolePolicyInput {
         role_name: "r".into(),
@@ -582,9 +582,8 @@ fn document_of(length: usize, trust: bool) -> String {
     let with = |sid: &str| match trust {
         true => json!({"Statement": {"Sid": sid, "Effect": "Allow", "Action": "sts:AssumeRole",
             "Principal": {"Service": "ecs.amazonaws.com"}}}),
-        false => {
-            json!({"Statement": {"Sid": sid, "Effect": "Allow", "Action": "s3:*", "Resource": "*"}})
-        }
+        false => json!({"Version": "2012-10-17",
+            "Statement": {"Sid": sid, "Effect": "Allow", "Action": "s3:*", "Resource": "*"}}),
     };
     let sid = "a".repeat(length - with("").to_string().len());
     with(&sid)

@@ -69,6 +69,7 @@ fn gone_is_fine<T>(outcome: Result<T, Error>) -> Result<(), ResourceError> {
 struct Holders {
     roles: BTreeSet<String>,
     users: BTreeSet<String>,
+    groups: BTreeSet<String>,
 }
 
 impl Holders {
@@ -76,13 +77,19 @@ impl Holders {
         Self {
             roles: texts(properties, "Roles"),
             users: texts(properties, "Users"),
+            groups: texts(properties, "Groups"),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.roles.is_empty() && self.users.is_empty() && self.groups.is_empty()
     }
 
     fn without(&self, others: &Self) -> Self {
         Self {
             roles: self.roles.difference(&others.roles).cloned().collect(),
             users: self.users.difference(&others.users).cloned().collect(),
+            groups: self.groups.difference(&others.groups).cloned().collect(),
         }
     }
 
@@ -99,6 +106,14 @@ impl Holders {
             let policy_arn = arn.to_owned();
             let input = shapes::iam::AttachUserPolicyInput {
                 user_name,
+                policy_arn,
+            };
+            cx.call(input).await?;
+        }
+        for group_name in self.groups.iter().cloned() {
+            let policy_arn = arn.to_owned();
+            let input = shapes::iam::AttachGroupPolicyInput {
+                group_name,
                 policy_arn,
             };
             cx.call(input).await?;
@@ -123,6 +138,14 @@ impl Holders {
             };
             gone_is_fine(cx.call(input).await)?;
         }
+        for group_name in self.groups.iter().cloned() {
+            let policy_arn = arn.to_owned();
+            let input = shapes::iam::DetachGroupPolicyInput {
+                group_name,
+                policy_arn,
+            };
+            gone_is_fine(cx.call(input).await)?;
+        }
         Ok(())
     }
 
@@ -143,6 +166,14 @@ impl Holders {
             };
             cx.call(input).await?;
         }
+        for group_name in self.groups.iter().cloned() {
+            let input = shapes::iam::PutGroupPolicyInput {
+                group_name,
+                policy_name: name.to_owned(),
+                policy_document: document.to_owned(),
+            };
+            cx.call(input).await?;
+        }
         Ok(())
     }
 
@@ -157,6 +188,13 @@ impl Holders {
         for user_name in self.users.iter().cloned() {
             let input = shapes::iam::DeleteUserPolicyInput {
                 user_name,
+                policy_name: name.to_owned(),
+            };
+            gone_is_fine(cx.call(input).await)?;
+        }
+        for group_name in self.groups.iter().cloned() {
+            let input = shapes::iam::DeleteGroupPolicyInput {
+                group_name,
                 policy_name: name.to_owned(),
             };
             gone_is_fine(cx.call(input).await)?;

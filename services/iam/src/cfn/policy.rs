@@ -28,6 +28,7 @@ impl ResourceType for PolicyType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
+                Property::new("Groups"),
                 Property::new("PolicyDocument").required(),
                 Property::new("PolicyName").required(),
                 Property::new("Roles"),
@@ -45,7 +46,7 @@ impl ResourceType for PolicyType {
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let holders = Holders::of(&request.properties);
-        if holders.roles.is_empty() && holders.users.is_empty() {
+        if holders.is_empty() {
             return Err(ResourceError::new(
                 "At least one of [Groups,Roles,Users] must be non-empty.",
             ));
@@ -134,6 +135,7 @@ impl ResourceType for ManagedPolicyType {
         const {
             &[
                 Property::new("Description").replaces(),
+                Property::new("Groups"),
                 Property::new("ManagedPolicyName").replaces(),
                 Property::new("Path").replaces(),
                 Property::new("PolicyDocument").required(),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use ::policy::Purpose;
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
 use shapes::iam::*;
 
+use crate::document::check;
 use crate::role::RoleRecord;
 
 use super::{Holders, capability, document, gone_is_fine, required_document, tag_list, texts};
@@ -39,11 +41,44 @@ fn inline(properties: &Json) -> BTreeMap<String, String> {
     items.into_iter().flatten().filter_map(policy).collect()
 }
 
+/// Refuses a role whose policies would be refused, before it is made.
+fn check_policies(properties: &Json) -> Result<(), ResourceError> {
+    for document in inline(properties).values() {
+        check(document, Purpose::Inline)?;
+    }
+    Ok(())
+}
+
+async fn change_boundary(
+    cx: &Cx,
+    role: &str,
+    old: &Json,
+    request: &ResourceRequest,
+) -> Result<(), ResourceError> {
+    let role_name = role.to_owned();
+    match request.text("PermissionsBoundary") {
+        Some(permissions_boundary) => {
+            let input = PutRolePermissionsBoundaryInput {
+                role_name,
+                permissions_boundary,
+            };
+            cx.call(input).await?;
+        }
+        None if old.get("PermissionsBoundary").is_some() => {
+            cx.call(DeleteRolePermissionsBoundaryInput { role_name })
+                .await?;
+        }
+        None => {}
+    }
+    Ok(())
+}
+
 /// Brings policies from the old properties to the new ones, adding before removing.
 async fn change_policies(cx: &Cx, role: &str, old: &Json, new: &Json) -> Result<(), ResourceError> {
     let holder = Holders {
         roles: [role.to_owned()].into(),
         users: Default::default(),
+        groups: Default::default(),
     };
     let (arns, old_arns) = (
         texts(new, "ManagedPolicyArns"),
@@ -78,6 +113,7 @@ impl ResourceType for RoleType {
                 Property::new("ManagedPolicyArns"),
                 Property::new("MaxSessionDuration"),
                 Property::new("Path").replaces(),
+                Property::new("PermissionsBoundary"),
                 Property::new("Policies").members(POLICY),
                 Property::new("RoleName").replaces(),
                 Property::TAGS,
@@ -101,9 +137,11 @@ impl ResourceType for RoleType {
             assume_role_policy_document: required_document(request, "AssumeRolePolicyDocument")?,
             description: request.text("Description"),
             max_session_duration: number(request, "MaxSessionDuration")?,
+            permissions_boundary: request.text("PermissionsBoundary"),
             tags: Some(tag_list(&request.all_tags())),
             ..Default::default()
         };
+        check_policies(&request.properties)?;
         cx.with_token(&request.token).call(input).await?;
         change_policies(cx, &name, &Json::Null, &request.properties).await?;
         Ok(Created { physical_id: name })
@@ -129,6 +167,7 @@ impl ResourceType for RoleType {
             max_session_duration: Some(seconds.unwrap_or(MAX_SESSION_DEFAULT)),
         };
         cx.call(update).await?;
+        change_boundary(cx, physical_id, old, request).await?;
         change_policies(cx, physical_id, old, &request.properties).await?;
         let gone = UntagRoleInput {
             role_name: role_name.clone(),
@@ -182,6 +221,7 @@ impl ResourceType for RoleType {
             "ManagedPolicyArns": role.grants.attached,
             "MaxSessionDuration": role.max_session_seconds,
             "Path": role.path,
+            "PermissionsBoundary": role.grants.boundary,
             "Policies": policies,
             "RoleName": role.name,
         })))
