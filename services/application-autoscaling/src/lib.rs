@@ -22,6 +22,7 @@ mod cfn;
 mod decide;
 #[cfg(test)]
 mod hostile_input;
+mod linked_role;
 mod permissions;
 mod policy;
 mod policy_rules;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shapes::application_autoscaling::*;
 use shapes::ecs::DescribeServicesInput;
 
+use crate::linked_role;
 use crate::policy::PolicyRecord;
 use crate::scheduled::ScheduledRecord;
 
@@ -162,6 +163,7 @@ pub async fn register_scalable_target(
 ) -> Result<RegisterScalableTargetOutput, Error> {
     check_known(input.service_namespace, Some(input.scalable_dimension))?;
     check_service(&cx, &input.resource_id).await?;
+    linked_role::ensure(&cx).await?;
     cx.write(|tx| {
         let there: Option<TargetRecord> = tx.get(&cx.key(&input.resource_id))?;
         let target = match there {

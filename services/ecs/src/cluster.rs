@@ -6,6 +6,7 @@ use shapes::ecs::errors::{
 };
 use shapes::ecs::*;
 
+use crate::linked_role;
 use crate::names::{cluster_arn, cluster_name, find_cluster, is_name};
 use crate::record::{self, ServiceStatus};
 use crate::refuse::refuse;
@@ -30,6 +31,7 @@ pub async fn create_cluster(
     let providers = input.capacity_providers.unwrap_or_default();
     let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     check_providers(&providers, &strategy)?;
+    linked_role::ensure(&cx).await?;
     cx.write(|tx| {
         // As on AWS, creating a cluster that is there answers with it as it is.
         if let Some(existing) = tx

@@ -26,6 +26,7 @@ mod history;
 mod inside;
 mod launch;
 mod ledger;
+mod linked_role;
 mod metric_data;
 mod metrics;
 mod names;

@@ -15,6 +15,7 @@ use shapes::elbv2::{
     SetSecurityGroupsOutput,
 };
 
+use crate::linked_role;
 use crate::record::{self, Attributes, Balancer, EDGE_KEY, EdgeApplied, Listener, SubnetPlace};
 use crate::tags;
 
@@ -69,6 +70,7 @@ pub async fn create_load_balancer(
     let tags = tags::given(input.tags.as_ref())?;
     let (vpc, subnets) = places(&cx, &input).await?;
     let groups = security_groups(&cx, input.security_groups.clone(), &vpc).await?;
+    linked_role::ensure(&cx).await?;
     cx.write(|tx| {
         let all = tx.list::<Balancer>(&cx.key("app/"))?;
         if let Some(existing) = all.iter().find(|it| it.name == input.name && !it.deleting) {

@@ -11,6 +11,7 @@ mod balancer;
 mod cfn;
 mod conditions;
 mod health;
+mod linked_role;
 mod listener;
 mod metrics;
 mod permissions;
