@@ -1,13 +1,14 @@
 //! What all requests share.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use engine::{
-    BuildScope, Builds, EngineError, Fault, ImageName, Images, Network, RegistryLogin, Repository,
-    Result, Tasks,
+    BuildScope, Builds, Digest, EngineError, Fault, ImageName, Images, Network, RegistryLogin,
+    Repository, Result, Tasks,
 };
 use tokio::task::JoinHandle;
 
@@ -161,6 +162,12 @@ impl Docker {
     /// Waits for the starts that are under way, and lets no other begin: whatever runs then is known.
     pub async fn close(&self) {
         *self.is_open.write().await = false;
+    }
+
+    /// The manifests of images that its containers have, be they stopped.
+    pub fn images_of_containers(&self) -> HashSet<Digest> {
+        let all = self.containers.all().into_iter();
+        all.map(|it| it.record().image_id).collect()
     }
 
     pub(crate) fn policy(&self) -> Policy {

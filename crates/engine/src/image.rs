@@ -351,7 +351,8 @@ pub trait Images: Send + Sync {
     ) -> Result<Digest>;
     /// Lets `to` stand for what `from` stands for.
     async fn tag(&self, from: &ImageName, to: &ImageName) -> Result<Digest>;
-    /// Removes blobs and unpacked layers that no manifest names. Returns the bytes freed.
+    /// Removes blobs and unpacked layers that no manifest names, and what can be had again where the disk is
+    /// short of room (see [`crate::Room::is_short`]). Returns the bytes freed.
     async fn collect_garbage(&self) -> Result<u64>;
 
     /// Lets every space find what a name stands for now, without asking the name's registry.

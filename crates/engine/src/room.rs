@@ -11,6 +11,14 @@ const RESERVE_BYTES_MAX: u64 = 1 << 30;
 /// and on a small one this part of it.
 const RESERVE_PART: u64 = 20;
 
+/// A disk is short of room where less than this part of it is free, in percent: what nobody uses is given up,
+/// long before anything is refused,
+const SHORT_PERCENT: u64 = 15;
+/// and of a large disk, less than this.
+const SHORT_BYTES_MAX: u64 = 32 << 30;
+/// How much is free when it is enough again: a third more, so that not every write makes it short.
+const ENOUGH_PARTS: (u64, u64) = (4, 3);
+
 /// How much a disk has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -47,6 +55,21 @@ impl Room {
     /// What may still be written.
     pub fn to_give(self) -> u64 {
         self.free_bytes.saturating_sub(self.reserve_bytes())
+    }
+
+    fn short_bytes(self) -> u64 {
+        SHORT_BYTES_MAX.min(self.total_bytes / 100 * SHORT_PERCENT)
+    }
+
+    /// Whether what nobody uses should make room.
+    pub fn is_short(self) -> bool {
+        self.free_bytes < self.short_bytes()
+    }
+
+    /// How much more should be free.
+    pub fn lacks_bytes(self) -> u64 {
+        let enough = self.short_bytes() / ENOUGH_PARTS.1 * ENOUGH_PARTS.0;
+        enough.saturating_sub(self.free_bytes)
     }
 
     /// See [`check_room`].
@@ -149,6 +172,24 @@ mod tests {
         let said = small.check("a log").unwrap_err().message;
         assert!(said.starts_with("No space left on device: the machine's disk has 512 MiB free"));
         assert!(said.contains("none for a log"), "{said}");
+    }
+
+    #[test]
+    fn a_disk_is_short_before_it_refuses_and_for_a_while() {
+        let check = |total_gib: u64, free_gib: u64, is_short: bool, lacks_gib: u64| {
+            let room = Room {
+                total_bytes: total_gib * GIB,
+                free_bytes: free_gib * GIB,
+            };
+            let lacks = room.lacks_bytes().div_ceil(GIB);
+            assert_eq!((room.is_short(), lacks), (is_short, lacks_gib), "{room:?}");
+            assert!(room.is_short() || room.check("it").is_ok());
+        };
+        check(100, 14, true, 6);
+        check(100, 15, false, 5);
+        check(100, 20, false, 0);
+        check(4000, 31, true, 12);
+        check(4000, 43, false, 0);
     }
 
     #[test]

@@ -64,6 +64,13 @@ impl Inner {
         Ok(Some(true))
     }
 
+    /// The layers of an image, by what they unpack to; none of an index.
+    pub fn layers_of(&self, manifest: &Digest) -> Result<HashSet<Digest>> {
+        let mut marked = Marked::default();
+        self.mark(manifest, &mut marked)?;
+        Ok(marked.layers)
+    }
+
     /// Every blob that a manifest of a repository leads to.
     pub fn blobs_of(&self, repository: &Repository) -> Result<HashSet<Digest>> {
         let mut marked = Marked::default();

@@ -10,8 +10,10 @@
 //! layers/<hex>/                               a layer unpacked, named by the digest of its tar
 //! layers/<hex>.used                           when it was last handed out
 //! layers/<hex>.of/<hex>                       a blob that is known to unpack to it
-//! repositories/<host>/<path…>/_tags/<tag>     the digest that the tag stands for, and whether it is offered
+//! repositories/<host>/<path…>/_tags/<tag>     the digest that the tag stands for, and whether it is offered, or
+//!                                             was fetched for a task alone
 //! repositories/<host>/<path…>/_manifests/<hex>  what the repository knows about a manifest
+//! given-up.json                               what was removed last because the disk was short of room
 //! ```
 //!
 //! A thing is made under `uploads/` and renamed to its place when it is whole. `_tags` and
@@ -20,7 +22,8 @@
 //!
 //! Somebody who is not trusted has a space: names of its own over the same content (`space`).
 //!
-//! Garbage is what no manifest names and nobody used for a while (`garbage`).
+//! Garbage is what no manifest names and nobody used for a while (`garbage`). When the disk is short of room, what
+//! can be had again goes, too (`unused`).
 //!
 //! Layers come from strangers: `unpack` says what is refused.
 
@@ -46,7 +49,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod unused;
 
 pub use hosts::EmbeddedHosts;
 pub use registry::{Access, Closed, Gate, Registry, RegistryBody, RegistryScope};
 pub use store::ImageStore;
+pub use unused::GivenUp;

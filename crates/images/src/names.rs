@@ -14,6 +14,8 @@ const TAGS: &str = "_tags";
 const MANIFESTS: &str = "_manifests";
 /// Stands after the digest in the file of a tag that spaces may find.
 const OFFERED: &str = "offered";
+/// The same of a tag that was made by fetching an image for a task: nobody asked to keep it.
+const FETCHED: &str = "fetched";
 /// As the kernel bounds a file name, and as the distribution specification bounds a whole name.
 const COMPONENT_BYTES_MAX: usize = 255;
 const NAME_BYTES_MAX: usize = 512;
@@ -129,6 +131,20 @@ impl Names {
         let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
         self.scratch
             .write(&file, format!("{digest} {OFFERED}").as_bytes())
+    }
+
+    /// Marks a tag as fetched for a task. Whoever names something so afterwards keeps it.
+    pub fn mark_fetched(&self, repository: &Repository, tag: &str) -> Result<()> {
+        let file = tag_file(&self.existing(repository)?, tag)?;
+        let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
+        self.scratch
+            .write(&file, format!("{digest} {FETCHED}").as_bytes())
+    }
+
+    pub fn is_fetched(&self, repository: &Repository, tag: &str) -> Result<bool> {
+        let bytes = disk::read(&tag_file(&self.path(repository)?, tag)?)?;
+        let text = bytes.map(|it| String::from_utf8_lossy(&it).into_owned());
+        Ok(text.is_some_and(|it| it.split_whitespace().nth(1) == Some(FETCHED)))
     }
 
     /// What is offered under a tag; None when there is no such thing. Nothing is offered by its digest.

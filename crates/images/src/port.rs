@@ -162,7 +162,7 @@ impl Images for ImageStore {
     }
 
     async fn collect_garbage(&self) -> Result<u64> {
-        self.blocking(|inner| inner.collect_garbage(crate::limits::GARBAGE_GRACE))
+        self.blocking(|inner| inner.collect(crate::limits::GARBAGE_GRACE))
             .await
     }
 

@@ -26,7 +26,7 @@ impl ImageStore {
         let digest = match here {
             Ok(digest) => digest,
             Err(e) if e.fault == Fault::NotFound && !self.is_embedded(name) => {
-                self.pull_to(name, login, Destination::Shared).await?
+                self.pull_to(name, login, Destination::Task).await?
             }
             Err(e) if e.fault == Fault::NotFound => {
                 return Err(EngineError::not_found(format!("`{name}` not found: {e}")));

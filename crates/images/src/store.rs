@@ -33,8 +33,12 @@ pub struct ImageStore {
 
 /// Directories of layers that containers stand on.
 type InUse = dyn Fn() -> Result<HashSet<PathBuf>> + Send + Sync;
+/// Manifests of images that somebody will start.
+type Needed = dyn Fn() -> Result<HashSet<Digest>> + Send + Sync;
 
 pub(crate) struct Inner {
+    /// Where all of it is.
+    pub root: PathBuf,
     pub embedded: EmbeddedHosts,
     pub blobs: Blobs,
     pub names: Names,
@@ -44,6 +48,7 @@ pub(crate) struct Inner {
     /// so nothing is collected between the look and the naming.
     pub gate: RwLock<()>,
     pub in_use: OnceLock<Box<InUse>>,
+    pub needed: OnceLock<Box<Needed>>,
     pub unpacking: Semaphore,
     /// By what is unpacked and what it is said to be: another blob may not be that.
     pub unpacks: Flights<(Digest, Digest), PathBuf>,
@@ -59,6 +64,7 @@ impl ImageStore {
     pub fn open(root: PathBuf, embedded: EmbeddedHosts, reach: Reach) -> Result<Self> {
         let scratch = Arc::new(Scratch::open(root.join("uploads"))?);
         let inner = Inner {
+            root: root.clone(),
             embedded,
             blobs: Blobs::new(root.join("blobs"), scratch.clone()),
             names: Names::new(root.join("repositories"), scratch.clone()),
@@ -66,6 +72,7 @@ impl ImageStore {
             layers: Layers::open(root.join("layers"), scratch)?,
             gate: RwLock::new(()),
             in_use: OnceLock::new(),
+            needed: OnceLock::new(),
             unpacking: Semaphore::new(UNPACK_PARALLEL_MAX),
             unpacks: Flights::new(),
             pulls: Flights::new(),
@@ -83,6 +90,12 @@ impl ImageStore {
     /// containers must. The first one that is told stays.
     pub fn ask_in_use(&self, ask: impl Fn() -> Result<HashSet<PathBuf>> + Send + Sync + 'static) {
         self.inner.in_use.get_or_init(|| Box::new(ask));
+    }
+
+    /// Says how to learn which images are needed by what does not run: by manifest, as containers that
+    /// are stopped name them. While nobody says so, no image is given up. The first one that is told stays.
+    pub fn ask_needed(&self, ask: impl Fn() -> Result<HashSet<Digest>> + Send + Sync + 'static) {
+        self.inner.needed.get_or_init(|| Box::new(ask));
     }
 
     /// Runs file work off the async threads.

@@ -1,5 +1,7 @@
 //! The store through its port.
 
+mod unused;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;

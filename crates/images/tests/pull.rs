@@ -84,6 +84,15 @@ async fn an_image_is_pulled_once_and_kept() {
     assert_eq!(std::fs::read_to_string(greeting).unwrap(), "hello");
     // The manifest, the configuration, the layer.
     assert_eq!(requests.load(Ordering::SeqCst), 3);
+    // Nobody has asked to keep it, until somebody does; a task that comes later changes nothing.
+    let tag = root.path().join("repositories");
+    let tag = tag.join(&wanted.repository.host).join("site/_tags/v1");
+    let is_fetched = || std::fs::read_to_string(&tag).unwrap().ends_with(" fetched");
+    assert!(is_fetched());
+    store.pull(&wanted, None).await.unwrap();
+    assert!(!is_fetched());
+    store.prepare(&wanted, None).await.unwrap();
+    assert!(!is_fetched());
     drop((server, store));
     let embedded = EmbeddedHosts::matching(|_| false);
     let store = ImageStore::open(root.path().to_owned(), embedded, here()).unwrap();

@@ -15,10 +15,10 @@ mod registry;
 use std::fs;
 use std::io::IsTerminal;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use base::Lack;
@@ -39,6 +39,10 @@ pub use registry::RegistryClient;
 
 /// How often unneeded layers are looked for: as long as they are kept after their last use.
 const GARBAGE_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is asked whether the disk is short of room: one question to the kernel.
+const ROOM_LOOK: Duration = Duration::from_secs(30);
+/// A collection that found too little is not repeated at once.
+const SHORT_EVERY: Duration = Duration::from_secs(300);
 
 /// Runs the daemon until it is told to end. What it runs goes on, unless `neargate stop` asked.
 pub fn serve(config: Config) -> Result<ExitCode> {
@@ -114,7 +118,10 @@ async fn run(config: Config) -> Result<()> {
     let registry = docker::connect(&machine, &cloud);
     let docker = docker::serve(&config, &machine, registry)?;
     let reconciling = tokio::spawn(cloud.clone().run());
-    let cleaning = tokio::spawn(collect_garbage(machine.engine.images.clone()));
+    let cleaning = tokio::spawn(collect_garbage(
+        machine.engine.images.clone(),
+        config.state.clone(),
+    ));
     let copying = tokio::spawn(records::keep_copies(cloud.clone()));
     keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), open_files, "ready");
@@ -182,10 +189,19 @@ fn keep_private(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Blobs and layers that no image needs any more go away, an hour or more after their last use.
-async fn collect_garbage(images: Arc<dyn engine::Images>) {
+/// Blobs and layers that no image needs any more go away, an hour or more after their last use; when the disk
+/// is short of room, at once, with what can be had again.
+async fn collect_garbage(images: Arc<dyn engine::Images>, directory: PathBuf) {
+    let (mut last, mut last_short): (_, Option<Instant>) = (Instant::now(), None);
     loop {
-        tokio::time::sleep(GARBAGE_EVERY).await;
+        let is_short = engine::room_in(&directory).is_ok_and(|it| it.is_short());
+        let makes_room = is_short && last_short.is_none_or(|it| it.elapsed() >= SHORT_EVERY);
+        if !makes_room && last.elapsed() < GARBAGE_EVERY {
+            tokio::time::sleep(ROOM_LOOK).await;
+            continue;
+        }
+        last = Instant::now();
+        last_short = is_short.then_some(last).or(last_short);
         match images.collect_garbage().await {
             Ok(0) => {}
             Ok(bytes) => tracing::info!(bytes, "removed layers that no image needs"),

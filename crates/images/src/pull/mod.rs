@@ -27,6 +27,8 @@ use session::Session;
 pub enum Destination {
     /// Everybody's, as the registry calls it.
     Shared,
+    /// The same for a task or a build, which keeps nothing: a name that is new may be given up when nobody uses it.
+    Task,
     Space(Arc<SpaceState>),
 }
 
@@ -37,6 +39,7 @@ pub struct PullKey {
     name: String,
     login: Option<(String, String)>,
     kept: String,
+    is_for_task: bool,
 }
 
 impl PullKey {
@@ -45,6 +48,7 @@ impl PullKey {
             name: name.to_string(),
             login: login.map(|it| (it.username.clone(), it.password.clone())),
             kept: destination.kept(&name.repository).to_string(),
+            is_for_task: matches!(destination, Destination::Task),
         }
     }
 }
@@ -52,14 +56,14 @@ impl PullKey {
 impl Destination {
     fn kept(&self, repository: &Repository) -> Repository {
         match self {
-            Self::Shared => repository.clone(),
+            Self::Shared | Self::Task => repository.clone(),
             Self::Space(space) => space.kept(repository),
         }
     }
 
     fn space(&self) -> Option<&SpaceState> {
         match self {
-            Self::Shared => None,
+            Self::Shared | Self::Task => None,
             Self::Space(space) => Some(space),
         }
     }
@@ -151,7 +155,16 @@ impl Pull<'_> {
             if let Some(space) = destination.space() {
                 space.check()?;
             }
+            let is_new = inner
+                .names
+                .resolve(&name.repository, &name.reference)
+                .is_err();
             let digest = inner.name_manifest(&name, &manifest.media_type, &bytes)?;
+            if let (Destination::Task, Reference::Tag(tag), true) =
+                (&destination, &name.reference, is_new)
+            {
+                inner.names.mark_fetched(&name.repository, tag)?;
+            }
             if let Some(space) = destination.space() {
                 space.hold([(digest.clone(), size)])?;
             }

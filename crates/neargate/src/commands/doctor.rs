@@ -50,6 +50,7 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         control_groups(),
         disks(),
         room(config),
+        unused_images(config),
         open_files(),
         git(),
     ];
@@ -176,6 +177,30 @@ fn room(config: &Config) -> Finding {
             )),
         },
     )
+}
+
+/// What was removed for want of room is not there any more when somebody asks for it offline.
+fn unused_images(config: &Config) -> Finding {
+    let said = match images::GivenUp::read(&config.state.join("images")) {
+        None => "none was removed for want of room".to_owned(),
+        Some(it) => format!(
+            "{} images and {} unpacked layers ({}) that nobody used were removed when the disk was short of \
+             room, {} minutes ago{}{}",
+            it.images,
+            it.layers,
+            engine::bytes_in_words(it.bytes),
+            minutes_since(it.at_ms),
+            if it.names.is_empty() { "" } else { ": " },
+            it.names.join(", ")
+        ),
+    };
+    Finding::new("unused images", Ok(said))
+}
+
+fn minutes_since(at_ms: i64) -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let at = std::time::Duration::from_millis(u64::try_from(at_ms).unwrap_or_default());
+    since.saturating_sub(at).as_secs() / 60
 }
 
 /// Fewer tasks than this at a time are few for a machine that is worth having.

@@ -17,6 +17,7 @@ use crate::config::Config;
 /// The engine, and the parts of it that the composition needs by their own names.
 pub struct Machine {
     pub engine: Engine,
+    pub images: ImageStore,
     pub registry: Arc<Registry>,
     pub git: Arc<git::GitStore>,
     pub edge: Arc<EdgeClient>,
@@ -105,6 +106,7 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     };
     Ok(Machine {
         engine,
+        images: store.clone(),
         registry: Arc::new(Registry::new(store)),
         git,
         edge,

@@ -8,7 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use cloud::{ClientOrigin, Cloud, Cx, Origin};
 use docker_api::{Docker, EngineParts, Engines, OwnRegistry, Parts, RegistryUse};
-use engine::{Builds, Images, Network, RegistryLogin, Repository, Tasks};
+use engine::{Builds, EngineError, Images, Network, RegistryLogin, Repository, Tasks};
 use shapes::ecr::DescribeRepositoriesInput;
 use shapes::elbv2::{DescribeListenersInput, DescribeLoadBalancersInput};
 
@@ -85,6 +85,16 @@ pub fn serve(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scope: None,
     })?;
+    // Both know each other, and neither is to keep the other.
+    let containers = Arc::downgrade(&docker);
+    machine
+        .images
+        .ask_needed(move || match containers.upgrade() {
+            Some(docker) => Ok(docker.images_of_containers()),
+            None => Err(EngineError::machine(
+                "docker's containers are not known any more",
+            )),
+        });
     Ok(Serving {
         owners: docker_api::Serving::new(docker, socket(config))?,
         engines: machine.docker.clone(),
