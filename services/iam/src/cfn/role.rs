@@ -139,7 +139,6 @@ impl ResourceType for RoleType {
             max_session_duration: number(request, "MaxSessionDuration")?,
             permissions_boundary: request.text("PermissionsBoundary"),
             tags: Some(tag_list(&request.all_tags())),
-            ..Default::default()
         };
         check_policies(&request.properties)?;
         cx.with_token(&request.token).call(input).await?;
