@@ -4,9 +4,10 @@
 use cloud::{ClientOrigin, ConditionKey, Error, Origin};
 use policy::{Attached, Context, Document, Kind, Outcome, Principal, Purpose, Request, Resource};
 
+use crate::acl::{Acl, ListOf, right_for};
 use crate::config::{Ownership, PublicAccess};
 use crate::errors::*;
-use crate::record::{Acl, Bucket};
+use crate::record::Bucket;
 
 /// User Guide, "Bucket policies": 20 KB.
 const POLICY_BYTES_MAX: usize = 20 * 1024;
@@ -24,15 +25,21 @@ fn lists_count(bucket: &Bucket) -> bool {
     ownership != Ownership::BucketOwnerEnforced
 }
 
+/// Where lists are off, a bucket cannot be given any, not even one that says what is so.
+pub fn check_lists_count(bucket: &Bucket) -> Result<(), Error> {
+    match lists_count(bucket) {
+        true => Ok(()),
+        false => Err(AccessControlListNotSupported.because("The bucket does not allow ACLs")),
+    }
+}
+
 /// May an object, or the bucket, be given this list of grants?
-pub fn check_acl(bucket: &Bucket, acl: Acl) -> Result<(), Error> {
-    if acl == Acl::Private {
+pub fn check_acl(bucket: &Bucket, acl: &Acl) -> Result<(), Error> {
+    if acl.is_private() {
         return Ok(());
     }
-    if !lists_count(bucket) {
-        return Err(AccessControlListNotSupported.because("The bucket does not allow ACLs"));
-    }
-    if public_access(bucket).block_acls {
+    check_lists_count(bucket)?;
+    if public_access(bucket).block_acls && acl.is_public() {
         return Err(denied());
     }
     Ok(())
@@ -40,7 +47,7 @@ pub fn check_acl(bucket: &Bucket, acl: Acl) -> Result<(), Error> {
 
 /// Lists cannot be turned off under one that says more than the owner's own rights.
 pub fn set_ownership(bucket: &mut Bucket, ownership: Option<Ownership>) -> Result<(), Error> {
-    if ownership == Some(Ownership::BucketOwnerEnforced) && bucket.acl != Acl::Private {
+    if ownership == Some(Ownership::BucketOwnerEnforced) && !bucket.acl.is_private() {
         return Err(InvalidBucketAclWithObjectOwnership.because(
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
         ));
@@ -54,8 +61,8 @@ pub fn set_ownership(bucket: &mut Bucket, ownership: Option<Ownership>) -> Resul
 pub struct Scene<'a> {
     pub action: &'a str,
     pub arn: &'a str,
-    /// Of the object, or of the bucket where that is what is touched.
-    pub acl: Acl,
+    /// Of the object, where one is touched that is there.
+    pub acl: Option<&'a Acl>,
     pub keys: &'a [ConditionKey],
     pub origin: &'a Origin,
     /// Milliseconds since 1970.
@@ -145,19 +152,14 @@ pub fn everybody_may(bucket: &Bucket, scene: &Scene<'_>) -> bool {
         Outcome::Allowed if !public_access(bucket).restrict_buckets => return true,
         _ => {}
     }
-    // What `READ` stands for (User Guide, "Access control list overview").
-    let by_list = matches!(
-        scene.action,
-        "s3:GetObject"
-            | "s3:GetObjectVersion"
-            | "s3:ListBucket"
-            | "s3:ListBucketVersions"
-            | "s3:ListBucketMultipartUploads"
-    );
-    by_list
-        && scene.acl == Acl::PublicRead
-        && lists_count(bucket)
-        && !public_access(bucket).ignore_acls
+    if !lists_count(bucket) || public_access(bucket).ignore_acls {
+        return false;
+    }
+    match right_for(scene.action) {
+        Some((right, ListOf::Bucket)) => bucket.acl.lets_everybody(right),
+        Some((right, ListOf::Object)) => scene.acl.is_some_and(|it| it.lets_everybody(right)),
+        None => false,
+    }
 }
 
 /// A policy as it may be put on a bucket.
@@ -218,7 +220,7 @@ mod tests {
         }
     }
 
-    fn may(bucket: &Bucket, action: &str, arn: &str, acl: Acl) -> bool {
+    fn may(bucket: &Bucket, action: &str, arn: &str, acl: &Acl) -> bool {
         let keys = [
             ConditionKey::new("s3:x-amz-acl", None::<String>),
             ConditionKey::new("s3:ExistingObjectTag/*", None::<String>),
@@ -233,7 +235,7 @@ mod tests {
         let scene = Scene {
             action,
             arn,
-            acl,
+            acl: Some(acl),
             keys: &keys,
             origin: &origin,
             now_ms: 1_800_000_000_000,
@@ -246,7 +248,7 @@ mod tests {
             bucket,
             "s3:GetObject",
             "arn:aws:s3:::b/a/b.html",
-            Acl::Private,
+            &Acl::default(),
         )
     }
 
@@ -307,14 +309,14 @@ mod tests {
     #[test]
     fn a_list_of_grants_counts_where_lists_do() {
         let arn = "arn:aws:s3:::b/k";
-        let read = |bucket: &Bucket| may(bucket, "s3:GetObject", arn, Acl::PublicRead);
+        let read = |bucket: &Bucket| may(bucket, "s3:GetObject", arn, &Acl::public_read());
         let mut it = Bucket {
             name: "b".into(),
             ..Bucket::default()
         };
         it.ownership = Some(Ownership::ObjectWriter);
         assert!(read(&it));
-        assert!(!may(&it, "s3:PutObject", arn, Acl::PublicRead));
+        assert!(!may(&it, "s3:PutObject", arn, &Acl::public_read()));
         it.ownership = Some(Ownership::BucketOwnerEnforced);
         assert!(!read(&it));
     }

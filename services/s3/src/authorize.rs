@@ -228,14 +228,10 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
     };
     let bucket = subject.bucket.as_deref();
     let bucket = bucket.ok_or_else(|| crate::errors::no_such_bucket(name))?;
-    let acl = match ask.on {
-        On::Object(_) => subject.object.as_ref().map(|it| it.acl),
-        _ => Some(bucket.acl),
-    };
     let scene = Scene {
         action: ask.action,
         arn: &arn,
-        acl: acl.unwrap_or_default(),
+        acl: subject.object.as_ref().map(|it| &it.acl),
         keys,
         origin: &cx.origin,
         now_ms: cx.clock().now_ms(),
@@ -248,7 +244,6 @@ fn anybody_may(cx: &Cx, ask: &Ask, subject: &Subject, keys: &[ConditionKey]) -> 
             &Scene {
                 action: "s3:ListBucket",
                 arn: &format!("arn:aws:s3:::{name}"),
-                acl: bucket.acl,
                 ..scene
             },
         ),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error, Records};
 
+use crate::acl::Acl;
 use crate::config::{Ownership, PublicAccess};
 use crate::errors::*;
 use crate::record::{
-    Acl, Bucket, Object, Part, Upload, Version, bucket_key, object_key, ordered_key,
-    parts_of_upload,
+    Bucket, Object, Part, Upload, Version, bucket_key, object_key, ordered_key, parts_of_upload,
 };
 use crate::{names, versions};
 
@@ -35,14 +35,15 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
     names::check_bucket(&new.name)?;
     let region = region_for(cx, new.location.as_deref())?;
     let ownership = new.ownership.unwrap_or(Ownership::BucketOwnerEnforced);
-    if new.acl != Acl::Private && ownership == Ownership::BucketOwnerEnforced {
+    if !new.acl.is_private() && ownership == Ownership::BucketOwnerEnforced {
         return Err(InvalidBucketAclWithObjectOwnership.because(
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
         ));
     }
-    if new.acl != Acl::Private {
-        // A new bucket blocks public lists, so a public one cannot be made in one step.
-        return Err(wire::codes::AccessDenied.because("Access Denied"));
+    if new.acl.is_public() {
+        // A new bucket blocks public lists, so that a public one cannot be made in one step.
+        return Err(InvalidBucketAclWithBlockPublicAccess
+            .because("Bucket cannot have public ACLs set with BlockPublicAccess enabled"));
     }
     cx.write(|tx| {
         let repeated = |found: &Bucket| found.token.is_some() && found.token == cx.token;
@@ -69,6 +70,7 @@ pub fn create(cx: &Cx, new: NewBucket) -> Result<Bucket, Error> {
             ownership: Some(ownership),
             public_access: Some(PublicAccess::BLOCKED),
             tags: new.tags.clone(),
+            acl: new.acl.clone(),
             location_alias: new.location.clone().filter(|it| it == OLD_EUROPE),
             ..Bucket::default()
         };

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error};
 use engine::ByteStream;
 
+use crate::acl::Acl;
 use crate::authorize::Seen;
 use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::get::{self, Selected, Wanted};
 use crate::multipart::{self, Place};
 use crate::put::{self, BODY_BYTES_MAX, Conditions, Declared, NewObject};
-use crate::record::{Acl, Meta, Object, Part};
+use crate::record::{Meta, Object, Part};
 
 pub struct Copy {
     pub source: Wanted,
@@ -105,10 +106,16 @@ pub async fn copy_part(
     }) = source.range
         && last >= selected.object.size
     {
-        return Err(InvalidArgument.because(format!(
+        let sent = source.range.as_ref().map(s3s::dto::Range::to_header_string);
+        let why = format!(
             "Range specified is not valid for source object of size: {}",
             selected.object.size
-        )));
+        );
+        return Err(bad_argument(
+            "x-amz-copy-source-range",
+            sent.unwrap_or_default(),
+            &why,
+        ));
     }
     let version = selected.version_id();
     let part = multipart::put_part(cx, place, body, Declared::default()).await?;

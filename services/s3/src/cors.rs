@@ -28,10 +28,19 @@ pub fn check(rules: &[Cors]) -> Result<(), Error> {
             )));
         }
         let stars = |it: &&String| it.matches('*').count() > 1;
-        let patterns = rule.origins.iter().chain(&rule.headers);
-        if let Some(pattern) = patterns.clone().find(stars) {
+        for (list, name) in [
+            (&rule.origins, "AllowedOrigin"),
+            (&rule.headers, "AllowedHeader"),
+        ] {
+            if let Some(pattern) = list.iter().find(stars) {
+                return Err(InvalidRequest.because(format!(
+                    "{name} \"{pattern}\" can not have more than one wildcard."
+                )));
+            }
+        }
+        if let Some(header) = rule.expose.iter().find(|it| it.contains('*')) {
             return Err(InvalidRequest.because(format!(
-                "AllowedOrigin \"{pattern}\" can not have more than one wildcard."
+                "ExposeHeader \"{header}\" contains wildcard. We currently do not support wildcard for ExposeHeader."
             )));
         }
     }

@@ -5,11 +5,13 @@ use cloud::{Error, ErrorCode};
 
 pub const AccessControlListNotSupported: ErrorCode =
     ErrorCode::sender("AccessControlListNotSupported", 400);
+pub const AccessForbidden: ErrorCode = ErrorCode::sender("AccessForbidden", 403);
 pub const AuthorizationHeaderMalformed: ErrorCode =
     ErrorCode::sender("AuthorizationHeaderMalformed", 400);
 pub const AuthorizationQueryParametersError: ErrorCode =
     ErrorCode::sender("AuthorizationQueryParametersError", 400);
 pub const BadDigest: ErrorCode = ErrorCode::sender("BadDigest", 400);
+pub const BadRequest: ErrorCode = ErrorCode::sender("BadRequest", 400);
 pub const BucketAlreadyOwnedByYou: ErrorCode = ErrorCode::sender("BucketAlreadyOwnedByYou", 409);
 pub const BucketNotEmpty: ErrorCode = ErrorCode::sender("BucketNotEmpty", 409);
 pub const ConditionalRequestConflict: ErrorCode =
@@ -18,10 +20,14 @@ pub const EntityTooLarge: ErrorCode = ErrorCode::sender("EntityTooLarge", 400);
 pub const EntityTooSmall: ErrorCode = ErrorCode::sender("EntityTooSmall", 400);
 pub const IllegalLocationConstraint: ErrorCode =
     ErrorCode::sender("IllegalLocationConstraintException", 400);
+pub const IllegalVersioningConfiguration: ErrorCode =
+    ErrorCode::sender("IllegalVersioningConfigurationException", 400);
 pub const IncompleteBody: ErrorCode = ErrorCode::sender("IncompleteBody", 400);
 pub const InvalidArgument: ErrorCode = ErrorCode::sender("InvalidArgument", 400);
 pub const InvalidBucketAclWithObjectOwnership: ErrorCode =
     ErrorCode::sender("InvalidBucketAclWithObjectOwnership", 400);
+pub const InvalidBucketAclWithBlockPublicAccess: ErrorCode =
+    ErrorCode::sender("InvalidBucketAclWithBlockPublicAccessError", 400);
 pub const InvalidBucketOwnerAWSAccountID: ErrorCode =
     ErrorCode::sender("InvalidBucketOwnerAWSAccountID", 400);
 pub const InvalidBucketName: ErrorCode = ErrorCode::sender("InvalidBucketName", 400);
@@ -35,11 +41,13 @@ pub const InvalidRange: ErrorCode = ErrorCode::sender("InvalidRange", 416);
 pub const InvalidRequest: ErrorCode = ErrorCode::sender("InvalidRequest", 400);
 pub const InvalidStorageClass: ErrorCode = ErrorCode::sender("InvalidStorageClass", 400);
 pub const InvalidTag: ErrorCode = ErrorCode::sender("InvalidTag", 400);
+pub const MalformedACLError: ErrorCode = ErrorCode::sender("MalformedACLError", 400);
 pub const MalformedPOSTRequest: ErrorCode = ErrorCode::sender("MalformedPOSTRequest", 400);
 pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
 pub const MalformedXML: ErrorCode = ErrorCode::sender("MalformedXML", 400);
 pub const MaxPostPreDataLengthExceeded: ErrorCode =
     ErrorCode::sender("MaxPostPreDataLengthExceeded", 400);
+pub const MissingSecurityHeader: ErrorCode = ErrorCode::sender("MissingSecurityHeader", 400);
 pub const MissingContentLength: ErrorCode = ErrorCode::sender("MissingContentLength", 411);
 pub const MethodNotAllowed: ErrorCode = ErrorCode::sender("MethodNotAllowed", 405);
 pub const NoSuchBucket: ErrorCode = ErrorCode::sender("NoSuchBucket", 404);
@@ -63,6 +71,7 @@ pub const ObjectLockConfigurationNotFoundError: ErrorCode =
 pub const ReplicationConfigurationNotFoundError: ErrorCode =
     ErrorCode::sender("ReplicationConfigurationNotFoundError", 404);
 pub const PreconditionFailed: ErrorCode = ErrorCode::sender("PreconditionFailed", 412);
+pub const UnexpectedContent: ErrorCode = ErrorCode::sender("UnexpectedContent", 400);
 pub const XAmzContentSHA256Mismatch: ErrorCode =
     ErrorCode::sender("XAmzContentSHA256Mismatch", 400);
 

@@ -8,7 +8,7 @@ use engine::{ByteStream, Fault};
 use crate::authorize::Seen;
 use crate::errors::*;
 use crate::record::{NULL_VERSION, Object, Versioning};
-use crate::{bucket, names, versions};
+use crate::{bucket, lifecycle, names, versions};
 
 /// An object may be replaced between the reading of its record and the opening of its content.
 const TRIES: usize = 5;
@@ -71,6 +71,8 @@ pub struct Selected {
     pub object: Object,
     /// None: all.
     pub range: Option<Range<u64>>,
+    /// When it is going to be deleted, and by which rule.
+    pub expiration: Option<String>,
     version: Option<String>,
 }
 
@@ -139,9 +141,12 @@ pub fn select(cx: &Cx, wanted: &Wanted) -> Result<Selected, Error> {
         (None, Some(part)) => Some(of_part(part, &object)?),
         (None, None) => None,
     };
+    let bucket = wanted.seen.bucket(&wanted.bucket);
+    let expiration = bucket.and_then(|it| lifecycle::expiration(&it.lifecycle, &object));
     Ok(Selected {
         object,
         range,
+        expiration,
         version,
     })
 }

@@ -10,10 +10,11 @@
 //!
 //! Who may do what is decided on the typed input of an operation ([`permissions`], [`authorize`]), by the
 //! policies of who asks, the bucket's, and lists of grants ([`access`]). Objects are not encrypted beyond what the disk does:
-//! `AES256` is accepted and answered, KMS and keys of the client's own are refused, and so are storage
-//! classes, object lock, replication, notifications, logging, and the like.
+//! `AES256` is accepted and answered, KMS and keys of the client's own are refused, and so are
+//! archives, object lock, replication, notifications, logging, and the like.
 
 mod access;
+mod acl;
 mod authorize;
 mod bucket;
 mod cfn;

@@ -10,6 +10,7 @@ use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
 
 use crate::bucket;
 use crate::config::{Filter, Lifecycle};
+use crate::door::{http_date, url_encoded};
 use crate::errors::*;
 use crate::list::{self, Entry, Listed, Query};
 use crate::record::{Bucket, Object, Upload, Versioning, bucket_key};
@@ -74,6 +75,25 @@ pub fn check(rules: &[Lifecycle]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// When an object is going to be deleted, and by which rule: the header `x-amz-expiration`.
+pub fn expiration(rules: &[Lifecycle], object: &Object) -> Option<String> {
+    let due = |rule: &Lifecycle| {
+        let days = rule.expire_days.map(|it| due_ms(object.modified_ms, it));
+        days.or(rule.expire_date_ms)
+    };
+    let active = rules
+        .iter()
+        .filter(|it| it.enabled && is_about(&it.filter, object));
+    let (at_ms, rule) = active
+        .filter_map(|it| Some((due(it)?, it)))
+        .min_by_key(|it| it.0)?;
+    Some(format!(
+        "expiry-date=\"{}\", rule-id=\"{}\"",
+        http_date(at_ms)?,
+        url_encoded(&rule.id)
+    ))
 }
 
 /// When something that began at `since_ms` has been there for so many days.

@@ -39,7 +39,7 @@ pub fn begin(
     }
     cx.write(|tx| {
         let bucket = bucket::find(tx, &new.bucket)?;
-        access::check_acl(&bucket, new.acl)?;
+        access::check_acl(&bucket, &new.acl)?;
         let upload = Upload {
             // By when it was begun, and hard to guess.
             id: format!(
@@ -52,7 +52,7 @@ pub fn begin(
             initiated_ms: cx.clock().now_ms(),
             meta: new.meta.clone(),
             tags: new.tags.clone(),
-            acl: new.acl,
+            acl: new.acl.clone(),
             algorithm,
             algorithm_named: named,
             composite,
@@ -331,7 +331,7 @@ fn assemble(
         parts: parts.iter().map(|it| it.size).collect(),
         part_sums: part_sums.map(|it| it.value.clone()).collect(),
         storage_class: upload.storage_class.clone(),
-        acl: upload.acl,
+        acl: upload.acl.clone(),
         modified_ms: cx.clock().now_ms(),
         ..Object::default()
     })

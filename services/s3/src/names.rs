@@ -44,9 +44,10 @@ pub fn check_key(key: &str) -> Result<(), Error> {
         return Err(InvalidArgument.because("Object key must not be empty"));
     }
     if key.len() > KEY_BYTES_MAX {
-        return Err(
-            cloud::ErrorCode::sender("KeyTooLongError", 400).because("Your key is too long")
-        );
+        return Err(cloud::ErrorCode::sender("KeyTooLongError", 400)
+            .because("Your key is too long")
+            .about("Size", key.len().to_string())
+            .about("MaxSizeAllowed", KEY_BYTES_MAX.to_string()));
     }
     if key.contains('\0') {
         // XML cannot say it, so no listing could.

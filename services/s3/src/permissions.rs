@@ -164,6 +164,11 @@ impl Ask {
         self
     }
 
+    fn grants(mut self, grants: &Grants) -> Self {
+        self.keys.extend(grants.iter().cloned());
+        self
+    }
+
     fn tags(mut self, tags: Option<BTreeMap<String, String>>) -> Self {
         self.request_tags = tags;
         self
@@ -173,6 +178,25 @@ impl Ask {
         self.if_tagged = Some(source.clone());
         self
     }
+}
+
+/// Headers that grant something, by their condition keys.
+type Grants = Vec<(&'static str, String)>;
+
+macro_rules! grants {
+    ($input:ident $(, $write:ident)?) => {{
+        let all: Grants = [
+            ("s3:x-amz-grant-full-control", $input.grant_full_control.clone()),
+            ("s3:x-amz-grant-read", $input.grant_read.clone()),
+            ("s3:x-amz-grant-read-acp", $input.grant_read_acp.clone()),
+            $(("s3:x-amz-grant-write", $input.$write.clone()),)?
+            ("s3:x-amz-grant-write-acp", $input.grant_write_acp.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        all
+    }};
 }
 
 const GET: (&str, &str) = ("s3:GetObject", "s3:GetObjectVersion");
@@ -190,6 +214,7 @@ struct Write<'a> {
     bucket: &'a str,
     key: &'a str,
     acl: Option<&'a str>,
+    grants: Grants,
     /// As a query.
     tagging: Option<&'a str>,
     encryption: Option<&'a str>,
@@ -207,6 +232,7 @@ impl Write<'_> {
         let source = self.copied.map(|it| format!("{}/{}", it.bucket, it.key));
         Ask::of_object(action, self.bucket, self.key)
             .key("s3:x-amz-acl", self.acl)
+            .grants(&self.grants)
             .key("s3:x-amz-server-side-encryption", self.encryption)
             .key(
                 "s3:x-amz-server-side-encryption-aws-kms-key-id",
@@ -224,7 +250,7 @@ impl Write<'_> {
     /// A list of grants and tags are permissions of their own.
     fn asks(&self) -> Vec<Ask> {
         let mut asks = vec![self.ask("s3:PutObject")];
-        if self.acl.is_some() {
+        if self.acl.is_some() || !self.grants.is_empty() {
             asks.push(self.ask("s3:PutObjectAcl"));
         }
         if self.tagging.is_some() {
@@ -260,17 +286,19 @@ const MAKING: &[Listed] = &[
 fn creates(
     bucket: &str,
     acl: Option<&str>,
+    grants: &Grants,
     location: Option<&str>,
     owns: Option<&str>,
 ) -> Vec<Ask> {
     let ask = |action| {
         Ask::of_bucket(action, bucket)
             .key("s3:x-amz-acl", acl)
+            .grants(grants)
             .key("s3:LocationConstraint", location)
             .key("s3:x-amz-object-ownership", owns)
     };
     let mut asks = vec![ask("s3:CreateBucket")];
-    if acl.is_some() {
+    if acl.is_some() || !grants.is_empty() {
         asks.push(ask("s3:PutBucketAcl"));
     }
     if owns.is_some() {
@@ -420,6 +448,7 @@ macro_rules! of_write {
                     bucket: &self.bucket,
                     key: &self.key,
                     acl: text!(self.acl),
+                    grants: grants!(self),
                     tagging: self.tagging.as_deref(),
                     encryption: text!(self.server_side_encryption),
                     kms_key: self.ssekms_key_id.as_deref(),
@@ -491,6 +520,7 @@ impl Permitted for dto::CopyObjectInput {
             bucket: &self.bucket,
             key: &self.key,
             acl: text!(self.acl),
+            grants: grants!(self),
             tagging: self.tagging.as_deref(),
             encryption: text!(self.server_side_encryption),
             kms_key: self.ssekms_key_id.as_deref(),
@@ -568,7 +598,8 @@ impl Permitted for dto::PutObjectAclInput {
         let version = self.version_id.as_deref();
         vec![
             Ask::of_version(actions, &self.bucket, &self.key, version)
-                .key("s3:x-amz-acl", text!(self.acl)),
+                .key("s3:x-amz-acl", text!(self.acl))
+                .grants(&grants!(self, grant_write)),
         ]
     }
 }
@@ -577,7 +608,11 @@ impl Permitted for dto::PutBucketAclInput {
     const ACTIONS: &'static [Listed] = &[("s3:PutBucketAcl", BUCKET)];
 
     fn asks(&self) -> Vec<Ask> {
-        vec![Ask::of_bucket("s3:PutBucketAcl", &self.bucket).key("s3:x-amz-acl", text!(self.acl))]
+        vec![
+            Ask::of_bucket("s3:PutBucketAcl", &self.bucket)
+                .key("s3:x-amz-acl", text!(self.acl))
+                .grants(&grants!(self, grant_write)),
+        ]
     }
 }
 
@@ -629,7 +664,13 @@ impl Permitted for dto::CreateBucketInput {
         let location = self.create_bucket_configuration.as_ref();
         let location = location.and_then(|it| text!(it.location_constraint));
         let owns = text!(self.object_ownership);
-        creates(&self.bucket, text!(self.acl), location, owns)
+        creates(
+            &self.bucket,
+            text!(self.acl),
+            &grants!(self, grant_write),
+            location,
+            owns,
+        )
     }
 }
 
@@ -640,7 +681,13 @@ impl Permitted for shapes::s3::CreateBucketInput {
         let location = self.create_bucket_configuration.as_ref();
         let location = location.and_then(|it| text!(it.location_constraint));
         let owns = text!(self.object_ownership);
-        creates(&self.bucket, text!(self.acl), location, owns)
+        creates(
+            &self.bucket,
+            text!(self.acl),
+            &grants!(self, grant_write),
+            location,
+            owns,
+        )
     }
 }
 

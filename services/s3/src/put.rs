@@ -10,9 +10,10 @@ use cloud::{Cx, Error, Records};
 use engine::{ByteStream, Content, Fault};
 use futures_util::StreamExt;
 
+use crate::acl::Acl;
 use crate::checksum::{self, Algorithm};
 use crate::errors::*;
-use crate::record::{Acl, Bucket, Meta, Object, Sum};
+use crate::record::{Bucket, Meta, Object, Sum};
 use crate::{access, bucket, names, versions};
 
 /// Of one request (User Guide, "Amazon S3 multipart upload limits").
@@ -125,7 +126,9 @@ pub fn check_new(new: &NewObject) -> Result<(), Error> {
     let bytes: usize = user.map(|(name, value)| name.len() + value.len()).sum();
     if bytes > USER_METADATA_BYTES_MAX {
         return Err(cloud::ErrorCode::sender("MetadataTooLarge", 400)
-            .because("Your metadata headers exceed the maximum allowed metadata size"));
+            .because("Your metadata headers exceed the maximum allowed metadata size")
+            .about("Size", bytes.to_string())
+            .about("MaxSizeAllowed", USER_METADATA_BYTES_MAX.to_string()));
     }
     Ok(())
 }
@@ -141,7 +144,7 @@ pub async fn put(
     // Before the body is taken in: it would be in vain.
     cx.read(|tx| {
         let bucket = bucket::find(tx, &new.bucket)?;
-        access::check_acl(&bucket, new.acl)?;
+        access::check_acl(&bucket, &new.acl)?;
         new.conditions.check(tx, &new.bucket, &new.key)
     })?;
     let stored = take(cx, body, declared).await?;

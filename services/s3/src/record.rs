@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use cloud::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::acl::Acl;
 use crate::config::{Cors, Lifecycle, Ownership, PublicAccess, Website};
 
 const ROOT: &str = "global";
@@ -38,14 +39,6 @@ pub enum Versioning {
     Off,
     Enabled,
     Suspended,
-}
-
-/// What canned lists can say of everybody else: nothing, or that they may read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Acl {
-    #[default]
-    Private,
-    PublicRead,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use s3s::Body;
 use crate::authorize::{RequestFacts, may_read};
 use crate::bucket::{self, FIRST_REGION};
 use crate::config::{RoutingRule, Website};
-use crate::door::{http_date, outgoing, url_encoded};
+use crate::door::{http_date, is_element, outgoing, url_encoded};
 use crate::errors::*;
 use crate::get::{self, Conditions, Wanted};
 
@@ -19,12 +19,14 @@ use crate::get::{self, Conditions, Wanted};
 const RULES_MAX: usize = 50;
 
 pub fn check(website: &Website) -> Result<(), Error> {
-    let invalid = |why: &str| Err(InvalidArgument.because(why.to_owned()));
+    let invalid = |why: &str| Err(InvalidRequest.because(why.to_owned()));
     if let Some(all) = &website.redirect_all {
         if website.index.is_some() || website.error.is_some() || !website.rules.is_empty() {
-            return invalid(
+            return Err(bad_argument(
+                "RedirectAllRequestsTo",
+                "not null",
                 "RedirectAllRequestsTo cannot be provided in conjunction with other Routing Rules.",
-            );
+            ));
         }
         if all.host.is_empty() {
             return invalid("The HostName is not valid.");
@@ -33,12 +35,15 @@ pub fn check(website: &Website) -> Result<(), Error> {
     }
     match &website.index {
         None => {
-            return invalid(
+            return Err(bad_argument(
+                "IndexDocument",
+                "null",
                 "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is empty",
-            );
+            ));
         }
         Some(suffix) if suffix.is_empty() || suffix.contains('/') => {
-            return invalid("The IndexDocument Suffix is not well formed");
+            let why = "The IndexDocument Suffix is not well formed";
+            return Err(bad_argument("IndexDocument", suffix, why));
         }
         Some(_) => {}
     }
@@ -70,7 +75,7 @@ pub fn check(website: &Website) -> Result<(), Error> {
 fn check_protocol(protocol: Option<&str>) -> Result<(), Error> {
     match protocol {
         None | Some("http" | "https") => Ok(()),
-        Some(_) => Err(InvalidArgument
+        Some(_) => Err(InvalidRequest
             .because("Invalid protocol, protocol can be http or https. If not defined the protocol will be selected automatically.")),
     }
 }
@@ -84,12 +89,19 @@ pub fn url(api: &str, bucket: &str, region: &str) -> String {
     format!("http://{bucket}.s3-website.{region}.localhost:{port}")
 }
 
+/// What an answer is known by.
+pub struct Ids<'a> {
+    pub request_id: &'a str,
+    pub host_id: &'a str,
+}
+
 /// A request as a website sees it.
 struct Asked<'a> {
     /// Of nobody in particular.
     cx: Cx,
     facts: RequestFacts,
     bucket: &'a str,
+    ids: &'a Ids<'a>,
     key: String,
     head: &'a http::request::Parts,
 }
@@ -99,6 +111,7 @@ pub async fn answer(
     bucket: &str,
     request: Request<Body>,
     origin: Arc<Origin>,
+    ids: &Ids<'_>,
 ) -> Response<Body> {
     let (head, _) = request.into_parts();
     let cx = cloud.context(FIRST_REGION, Caller::Anonymous, origin);
@@ -106,6 +119,7 @@ pub async fn answer(
         facts: RequestFacts::of_visitor(&head.headers),
         cx,
         bucket,
+        ids,
         key: percent_decode_str(head.uri.path().trim_start_matches('/'))
             .decode_utf8_lossy()
             .into_owned(),
@@ -113,15 +127,17 @@ pub async fn answer(
     };
     let found = match asked.cx.read(|tx| bucket::find(tx, bucket)) {
         Ok(found) => found,
-        Err(error) => return page_of(&error, bucket),
+        Err(error) => return page_of(&error, None, ids),
     };
     let Some(website) = found.website else {
-        return page_of(&no_website(bucket), bucket);
+        return page_of(&no_website(bucket), None, ids);
     };
     if !matches!(head.method, Method::GET | Method::HEAD) {
-        let error =
-            MethodNotAllowed.because("The specified method is not allowed against this resource.");
-        return page_of(&error, bucket);
+        let error = MethodNotAllowed
+            .because("The specified method is not allowed against this resource.")
+            .about("Method", head.method.as_str())
+            .about("ResourceType", "OBJECT");
+        return page_of(&error, None, ids);
     }
     if let Some(all) = &website.redirect_all {
         let protocol = all.protocol.as_deref().unwrap_or("http");
@@ -155,15 +171,17 @@ impl Asked<'_> {
         if let Some(rule) = rule_for(website, &self.key, Some(error.status)) {
             return self.redirected(rule);
         }
+        let mut no_document = None;
         if (400..500).contains(&error.status)
             && let Some(document) = &website.error
         {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::NOT_FOUND);
-            if let Ok(response) = self.object(document, status).await {
-                return response;
+            match self.object(document, status).await {
+                Ok(response) => return response,
+                Err(error) => no_document = Some(error),
             }
         }
-        page_of(&error, self.bucket)
+        page_of(&error, no_document.as_ref(), self.ids)
     }
 
     fn redirected(&self, rule: &RoutingRule) -> Response<Body> {
@@ -288,33 +306,65 @@ fn redirect(code: u16, place: &str) -> Response<Body> {
     response
 }
 
-/// What browsers show when there is no page of the website's own for it.
-fn page_of(error: &Error, bucket: &str) -> Response<Body> {
+/// What browsers show when there is no page of the website's own for it: what was refused, and why there is
+/// no page of its own.
+fn page_of(error: &Error, no_document: Option<&Error>, ids: &Ids<'_>) -> Response<Body> {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status == StatusCode::NOT_MODIFIED {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         return response;
     }
-    let safe = |text: &str| {
-        text.replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-    };
     let title = format!(
         "{} {}",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default()
     );
+    let ids = format!(
+        "<li>RequestId: {}</li>\n<li>HostId: {}</li>\n",
+        ids.request_id, ids.host_id
+    );
+    let own = no_document.map(|it| {
+        format!(
+            "<h3>An Error Occurred While Attempting to Retrieve a Custom Error Document</h3>\n<ul>\n{}</ul>\n",
+            items_of(it)
+        )
+    });
     let text = format!(
-        "<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<ul>\n<li>Code: {}</li>\n<li>Message: {}</li>\n<li>BucketName: {}</li>\n</ul>\n<hr/>\n</body>\n</html>\n",
-        safe(error.code),
-        safe(&error.message),
-        safe(bucket)
+        "<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n<ul>\n{}{ids}</ul>\n{}<hr/>\n</body>\n</html>\n",
+        items_of(error),
+        own.unwrap_or_default()
     );
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, html);
+    for (name, text) in [
+        ("x-amz-error-code", error.code),
+        ("x-amz-error-message", error.message.as_str()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
     response
+}
+
+fn items_of(error: &Error) -> String {
+    let safe = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    };
+    let mut items = format!(
+        "<li>Code: {}</li>\n<li>Message: {}</li>\n",
+        safe(error.code),
+        safe(&error.message)
+    );
+    for (name, value) in &error.members {
+        if let (true, wire::Node::Str(value)) = (is_element(name), value) {
+            items.push_str(&format!("<li>{name}: {}</li>\n", safe(value)));
+        }
+    }
+    items
 }

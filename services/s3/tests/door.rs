@@ -120,8 +120,16 @@ async fn a_website_shows_what_everybody_may_read() {
     let expected = format!("http://site.s3-website.{REGION}.localhost:4566/new/page.html");
     assert_eq!((status, place), (StatusCode::FOUND, expected));
     let host = format!("site.s3-website.{REGION}.localhost:4566");
-    let (head, _) = house.ask(request("PUT", &host, "/index.html")).await;
+    let (head, body) = house.ask(request("PUT", &host, "/index.html")).await;
     assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(body.contains("<li>Method: PUT</li>"), "{body}");
+    assert!(body.contains("<li>ResourceType: OBJECT</li>"), "{body}");
+    assert_eq!(head.headers()["server"], "AmazonS3");
+    assert_eq!(head.headers()["x-amz-error-code"], "MethodNotAllowed");
+    // A page of its own that nobody may read, or that is not there, is told of, too.
+    house.ground.delete("site", "error.html").await;
+    let (_, page) = house.page("/secret/key").await;
+    assert!(page.contains("Retrieve a Custom Error Document"), "{page}");
 }
 
 #[tokio::test]
@@ -130,6 +138,11 @@ async fn what_is_not_a_website_says_so() {
     let (status, body) = house.page("/").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("NoSuchWebsiteConfiguration"), "{body}");
+    assert!(body.contains("<li>BucketName: site</li>"), "{body}");
+    assert!(
+        body.contains("<li>RequestId: 0123456789ABCDEF</li>"),
+        "{body}"
+    );
     let host = format!("nobody.s3-website.{REGION}.localhost:4566");
     let (head, body) = house.ask(request("GET", &host, "/")).await;
     assert_eq!(head.status(), StatusCode::NOT_FOUND);

@@ -298,3 +298,49 @@ async fn parts_with_checksums_are_told_of() {
     assert_eq!(told.element("PartNumber"), Some("1"));
     assert_eq!(told.element("ChecksumCRC32"), Some("y/Q5Jg=="));
 }
+
+#[tokio::test]
+async fn what_is_said_of_a_thing_is_checked() {
+    let shop = Shop::new().await;
+    shop.done(put("0123456789")).await;
+    let attributes = |names: &str| {
+        let ask = get("/bucket/k").query("attributes", "");
+        ask.header("x-amz-object-attributes", names)
+    };
+    shop.tell(attributes("Odd"))
+        .await
+        .refuses(400, "InvalidArgument", &[]);
+    let (upload, _) = shop.upload().await;
+    for range in ["bytes=0-", "bytes=-1", "0-0", "bytes=5-1", "bytes=0-10"] {
+        let part = copy("/bucket/m", "bucket/k")
+            .query("uploadId", &upload)
+            .query("partNumber", "1");
+        let part = part.header("x-amz-copy-source-range", range);
+        let details = [
+            ("ArgumentName", "x-amz-copy-source-range"),
+            ("ArgumentValue", range),
+        ];
+        shop.tell(part)
+            .await
+            .refuses(400, "InvalidArgument", &details);
+    }
+}
+
+#[tokio::test]
+async fn an_object_says_when_its_rule_deletes_it() {
+    let shop = Shop::new().await;
+    let rule = "<LifecycleConfiguration><Rule><ID>a b</ID><Status>Enabled</Status><Filter><Prefix>k</Prefix></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>";
+    shop.done(ask("PUT", "/bucket", rule).query("lifecycle", ""))
+        .await;
+    let told = shop.done(put("x")).await;
+    let expiration = told.header("x-amz-expiration").unwrap().to_owned();
+    assert!(expiration.starts_with("expiry-date=\""), "{expiration}");
+    assert!(
+        expiration.ends_with(" 00:00:00 GMT\", rule-id=\"a%20b\""),
+        "{expiration}"
+    );
+    let head = shop.done(ask("HEAD", "/bucket/k", "")).await;
+    assert_eq!(head.header("x-amz-expiration"), Some(expiration.as_str()));
+    let other = shop.done(ask("PUT", "/bucket/other", "x")).await;
+    assert_eq!(other.header("x-amz-expiration"), None);
+}

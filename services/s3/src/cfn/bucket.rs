@@ -6,12 +6,13 @@ use serde_json::{Value as Json, json};
 
 use super::authorize;
 use super::read::{flag, list, number, text, texts};
+use crate::acl::Acl;
 use crate::bucket::{self, FIRST_REGION, NewBucket};
 use crate::config::{
     Cors, Filter, Lifecycle, Ownership, PublicAccess, RedirectAll, RoutingRule, Website,
 };
 use crate::names::{self, Tagged};
-use crate::record::{Acl, Bucket, Versioning};
+use crate::record::{Bucket, Versioning};
 use crate::refuse::{encryption, not_built};
 use crate::{access, cors, lifecycle, website};
 
@@ -246,11 +247,11 @@ fn settings(request: &ResourceRequest) -> Result<Bucket, ResourceError> {
             lifecycle::check(&it.lifecycle)?;
         }
         it.acl = match request.text("AccessControl").as_deref() {
-            None | Some("Private" | "BucketOwnerFullControl" | "BucketOwnerRead") => Acl::Private,
-            Some("PublicRead") => Acl::PublicRead,
+            None | Some("Private" | "BucketOwnerFullControl" | "BucketOwnerRead") => Acl::default(),
+            Some("PublicRead") => Acl::public_read(),
             Some(other) => return Err(not_built(&format!("AccessControl {other}")).into()),
         };
-        access::check_acl(&it, it.acl)?;
+        access::check_acl(&it, &it.acl)?;
         Ok(it)
     };
     read()

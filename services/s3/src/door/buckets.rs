@@ -7,12 +7,12 @@ use s3s::dto::*;
 use super::answers::AnswerHead;
 use super::convert;
 use super::documents::NewBucketTags;
+use super::grants::list_of;
 use crate::bucket::{self, FIRST_REGION, NewBucket};
 use crate::config::Ownership;
 use crate::errors::*;
 use crate::names::{self, Tagged};
-use crate::record::Acl;
-use crate::refuse::{members, not_built};
+use crate::refuse::members;
 
 /// The API reference of `ListBuckets`: also how many there are when nothing is said.
 const BUCKETS_MAX: i32 = 10_000;
@@ -50,6 +50,7 @@ pub async fn create(
         })?),
         None => None,
     };
+    let acl = list_of!(cx, input, with_write)?;
     let made = bucket::create(
         &cx,
         NewBucket {
@@ -57,7 +58,7 @@ pub async fn create(
             location: configuration
                 .location_constraint
                 .map(|it| it.as_str().to_owned()),
-            acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+            acl: acl.unwrap_or_default(),
             ownership,
             tags,
         },
@@ -75,17 +76,6 @@ pub async fn create(
 
 pub fn ownership(name: &ObjectOwnership) -> Result<Ownership, Error> {
     Ownership::named(name.as_str()).ok_or_else(malformed)
-}
-
-/// A canned list of grants. `bucket-owner-full-control` says what is so anyway: there is one account.
-pub fn acl(name: Option<&str>) -> Result<Acl, Error> {
-    match name {
-        None | Some("private" | "bucket-owner-full-control" | "bucket-owner-read") => {
-            Ok(Acl::Private)
-        }
-        Some("public-read") => Ok(Acl::PublicRead),
-        Some(other) => Err(not_built(&format!("the canned ACL {other}"))),
-    }
 }
 
 pub async fn delete(

@@ -40,7 +40,8 @@ impl S3Access for Access {
 fn check_anybody(operation: &str) -> Result<(), Error> {
     match operation {
         "GetObject" | "HeadObject" | "PutObject" | "DeleteObject" | "ListObjects"
-        | "ListObjectsV2" | "HeadBucket" | "ListObjectVersions" => Ok(()),
+        | "ListObjectsV2" | "HeadBucket" | "ListObjectVersions" | "GetObjectAcl"
+        | "GetBucketAcl" => Ok(()),
         _ => Err(access::denied()),
     }
 }
@@ -76,7 +77,6 @@ const UNBUILT: &[&str] = &[
     "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock-enabled",
     "x-amz-bypass-governance-retention",
-    "x-amz-grant-",
     "x-amz-mfa",
     "x-amz-write-offset-bytes",
 ];

@@ -13,14 +13,9 @@ use engine::ByteStream;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use s3s::dto::{
-    AccessControlPolicy, ETag, ETagCondition, Grant, Grantee, Owner, Permission, StreamingBlob,
-    Tag, Timestamp, Type,
-};
+use s3s::dto::{ETag, ETagCondition, Owner, StreamingBlob, Tag, Timestamp};
 use s3s::stream::RemainingLength;
 use s3s::{S3Error, S3ErrorCode, StdError};
-
-use crate::record::Acl;
 
 /// The same for every bucket of an account, and no account id.
 pub fn owner(account: &str) -> Owner {
@@ -175,63 +170,6 @@ pub fn pairs(tags: Vec<Tag>) -> Vec<(String, String)> {
     pairs
         .map(|it| (it.key.unwrap_or_default(), it.value.unwrap_or_default()))
         .collect()
-}
-
-const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
-
-pub fn grants(account: &str, acl: Acl) -> Vec<Grant> {
-    let grant = |grantee: Grantee, permission: &'static str| Grant {
-        grantee: Some(grantee),
-        permission: Some(Permission::from_static(permission)),
-    };
-    let grantee = |kind: &'static str, id: Option<String>, uri: Option<&str>| Grantee {
-        display_name: None,
-        email_address: None,
-        id,
-        type_: Type::from_static(kind),
-        uri: uri.map(str::to_owned),
-    };
-    let own = grantee(Type::CANONICAL_USER, owner(account).id, None);
-    let mut grants = vec![grant(own, Permission::FULL_CONTROL)];
-    if acl == Acl::PublicRead {
-        let everybody = grantee(Type::GROUP, None, Some(EVERYBODY));
-        grants.push(grant(everybody, Permission::READ));
-    }
-    grants
-}
-
-/// A canned list, or grants that are the same as one.
-pub fn acl_of(
-    canned: Option<&str>,
-    policy: Option<AccessControlPolicy>,
-    account: &str,
-) -> Result<Acl, Error> {
-    let Some(policy) = policy else {
-        if canned.is_none() {
-            return Err(crate::errors::malformed());
-        }
-        return super::buckets::acl(canned);
-    };
-    let mut given = policy.grants.unwrap_or_default();
-    let by_kind = |it: &Grant| it.grantee.as_ref().is_some_and(|it| it.uri.is_some());
-    given.sort_by_key(by_kind);
-    let same = |acl: Acl| {
-        let expected = grants(account, acl);
-        expected.len() == given.len()
-            && expected.iter().zip(&given).all(|(one, other)| {
-                let who = |it: &Grant| {
-                    let it = it.grantee.clone();
-                    it.map(|it| (it.id, it.uri))
-                };
-                one.permission == other.permission && who(one) == who(other)
-            })
-    };
-    [Acl::Private, Acl::PublicRead]
-        .into_iter()
-        .find(|it| same(*it))
-        .ok_or_else(|| {
-            crate::refuse::not_built("a list of grants other than private or public-read")
-        })
 }
 
 /// As HTTP's heads have it.

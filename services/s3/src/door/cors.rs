@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cloud::Cloud;
+use cloud::{Cloud, Error};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use s3s::Body;
 
 use crate::config::Cors;
+use crate::errors::*;
 use crate::host::{Address, address};
 use crate::{bucket, cors};
 
@@ -18,6 +19,9 @@ pub struct Asked {
     method: String,
     headers: Vec<String>,
     is_preflight: bool,
+    /// The method that a question is about, as far as it names one.
+    asked_method: Option<String>,
+    is_about_object: bool,
 }
 
 impl Asked {
@@ -30,19 +34,21 @@ impl Asked {
         let asked_method = text(header::ACCESS_CONTROL_REQUEST_METHOD);
         let asked_headers = text(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
         let host = text(header::HOST).unwrap_or_default();
-        let bucket = match address(&host) {
-            Some(Address::Bucket { bucket, .. } | Address::Website { bucket }) => Some(bucket),
-            _ => request
-                .uri()
-                .path()
-                .split('/')
-                .nth(1)
-                .filter(|it| !it.is_empty()),
+        let path = request.uri().path().trim_start_matches('/');
+        let (bucket, key) = match address(&host) {
+            Some(Address::Bucket { bucket, .. } | Address::Website { bucket }) => {
+                (Some(bucket), path)
+            }
+            _ => {
+                let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+                (Some(bucket).filter(|it| !it.is_empty()), key)
+            }
         };
         Self {
             bucket: bucket.map(str::to_owned),
             origin: text(header::ORIGIN),
-            method: match asked_method {
+            is_about_object: !key.is_empty(),
+            method: match asked_method.clone() {
                 Some(method) if is_preflight => method,
                 _ => request.method().to_string(),
             },
@@ -52,6 +58,7 @@ impl Asked {
                 .filter(|it| is_preflight && !it.is_empty())
                 .collect(),
             is_preflight,
+            asked_method,
         }
     }
 
@@ -60,29 +67,55 @@ impl Asked {
         self.bucket.as_deref()
     }
 
+    /// The rules of the bucket; none: there is no such bucket.
+    fn rules(&self, cloud: &Arc<Cloud>) -> Option<Vec<Cors>> {
+        let cx = cloud.daemon_context(bucket::FIRST_REGION);
+        Some(bucket::get(&cx, self.bucket.as_deref()?).ok()?.cors)
+    }
+
     /// The rule that allows it, and the origin that asks.
     fn rule(&self, cloud: &Arc<Cloud>) -> Option<(Cors, &str)> {
-        let (bucket, origin) = (self.bucket.as_deref()?, self.origin.as_deref()?);
-        let cx = cloud.daemon_context(bucket::FIRST_REGION);
-        let rules = bucket::get(&cx, bucket).ok()?.cors;
+        let origin = self.origin.as_deref()?;
+        let rules = self.rules(cloud)?;
         let rule = cors::find(&rules, origin, &self.method, &self.headers)?;
         Some((rule.clone(), origin))
     }
 
     /// The answer to a question that comes before the request.
-    pub fn preflight(&self, cloud: &Arc<Cloud>) -> Option<Response<Body>> {
+    pub fn preflight(&self, cloud: &Arc<Cloud>) -> Option<Result<Response<Body>, Error>> {
         if !self.is_preflight {
             return None;
         }
         let mut response = Response::new(Body::empty());
-        if !self.allow(cloud, response.headers_mut()) {
-            *response.status_mut() = StatusCode::FORBIDDEN;
-            let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessForbidden</Code><Message>CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.</Message></Error>";
-            *response.body_mut() = Body::from(text.to_owned());
-            let xml = HeaderValue::from_static("application/xml");
-            response.headers_mut().insert(header::CONTENT_TYPE, xml);
+        let may = self.allow(cloud, response.headers_mut());
+        Some(match may {
+            true => Ok(response),
+            false => Err(self.refusal(cloud)),
+        })
+    }
+
+    fn refusal(&self, cloud: &Arc<Cloud>) -> Error {
+        if self.origin.is_none() {
+            return BadRequest.because("Insufficient information. Origin request header needed.");
         }
-        Some(response)
+        let Some(method) = &self.asked_method else {
+            return BadRequest.because("Invalid Access-Control-Request-Method: null");
+        };
+        let why = match self.rules(cloud) {
+            None => "CORSResponse: Bucket not found",
+            Some(rules) if rules.is_empty() => "CORSResponse: CORS is not enabled for this bucket.",
+            Some(_) => {
+                "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec."
+            }
+        };
+        let kind = match self.is_about_object {
+            true => "OBJECT",
+            false => "BUCKET",
+        };
+        AccessForbidden
+            .because(why)
+            .about("Method", method)
+            .about("ResourceType", kind)
     }
 
     /// Tells the browser that the origin may have the answer, if it may.

@@ -41,14 +41,14 @@ impl Executor {
         sender: Sender,
     ) -> Result<Response<Body>, HttpError> {
         let (mut parts, body) = request.into_parts();
-        let body = match self.read(&mut parts, body).await {
+        let is_anybody = sender.caller == Caller::Anonymous;
+        let body = match self.read(&mut parts, body, is_anybody).await {
             Ok(body) => body,
             Err(error) => {
                 self.refused.keep(&error);
                 return Ok(refusals::bare(&error));
             }
         };
-        let is_anybody = sender.caller == Caller::Anonymous;
         let mut builder = S3ServiceBuilder::new(Api {
             cloud: self.cloud.clone(),
             request_id: self.request_id.clone(),
@@ -71,10 +71,14 @@ impl Executor {
     }
 
     /// Reads what the library reads otherwise than S3, or not at all.
-    async fn read(&self, parts: &mut Parts, body: Body) -> Result<Body, Error> {
+    async fn read(&self, parts: &mut Parts, body: Body, is_anybody: bool) -> Result<Body, Error> {
         let told = reading::read(parts, self.head.signed_in)?;
         parts.extensions.insert(told);
-        documents::read(parts, body).await
+        // Nobody's document is read: nobody may make a bucket.
+        match is_anybody {
+            true => Ok(body),
+            false => documents::read(parts, body).await,
+        }
     }
 }
 

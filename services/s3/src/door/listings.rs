@@ -39,11 +39,11 @@ impl InBucket for ListObjectsV2Input {
 }
 
 /// How many were asked for, within what a page holds.
-fn page_size(max: Option<i32>) -> Result<(i32, usize), Error> {
+fn page_size(name: &'static str, max: Option<i32>) -> Result<(i32, usize), Error> {
     let max = max.unwrap_or(PAGE_MAX);
     let size = usize::try_from(max).map_err(|_| {
-        let why = "Argument maxKeys must be an integer between 0 and 2147483647";
-        bad_argument("maxKeys", max.to_string(), why)
+        let why = format!("Argument {name} must be an integer between 0 and 2147483647");
+        bad_argument(name, max.to_string(), &why)
     })?;
     Ok((max.min(PAGE_MAX), size.min(PAGE_MAX as usize)))
 }
@@ -141,7 +141,7 @@ pub async fn objects(
 ) -> Result<ListObjectsOutput, Error> {
     tell_region(&request);
     let input = request.input;
-    let (max_keys, max) = page_size(input.max_keys)?;
+    let (max_keys, max) = page_size("maxKeys", input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let marker = input.marker.clone().unwrap_or_default();
     let page = cx.read(|tx| list::objects_after_marker(tx, &query, &marker))?;
@@ -175,7 +175,7 @@ pub async fn objects_v2(
 ) -> Result<ListObjectsV2Output, Error> {
     tell_region(&request);
     let input = request.input;
-    let (max_keys, max) = page_size(input.max_keys)?;
+    let (max_keys, max) = page_size("maxKeys", input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let after = match &input.continuation_token {
         Some(token) => from_token(token)?,
@@ -229,7 +229,7 @@ pub async fn versions(
     request: S3Request<ListObjectVersionsInput>,
 ) -> Result<ListObjectVersionsOutput, Error> {
     let input = request.input;
-    let (max_keys, max) = page_size(input.max_keys)?;
+    let (max_keys, max) = page_size("maxKeys", input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let marker = input.key_marker.clone().unwrap_or_default();
     let version_marker = input.version_id_marker.clone().filter(|it| !it.is_empty());
@@ -327,7 +327,7 @@ pub async fn uploads(
     request: S3Request<ListMultipartUploadsInput>,
 ) -> Result<ListMultipartUploadsOutput, Error> {
     let input = request.input;
-    let (max_uploads, max) = page_size(input.max_uploads)?;
+    let (max_uploads, max) = page_size("max-uploads", input.max_uploads)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
     let marker = input.key_marker.clone().unwrap_or_default();
     let upload_marker = input.upload_id_marker.clone().filter(|it| !it.is_empty());

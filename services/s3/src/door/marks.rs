@@ -4,7 +4,7 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
-use super::convert;
+use super::{convert, grants};
 use crate::names::{self, Tagged};
 use crate::record::Object;
 use crate::{get, versions};
@@ -73,7 +73,7 @@ pub async fn get_acl(
     let input = request.input;
     let object = get::object(&cx, &input.bucket, &input.key, input.version_id.as_deref())?;
     Ok(GetObjectAclOutput {
-        grants: Some(convert::grants(cx.account(), object.acl)),
+        grants: Some(grants::shown(cx.account(), object.acl)),
         owner: Some(convert::owner(cx.account())),
         ..Default::default()
     })
@@ -84,14 +84,11 @@ pub async fn put_acl(
     request: S3Request<PutObjectAclInput>,
 ) -> Result<PutObjectAclOutput, Error> {
     let input = request.input;
-    let acl = convert::acl_of(
-        input.acl.as_ref().map(|it| it.as_str()),
-        input.access_control_policy,
-        cx.account(),
-    )?;
+    let head = grants::list_of!(cx, input, with_write)?;
+    let acl = grants::of_put(head, input.access_control_policy, cx.account())?;
     cx.write(|tx| {
         let bucket = crate::bucket::find(tx, &input.bucket)?;
-        crate::access::check_acl(&bucket, acl)?;
+        crate::access::check_acl(&bucket, &acl)?;
         let version = input.version_id.as_deref();
         let mut object = versions::read(tx, &input.bucket, &input.key, version)?;
         object.acl = acl;

@@ -19,6 +19,7 @@ mod cors;
 mod documents;
 mod execute;
 mod forms;
+mod grants;
 mod hash;
 mod head;
 #[cfg(test)]
@@ -49,10 +50,12 @@ use wire::Signer;
 pub use answers::{OPERATIONS, PERMISSIONS};
 pub(crate) use convert::{http_date, ms, outgoing, url_encoded};
 pub use forms::FORM_HEAD_BYTES_MAX;
+pub(crate) use refusals::is_element;
 
 use crate::authorize::RequestFacts;
 use crate::errors::InvalidRequest;
 use crate::host::{Address, address};
+use crate::website::Ids;
 use execute::Executor;
 use head::{Head, SignedIn};
 use refusals::{AskedFor, Refused};
@@ -98,15 +101,18 @@ impl Door {
     pub async fn handle(&self, request: http::Request<Body>, visit: Visit) -> http::Response<Body> {
         let host = request.headers().get(http::header::HOST);
         let host = host.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let host_id = cloud::random_hex(64);
         if let Some(Address::Website { bucket }) = address(host) {
             let bucket = bucket.to_owned();
-            return crate::website::answer(&self.cloud, &bucket, request, visit.origin).await;
+            let ids = Ids {
+                request_id: &visit.request_id,
+                host_id: &host_id,
+            };
+            let origin = visit.origin.clone();
+            let answer = crate::website::answer(&self.cloud, &bucket, request, origin, &ids);
+            return signed_by(answer.await, &visit.request_id, &host_id);
         }
         let cross = cors::Asked::of(&request);
-        if let Some(answer) = cross.preflight(&self.cloud) {
-            return answer;
-        }
-        let host_id = cloud::random_hex(64);
         let method = request.method().clone();
         let asked = AskedFor {
             method: &method,
@@ -114,18 +120,13 @@ impl Door {
             request_id: &visit.request_id,
             host_id: &host_id,
         };
-        let mut response = self.serve(request, &asked, &visit).await;
-        let headers = response.headers_mut();
-        cross.allow(&self.cloud, headers);
-        for (name, value) in [
-            ("x-amz-request-id", &visit.request_id),
-            ("x-amz-id-2", &host_id),
-        ] {
-            let value = HeaderValue::from_str(value).expect("digits are a header's value");
-            headers.insert(name, value);
-        }
-        headers.insert(SERVER, HeaderValue::from_static("AmazonS3"));
-        response
+        let mut response = match cross.preflight(&self.cloud) {
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => refusals::answer(&error, &asked),
+            None => self.serve(request, &asked, &visit).await,
+        };
+        cross.allow(&self.cloud, response.headers_mut());
+        signed_by(response, &visit.request_id, &host_id)
     }
 
     async fn serve(
@@ -186,6 +187,21 @@ impl Door {
     }
 }
 
+/// Every answer has the name of the service, and what it is known by.
+fn signed_by(
+    mut response: http::Response<Body>,
+    request_id: &str,
+    host_id: &str,
+) -> http::Response<Body> {
+    let headers = response.headers_mut();
+    for (name, value) in [("x-amz-request-id", request_id), ("x-amz-id-2", host_id)] {
+        let value = HeaderValue::from_str(value).expect("digits are a header's value");
+        headers.insert(name, value);
+    }
+    headers.insert(SERVER, HeaderValue::from_static("AmazonS3"));
+    response
+}
+
 fn failed(error: s3s::HttpError) -> http::Response<Body> {
     let error: Box<dyn std::error::Error + Send + Sync> = error.into();
     tracing::error!(%error, "S3's door failed");
@@ -213,6 +229,7 @@ fn look(
     origin: &Origin,
 ) -> Result<(Head, http::Request<Body>), Error> {
     let (mut parts, mut body) = request.into_parts();
+    reading::check_key(&parts)?;
     let head = head::look(&parts)?;
     if head.signed_in == SignedIn::OldQuery {
         head::restore_headers(&mut parts)?;

@@ -72,6 +72,7 @@ macro_rules! described {
             metadata: Some($object.meta.user.clone().into_iter().collect()),
             ..Default::default()
         };
+        output.expiration = $selected.expiration.clone();
         if let Some(class) = &$object.storage_class {
             output.storage_class = Some(StorageClass::from(class.clone()));
         }
@@ -204,18 +205,33 @@ pub async fn delete_many(
     })
 }
 
+/// API reference of `GetObjectAttributes`.
+const ATTRIBUTES: &[&str] = &[
+    "Checksum",
+    "ETag",
+    "ObjectParts",
+    "ObjectSize",
+    "StorageClass",
+];
+
 pub async fn attributes(
     cx: Cx,
     request: S3Request<GetObjectAttributesInput>,
 ) -> Result<GetObjectAttributesOutput, Error> {
     let input = request.input;
-    let object = get::object(&cx, &input.bucket, &input.key, input.version_id.as_deref())?;
     // They come one after another in one header.
     let named = input.object_attributes.iter();
     let named: Vec<&str> = named
         .flat_map(|it| it.as_str().split(','))
         .map(str::trim)
         .collect();
+    if named.iter().all(|it| it.is_empty()) {
+        return Err(crate::errors::InvalidRequest.because("The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty"));
+    }
+    if named.iter().any(|it| !ATTRIBUTES.contains(it)) {
+        return Err(crate::errors::InvalidArgument.because("Invalid attribute name specified."));
+    }
+    let object = get::object(&cx, &input.bucket, &input.key, input.version_id.as_deref())?;
     let asked = |name: &str| named.contains(&name);
     let after = usize::try_from(input.part_number_marker.unwrap_or(0)).unwrap_or(0);
     let max = input.max_parts.unwrap_or(PAGE_MAX).clamp(0, PAGE_MAX);

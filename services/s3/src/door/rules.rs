@@ -53,8 +53,18 @@ pub async fn put_website(
     request: S3Request<PutBucketWebsiteInput>,
 ) -> Result<PutBucketWebsiteOutput, Error> {
     let wanted = request.input.website_configuration;
+    if wanted.routing_rules.as_ref().is_some_and(Vec::is_empty) {
+        return Err(malformed());
+    }
     let mut rules = Vec::new();
     for it in wanted.routing_rules.unwrap_or_default() {
+        if it
+            .condition
+            .as_ref()
+            .is_some_and(|it| *it == Condition::default())
+        {
+            return Err(InvalidRequest.because("Condition cannot be empty. To redirect all requests without a condition, the condition element shouldn't be present."));
+        }
         let condition = it.condition.unwrap_or_default();
         rules.push(config::RoutingRule {
             prefix: condition.key_prefix_equals,

@@ -4,7 +4,7 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
-use super::{buckets, convert};
+use super::{buckets, convert, grants};
 use crate::access;
 use crate::bucket::{change, get};
 use crate::config::PublicAccess;
@@ -41,7 +41,12 @@ pub async fn put_versioning(
     let versioning = match wanted.status.as_ref().map(|it| it.as_str()) {
         Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
         Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
-        _ => return Err(malformed()),
+        Some(_) => return Err(malformed()),
+        None => {
+            return Err(
+                IllegalVersioningConfiguration.because("The Versioning element must be specified")
+            );
+        }
     };
     change(&cx, &request.input.bucket, |it| {
         it.versioning = versioning;
@@ -143,7 +148,7 @@ pub async fn get_acl(
 ) -> Result<GetBucketAclOutput, Error> {
     let acl = get(&cx, &request.input.bucket)?.acl;
     Ok(GetBucketAclOutput {
-        grants: Some(convert::grants(cx.account(), acl)),
+        grants: Some(grants::shown(cx.account(), acl)),
         owner: Some(convert::owner(cx.account())),
     })
 }
@@ -153,13 +158,11 @@ pub async fn put_acl(
     request: S3Request<PutBucketAclInput>,
 ) -> Result<PutBucketAclOutput, Error> {
     let input = request.input;
-    let acl = convert::acl_of(
-        input.acl.as_ref().map(|it| it.as_str()),
-        input.access_control_policy,
-        cx.account(),
-    )?;
+    let head = grants::list_of!(cx, input, with_write)?;
+    let acl = grants::of_put(head, input.access_control_policy, cx.account())?;
     change(&cx, &input.bucket, |it| {
-        access::check_acl(it, acl)?;
+        access::check_lists_count(it)?;
+        access::check_acl(it, &acl)?;
         it.acl = acl;
         Ok(())
     })?;

@@ -4,8 +4,8 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
-use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
+use super::grants::list_of;
 use super::objects::own_keys;
 use super::reading::Told;
 use super::sums::{declared, named_sum, set_sum};
@@ -52,7 +52,7 @@ pub async fn create(
     }
     let new = NewObject {
         tags: tags_of_header(input.tagging.as_deref())?,
-        acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+        acl: list_of!(cx, input)?.unwrap_or_default(),
         storage_class: storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?,
         conditions: put::Conditions::default(),
         meta: meta!(input, told),
@@ -119,9 +119,15 @@ pub async fn part_copy(
         .as_deref()
         .map(Range::parse)
         .transpose();
-    source.range = range.map_err(|_| {
-        InvalidArgument.because("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
-    })?;
+    // A part is copied from one byte to another, both of them named.
+    source.range = match range {
+        Ok(range @ (None | Some(Range::Int { last: Some(_), .. }))) => range,
+        _ => {
+            let sent = input.copy_source_range.unwrap_or_default();
+            let why = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy";
+            return Err(bad_argument("x-amz-copy-source-range", sent, why));
+        }
+    };
     let place = Place {
         bucket: input.bucket,
         key: input.key,

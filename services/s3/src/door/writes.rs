@@ -6,12 +6,14 @@ use cloud::{Cx, Error};
 use s3s::S3Request;
 use s3s::dto::*;
 
-use super::buckets::acl;
 use super::convert::{self, condition, etag, time};
+use super::grants::list_of;
 use super::objects::own_keys;
 use super::reading::Told;
 use super::sums::{declared, set_sum};
+use crate::authorize::Seen;
 use crate::get::{Conditions, Wanted};
+use crate::lifecycle;
 use crate::names::tags_of_header;
 use crate::put::{self, NewObject};
 use crate::record::Meta;
@@ -55,6 +57,7 @@ pub(super) fn stored_encoding(encoding: Option<String>) -> Option<String> {
 
 pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput, Error> {
     let declared = declared!(request)?;
+    let seen = Seen::of(&request);
     let told = Told::of(&request);
     let input = request.input;
     let conditions = put::Conditions {
@@ -64,7 +67,7 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
     conditions.check_values()?;
     let new = NewObject {
         tags: tags_of_header(input.tagging.as_deref())?,
-        acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+        acl: list_of!(cx, input)?.unwrap_or_default(),
         storage_class: storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?,
         conditions,
         meta: meta!(input, told),
@@ -79,7 +82,9 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
             .because("Your proposed upload exceeds the maximum allowed size"));
     }
     let object = put::put(&cx, new, convert::incoming(input.body), declared).await?;
+    let bucket = seen.bucket(&object.bucket);
     let mut output = PutObjectOutput {
+        expiration: bucket.and_then(|it| lifecycle::expiration(&it.lifecycle, &object)),
         e_tag: Some(etag(&object.etag)),
         server_side_encryption: own_keys(),
         version_id: object.version,
@@ -133,7 +138,7 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
             .website_redirect
             .clone()
             .or(input.website_redirect_location.clone()),
-        acl: acl(input.acl.as_ref().map(|it| it.as_str()))?,
+        acl: list_of!(cx, input)?.unwrap_or_default(),
         algorithm: algorithm.and_then(|it| crate::checksum::Algorithm::named(it.as_str())),
         conditions,
         is_change: input.storage_class.is_some() || input.server_side_encryption.is_some(),

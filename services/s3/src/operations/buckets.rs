@@ -4,9 +4,10 @@ use cloud::{Cx, Error};
 use shapes::s3::*;
 
 use super::time;
+use crate::acl::Acl;
 use crate::errors::*;
 use crate::names::{self, Tagged};
-use crate::record::{Acl, Versioning};
+use crate::record::Versioning;
 use crate::refuse::members;
 use crate::{access, bucket, config};
 
@@ -34,7 +35,7 @@ pub async fn create_bucket(cx: Cx, input: CreateBucketInput) -> Result<CreateBuc
         bucket::NewBucket {
             name: input.bucket,
             location: location.map(|it| it.to_string()),
-            acl: Acl::Private,
+            acl: Acl::default(),
             ownership: ownership.and_then(|it| config::Ownership::named(&it)),
             tags,
         },

@@ -7,12 +7,13 @@ use futures_util::{StreamExt, stream};
 use shapes::s3::{self as shape, *};
 
 use super::time;
+use crate::acl::Acl;
 use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::get::{Conditions, Selected, Wanted};
 use crate::list::{Entry, Query};
 use crate::put::{self, Declared, NewObject};
-use crate::record::{Acl, Meta};
+use crate::record::Meta;
 use crate::refuse::{encryption, members, storage_class};
 use crate::{delete, get, list, names};
 
@@ -79,7 +80,7 @@ pub async fn put_object(cx: Cx, input: PutObjectInput) -> Result<PutObjectOutput
             user: input.metadata.unwrap_or_default(),
         },
         tags: names::tags_of_header(input.tagging.as_deref())?,
-        acl: Acl::Private,
+        acl: Acl::default(),
         storage_class,
         conditions: put::Conditions {
             if_match: input.if_match.map(unquoted),
