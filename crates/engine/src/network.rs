@@ -27,6 +27,10 @@ pub struct VpcSpec {
     /// reaches the other.
     #[serde(default)]
     pub machine: Option<Ipv4Addr>,
+    /// Parts, of this network or of another, of which nothing is known now: what is in force of them
+    /// stays in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 /// A network's own resolver. What it does not know it asks the machine's, if the network leads out, and
@@ -75,7 +79,27 @@ impl VpcSpec {
             }],
             resolver: None,
             machine: None,
+            unknown: Vec::new(),
         }
+    }
+
+    /// Fills in what is unknown with what was in force.
+    pub fn carry_over(&mut self, before: &Self) {
+        let unknown = std::mem::take(&mut self.unknown);
+        let is_unknown = |id: &String| unknown.contains(id);
+        for subnet in &mut self.subnets {
+            // Which table a subnet has is known by the table.
+            let known = before.subnets.iter().find(|it| it.id == subnet.id);
+            if let Some(known) = known.filter(|it| is_unknown(&it.route_table)) {
+                subnet.route_table.clone_from(&known.route_table);
+            }
+        }
+        let subnets = before.subnets.iter().filter(|it| is_unknown(&it.id));
+        self.subnets.extend(subnets.cloned());
+        let tables = before.route_tables.iter().filter(|it| is_unknown(&it.id));
+        self.route_tables.extend(tables.cloned());
+        let groups = before.groups.iter().filter(|it| is_unknown(&it.id));
+        self.groups.extend(groups.cloned());
     }
 }
 

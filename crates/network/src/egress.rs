@@ -45,6 +45,7 @@ mod tests {
             }],
             resolver: None,
             machine: None,
+            unknown: vec![],
         };
         assert_eq!(lets_https_out(&vpc, &["open".into()]), expect, "{egress:?}");
         assert!(!lets_https_out(&vpc, &["other".into()]));

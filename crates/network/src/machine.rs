@@ -252,10 +252,14 @@ impl State {
         Place::of(&self.interface_directory, id)
     }
 
-    fn apply_vpc(&mut self, spec: VpcSpec) -> Result<()> {
+    fn apply_vpc(&mut self, mut spec: VpcSpec) -> Result<()> {
         if self.is_closed {
             return Err(EngineError::machine("the networks are being stopped"));
         }
+        if let Some(vpc) = self.vpcs.get(&spec.id) {
+            spec.carry_over(&vpc.record.spec);
+        }
+        spec.unknown.clear();
         check::vpc(&spec)?;
         let id = spec.id.clone();
         let place = self.vpc_place(&id);

@@ -191,6 +191,7 @@ pub(crate) fn empty(id: &str) -> VpcSpec {
         groups: vec![],
         resolver: None,
         machine: None,
+        unknown: vec![],
     }
 }
 

@@ -51,8 +51,12 @@ impl SimNetwork {
 
 #[async_trait]
 impl Network for SimNetwork {
-    async fn apply_vpc(&self, vpc: VpcSpec) -> Result<()> {
+    async fn apply_vpc(&self, mut vpc: VpcSpec) -> Result<()> {
         self.applied.fetch_add(1, Ordering::SeqCst);
+        if let Some(before) = self.vpcs.lock().expect("no panic").get(&vpc.id) {
+            vpc.carry_over(before);
+        }
+        vpc.unknown.clear();
         self.refuse_loss(&vpc)?;
         self.vpcs
             .lock()

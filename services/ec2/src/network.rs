@@ -1,7 +1,9 @@
 //! Making networks real: records of a VPC and its parts become one description for the engine.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Next, Reconciler, StoreError, all_keys};
+use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
 use engine::{
     Fault, GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, ResolverSpec, RouteSpec,
     RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
@@ -36,7 +38,7 @@ impl Reconciler for VpcReconciler {
             cx.engine().network.remove_vpc(&vpc.id).await?;
             cx.write(|tx| tx.delete::<Vpc>(key))?;
         } else {
-            let gateways = cx.read(|tx| tx.list::<NatGateway>(&cx.key("")))?;
+            let gateways = cx.read(|tx| tx.readable::<NatGateway>(&cx.key("")))?;
             let known = gateways.into_iter().filter(|it| it.vpc == vpc.id);
             let known: Vec<NatGateway> = known.collect();
             cx.engine()
@@ -102,14 +104,23 @@ impl Reconciler for InterfaceReconciler {
 fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
     let all = cx.key("");
     cx.read(|tx| {
-        let mut tables = tx.list::<RouteTable>(&all)?;
+        // Whose a part is that cannot be read, the network itself knows: it has it, or had it never.
+        let mut unknown = Vec::new();
+        let mut tables = known::<RouteTable>(tx, &all, &mut unknown)?;
         tables.retain(|it| it.vpc == vpc.id);
-        let mut subnets = tx.list::<Subnet>(&all)?;
+        let mut subnets = known::<Subnet>(tx, &all, &mut unknown)?;
         subnets.retain(|it| it.vpc == vpc.id);
-        let mut groups = tx.list::<SecurityGroup>(&all)?;
+        let mut groups = known::<SecurityGroup>(tx, &all, &mut unknown)?;
         groups.retain(|it| it.vpc == vpc.id);
-        let gateways = tx.list::<InternetGateway>(&all)?;
-        let nat_gateways = tx.list::<NatGateway>(&all)?;
+        let mut unknown_gateways = Vec::new();
+        let gateways = known::<InternetGateway>(tx, &all, &mut unknown_gateways)?;
+        let nat_gateways = known::<NatGateway>(tx, &all, &mut unknown_gateways)?;
+        // Where a route leads through such a gateway, it goes on leading.
+        let leads_there =
+            |it: &RouteTable| it.routes.values().any(|it| unknown_gateways.contains(it));
+        let stays = tables.iter().filter(|it| leads_there(it));
+        unknown.extend(stays.map(|it| it.id.clone()));
+        let applied = tables.iter().filter(|it| !leads_there(it));
         let attached = |id: &str| {
             gateways
                 .iter()
@@ -119,7 +130,7 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
             id: vpc.id.clone(),
             ranges: vec![vpc.range],
             subnets: subnets.iter().map(|it| subnet(it, &tables, vpc)).collect(),
-            route_tables: (tables.iter())
+            route_tables: applied
                 .map(|it| {
                     route_table(it, &|destination, target| {
                         if attached(target) {
@@ -138,8 +149,25 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
             groups: groups.iter().map(group).collect(),
             resolver: vpc.dns_support.then(|| resolver(cx, vpc)),
             machine: None,
+            unknown,
         })
     })
+}
+
+/// The records of a region that can be read; the ids of the others are added to `unknown`.
+fn known<R: Record>(
+    tx: &Records<'_>,
+    region: &str,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<R>, cloud::Error> {
+    let found = tx.readable::<R>(region)?;
+    if tx.count::<R>(region)? > found.len() {
+        let known: BTreeSet<String> = found.iter().map(R::key).collect();
+        let keys = tx.keys::<R>(region)?;
+        let others = keys.iter().filter(|it| !known.contains(*it));
+        unknown.extend(others.map(|it| it[region.len()..].to_owned()));
+    }
+    Ok(found)
 }
 
 /// What answers names at the VPC's `.2`.

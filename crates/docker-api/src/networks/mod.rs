@@ -108,6 +108,7 @@ impl NetworkRecord {
             }],
             resolver: self.has_names().then(|| self.resolver()),
             machine: (machine == Machine::Neighbour).then(|| self.gateway()),
+            unknown: vec![],
         }
     }
 

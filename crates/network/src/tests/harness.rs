@@ -182,6 +182,7 @@ pub fn vpc(id: &str, groups: Vec<GroupSpec>) -> VpcSpec {
         groups,
         resolver: None,
         machine: None,
+        unknown: vec![],
     }
 }
 

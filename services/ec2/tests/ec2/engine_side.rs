@@ -191,3 +191,93 @@ async fn recovery() {
     assert_eq!(world.attached(&gone), None);
     assert_eq!(world.in_engine(&doomed), None);
 }
+
+/// A record as a later version might have written it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Strange<const KIND: usize> {
+    key: String,
+}
+
+const KINDS: [&str; 4] = [
+    "ec2.route-table",
+    "ec2.internet-gateway",
+    "ec2.security-group",
+    "ec2.subnet",
+];
+
+impl<const KIND: usize> cloud::Record for Strange<KIND> {
+    const KIND: &'static str = KINDS[KIND];
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// What one part of a network says that cannot be read is not known: it stays as it is on the machine, and
+/// the region's networks go on following their records.
+#[tokio::test]
+async fn what_cannot_be_read_stays_as_it_is() {
+    let world = World::new();
+    let (vpc, other) = (
+        world.vpc("10.0.0.0/16").await,
+        world.vpc("10.1.0.0/16").await,
+    );
+    let subnet = world.subnet(&vpc, "10.0.1.0/24").await;
+    let gateway = world.gateway().await;
+    let both = json!({"InternetGatewayId": gateway, "VpcId": vpc});
+    world.ok::<AttachInternetGatewayInput>(both).await;
+    let (table, through) = (world.table(&vpc).await, world.table(&vpc).await);
+    let route =
+        json!({"RouteTableId": through, "DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway});
+    world.ok::<CreateRouteInput>(route).await;
+    let association = json!({"RouteTableId": table, "SubnetId": subnet});
+    world.ok::<AssociateRouteTableInput>(association).await;
+    let group = world.group(&vpc, "web").await;
+    let changed = [
+        (vpc.clone(), world.group(&vpc, "changed").await),
+        (other.clone(), world.group(&other, "changed").await),
+    ];
+    until("all of it is on the machine", || {
+        let known = world.in_engine(&vpc);
+        let has = |it: engine::VpcSpec| it.groups.iter().any(|it| it.id == changed[0].1);
+        known.is_some_and(has) && world.in_engine(&other).is_some()
+    })
+    .await;
+    // Of the parts that stay.
+    let parts = || {
+        let mut known = world.in_engine(&vpc).unwrap();
+        known.groups.retain(|it| it.id == group);
+        known.subnets.sort_by(|a, b| a.id.cmp(&b.id));
+        known.route_tables.sort_by(|a, b| a.id.cmp(&b.id));
+        known
+    };
+    let before = parts();
+    assert!(before.subnets.iter().any(|it| it.route_table == table));
+    for (kind, id) in [&table, &gateway, &group, &subnet].into_iter().enumerate() {
+        let key = format!("us-east-1/{id}");
+        let spoiled = world.cx.write(|tx| match kind {
+            0 => tx.put(&Strange::<0> { key }),
+            1 => tx.put(&Strange::<1> { key }),
+            2 => tx.put(&Strange::<2> { key }),
+            _ => tx.put(&Strange::<3> { key }),
+        });
+        spoiled.unwrap();
+        for (vpc, group) in &changed {
+            let port = 100 + kind;
+            let permissions = json!([{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]);
+            let input = json!({"GroupId": group, "IpPermissions": permissions});
+            world.ok::<AuthorizeSecurityGroupIngressInput>(input).await;
+            until("the change is on the machine", || {
+                let known = world.in_engine(vpc).unwrap();
+                let group = known.groups.into_iter().find(|it| it.id == *group);
+                group.is_some_and(|it| it.ingress.len() == kind + 1)
+            })
+            .await;
+        }
+        assert_eq!(parts(), before, "{}", KINDS[kind]);
+        let known = world.in_engine(&other).unwrap();
+        assert!(
+            known.subnets.is_empty(),
+            "nothing of the one is the other's"
+        );
+    }
+}

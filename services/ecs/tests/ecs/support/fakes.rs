@@ -45,6 +45,7 @@ pub async fn make_network(sim: &sim::Sim) {
         groups: vec![open],
         resolver: None,
         machine: None,
+        unknown: vec![],
     };
     sim.network.apply_vpc(vpc).await.unwrap();
 }
