@@ -8,7 +8,7 @@ use cloud::{
     Clock, Cloud, CloudParts, Cx, Error, ErrorCode, Next, Pace, Reconciler, Record, Service, Store,
     StoreError, Watch, all_keys,
 };
-use engine::{Edge, Snapshot, TargetGroup, TargetHealthCheck};
+use engine::{Algorithm, Edge, Snapshot, TargetGroup, TargetHealthCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shapes::{ec2, elbv2};
@@ -398,13 +398,16 @@ async fn what_is_followed_and_what_is_watched_wakes() {
             unhealthy_threshold: 1,
             matcher: vec![],
         },
-        stickiness_ms: None,
+        stickiness: None,
+        algorithm: Algorithm::RoundRobin,
+        slow_start_ms: 0,
     };
     let snapshot = Snapshot {
         generation: 1,
         now_ms: 0,
         balancers: vec![],
         target_groups: vec![group],
+        unknown: vec![],
     };
     world.sim.edge.apply(snapshot).await.unwrap();
     world.diary.until("watched g in nowhere", 1).await;

@@ -67,13 +67,7 @@ async fn connections_are_kept_on_both_sides() {
 
 #[tokio::test]
 async fn big_bodies_pass_in_both_directions() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let body = vec![b'x'; 8 * 1024 * 1024];
     let mut stream = bench.connect(port).await;
     let head = format!(
@@ -102,13 +96,7 @@ async fn big_bodies_pass_in_both_directions() {
 
 #[tokio::test]
 async fn web_sockets_become_tunnels() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let mut stream = bench.connect(port).await;
     let ask = "GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly";
     stream.write_all(ask.as_bytes()).await.unwrap();
@@ -183,13 +171,7 @@ async fn slow_targets_are_504_and_broken_ones_502() {
 
 #[tokio::test]
 async fn clients_that_go_away_are_counted() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let mut stream = bench.connect(port).await;
     stream
         .write_all(b"GET /never HTTP/1.1\r\nHost: lb\r\n\r\n")

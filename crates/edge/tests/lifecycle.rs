@@ -124,14 +124,7 @@ async fn draining_targets_finish_what_they_have() {
 
 #[tokio::test]
 async fn what_does_not_finish_is_cut() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
+    let (bench, port, a) = Bench::serving().await;
     let never = b"GET /never HTTP/1.1\r\nHost: lb\r\n\r\n";
     let (mut first, mut second) = (bench.connect(port).await, bench.connect(port).await);
     first.write_all(never).await.unwrap();
@@ -200,14 +193,7 @@ async fn rolling_deployments_lose_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_edge_serves_while_daemons_come_and_go() {
-    let mut bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
+    let (mut bench, port, a) = Bench::serving().await;
     let pid = bench.pid();
     let load = Load::start(&bench, port);
     for _ in 0..5 {
@@ -225,14 +211,7 @@ async fn the_edge_serves_while_daemons_come_and_go() {
 
 #[tokio::test]
 async fn a_killed_edge_is_back_and_serves() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
+    let (bench, port, a) = Bench::serving().await;
     for _ in 0..3 {
         let mut changes = bench.client().changes();
         let pid = bench.pid();
@@ -270,14 +249,7 @@ async fn a_killed_edge_is_back_and_serves() {
 
 #[tokio::test]
 async fn a_stopped_edge_is_gone_and_stays_gone() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
+    let (bench, port, _a) = Bench::serving().await;
     let pid = bench.pid();
     let mut slow = bench.connect(port).await;
     slow.write_all(b"GET /slow HTTP/1.1\r\nHost: lb\r\n\r\n")
@@ -351,7 +323,8 @@ async fn draining_lets_go_of_connections() {
         .unwrap();
     bench.wait_healthy("web").await;
     let mut tunnel = bench.connect(port).await;
-    let upgrade = b"GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let upgrade =
+        b"GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     tunnel.write_all(upgrade).await.unwrap();
     assert_eq!(read_answer(&mut tunnel).await.unwrap().status, 101);
     for _ in 0..8 {
@@ -395,13 +368,7 @@ async fn draining_lets_go_of_connections() {
 /// that is; there are never two.
 #[tokio::test]
 async fn an_unsuitable_edge_is_replaced() {
-    let mut bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (mut bench, port, _a) = Bench::serving().await;
     let before = bench.pid();
     assert_eq!(bench.edges(), [before]);
     bench.address = own_address();
@@ -415,13 +382,7 @@ async fn an_unsuitable_edge_is_replaced() {
 /// Bytes by chance, and parts of requests, in any order: the edge answers or hangs up, and lives.
 #[tokio::test]
 async fn noise_does_not_end_the_edge() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let pid = bench.pid();
     let parts: [&[u8]; 10] = [
         b"GET / HTTP/1.1\r\n",

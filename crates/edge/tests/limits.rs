@@ -11,17 +11,7 @@ use tokio::time::sleep;
 const KIB: usize = 1024;
 
 async fn serving(idle_timeout_ms: u64) -> (Bench, u16, Origin) {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    let mut balancers = plain_balancer(port);
-    balancers[0].idle_timeout_ms = idle_timeout_ms;
-    bench
-        .apply(balancers, vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
-    (bench, port, a)
+    Bench::serving_with(|lb, _| lb.idle_timeout_ms = idle_timeout_ms).await
 }
 
 fn get(headers: &str) -> String {

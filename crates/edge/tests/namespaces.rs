@@ -118,7 +118,8 @@ async fn targets_are_reached_from_the_interface() {
     bench.wait_healthy("web").await;
     assert!(bench.get(port, "/x").await.text().starts_with("inside /x"));
     let mut stream = bench.connect(port).await;
-    let upgrade = "GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let upgrade =
+        "GET /ws HTTP/1.1\r\nHost: lb\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(upgrade.as_bytes()).await.unwrap();
     assert_eq!(read_answer(&mut stream).await.unwrap().status, 101);
     drop(stream);

@@ -150,7 +150,7 @@ async fn weights_and_sticky_cookies() {
 
     // Sticky to a target of one group.
     let mut both = group("web", &[&a, &b]);
-    both.stickiness_ms = Some(60_000);
+    both.stickiness = Some(Stickiness::ByBalancer { lasts_ms: 60_000 });
     bench.apply(plain_balancer(port), vec![both]).await.unwrap();
     bench.wait_healthy("web").await;
     check_sticky(&bench, port, "AWSALB=").await;
@@ -274,13 +274,7 @@ async fn ports_come_and_go() {
 /// What a client sends, and the status that the first answer has.
 #[tokio::test]
 async fn hostile_requests_are_refused() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let long = "x".repeat(200 * 1024);
     let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
     let head = "HTTP/1.1\r\nHost: lb\r\n";
@@ -333,13 +327,7 @@ async fn hostile_requests_are_refused() {
 /// own on both sides, never a part hidden from the balancer.
 #[tokio::test]
 async fn a_request_cannot_hide_in_another() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let request = "POST /echo HTTP/1.1\r\nHost: lb\r\nContent-Length: 4\r\n\
         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let answer = bench.ask(port, request).await;
@@ -348,19 +336,16 @@ async fn a_request_cannot_hide_in_another() {
 
 #[tokio::test]
 async fn old_clients_and_absolute_addresses() {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
+    let (bench, port, _a) = Bench::serving().await;
     let mut old = bench.connect(port).await;
     old.write_all(b"GET /x HTTP/1.0\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     old.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("a /x\nGET /x HTTP/1.1"), "{answer}");
-    assert!(answer.contains("Host: lb.elb.localhost"), "{answer}");
+    assert!(
+        answer.contains(&format!("Host: lb.elb.localhost:{port}\r\n")),
+        "{answer}"
+    );
     let absolute = "GET http://other:8/x?y HTTP/1.1\r\nHost: lb\r\n\r\n";
     let text = bench.ask(port, absolute).await.text();
     assert!(

@@ -95,18 +95,6 @@ impl Visitors {
     }
 }
 
-async fn serving() -> (Bench, u16, Origin) {
-    let bench = Bench::start().await;
-    let port = free_port();
-    let a = Origin::start("a").await;
-    bench
-        .apply(plain_balancer(port), vec![group("web", &[&a])])
-        .await
-        .unwrap();
-    bench.wait_healthy("web").await;
-    (bench, port, a)
-}
-
 fn signal(bench: &Bench, signal: Signal) -> i32 {
     let pid = bench.pid();
     kill(Pid::from_raw(pid), signal).unwrap();
@@ -139,7 +127,7 @@ async fn until_another_than(bench: &Bench, pid: i32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_edge_loses_no_new_connection() {
-    let (mut bench, port, a) = serving().await;
+    let (mut bench, port, a) = Bench::serving().await;
     let visitors = Visitors::start(&bench, port);
     let mut deaths = Vec::new();
     for round in 0..6 {
@@ -165,7 +153,7 @@ async fn a_killed_edge_loses_no_new_connection() {
 /// One that was stopped does not end by itself, and takes no signal but one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_edge_is_replaced() {
-    let (bench, port, _a) = serving().await;
+    let (bench, port, _a) = Bench::serving().await;
     let pid = signal(&bench, Signal::SIGSTOP);
     let asked = timeout(Duration::from_secs(4), bench.client().health("web")).await;
     let unknown = asked.expect("the question has a deadline").unwrap_err();
@@ -180,7 +168,7 @@ async fn a_silent_edge_is_replaced() {
 /// A daemon that starts finds a silent edge, too.
 #[tokio::test]
 async fn a_silent_edge_does_not_keep_a_daemon_from_starting() {
-    let (mut bench, port, _a) = serving().await;
+    let (mut bench, port, _a) = Bench::serving().await;
     let pid = signal(&bench, Signal::SIGSTOP);
     bench.reopen().await;
     assert_ne!(bench.pid(), pid);
@@ -191,7 +179,7 @@ async fn a_silent_edge_does_not_keep_a_daemon_from_starting() {
 /// What is held for the next edge is held only for as long as this one wants it.
 #[tokio::test]
 async fn a_port_that_was_given_up_is_free_for_others() {
-    let (bench, port, _a) = serving().await;
+    let (bench, port, _a) = Bench::serving().await;
     let taken = std::net::TcpListener::bind((bench.address, port));
     assert!(taken.is_err());
     bench.apply(vec![], vec![]).await.unwrap();
@@ -226,7 +214,7 @@ async fn who_has_a_port_is_said_by_name() {
 /// Nobody finds an edge without its directory, so it ends, and leaves its ports to the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_without_its_directory_makes_room() {
-    let (bench, port, _a) = serving().await;
+    let (bench, port, _a) = Bench::serving().await;
     let pid = bench.pid();
     let visitors = Visitors::start(&bench, port);
     let before = Instant::now();
@@ -242,7 +230,7 @@ async fn an_edge_without_its_directory_makes_room() {
 /// Without a daemon, too: the next one comes with another edge.
 #[tokio::test]
 async fn an_edge_without_directory_and_daemon_ends() {
-    let (bench, port, _a) = serving().await;
+    let (bench, port, _a) = Bench::serving().await;
     let mut bench = bench.without_daemon();
     let pid = bench.pid();
     std::fs::remove_dir_all(bench.dir.path()).unwrap();
@@ -422,4 +410,42 @@ async fn connections_to_a_target_that_leaves_are_given_up() {
     let (answer, ()) = tokio::join!(asking, leaving);
     assert_eq!(answer.status, 502);
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+/// A daemon that cannot read what a balancer is takes nothing away from it.
+#[tokio::test]
+async fn what_is_not_known_stays_as_it_is() {
+    let (bench, port, _a) = Bench::serving().await;
+    let other = free_port();
+    let told = |generation: u64, balancers: Vec<Balancer>, unknown: &[&str]| Snapshot {
+        generation,
+        now_ms: now_ms(),
+        balancers,
+        target_groups: vec![],
+        unknown: unknown.iter().map(ToString::to_string).collect(),
+    };
+    let answers = || Action::Fixed {
+        status: 200,
+        content_type: "text/plain".into(),
+        body: "two".into(),
+    };
+    let two = balancer("two", other, always(answers()));
+    let snapshot = told(100, vec![two.clone()], &["lb", "never"]);
+    bench.client().apply(snapshot).await.unwrap();
+    assert_eq!(bench.get(port, "/").await.status, 200);
+    assert_eq!(bench.get(other, "/").await.text(), "two");
+    // Also when it was told so again, and was started anew meanwhile.
+    let before = signal(&bench, Signal::SIGKILL);
+    until_another_than(&bench, before).await;
+    let snapshot = told(101, vec![two.clone()], &["lb"]);
+    bench.client().apply(snapshot).await.unwrap();
+    assert_eq!(bench.get(port, "/").await.status, 200);
+    // Known to be gone it is gone.
+    bench
+        .client()
+        .apply(told(102, vec![two], &[]))
+        .await
+        .unwrap();
+    assert!(TcpStream::connect((bench.address, port)).await.is_err());
+    assert_eq!(bench.get(other, "/").await.text(), "two");
 }

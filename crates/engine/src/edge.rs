@@ -18,6 +18,56 @@ pub struct Snapshot {
     pub now_ms: i64,
     pub balancers: Vec<Balancer>,
     pub target_groups: Vec<TargetGroup>,
+    /// Ids of balancers and target groups of which nothing is known now: what is in force of them stays
+    /// in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+}
+
+impl Snapshot {
+    /// Fills in what is unknown with what was in force, and with what that needs.
+    pub fn carry_over(&mut self, before: &Self) {
+        let unknown = std::mem::take(&mut self.unknown);
+        let mut groups = unknown.clone();
+        for balancer in &before.balancers {
+            let is_told = self.balancers.iter().any(|it| it.id == balancer.id);
+            if unknown.contains(&balancer.id) && !is_told {
+                groups.extend(balancer.groups().map(|it| it.0.clone()));
+                self.balancers.push(balancer.clone());
+            }
+        }
+        for group in &before.target_groups {
+            let is_told = self.target_groups.iter().any(|it| it.id == group.id);
+            if groups.contains(&group.id) && !is_told {
+                self.target_groups.push(group.clone());
+            }
+        }
+        self.forget_unknown_groups();
+    }
+
+    /// Of a group that is unknown, and was not in force either, there is nothing to forward to.
+    fn forget_unknown_groups(&mut self) {
+        let groups = &self.target_groups;
+        let known = |id: &str| groups.iter().any(|it| it.id == id);
+        let listeners = self.balancers.iter_mut().flat_map(|it| &mut it.listeners);
+        for rule in listeners.flat_map(|it| &mut it.rules) {
+            if let Action::Forward { groups, .. } = &mut rule.action {
+                groups.retain(|(id, _)| known(id));
+            }
+        }
+    }
+}
+
+impl Balancer {
+    /// The groups that it forwards to, with their weights.
+    pub fn groups(&self) -> impl Iterator<Item = &(String, u32)> {
+        let rules = self.listeners.iter().flat_map(|it| &it.rules);
+        let actions = rules.map(|it| &it.action);
+        actions.flat_map(|it| match it {
+            Action::Forward { groups, .. } => groups.as_slice(),
+            Action::Redirect { .. } | Action::Fixed { .. } => &[],
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +83,42 @@ pub struct Balancer {
     pub internal: bool,
     pub listeners: Vec<Listener>,
     pub idle_timeout_ms: u64,
+    #[serde(default)]
+    pub http: HttpSettings,
+}
+
+/// What a balancer does with requests and connections, beside its rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpSettings {
+    /// A client's connection that is this old is closed with its next answer.
+    pub client_keep_alive_ms: u64,
+    /// Headers whose names hold more than letters, digits and hyphens are left out.
+    pub drops_invalid_headers: bool,
+    /// Targets get the `Host` header as it came. Otherwise it names the port, unless that is HTTP's own.
+    pub preserves_host: bool,
+    pub forwarded_for: ForwardedFor,
+    /// `X-Forwarded-For` names the client's port as well.
+    pub forwards_client_port: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            client_keep_alive_ms: 3_600_000,
+            drops_invalid_headers: false,
+            preserves_host: false,
+            forwarded_for: ForwardedFor::Append,
+            forwards_client_port: false,
+        }
+    }
+}
+
+/// What becomes of `X-Forwarded-For`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForwardedFor {
+    Append,
+    Preserve,
+    Remove,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,8 +181,32 @@ pub struct TargetGroup {
     pub id: String,
     pub targets: Vec<Target>,
     pub health_check: TargetHealthCheck,
-    /// Cookie stickiness, when on: how long.
-    pub stickiness_ms: Option<u64>,
+    #[serde(default)]
+    pub stickiness: Option<Stickiness>,
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// How long a target that becomes healthy gets fewer requests than the others; zero is not at all.
+    #[serde(default)]
+    pub slow_start_ms: u64,
+}
+
+/// By which cookie a client comes back to the same target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stickiness {
+    /// The balancer's own.
+    ByBalancer { lasts_ms: u64 },
+    /// From when the application sets a cookie of this name.
+    ByApplication { cookie: String, lasts_ms: u64 },
+}
+
+/// Which of the targets gets the next request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    #[default]
+    RoundRobin,
+    /// The one with the fewest requests under way.
+    LeastOutstanding,
+    Random,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -114,11 +114,14 @@ impl SimEdge {
 
 #[async_trait]
 impl Edge for SimEdge {
-    async fn apply(&self, snapshot: Snapshot) -> Result<()> {
+    async fn apply(&self, mut snapshot: Snapshot) -> Result<()> {
         {
             let mut current = self.snapshot.lock().expect("no panic");
             if snapshot.generation < current.generation {
                 return Err(EngineError::conflict("an older generation"));
+            }
+            if !snapshot.unknown.is_empty() {
+                snapshot.carry_over(&current);
             }
             *current = snapshot;
         }

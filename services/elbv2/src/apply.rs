@@ -1,11 +1,11 @@
 //! Making load balancers real.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Next, Reconciler, Record, StoreError, all_keys};
+use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
 use engine::{Fault, GroupRule, Peer, Protocol, TargetState};
 use shapes::ec2::{
     CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput,
@@ -46,13 +46,13 @@ impl Reconciler for BalancerReconciler {
         if balancer.deleting {
             remove(&cx, &self.0, &balancer).await?;
         } else if !balancer.provisioned {
-            provision(&cx, balancer).await?;
+            provision(&cx, &self.0, balancer).await?;
         }
         Ok(Next::Idle)
     }
 }
 
-async fn provision(cx: &Cx, balancer: Balancer) -> Result<(), converge::Error> {
+async fn provision(cx: &Cx, turn: &Turn, balancer: Balancer) -> Result<(), converge::Error> {
     let mut interfaces = BTreeMap::new();
     for place in &balancer.subnets {
         let token = format!("{}/{}", balancer.key(), place.subnet);
@@ -86,14 +86,40 @@ async fn provision(cx: &Cx, balancer: Balancer) -> Result<(), converge::Error> {
                     .cloned()
                     .or(place.interface.take());
             }
-            // Groups that changed meanwhile have woken this key again.
-            record.provisioned = record.groups == balancer.groups;
+            let moved_again = record.subnets.iter().any(|it| it.interface.is_none());
+            if !moved_again {
+                record.leaving.clear();
+            }
             tx.put(&record)?;
             record::touch(tx)?;
         }
         Ok(())
     })?;
+    remove_strays(cx, turn, &balancer).await?;
+    cx.write(|tx| {
+        if let Some(mut record) = tx.get::<Balancer>(&balancer.key())? {
+            // Groups or subnets that changed meanwhile have woken this key again.
+            let all = record.subnets.iter().all(|it| it.interface.is_some());
+            record.provisioned = record.groups == balancer.groups && all;
+            tx.put(&record)?;
+        }
+        Ok(())
+    })?;
     Ok(())
+}
+
+/// Takes away the interfaces in subnets that the balancer has left. The edge has to let go of them first.
+async fn remove_strays(cx: &Cx, turn: &Turn, balancer: &Balancer) -> Result<(), converge::Error> {
+    let Some(balancer) = cx.read(|tx| tx.get::<Balancer>(&balancer.key()))? else {
+        return Ok(());
+    };
+    let mut strays = interfaces_of(cx, &balancer).await?;
+    strays.retain(|it| !balancer.interfaces().any(|own| own == it));
+    if strays.is_empty() {
+        return Ok(());
+    }
+    apply_snapshot(cx, turn).await?;
+    delete_interfaces(cx, strays).await
 }
 
 /// By which AWS, and this, know a balancer's interfaces.
@@ -104,7 +130,14 @@ fn description(balancer: &Balancer) -> String {
 /// The edge has to let go of the interfaces first: it does in the snapshot without the balancer.
 async fn remove(cx: &Cx, turn: &Turn, balancer: &Balancer) -> Result<(), converge::Error> {
     apply_snapshot(cx, turn).await?;
-    // Asked of EC2: an interface may have been made and not recorded before a crash.
+    let interfaces = interfaces_of(cx, balancer).await?;
+    delete_interfaces(cx, interfaces).await?;
+    cx.write(|tx| tx.delete::<Balancer>(&balancer.key()))?;
+    Ok(())
+}
+
+/// Asked of EC2: an interface may have been made and not recorded before a crash.
+async fn interfaces_of(cx: &Cx, balancer: &Balancer) -> Result<Vec<String>, converge::Error> {
     let request = DescribeNetworkInterfacesInput {
         filters: Some(vec![Filter {
             name: Some("description".into()),
@@ -113,10 +146,11 @@ async fn remove(cx: &Cx, turn: &Turn, balancer: &Balancer) -> Result<(), converg
         ..Default::default()
     };
     let found = cx.call(request).await?.network_interfaces;
-    let interfaces = found
-        .into_iter()
-        .flatten()
-        .filter_map(|it| it.network_interface_id);
+    let found = found.into_iter().flatten();
+    Ok(found.filter_map(|it| it.network_interface_id).collect())
+}
+
+async fn delete_interfaces(cx: &Cx, interfaces: Vec<String>) -> Result<(), converge::Error> {
     for interface in interfaces {
         let gone = DeleteNetworkInterfaceInput {
             network_interface_id: interface,
@@ -128,7 +162,6 @@ async fn remove(cx: &Cx, turn: &Turn, balancer: &Balancer) -> Result<(), converg
             Err(error) => return Err(error.into()),
         }
     }
-    cx.write(|tx| tx.delete::<Balancer>(&balancer.key()))?;
     Ok(())
 }
 
@@ -150,11 +183,9 @@ impl Reconciler for EdgeReconciler {
     async fn reconcile(&self, cx: Cx, _key: &str) -> Result<Next, converge::Error> {
         let conflict = apply_snapshot(&cx, &self.0).await?;
         let draining = finish_draining(&cx).await?;
-        Ok(match (draining, conflict) {
-            (true, _) => Next::After(DRAIN_LOOK),
-            (false, true) => Next::After(CONFLICT_LOOK),
-            (false, false) => Next::Idle,
-        })
+        let conflict = conflict.then_some(CONFLICT_LOOK);
+        let soonest = draining.into_iter().chain(conflict).min();
+        Ok(soonest.map_or(Next::Idle, Next::After))
     }
 }
 
@@ -162,24 +193,37 @@ impl Reconciler for EdgeReconciler {
 async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
     let _turn = turn.lock().await;
     begin_drains(cx)?;
+    let mut unknown = Vec::new();
     let (generation, balancers, listeners, groups) = cx.read(|tx| {
         let wanted = tx.get::<EdgeWanted>(EDGE_KEY)?.unwrap_or_default();
-        Ok((
-            wanted.generation,
-            tx.readable::<Balancer>("")?,
-            tx.readable::<Listener>("")?,
-            tx.readable::<TargetGroup>("")?,
-        ))
+        let mut of_listeners = Vec::new();
+        let listeners = known::<Listener>(tx, &mut of_listeners)?;
+        // One listener less would be another balancer.
+        let holders = of_listeners.iter().filter_map(|it| it.rsplit_once('/'));
+        unknown.extend(holders.map(|it| it.0.to_owned()));
+        let balancers = known::<Balancer>(tx, &mut unknown)?;
+        let groups = known::<TargetGroup>(tx, &mut unknown)?;
+        Ok((wanted.generation, balancers, listeners, groups))
     })?;
     let mut ingress = BTreeMap::new();
+    let mut look_again = false;
     for balancer in balancers.iter().filter(|it| !it.deleting) {
-        ingress.insert(balancer.key(), ingress_rules(cx, balancer).await?);
+        match ingress_rules(cx, balancer).await {
+            Ok(rules) => drop(ingress.insert(balancer.key(), rules)),
+            // Its groups are not known now. The others go on.
+            Err(error) => {
+                tracing::error!("the balancer `{}` stays as it is: {error}", balancer.name);
+                unknown.push(balancer.key());
+                look_again = true;
+            }
+        }
     }
     let wanted = snapshot(&Facts {
         generation,
         balancers: &balancers,
         listeners: &listeners,
         groups: &groups,
+        unknown: &unknown,
         ingress: &|it| ingress.get(&it.key()).cloned().unwrap_or_default(),
         clock: cx.clock(),
     });
@@ -202,7 +246,18 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
         Some(known) if known == applied || known.generation > generation => Ok(()),
         _ => tx.put(&applied),
     })?;
-    Ok(conflict)
+    Ok(conflict || look_again)
+}
+
+/// The records that can be read; the keys of the others are added to `unknown`.
+fn known<R: Record>(tx: &Records<'_>, unknown: &mut Vec<String>) -> Result<Vec<R>, cloud::Error> {
+    let found = tx.readable::<R>("")?;
+    if tx.count::<R>("")? > found.len() {
+        let known: BTreeSet<String> = found.iter().map(R::key).collect();
+        let keys = tx.keys::<R>("")?.into_iter();
+        unknown.extend(keys.filter(|it| !known.contains(it)));
+    }
+    Ok(found)
 }
 
 /// Gives the drains that the edge has not heard of yet their whole time.
@@ -288,47 +343,57 @@ fn group_rules(permission: &IpPermission) -> Vec<GroupRule> {
     peers.map(|peer| GroupRule { protocol, peer }).collect()
 }
 
-/// Removes targets that have nothing under way any more, or have had their time. Returns whether
-/// some are left.
-async fn finish_draining(cx: &Cx) -> Result<bool, converge::Error> {
+/// Marks targets that have nothing under way any more, and removes those that have had their time.
+/// Returns when to look again, if some are left.
+async fn finish_draining(cx: &Cx) -> Result<Option<Duration>, converge::Error> {
     let groups = cx.read(|tx| tx.readable::<TargetGroup>(""))?;
-    let mut left = false;
+    let mut look: Option<Duration> = None;
     for group in groups
         .iter()
         .filter(|it| it.targets.iter().any(|it| it.draining_until_ms.is_some()))
     {
         let health = cx.engine().edge.health(&group.key()).await?;
         let now = cx.clock().now_ms();
-        let done = |target: &record::Target| {
-            let Some(until) = target.draining_until_ms else {
-                return false;
-            };
+        let is_over = |it: &record::Target| {
+            let until = it.draining_until_ms;
+            it.drain_told && until.is_some_and(|until| now >= until)
+        };
+        let has_ended = |target: &record::Target| {
             let known = health
                 .iter()
                 .find(|it| (it.address, it.port) == (target.address, target.port));
-            (now >= until && target.drain_told)
-                || known.is_some_and(|it| {
-                    matches!(
-                        it.state,
-                        TargetState::Draining { in_flight: 0 } | TargetState::Unused
-                    )
-                })
+            let state = known.map(|it| &it.state);
+            target.draining_until_ms.is_some()
+                && matches!(
+                    state,
+                    Some(TargetState::Draining { in_flight: 0 } | TargetState::Unused)
+                )
         };
         cx.write(|tx| {
-            if let Some(mut record) = tx.get::<TargetGroup>(&group.key())? {
-                let before = record.targets.len();
-                record.targets.retain(|it| !done(it));
-                left |= record
-                    .targets
-                    .iter()
-                    .any(|it| it.draining_until_ms.is_some());
-                if record.targets.len() != before {
-                    tx.put(&record)?;
-                    record::touch(tx)?;
+            let Some(mut record) = tx.get::<TargetGroup>(&group.key())? else {
+                return Ok(());
+            };
+            let before = record.targets.clone();
+            record.targets.retain(|it| !is_over(it));
+            for target in &mut record.targets {
+                target.drained |= has_ended(target);
+            }
+            if record.targets != before {
+                tx.put(&record)?;
+                record::touch(tx)?;
+            }
+            for target in &record.targets {
+                if let Some(until) = target.draining_until_ms {
+                    let left = u64::try_from(until - now).unwrap_or(0);
+                    let next = match target.drained {
+                        true => Duration::from_millis(left).max(DRAIN_LOOK),
+                        false => DRAIN_LOOK,
+                    };
+                    look = Some(look.map_or(next, |it| it.min(next)));
                 }
             }
             Ok(())
         })?;
     }
-    Ok(left)
+    Ok(look)
 }

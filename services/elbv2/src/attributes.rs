@@ -2,6 +2,7 @@
 //! refused unless they are given their default.
 
 use cloud::{Cx, Error};
+use shapes::elbv2::errors::InvalidConfigurationRequestException;
 use shapes::elbv2::{
     DescribeCapacityReservationInput, DescribeCapacityReservationOutput,
     DescribeListenerAttributesInput, DescribeListenerAttributesOutput,
@@ -14,117 +15,264 @@ use shapes::elbv2::{
 use crate::balancer::unsupported;
 use crate::record::{self, Attributes};
 
-/// Name, default, and whether another value than the default has its effect here.
-type Known = &'static [(&'static str, &'static str, bool)];
+/// What values an attribute has on AWS.
+enum Form {
+    Bool,
+    /// From one number to another; zero as well when that means none.
+    Seconds(u64, u64),
+    OneOf(&'static [&'static str]),
+    /// Zero turns it off.
+    SecondsOrNone(u64, u64),
+    CookieName,
+    Text,
+}
 
-/// ELBv2 API reference, "LoadBalancerAttribute", for Application Load Balancers.
+/// Which of them have their effect here.
+enum Honours {
+    All,
+    /// These beside the default, which is what happens anyway.
+    Only(&'static [&'static str]),
+}
+
+use Form::{Bool, CookieName, OneOf, Seconds, SecondsOrNone, Text};
+use Honours::{All, Only};
+
+/// Name, default, values, and what is honoured.
+type Known = &'static [(&'static str, &'static str, Form, Honours)];
+
+const NONE: Honours = Only(&[]);
+
+/// ELBv2 API reference, "LoadBalancerAttribute", for Application Load Balancers. What concerns TLS or
+/// HTTP/2 is taken as it is said: on a listener for HTTP it changes nothing on AWS either.
 const BALANCER: Known = &[
-    ("access_logs.s3.enabled", "false", false),
-    ("access_logs.s3.bucket", "", false),
-    ("access_logs.s3.prefix", "", false),
-    ("client_keep_alive.seconds", "3600", false),
-    ("connection_logs.s3.enabled", "false", false),
-    ("connection_logs.s3.bucket", "", false),
-    ("connection_logs.s3.prefix", "", false),
-    ("deletion_protection.enabled", "false", true),
-    ("idle_timeout.timeout_seconds", "60", true),
-    ("ipv6.deny_all_igw_traffic", "false", false),
-    ("load_balancing.cross_zone.enabled", "true", false),
-    ("routing.http.desync_mitigation_mode", "defensive", false),
+    ("access_logs.s3.enabled", "false", Bool, NONE),
+    ("access_logs.s3.bucket", "", Text, NONE),
+    ("access_logs.s3.prefix", "", Text, NONE),
+    (
+        "client_keep_alive.seconds",
+        "3600",
+        Seconds(60, 604_800),
+        All,
+    ),
+    ("connection_logs.s3.enabled", "false", Bool, NONE),
+    ("connection_logs.s3.bucket", "", Text, NONE),
+    ("connection_logs.s3.prefix", "", Text, NONE),
+    ("deletion_protection.enabled", "false", Bool, All),
+    ("health_check_logs.s3.enabled", "false", Bool, NONE),
+    ("health_check_logs.s3.bucket", "", Text, NONE),
+    ("health_check_logs.s3.prefix", "", Text, NONE),
+    ("idle_timeout.timeout_seconds", "60", Seconds(1, 4000), All),
+    ("ipv6.deny_all_igw_traffic", "false", Bool, NONE),
+    ("load_balancing.cross_zone.enabled", "true", Bool, NONE),
+    (
+        "routing.http.desync_mitigation_mode",
+        "defensive",
+        OneOf(&["monitor", "defensive", "strictest"]),
+        NONE,
+    ),
     (
         "routing.http.drop_invalid_header_fields.enabled",
         "false",
-        false,
+        Bool,
+        All,
     ),
-    ("routing.http.preserve_host_header.enabled", "false", false),
+    (
+        "routing.http.preserve_host_header.enabled",
+        "false",
+        Bool,
+        All,
+    ),
     (
         "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
         "false",
-        false,
+        Bool,
+        All,
     ),
-    ("routing.http.xff_client_port.enabled", "false", false),
-    ("routing.http.xff_header_processing.mode", "append", false),
-    ("routing.http2.enabled", "true", true),
-    ("waf.fail_open.enabled", "false", false),
-    ("zonal_shift.config.enabled", "false", false),
+    ("routing.http.xff_client_port.enabled", "false", Bool, All),
+    (
+        "routing.http.xff_header_processing.mode",
+        "append",
+        OneOf(&["append", "preserve", "remove"]),
+        All,
+    ),
+    ("routing.http2.enabled", "true", Bool, All),
+    ("waf.fail_open.enabled", "false", Bool, NONE),
+    ("zonal_shift.config.enabled", "false", Bool, NONE),
 ];
 
 /// ELBv2 API reference, "TargetGroupAttribute".
 const TARGET_GROUP: Known = &[
-    ("deregistration_delay.timeout_seconds", "300", true),
-    ("load_balancing.algorithm.anomaly_mitigation", "off", false),
-    ("load_balancing.algorithm.type", "round_robin", false),
+    (
+        "deregistration_delay.timeout_seconds",
+        "300",
+        Seconds(0, 3600),
+        All,
+    ),
+    (
+        "load_balancing.algorithm.anomaly_mitigation",
+        "off",
+        OneOf(&["on", "off"]),
+        NONE,
+    ),
+    (
+        "load_balancing.algorithm.type",
+        "round_robin",
+        OneOf(&["round_robin", LEAST_OUTSTANDING, RANDOM]),
+        All,
+    ),
     (
         "load_balancing.cross_zone.enabled",
         "use_load_balancer_configuration",
-        false,
+        OneOf(&["true", "false", "use_load_balancer_configuration"]),
+        Only(&["true"]),
     ),
-    ("slow_start.duration_seconds", "0", false),
-    ("stickiness.enabled", "false", true),
-    ("stickiness.type", "lb_cookie", false),
-    ("stickiness.app_cookie.cookie_name", "", false),
-    ("stickiness.app_cookie.duration_seconds", "86400", false),
-    ("stickiness.lb_cookie.duration_seconds", "86400", true),
+    (
+        "slow_start.duration_seconds",
+        "0",
+        SecondsOrNone(30, 900),
+        All,
+    ),
+    ("stickiness.enabled", "false", Bool, All),
+    (
+        "stickiness.type",
+        "lb_cookie",
+        OneOf(&["lb_cookie", "app_cookie"]),
+        All,
+    ),
+    ("stickiness.app_cookie.cookie_name", "", CookieName, All),
+    (
+        "stickiness.app_cookie.duration_seconds",
+        "86400",
+        Seconds(1, 604_800),
+        All,
+    ),
+    (
+        "stickiness.lb_cookie.duration_seconds",
+        "86400",
+        Seconds(1, 604_800),
+        All,
+    ),
     (
         "target_group_health.dns_failover.minimum_healthy_targets.count",
         "1",
-        false,
+        Text,
+        NONE,
     ),
     (
         "target_group_health.dns_failover.minimum_healthy_targets.percentage",
         "off",
-        false,
+        Text,
+        NONE,
     ),
     (
         "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count",
         "1",
-        false,
+        Text,
+        NONE,
     ),
     (
         "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
         "off",
-        false,
+        Text,
+        NONE,
     ),
 ];
 
+pub const LEAST_OUTSTANDING: &str = "least_outstanding_requests";
+pub const RANDOM: &str = "weighted_random";
+
+/// What has been set, or the default.
+pub fn value_of<'a>(set: &'a Attributes, key: &str) -> &'a str {
+    let known = BALANCER.iter().chain(TARGET_GROUP);
+    let default = || known.clone().find(|it| it.0 == key).map_or("", |it| it.1);
+    set.get(key).map_or_else(default, String::as_str)
+}
+
+pub fn is_on(set: &Attributes, key: &str) -> bool {
+    value_of(set, key) == "true"
+}
+
+/// A value that was checked when it was set.
+pub fn number_of(set: &Attributes, key: &str) -> u64 {
+    value_of(set, key).parse().unwrap_or(0)
+}
+
+impl Form {
+    fn takes(&self, value: &str) -> bool {
+        let number = value.parse::<u64>();
+        match self {
+            Bool => matches!(value, "true" | "false"),
+            Seconds(from, to) => number.is_ok_and(|it| (*from..=*to).contains(&it)),
+            SecondsOrNone(from, to) => {
+                number.is_ok_and(|it| it == 0 || (*from..=*to).contains(&it))
+            }
+            OneOf(values) => values.contains(&value),
+            CookieName => value.bytes().all(is_of_token),
+            Text => true,
+        }
+    }
+}
+
+/// What a cookie's name may be made of (RFC 6265, 4.1.1).
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn check(known: Known, key: &str, value: &str) -> Result<(), Error> {
     let invalid = |text: String| Err(wire::codes::ValidationError.because(text));
-    let Some((_, default, acted_on)) = known.iter().find(|it| it.0 == key) else {
+    let Some((_, default, form, honours)) = known.iter().find(|it| it.0 == key) else {
         return invalid(format!("The attribute key '{key}' is not recognized"));
     };
-    if value == *default {
-        return Ok(());
-    }
-    if !acted_on {
-        return Err(unsupported(&format!(
-            "the value '{value}' of the attribute '{key}'"
-        )));
-    }
-    let number = value.parse::<u64>();
-    let fits = match key {
-        "idle_timeout.timeout_seconds" => number.is_ok_and(|it| (1..=4000).contains(&it)),
-        "deregistration_delay.timeout_seconds" => number.is_ok_and(|it| it <= 3600),
-        "stickiness.lb_cookie.duration_seconds" => {
-            number.is_ok_and(|it| (1..=604_800).contains(&it))
-        }
-        _ => matches!(value, "true" | "false"),
-    };
-    if fits {
-        Ok(())
-    } else {
-        invalid(format!(
+    if !form.takes(value) {
+        return invalid(format!(
             "The value '{value}' is not valid for the attribute '{key}'"
-        ))
+        ));
     }
+    match honours {
+        Only(values) if value != *default && !values.contains(&value) => Err(unsupported(
+            &format!("the value '{value}' of the attribute '{key}'"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What the attributes of a target group may not say together.
+fn check_group(set: &Attributes) -> Result<(), Error> {
+    let invalid = |text: String| Err(InvalidConfigurationRequestException.because(text));
+    let algorithm = match value_of(set, "load_balancing.algorithm.type") {
+        LEAST_OUTSTANDING => Some("least outstanding requests"),
+        RANDOM => Some("weighted random"),
+        _ => None,
+    };
+    if let Some(algorithm) = algorithm
+        && number_of(set, "slow_start.duration_seconds") > 0
+    {
+        return invalid(format!(
+            "You cannot enable both slow start and {algorithm} algorithm on a target group"
+        ));
+    }
+    let name = value_of(set, "stickiness.app_cookie.cookie_name");
+    if name.starts_with("AWSALB") {
+        return invalid(format!(
+            "The cookie name '{name}' is not valid: names that begin with 'AWSALB' are reserved for the load balancer"
+        ));
+    }
+    let by_application =
+        is_on(set, "stickiness.enabled") && value_of(set, "stickiness.type") == "app_cookie";
+    if by_application && name.is_empty() {
+        return invalid(
+            "You must specify 'stickiness.app_cookie.cookie_name' for stickiness of the type 'app_cookie'"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// Everything that is known, with what was set.
 fn all(known: Known, set: &Attributes) -> Vec<(String, String)> {
-    let value = |it: &(&str, &str, bool)| set.get(it.0).cloned().unwrap_or_else(|| it.1.to_owned());
-    known
-        .iter()
-        .map(|it| (it.0.to_owned(), value(it)))
-        .collect()
+    let value = |key: &str, default: &str| set.get(key).map_or(default, String::as_str).to_owned();
+    let all = known.iter();
+    all.map(|it| (it.0.to_owned(), value(it.0, it.1))).collect()
 }
 
 fn balancer_attributes(set: &Attributes) -> Option<Vec<LoadBalancerAttribute>> {
@@ -195,6 +343,7 @@ pub async fn modify_target_group_attributes(
             check(TARGET_GROUP, &key, &value)?;
             group.attributes.insert(key, value);
         }
+        check_group(&group.attributes)?;
         tx.put(&group)?;
         record::touch(tx)?;
         Ok(ModifyTargetGroupAttributesOutput {

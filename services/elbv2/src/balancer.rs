@@ -1,14 +1,13 @@
 //! Load balancers.
 
 use cloud::{Cx, Error, Record, Records};
-use shapes::ec2::{DescribeSecurityGroupsInput, DescribeSubnetsInput};
+use shapes::ec2::DescribeSecurityGroupsInput;
 use shapes::elbv2::errors::{
     DuplicateLoadBalancerNameException, InvalidConfigurationRequestException,
     InvalidSecurityGroupException, LoadBalancerNotFoundException, OperationNotPermittedException,
-    SubnetNotFoundException,
 };
 use shapes::elbv2::{
-    AvailabilityZone, CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
+    CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
     DeleteLoadBalancerOutput, DescribeLoadBalancersInput, DescribeLoadBalancersOutput,
     EnablePrefixForIpv6SourceNatEnum, IpAddressType, LoadBalancer, LoadBalancerSchemeEnum,
     LoadBalancerState, LoadBalancerStateEnum, LoadBalancerTypeEnum, SetSecurityGroupsInput,
@@ -16,7 +15,10 @@ use shapes::elbv2::{
 };
 
 use crate::linked_role;
-use crate::record::{self, Attributes, Balancer, EDGE_KEY, EdgeApplied, Listener, SubnetPlace};
+use crate::names::{self, check_name};
+use crate::paging::Asked;
+use crate::places::{check_address_type, places, shown_zones, subnet_ids, subnets_asked_for};
+use crate::record::{self, Attributes, Balancer, EDGE_KEY, EdgeApplied, Listener};
 use crate::tags;
 
 /// An error for what ALBs can do and this version cannot.
@@ -24,27 +26,11 @@ pub fn unsupported(what: &str) -> Error {
     InvalidConfigurationRequestException.because(format!("{what} is not supported by neargate"))
 }
 
-/// Letters, digits and hyphens, at most 32, no hyphen at either end.
-pub fn check_name(name: &str, what: &str) -> Result<(), Error> {
-    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if letters
-        && !name.is_empty()
-        && name.len() <= 32
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-    {
-        return Ok(());
-    }
-    Err(wire::codes::ValidationError.because(format!(
-        "The {what} name '{name}' must be 32 characters or less and may only contain letters, digits and hyphens, not at its ends"
-    )))
-}
-
 pub async fn create_load_balancer(
     cx: Cx,
     input: CreateLoadBalancerInput,
 ) -> Result<CreateLoadBalancerOutput, Error> {
-    check_name(&input.name, "load balancer")?;
+    check_name(&input.name, "The load balancer", "and")?;
     if input.name.starts_with("internal-") {
         return Err(wire::codes::ValidationError.because(format!(
             "The load balancer name '{}' cannot begin with 'internal-'",
@@ -61,14 +47,10 @@ pub async fn create_load_balancer(
         None | Some(LoadBalancerTypeEnum::Application) => {}
         Some(other) => return Err(unsupported(&format!("a load balancer of type '{other}'"))),
     }
-    if input
-        .ip_address_type
-        .is_some_and(|it| it != IpAddressType::Ipv4)
-    {
-        return Err(unsupported("IPv6"));
-    }
+    check_address_type(input.ip_address_type)?;
     let tags = tags::given(input.tags.as_ref())?;
-    let (vpc, subnets) = places(&cx, &input).await?;
+    let asked = subnets_asked_for(input.subnets.as_ref(), input.subnet_mappings.as_ref())?;
+    let (vpc, subnets) = places(&cx, asked).await?;
     let groups = security_groups(&cx, input.security_groups.clone(), &vpc).await?;
     linked_role::ensure(&cx).await?;
     cx.write(|tx| {
@@ -105,6 +87,7 @@ pub async fn create_load_balancer(
                 .unwrap_or(LoadBalancerSchemeEnum::InternetFacing),
             vpc: vpc.clone(),
             subnets: subnets.clone(),
+            leaving: vec![],
             groups: groups.clone(),
             attributes: Attributes::new(),
             tags: tags.clone(),
@@ -121,10 +104,6 @@ pub async fn create_load_balancer(
     })
 }
 
-fn subnet_ids(places: &[SubnetPlace]) -> Vec<String> {
-    places.iter().map(|it| it.subnet.clone()).collect()
-}
-
 /// In whatever order.
 fn same_of(some: &[String], others: &[String]) -> bool {
     let sorted = |ids: &[String]| {
@@ -133,67 +112,6 @@ fn same_of(some: &[String], others: &[String]) -> bool {
         ids
     };
     sorted(some) == sorted(others)
-}
-
-/// The VPC and the zones of the subnets: at least two zones, as AWS asks.
-async fn places(
-    cx: &Cx,
-    input: &CreateLoadBalancerInput,
-) -> Result<(String, Vec<SubnetPlace>), Error> {
-    let mut mappings = input.subnet_mappings.iter().flatten();
-    if mappings.any(|it| it.allocation_id.is_some() || it.private_ipv4_address.is_some()) {
-        return Err(unsupported("an address of its own in a subnet mapping"));
-    }
-    let mapped = input
-        .subnet_mappings
-        .iter()
-        .flatten()
-        .filter_map(|it| it.subnet_id.clone());
-    let ids: Vec<String> = input
-        .subnets
-        .iter()
-        .flatten()
-        .cloned()
-        .chain(mapped)
-        .collect();
-    if ids.is_empty() {
-        return Err(wire::codes::ValidationError.because("You must specify at least one subnet"));
-    }
-    let request = DescribeSubnetsInput {
-        subnet_ids: Some(ids.clone()),
-        ..Default::default()
-    };
-    let found = cx
-        .call(request)
-        .await
-        .map_err(|error| SubnetNotFoundException.because(error.message))?;
-    let mut places: Vec<SubnetPlace> = Vec::new();
-    let mut vpcs: Vec<String> = Vec::new();
-    for subnet in found.subnets.unwrap_or_default() {
-        vpcs.extend(subnet.vpc_id);
-        let zone = subnet.availability_zone.unwrap_or_default();
-        if places.iter().any(|it| it.zone == zone) {
-            return Err(InvalidConfigurationRequestException
-                .because("A load balancer cannot be attached to multiple subnets in the same Availability Zone"));
-        }
-        places.push(SubnetPlace {
-            subnet: subnet.subnet_id.unwrap_or_default(),
-            zone,
-            interface: None,
-        });
-    }
-    vpcs.dedup();
-    let [vpc] = &vpcs[..] else {
-        return Err(
-            InvalidConfigurationRequestException.because("All subnets must belong to the same VPC")
-        );
-    };
-    if places.len() < 2 {
-        return Err(wire::codes::ValidationError.because(
-            "At least two subnets in two different Availability Zones must be specified",
-        ));
-    }
-    Ok((vpc.clone(), places))
 }
 
 /// The groups, checked; the VPC's own when none is given.
@@ -240,12 +158,6 @@ pub fn shown(cx: &Cx, tx: &Records<'_>, balancer: &Balancer) -> Result<LoadBalan
         Some(problem) => (LoadBalancerStateEnum::ActiveImpaired, Some(problem)),
         None => (LoadBalancerStateEnum::Active, None),
     };
-    let zone = |it: &SubnetPlace| AvailabilityZone {
-        zone_name: Some(it.zone.clone()),
-        subnet_id: Some(it.subnet.clone()),
-        load_balancer_addresses: Some(vec![]),
-        ..Default::default()
-    };
     Ok(LoadBalancer {
         load_balancer_arn: Some(balancer.arn(cx)),
         dns_name: Some(balancer.dns_name()),
@@ -259,43 +171,65 @@ pub fn shown(cx: &Cx, tx: &Records<'_>, balancer: &Balancer) -> Result<LoadBalan
             reason,
         }),
         r#type: Some(LoadBalancerTypeEnum::Application),
-        availability_zones: Some(balancer.subnets.iter().map(zone).collect()),
+        availability_zones: Some(shown_zones(&balancer.subnets)),
         security_groups: Some(balancer.groups.clone()),
         ip_address_type: Some(IpAddressType::Ipv4),
         ..Default::default()
     })
 }
 
+/// Of ARNs, and of names, in one request.
+const ASKED_MAX: usize = 20;
+
 pub async fn describe_load_balancers(
     cx: Cx,
     input: DescribeLoadBalancersInput,
 ) -> Result<DescribeLoadBalancersOutput, Error> {
+    let arns = names::asked(input.load_balancer_arns.as_ref());
+    let names = names::asked(input.names.as_ref());
+    if arns.is_some() && names.is_some() {
+        return Err(wire::codes::ValidationError
+            .because("Load balancer names and load balancer ARNs cannot be specified together"));
+    }
+    names::check_count(arns, "load balancer ARNs", ASKED_MAX)?;
+    names::check_count(names, "load balancer names", ASKED_MAX)?;
     cx.read(|tx| {
-        let mut found: Vec<Balancer> = match &input.load_balancer_arns {
-            Some(arns) => arns
-                .iter()
-                .map(|arn| record::balancer(&cx, tx, arn))
-                .collect::<Result<_, _>>()?,
+        let find = |arn: &String| {
+            let found = record::balancer(&cx, tx, arn);
+            record::among(found, LoadBalancerNotFoundException, "load balancers")
+        };
+        let mut found: Vec<Balancer> = match arns {
+            Some(arns) => arns.iter().map(find).collect::<Result<_, _>>()?,
             None => tx.list(&cx.key("app/"))?,
         };
         found.retain(|it| !it.deleting);
-        if let Some(names) = &input.names {
-            if let Some(missing) = names
-                .iter()
-                .find(|name| !found.iter().any(|it| it.name == **name))
-            {
-                return Err(LoadBalancerNotFoundException
-                    .because(format!("Load balancers '[{missing}]' not found")));
+        if let Some(names) = names {
+            let there = |name: &&String| found.iter().any(|it| it.name == **name);
+            let missing: Vec<&str> = (names.iter())
+                .filter(|it| !there(it))
+                .map(String::as_str)
+                .collect();
+            if !missing.is_empty() {
+                return Err(LoadBalancerNotFoundException.because(format!(
+                    "Load balancers '[{}]' not found",
+                    missing.join(", ")
+                )));
             }
             found.retain(|it| names.contains(&it.name));
         }
-        let shown = found
+        let asked = Asked {
+            of: "load-balancers",
+            size: input.page_size,
+            marker: input.marker.as_ref(),
+        };
+        let (page, next_marker) = asked.page_of(found, Balancer::full_name)?;
+        let shown = page
             .iter()
             .map(|it| shown(&cx, tx, it))
             .collect::<Result<_, _>>()?;
         Ok(DescribeLoadBalancersOutput {
             load_balancers: Some(shown),
-            next_marker: None,
+            next_marker,
         })
     })
 }
@@ -306,7 +240,8 @@ pub async fn delete_load_balancer(
 ) -> Result<DeleteLoadBalancerOutput, Error> {
     cx.write(|tx| {
         // AWS answers success for one that is gone.
-        let Ok(mut balancer) = record::balancer(&cx, tx, &input.load_balancer_arn) else {
+        let found = record::balancer(&cx, tx, &input.load_balancer_arn);
+        let Some(mut balancer) = record::or_gone(found, LoadBalancerNotFoundException)? else {
             return Ok(DeleteLoadBalancerOutput {});
         };
         if balancer

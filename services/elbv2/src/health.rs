@@ -7,13 +7,17 @@ use shapes::elbv2::{
     TargetHealthDescription, TargetHealthReasonEnum as Reason, TargetHealthStateEnum as State,
 };
 
+use crate::balancer::unsupported;
 use crate::record::{self, Target, TargetGroup};
-use crate::targets::place;
+use crate::targets::named;
 
 pub async fn describe_target_health(
     cx: Cx,
     input: DescribeTargetHealthInput,
 ) -> Result<DescribeTargetHealthOutput, Error> {
+    if input.include.as_ref().is_some_and(|it| !it.is_empty()) {
+        return Err(unsupported("the parameter Include"));
+    }
     let group = cx.read(|tx| record::target_group(&cx, tx, &input.target_group_arn))?;
     let found = match cx.engine().edge.health(&group.key()).await {
         // The edge has not heard of the group yet.
@@ -22,7 +26,13 @@ pub async fn describe_target_health(
         Err(error) if error.fault == Fault::Unreachable => None,
         found => Some(found.map_err(cloud::internal)?),
     };
+    // A client sees a target drain for the whole delay, as on AWS. A service that asks waits for what is
+    // under way, which has ended.
+    let is_listed = |it: &Target| cx.looks || !it.drained;
     let state = |target: &Target| {
+        if target.drained {
+            return shown_state(&TargetState::Draining { in_flight: 0 });
+        }
         let Some(found) = &found else {
             return health(
                 State::Unavailable,
@@ -47,33 +57,32 @@ pub async fn describe_target_health(
             ),
         }
     };
-    let descriptions = match &input.targets {
-        None => group
-            .targets
-            .iter()
-            .map(|it| description(&group, it, state(it)))
+    let listed = || group.targets.iter().filter(|it| is_listed(it));
+    let asked = input.targets.as_ref().filter(|it| !it.is_empty());
+    let descriptions = match asked {
+        None => listed()
+            .map(|it| {
+                description(
+                    &group,
+                    &it.address.to_string(),
+                    it.port,
+                    &it.zone,
+                    state(it),
+                )
+            })
             .collect(),
         Some(asked) => {
             let mut descriptions = Vec::new();
             for target in asked {
-                let (address, port) = place(&group, target)?;
-                let registered = group
-                    .targets
-                    .iter()
-                    .find(|it| (it.address, it.port) == (address, port));
-                let unknown = Target {
-                    address,
-                    port,
-                    zone: None,
-                    draining_until_ms: None,
-                    drain_told: false,
-                };
+                let (address, port) = named(&group, target)?;
+                let found = listed().find(|it| (Some(it.address), it.port) == (address, port));
                 let reason = (
                     Reason::TargetNotRegistered,
                     "Target is not registered to the target group",
                 );
-                let health = registered.map_or_else(|| health(State::Unused, Some(reason)), state);
-                descriptions.push(description(&group, registered.unwrap_or(&unknown), health));
+                let health = found.map_or_else(|| health(State::Unused, Some(reason)), state);
+                let zone = found.and_then(|it| it.zone.clone());
+                descriptions.push(description(&group, &target.id, port, &zone, health));
             }
             descriptions
         }
@@ -85,7 +94,9 @@ pub async fn describe_target_health(
 
 fn description(
     group: &TargetGroup,
-    target: &Target,
+    id: &str,
+    port: u16,
+    zone: &Option<String>,
     health: TargetHealth,
 ) -> TargetHealthDescription {
     let own_port = group
@@ -93,19 +104,19 @@ fn description(
         .health_check_port
         .as_deref()
         .is_none_or(|it| it == "traffic-port");
-    let port = if own_port {
-        Some(target.port.to_string())
+    let check_port = if own_port {
+        Some(port.to_string())
     } else {
         group.shape.health_check_port.clone()
     };
     TargetHealthDescription {
         target: Some(TargetDescription {
-            id: target.address.to_string(),
-            port: Some(i32::from(target.port)),
-            availability_zone: target.zone.clone(),
+            id: id.to_owned(),
+            port: Some(i32::from(port)),
+            availability_zone: zone.clone(),
             ..Default::default()
         }),
-        health_check_port: port,
+        health_check_port: check_port,
         target_health: Some(health),
         ..Default::default()
     }

@@ -14,7 +14,10 @@ mod health;
 mod linked_role;
 mod listener;
 mod metrics;
+mod names;
+mod paging;
 mod permissions;
+mod places;
 mod plan;
 mod record;
 mod rule;
@@ -25,7 +28,7 @@ mod targets;
 use cloud::permission::everywhere;
 use cloud::{Service, Watch};
 use permissions::{
-    on_arns, on_balancer, on_changed_listener, on_group, on_listener, on_new_balancer,
+    on_arns, on_balancer, on_changed_listener, on_group, on_listener, on_moved, on_new_balancer,
     on_new_group, on_new_listener, on_new_rule, on_regrouped, on_rule, on_rules, on_tagged,
 };
 
@@ -39,6 +42,11 @@ pub fn service() -> Service {
             on_balancer(|it| &it.load_balancer_arn),
         )
         .on(balancer::set_security_groups, on_regrouped())
+        .on(places::set_subnets, on_moved())
+        .on(
+            places::set_ip_address_type,
+            on_balancer(|it| &it.load_balancer_arn),
+        )
         .on(
             attributes::modify_load_balancer_attributes,
             on_balancer(|it| &it.load_balancer_arn),

@@ -14,6 +14,8 @@ use shapes::elbv2::{
 };
 
 use crate::balancer::unsupported;
+use crate::names;
+use crate::paging::Asked;
 use crate::record::{self, Balancer, Listener, forwarded};
 use crate::{tags, target_group};
 
@@ -279,25 +281,32 @@ pub async fn describe_listeners(
     cx: Cx,
     input: DescribeListenersInput,
 ) -> Result<DescribeListenersOutput, Error> {
-    let found: Vec<Listener> =
-        cx.read(
-            |tx| match (&input.listener_arns, &input.load_balancer_arn) {
-                (Some(arns), _) => arns
-                    .iter()
-                    .map(|arn| record::listener(&cx, tx, arn))
-                    .collect(),
-                (None, Some(balancer)) => {
-                    let balancer = record::balancer(&cx, tx, balancer)?;
-                    tx.list(&format!("{}/", balancer.key()))
-                }
-                (None, None) => Err(wire::codes::ValidationError
-                    .because("You must specify either listener ARNs or a load balancer ARN")),
-            },
-        )?;
-    let listeners = found.iter().map(|it| shown(&cx, it)).collect();
+    let arns = names::asked(input.listener_arns.as_ref());
+    let find = |tx: &Records<'_>, arn| {
+        let found = record::listener(&cx, tx, arn);
+        record::among(found, ListenerNotFoundException, "listeners")
+    };
+    let found: Vec<Listener> = cx.read(|tx| match (arns, &input.load_balancer_arn) {
+        (Some(_), Some(_)) => Err(wire::codes::ValidationError
+            .because("You cannot specify both listener ARNs and a load balancer ARN")),
+        (Some(arns), None) => arns.iter().map(|arn| find(tx, arn)).collect(),
+        (None, Some(balancer)) => {
+            let balancer = record::balancer(&cx, tx, balancer)?;
+            tx.list(&format!("{}/", balancer.key()))
+        }
+        (None, None) => Err(wire::codes::ValidationError
+            .because("You must specify either listener ARNs or a load balancer ARN")),
+    })?;
+    let asked = Asked {
+        of: "listeners",
+        size: input.page_size,
+        marker: input.marker.as_ref(),
+    };
+    let (page, next_marker) = asked.page_of(found, Listener::key)?;
+    let listeners = page.iter().map(|it| shown(&cx, it)).collect();
     Ok(DescribeListenersOutput {
         listeners: Some(listeners),
-        next_marker: None,
+        next_marker,
     })
 }
 

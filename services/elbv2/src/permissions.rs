@@ -6,7 +6,7 @@ use cloud::{ConditionKey, Cx, Permission, TagMap, Touched};
 use shapes::elbv2::{
     AddTagsInput, CreateListenerInput, CreateLoadBalancerInput, CreateRuleInput,
     CreateTargetGroupInput, LoadBalancerSchemeEnum, ModifyListenerInput, ProtocolEnum,
-    SetRulePrioritiesInput, SetSecurityGroupsInput, Tag,
+    SetRulePrioritiesInput, SetSecurityGroupsInput, SetSubnetsInput, SubnetMapping, Tag,
 };
 
 use crate::record::{self, Kind};
@@ -64,6 +64,25 @@ pub fn on_regrouped() -> Permission<SetSecurityGroupsInput> {
     )
 }
 
+/// On a balancer that moves to other subnets.
+pub fn on_moved() -> Permission<SetSubnetsInput> {
+    on_balancer(|it: &SetSubnetsInput| &it.load_balancer_arn).supplying(&[SUBNET], |_, it| {
+        let subnets = subnets_of(it.subnets.as_ref(), it.subnet_mappings.as_ref());
+        vec![ConditionKey::of_many(SUBNET, subnets)]
+    })
+}
+
+fn subnets_of(subnets: Option<&Vec<String>>, mappings: Option<&Vec<SubnetMapping>>) -> Vec<String> {
+    let mapped = mappings.into_iter().flatten();
+    let mapped = mapped.filter_map(|it| it.subnet_id.clone());
+    subnets
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(mapped)
+        .collect()
+}
+
 /// On what has these ARNs, of whatever types.
 pub fn on_arns<I: 'static>(arns: fn(&I) -> &Vec<String>) -> Permission<I> {
     let of = move |kind: Kind| {
@@ -94,9 +113,7 @@ pub fn on_new_balancer() -> Permission<CreateLoadBalancerInput> {
             tagged(it.tags.as_ref(), new(cx, it), "CreateLoadBalancer")
         })
         .supplying(KEYS, |_, it| {
-            let mapped = it.subnet_mappings.iter().flatten();
-            let mapped = mapped.filter_map(|it| it.subnet_id.clone());
-            let subnets = it.subnets.iter().flatten().cloned().chain(mapped);
+            let subnets = subnets_of(it.subnets.as_ref(), it.subnet_mappings.as_ref());
             let scheme = it.scheme.unwrap_or(LoadBalancerSchemeEnum::InternetFacing);
             vec![
                 ConditionKey::new(SCHEME, Some(scheme)),
@@ -104,7 +121,7 @@ pub fn on_new_balancer() -> Permission<CreateLoadBalancerInput> {
                     SECURITY_GROUP,
                     it.security_groups.clone().unwrap_or_default(),
                 ),
-                ConditionKey::of_many(SUBNET, subnets.collect()),
+                ConditionKey::of_many(SUBNET, subnets),
             ]
         })
 }

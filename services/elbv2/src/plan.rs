@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use cloud::{Clock, Record};
-use engine::{Action as EdgeAction, Condition, GroupRule, Snapshot, TargetHealthCheck};
+use engine::{
+    Action as EdgeAction, Algorithm, Condition, ForwardedFor, GroupRule, HttpSettings, Snapshot,
+    Stickiness, TargetHealthCheck,
+};
 use shapes::elbv2::{Action, ActionTypeEnum, RedirectActionStatusCodeEnum, RuleCondition};
 
-use crate::record::{Balancer, Listener, TargetGroup, forwarded};
+use crate::attributes::{LEAST_OUTSTANDING, RANDOM, is_on, number_of, value_of};
+use crate::record::{Attributes, Balancer, Listener, TargetGroup, forwarded};
 
 /// Everything that a snapshot is made of.
 pub struct Facts<'a> {
@@ -14,6 +18,8 @@ pub struct Facts<'a> {
     pub balancers: &'a [Balancer],
     pub listeners: &'a [Listener],
     pub groups: &'a [TargetGroup],
+    /// Keys of balancers and groups of which not everything can be read.
+    pub unknown: &'a [String],
     /// What a balancer's security groups let in, by its key.
     pub ingress: &'a dyn Fn(&Balancer) -> Vec<GroupRule>,
     pub clock: &'a Clock,
@@ -23,7 +29,7 @@ pub fn snapshot(facts: &Facts<'_>) -> Snapshot {
     let ready = facts
         .balancers
         .iter()
-        .filter(|it| it.is_ready() && !it.deleting);
+        .filter(|it| it.is_ready() && !it.deleting && !facts.unknown.contains(&it.key()));
     Snapshot {
         generation: facts.generation,
         now_ms: facts.clock.now_ms(),
@@ -33,47 +39,57 @@ pub fn snapshot(facts: &Facts<'_>) -> Snapshot {
             .iter()
             .map(|it| target_group(it, facts.clock))
             .collect(),
+        unknown: facts.unknown.to_vec(),
     }
 }
 
 fn balancer(facts: &Facts<'_>, balancer: &Balancer) -> engine::Balancer {
     let own = |it: &&Listener| it.region == balancer.region && it.balancer == balancer.full_name();
-    let idle = balancer
-        .attributes
-        .get("idle_timeout.timeout_seconds")
-        .and_then(|it| it.parse().ok());
+    let idle = number_of(&balancer.attributes, "idle_timeout.timeout_seconds");
     engine::Balancer {
         id: balancer.key(),
         host: balancer.dns_name(),
-        interfaces: balancer
-            .subnets
-            .iter()
-            .filter_map(|it| it.interface.clone())
-            .collect(),
+        interfaces: balancer.interfaces().cloned().collect(),
         ingress: (facts.ingress)(balancer),
         internal: balancer.internal(),
         listeners: facts
             .listeners
             .iter()
             .filter(own)
-            .map(|it| listener(it, facts.groups))
+            .map(|it| listener(it, facts))
             .collect(),
         // Never compressed: it is the application's own time-out, not AWS's pace.
-        idle_timeout_ms: idle.unwrap_or(60u64) * 1000,
+        idle_timeout_ms: idle * 1000,
+        http: http_settings(&balancer.attributes),
     }
 }
 
-fn listener(listener: &Listener, groups: &[TargetGroup]) -> engine::Listener {
+/// Nothing of it is compressed either.
+fn http_settings(set: &Attributes) -> HttpSettings {
+    HttpSettings {
+        client_keep_alive_ms: number_of(set, "client_keep_alive.seconds") * 1000,
+        drops_invalid_headers: is_on(set, "routing.http.drop_invalid_header_fields.enabled"),
+        preserves_host: is_on(set, "routing.http.preserve_host_header.enabled"),
+        forwarded_for: match value_of(set, "routing.http.xff_header_processing.mode") {
+            "preserve" => ForwardedFor::Preserve,
+            "remove" => ForwardedFor::Remove,
+            _ => ForwardedFor::Append,
+        },
+        forwards_client_port: is_on(set, "routing.http.xff_client_port.enabled"),
+    }
+}
+
+fn listener(listener: &Listener, facts: &Facts<'_>) -> engine::Listener {
     let rules = listener.rules.iter().filter_map(|it| {
         Some(engine::Rule {
             conditions: it.conditions.iter().map(condition).collect::<Option<_>>()?,
-            action: action(it.actions.first()?, listener, groups)?,
+            action: action(it.actions.first()?, listener, facts)?,
         })
     });
     let default = listener
         .default_actions
         .first()
-        .and_then(|it| action(it, listener, groups));
+        .and_then(|it| action(it, listener, facts));
     let default = default.map(|action| engine::Rule {
         conditions: vec![],
         action,
@@ -85,15 +101,13 @@ fn listener(listener: &Listener, groups: &[TargetGroup]) -> engine::Listener {
     }
 }
 
-fn action(action: &Action, listener: &Listener, groups: &[TargetGroup]) -> Option<EdgeAction> {
+fn action(action: &Action, listener: &Listener, facts: &Facts<'_>) -> Option<EdgeAction> {
     match action.r#type {
         ActionTypeEnum::Forward => {
             let key = |arn: &str| {
-                let full_name = arn.split(':').nth(5)?;
-                let known = groups
-                    .iter()
-                    .find(|it| it.region == listener.region && it.full_name() == full_name);
-                known.map(Record::key)
+                let key = format!("{}/{}", listener.region, arn.split(':').nth(5)?);
+                let is_known = facts.groups.iter().any(|it| it.key() == key);
+                (is_known || facts.unknown.contains(&key)).then_some(key)
             };
             let groups = forwarded(action);
             let stickiness = action
@@ -204,17 +218,9 @@ pub fn condition(condition: &RuleCondition) -> Option<Condition> {
 }
 
 fn target_group(group: &TargetGroup, clock: &Clock) -> engine::TargetGroup {
-    let sticky = group
-        .attributes
-        .get("stickiness.enabled")
-        .is_some_and(|it| it == "true");
-    let seconds = group
-        .attributes
-        .get("stickiness.lb_cookie.duration_seconds");
-    let seconds = seconds
-        .and_then(|it| it.parse::<u64>().ok())
-        .unwrap_or(86_400);
-    let targets = group.targets.iter().map(|it| engine::Target {
+    let set = &group.attributes;
+    let targets = group.targets.iter().filter(|it| !it.drained);
+    let targets = targets.map(|it| engine::Target {
         address: it.address,
         port: it.port,
         draining_until_ms: it.draining_until_ms,
@@ -223,8 +229,31 @@ fn target_group(group: &TargetGroup, clock: &Clock) -> engine::TargetGroup {
         id: group.key(),
         targets: targets.collect(),
         health_check: health_check(group, clock),
-        stickiness_ms: sticky.then_some(seconds * 1000),
+        stickiness: stickiness(set),
+        algorithm: match value_of(set, "load_balancing.algorithm.type") {
+            LEAST_OUTSTANDING => Algorithm::LeastOutstanding,
+            RANDOM => Algorithm::Random,
+            _ => Algorithm::RoundRobin,
+        },
+        // A program warms up no faster because waits are compressed.
+        slow_start_ms: number_of(set, "slow_start.duration_seconds") * 1000,
     }
+}
+
+fn stickiness(set: &Attributes) -> Option<Stickiness> {
+    if !is_on(set, "stickiness.enabled") {
+        return None;
+    }
+    let lasts_ms = |key| number_of(set, key) * 1000;
+    Some(match value_of(set, "stickiness.type") {
+        "app_cookie" => Stickiness::ByApplication {
+            cookie: value_of(set, "stickiness.app_cookie.cookie_name").to_owned(),
+            lasts_ms: lasts_ms("stickiness.app_cookie.duration_seconds"),
+        },
+        _ => Stickiness::ByBalancer {
+            lasts_ms: lasts_ms("stickiness.lb_cookie.duration_seconds"),
+        },
+    })
 }
 
 fn health_check(group: &TargetGroup, clock: &Clock) -> TargetHealthCheck {

@@ -24,6 +24,9 @@ pub struct Balancer {
     pub scheme: LoadBalancerSchemeEnum,
     pub vpc: String,
     pub subnets: Vec<SubnetPlace>,
+    /// Those that it was taken out of: it serves from there until it does from its new ones.
+    #[serde(default)]
+    pub leaving: Vec<SubnetPlace>,
     pub groups: Vec<String>,
     pub attributes: Attributes,
     pub tags: Tags,
@@ -58,9 +61,15 @@ impl Balancer {
         self.scheme == LoadBalancerSchemeEnum::Internal
     }
 
-    /// Every subnet has its interface: it can serve.
+    /// It has an interface: it can serve.
     pub fn is_ready(&self) -> bool {
-        self.subnets.iter().all(|it| it.interface.is_some())
+        self.interfaces().next().is_some()
+    }
+
+    /// Those that are there, also where it is about to leave.
+    pub fn interfaces(&self) -> impl Iterator<Item = &String> {
+        let places = self.subnets.iter().chain(&self.leaving);
+        places.filter_map(|it| it.interface.as_ref())
     }
 
     /// Ends in `localhost`, which curl and browsers resolve to this machine.
@@ -106,6 +115,10 @@ pub struct Target {
     /// that dies before it says so takes no time away.
     #[serde(default)]
     pub drain_told: bool,
+    /// Nothing is under way any more: the target is deregistered, and shown as draining until its
+    /// time is over.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 impl TargetGroup {
@@ -248,43 +261,68 @@ pub fn kind_of(arn: &str) -> Kind {
 }
 
 /// The part of an ARN after its kind: `loadbalancer/app/web/1` gives `app/web/1`.
-fn resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
-    arn.split(':').nth(5)?.strip_prefix(kind)
+///
+/// # Errors
+/// When it is no ARN of this kind: nothing could have it.
+fn resource<'a>(arn: &'a str, kind: &str, title: &str) -> Result<&'a str, Error> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let found = match parts[..] {
+        ["arn", _, "elasticloadbalancing", _, _, resource] => resource.strip_prefix(kind),
+        _ => None,
+    };
+    found.filter(|it| !it.is_empty()).ok_or_else(|| {
+        wire::codes::ValidationError.because(format!("'{arn}' is not a valid {title} ARN"))
+    })
+}
+
+/// Of several that were asked for by their ARNs, or by their names, some are not there.
+pub fn some_missing(code: wire::ErrorCode, what: &str) -> Error {
+    code.because(format!("One or more {what} not found"))
+}
+
+/// Turns what is said of one that is missing into what is said of several; any other error stays.
+pub fn among<T>(found: Result<T, Error>, code: wire::ErrorCode, what: &str) -> Result<T, Error> {
+    found.map_err(|error| match error.is(code) {
+        true => some_missing(code, what),
+        false => error,
+    })
+}
+
+/// `None` for one that is gone; what cannot be read is not gone.
+pub fn or_gone<T>(found: Result<T, Error>, gone: wire::ErrorCode) -> Result<Option<T>, Error> {
+    match found {
+        Err(error) if error.is(gone) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 pub fn balancer(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Balancer, Error> {
-    let found = match resource(arn, "loadbalancer/") {
-        Some(name) => tx.get::<Balancer>(&cx.key(name))?,
-        None => None,
-    };
+    let name = resource(arn, "loadbalancer/", "load balancer")?;
+    let found = tx.get::<Balancer>(&cx.key(name))?;
     found.filter(|it| !it.deleting).ok_or_else(|| {
         LoadBalancerNotFoundException.because(format!("Load balancer '{arn}' not found"))
     })
 }
 
 pub fn target_group(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<TargetGroup, Error> {
-    let found = match resource(arn, "targetgroup/") {
-        Some(name) => tx.get(&cx.key(&format!("targetgroup/{name}")))?,
-        None => None,
-    };
+    let name = resource(arn, "targetgroup/", "target group")?;
+    let found = tx.get(&cx.key(&format!("targetgroup/{name}")))?;
     found.ok_or_else(|| {
         TargetGroupNotFoundException.because(format!("Target groups '{arn}' not found"))
     })
 }
 
 pub fn listener(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Listener, Error> {
-    let found = match resource(arn, "listener/") {
-        Some(name) => tx.get(&cx.key(name))?,
-        None => None,
-    };
+    let name = resource(arn, "listener/", "listener")?;
+    let found = tx.get(&cx.key(name))?;
     found.ok_or_else(|| ListenerNotFoundException.because(format!("Listener '{arn}' not found")))
 }
 
 /// A rule's listener and its id there.
 pub fn rule(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<(Listener, String), Error> {
     let missing = || RuleNotFoundException.because(format!("Rule '{arn}' not found"));
-    let (listener, id) = resource(arn, "listener-rule/")
-        .and_then(|it| it.rsplit_once('/'))
+    let (listener, id) = resource(arn, "listener-rule/", "listener rule")?
+        .rsplit_once('/')
         .ok_or_else(missing)?;
     let listener: Listener = tx.get(&cx.key(listener))?.ok_or_else(missing)?;
     if listener.default_rule() == id || listener.rules.iter().any(|it| it.id == id) {

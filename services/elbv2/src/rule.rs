@@ -2,7 +2,8 @@
 
 use cloud::{Cx, Error, Records};
 use shapes::elbv2::errors::{
-    OperationNotPermittedException, PriorityInUseException, TooManyRulesException,
+    OperationNotPermittedException, PriorityInUseException, RuleNotFoundException,
+    TooManyRulesException,
 };
 use shapes::elbv2::{
     self, CreateRuleInput, CreateRuleOutput, DeleteRuleInput, DeleteRuleOutput, DescribeRulesInput,
@@ -13,6 +14,8 @@ use shapes::elbv2::{
 use crate::balancer::unsupported;
 use crate::conditions;
 use crate::listener::{check_actions, shown_actions};
+use crate::names;
+use crate::paging::Asked;
 use crate::record::{self, Balancer, Listener, Rule};
 use crate::tags;
 
@@ -147,31 +150,45 @@ pub async fn describe_rules(
     cx: Cx,
     input: DescribeRulesInput,
 ) -> Result<DescribeRulesOutput, Error> {
-    cx.read(|tx| {
-        let rules = match (&input.rule_arns, &input.listener_arn) {
-            (Some(arns), _) => {
-                let mut rules = Vec::new();
-                for arn in arns {
-                    let (listener, _) = record::rule(&cx, tx, arn)?;
-                    rules.extend(
-                        all(&cx, &listener)
-                            .into_iter()
-                            .filter(|it| it.rule_arn.as_ref() == Some(arn)),
-                    );
-                }
-                rules
-            }
-            (None, Some(arn)) => all(&cx, &record::listener(&cx, tx, arn)?),
-            (None, None) => {
-                return Err(wire::codes::ValidationError
-                    .because("You must specify either listener rule ARNs or a listener ARN"));
-            }
-        };
-        Ok(DescribeRulesOutput {
-            rules: Some(rules),
-            next_marker: None,
-        })
+    let arns = names::asked(input.rule_arns.as_ref());
+    let rules = cx.read(|tx| match (arns, &input.listener_arn) {
+        (Some(_), Some(_)) => Err(wire::codes::ValidationError
+            .because("You cannot specify both listener rule ARNs and a listener ARN")),
+        (Some(arns), None) => arns.iter().map(|arn| one(&cx, tx, arn)).collect(),
+        (None, Some(arn)) => Ok(all(&cx, &record::listener(&cx, tx, arn)?)),
+        (None, None) => Err(wire::codes::ValidationError
+            .because("You must specify either listener rule ARNs or a listener ARN")),
+    })?;
+    let asked = Asked {
+        of: "rules",
+        size: input.page_size,
+        marker: input.marker.as_ref(),
+    };
+    let (page, next_marker) = asked.page_of(rules, order)?;
+    Ok(DescribeRulesOutput {
+        rules: Some(page),
+        next_marker,
     })
+}
+
+/// The rule with this ARN.
+fn one(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<elbv2::Rule, Error> {
+    let found = record::rule(cx, tx, arn);
+    let (listener, id) = record::among(found, RuleNotFoundException, "rules")?;
+    let rule = listener.rules.iter().find(|it| it.id == id);
+    Ok(match rule {
+        Some(rule) => shown(cx, &listener, rule),
+        None => shown_default(cx, &listener),
+    })
+}
+
+/// By which rules are ordered: their priorities, and the default rule last.
+fn order(rule: &elbv2::Rule) -> String {
+    format!(
+        "{:0>5}/{}",
+        rule.priority.as_deref().unwrap_or_default(),
+        rule.rule_arn.as_deref().unwrap_or_default()
+    )
 }
 
 pub async fn modify_rule(cx: Cx, input: ModifyRuleInput) -> Result<ModifyRuleOutput, Error> {

@@ -8,6 +8,7 @@ use shapes::elbv2::{
 };
 
 use crate::balancer::unsupported;
+use crate::names;
 use crate::record::{self, Kind, Tags};
 
 /// AWS's limit of tags per resource.
@@ -108,7 +109,11 @@ pub async fn remove_tags(cx: Cx, input: RemoveTagsInput) -> Result<RemoveTagsOut
     })
 }
 
+/// Of a request (ELBv2 API reference, "DescribeTags").
+const DESCRIBED_MAX: usize = 20;
+
 pub async fn describe_tags(cx: Cx, input: DescribeTagsInput) -> Result<DescribeTagsOutput, Error> {
+    names::check_count(Some(&input.resource_arns), "resource ARNs", DESCRIBED_MAX)?;
     cx.read(|tx| {
         let mut descriptions = Vec::new();
         for arn in &input.resource_arns {

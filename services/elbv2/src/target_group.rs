@@ -1,5 +1,7 @@
 //! Target groups.
 
+use std::collections::BTreeMap;
+
 use cloud::{Cx, Error, Record, Records};
 use shapes::elbv2::errors::{
     DuplicateTargetGroupNameException, ResourceInUseException, TargetGroupNotFoundException,
@@ -11,7 +13,9 @@ use shapes::elbv2::{
     TargetTypeEnum,
 };
 
-use crate::balancer::{check_name, unsupported};
+use crate::balancer::unsupported;
+use crate::names::{self, check_name};
+use crate::paging::Asked;
 use crate::plan::matcher_ranges;
 use crate::record::{self, Attributes, Listener, TargetGroup, forwarded};
 use crate::tags;
@@ -20,7 +24,7 @@ pub async fn create_target_group(
     cx: Cx,
     input: CreateTargetGroupInput,
 ) -> Result<CreateTargetGroupOutput, Error> {
-    check_name(&input.name, "target group")?;
+    check_name(&input.name, "Target group", "or")?;
     if input.target_control_port.is_some() {
         return Err(unsupported("the parameter TargetControlPort"));
     }
@@ -155,7 +159,23 @@ fn check_health_check(shape: &elbv2::TargetGroup) -> Result<(), Error> {
         );
     }
     if timeout >= interval {
-        return invalid("Health check timeout must be smaller than the interval".into());
+        return invalid("Health check interval must be greater than the timeout.".into());
+    }
+    let port = shape.health_check_port.as_deref().unwrap_or_default();
+    if port != "traffic-port" && !port.parse().is_ok_and(|port: u16| port > 0) {
+        return invalid(format!(
+            "Health check port '{port}' must be either an integer between 1 and 65535 or 'traffic-port'"
+        ));
+    }
+    if shape
+        .matcher
+        .as_ref()
+        .is_some_and(|it| it.grpc_code.is_some())
+    {
+        return invalid(
+            "You cannot specify a gRPC matcher for a target group with the protocol version HTTP1"
+                .into(),
+        );
     }
     let codes = shape
         .matcher
@@ -179,72 +199,83 @@ fn check_health_check(shape: &elbv2::TargetGroup) -> Result<(), Error> {
 
 /// The group with the load balancers whose listeners use it.
 pub fn shown(cx: &Cx, tx: &Records<'_>, group: &TargetGroup) -> Result<elbv2::TargetGroup, Error> {
+    Ok(shown_with(cx, group, &users(cx, tx)?))
+}
+
+fn shown_with(cx: &Cx, group: &TargetGroup, users: &Users) -> elbv2::TargetGroup {
     let arn = group.arn(cx);
-    let balancers = balancers_of(cx, tx, &arn)?;
-    Ok(elbv2::TargetGroup {
+    elbv2::TargetGroup {
+        load_balancer_arns: Some(users.get(&arn).cloned().unwrap_or_default()),
         target_group_arn: Some(arn),
-        load_balancer_arns: Some(balancers),
         ..group.shape.clone()
-    })
+    }
 }
 
 /// The load balancers whose listeners or rules forward to a target group.
 pub fn balancers_of(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Vec<String>, Error> {
-    let mut found = Vec::new();
+    Ok(users(cx, tx)?.remove(arn).unwrap_or_default())
+}
+
+/// For each target group, by its ARN, who forwards to it.
+type Users = BTreeMap<String, Vec<String>>;
+
+fn users(cx: &Cx, tx: &Records<'_>) -> Result<Users, Error> {
+    let mut users = Users::new();
     for listener in tx.list::<Listener>(&cx.key("app/"))? {
-        if listener
-            .all_actions()
-            .any(|action| forwarded(action).iter().any(|(it, _)| it == arn))
-        {
-            found.push(cx.arn(
-                "elasticloadbalancing",
-                &format!("loadbalancer/{}", listener.balancer),
-            ));
+        let resource = format!("loadbalancer/{}", listener.balancer);
+        let balancer = cx.arn("elasticloadbalancing", &resource);
+        for (group, _) in listener.all_actions().flat_map(forwarded) {
+            let of_group = users.entry(group).or_default();
+            if !of_group.contains(&balancer) {
+                of_group.push(balancer.clone());
+            }
         }
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    Ok(users)
 }
 
 pub async fn describe_target_groups(
     cx: Cx,
     input: DescribeTargetGroupsInput,
 ) -> Result<DescribeTargetGroupsOutput, Error> {
+    let arns = names::asked(input.target_group_arns.as_ref());
+    let names = names::asked(input.names.as_ref());
+    let missing = || record::some_missing(TargetGroupNotFoundException, "target groups");
     cx.read(|tx| {
-        let mut found: Vec<TargetGroup> = match &input.target_group_arns {
-            Some(arns) => arns
-                .iter()
-                .map(|arn| record::target_group(&cx, tx, arn))
-                .collect::<Result<_, _>>()?,
+        let find = |arn: &String| {
+            let found = record::target_group(&cx, tx, arn);
+            record::among(found, TargetGroupNotFoundException, "target groups")
+        };
+        let mut found: Vec<TargetGroup> = match arns {
+            Some(arns) => arns.iter().map(find).collect::<Result<_, _>>()?,
             None => tx.list(&cx.key("targetgroup/"))?,
         };
-        if let Some(names) = &input.names {
-            if names
-                .iter()
-                .any(|name| !found.iter().any(|it| it.name == *name))
-            {
-                return Err(
-                    TargetGroupNotFoundException.because("One or more target groups not found")
-                );
+        if let Some(names) = names {
+            let there = |name: &String| found.iter().any(|it| it.name == *name);
+            if !names.iter().all(there) {
+                return Err(missing());
             }
             found.retain(|it| names.contains(&it.name));
         }
-        let mut shown: Vec<_> = found
-            .iter()
-            .map(|it| shown(&cx, tx, it))
-            .collect::<Result<_, _>>()?;
+        let users = users(&cx, tx)?;
         if let Some(balancer) = &input.load_balancer_arn {
-            shown.retain(|it| {
-                it.load_balancer_arns
-                    .iter()
-                    .flatten()
-                    .any(|arn| arn == balancer)
-            });
+            record::balancer(&cx, tx, balancer)?;
+            let of_balancer = |it: &TargetGroup| {
+                let of_group = users.get(&it.arn(&cx));
+                of_group.is_some_and(|it| it.contains(balancer))
+            };
+            found.retain(of_balancer);
         }
+        let asked = Asked {
+            of: "target-groups",
+            size: input.page_size,
+            marker: input.marker.as_ref(),
+        };
+        let (page, next_marker) = asked.page_of(found, TargetGroup::full_name)?;
+        let shown = page.iter().map(|it| shown_with(&cx, it, &users));
         Ok(DescribeTargetGroupsOutput {
-            target_groups: Some(shown),
-            next_marker: None,
+            target_groups: Some(shown.collect()),
+            next_marker,
         })
     })
 }
@@ -295,7 +326,8 @@ pub async fn delete_target_group(
     input: DeleteTargetGroupInput,
 ) -> Result<DeleteTargetGroupOutput, Error> {
     cx.write(|tx| {
-        let Ok(group) = record::target_group(&cx, tx, &input.target_group_arn) else {
+        let found = record::target_group(&cx, tx, &input.target_group_arn);
+        let Some(group) = record::or_gone(found, TargetGroupNotFoundException)? else {
             return Ok(DeleteTargetGroupOutput {});
         };
         if !balancers_of(&cx, tx, &input.target_group_arn)?.is_empty() {

@@ -46,7 +46,8 @@ enum Reading {
     Rest,
 }
 
-fn now_ms() -> u64 {
+/// Milliseconds since the process started, never zero.
+pub fn now_ms() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX) + 1
 }
 

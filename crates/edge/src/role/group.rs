@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use engine::{GroupTraffic, RESPONSE_TIME_BUCKETS, TargetState, response_time_bucket};
+use engine::{
+    Algorithm, GroupTraffic, RESPONSE_TIME_BUCKETS, Stickiness, TargetState, response_time_bucket,
+};
 use tokio::sync::mpsc;
+
+use super::warmth::Warmth;
 
 /// Names groups in which something changed. Unbounded, yet small: the control loop drains it and
 /// each target adds to it only when its state changes.
@@ -21,10 +25,17 @@ pub struct Group {
     /// Those that new requests go to.
     usable: ArcSwap<Vec<Arc<Target>>>,
     next: AtomicUsize,
-    /// Zero: requests of one client need not meet the same target.
-    pub stickiness_ms: AtomicU64,
+    pub settings: ArcSwap<GroupSettings>,
     pub traffic: Vec<TrafficShard>,
     pub events: Events,
+}
+
+/// How requests are spread over a group's targets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct GroupSettings {
+    pub stickiness: Option<Stickiness>,
+    pub algorithm: Algorithm,
+    pub slow_start_ms: u64,
 }
 
 pub struct Target {
@@ -37,6 +48,7 @@ pub struct Target {
     in_flight: AtomicU32,
     draining: AtomicBool,
     cut: AtomicBool,
+    pub warmth: Warmth,
 }
 
 /// A worker's own counts, apart from the others' in memory, so that cores do not fight over them.
@@ -65,20 +77,37 @@ impl Group {
             targets: ArcSwap::default(),
             usable: ArcSwap::default(),
             next: AtomicUsize::new(0),
-            stickiness_ms: AtomicU64::new(0),
+            settings: ArcSwap::default(),
             traffic: (0..workers).map(|_| TrafficShard::default()).collect(),
             events,
         }
     }
 
-    /// The next target in turn that is not in `tried` (ids).
-    pub fn pick(&self, tried: &[u64]) -> Option<Arc<Target>> {
+    /// The target that is to have the next request, of those that are not in `tried` (ids).
+    pub fn pick(&self, tried: &[u64], random: impl FnOnce() -> u64) -> Option<Arc<Target>> {
         let usable = self.usable.load();
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        (0..usable.len())
+        let settings = self.settings.load();
+        let turn = match settings.algorithm {
+            Algorithm::Random => random() as usize,
+            _ => self.next.fetch_add(1, Ordering::Relaxed),
+        };
+        let mut able = (0..usable.len())
             .map(|step| &usable[turn.wrapping_add(step) % usable.len()])
-            .find(|target| !tried.contains(&target.id) && !target.is_draining())
-            .cloned()
+            .filter(|target| !tried.contains(&target.id) && !target.is_draining());
+        let picked = match settings.algorithm {
+            // Of several with as few it is the one whose turn it is.
+            Algorithm::LeastOutstanding => able.min_by_key(|it| it.in_flight()),
+            _ if settings.slow_start_ms == 0 => able.next(),
+            _ => {
+                let warm = |it: &&Arc<Target>| it.warmth.takes_its_share(settings.slow_start_ms);
+                let first = able.next()?;
+                match warm(&first) {
+                    true => Some(first),
+                    false => able.find(warm).or(Some(first)),
+                }
+            }
+        };
+        picked.cloned()
     }
 
     /// Whether a request could go to a target that is not in `tried` (ids).
@@ -111,10 +140,34 @@ impl Group {
     }
 
     pub fn set_health(&self, target: &Target, state: TargetState) {
+        if self.settings.load().slow_start_ms > 0 {
+            match state {
+                TargetState::Healthy if !target.is_healthy() && self.has_warm(target) => {
+                    target.warmth.begin();
+                }
+                TargetState::Unhealthy(_) if target.is_healthy() => target.warmth.lose(),
+                _ => {}
+            }
+        }
         if target.set_health(state) {
             self.settle_usable();
             self.tell();
         }
+    }
+
+    /// Whether a healthy target, but this one, gets its whole share.
+    fn has_warm(&self, but: &Target) -> bool {
+        let targets = self.targets.load();
+        let mut others = targets.iter().filter(|it| it.id != but.id);
+        others.any(|it| it.is_healthy() && !it.is_draining() && !it.warmth.is_growing())
+    }
+
+    /// Whether a target that is registered now is to be warmed up.
+    pub fn warms_up_new_ones(&self) -> bool {
+        let targets = self.targets.load();
+        targets
+            .iter()
+            .any(|it| it.is_healthy() && !it.is_draining())
     }
 
     pub fn tell(&self) {
@@ -200,6 +253,7 @@ impl Target {
             in_flight: AtomicU32::new(0),
             draining: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            warmth: Warmth::default(),
         }
     }
 

@@ -277,6 +277,7 @@ fn frontend(
         host: balancer.host.to_ascii_lowercase(),
         admits,
         idle_timeout: Duration::from_millis(balancer.idle_timeout_ms),
+        http: balancer.http.clone(),
         origin: origin_of(balancer, origin),
         rules: rules.collect::<Result<_, _>>()?,
     })

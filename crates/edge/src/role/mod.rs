@@ -26,6 +26,7 @@ mod state;
 mod sticky;
 mod targets;
 mod tunnel;
+mod warmth;
 mod worker;
 
 use std::cell::RefCell;

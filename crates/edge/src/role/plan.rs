@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use engine::{Action, Condition, GroupRule, Peer, Protocol, Rule};
+use engine::{Action, Condition, GroupRule, HttpSettings, Peer, Protocol, Rule};
 use ipnet::Ipv4Net;
 
 use super::group::Group;
@@ -25,6 +25,7 @@ pub struct Frontend {
     pub host: String,
     pub admits: Admission,
     pub idle_timeout: Duration,
+    pub http: HttpSettings,
     pub origin: Origin,
     pub rules: Vec<CompiledRule>,
 }
@@ -50,7 +51,7 @@ pub enum CompiledAction {
 pub struct Forward {
     pub groups: Vec<(Arc<Group>, u32)>,
     /// How long a client stays with the group that it met first.
-    pub stickiness: Option<Duration>,
+    pub stickiness_ms: Option<u64>,
     pub turn: AtomicUsize,
 }
 
@@ -101,7 +102,7 @@ impl CompiledRule {
                 };
                 CompiledAction::Forward(Forward {
                     groups: groups.iter().map(find).collect::<Result<_, String>>()?,
-                    stickiness: stickiness_ms.map(Duration::from_millis),
+                    stickiness_ms: *stickiness_ms,
                     turn: AtomicUsize::new(0),
                 })
             }

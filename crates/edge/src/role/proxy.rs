@@ -9,12 +9,15 @@ use http::request::Parts;
 use http::response;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use super::answer::{by_rule, plain};
 use super::body::{RequestBody, ResponseBody, TargetBody};
 use super::exchange::{Exchange, Failure, Outgoing};
 use super::group::{AnsweredBy, Group, InFlight, Target, fingerprint};
-use super::headers::{host_of, prepare_request, remove_hop_by_hop};
+use super::headers::{
+    Arrival, drop_invalid, host_of, only_web_sockets, prepare_request, remove_hop_by_hop,
+};
 use super::namespace::Origin;
 use super::plan::{CompiledAction, Forward, Frontend};
 use super::worker::Client;
@@ -49,7 +52,7 @@ async fn answer(
     client: &Rc<Client>,
 ) -> Result<Response<ResponseBody>, Refused> {
     let upgraded = hyper::upgrade::on(&mut request);
-    let (mut head, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let serves = client.slot.serves.load_full();
     let host = match host_of(&head) {
         Ok(host) => host,
@@ -63,31 +66,79 @@ async fn answer(
     if !frontend.admits.lets_in(client.address.ip()) {
         return Err(Refused);
     }
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        let reason = "a load balancer takes no such method";
-        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, reason));
-    }
-    let Some(rule) = router::rule(&frontend.rules, &head, &host_name, client.address.ip()) else {
-        let reason = "no rule of the listener matches";
-        return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, reason));
-    };
-    let forward = match &rule.action {
-        CompiledAction::Answer(action) => {
-            return Ok(by_rule(action, &head, &host_name, client.slot.port));
-        }
-        CompiledAction::Forward(forward) => forward,
-    };
-    let upgrade = remove_hop_by_hop(&mut head.headers);
-    let host = host.or_else(|| HeaderValue::from_str(&frontend.host).ok());
-    let host = host.unwrap_or_else(|| HeaderValue::from_static(""));
-    let random = || client.worker.random();
-    prepare_request(&mut head, host, client.address, client.slot.port, random);
-    let outgoing = Outgoing {
+    let arrived = Arrived {
         head,
-        body: RequestBody::new(body),
-        upgrade: upgrade.map(|protocol| (protocol, upgraded)),
+        body,
+        upgraded,
+        host,
+        host_name,
     };
-    Ok(forward_to_group(outgoing, client, frontend, forward).await)
+    let answered = arrived.answer(client, frontend).await;
+    let keep_alive = Duration::from_millis(frontend.http.client_keep_alive_ms);
+    let is_old = client.since.elapsed() >= keep_alive;
+    Ok(
+        match is_old && answered.status() != StatusCode::SWITCHING_PROTOCOLS {
+            true => closing(answered),
+            false => answered,
+        },
+    )
+}
+
+/// A request whose balancer is known.
+struct Arrived {
+    head: Parts,
+    body: Incoming,
+    upgraded: OnUpgrade,
+    /// What it names.
+    host: Option<HeaderValue>,
+    /// The same without its port; empty when it names none.
+    host_name: String,
+}
+
+impl Arrived {
+    async fn answer(self, client: &Rc<Client>, frontend: &Frontend) -> Response<ResponseBody> {
+        let Self {
+            mut head,
+            body,
+            upgraded,
+            host,
+            host_name,
+        } = self;
+        if frontend.http.drops_invalid_headers {
+            drop_invalid(&mut head.headers);
+        }
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            let reason = "a load balancer takes no such method";
+            return plain(StatusCode::METHOD_NOT_ALLOWED, reason);
+        }
+        let Some(rule) = router::rule(&frontend.rules, &head, &host_name, client.address.ip())
+        else {
+            let reason = "no rule of the listener matches";
+            return plain(StatusCode::SERVICE_UNAVAILABLE, reason);
+        };
+        let forward = match &rule.action {
+            CompiledAction::Answer(action) => {
+                return by_rule(action, &head, &host_name, client.slot.port);
+            }
+            CompiledAction::Forward(forward) => forward,
+        };
+        let upgrade = remove_hop_by_hop(&mut head.headers);
+        let upgrade = upgrade.and_then(|it| only_web_sockets(&it));
+        let host = host.or_else(|| HeaderValue::from_str(&frontend.host).ok());
+        let arrival = Arrival {
+            host: host.unwrap_or_else(|| HeaderValue::from_static("")),
+            client: client.address,
+            port: client.slot.port,
+            settings: &frontend.http,
+        };
+        prepare_request(&mut head, arrival, || client.worker.random());
+        let outgoing = Outgoing {
+            head,
+            body: RequestBody::new(body),
+            upgrade: upgrade.map(|protocol| (protocol, upgraded)),
+        };
+        forward_to_group(outgoing, client, frontend, forward).await
+    }
 }
 
 /// A client that no balancer of the port lets in is not even told that its request is wrong.
@@ -134,23 +185,21 @@ async fn forward_to_group(
         status: CLIENT_WENT_AWAY,
         by: AnsweredBy::Balancer,
     };
-    let stays_with_target = group.stickiness_ms.load(Ordering::Relaxed);
-    let wanted = (stays_with_target > 0)
-        .then(|| sticky::read(&outgoing.head.headers, sticky::TARGET_COOKIE))
-        .flatten();
+    let stickiness = group.settings.load().stickiness.clone();
+    let stickiness = stickiness.as_ref();
+    let wanted = stickiness.and_then(|it| sticky::target_of(&outgoing.head.headers, it));
     let (mut response, target) = offer_around(outgoing, client, frontend, group, wanted).await;
     count.status = response.status().as_u16();
     if matches!(response.body(), ResponseBody::Target(_)) {
         count.by = AnsweredBy::Target;
     }
-    if let (Some(target), true) = (target, stays_with_target > 0) {
-        let lasts = Duration::from_millis(stays_with_target);
-        let headers = response.headers_mut();
-        sticky::write(headers, sticky::TARGET_COOKIE, target.token, lasts);
+    if let Some(stickiness) = stickiness {
+        let token = target.map(|it| it.token);
+        sticky::keep_at(response.headers_mut(), stickiness, token, wanted.is_some());
     }
-    if let Some(lasts) = forward.stickiness {
+    if forward.stickiness_ms.is_some() {
         let token = fingerprint(group.id.as_bytes());
-        sticky::write(response.headers_mut(), sticky::GROUP_COOKIE, token, lasts);
+        sticky::write(response.headers_mut(), sticky::GROUP_COOKIE, token);
     }
     response
 }
@@ -179,8 +228,8 @@ fn choose_group<'a>(forward: &'a Forward, head: &Parts) -> Option<&'a Arc<Group>
         return (*weight > 0).then_some(only);
     }
     let alive = || forward.groups.iter().filter(|(_, weight)| *weight > 0);
-    if forward.stickiness.is_some()
-        && let Some(token) = sticky::read(&head.headers, sticky::GROUP_COOKIE)
+    if let Some(lasts_ms) = forward.stickiness_ms
+        && let Some(token) = sticky::read(&head.headers, sticky::GROUP_COOKIE, lasts_ms)
         && let Some((group, _)) =
             alive().find(|(group, _)| fingerprint(group.id.as_bytes()) == token)
     {
@@ -226,7 +275,10 @@ async fn offer_around(
     let mut timed_out = false;
     let mut next = wanted.and_then(|token| group.by_token(token));
     while tried.len() < ATTEMPTS_MAX {
-        let Some(target) = next.take().or_else(|| group.pick(&tried)) else {
+        let Some(target) = next
+            .take()
+            .or_else(|| group.pick(&tried, || client.worker.random()))
+        else {
             break;
         };
         tried.push(target.id);

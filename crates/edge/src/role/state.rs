@@ -62,7 +62,10 @@ impl State {
         self.generation
     }
 
-    pub fn apply(&mut self, configuration: Configuration) -> Answer {
+    pub fn apply(&mut self, mut configuration: Configuration) -> Answer {
+        if !configuration.snapshot.unknown.is_empty() {
+            self.carry_over(&mut configuration);
+        }
         let snapshot = &configuration.snapshot;
         if snapshot.generation < self.generation {
             return Answer::Conflict(format!(
@@ -80,6 +83,24 @@ impl State {
         let answer = self.put_in_force(&configuration);
         self.listeners.forget_given();
         answer
+    }
+
+    /// What the daemon does not know now stays as it is.
+    fn carry_over(&self, configuration: &mut Configuration) {
+        let written = || std::fs::read(&self.snapshot_path).ok();
+        let bytes = self.unwritten.clone().or_else(written);
+        let before = bytes.and_then(|it| serde_json::from_slice::<Configuration>(&it).ok());
+        let before = before.unwrap_or_default();
+        configuration.snapshot.carry_over(&before.snapshot);
+        let needed = configuration.snapshot.balancers.iter();
+        for interface in needed.flat_map(|it| &it.interfaces) {
+            if let Some(path) = before.namespaces.get(interface) {
+                let namespaces = &mut configuration.namespaces;
+                namespaces
+                    .entry(interface.clone())
+                    .or_insert_with(|| path.clone());
+            }
+        }
     }
 
     /// As [`State::apply`], for what is on the disk already.

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::{Action, Snapshot, TargetGroup, TargetHealthCheck, TargetState};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::group::{Group, Target};
+use super::group::{Group, GroupSettings, Target};
 use super::listeners::origin_of;
 use super::namespace::Origin;
 use super::probe::probe_forever;
@@ -66,8 +65,15 @@ impl Targets {
     /// Makes a group's targets what the snapshot says. Those that left get no new requests first
     /// and are cut second.
     pub fn renew_group(&mut self, group: &Arc<Group>, wanted: &TargetGroup, now_ms: i64) {
-        let stickiness = wanted.stickiness_ms.unwrap_or(0);
-        group.stickiness_ms.store(stickiness, Ordering::Relaxed);
+        let settings = GroupSettings {
+            stickiness: wanted.stickiness.clone(),
+            algorithm: wanted.algorithm,
+            slow_start_ms: wanted.slow_start_ms,
+        };
+        if **group.settings.load() != settings {
+            group.settings.store(Arc::new(settings));
+        }
+        let warms_up = group.warms_up_new_ones();
         let before = group.targets.load_full();
         let mut targets = Vec::with_capacity(wanted.targets.len());
         let mut changed = false;
@@ -78,7 +84,13 @@ impl Targets {
             let same = |it: &&Arc<Target>| it.address == address && (drains || !it.is_cut());
             let target = match before.iter().find(same) {
                 Some(target) => Arc::clone(target),
-                None => Arc::new(Target::new(&group.id, address)),
+                None => {
+                    let target = Target::new(&group.id, address);
+                    if warms_up {
+                        target.warmth.want();
+                    }
+                    Arc::new(target)
+                }
             };
             if target.set_draining(drains) {
                 changed = true;

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -68,6 +68,7 @@ pub struct Client {
     pub worker: Rc<Worker>,
     pub slot: Arc<Slot>,
     pub address: SocketAddr,
+    pub since: Instant,
     pub activity: Arc<Activity>,
 }
 
@@ -200,6 +201,7 @@ fn greet(worker: &Rc<Worker>, slot: &Arc<Slot>, stream: TcpStream, address: Sock
         worker: Rc::clone(worker),
         slot: Arc::clone(slot),
         address,
+        since: Instant::now(),
         activity,
     });
     tokio::task::spawn_local(talk(client, stream, idle_timeout.unwrap_or_default()));

@@ -98,6 +98,27 @@ impl Bench {
         Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
+    /// One whose balancer forwards everything to one target, which is healthy: the balancer's port, and the
+    /// target.
+    pub async fn serving() -> (Self, u16, Origin) {
+        Self::serving_with(|_, _| {}).await
+    }
+
+    /// As [`Bench::serving`], with other settings.
+    pub async fn serving_with(
+        change: impl FnOnce(&mut Balancer, &mut TargetGroup),
+    ) -> (Self, u16, Origin) {
+        let bench = Self::start().await;
+        let port = free_port();
+        let a = Origin::start("a").await;
+        let mut balancers = plain_balancer(port);
+        let mut web = group("web", &[&a]);
+        change(&mut balancers[0], &mut web);
+        bench.apply(balancers, vec![web]).await.unwrap();
+        bench.wait_healthy("web").await;
+        (bench, port, a)
+    }
+
     pub async fn start_in(dir: tempfile::TempDir) -> Self {
         let address = own_address();
         let network = Arc::new(FakeNetwork::default());
@@ -119,6 +140,7 @@ impl Bench {
             now_ms: now_ms(),
             balancers,
             target_groups: groups,
+            unknown: vec![],
         };
         self.client().apply(snapshot).await
     }
@@ -247,7 +269,9 @@ pub fn group(id: &str, targets: &[&Origin]) -> TargetGroup {
         id: id.into(),
         targets: targets.iter().map(|it| it.target()).collect(),
         health_check: check(),
-        stickiness_ms: None,
+        stickiness: None,
+        algorithm: Algorithm::RoundRobin,
+        slow_start_ms: 0,
     }
 }
 
@@ -288,6 +312,7 @@ pub fn balancer(id: &str, port: u16, rules: Vec<Rule>) -> Balancer {
             rules,
         }],
         idle_timeout_ms: 5_000,
+        http: HttpSettings::default(),
     }
 }
 
@@ -357,7 +382,7 @@ impl Origin {
 }
 
 /// Serves one connection: `/health`, `/slow` (300 ms), `/ws` (echo), `/echo` (the body), `/never`,
-/// `/reset`, `/garbage`, `/head?n` (with a header of n bytes), and for the rest its name, the path, and the request's headers.
+/// `/reset`, `/garbage`, `/login` (sets the cookie `session`), `/head?n` (with a header of n bytes), and for the rest its name, the path, and the request's headers.
 async fn talk(name: &'static str, mut stream: TcpStream, status: Arc<AtomicU16>) {
     while let Some(request) = read_message(&mut stream).await {
         let first = request.head.lines().next().unwrap_or("").to_owned();
@@ -381,6 +406,9 @@ async fn talk(name: &'static str, mut stream: TcpStream, status: Arc<AtomicU16>)
         }
         let mut out = format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\n", body.len());
         out.push_str("Keep-Alive: timeout=5\r\nX-CaSe: 1\r\n");
+        if path == "/login" {
+            out.push_str("Set-Cookie: session=1; Path=/\r\n");
+        }
         let padding = path.strip_prefix("/head?").and_then(|it| it.parse().ok());
         if let Some(padding) = padding {
             out.push_str(&format!("X-Padding: {}\r\n", "p".repeat(padding)));

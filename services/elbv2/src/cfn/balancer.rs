@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use shapes::elbv2::{
     CreateLoadBalancerInput, DeleteLoadBalancerInput, DescribeLoadBalancersInput, LoadBalancer,
     LoadBalancerAttribute, LoadBalancerStateEnum, ModifyLoadBalancerAttributesInput,
-    SetSecurityGroupsInput,
+    SetIpAddressTypeInput, SetSecurityGroupsInput, SetSubnetsInput,
 };
 
 use super::properties::KEY_VALUE;
@@ -57,11 +57,9 @@ impl ResourceType for LoadBalancerType {
                 Property::new("Name").replaces(),
                 Property::new("Scheme").replaces(),
                 Property::new("SecurityGroups"),
-                // In place on AWS; moving a balancer's interfaces is replaced here.
                 Property::new("SubnetMappings")
-                    .members(const { &[Property::new("SubnetId").required()] })
-                    .replaces(),
-                Property::new("Subnets").replaces(),
+                    .members(const { &[Property::new("SubnetId").required()] }),
+                Property::new("Subnets"),
                 Property::TAGS,
                 Property::new("Type").replaces(),
             ]
@@ -128,6 +126,23 @@ impl ResourceType for LoadBalancerType {
                 load_balancer_arn: arn.into(),
                 security_groups,
                 ..Default::default()
+            };
+            cx.call(input).await?;
+        }
+        let moved = |name| old.get(name) != request.get(name);
+        if moved("Subnets") || moved("SubnetMappings") {
+            let input = SetSubnetsInput {
+                load_balancer_arn: arn.into(),
+                subnets: request.shape("Subnets")?,
+                subnet_mappings: request.shape("SubnetMappings")?,
+                ..Default::default()
+            };
+            cx.call(input).await?;
+        }
+        if let Some(ip_address_type) = request.shape("IpAddressType")? {
+            let input = SetIpAddressTypeInput {
+                load_balancer_arn: arn.into(),
+                ip_address_type,
             };
             cx.call(input).await?;
         }

@@ -109,20 +109,35 @@ async fn what_cannot_be_made() {
     let foreign_group = world.group(&other_vpc, "edge").await;
     let [a, b] = &world.subnets;
     world.balancer("taken").await;
-    let name = |name: &str| {
-        format!(
-            "The load balancer name '{name}' must be 32 characters or less and may only contain letters, digits and hyphens, not at its ends"
-        )
-    };
+    let name = |name: &str, problem: &str| format!("The load balancer name '{name}' {problem}");
+    let ends = "cannot begin or end with '-'";
     let invalid = "InvalidConfigurationRequest";
     let cases: Vec<(Json, &str, String)> = vec![
-        (json!({"Name": "-web"}), "ValidationError", name("-web")),
-        (json!({"Name": "web-"}), "ValidationError", name("web-")),
-        (json!({"Name": "we_b"}), "ValidationError", name("we_b")),
+        (
+            json!({"Name": "-web"}),
+            "ValidationError",
+            name("-web", ends),
+        ),
+        (
+            json!({"Name": "web-"}),
+            "ValidationError",
+            name("web-", ends),
+        ),
+        (
+            json!({"Name": "we_b"}),
+            "ValidationError",
+            name(
+                "we_b",
+                "can only contain characters that are alphanumeric characters and hyphens(-)",
+            ),
+        ),
         (
             json!({"Name": "a-name-of-thirty-three-characters"}),
             "ValidationError",
-            name("a-name-of-thirty-three-characters"),
+            name(
+                "a-name-of-thirty-three-characters",
+                "cannot be longer than '32' characters",
+            ),
         ),
         (
             json!({"Name": "internal-web"}),
@@ -187,6 +202,16 @@ async fn what_cannot_be_made() {
             json!({"Name": "web", "SubnetMappings": [{"SubnetId": a, "AllocationId": "eipalloc-1"}]}),
             invalid,
             "an address of its own in a subnet mapping is not supported by neargate".into(),
+        ),
+        (
+            json!({"Name": "web", "Subnets": [a], "SubnetMappings": [{"SubnetId": b}]}),
+            "ValidationError",
+            "You must specify either subnets or subnet mappings, but not both".into(),
+        ),
+        (
+            json!({"Name": "web", "SubnetMappings": [{}]}),
+            "ValidationError",
+            "A subnet mapping needs a subnet ID".into(),
         ),
         (
             json!({"Name": "web", "Subnets": [a, b], "Tags": [{"Key": "a"}, {"Key": "a"}]}),
@@ -268,6 +293,36 @@ async fn attributes() {
             "the value 'true' of the attribute 'access_logs.s3.enabled' is not supported by neargate",
         ),
         (
+            "connection_logs.s3.enabled",
+            "true",
+            "InvalidConfigurationRequest",
+            "the value 'true' of the attribute 'connection_logs.s3.enabled' is not supported by neargate",
+        ),
+        (
+            "routing.http.desync_mitigation_mode",
+            "strictest",
+            "InvalidConfigurationRequest",
+            "the value 'strictest' of the attribute 'routing.http.desync_mitigation_mode' is not supported by neargate",
+        ),
+        (
+            "routing.http.desync_mitigation_mode",
+            "lax",
+            "ValidationError",
+            "The value 'lax' is not valid for the attribute 'routing.http.desync_mitigation_mode'",
+        ),
+        (
+            "routing.http.xff_header_processing.mode",
+            "drop",
+            "ValidationError",
+            "The value 'drop' is not valid for the attribute 'routing.http.xff_header_processing.mode'",
+        ),
+        (
+            "client_keep_alive.seconds",
+            "59",
+            "ValidationError",
+            "The value '59' is not valid for the attribute 'client_keep_alive.seconds'",
+        ),
+        (
             "idle_timeout.timeout_seconds",
             "0",
             "ValidationError",
@@ -295,6 +350,34 @@ async fn attributes() {
         world.snapshot().balancers[0].idle_timeout_ms == 300_000
     })
     .await;
+    // What concerns requests reaches the edge; what concerns TLS says nothing on a listener for HTTP.
+    for (key, value) in [
+        ("client_keep_alive.seconds", "60"),
+        ("routing.http.drop_invalid_header_fields.enabled", "true"),
+        ("routing.http.preserve_host_header.enabled", "true"),
+        ("routing.http.xff_client_port.enabled", "true"),
+        ("routing.http.xff_header_processing.mode", "remove"),
+        (
+            "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
+            "true",
+        ),
+        ("routing.http2.enabled", "false"),
+    ] {
+        world
+            .ok::<ModifyLoadBalancerAttributesInput>(set(key, value))
+            .await;
+    }
+    let expect = engine::HttpSettings {
+        client_keep_alive_ms: 60_000,
+        drops_invalid_headers: true,
+        preserves_host: true,
+        forwarded_for: engine::ForwardedFor::Remove,
+        forwards_client_port: true,
+    };
+    until("the edge knows them all", || {
+        world.snapshot().balancers[0].http == expect
+    })
+    .await;
 
     world
         .ok::<ModifyLoadBalancerAttributesInput>(set("deletion_protection.enabled", "true"))
@@ -314,6 +397,156 @@ async fn attributes() {
     world
         .ok::<DeleteLoadBalancerInput>(json!({"LoadBalancerArn": arn}))
         .await;
+}
+
+/// It serves all the while, and leaves no interface behind.
+#[tokio::test]
+async fn a_balancer_moves_to_other_subnets() {
+    let world = World::new().await;
+    let arn = world.balancer("web").await;
+    world.listener(&arn, 80).await;
+    let [a, b] = &world.subnets;
+    let other = world.subnet(&world.vpc, "10.0.3.0/24", "us-east-1c").await;
+    let input = json!({"LoadBalancerArn": arn, "Subnets": [b, other]});
+    let moved = world.ok::<SetSubnetsInput>(input).await;
+    assert_eq!(
+        texts(&moved["AvailabilityZones"], "ZoneName"),
+        ["us-east-1b", "us-east-1c"]
+    );
+    assert_eq!(world.state(&arn).await["Code"], "active");
+    let mut expected = vec![b.clone(), other.clone()];
+    expected.sort();
+    until("the balancer has moved", || {
+        let served = world.snapshot().balancers;
+        assert!(!served[0].interfaces.is_empty(), "it serves all the while");
+        let interfaces = world.sim.network.interfaces.lock().unwrap();
+        let mut subnets: Vec<_> = interfaces.values().map(|it| it.subnet.clone()).collect();
+        subnets.sort();
+        subnets == expected && served[0].interfaces.len() == 2
+    })
+    .await;
+    // Nothing is in the old one any more.
+    world
+        .ok::<ec2::DeleteSubnetInput>(json!({"SubnetId": a}))
+        .await;
+    let elsewhere = world.vpc("10.1.0.0/16").await;
+    let far = [
+        world.subnet(&elsewhere, "10.1.1.0/24", "us-east-1a").await,
+        world.subnet(&elsewhere, "10.1.2.0/24", "us-east-1b").await,
+    ];
+    let message = format!(
+        "The subnets must belong to the VPC '{}' of the load balancer",
+        world.vpc
+    );
+    let input = json!({"LoadBalancerArn": arn, "Subnets": far});
+    world
+        .refused::<SetSubnetsInput>(input, "InvalidConfigurationRequest", &message)
+        .await;
+    let kept = json!({"LoadBalancerArn": arn, "IpAddressType": "ipv4"});
+    let answer = world.ok::<SetIpAddressTypeInput>(kept).await;
+    assert_eq!(answer["IpAddressType"], "ipv4");
+    let other = json!({"LoadBalancerArn": arn, "IpAddressType": "dualstack"});
+    let message = "IPv6 is not supported by neargate";
+    world
+        .refused::<SetIpAddressTypeInput>(other, "InvalidConfigurationRequest", message)
+        .await;
+    world
+        .ok::<DeleteLoadBalancerInput>(json!({"LoadBalancerArn": arn}))
+        .await;
+    until("its interfaces are gone", || world.interfaces() == 0).await;
+}
+
+/// All there are, in pages: every one on one of them.
+async fn pages<I: wire::Operation + Default>(world: &World, of: Json, list: &str) -> Vec<Json> {
+    let mut all = Vec::new();
+    let mut input = of;
+    input["PageSize"] = json!(1);
+    loop {
+        let page = world.ok::<I>(input.clone()).await;
+        let shown = page[list].as_array().unwrap();
+        assert!(shown.len() <= 1, "{page}");
+        all.extend(shown.iter().cloned());
+        match page["NextMarker"].as_str() {
+            Some(marker) => input["Marker"] = json!(marker),
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_comes_in_pages() {
+    let world = World::new().await;
+    let arn = world.balancer("one").await;
+    world.balancer("two").await;
+    for name in ["a", "b", "c"] {
+        world.target_group(name).await;
+    }
+    let listener = world.listener(&arn, 80).await;
+    world.listener(&arn, 81).await;
+    for priority in [100, 20, 3] {
+        world.rule(&listener, priority).await;
+    }
+    let of = |member: &str, arn: &str| json!({ member: arn });
+    let names = |all: Vec<Json>, member: &str| {
+        let all = all.iter().map(|it| text(&it[member]));
+        all.collect::<Vec<_>>()
+    };
+    let found = pages::<DescribeLoadBalancersInput>(&world, json!({}), "LoadBalancers").await;
+    assert_eq!(names(found, "LoadBalancerName"), ["one", "two"]);
+    let found = pages::<DescribeTargetGroupsInput>(&world, json!({}), "TargetGroups").await;
+    assert_eq!(names(found, "TargetGroupName"), ["a", "b", "c"]);
+    let of_balancer = of("LoadBalancerArn", &arn);
+    let found = pages::<DescribeListenersInput>(&world, of_balancer, "Listeners").await;
+    assert_eq!(found.len(), 2);
+    let of_listener = of("ListenerArn", &listener);
+    let found = pages::<DescribeRulesInput>(&world, of_listener, "Rules").await;
+    assert_eq!(names(found, "Priority"), ["3", "20", "100", "default"]);
+    let marker = json!({"Marker": "garbage"});
+    let refused = world.ask::<DescribeTargetGroupsInput>(marker.clone()).await;
+    assert_eq!(refused.unwrap_err().0, "ValidationError");
+    // Nor is the marker of another list one of this.
+    let first = world
+        .ok::<DescribeLoadBalancersInput>(json!({"PageSize": 1}))
+        .await;
+    let marker = json!({"Marker": first["NextMarker"]});
+    let refused = world.ask::<DescribeTargetGroupsInput>(marker).await;
+    assert_eq!(refused.unwrap_err().0, "ValidationError");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_and_not_there() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let group = world.target_group("tg").await;
+    let listener = world.listener(&balancer, 80).await;
+    let rule = world.rule(&listener, 1).await;
+    // An empty list asks for nothing in particular.
+    let all = world.ok::<DescribeLoadBalancersInput>(json!({"Names": [], "LoadBalancerArns": []}));
+    assert_eq!(all.await["LoadBalancers"].as_array().unwrap().len(), 1);
+    let all = world.ok::<DescribeTargetGroupsInput>(json!({"Names": [], "TargetGroupArns": []}));
+    assert_eq!(all.await["TargetGroups"].as_array().unwrap().len(), 1);
+    macro_rules! refused {
+        ($($input:ident $more:tt => $code:literal, $message:expr;)*) => {
+            $(world.refused::<$input>(json!($more), $code, &$message).await;)*
+        };
+    }
+    let other = |arn: &str| format!("{}0000000000000000", &arn[..arn.len() - 16]);
+    refused! {
+        DescribeLoadBalancersInput {"Names": ["web", "x", "y"]} => "LoadBalancerNotFound", "Load balancers '[x, y]' not found";
+        DescribeLoadBalancersInput {"LoadBalancerArns": [other(&balancer)]} => "LoadBalancerNotFound", "One or more load balancers not found";
+        DescribeLoadBalancersInput {"LoadBalancerArns": ["web"]} => "ValidationError", "'web' is not a valid load balancer ARN";
+        DescribeLoadBalancersInput {"LoadBalancerArns": [group]} => "ValidationError", format!("'{group}' is not a valid load balancer ARN");
+        DescribeTargetGroupsInput {"Names": ["tg", "x"]} => "TargetGroupNotFound", "One or more target groups not found";
+        DescribeTargetGroupsInput {"TargetGroupArns": [other(&group)]} => "TargetGroupNotFound", "One or more target groups not found";
+        DescribeTargetGroupsInput {"LoadBalancerArn": other(&balancer)} => "LoadBalancerNotFound", format!("Load balancer '{}' not found", other(&balancer));
+        DescribeListenersInput {"ListenerArns": [other(&listener)]} => "ListenerNotFound", "One or more listeners not found";
+        DescribeListenersInput {"ListenerArns": []} => "ValidationError", "You must specify either listener ARNs or a load balancer ARN";
+        DescribeRulesInput {"RuleArns": [other(&rule)]} => "RuleNotFound", "One or more rules not found";
+        DescribeRulesInput {"RuleArns": [listener]} => "ValidationError", format!("'{listener}' is not a valid listener rule ARN");
+        DescribeTargetHealthInput {"TargetGroupArn": "tg"} => "ValidationError", "'tg' is not a valid target group ARN";
+        DeleteLoadBalancerInput {"LoadBalancerArn": "web"} => "ValidationError", "'web' is not a valid load balancer ARN";
+        DescribeTagsInput {"ResourceArns": vec![balancer.clone(); 21]} => "ValidationError", "At most '20' resource ARNs can be specified in a request";
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,8 @@ async fn operations_are_on_the_record_whose_arn_they_are_given() {
     check! {
         DeleteLoadBalancerInput {"LoadBalancerArn": it.balancer} => [balancer];
         SetSecurityGroupsInput {"LoadBalancerArn": it.balancer, "SecurityGroups": ["sg-1"]} => [balancer];
+        SetSubnetsInput {"LoadBalancerArn": it.balancer, "Subnets": ["subnet-1"]} => [balancer];
+        SetIpAddressTypeInput {"LoadBalancerArn": it.balancer, "IpAddressType": "ipv4"} => [balancer];
         ModifyLoadBalancerAttributesInput {"LoadBalancerArn": it.balancer, "Attributes": []} => [balancer];
         ModifyTargetGroupAttributesInput {"TargetGroupArn": it.group, "Attributes": []} => [group];
         ModifyTargetGroupInput {"TargetGroupArn": it.group} => [group];

@@ -103,7 +103,10 @@ async fn a_balancer_with_everything() {
         .iter()
         .find(|it| it.id == key(&a))
         .unwrap();
-    assert_eq!(group.stickiness_ms, Some(30_000));
+    assert_eq!(
+        group.stickiness,
+        Some(engine::Stickiness::ByBalancer { lasts_ms: 30_000 })
+    );
     let places: Vec<_> = group
         .targets
         .iter()
@@ -214,7 +217,7 @@ async fn a_port_that_is_taken() {
 }
 
 #[tokio::test]
-async fn draining_ends_when_nothing_is_in_flight() {
+async fn draining_ends_when_nothing_is_in_flight_and_is_seen_for_its_whole_time() {
     let world = World::new().await;
     let balancer = world.balancer("web").await;
     let group = world.target_group("tg").await;
@@ -263,4 +266,103 @@ async fn draining_ends_when_nothing_is_in_flight() {
         (&health["State"], &health["Reason"]),
         (&json!("unused"), &json!("Target.NotRegistered"))
     );
+    // Whoever asks from outside sees it drain for its whole time.
+    let seen = async || {
+        let all = json!({"TargetGroupArn": group});
+        let found = (world.cx)
+            .serve_json("elasticloadbalancing", "DescribeTargetHealth", all)
+            .await
+            .unwrap();
+        let all = found["TargetHealthDescriptions"].as_array().unwrap();
+        let states = all.iter().map(|it| text(&it["TargetHealth"]["State"]));
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(seen().await, ["draining", "healthy"]);
+    // And then no more.
+    let short = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": "1"}]);
+    let input = json!({"TargetGroupArn": group, "Attributes": short});
+    world.ok::<ModifyTargetGroupAttributesInput>(input).await;
+    let again = json!({"TargetGroupArn": group, "Targets": [{"Id": "10.0.1.10"}]});
+    world.ok::<RegisterTargetsInput>(again.clone()).await;
+    until("it is back", || world.targets().len() == 2).await;
+    world.ok::<DeregisterTargetsInput>(again).await;
+    let start = std::time::Instant::now();
+    while seen().await != ["healthy"] {
+        assert!(start.elapsed().as_secs() < 20, "it drains for ever");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// A record as a later version might have written it.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Strange<const KIND: usize> {
+    key: String,
+}
+
+const KINDS: [&str; 3] = [
+    "elbv2.load-balancer",
+    "elbv2.listener",
+    "elbv2.target-group",
+];
+
+impl<const KIND: usize> cloud::Record for Strange<KIND> {
+    const KIND: &'static str = KINDS[KIND];
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// What one record says that cannot be read is not known: what was served of it is served on, and
+/// everything else changes as it is told.
+#[tokio::test]
+async fn what_cannot_be_read_is_served_as_it_was() {
+    let world = World::new().await;
+    let (one, two) = (world.balancer("one").await, world.balancer("two").await);
+    let (a, b) = (world.target_group("a").await, world.target_group("b").await);
+    let listener = world.listener_to(&one, 80, forward(&a)).await;
+    world.listener_to(&two, 81, forward(&b)).await;
+    until("both are served", || {
+        let served = world.snapshot().balancers;
+        served.len() == 2 && served.iter().all(|it| it.listeners.len() == 1)
+    })
+    .await;
+    let mut before = world.snapshot();
+    let key = |arn: &str| {
+        let resource = arn.split(':').nth(5).unwrap();
+        let name = resource.trim_start_matches("loadbalancer/");
+        format!("us-east-1/{}", name.trim_start_matches("listener/"))
+    };
+    let spoil = |kind: usize, arn: &str| {
+        let key = key(arn);
+        let spoiled = world.cx.write(|tx| match kind {
+            0 => tx.put(&Strange::<0> { key }),
+            1 => tx.put(&Strange::<1> { key }),
+            _ => tx.put(&Strange::<2> { key }),
+        });
+        spoiled.unwrap();
+    };
+    for (round, (kind, arn)) in [(1, &listener), (2, &a), (0, &one)].into_iter().enumerate() {
+        spoil(kind, arn);
+        // Something else changes, and is served.
+        let port = 90 + round as u16;
+        world.listener(&two, port).await;
+        until("the other balancer has its listener", || {
+            let served = world.snapshot().balancers;
+            let other = served.iter().find(|it| it.id == key(&two)).unwrap();
+            other.listeners.iter().any(|it| it.port == port)
+        })
+        .await;
+        let now = world.snapshot();
+        let of = |all: &engine::Snapshot| {
+            let served = all.balancers.iter().find(|it| it.id == key(&one)).cloned();
+            let group = all
+                .target_groups
+                .iter()
+                .find(|it| it.id == key(&a))
+                .cloned();
+            (served, group)
+        };
+        assert_eq!(of(&now), of(&before), "{}", KINDS[kind]);
+        before = now;
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use shapes::elbv2::*;
 
-use crate::world::{World, ask, forward, text};
+use crate::world::{World, ask, forward, text, until};
 
 #[tokio::test]
 async fn defaults_and_changes() {
@@ -37,7 +37,7 @@ async fn defaults_and_changes() {
         .refused::<ModifyTargetGroupInput>(
             change,
             "ValidationError",
-            "Health check timeout must be smaller than the interval",
+            "Health check interval must be greater than the timeout.",
         )
         .await;
 }
@@ -114,6 +114,18 @@ async fn what_cannot_be_made() {
             json!(false),
             "ValidationError",
             "Health check enabled must be true for target groups with target type 'ip' or 'instance'",
+        ),
+        (
+            "Name",
+            json!("t_g"),
+            "ValidationError",
+            "Target group name 't_g' can only contain characters that are alphanumeric characters or hyphens(-)",
+        ),
+        (
+            "HealthCheckPort",
+            json!("http"),
+            "ValidationError",
+            "Health check port 'http' must be either an integer between 1 and 65535 or 'traffic-port'",
         ),
         (
             "HealthCheckPath",
@@ -213,7 +225,7 @@ async fn targets_that_cannot_be_registered() {
             "The IP address 'web' is not a valid IPv4 address",
         )
         .await;
-    let missing = group.replace("tg", "gt");
+    let missing = group.replace("/tg/", "/gt/");
     let message = format!("Target groups '{missing}' not found");
     world
         .refused::<DescribeTargetHealthInput>(
@@ -231,4 +243,158 @@ async fn targets_that_cannot_be_registered() {
     world
         .refused::<RegisterTargetsInput>(input, "InvalidTarget", message)
         .await;
+}
+
+/// A target that nobody registered is there to be asked about: it is not in use.
+#[tokio::test]
+async fn targets_that_are_not_registered() {
+    let world = World::new().await;
+    let input = json!({"Name": "machines", "Protocol": "HTTP", "Port": 80, "VpcId": world.vpc, "HealthCheckPort": "81"});
+    let made = world.ok::<CreateTargetGroupInput>(input).await;
+    let machines = text(&made["TargetGroups"][0]["TargetGroupArn"]);
+    let addresses = world.target_group("addresses").await;
+    let unused = json!({"State": "unused", "Reason": "Target.NotRegistered", "Description": "Target is not registered to the target group"});
+    for (group, target, port, check_port) in [
+        (&machines, json!({"Id": "i-12345678901234567"}), 80, "81"),
+        (&machines, json!({"Id": "i-1", "Port": 8}), 8, "81"),
+        (&addresses, json!({"Id": "10.0.1.77"}), 8080, "8080"),
+        (&addresses, json!({"Id": "10.0.1.77", "Port": 9}), 9, "9"),
+    ] {
+        let asked = json!({"TargetGroupArn": group, "Targets": [target]});
+        let found = world.ok::<DescribeTargetHealthInput>(asked.clone()).await;
+        let expect = json!({"Target": {"Id": target["Id"], "Port": port}, "HealthCheckPort": check_port, "TargetHealth": unused});
+        assert_eq!(found["TargetHealthDescriptions"], json!([expect]));
+        // It is deregistered already.
+        world.ok::<DeregisterTargetsInput>(asked).await;
+    }
+    let none = json!({"TargetGroupArn": machines, "Targets": []});
+    let found = world.ok::<DescribeTargetHealthInput>(none).await;
+    assert_eq!(found["TargetHealthDescriptions"], json!([]));
+    for (group, id, message) in [
+        (
+            &machines,
+            "10.0.1.77",
+            "Instance ID '10.0.1.77' is not valid",
+        ),
+        (
+            &addresses,
+            "i-1",
+            "The IP address 'i-1' is not a valid IPv4 address",
+        ),
+    ] {
+        let asked = json!({"TargetGroupArn": group, "Targets": [{"Id": id}]});
+        world
+            .refused::<DescribeTargetHealthInput>(asked.clone(), "ValidationError", message)
+            .await;
+        world
+            .refused::<DeregisterTargetsInput>(asked, "ValidationError", message)
+            .await;
+    }
+    let include = json!({"TargetGroupArn": machines, "Include": ["AnomalyDetection"]});
+    let message = "the parameter Include is not supported by neargate";
+    world
+        .refused::<DescribeTargetHealthInput>(include, "InvalidConfigurationRequest", message)
+        .await;
+}
+
+#[tokio::test]
+async fn attributes_of_a_group() {
+    let world = World::new().await;
+    let group = world.target_group("tg").await;
+    let set = async |pairs: &[(&str, &str)]| {
+        let attributes: Vec<Json> = (pairs.iter())
+            .map(|(key, value)| json!({"Key": key, "Value": value}))
+            .collect();
+        let input = json!({"TargetGroupArn": group, "Attributes": attributes});
+        world.ask::<ModifyTargetGroupAttributesInput>(input).await
+    };
+    let (algorithm, slow) = (
+        "load_balancing.algorithm.type",
+        "slow_start.duration_seconds",
+    );
+    let (kind, cookie) = ("stickiness.type", "stickiness.app_cookie.cookie_name");
+    let served = || world.snapshot().target_groups.into_iter().next();
+    set(&[
+        (slow, "30"),
+        (kind, "app_cookie"),
+        (cookie, "session"),
+        ("stickiness.enabled", "true"),
+        ("load_balancing.cross_zone.enabled", "true"),
+    ])
+    .await
+    .unwrap();
+    let sticky = engine::Stickiness::ByApplication {
+        cookie: "session".into(),
+        lasts_ms: 86_400_000,
+    };
+    until("the edge knows", || {
+        served()
+            .is_some_and(|it| it.slow_start_ms == 30_000 && it.stickiness == Some(sticky.clone()))
+    })
+    .await;
+    let invalid = "InvalidConfigurationRequest";
+    let reserved = "The cookie name 'AWSALBAPP-9' is not valid: names that begin with 'AWSALB' are reserved for the load balancer";
+    for (pairs, code, message) in [
+        (
+            vec![(algorithm, "least_outstanding_requests")],
+            invalid,
+            "You cannot enable both slow start and least outstanding requests algorithm on a target group",
+        ),
+        (
+            vec![(algorithm, "weighted_random")],
+            invalid,
+            "You cannot enable both slow start and weighted random algorithm on a target group",
+        ),
+        (vec![(cookie, "AWSALBAPP-9")], invalid, reserved),
+        (
+            vec![(cookie, "a b")],
+            "ValidationError",
+            "The value 'a b' is not valid for the attribute 'stickiness.app_cookie.cookie_name'",
+        ),
+        (
+            vec![(cookie, "")],
+            invalid,
+            "You must specify 'stickiness.app_cookie.cookie_name' for stickiness of the type 'app_cookie'",
+        ),
+        (
+            vec![(slow, "29")],
+            "ValidationError",
+            "The value '29' is not valid for the attribute 'slow_start.duration_seconds'",
+        ),
+        (
+            vec![("load_balancing.algorithm.anomaly_mitigation", "on")],
+            invalid,
+            "the value 'on' of the attribute 'load_balancing.algorithm.anomaly_mitigation' is not supported by neargate",
+        ),
+        (
+            vec![(
+                "target_group_health.dns_failover.minimum_healthy_targets.count",
+                "2",
+            )],
+            invalid,
+            "the value '2' of the attribute 'target_group_health.dns_failover.minimum_healthy_targets.count' is not supported by neargate",
+        ),
+        (
+            vec![(kind, "source_ip")],
+            "ValidationError",
+            "The value 'source_ip' is not valid for the attribute 'stickiness.type'",
+        ),
+    ] {
+        let refused = set(&pairs).await.unwrap_err();
+        assert_eq!(refused, (code.to_owned(), message.to_owned()));
+    }
+    for (value, expect) in [
+        (
+            "least_outstanding_requests",
+            engine::Algorithm::LeastOutstanding,
+        ),
+        ("weighted_random", engine::Algorithm::Random),
+        ("round_robin", engine::Algorithm::RoundRobin),
+    ] {
+        set(&[(slow, "0"), (algorithm, value)]).await.unwrap();
+        until("the edge knows", || {
+            served().is_some_and(|it| it.algorithm == expect)
+        })
+        .await;
+    }
 }
