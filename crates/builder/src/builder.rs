@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::{
     AssembleRequest, BuildEvent, BuildRequest, BuildScope, Builds, Built, Digest, EngineError,
-    ImageConfig, ImageName, Images, Layer, Result, Steps,
+    ImageConfig, ImageName, Images, Layer, PrunedStep, Result, Steps,
 };
 use tokio::sync::mpsc;
 
@@ -130,6 +130,18 @@ impl Builds for Builder {
 
     async fn assemble(&self, request: AssembleRequest) -> Result<Built> {
         crate::assemble::assemble(&self.shared, request).await
+    }
+
+    async fn prune(
+        &self,
+        scope: Option<&BuildScope>,
+        before_ms: Option<i64>,
+    ) -> Result<Vec<PrunedStep>> {
+        let cache = match scope {
+            None => self.shared.cache.clone(),
+            Some(scope) => self.within(scope).await?.cache,
+        };
+        blocking(move || cache.prune(before_ms)).await
     }
 }
 

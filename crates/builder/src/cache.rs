@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{CachedStep, Images, Result};
+use engine::{CachedStep, Images, PrunedStep, Result};
 
 use crate::digests::{Sha256, hex};
 use crate::limits::REMEMBERED_STEPS_MAX;
@@ -48,6 +48,33 @@ impl StepCache {
             .map_err(|error| error.error)
             .during(|| "cannot write to the step cache".into())?;
         Ok(())
+    }
+
+    /// Forgets the steps that were stored before a time, or all. One that a build stores meanwhile may stay.
+    pub fn prune(&self, before_ms: Option<i64>) -> Result<Vec<PrunedStep>> {
+        let what = || "cannot prune the step cache".to_owned();
+        let mut pruned = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).during(what)? {
+            let entry = entry.during(what)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Drafts have other names, and are their writer's.
+            let Some(id) = name.strip_suffix(".json") else {
+                continue;
+            };
+            let metadata = entry.metadata().during(what)?;
+            let stored = metadata.modified().during(what)?;
+            let age = stored.duration_since(std::time::UNIX_EPOCH);
+            let stored_ms = age.map_or(0, |it| it.as_millis() as i64);
+            if before_ms.is_some_and(|before| stored_ms >= before) {
+                continue;
+            }
+            std::fs::remove_file(entry.path()).during(what)?;
+            pruned.push(PrunedStep {
+                id: id.to_owned(),
+                bytes: metadata.len(),
+            });
+        }
+        Ok(pruned)
     }
 
     fn file(&self, key: &Sha256) -> PathBuf {

@@ -13,8 +13,9 @@ use rustix::fs::OFlags;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::answer::{Answer, Lines, Refusal};
+use crate::answer::{self, Answer, Lines, Refusal};
 use crate::archive::{Owners, check, spool, unpack};
+use crate::clock::now_ms;
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::events::Event;
@@ -95,6 +96,34 @@ pub async fn build(call: Call) -> Answer {
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
     });
     Ok(answer)
+}
+
+/// `POST /build/prune`: the next build does anew what it would have found. Its size is what the records of
+/// steps had; their layers go with the images that have them, or with the next collection.
+pub async fn prune(call: Call) -> Answer {
+    let query = &call.query;
+    let limits = [
+        "keep-storage",
+        "reserved-space",
+        "max-used-space",
+        "min-free-space",
+    ];
+    for name in limits {
+        if query.get(name).is_some_and(|it| !matches!(it, "" | "0")) {
+            return Err(Refusal::not_built(format!(
+                "pruning up to a size (`{name}`)"
+            )));
+        }
+    }
+    let before_ms = query.filters(&["until"])?.until(now_ms())?.time_ms();
+    let docker = &call.docker;
+    let pruned = docker
+        .builds
+        .prune(docker.scope.as_ref(), before_ms)
+        .await?;
+    let bytes: u64 = pruned.iter().map(|it| it.bytes).sum();
+    let ids: Vec<String> = pruned.into_iter().map(|it| it.id).collect();
+    answer::ok(json!({ "CachesDeleted": ids, "SpaceReclaimed": bytes }))
 }
 
 /// Whether a request is one of BuildKit's clients: for its doors, for a build by it, or for the container

@@ -143,6 +143,11 @@ impl Until {
     pub fn takes(&self, made_ms: i64) -> bool {
         self.0.is_none_or(|until| made_ms < until)
     }
+
+    /// None: any age will do.
+    pub fn time_ms(&self) -> Option<i64> {
+        self.0
+    }
 }
 
 /// What a compiled expression may take of memory. Matching takes time in proportion to the text.

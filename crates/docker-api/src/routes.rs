@@ -132,7 +132,7 @@ async fn dispatch(docker: Arc<Docker>, head: Parts, body: Upload) -> Answer {
         ("GET", ["system", "df"]) => system::disk_usage(call).await,
         ("POST", ["auth"]) => system::log_in(call).await,
         ("POST", ["build"]) => build::build(call).await,
-        ("POST", ["build", "prune"]) => Err(Refusal::not_built("removing the build cache")),
+        ("POST", ["build", "prune"]) => build::prune(call).await,
         ("POST", ["commit"]) => images::commit(call).await,
         (_, ["images", rest @ ..]) if !rest.is_empty() => images::route(call, &method, rest).await,
         ("GET", ["distribution", rest @ .., "json"]) if !rest.is_empty() => {

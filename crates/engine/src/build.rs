@@ -102,6 +102,21 @@ pub trait Builds: Send + Sync {
     /// An image of one or more folders of plain files, with no Dockerfile: each entry of `files` is
     /// copied to its path in the image. Cached by content.
     async fn assemble(&self, request: AssembleRequest) -> Result<Built>;
+    /// Forgets steps of the builds of a scope, those that were made before a time if one is said. The next
+    /// build makes them anew; what images have of them stays theirs.
+    async fn prune(
+        &self,
+        scope: Option<&BuildScope>,
+        before_ms: Option<i64>,
+    ) -> Result<Vec<PrunedStep>>;
+}
+
+/// A step that is remembered no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrunedStep {
+    pub id: String,
+    /// What it had on disk for itself.
+    pub bytes: u64,
 }
 
 /// See [`Builds::assemble`]. One layer per entry of `files`, in order.

@@ -209,6 +209,15 @@ pub struct SimBuilds;
 
 #[async_trait]
 impl Builds for SimBuilds {
+    /// It remembers nothing.
+    async fn prune(
+        &self,
+        _scope: Option<&BuildScope>,
+        _before_ms: Option<i64>,
+    ) -> Result<Vec<PrunedStep>> {
+        Ok(Vec::new())
+    }
+
     async fn build(
         &self,
         _request: BuildRequest,

@@ -225,3 +225,19 @@ async fn caches_of_scopes_that_nobody_used_for_long_go() {
         crate::limits::SCOPES_MAX
     );
 }
+
+#[tokio::test]
+async fn what_is_pruned_runs_again() {
+    use engine::Builds;
+
+    let world = world();
+    world.build(DOCKERFILE).await.unwrap();
+    let pruned = world.builder.prune(None, Some(0)).await.unwrap();
+    assert_eq!(pruned, [], "nothing is so old");
+    let pruned = world.builder.prune(None, None).await.unwrap();
+    assert!(!pruned.is_empty() && pruned.iter().all(|it| it.bytes > 0));
+    let outcome = world.build(DOCKERFILE).await.unwrap();
+    assert_eq!(outcome.built.cached_steps, 0);
+    let again = world.build(DOCKERFILE).await.unwrap();
+    assert!(again.built.cached_steps > 0);
+}
