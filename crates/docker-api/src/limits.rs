@@ -77,3 +77,6 @@ pub const BUILD_DISK_BYTES_MAX: u64 = 64 << 30;
 /// How often a build's disk is looked at, at most; looking takes no more than a twentieth of the time.
 pub const DISK_POLL: Duration = Duration::from_secs(5);
 pub const DISK_POLL_SHARE: u32 = 20;
+
+/// For the end of a container to be recorded, once the engine knows of it: it is woken at once.
+pub const NOTE_WAIT: Duration = Duration::from_secs(5);

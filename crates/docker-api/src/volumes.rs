@@ -68,7 +68,7 @@ impl Volumes {
         self.ensure_with(name, BTreeMap::new())
     }
 
-    fn ensure_with(
+    pub fn ensure_with(
         &self,
         name: Option<&str>,
         labels: BTreeMap<String, String>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::RootOf;
+use engine::{Fault, RootOf};
 use http::{Method, Response, StatusCode, header};
 use rustix::fs::{AtFlags, FileType, OFlags, fstat, statat};
 use serde_json::{Value, json};
@@ -41,22 +41,24 @@ impl Docker {
     async fn root_of(&self, container: &Container, view: View) -> Result<Arc<OwnedFd>, Refusal> {
         let record = container.record();
         let seen = record.mounts.iter().filter(|_| view == View::Mounted);
-        let of = match record.is_running() {
-            true => RootOf::Container {
+        if record.is_running() {
+            let running = self.tasks.root(RootOf::Container {
                 task: record.task(),
                 container: MAIN.to_owned(),
-            },
-            false => RootOf::Layers {
-                directories: self
-                    .images
-                    .prepare_digest(&record.image_id)
-                    .await?
-                    .directories,
-                upper: container.upper(),
-                mounts: seen.map(Mount::in_root).collect(),
-            },
-        };
-        Ok(self.tasks.root(of).await?)
+            });
+            match running.await {
+                // It has ended in this moment.
+                Err(error) if error.fault == Fault::NotFound => container.until_noted().await,
+                root => return Ok(root?),
+            }
+        }
+        let image = self.images.prepare_digest(&record.image_id).await?;
+        let layers = self.tasks.root(RootOf::Layers {
+            directories: image.directories,
+            upper: container.upper(),
+            mounts: seen.map(Mount::in_root).collect(),
+        });
+        Ok(layers.await?)
     }
 }
 

@@ -48,13 +48,12 @@ pub async fn create(call: Call) -> Answer {
     let host = request.host_config;
     let id = random_id();
     // Clients take "not found" for the image, and would pull it.
-    let joined =
-        docker
-            .joined(&host, &request.networking_config)
-            .map_err(|refusal| match refusal.status {
-                StatusCode::NOT_FOUND => Refusal::bad(refusal.message),
-                _ => refusal,
-            })?;
+    let joined = docker
+        .joined(&host, &request.networking_config, &config.mac_address)
+        .map_err(|refusal| match refusal.status {
+            StatusCode::NOT_FOUND => Refusal::bad(refusal.message),
+            _ => refusal,
+        })?;
     if config.hostname.is_empty() {
         config.hostname = match joined {
             Joined::Host => own_hostname(),

@@ -45,6 +45,7 @@ use crate::clock::now_ms;
 use crate::disk;
 use crate::docker::Docker;
 use crate::events::Event;
+use crate::limits::NOTE_WAIT;
 use crate::ports::Published;
 use crate::routes::Call;
 
@@ -55,7 +56,7 @@ pub use merge::merge;
 pub use record::PortBinding;
 pub use record::{
     Bound, Config, Empty, Endpoint, EndpointRequest, HOST_GATEWAY, HostConfig, Joined,
-    NetworkingConfig, PortProtocol, Record, is_plain, link_of,
+    NetworkingConfig, PortProtocol, Record, is_plain, link_of, parse_mac, show_mac,
 };
 
 /// The one container of a task.
@@ -131,6 +132,17 @@ impl Container {
 
     pub fn is_removed(&self) -> bool {
         self.removed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Waits until an end that the engine knows of is recorded. Not for ever: whoever records it may wait too.
+    pub async fn until_noted(&self) {
+        let mut changes = self.changes();
+        while self.record().is_running() && !self.is_removed() {
+            let noted = tokio::time::timeout(NOTE_WAIT, changes.changed()).await;
+            if noted.is_err() {
+                return;
+            }
+        }
     }
 
     /// What it changed in its root.

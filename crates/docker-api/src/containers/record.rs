@@ -17,6 +17,9 @@ pub type Empty = BTreeMap<String, Value>;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Config {
+    /// Of its link in its own network.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mac_address: String,
     pub hostname: String,
     pub domainname: String,
     pub user: String,
@@ -252,6 +255,34 @@ pub struct Endpoint {
     pub fixed: Option<Ipv4Addr>,
     /// While it runs.
     pub address: Option<Ipv4Addr>,
+    /// That it has to have.
+    #[serde(default)]
+    pub mac: Option<[u8; 6]>,
+}
+
+impl Endpoint {
+    /// What its link is known by while it runs: what was asked for, or one that follows from its address.
+    pub fn link_address(&self) -> Option<[u8; 6]> {
+        let [a, b, c, d] = self.address?.octets();
+        Some(self.mac.unwrap_or([0x02, 0x42, a, b, c, d]))
+    }
+}
+
+/// `02:42:ac:11:00:02`, with any case and `-` as well. None: it is no address of one link.
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut bytes = [0; 6];
+    let mut words = text.split([':', '-']);
+    for byte in &mut bytes {
+        let is_byte = |it: &&str| it.len() == 2 && it.bytes().all(|it| it.is_ascii_hexdigit());
+        let word = words.next().filter(is_byte)?;
+        *byte = u8::from_str_radix(word, 16).ok()?;
+    }
+    let of_one_link = bytes[0] & 1 == 0 && bytes != [0; 6];
+    (words.next().is_none() && of_one_link).then_some(bytes)
+}
+
+pub fn show_mac(mac: [u8; 6]) -> String {
+    mac.map(|it| format!("{it:02x}")).join(":")
 }
 
 /// Where a container's processes are in the network.
@@ -542,6 +573,33 @@ pub mod tests {
                 paused: false,
             },
         }
+    }
+
+    #[test]
+    fn addresses_of_links_are_read() {
+        let mac = parse_mac("02:42:AC-11:00:05").unwrap();
+        assert_eq!(show_mac(mac), "02:42:ac:11:00:05");
+        for wrong in [
+            "",
+            "02:42:ac:11:00",
+            "03:42:ac:11:00:05",
+            "00:00:00:00:00:00",
+            "2:42:ac:11:00:05",
+            "02:42:ac:11:00:05:06",
+            "+2:42:ac:11:00:05",
+        ] {
+            assert_eq!(parse_mac(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_container_of_before_is_in_one_network() {
+        let read = |text: &str| serde_json::from_str::<Joined>(text).unwrap();
+        let one = r#"{"Network":{"network":"a","aliases":[],"fixed":null,"address":"172.17.0.2"}}"#;
+        assert!(matches!(read(one), Joined::Network(all) if all.len() == 1));
+        assert!(matches!(read(r#"{"Network":null}"#), Joined::Network(all) if all.is_empty()));
+        let now = serde_json::to_string(&read(one)).unwrap();
+        assert!(matches!(read(&now), Joined::Network(all) if all[0].network == "a"));
     }
 
     #[test]

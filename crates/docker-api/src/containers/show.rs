@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{CheckResult, Health, HealthLog};
 use serde_json::{Map, Value, json};
 
-use super::record::{Endpoint, Joined, MountKind, PortBinding, Record, Status};
+use super::record::{Endpoint, Joined, MountKind, PortBinding, Record, Status, show_mac};
 use super::{Container, MAIN, defaults, not_running};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339, rfc3339_or_never};
@@ -144,10 +144,7 @@ fn endpoint_of(record: &Record, endpoint: &Endpoint, network: &NetworkRecord) ->
         aliases.push(record.id[..12].to_owned());
     }
     let links = Some(&endpoint.links).filter(|it| !it.is_empty());
-    let mac = address.map(|it| {
-        let [a, b, c, d] = it.octets();
-        format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
-    });
+    let mac = endpoint.link_address().or(endpoint.mac).map(show_mac);
     json!({
         "IPAMConfig": fixed, "Links": links, "Aliases": aliases, "DriverOpts": null,
         "NetworkID": network.id, "EndpointID": if address.is_some() { record.id.as_str() } else { "" },

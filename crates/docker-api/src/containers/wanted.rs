@@ -56,12 +56,14 @@ const HARMLESS: &[&str] = &[
     "CpuPercent",
     "CpuRealtimePeriod",
     "CpuRealtimeRuntime",
+    // As docker's Python client writes them; docker reads names in any case.
+    "CPURealtimePeriod",
+    "CPURealtimeRuntime",
     "CpusetMems",
     "IOMaximumBandwidth",
     "IOMaximumIOps",
     "KernelMemory",
     "KernelMemoryTCP",
-    "MacAddress",
     "MemorySwap",
     "MemorySwappiness",
     "OomKillDisable",
@@ -312,6 +314,13 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
                 )));
             }
             "bind" | "volume" => {
+                let labels = asked.rest.get("VolumeOptions").map(|it| &it["Labels"]);
+                let labels = labels.and_then(|it| serde_json::from_value(it.clone()).ok());
+                if let Some(labels) =
+                    labels.filter(|_| asked.kind == "volume" && !asked.source.is_empty())
+                {
+                    docker.volumes.ensure_with(Some(&asked.source), labels)?;
+                }
                 let mounted = mount(docker, &asked.source, &asked.target, asked.read_only)?;
                 let no_copy = asked.rest.get("VolumeOptions").map(|it| &it["NoCopy"]);
                 let no_copy = no_copy == Some(&Value::Bool(true));
@@ -393,6 +402,8 @@ fn check_options(rest: &BTreeMap<String, Value>) -> Result<(), Refusal> {
                         // A source that is not there is refused, so none is ever to be made.
                         "CreateMountpoint" => true,
                         "NoCopy" => value.is_boolean(),
+                        // Of one that is made now; one that is there keeps its own.
+                        "Labels" => value.is_object(),
                         _ => false,
                     };
                     if !as_it_is {
@@ -473,6 +484,7 @@ mod tests {
         for (option, fits) in [
             (json!({ "VolumeOptions": { "Subpath": "a" } }), false),
             (json!({ "VolumeOptions": { "NoCopy": true } }), true),
+            (json!({ "VolumeOptions": { "Labels": { "a": "b" } } }), true),
             (
                 json!({ "VolumeOptions": { "DriverConfig": { "Options": { "type": "nfs" } } } }),
                 false,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use engine::{Descriptor, Digest, EngineError, ImageConfig, ImageName, Layer, Result};
+use engine::{Descriptor, Digest, EngineError, Fault, ImageConfig, ImageName, Layer, Result};
 use http::StatusCode;
 use rustix::fs::FileType;
 use serde_json::{Value, json};
@@ -114,9 +114,13 @@ pub async fn commit(call: Call) -> Answer {
         change(&mut config, line)?;
     }
     let (upper, scratch) = (docker.containers.upper(&record.id), docker.scratch());
-    let holds = record.is_running() && !record.state.paused && call.query.flag_or("pause", "1");
+    let mut holds = record.is_running() && !record.state.paused && call.query.flag_or("pause", "1");
     if holds {
-        docker.tasks.freeze(&record.task(), MAIN, true).await?;
+        match docker.tasks.freeze(&record.task(), MAIN, true).await {
+            // It has ended in this moment: nobody changes anything any more.
+            Err(error) if error.fault == Fault::NotFound => holds = false,
+            held => held?,
+        }
     }
     let packing = blocking(move || {
         let file = tempfile::NamedTempFile::new_in(scratch)?;
@@ -130,7 +134,10 @@ pub async fn commit(call: Call) -> Answer {
     });
     let tar = packing.await;
     if holds {
-        docker.tasks.freeze(&record.task(), MAIN, false).await?;
+        let let_go = docker.tasks.freeze(&record.task(), MAIN, false).await;
+        if !Docker::is_absent(&let_go) {
+            let_go?;
+        }
     }
     let tar = tar?;
     let layer = docker.images.put_layer(&tar).await?;

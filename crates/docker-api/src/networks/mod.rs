@@ -10,6 +10,7 @@
 //! are written anew whenever one starts or ends.
 
 mod links;
+mod options;
 mod plug;
 mod ranges;
 mod requests;
@@ -30,7 +31,7 @@ use serde_json::Value;
 use crate::answer::Refusal;
 use crate::clock::now_ms;
 use crate::containers::{
-    Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig, is_plain,
+    Endpoint, EndpointRequest, HostConfig, Joined, NetworkingConfig, is_plain, parse_mac,
 };
 use crate::disk::{self, random_id};
 use crate::docker::Docker;
@@ -63,6 +64,23 @@ pub struct NetworkRecord {
     /// has taken it while the network was not there.
     #[serde(default)]
     pub range_asked_for: bool,
+    #[serde(default)]
+    pub plan: Plan,
+    /// Of its driver, as they were asked for.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What was asked for about the addresses of a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    /// The machine's. None: the subnet's first.
+    pub gateway: Option<Ipv4Addr>,
+    /// Where containers' addresses are from that ask for none.
+    pub range: Option<Ipv4Net>,
+    /// Of others, which no container gets.
+    pub others: BTreeMap<String, Ipv4Addr>,
 }
 
 pub struct Networks {
@@ -120,7 +138,7 @@ impl NetworkRecord {
     fn resolver(&self) -> ResolverSpec {
         ResolverSpec {
             at: Some(RESOLVER),
-            interface_domain: Some(self.name.clone()),
+            interface_domain: Some(self.name.clone()).filter(|it| is_plain(it)),
             // As docker has it: names without a dot are looked for as they are.
             options: vec!["ndots:0".to_owned()],
             ..ResolverSpec::default()
@@ -128,6 +146,11 @@ impl NetworkRecord {
     }
 
     pub fn gateway(&self) -> Ipv4Addr {
+        self.plan.gateway.unwrap_or_else(|| self.first())
+    }
+
+    /// Where interfaces send what is not for themselves: no container's.
+    fn first(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.subnet.network()) + 1)
     }
 }
@@ -163,6 +186,8 @@ impl Networks {
                 attachable: false,
                 labels: BTreeMap::new(),
                 range_asked_for: false,
+                plan: Plan::default(),
+                options: BTreeMap::new(),
             })?;
         }
         Ok(networks)
@@ -220,6 +245,7 @@ impl Docker {
         &self,
         host: &HostConfig,
         networking: &NetworkingConfig,
+        mac: &str,
     ) -> Result<Joined, Refusal> {
         let mode = match host.network_mode.as_str() {
             "" | "default" => BRIDGE,
@@ -237,7 +263,10 @@ impl Docker {
             let other = self.containers.find(other)?;
             return Ok(Joined::Container(other.record().id));
         }
-        let all = self.endpoints_of(mode, networking)?;
+        let mut all = self.endpoints_of(mode, networking)?;
+        if !mac.is_empty() {
+            all[0].mac = all[0].mac.or(Some(mac_of(mac)?));
+        }
         links::check(&host.links)?;
         let is_bridge = |it: &Endpoint| {
             self.networks
@@ -296,9 +325,13 @@ impl Docker {
     }
 }
 
+fn mac_of(text: &str) -> Result<[u8; 6], Refusal> {
+    parse_mac(text).ok_or_else(|| Refusal::bad(format!("invalid MAC address: {text}")))
+}
+
 fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoint, Refusal> {
     links::check(&request.links)?;
-    for name in ["MacAddress", "DriverOpts", "GwPriority"] {
+    for name in ["DriverOpts", "GwPriority"] {
         let value = request.rest.get(name).unwrap_or(&Value::Null);
         let is_nothing = value.as_str() == Some("")
             || value.as_i64() == Some(0)
@@ -309,6 +342,8 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
             )));
         }
     }
+    let mac = request.rest.get("MacAddress").and_then(Value::as_str);
+    let mac = mac.filter(|it| !it.is_empty()).map(mac_of).transpose()?;
     let mut fixed = None;
     for (name, value) in &request.ipam {
         match (name.as_str(), value.as_str()) {
@@ -344,6 +379,7 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
         links: request.links,
         fixed,
         address: None,
+        mac,
     })
 }
 

@@ -83,12 +83,13 @@ impl Docker {
             None => self.free_address(&record, &network)?,
         };
         let [a, b, c, d] = address.octets();
+        let mac = endpoint.mac.unwrap_or([0x02, 0x42, a, b, c, d]);
         let interface = InterfaceSpec {
             id: interface_id(&record, &network.id),
             vpc: super::vpc_id(&network.id),
             subnet: SUBNET.to_owned(),
             address,
-            mac: [0x02, 0x42, a, b, c, d],
+            mac,
             groups: vec![GROUP.to_owned()],
             public: false,
             names: record.names(endpoint),
@@ -127,7 +128,8 @@ impl Docker {
             let its = it.endpoint_in(&network.id);
             it.id != record.id && its.is_some_and(|it| it.address == Some(address))
         };
-        match others.any(|it| has_it(&it)) {
+        let is_own = [network.gateway(), network.first()].contains(&address);
+        match is_own || others.any(|it| has_it(&it)) {
             true => Err(Refusal::forbidden("Address already in use")),
             false => Ok(address),
         }
@@ -140,10 +142,20 @@ impl Docker {
         if let Some(own) = own.filter(|it| subnet.contains(it) && !taken.contains(it)) {
             return Ok(own);
         }
-        let gateway = network.gateway();
-        let mut hosts = subnet.hosts();
+        let plan = &network.plan;
+        let is_own = |it: &Ipv4Addr| {
+            [network.gateway(), network.first()].contains(it)
+                || plan.others.values().any(|other| other == it)
+        };
+        let [first, last] = [subnet.network(), subnet.broadcast()];
+        let range = plan.range.unwrap_or(subnet);
+        // Of a range within the subnet, its first and last address are hosts' as well.
+        let all = u32::from(range.network())..=u32::from(range.broadcast());
+        let mut hosts = all
+            .map(Ipv4Addr::from)
+            .filter(|it| ![first, last].contains(it));
         hosts
-            .find(|it| *it != gateway && !taken.contains(it))
+            .find(|it| !is_own(it) && !taken.contains(it))
             .ok_or_else(|| Refusal::failed("no available IPv4 addresses on this network"))
     }
 

@@ -8,10 +8,12 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{BRIDGE, BRIDGE_RANGE, NETWORKS_OF_CONTAINER_MAX, NetworkRecord, endpoint, vpc_id};
+use super::{
+    BRIDGE, BRIDGE_RANGE, NETWORKS_OF_CONTAINER_MAX, NetworkRecord, Plan, endpoint, options, vpc_id,
+};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339};
-use crate::containers::{EndpointRequest, Joined, Record};
+use crate::containers::{Endpoint, EndpointRequest, Joined, Record, show_mac};
 use crate::disk::random_id;
 use crate::docker::Docker;
 use crate::events::Event;
@@ -77,26 +79,32 @@ fn show(docker: &Docker, network: &NetworkRecord) -> Value {
     for record in docker.containers.all().iter().map(|it| it.record()) {
         let endpoint = record.endpoint_in(&network.id);
         if let Some(address) = endpoint.and_then(|it| it.address) {
-            let [a, b, c, d] = address.octets();
+            let mac = endpoint.and_then(Endpoint::link_address);
             containers.insert(
                 record.id.clone(),
                 json!({
                     "Name": record.name, "EndpointID": record.id,
-                    "MacAddress": format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}"),
+                    "MacAddress": mac.map(show_mac),
                     "IPv4Address": format!("{address}/{}", network.subnet.prefix_len()), "IPv6Address": "",
                 }),
             );
         }
     }
+    let plan = &network.plan;
+    let mut addresses = json!({ "Subnet": network.subnet, "Gateway": network.gateway() });
+    if let Some(range) = &plan.range {
+        addresses["IPRange"] = json!(range);
+    }
+    if !plan.others.is_empty() {
+        addresses["AuxiliaryAddresses"] = json!(plan.others);
+    }
     json!({
         "Name": network.name, "Id": network.id, "Created": rfc3339(network.created_ms),
         "Scope": "local", "Driver": "bridge", "EnableIPv4": true, "EnableIPv6": false,
-        "IPAM": { "Driver": "default", "Options": null, "Config": [
-            { "Subnet": network.subnet, "Gateway": network.gateway() }
-        ] },
+        "IPAM": { "Driver": "default", "Options": null, "Config": [addresses] },
         "Internal": network.internal, "Attachable": network.attachable, "Ingress": false,
         "ConfigFrom": { "Network": "" }, "ConfigOnly": false, "Containers": containers,
-        "Options": {}, "Labels": network.labels,
+        "Options": network.options, "Labels": network.labels,
     })
 }
 
@@ -150,10 +158,6 @@ async fn create(call: Call) -> Answer {
         ),
         (request.enable_ipv6, "IPv6 in a network"),
         (
-            !request.options.is_empty(),
-            "an option of a network's driver",
-        ),
-        (
             request.ingress || request.config_only,
             "a network for a swarm",
         ),
@@ -170,8 +174,7 @@ async fn create(call: Call) -> Answer {
         return Err(Refusal::not_built(what));
     }
     let name = request.name.as_str();
-    let ok = |it: u8| it.is_ascii_alphanumeric() || b"_.-".contains(&it);
-    if name.is_empty() || name.len() > 255 || !name.bytes().all(ok) {
+    if name.trim().is_empty() || name.len() > 255 || name.contains(char::is_control) {
         return Err(Refusal::bad(format!("invalid network name: \"{name}\"")));
     }
     let all = docker.networks.all();
@@ -191,24 +194,28 @@ async fn create(call: Call) -> Answer {
     }
     let asked = match request.ipam.config.first() {
         None => None,
-        Some(config) => subnet(config)?,
+        Some(config) => asked_for(config)?,
     };
+    let warnings = options::check(&request.options)?;
+    let (subnet, plan) = asked.unzip();
     let network = NetworkRecord {
         id: random_id(),
         name: name.to_owned(),
         created_ms: now_ms(),
-        subnet: asked.unwrap_or(BRIDGE_RANGE),
+        range_asked_for: subnet.is_some(),
+        subnet: subnet.unwrap_or(BRIDGE_RANGE),
         internal: request.internal,
         attachable: request.attachable,
         labels: request.labels,
-        range_asked_for: asked.is_some(),
+        plan: plan.unwrap_or_default(),
+        options: request.options,
     };
     let network = docker.make(network).await?;
     let id = network.id.clone();
     docker.events.tell(event("create", &network, None));
     Ok(answer::json(
         StatusCode::CREATED,
-        &json!({ "Id": id, "Warning": "" }),
+        &json!({ "Id": id, "Warning": warnings.join("; ") }),
     ))
 }
 
@@ -237,15 +244,19 @@ fn already_exists(name: &str) -> Refusal {
     Refusal::conflict(format!("network with name {name} already exists"))
 }
 
-fn subnet(config: &BTreeMap<String, Value>) -> Result<Option<Ipv4Net>, Refusal> {
+/// The subnet of a configuration of addresses, and what is said about it.
+fn asked_for(config: &BTreeMap<String, Value>) -> Result<Option<(Ipv4Net, Plan)>, Refusal> {
     let text = |name: &str| {
-        config
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|it| !it.is_empty())
+        let text = config.get(name).and_then(Value::as_str);
+        text.filter(|it| !it.is_empty())
     };
     let Some(written) = text("Subnet") else {
-        return Ok(None);
+        return match ["Gateway", "IPRange"].iter().find(|it| text(it).is_some()) {
+            None => Ok(None),
+            Some(name) => Err(Refusal::bad(format!(
+                "invalid network config: `{name}` without a subnet"
+            ))),
+        };
     };
     const PREFIX_MAX: u8 = 29;
     let subnet: Ipv4Net = written.parse().map_err(|_| {
@@ -259,17 +270,46 @@ fn subnet(config: &BTreeMap<String, Value>) -> Result<Option<Ipv4Net>, Refusal> 
             "invalid subnet {written}: its prefix must be 8 to {PREFIX_MAX}"
         )));
     }
-    let first = Ipv4Addr::from(u32::from(subnet.network()) + 1);
-    if text("Gateway").is_some_and(|it| it.parse() != Ok(first)) {
-        return Err(Refusal::not_built(
-            "a gateway that is not the subnet's first address",
-        ));
+    let of_subnet = |name: &str, text: &str| -> Result<Ipv4Addr, Refusal> {
+        let address = text.parse::<Ipv4Addr>().ok();
+        let is_host = |it: &Ipv4Addr| {
+            subnet.contains(it) && *it != subnet.network() && *it != subnet.broadcast()
+        };
+        address.filter(is_host).ok_or_else(|| {
+            Refusal::bad(format!(
+                "invalid network config: `{name}` ({text}) is no address of the subnet {subnet}"
+            ))
+        })
+    };
+    let gateway = text("Gateway").map(|it| of_subnet("Gateway", it));
+    let range = text("IPRange").map(|text| {
+        let range = text.parse::<Ipv4Net>().ok().map(|it| it.trunc());
+        range.filter(|it| subnet.contains(it)).ok_or_else(|| {
+            Refusal::bad(format!(
+                "invalid network config: `IPRange` ({text}) is not in the subnet {subnet}"
+            ))
+        })
+    });
+    let others = config.get("AuxiliaryAddresses").and_then(Value::as_object);
+    if others.is_some_and(|it| it.len() > OTHERS_MAX) {
+        return Err(Refusal::bad(format!(
+            "a network may have {OTHERS_MAX} auxiliary addresses"
+        )));
     }
-    if text("IPRange").is_some() {
-        return Err(Refusal::not_built("`IPRange` of a network"));
-    }
-    Ok(Some(subnet))
+    let others = others.into_iter().flatten().map(|(name, value)| {
+        let text = value.as_str().unwrap_or_default();
+        Ok((name.clone(), of_subnet("AuxiliaryAddresses", text)?))
+    });
+    let plan = Plan {
+        gateway: gateway.transpose()?,
+        range: range.transpose()?,
+        others: others.collect::<Result<_, Refusal>>()?,
+    };
+    Ok(Some((subnet, plan)))
 }
+
+/// Auxiliary addresses of a network: each is a device that somebody has beside it.
+const OTHERS_MAX: usize = 256;
 
 fn event(action: &str, network: &NetworkRecord, container: Option<&str>) -> Event {
     let mut attributes = BTreeMap::from([
@@ -451,4 +491,39 @@ async fn disconnect(call: Call, text: &str) -> Answer {
 #[serde(default, rename_all = "PascalCase")]
 struct DisconnectRequest {
     container: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(config: Value) -> Result<Option<(Ipv4Net, Plan)>, String> {
+        let config = serde_json::from_value(config).unwrap();
+        asked_for(&config).map_err(|it| it.message)
+    }
+
+    #[test]
+    fn a_plan_of_addresses_is_of_its_subnet() {
+        let whole = json!({
+            "Subnet": "172.28.0.0/16", "IPRange": "172.28.5.0/24", "Gateway": "172.28.5.254",
+            "AuxiliaryAddresses": { "a": "172.28.1.5" },
+        });
+        let (subnet, plan) = check(whole).unwrap().unwrap();
+        assert_eq!(subnet.to_string(), "172.28.0.0/16");
+        assert_eq!(plan.gateway, Some(Ipv4Addr::new(172, 28, 5, 254)));
+        assert_eq!(plan.range.unwrap().to_string(), "172.28.5.0/24");
+        assert_eq!(plan.others["a"], Ipv4Addr::new(172, 28, 1, 5));
+        assert_eq!(check(json!({})).unwrap(), None);
+        for wrong in [
+            json!({ "Gateway": "172.28.0.1" }),
+            json!({ "Subnet": "172.28.0.0" }),
+            json!({ "Subnet": "172.28.0.0/30" }),
+            json!({ "Subnet": "172.28.0.0/16", "Gateway": "172.29.0.1" }),
+            json!({ "Subnet": "172.28.0.0/16", "Gateway": "172.28.0.0" }),
+            json!({ "Subnet": "172.28.0.0/16", "IPRange": "172.0.0.0/8" }),
+            json!({ "Subnet": "172.28.0.0/16", "AuxiliaryAddresses": { "a": "172.29.0.1" } }),
+        ] {
+            assert!(check(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
 }

@@ -298,3 +298,72 @@ networks: {front: {}, back: {internal: true}}
     let down = docker.compose(folder.path(), &["-p", "two", "down"]);
     assert_eq!(down.unwrap().code, 0);
 }
+
+#[test]
+fn addresses_are_as_somebody_planned_them() {
+    let machine = Machine::start();
+    let Some(docker) = Docker::of(&machine) else {
+        return;
+    };
+    image(&docker);
+    // Whatever is free on this machine.
+    ask(&docker, "network create first");
+    let form = "{{(index .IPAM.Config 0).Subnet}}";
+    let subnet = docker.ask(&["network", "inspect", "-f", form, "first"]);
+    ask(&docker, "network rm first");
+    let gateway = subnet
+        .split('/')
+        .next()
+        .unwrap()
+        .replace(".0.0", ".5.200")
+        .replace(".0", ".6");
+    let range = format!(
+        "{}/29",
+        gateway.rsplit_once('.').unwrap().0.to_owned() + ".8"
+    );
+    let taken = gateway.rsplit_once('.').unwrap().0.to_owned() + ".8";
+    let made = docker.run(&[
+        "network",
+        "create",
+        "--subnet",
+        &subnet,
+        "--ip-range",
+        &range,
+        "--gateway",
+        &gateway,
+        "--aux-address",
+        &format!("printer={taken}"),
+        "-o",
+        "com.docker.network.bridge.name=br0",
+        "planned",
+    ]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let run = "run -d --name one --network planned --mac-address 02:42:00:00:00:77 probe";
+    ask(&docker, run);
+    let expected = gateway.rsplit_once('.').unwrap().0.to_owned() + ".9";
+    assert_eq!(address(&docker, "one", "planned"), expected);
+    let greeted = eventually("it greets", || greeting(&format!("{expected}:80")));
+    assert_eq!(greeted, gateway);
+    let form = "{{.NetworkSettings.Networks.planned.MacAddress}} {{.NetworkSettings.Networks.planned.Gateway}}";
+    let shown = docker.ask(&["inspect", "-f", form, "one"]);
+    assert_eq!(shown, format!("02:42:00:00:00:77 {gateway}"));
+    let pid = docker.ask(&["inspect", "-f", "{{.State.Pid}}", "one"]);
+    let link = fs::read_to_string(format!("/proc/{pid}/root/sys/class/net/eth0/address"));
+    assert_eq!(link.unwrap().trim(), "02:42:00:00:00:77");
+    let option = ["-o", "com.docker.network.bridge.enable_icc=false"];
+    let refused = docker.refused(&["network", "create", option[0], option[1], "apart"]);
+    assert!(refused.contains("enable_icc"), "{refused}");
+}
+
+#[test]
+fn what_is_pruned_is_built_anew() {
+    let machine = Machine::start();
+    let Some(docker) = Docker::of(&machine) else {
+        return;
+    };
+    image(&docker);
+    let pruned = ask(&docker, "builder prune -af");
+    assert!(pruned.contains("Total"), "{pruned}");
+    let again = ask(&docker, "builder prune -af");
+    assert!(again.contains("0B"), "{again}");
+}

@@ -234,3 +234,23 @@ fn datagrams_reach_a_published_port() {
     docker.ask(&["stop", "-t", "0", "one"]);
     assert!(ask().is_err());
 }
+
+/// Its end is the engine's to know before it is on record.
+#[test]
+fn what_has_ended_in_this_moment_is_committed_and_packed() {
+    let machine = Machine::start();
+    let Some(docker) = Docker::of(&machine) else {
+        return;
+    };
+    image(&docker);
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..6 {
+        let name = format!("one{number}");
+        docker.ask(&["run", "-d", "--name", &name, "rea", "check"]);
+        docker.ask(&["commit", &name, "made"]);
+        let file = folder.path().join(&name).display().to_string();
+        docker.ask(&["run", "-d", "--name", &format!("{name}b"), "rea", "check"]);
+        docker.ask(&["export", "-o", &file, &format!("{name}b")]);
+        assert!(fs::metadata(&file).unwrap().len() > 1024);
+    }
+}
