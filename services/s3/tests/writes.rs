@@ -324,6 +324,30 @@ async fn what_is_said_of_a_thing_is_checked() {
             .await
             .refuses(400, "InvalidArgument", &details);
     }
+    let long = format!("/bucket/{}", "a".repeat(1025));
+    let details = [("Size", "1025"), ("MaxSizeAllowed", "1024")];
+    shop.tell(get(&long))
+        .await
+        .refuses(400, "KeyTooLongError", &details);
+    let nothing = ask("PUT", "/bucket", "<VersioningConfiguration/>").query("versioning", "");
+    shop.tell(nothing)
+        .await
+        .refuses(400, "IllegalVersioningConfigurationException", &[]);
+    let website = |inside: &str| {
+        let text = format!("<WebsiteConfiguration>{inside}</WebsiteConfiguration>");
+        ask("PUT", "/bucket", &text).query("website", "")
+    };
+    let index = "<IndexDocument><Suffix>i</Suffix></IndexDocument>";
+    let rule =
+        |it: &str| format!("{index}<RoutingRules><RoutingRule>{it}</RoutingRule></RoutingRules>");
+    for (inside, code) in [
+        ("<ErrorDocument><Key>e</Key></ErrorDocument>".to_owned(), "InvalidArgument"),
+        ("<RedirectAllRequestsTo><HostName>h</HostName><Protocol>odd</Protocol></RedirectAllRequestsTo>".to_owned(), "InvalidRequest"),
+        (rule("<Condition/><Redirect><HostName>h</HostName></Redirect>"), "InvalidRequest"),
+        (format!("{index}<RoutingRules/>"), "MalformedXML"),
+    ] {
+        shop.tell(website(&inside)).await.refuses(400, code, &[]);
+    }
 }
 
 #[tokio::test]
