@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wire::{Error, ErrorCode, Node, Operation, ServiceModel, Style, Value};
+use wire::{Error, ErrorCode, Node, Operation, Protocol, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
 use crate::{Cx, LendLogin, LendRole, Reconciler, ResourceType, Watch};
@@ -134,7 +134,7 @@ impl Service {
             let decoded = match form {
                 Form::Wire => wire::decode_input::<I>(model, node),
                 Form::Json => wire::decode::<I>(node, Style::Json)
-                    .map_err(|error| wire::forbidden(model, &error)),
+                    .map_err(|error| wire::forbidden(model, I::NAME, &error)),
             };
             let permitted = decoded.and_then(|input| {
                 permit(&cx, &input)?;
@@ -149,7 +149,12 @@ impl Service {
                         answer.because("Request would have succeeded, but DryRun flag is set.")
                     );
                 }
-                handler(cx, input).await.map(|output| output.get())
+                let output = handler(cx, input).await?;
+                // EC2 leaves no list out (its clients look into them without asking).
+                Ok(match model.protocol {
+                    Protocol::Ec2 { .. } => output.get_whole(),
+                    _ => output.get(),
+                })
             })
         });
         let typed: Typed<I> = Box::new(move |mut cx, input| {

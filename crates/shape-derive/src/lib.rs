@@ -8,7 +8,8 @@
 //!   that differs;
 //! - on a field `#[aws(name = "…", input = "…", output = "…")]`: where a name follows no rule;
 //!   `item` names a list's items in XML, where the protocol's usual name does not;
-//!   `#[aws(limits = PATH)]`: a `static` of `wire::Limits`; `#[aws(sensitive)]`: never printed.
+//!   `#[aws(limits = PATH)]`: a `static` of `wire::Limits`; `#[aws(sensitive)]`: never printed;
+//!   `#[aws(keeps_empty)]`: an empty text means something, also in form parameters.
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -23,6 +24,7 @@ struct Attributes {
     item: Option<String>,
     limits: Option<Path>,
     sensitive: bool,
+    keeps_empty: bool,
 }
 
 fn attributes(of: &[syn::Attribute]) -> syn::Result<Attributes> {
@@ -47,6 +49,8 @@ fn attributes(of: &[syn::Attribute]) -> syn::Result<Attributes> {
                 found.limits = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("sensitive") {
                 found.sensitive = true;
+            } else if meta.path.is_ident("keeps_empty") {
+                found.keeps_empty = true;
             } else {
                 return Err(meta.error("unknown attribute"));
             }
@@ -65,6 +69,7 @@ struct Member {
     item: Option<String>,
     limits: Option<Path>,
     sensitive: bool,
+    keeps_empty: bool,
 }
 
 fn member(field: &Field, of: &Attributes) -> syn::Result<Member> {
@@ -91,6 +96,7 @@ fn member(field: &Field, of: &Attributes) -> syn::Result<Member> {
         item: own.item,
         limits: own.limits,
         sensitive: own.sensitive,
+        keeps_empty: own.keeps_empty,
     })
 }
 
@@ -133,7 +139,7 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
     let struct_name = &input.ident;
     let idents: Vec<_> = members.iter().map(|member| &member.ident).collect();
     let rows = members.iter().map(|member| {
-        let Member { name, input, output, sensitive, .. } = member;
+        let Member { name, input, output, sensitive, keeps_empty, .. } = member;
         let item = match &member.item {
             Some(item) => quote!(Some(#item)),
             None => quote!(None),
@@ -142,7 +148,7 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
             Some(path) => quote!(Some(&#path)),
             None => quote!(None),
         };
-        quote!(::wire::Member { name: #name, input: #input, output: #output, item: #item, limits: #limits, sensitive: #sensitive })
+        quote!(::wire::Member { name: #name, input: #input, output: #output, item: #item, limits: #limits, sensitive: #sensitive, keeps_empty: #keeps_empty })
     });
     quote! {
         impl ::wire::Value for #struct_name {
@@ -152,6 +158,12 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
             }
             fn get(&self) -> ::wire::Node {
                 ::wire::derive_support::get_structure(<Self as ::wire::Shape>::table(), &[#(&self.#idents),*])
+            }
+            fn get_whole(&self) -> ::wire::Node {
+                ::wire::derive_support::get_whole_structure(<Self as ::wire::Shape>::table(), &[#(&self.#idents),*])
+            }
+            fn kind(&self) -> ::wire::ValueKind {
+                ::wire::ValueKind::Structure
             }
         }
         impl ::wire::Shape for #struct_name {

@@ -14,6 +14,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2016-02-06",
     validation: errors::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "DeleteScalingPolicy",
         "DeleteScheduledAction",
@@ -907,53 +909,62 @@ pub mod errors {
         "ConcurrentUpdateException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const FailedResourceAccessException: ErrorCode = ErrorCode::modelled(
         "FailedResourceAccessException",
         "FailedResourceAccessException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InternalServiceException: ErrorCode = ErrorCode::modelled(
         "InternalServiceException",
         "InternalServiceException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidNextTokenException: ErrorCode = ErrorCode::modelled(
         "InvalidNextTokenException",
         "InvalidNextTokenException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const LimitExceededException: ErrorCode = ErrorCode::modelled(
         "LimitExceededException",
         "LimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ObjectNotFoundException: ErrorCode = ErrorCode::modelled(
         "ObjectNotFoundException",
         "ObjectNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const TooManyTagsException: ErrorCode = ErrorCode::modelled(
         "TooManyTagsException",
         "TooManyTagsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ValidationException: ErrorCode = ErrorCode::modelled(
         "ValidationException",
         "ValidationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
 }

@@ -13,6 +13,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2010-05-15",
     validation: wire::codes::ValidationError,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "ActivateOrganizationsAccess",
         "ActivateType",
@@ -1150,7 +1152,7 @@ pub struct Output {
 #[aws(names = "PascalCase")]
 pub struct Parameter {
     pub parameter_key: Option<String>,
-    #[aws(sensitive)]
+    #[aws(sensitive, keeps_empty)]
     pub parameter_value: Option<String>,
     pub use_previous_value: Option<bool>,
     pub resolved_value: Option<String>,
@@ -2087,7 +2089,8 @@ pub mod errors {
         "CFNRegistryException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ChangeSetNotFoundException: ErrorCode = ErrorCode::modelled(
         "ChangeSetNotFoundException",
         "ChangeSetNotFound",

@@ -14,6 +14,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2010-08-01",
     validation: errors::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AssociateDatasetKmsKey",
         "CreateResourceMetricsConfiguration",
@@ -870,9 +872,9 @@ wire::string_enum!(StandardUnit {
 });
 
 wire::string_enum!(StateValue {
-    Ok = "OK",
-    Alarm = "ALARM",
     InsufficientData = "INSUFFICIENT_DATA",
+    Alarm = "ALARM",
+    Ok = "OK",
 });
 
 wire::string_enum!(Statistic {
@@ -1137,7 +1139,8 @@ pub mod errors {
         Fault::Sender,
     );
     pub const ConflictException: ErrorCode =
-        ErrorCode::modelled("ConflictException", "ConflictException", 409, Fault::Sender);
+        ErrorCode::modelled("ConflictException", "ConflictException", 409, Fault::Sender)
+            .with_capital_message();
     pub const DashboardInvalidInputError: ErrorCode = ErrorCode::modelled(
         "DashboardInvalidInputError",
         "InvalidParameterInput",
@@ -1155,7 +1158,8 @@ pub mod errors {
         "InternalServiceError",
         500,
         Fault::Receiver,
-    );
+    )
+    .with_capital_message();
     pub const InvalidFormatFault: ErrorCode =
         ErrorCode::modelled("InvalidFormatFault", "InvalidFormat", 400, Fault::Sender);
     pub const InvalidNextToken: ErrorCode =
@@ -1177,19 +1181,22 @@ pub mod errors {
         "KmsAccessDeniedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const KmsKeyDisabledException: ErrorCode = ErrorCode::modelled(
         "KmsKeyDisabledException",
         "KmsKeyDisabledException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const KmsKeyNotFoundException: ErrorCode = ErrorCode::modelled(
         "KmsKeyNotFoundException",
         "KmsKeyNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const LimitExceededException: ErrorCode = ErrorCode::modelled(
         "LimitExceededException",
         "LimitExceededException",

@@ -14,6 +14,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2016-10-06",
     validation: wire::codes::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "BatchDeleteBuilds",
         "BatchGetBuildBatches",

@@ -14,6 +14,138 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2015-04-13",
     validation: errors::ValidationException,
+    constraints: wire::Constraints {
+        words: wire::Words::Value,
+        operations: &[],
+        members: &[
+            wire::OwnRefusal {
+                member: "MaxResults",
+                missing: None,
+                unfit: Some(errors::InvalidMaxResultsException),
+            },
+            wire::OwnRefusal {
+                member: "afterPath",
+                missing: Some(errors::PathRequiredException),
+                unfit: Some(errors::InvalidPathException),
+            },
+            wire::OwnRefusal {
+                member: "beforePath",
+                missing: Some(errors::PathRequiredException),
+                unfit: Some(errors::InvalidPathException),
+            },
+            wire::OwnRefusal {
+                member: "branchName",
+                missing: Some(errors::BranchNameRequiredException),
+                unfit: Some(errors::InvalidBranchNameException),
+            },
+            wire::OwnRefusal {
+                member: "commitId",
+                missing: Some(errors::CommitIdRequiredException),
+                unfit: Some(errors::InvalidCommitIdException),
+            },
+            wire::OwnRefusal {
+                member: "customData",
+                missing: None,
+                unfit: Some(errors::InvalidRepositoryTriggerCustomDataException),
+            },
+            wire::OwnRefusal {
+                member: "defaultBranchName",
+                missing: Some(errors::BranchNameRequiredException),
+                unfit: Some(errors::InvalidBranchNameException),
+            },
+            wire::OwnRefusal {
+                member: "email",
+                missing: None,
+                unfit: Some(errors::InvalidEmailException),
+            },
+            wire::OwnRefusal {
+                member: "fileContent",
+                missing: Some(errors::FileContentRequiredException),
+                unfit: None,
+            },
+            wire::OwnRefusal {
+                member: "fileMode",
+                missing: Some(errors::FileModeRequiredException),
+                unfit: Some(errors::InvalidFileModeException),
+            },
+            wire::OwnRefusal {
+                member: "filePath",
+                missing: Some(errors::PathRequiredException),
+                unfit: Some(errors::InvalidPathException),
+            },
+            wire::OwnRefusal {
+                member: "folderPath",
+                missing: Some(errors::PathRequiredException),
+                unfit: Some(errors::InvalidPathException),
+            },
+            wire::OwnRefusal {
+                member: "name",
+                missing: Some(errors::RepositoryTriggerNameRequiredException),
+                unfit: Some(errors::InvalidRepositoryTriggerNameException),
+            },
+            wire::OwnRefusal {
+                member: "newName",
+                missing: Some(errors::RepositoryNameRequiredException),
+                unfit: Some(errors::InvalidRepositoryNameException),
+            },
+            wire::OwnRefusal {
+                member: "oldName",
+                missing: Some(errors::RepositoryNameRequiredException),
+                unfit: Some(errors::InvalidRepositoryNameException),
+            },
+            wire::OwnRefusal {
+                member: "order",
+                missing: None,
+                unfit: Some(errors::InvalidOrderException),
+            },
+            wire::OwnRefusal {
+                member: "parentCommitId",
+                missing: Some(errors::ParentCommitIdRequiredException),
+                unfit: Some(errors::InvalidParentCommitIdException),
+            },
+            wire::OwnRefusal {
+                member: "repositoryDescription",
+                missing: None,
+                unfit: Some(errors::InvalidRepositoryDescriptionException),
+            },
+            wire::OwnRefusal {
+                member: "repositoryName",
+                missing: Some(errors::RepositoryNameRequiredException),
+                unfit: Some(errors::InvalidRepositoryNameException),
+            },
+            wire::OwnRefusal {
+                member: "repositoryNames",
+                missing: Some(errors::RepositoryNamesRequiredException),
+                unfit: None,
+            },
+            wire::OwnRefusal {
+                member: "resourceArn",
+                missing: Some(errors::ResourceArnRequiredException),
+                unfit: Some(errors::InvalidResourceArnException),
+            },
+            wire::OwnRefusal {
+                member: "sortBy",
+                missing: None,
+                unfit: Some(errors::InvalidSortByException),
+            },
+            wire::OwnRefusal {
+                member: "tagKeys",
+                missing: Some(errors::TagKeysListRequiredException),
+                unfit: Some(errors::InvalidTagKeysListException),
+            },
+            wire::OwnRefusal {
+                member: "tags",
+                missing: Some(errors::TagsMapRequiredException),
+                unfit: Some(errors::InvalidTagsMapException),
+            },
+            wire::OwnRefusal {
+                member: "triggers",
+                missing: Some(errors::RepositoryTriggersListRequiredException),
+                unfit: None,
+            },
+        ],
+    },
+    unsigned: &[],
     operations: &[
         "AssociateApprovalRuleTemplateWithRepository",
         "BatchAssociateApprovalRuleTemplateWithRepositories",

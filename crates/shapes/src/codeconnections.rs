@@ -12,6 +12,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2023-12-01",
     validation: wire::codes::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "CreateConnection",
         "CreateHost",
@@ -473,97 +475,114 @@ pub mod errors {
         "AccessDeniedException",
         403,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConcurrentModificationException: ErrorCode = ErrorCode::modelled(
         "ConcurrentModificationException",
         "ConcurrentModificationException",
         409,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConditionalCheckFailedException: ErrorCode = ErrorCode::modelled(
         "ConditionalCheckFailedException",
         "ConditionalCheckFailedException",
         409,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConflictException: ErrorCode =
-        ErrorCode::modelled("ConflictException", "ConflictException", 409, Fault::Sender);
+        ErrorCode::modelled("ConflictException", "ConflictException", 409, Fault::Sender)
+            .with_capital_message();
     pub const InternalServerException: ErrorCode = ErrorCode::modelled(
         "InternalServerException",
         "InternalServerException",
         503,
         Fault::Receiver,
-    );
+    )
+    .with_capital_message();
     pub const InvalidInputException: ErrorCode = ErrorCode::modelled(
         "InvalidInputException",
         "InvalidInputException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const LimitExceededException: ErrorCode = ErrorCode::modelled(
         "LimitExceededException",
         "LimitExceededException",
         429,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceAlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "ResourceAlreadyExistsException",
         "ResourceAlreadyExistsException",
         409,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         404,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceUnavailableException: ErrorCode = ErrorCode::modelled(
         "ResourceUnavailableException",
         "ResourceUnavailableException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const RetryLatestCommitFailedException: ErrorCode = ErrorCode::modelled(
         "RetryLatestCommitFailedException",
         "RetryLatestCommitFailedException",
         503,
         Fault::Receiver,
-    );
+    )
+    .with_capital_message();
     pub const SyncBlockerDoesNotExistException: ErrorCode = ErrorCode::modelled(
         "SyncBlockerDoesNotExistException",
         "SyncBlockerDoesNotExistException",
         404,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const SyncConfigurationStillExistsException: ErrorCode = ErrorCode::modelled(
         "SyncConfigurationStillExistsException",
         "SyncConfigurationStillExistsException",
         409,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ThrottlingException: ErrorCode = ErrorCode::modelled(
         "ThrottlingException",
         "ThrottlingException",
         429,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedOperationException: ErrorCode = ErrorCode::modelled(
         "UnsupportedOperationException",
         "UnsupportedOperationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedProviderTypeException: ErrorCode = ErrorCode::modelled(
         "UnsupportedProviderTypeException",
         "UnsupportedProviderTypeException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UpdateOutOfSyncException: ErrorCode = ErrorCode::modelled(
         "UpdateOutOfSyncException",
         "UpdateOutOfSyncException",
         409,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
 }

@@ -14,6 +14,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2015-07-09",
     validation: errors::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AcknowledgeJob",
         "AcknowledgeThirdPartyJob",

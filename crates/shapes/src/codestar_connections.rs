@@ -12,6 +12,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2019-12-01",
     validation: wire::codes::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "CreateConnection",
         "CreateHost",
@@ -471,97 +473,114 @@ pub mod errors {
         "AccessDeniedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConcurrentModificationException: ErrorCode = ErrorCode::modelled(
         "ConcurrentModificationException",
         "ConcurrentModificationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConditionalCheckFailedException: ErrorCode = ErrorCode::modelled(
         "ConditionalCheckFailedException",
         "ConditionalCheckFailedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConflictException: ErrorCode =
-        ErrorCode::modelled("ConflictException", "ConflictException", 400, Fault::Sender);
+        ErrorCode::modelled("ConflictException", "ConflictException", 400, Fault::Sender)
+            .with_capital_message();
     pub const InternalServerException: ErrorCode = ErrorCode::modelled(
         "InternalServerException",
         "InternalServerException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidInputException: ErrorCode = ErrorCode::modelled(
         "InvalidInputException",
         "InvalidInputException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const LimitExceededException: ErrorCode = ErrorCode::modelled(
         "LimitExceededException",
         "LimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceAlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "ResourceAlreadyExistsException",
         "ResourceAlreadyExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceUnavailableException: ErrorCode = ErrorCode::modelled(
         "ResourceUnavailableException",
         "ResourceUnavailableException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const RetryLatestCommitFailedException: ErrorCode = ErrorCode::modelled(
         "RetryLatestCommitFailedException",
         "RetryLatestCommitFailedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const SyncBlockerDoesNotExistException: ErrorCode = ErrorCode::modelled(
         "SyncBlockerDoesNotExistException",
         "SyncBlockerDoesNotExistException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const SyncConfigurationStillExistsException: ErrorCode = ErrorCode::modelled(
         "SyncConfigurationStillExistsException",
         "SyncConfigurationStillExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ThrottlingException: ErrorCode = ErrorCode::modelled(
         "ThrottlingException",
         "ThrottlingException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedOperationException: ErrorCode = ErrorCode::modelled(
         "UnsupportedOperationException",
         "UnsupportedOperationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedProviderTypeException: ErrorCode = ErrorCode::modelled(
         "UnsupportedProviderTypeException",
         "UnsupportedProviderTypeException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UpdateOutOfSyncException: ErrorCode = ErrorCode::modelled(
         "UpdateOutOfSyncException",
         "UpdateOutOfSyncException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
 }

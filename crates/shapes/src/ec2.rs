@@ -11,6 +11,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2016-11-15",
     validation: wire::codes::InvalidParameterValue,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AcceptAddressTransfer",
         "AcceptCapacityReservationBillingOwnership",
@@ -882,6 +884,39 @@ impl wire::Operation for AllocateAddressInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "AllocateAddress";
     type Output = AllocateAddressOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssignPrivateIpAddressesInput {
+    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
+    pub ipv4_prefixes: Option<Vec<String>>,
+    #[aws(output = "Ipv4PrefixCount")]
+    pub ipv4_prefix_count: Option<i32>,
+    pub network_interface_id: String,
+    #[aws(input = "PrivateIpAddress", output = "privateIpAddress")]
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub allow_reassignment: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssignPrivateIpAddressesOutput {
+    pub network_interface_id: Option<String>,
+    #[aws(
+        input = "AssignedPrivateIpAddressesSet",
+        output = "assignedPrivateIpAddressesSet"
+    )]
+    pub assigned_private_ip_addresses: Option<Vec<AssignedPrivateIpAddress>>,
+    #[aws(input = "AssignedIpv4PrefixSet", output = "assignedIpv4PrefixSet")]
+    pub assigned_ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
+}
+
+impl wire::Operation for AssignPrivateIpAddressesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "AssignPrivateIpAddresses";
+    type Output = AssignPrivateIpAddressesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2978,6 +3013,25 @@ impl wire::Operation for RevokeSecurityGroupIngressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct UnassignPrivateIpAddressesInput {
+    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub network_interface_id: String,
+    #[aws(input = "PrivateIpAddress", output = "privateIpAddress")]
+    pub private_ip_addresses: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct UnassignPrivateIpAddressesOutput {}
+
+impl wire::Operation for UnassignPrivateIpAddressesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "UnassignPrivateIpAddresses";
+    type Output = UnassignPrivateIpAddressesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct UpdateSecurityGroupRuleDescriptionsEgressInput {
     #[aws(output = "DryRun")]
     pub dry_run: Option<bool>,
@@ -3117,6 +3171,12 @@ pub struct AddressAttribute {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssignedPrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct AttachmentEnaSrdSpecification {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<AttachmentEnaSrdUdpSpecification>,
@@ -3137,6 +3197,7 @@ pub struct AttributeBooleanValue {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct AttributeValue {
+    #[aws(keeps_empty)]
     pub value: Option<String>,
 }
 
@@ -5469,6 +5530,7 @@ pub struct SubnetIpv6CidrBlockAssociation {
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct Tag {
     pub key: Option<String>,
+    #[aws(keeps_empty)]
     pub value: Option<String>,
 }
 

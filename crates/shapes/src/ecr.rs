@@ -13,7 +13,13 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
         target_prefix: "AmazonEC2ContainerRegistry_V20150921",
     },
     api_version: "2015-09-21",
-    validation: errors::ValidationException,
+    validation: errors::InvalidParameterException,
+    constraints: wire::Constraints {
+        words: wire::Words::Parameter,
+        operations: &[],
+        members: &[],
+    },
+    unsigned: &[],
     operations: &[
         "BatchCheckLayerAvailability",
         "BatchDeleteImage",
@@ -498,6 +504,38 @@ impl wire::Operation for GetLifecyclePolicyPreviewInput {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct GetRegistryPolicyInput {}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct GetRegistryPolicyOutput {
+    pub registry_id: Option<String>,
+    pub policy_text: Option<String>,
+}
+
+impl wire::Operation for GetRegistryPolicyInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "GetRegistryPolicy";
+    type Output = GetRegistryPolicyOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct GetRegistryScanningConfigurationInput {}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct GetRegistryScanningConfigurationOutput {
+    pub registry_id: Option<String>,
+    pub scanning_configuration: Option<RegistryScanningConfiguration>,
+}
+
+impl wire::Operation for GetRegistryScanningConfigurationInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "GetRegistryScanningConfiguration";
+    type Output = GetRegistryScanningConfigurationOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct GetRepositoryPolicyInput {
     #[aws(limits = limits::REGISTRY_ID)]
@@ -691,6 +729,26 @@ impl wire::Operation for PutLifecyclePolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct PutRegistryScanningConfigurationInput {
+    pub scan_type: Option<ScanType>,
+    #[aws(limits = limits::REGISTRY_SCANNING_RULE_LIST)]
+    pub rules: Option<Vec<RegistryScanningRule>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct PutRegistryScanningConfigurationOutput {
+    pub registry_scanning_configuration: Option<RegistryScanningConfiguration>,
+}
+
+impl wire::Operation for PutRegistryScanningConfigurationInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "PutRegistryScanningConfiguration";
+    type Output = PutRegistryScanningConfigurationOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct SetRepositoryPolicyInput {
     #[aws(limits = limits::REGISTRY_ID)]
     pub registry_id: Option<String>,
@@ -738,6 +796,32 @@ impl wire::Operation for StartImageScanInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "StartImageScan";
     type Output = StartImageScanOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct StartLifecyclePolicyPreviewInput {
+    #[aws(limits = limits::REGISTRY_ID)]
+    pub registry_id: Option<String>,
+    #[aws(limits = limits::REPOSITORY_NAME)]
+    pub repository_name: String,
+    #[aws(limits = limits::LIFECYCLE_POLICY_TEXT)]
+    pub lifecycle_policy_text: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct StartLifecyclePolicyPreviewOutput {
+    pub registry_id: Option<String>,
+    pub repository_name: Option<String>,
+    pub lifecycle_policy_text: Option<String>,
+    pub status: Option<LifecyclePolicyPreviewStatus>,
+}
+
+impl wire::Operation for StartLifecyclePolicyPreviewInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "StartLifecyclePolicyPreview";
+    type Output = StartLifecyclePolicyPreviewOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1080,6 +1164,21 @@ pub struct Recommendation {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct RegistryScanningConfiguration {
+    pub scan_type: Option<ScanType>,
+    pub rules: Option<Vec<RegistryScanningRule>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct RegistryScanningRule {
+    pub scan_frequency: ScanFrequency,
+    #[aws(limits = limits::SCANNING_REPOSITORY_FILTER_LIST)]
+    pub repository_filters: Vec<ScanningRepositoryFilter>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct Remediation {
     pub recommendation: Option<Recommendation>,
 }
@@ -1162,6 +1261,7 @@ pub struct ResourceDetails {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ScanningRepositoryFilter {
+    #[aws(limits = limits::SCANNING_REPOSITORY_FILTER_VALUE)]
     pub filter: String,
     pub filter_type: ScanningRepositoryFilterType,
 }
@@ -1311,6 +1411,11 @@ wire::string_enum!(ScanStatus {
     ImageSizeExceeded = "IMAGE_SIZE_EXCEEDED",
 });
 
+wire::string_enum!(ScanType {
+    Basic = "BASIC",
+    Enhanced = "ENHANCED",
+});
+
 wire::string_enum!(ScanningConfigurationFailureCode {
     RepositoryNotFound = "REPOSITORY_NOT_FOUND",
 });
@@ -1428,6 +1533,10 @@ pub mod limits {
         },
         ..Limits::NONE
     };
+    pub static REGISTRY_SCANNING_RULE_LIST: Limits = Limits {
+        max: Some(2),
+        ..Limits::NONE
+    };
     pub static REPOSITORY_NAME: Limits = Limits {
         min: Some(2),
         max: Some(256),
@@ -1453,6 +1562,19 @@ pub mod limits {
         min: Some(1),
         max: Some(25),
         member: Some(&REPOSITORY_NAME),
+        ..Limits::NONE
+    };
+    pub static SCANNING_REPOSITORY_FILTER_LIST: Limits = Limits {
+        max: Some(100),
+        ..Limits::NONE
+    };
+    pub static SCANNING_REPOSITORY_FILTER_VALUE: Limits = Limits {
+        min: Some(1),
+        max: Some(255),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$");
+            Some(&PATTERN)
+        },
         ..Limits::NONE
     };
     pub static UPLOAD_ID: Limits = Limits {

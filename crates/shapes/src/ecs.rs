@@ -14,6 +14,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2014-11-13",
     validation: errors::InvalidParameterException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AssociateGatewayWithCluster",
         "ContinueServiceDeployment",

@@ -13,6 +13,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2015-12-01",
     validation: wire::codes::ValidationError,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AddListenerCertificates",
         "AddTags",
@@ -1059,6 +1061,7 @@ pub struct Listener {
 pub struct ListenerAttribute {
     #[aws(limits = limits::LISTENER_ATTRIBUTE_KEY)]
     pub key: Option<String>,
+    #[aws(keeps_empty)]
     pub value: Option<String>,
 }
 
@@ -1100,7 +1103,7 @@ pub struct LoadBalancerAddress {
 pub struct LoadBalancerAttribute {
     #[aws(limits = limits::LOAD_BALANCER_ATTRIBUTE_KEY)]
     pub key: Option<String>,
-    #[aws(limits = limits::LOAD_BALANCER_ATTRIBUTE_VALUE)]
+    #[aws(limits = limits::LOAD_BALANCER_ATTRIBUTE_VALUE, keeps_empty)]
     pub value: Option<String>,
 }
 
@@ -1164,7 +1167,7 @@ pub struct RedirectActionConfig {
     pub host: Option<String>,
     #[aws(limits = limits::REDIRECT_ACTION_PATH)]
     pub path: Option<String>,
-    #[aws(limits = limits::REDIRECT_ACTION_QUERY)]
+    #[aws(limits = limits::REDIRECT_ACTION_QUERY, keeps_empty)]
     pub query: Option<String>,
     pub status_code: RedirectActionStatusCodeEnum,
 }
@@ -1251,7 +1254,7 @@ pub struct SubnetMapping {
 pub struct Tag {
     #[aws(limits = limits::TAG_KEY)]
     pub key: String,
-    #[aws(limits = limits::TAG_VALUE)]
+    #[aws(limits = limits::TAG_VALUE, keeps_empty)]
     pub value: Option<String>,
 }
 
@@ -1302,6 +1305,7 @@ pub struct TargetGroup {
 pub struct TargetGroupAttribute {
     #[aws(limits = limits::TARGET_GROUP_ATTRIBUTE_KEY)]
     pub key: Option<String>,
+    #[aws(keeps_empty)]
     pub value: Option<String>,
 }
 

@@ -13,6 +13,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2010-05-08",
     validation: wire::codes::ValidationError,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AcceptDelegationRequest",
         "AcquireRole",
@@ -2163,7 +2165,7 @@ impl wire::Operation for UpdateGroupInput {
 pub struct UpdateRoleInput {
     #[aws(limits = limits::ROLE_NAME_TYPE)]
     pub role_name: String,
-    #[aws(limits = limits::ROLE_DESCRIPTION_TYPE)]
+    #[aws(limits = limits::ROLE_DESCRIPTION_TYPE, keeps_empty)]
     pub description: Option<String>,
     #[aws(limits = limits::ROLE_MAX_SESSION_DURATION_TYPE)]
     pub max_session_duration: Option<i32>,

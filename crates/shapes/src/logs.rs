@@ -14,6 +14,43 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2014-03-28",
     validation: errors::ValidationException,
+    constraints: wire::Constraints {
+        words: wire::Words::Value,
+        operations: &[
+            ("CreateLogGroup", errors::InvalidParameterException),
+            ("CreateLogStream", errors::InvalidParameterException),
+            ("DeleteLogGroup", errors::InvalidParameterException),
+            ("DeleteLogStream", errors::InvalidParameterException),
+            ("DeleteMetricFilter", errors::InvalidParameterException),
+            ("DeleteRetentionPolicy", errors::InvalidParameterException),
+            ("DescribeLogGroups", errors::InvalidParameterException),
+            ("DescribeLogStreams", errors::InvalidParameterException),
+            ("DescribeMetricFilters", errors::InvalidParameterException),
+            ("DescribeQueries", errors::InvalidParameterException),
+            (
+                "DescribeSubscriptionFilters",
+                errors::InvalidParameterException,
+            ),
+            ("FilterLogEvents", errors::InvalidParameterException),
+            ("GetLogEvents", errors::InvalidParameterException),
+            ("GetQueryResults", errors::InvalidParameterException),
+            ("ListTagsForResource", errors::InvalidParameterException),
+            ("ListTagsLogGroup", errors::InvalidParameterException),
+            ("PutLogEvents", errors::InvalidParameterException),
+            ("PutMetricFilter", errors::InvalidParameterException),
+            ("PutRetentionPolicy", errors::InvalidParameterException),
+            ("PutSubscriptionFilter", errors::InvalidParameterException),
+            ("StartQuery", errors::InvalidParameterException),
+            ("StopQuery", errors::InvalidParameterException),
+            ("TagLogGroup", errors::InvalidParameterException),
+            ("TagResource", errors::InvalidParameterException),
+            ("TestMetricFilter", errors::InvalidParameterException),
+            ("UntagLogGroup", errors::InvalidParameterException),
+            ("UntagResource", errors::InvalidParameterException),
+        ],
+        members: &[],
+    },
+    unsigned: &[],
     operations: &[
         "AssociateKmsKey",
         "AssociateSourceToS3TableIntegration",
@@ -212,6 +249,24 @@ impl wire::Operation for DeleteLogStreamInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct DeleteMetricFilterInput {
+    #[aws(limits = limits::LOG_GROUP_NAME)]
+    pub log_group_name: String,
+    #[aws(limits = limits::FILTER_NAME)]
+    pub filter_name: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct DeleteMetricFilterOutput {}
+
+impl wire::Operation for DeleteMetricFilterInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteMetricFilter";
+    type Output = DeleteMetricFilterOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct DeleteRetentionPolicyInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -290,6 +345,36 @@ impl wire::Operation for DescribeLogStreamsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct DescribeMetricFiltersInput {
+    #[aws(limits = limits::LOG_GROUP_NAME)]
+    pub log_group_name: Option<String>,
+    #[aws(limits = limits::FILTER_NAME)]
+    pub filter_name_prefix: Option<String>,
+    #[aws(limits = limits::NEXT_TOKEN)]
+    pub next_token: Option<String>,
+    #[aws(limits = limits::DESCRIBE_LIMIT)]
+    pub limit: Option<i32>,
+    #[aws(limits = limits::METRIC_NAME)]
+    pub metric_name: Option<String>,
+    #[aws(limits = limits::METRIC_NAMESPACE)]
+    pub metric_namespace: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DescribeMetricFiltersOutput {
+    pub metric_filters: Option<Vec<MetricFilter>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeMetricFiltersInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeMetricFilters";
+    type Output = DescribeMetricFiltersOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct DescribeQueriesInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: Option<String>,
@@ -312,6 +397,32 @@ impl wire::Operation for DescribeQueriesInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeQueries";
     type Output = DescribeQueriesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DescribeSubscriptionFiltersInput {
+    #[aws(limits = limits::LOG_GROUP_NAME)]
+    pub log_group_name: String,
+    #[aws(limits = limits::FILTER_NAME)]
+    pub filter_name_prefix: Option<String>,
+    #[aws(limits = limits::NEXT_TOKEN)]
+    pub next_token: Option<String>,
+    #[aws(limits = limits::DESCRIBE_LIMIT)]
+    pub limit: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DescribeSubscriptionFiltersOutput {
+    pub subscription_filters: Option<Vec<SubscriptionFilter>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeSubscriptionFiltersInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeSubscriptionFilters";
+    type Output = DescribeSubscriptionFiltersOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -485,6 +596,32 @@ impl wire::Operation for PutLogEventsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct PutMetricFilterInput {
+    #[aws(limits = limits::LOG_GROUP_NAME)]
+    pub log_group_name: String,
+    #[aws(limits = limits::FILTER_NAME)]
+    pub filter_name: String,
+    #[aws(limits = limits::FILTER_PATTERN)]
+    pub filter_pattern: String,
+    #[aws(limits = limits::METRIC_TRANSFORMATIONS)]
+    pub metric_transformations: Vec<MetricTransformation>,
+    pub apply_on_transformed_logs: Option<bool>,
+    #[aws(limits = limits::FIELD_SELECTION_CRITERIA)]
+    pub field_selection_criteria: Option<String>,
+    pub emit_system_field_dimensions: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct PutMetricFilterOutput {}
+
+impl wire::Operation for PutMetricFilterInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "PutMetricFilter";
+    type Output = PutMetricFilterOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct PutRetentionPolicyInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -498,6 +635,35 @@ impl wire::Operation for PutRetentionPolicyInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "PutRetentionPolicy";
     type Output = PutRetentionPolicyOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct PutSubscriptionFilterInput {
+    #[aws(limits = limits::LOG_GROUP_NAME)]
+    pub log_group_name: String,
+    #[aws(limits = limits::FILTER_NAME)]
+    pub filter_name: String,
+    #[aws(limits = limits::FILTER_PATTERN)]
+    pub filter_pattern: String,
+    #[aws(limits = limits::DESTINATION_ARN)]
+    pub destination_arn: String,
+    #[aws(limits = limits::ROLE_ARN)]
+    pub role_arn: Option<String>,
+    pub distribution: Option<Distribution>,
+    pub apply_on_transformed_logs: Option<bool>,
+    #[aws(limits = limits::FIELD_SELECTION_CRITERIA)]
+    pub field_selection_criteria: Option<String>,
+    pub emit_system_fields: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct PutSubscriptionFilterOutput {}
+
+impl wire::Operation for PutSubscriptionFilterInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "PutSubscriptionFilter";
+    type Output = PutSubscriptionFilterOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -585,6 +751,27 @@ impl wire::Operation for TagResourceInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "TagResource";
     type Output = TagResourceOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct TestMetricFilterInput {
+    #[aws(limits = limits::FILTER_PATTERN)]
+    pub filter_pattern: String,
+    #[aws(limits = limits::TEST_EVENT_MESSAGES)]
+    pub log_event_messages: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct TestMetricFilterOutput {
+    pub matches: Option<Vec<MetricFilterMatchRecord>>,
+}
+
+impl wire::Operation for TestMetricFilterInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "TestMetricFilter";
+    type Output = TestMetricFilterOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -687,6 +874,42 @@ pub struct LogStream {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct MetricFilter {
+    pub filter_name: Option<String>,
+    pub filter_pattern: Option<String>,
+    pub metric_transformations: Option<Vec<MetricTransformation>>,
+    pub creation_time: Option<i64>,
+    pub log_group_name: Option<String>,
+    pub apply_on_transformed_logs: Option<bool>,
+    pub field_selection_criteria: Option<String>,
+    pub emit_system_field_dimensions: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct MetricFilterMatchRecord {
+    pub event_number: Option<i64>,
+    pub event_message: Option<String>,
+    pub extracted_values: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct MetricTransformation {
+    #[aws(limits = limits::METRIC_NAME)]
+    pub metric_name: String,
+    #[aws(limits = limits::METRIC_NAMESPACE)]
+    pub metric_namespace: String,
+    #[aws(limits = limits::METRIC_VALUE)]
+    pub metric_value: String,
+    pub default_value: Option<f64>,
+    #[aws(limits = limits::DIMENSIONS)]
+    pub dimensions: Option<BTreeMap<String, String>>,
+    pub unit: Option<StandardUnit>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct OutputLogEvent {
     pub timestamp: Option<i64>,
     pub message: Option<String>,
@@ -747,6 +970,21 @@ pub struct SearchedLogStream {
     pub searched_completely: Option<bool>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct SubscriptionFilter {
+    pub filter_name: Option<String>,
+    pub log_group_name: Option<String>,
+    pub filter_pattern: Option<String>,
+    pub destination_arn: Option<String>,
+    pub role_arn: Option<String>,
+    pub distribution: Option<Distribution>,
+    pub apply_on_transformed_logs: Option<bool>,
+    pub creation_time: Option<i64>,
+    pub field_selection_criteria: Option<String>,
+    pub emit_system_fields: Option<Vec<String>>,
+}
+
 // Enums.
 
 wire::string_enum!(DataProtectionStatus {
@@ -754,6 +992,11 @@ wire::string_enum!(DataProtectionStatus {
     Deleted = "DELETED",
     Archived = "ARCHIVED",
     Disabled = "DISABLED",
+});
+
+wire::string_enum!(Distribution {
+    Random = "Random",
+    ByLogStream = "ByLogStream",
 });
 
 wire::string_enum!(EntityRejectionErrorType {
@@ -798,6 +1041,36 @@ wire::string_enum!(QueryStatus {
     Unknown = "Unknown",
 });
 
+wire::string_enum!(StandardUnit {
+    Seconds = "Seconds",
+    Microseconds = "Microseconds",
+    Milliseconds = "Milliseconds",
+    Bytes = "Bytes",
+    Kilobytes = "Kilobytes",
+    Megabytes = "Megabytes",
+    Gigabytes = "Gigabytes",
+    Terabytes = "Terabytes",
+    Bits = "Bits",
+    Kilobits = "Kilobits",
+    Megabits = "Megabits",
+    Gigabits = "Gigabits",
+    Terabits = "Terabits",
+    Percent = "Percent",
+    Count = "Count",
+    BytesSecond = "Bytes/Second",
+    KilobytesSecond = "Kilobytes/Second",
+    MegabytesSecond = "Megabytes/Second",
+    GigabytesSecond = "Gigabytes/Second",
+    TerabytesSecond = "Terabytes/Second",
+    BitsSecond = "Bits/Second",
+    KilobitsSecond = "Kilobits/Second",
+    MegabitsSecond = "Megabits/Second",
+    GigabitsSecond = "Gigabits/Second",
+    TerabitsSecond = "Terabits/Second",
+    CountSecond = "Count/Second",
+    None = "None",
+});
+
 pub mod limits {
     //! What the model allows.
 
@@ -840,6 +1113,23 @@ pub mod limits {
     pub static DESCRIBE_QUERIES_MAX_RESULTS: Limits = Limits {
         min: Some(1),
         max: Some(1000),
+        ..Limits::NONE
+    };
+    pub static DESTINATION_ARN: Limits = Limits {
+        min: Some(1),
+        ..Limits::NONE
+    };
+    pub static DIMENSIONS: Limits = Limits {
+        member: Some(&DIMENSIONS_VALUE),
+        key: Some(&DIMENSIONS_KEY),
+        ..Limits::NONE
+    };
+    pub static DIMENSIONS_KEY: Limits = Limits {
+        max: Some(255),
+        ..Limits::NONE
+    };
+    pub static DIMENSIONS_VALUE: Limits = Limits {
+        max: Some(255),
         ..Limits::NONE
     };
     pub static ENTITY_ATTRIBUTES: Limits = Limits {
@@ -887,6 +1177,19 @@ pub mod limits {
     pub static EVENTS_LIMIT_START_QUERY: Limits = Limits {
         min: Some(1),
         max: Some(100000),
+        ..Limits::NONE
+    };
+    pub static FIELD_SELECTION_CRITERIA: Limits = Limits {
+        max: Some(2000),
+        ..Limits::NONE
+    };
+    pub static FILTER_NAME: Limits = Limits {
+        min: Some(1),
+        max: Some(512),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[^:*]*");
+            Some(&PATTERN)
+        },
         ..Limits::NONE
     };
     pub static FILTER_PATTERN: Limits = Limits {
@@ -960,6 +1263,31 @@ pub mod limits {
         },
         ..Limits::NONE
     };
+    pub static METRIC_NAME: Limits = Limits {
+        max: Some(255),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[^:*$]*");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
+    pub static METRIC_NAMESPACE: Limits = Limits {
+        max: Some(255),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[^:*$]*");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
+    pub static METRIC_TRANSFORMATIONS: Limits = Limits {
+        min: Some(1),
+        max: Some(1),
+        ..Limits::NONE
+    };
+    pub static METRIC_VALUE: Limits = Limits {
+        max: Some(100),
+        ..Limits::NONE
+    };
     pub static NEXT_TOKEN: Limits = Limits {
         min: Some(1),
         ..Limits::NONE
@@ -971,6 +1299,10 @@ pub mod limits {
     };
     pub static QUERY_STRING: Limits = Limits {
         max: Some(10000),
+        ..Limits::NONE
+    };
+    pub static ROLE_ARN: Limits = Limits {
+        min: Some(1),
         ..Limits::NONE
     };
     pub static SEQUENCE_TOKEN: Limits = Limits {
@@ -1009,6 +1341,12 @@ pub mod limits {
         max: Some(50),
         member: Some(&TAG_VALUE),
         key: Some(&TAG_KEY),
+        ..Limits::NONE
+    };
+    pub static TEST_EVENT_MESSAGES: Limits = Limits {
+        min: Some(1),
+        max: Some(50),
+        member: Some(&EVENT_MESSAGE),
         ..Limits::NONE
     };
     pub static TIMESTAMP: Limits = Limits {

@@ -8,9 +8,11 @@ pub const SERVICE: &str = "s3";
 /// The service as the wire knows it.
 pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     signing_name: "s3",
-    protocol: wire::Protocol::RestXml,
+    protocol: wire::Protocol::S3,
     api_version: "2006-03-01",
     validation: wire::codes::ValidationError,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AbortMultipartUpload",
         "CompleteMultipartUpload",

@@ -13,7 +13,9 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
         target_prefix: "secretsmanager",
     },
     api_version: "2017-10-17",
-    validation: errors::InvalidParameterException,
+    validation: wire::codes::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AssociateCrossAccountReplica",
         "BatchGetSecretValue",
@@ -854,67 +856,79 @@ pub mod errors {
     use wire::{ErrorCode, Fault};
 
     pub const DecryptionFailure: ErrorCode =
-        ErrorCode::modelled("DecryptionFailure", "DecryptionFailure", 400, Fault::Sender);
+        ErrorCode::modelled("DecryptionFailure", "DecryptionFailure", 400, Fault::Sender)
+            .with_capital_message();
     pub const EncryptionFailure: ErrorCode =
-        ErrorCode::modelled("EncryptionFailure", "EncryptionFailure", 400, Fault::Sender);
+        ErrorCode::modelled("EncryptionFailure", "EncryptionFailure", 400, Fault::Sender)
+            .with_capital_message();
     pub const InternalServiceError: ErrorCode = ErrorCode::modelled(
         "InternalServiceError",
         "InternalServiceError",
         500,
         Fault::Receiver,
-    );
+    )
+    .with_capital_message();
     pub const InvalidNextTokenException: ErrorCode = ErrorCode::modelled(
         "InvalidNextTokenException",
         "InvalidNextTokenException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidParameterException: ErrorCode = ErrorCode::modelled(
         "InvalidParameterException",
         "InvalidParameterException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidRequestException: ErrorCode = ErrorCode::modelled(
         "InvalidRequestException",
         "InvalidRequestException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const LimitExceededException: ErrorCode = ErrorCode::modelled(
         "LimitExceededException",
         "LimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const MalformedPolicyDocumentException: ErrorCode = ErrorCode::modelled(
         "MalformedPolicyDocumentException",
         "MalformedPolicyDocumentException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const PreconditionNotMetException: ErrorCode = ErrorCode::modelled(
         "PreconditionNotMetException",
         "PreconditionNotMetException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const PublicPolicyException: ErrorCode = ErrorCode::modelled(
         "PublicPolicyException",
         "PublicPolicyException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceExistsException: ErrorCode = ErrorCode::modelled(
         "ResourceExistsException",
         "ResourceExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
 }

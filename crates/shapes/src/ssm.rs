@@ -12,6 +12,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2014-11-06",
     validation: errors::ValidationException,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &[],
     operations: &[
         "AddTagsToResource",
         "AssociateOpsItemRelatedItem",
@@ -721,13 +723,15 @@ pub mod errors {
         "AccessDeniedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "AlreadyExistsException",
         "AlreadyExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AssociatedInstances: ErrorCode = ErrorCode::modelled(
         "AssociatedInstances",
         "AssociatedInstances",
@@ -745,13 +749,15 @@ pub mod errors {
         "AssociationDoesNotExist",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AssociationExecutionDoesNotExist: ErrorCode = ErrorCode::modelled(
         "AssociationExecutionDoesNotExist",
         "AssociationExecutionDoesNotExist",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AssociationLimitExceeded: ErrorCode = ErrorCode::modelled(
         "AssociationLimitExceeded",
         "AssociationLimitExceeded",
@@ -763,99 +769,116 @@ pub mod errors {
         "AssociationVersionLimitExceeded",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationDefinitionNotApprovedException: ErrorCode = ErrorCode::modelled(
         "AutomationDefinitionNotApprovedException",
         "AutomationDefinitionNotApprovedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationDefinitionNotFoundException: ErrorCode = ErrorCode::modelled(
         "AutomationDefinitionNotFoundException",
         "AutomationDefinitionNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationDefinitionVersionNotFoundException: ErrorCode = ErrorCode::modelled(
         "AutomationDefinitionVersionNotFoundException",
         "AutomationDefinitionVersionNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationExecutionLimitExceededException: ErrorCode = ErrorCode::modelled(
         "AutomationExecutionLimitExceededException",
         "AutomationExecutionLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationExecutionNotFoundException: ErrorCode = ErrorCode::modelled(
         "AutomationExecutionNotFoundException",
         "AutomationExecutionNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const AutomationStepNotFoundException: ErrorCode = ErrorCode::modelled(
         "AutomationStepNotFoundException",
         "AutomationStepNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ComplianceTypeCountLimitExceededException: ErrorCode = ErrorCode::modelled(
         "ComplianceTypeCountLimitExceededException",
         "ComplianceTypeCountLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ConflictException: ErrorCode =
-        ErrorCode::modelled("ConflictException", "ConflictException", 400, Fault::Sender);
+        ErrorCode::modelled("ConflictException", "ConflictException", 400, Fault::Sender)
+            .with_capital_message();
     pub const CustomSchemaCountLimitExceededException: ErrorCode = ErrorCode::modelled(
         "CustomSchemaCountLimitExceededException",
         "CustomSchemaCountLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DocumentAlreadyExists: ErrorCode = ErrorCode::modelled(
         "DocumentAlreadyExists",
         "DocumentAlreadyExists",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DocumentLimitExceeded: ErrorCode = ErrorCode::modelled(
         "DocumentLimitExceeded",
         "DocumentLimitExceeded",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DocumentPermissionLimit: ErrorCode = ErrorCode::modelled(
         "DocumentPermissionLimit",
         "DocumentPermissionLimit",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DocumentVersionLimitExceeded: ErrorCode = ErrorCode::modelled(
         "DocumentVersionLimitExceeded",
         "DocumentVersionLimitExceeded",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DoesNotExistException: ErrorCode = ErrorCode::modelled(
         "DoesNotExistException",
         "DoesNotExistException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DuplicateDocumentContent: ErrorCode = ErrorCode::modelled(
         "DuplicateDocumentContent",
         "DuplicateDocumentContent",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DuplicateDocumentVersionName: ErrorCode = ErrorCode::modelled(
         "DuplicateDocumentVersionName",
         "DuplicateDocumentVersionName",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const DuplicateInstanceId: ErrorCode = ErrorCode::modelled(
         "DuplicateInstanceId",
         "DuplicateInstanceId",
@@ -867,7 +890,8 @@ pub mod errors {
         "FeatureNotAvailableException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const HierarchyLevelLimitExceededException: ErrorCode = ErrorCode::modelled(
         "HierarchyLevelLimitExceededException",
         "HierarchyLevelLimitExceededException",
@@ -885,7 +909,8 @@ pub mod errors {
         "IdempotentParameterMismatch",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const IncompatiblePolicyException: ErrorCode = ErrorCode::modelled(
         "IncompatiblePolicyException",
         "IncompatiblePolicyException",
@@ -897,21 +922,25 @@ pub mod errors {
         "InternalServerError",
         500,
         Fault::Receiver,
-    );
+    )
+    .with_capital_message();
     pub const InvalidActivation: ErrorCode =
-        ErrorCode::modelled("InvalidActivation", "InvalidActivation", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidActivation", "InvalidActivation", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidActivationId: ErrorCode = ErrorCode::modelled(
         "InvalidActivationId",
         "InvalidActivationId",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAggregatorException: ErrorCode = ErrorCode::modelled(
         "InvalidAggregatorException",
         "InvalidAggregatorException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAllowedPatternException: ErrorCode = ErrorCode::modelled(
         "InvalidAllowedPatternException",
         "InvalidAllowedPatternException",
@@ -923,31 +952,36 @@ pub mod errors {
         "InvalidAssociation",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAssociationVersion: ErrorCode = ErrorCode::modelled(
         "InvalidAssociationVersion",
         "InvalidAssociationVersion",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAutomationExecutionParametersException: ErrorCode = ErrorCode::modelled(
         "InvalidAutomationExecutionParametersException",
         "InvalidAutomationExecutionParametersException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAutomationSignalException: ErrorCode = ErrorCode::modelled(
         "InvalidAutomationSignalException",
         "InvalidAutomationSignalException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidAutomationStatusUpdateException: ErrorCode = ErrorCode::modelled(
         "InvalidAutomationStatusUpdateException",
         "InvalidAutomationStatusUpdateException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidCommandId: ErrorCode =
         ErrorCode::modelled("InvalidCommandId", "InvalidCommandId", 400, Fault::Sender);
     pub const InvalidDeleteInventoryParametersException: ErrorCode = ErrorCode::modelled(
@@ -955,47 +989,56 @@ pub mod errors {
         "InvalidDeleteInventoryParametersException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDeletionIdException: ErrorCode = ErrorCode::modelled(
         "InvalidDeletionIdException",
         "InvalidDeletionIdException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDocument: ErrorCode =
-        ErrorCode::modelled("InvalidDocument", "InvalidDocument", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidDocument", "InvalidDocument", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidDocumentContent: ErrorCode = ErrorCode::modelled(
         "InvalidDocumentContent",
         "InvalidDocumentContent",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDocumentOperation: ErrorCode = ErrorCode::modelled(
         "InvalidDocumentOperation",
         "InvalidDocumentOperation",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDocumentSchemaVersion: ErrorCode = ErrorCode::modelled(
         "InvalidDocumentSchemaVersion",
         "InvalidDocumentSchemaVersion",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDocumentType: ErrorCode = ErrorCode::modelled(
         "InvalidDocumentType",
         "InvalidDocumentType",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidDocumentVersion: ErrorCode = ErrorCode::modelled(
         "InvalidDocumentVersion",
         "InvalidDocumentVersion",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidFilter: ErrorCode =
-        ErrorCode::modelled("InvalidFilter", "InvalidFilter", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidFilter", "InvalidFilter", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidFilterKey: ErrorCode =
         ErrorCode::modelled("InvalidFilterKey", "InvalidFilterKey", 400, Fault::Sender);
     pub const InvalidFilterOption: ErrorCode = ErrorCode::modelled(
@@ -1009,9 +1052,11 @@ pub mod errors {
         "InvalidFilterValue",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidInstanceId: ErrorCode =
-        ErrorCode::modelled("InvalidInstanceId", "InvalidInstanceId", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidInstanceId", "InvalidInstanceId", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidInstanceInformationFilterValue: ErrorCode = ErrorCode::modelled(
         "InvalidInstanceInformationFilterValue",
         "InvalidInstanceInformationFilterValue",
@@ -1029,41 +1074,48 @@ pub mod errors {
         "InvalidInventoryGroupException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidInventoryItemContextException: ErrorCode = ErrorCode::modelled(
         "InvalidInventoryItemContextException",
         "InvalidInventoryItemContextException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidInventoryRequestException: ErrorCode = ErrorCode::modelled(
         "InvalidInventoryRequestException",
         "InvalidInventoryRequestException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidItemContentException: ErrorCode = ErrorCode::modelled(
         "InvalidItemContentException",
         "InvalidItemContentException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidKeyId: ErrorCode =
         ErrorCode::modelled("InvalidKeyId", "InvalidKeyId", 400, Fault::Sender);
     pub const InvalidNextToken: ErrorCode =
-        ErrorCode::modelled("InvalidNextToken", "InvalidNextToken", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidNextToken", "InvalidNextToken", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidNotificationConfig: ErrorCode = ErrorCode::modelled(
         "InvalidNotificationConfig",
         "InvalidNotificationConfig",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidOptionException: ErrorCode = ErrorCode::modelled(
         "InvalidOptionException",
         "InvalidOptionException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidOutputFolder: ErrorCode = ErrorCode::modelled(
         "InvalidOutputFolder",
         "InvalidOutputFolder",
@@ -1077,13 +1129,15 @@ pub mod errors {
         Fault::Sender,
     );
     pub const InvalidParameters: ErrorCode =
-        ErrorCode::modelled("InvalidParameters", "InvalidParameters", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidParameters", "InvalidParameters", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidPermissionType: ErrorCode = ErrorCode::modelled(
         "InvalidPermissionType",
         "InvalidPermissionType",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidPluginName: ErrorCode =
         ErrorCode::modelled("InvalidPluginName", "InvalidPluginName", 400, Fault::Sender);
     pub const InvalidPolicyAttributeException: ErrorCode = ErrorCode::modelled(
@@ -1111,25 +1165,32 @@ pub mod errors {
         "InvalidResultAttributeException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidRole: ErrorCode =
-        ErrorCode::modelled("InvalidRole", "InvalidRole", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidRole", "InvalidRole", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidSchedule: ErrorCode =
-        ErrorCode::modelled("InvalidSchedule", "InvalidSchedule", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidSchedule", "InvalidSchedule", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidTag: ErrorCode =
-        ErrorCode::modelled("InvalidTag", "InvalidTag", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidTag", "InvalidTag", 400, Fault::Sender).with_capital_message();
     pub const InvalidTarget: ErrorCode =
-        ErrorCode::modelled("InvalidTarget", "InvalidTarget", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidTarget", "InvalidTarget", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidTargetMaps: ErrorCode =
-        ErrorCode::modelled("InvalidTargetMaps", "InvalidTargetMaps", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidTargetMaps", "InvalidTargetMaps", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvalidTypeNameException: ErrorCode = ErrorCode::modelled(
         "InvalidTypeNameException",
         "InvalidTypeNameException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const InvalidUpdate: ErrorCode =
-        ErrorCode::modelled("InvalidUpdate", "InvalidUpdate", 400, Fault::Sender);
+        ErrorCode::modelled("InvalidUpdate", "InvalidUpdate", 400, Fault::Sender)
+            .with_capital_message();
     pub const InvocationDoesNotExist: ErrorCode = ErrorCode::modelled(
         "InvocationDoesNotExist",
         "InvocationDoesNotExist",
@@ -1141,79 +1202,92 @@ pub mod errors {
         "ItemContentMismatchException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ItemSizeLimitExceededException: ErrorCode = ErrorCode::modelled(
         "ItemSizeLimitExceededException",
         "ItemSizeLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const MalformedResourcePolicyDocumentException: ErrorCode = ErrorCode::modelled(
         "MalformedResourcePolicyDocumentException",
         "MalformedResourcePolicyDocumentException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const MaxDocumentSizeExceeded: ErrorCode = ErrorCode::modelled(
         "MaxDocumentSizeExceeded",
         "MaxDocumentSizeExceeded",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const NoLongerSupportedException: ErrorCode = ErrorCode::modelled(
         "NoLongerSupportedException",
         "NoLongerSupportedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemAccessDeniedException: ErrorCode = ErrorCode::modelled(
         "OpsItemAccessDeniedException",
         "OpsItemAccessDeniedException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemAlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "OpsItemAlreadyExistsException",
         "OpsItemAlreadyExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemConflictException: ErrorCode = ErrorCode::modelled(
         "OpsItemConflictException",
         "OpsItemConflictException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemInvalidParameterException: ErrorCode = ErrorCode::modelled(
         "OpsItemInvalidParameterException",
         "OpsItemInvalidParameterException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemLimitExceededException: ErrorCode = ErrorCode::modelled(
         "OpsItemLimitExceededException",
         "OpsItemLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemNotFoundException: ErrorCode = ErrorCode::modelled(
         "OpsItemNotFoundException",
         "OpsItemNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemRelatedItemAlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "OpsItemRelatedItemAlreadyExistsException",
         "OpsItemRelatedItemAlreadyExistsException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsItemRelatedItemAssociationNotFoundException: ErrorCode = ErrorCode::modelled(
         "OpsItemRelatedItemAssociationNotFoundException",
         "OpsItemRelatedItemAssociationNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const OpsMetadataAlreadyExistsException: ErrorCode = ErrorCode::modelled(
         "OpsMetadataAlreadyExistsException",
         "OpsMetadataAlreadyExistsException",
@@ -1305,79 +1379,92 @@ pub mod errors {
         "ResourceDataSyncConflictException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceDataSyncCountExceededException: ErrorCode = ErrorCode::modelled(
         "ResourceDataSyncCountExceededException",
         "ResourceDataSyncCountExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceDataSyncInvalidConfigurationException: ErrorCode = ErrorCode::modelled(
         "ResourceDataSyncInvalidConfigurationException",
         "ResourceDataSyncInvalidConfigurationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceDataSyncNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceDataSyncNotFoundException",
         "ResourceDataSyncNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceInUseException: ErrorCode = ErrorCode::modelled(
         "ResourceInUseException",
         "ResourceInUseException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceLimitExceededException: ErrorCode = ErrorCode::modelled(
         "ResourceLimitExceededException",
         "ResourceLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourceNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourcePolicyConflictException: ErrorCode = ErrorCode::modelled(
         "ResourcePolicyConflictException",
         "ResourcePolicyConflictException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourcePolicyInvalidParameterException: ErrorCode = ErrorCode::modelled(
         "ResourcePolicyInvalidParameterException",
         "ResourcePolicyInvalidParameterException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourcePolicyLimitExceededException: ErrorCode = ErrorCode::modelled(
         "ResourcePolicyLimitExceededException",
         "ResourcePolicyLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ResourcePolicyNotFoundException: ErrorCode = ErrorCode::modelled(
         "ResourcePolicyNotFoundException",
         "ResourcePolicyNotFoundException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ServiceQuotaExceededException: ErrorCode = ErrorCode::modelled(
         "ServiceQuotaExceededException",
         "ServiceQuotaExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ServiceSettingNotFound: ErrorCode = ErrorCode::modelled(
         "ServiceSettingNotFound",
         "ServiceSettingNotFound",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const StatusUnchanged: ErrorCode =
         ErrorCode::modelled("StatusUnchanged", "StatusUnchanged", 400, Fault::Sender);
     pub const SubTypeCountLimitExceededException: ErrorCode = ErrorCode::modelled(
@@ -1385,71 +1472,83 @@ pub mod errors {
         "SubTypeCountLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const TargetInUseException: ErrorCode = ErrorCode::modelled(
         "TargetInUseException",
         "TargetInUseException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const TargetNotConnected: ErrorCode = ErrorCode::modelled(
         "TargetNotConnected",
         "TargetNotConnected",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ThrottlingException: ErrorCode = ErrorCode::modelled(
         "ThrottlingException",
         "ThrottlingException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const TooManyTagsError: ErrorCode =
         ErrorCode::modelled("TooManyTagsError", "TooManyTagsError", 400, Fault::Sender);
     pub const TooManyUpdates: ErrorCode =
-        ErrorCode::modelled("TooManyUpdates", "TooManyUpdates", 400, Fault::Sender);
+        ErrorCode::modelled("TooManyUpdates", "TooManyUpdates", 400, Fault::Sender)
+            .with_capital_message();
     pub const TotalSizeLimitExceededException: ErrorCode = ErrorCode::modelled(
         "TotalSizeLimitExceededException",
         "TotalSizeLimitExceededException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedCalendarException: ErrorCode = ErrorCode::modelled(
         "UnsupportedCalendarException",
         "UnsupportedCalendarException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedFeatureRequiredException: ErrorCode = ErrorCode::modelled(
         "UnsupportedFeatureRequiredException",
         "UnsupportedFeatureRequiredException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedInventoryItemContextException: ErrorCode = ErrorCode::modelled(
         "UnsupportedInventoryItemContextException",
         "UnsupportedInventoryItemContextException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedInventorySchemaVersionException: ErrorCode = ErrorCode::modelled(
         "UnsupportedInventorySchemaVersionException",
         "UnsupportedInventorySchemaVersionException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedOperatingSystem: ErrorCode = ErrorCode::modelled(
         "UnsupportedOperatingSystem",
         "UnsupportedOperatingSystem",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedOperationException: ErrorCode = ErrorCode::modelled(
         "UnsupportedOperationException",
         "UnsupportedOperationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const UnsupportedParameterType: ErrorCode = ErrorCode::modelled(
         "UnsupportedParameterType",
         "UnsupportedParameterType",
@@ -1461,11 +1560,13 @@ pub mod errors {
         "UnsupportedPlatformType",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
     pub const ValidationException: ErrorCode = ErrorCode::modelled(
         "ValidationException",
         "ValidationException",
         400,
         Fault::Sender,
-    );
+    )
+    .with_capital_message();
 }

@@ -11,6 +11,8 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     },
     api_version: "2011-06-15",
     validation: wire::codes::ValidationError,
+    constraints: wire::Constraints::USUAL,
+    unsigned: &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"],
     operations: &[
         "AssumeRole",
         "AssumeRoleWithSAML",

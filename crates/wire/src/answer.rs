@@ -40,7 +40,7 @@ pub fn answer(
             query_answer(operation, xml_namespace, request_id, output)
         }
         Protocol::Ec2 { xml_namespace } => ec2_answer(operation, xml_namespace, request_id, output),
-        Protocol::RestXml => {
+        Protocol::RestXml | Protocol::S3 => {
             let mut out = String::new();
             write_content(&mut out, output, QUERY_ITEM);
             out
@@ -76,9 +76,12 @@ fn ec2_answer(operation: &str, xml_namespace: &str, request_id: &str, output: &N
 fn open_with_namespace(out: &mut String, name: &str, xml_namespace: &str) {
     out.push('<');
     out.push_str(name);
-    out.push_str(" xmlns=\"");
-    push_escaped(out, xml_namespace);
-    out.push_str("\">");
+    if !xml_namespace.is_empty() {
+        out.push_str(" xmlns=\"");
+        push_escaped(out, xml_namespace);
+        out.push('"');
+    }
+    out.push('>');
 }
 
 /// The answer of an operation that failed, or of a request that reached none.
@@ -92,7 +95,8 @@ pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<B
             query_error(xml_namespace, request_id, error).into_bytes()
         }
         Protocol::Ec2 { .. } => ec2_error(request_id, error).into_bytes(),
-        Protocol::RestXml => rest_xml_error(request_id, error).into_bytes(),
+        Protocol::RestXml => query_error("", request_id, error).into_bytes(),
+        Protocol::S3 => s3_error(request_id, error).into_bytes(),
     };
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, protocol, request_id, body);
@@ -118,7 +122,10 @@ pub fn refuse(protocol: Protocol, request_id: &str, error: &Error) -> Response<B
 fn error_node(error: &Error) -> Node {
     let mut members = vec![
         ("__type".into(), Node::text(error.shape)),
-        ("message".into(), Node::text(error.message.as_str())),
+        (
+            error.message_member.into(),
+            Node::text(error.message.as_str()),
+        ),
     ];
     members.extend(
         error
@@ -167,7 +174,7 @@ fn ec2_error(request_id: &str, error: &Error) -> String {
     out
 }
 
-fn rest_xml_error(request_id: &str, error: &Error) -> String {
+fn s3_error(request_id: &str, error: &Error) -> String {
     let mut out = String::new();
     open(&mut out, "Error");
     write_error_members(&mut out, error);
@@ -199,7 +206,7 @@ fn response(
         Protocol::Cbor => ("application/cbor", body),
         Protocol::Query { .. } => ("text/xml", body),
         Protocol::Ec2 { .. } => ("text/xml;charset=UTF-8", with_declaration(body)),
-        Protocol::RestXml => ("application/xml", with_declaration(body)),
+        Protocol::RestXml | Protocol::S3 => ("application/xml", with_declaration(body)),
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;

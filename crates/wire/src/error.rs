@@ -21,7 +21,12 @@ pub struct ErrorCode {
     pub code: &'static str,
     pub status: u16,
     pub fault: Fault,
+    /// What the model calls the member with the message, in JSON.
+    pub message_member: &'static str,
 }
+
+/// What most models call it.
+const MESSAGE: &str = "message";
 
 impl ErrorCode {
     /// An error of the request.
@@ -31,6 +36,7 @@ impl ErrorCode {
             code,
             status,
             fault: Fault::Sender,
+            message_member: MESSAGE,
         }
     }
 
@@ -41,6 +47,7 @@ impl ErrorCode {
             code,
             status,
             fault: Fault::Receiver,
+            message_member: MESSAGE,
         }
     }
 
@@ -56,7 +63,14 @@ impl ErrorCode {
             code,
             status,
             fault,
+            message_member: MESSAGE,
         }
+    }
+
+    /// The same, of which the model calls the message `Message`.
+    pub const fn with_capital_message(mut self) -> Self {
+        self.message_member = "Message";
+        self
     }
 
     /// The error, with the message for the caller.
@@ -66,8 +80,10 @@ impl ErrorCode {
             code,
             status,
             fault,
+            message_member,
         } = self;
         Error {
+            message_member,
             code,
             message: message.into(),
             status,
@@ -86,6 +102,7 @@ pub struct Error {
     pub status: u16,
     pub fault: Fault,
     pub shape: &'static str,
+    pub message_member: &'static str,
     /// What the error carries beside its message, where the model gives it members.
     pub members: Vec<(&'static str, Node)>,
 }

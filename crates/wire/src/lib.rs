@@ -37,7 +37,7 @@ pub use error::{Error, ErrorCode, Fault, codes};
 pub use json::{from_json, lenient, lenient_partial, read_json, to_json, write_json};
 pub use json_reader::parse_json;
 pub use limits::{Limits, Pattern, compile_pattern};
-pub use model::{Protocol, ServiceModel};
+pub use model::{Constraints, OwnRefusal, Protocol, ServiceModel, Words};
 pub use node::Node;
 pub use query::read_query;
 pub use receive::{
@@ -51,12 +51,12 @@ pub use sigv4::{
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
 pub use validation::{decode_input, forbidden, validate};
-pub use value::{Blob, Document, Value};
+pub use value::{Blob, Document, Value, ValueKind};
 
 #[doc(hidden)]
 pub mod derive_support {
     //! What the code written by the derive and by `string_enum!` calls.
     pub use crate::json::{deserialize, serialize};
-    pub use crate::shape::{get_structure, set_structure};
+    pub use crate::shape::{get_structure, get_whole_structure, set_structure};
     pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 }

@@ -14,8 +14,10 @@ pub enum Protocol {
     Query { xml_namespace: &'static str },
     /// EC2's own variant of `Query`.
     Ec2 { xml_namespace: &'static str },
-    /// S3's; known by name only, nothing here reads it.
+    /// REST with XML bodies; known by name only.
     RestXml,
+    /// S3's kind of it, whose errors stand in no `ErrorResponse`.
+    S3,
     /// REST with JSON bodies; known by name only.
     RestJson,
     /// Smithy's RPC in CBOR: services that speak JSON are spoken to in it by newer clients.
@@ -31,8 +33,49 @@ pub struct ServiceModel {
     pub api_version: &'static str,
     /// What the service answers to input that its model forbids.
     pub validation: ErrorCode,
+    /// How it says so.
+    pub constraints: Constraints,
+    /// The operations that nobody signs.
+    pub unsigned: &'static [&'static str],
     /// All operations of the model, sorted; what is built of them is the service's to say.
     pub operations: &'static [&'static str],
+}
+
+/// How a service speaks of input that its model forbids.
+#[derive(Debug, Clone, Copy)]
+pub struct Constraints {
+    pub words: Words,
+    /// Operations that answer another code than the service's usual one.
+    pub operations: &'static [(&'static str, ErrorCode)],
+    /// Members, by their models' names, that have errors of their own.
+    pub members: &'static [OwnRefusal],
+}
+
+/// The errors of one member.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnRefusal {
+    pub member: &'static str,
+    /// When it is absent.
+    pub missing: Option<ErrorCode>,
+    /// When it does not fit.
+    pub unfit: Option<ErrorCode>,
+}
+
+/// In which words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// `1 validation error detected: Value 'B' at 'name' failed to satisfy constraint: Member must …`
+    Value,
+    /// `Invalid parameter at 'name' failed to satisfy constraint: 'must …'`, the first alone, as ECR does.
+    Parameter,
+}
+
+impl Constraints {
+    pub const USUAL: Self = Self {
+        words: Words::Value,
+        operations: &[],
+        members: &[],
+    };
 }
 
 impl ServiceModel {

@@ -99,7 +99,7 @@ impl Asked {
             _ if speaks_cbor(head) => Protocol::Cbor,
             Some(service) if speaks_form(service, head) => FORM,
             Some(service) => service.protocol,
-            None => guess_protocol(head),
+            None => guess_protocol(head, credentials.is_ok()),
         };
         Self {
             credentials,
@@ -132,7 +132,13 @@ pub fn receive<I>(head: &Parts, body: &[u8], door: &Door<'_, I>) -> Result<Recei
             "The body is larger than {MAX_BODY_BYTES} bytes"
         ))));
     }
-    let credentials = credentials.map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
+    let credentials = credentials.map_err(|doubt| {
+        let unsigned = service.and_then(|it| unsigned_operation(it, head, body));
+        refuse(match (&doubt, unsigned) {
+            (Doubt::Unsigned, Some(operation)) => operation,
+            _ => unbelieved(protocol, &doubt),
+        })
+    })?;
     let identity = verify(head, body, &credentials, door.find_key, door.now)
         .map_err(|doubt| refuse(unbelieved(protocol, &doubt)))?;
     let Some(service) = service else {
@@ -150,6 +156,18 @@ pub fn receive<I>(head: &Parts, body: &[u8], door: &Door<'_, I>) -> Result<Recei
         region: credentials.region,
         identity,
         input,
+    })
+}
+
+/// Nobody signs some operations, none of which is built.
+fn unsigned_operation(service: &'static ServiceModel, head: &Parts, body: &[u8]) -> Option<Error> {
+    let (operation, _) = read_operation(service, head, body).ok()?;
+    let is_unsigned = service.unsigned.contains(&operation);
+    is_unsigned.then(|| {
+        codes::NotImplemented.because(format!(
+            "{}:{operation} is not supported by neargate",
+            service.signing_name
+        ))
     })
 }
 
@@ -180,7 +198,7 @@ fn find_by_form(
     if let Some(target) = target(head) {
         let prefix = target.rsplit_once('.')?.0;
         return models.iter().copied().find(
-            |model| matches!(model.protocol, Protocol::Json { target_prefix, .. } if target_prefix == prefix),
+            |model| matches!(model.protocol, Protocol::Json { target_prefix, .. } if names_service(prefix, target_prefix)),
         );
     }
     let version = head
@@ -202,8 +220,16 @@ fn form_version(form: &str) -> Option<&str> {
         .find_map(|part| part.strip_prefix("Version="))
 }
 
-/// In which protocol an unknown service is likely to be spoken to.
-fn guess_protocol(head: &Parts) -> Protocol {
+/// Whether a target's prefix is a service's. Some SDKs write it with the namespace of the service's shapes,
+/// others without: the last dotted part is the service.
+fn names_service(prefix: &str, target_prefix: &str) -> bool {
+    let last = |text: &'_ str| text.rfind('.').map_or(0, |at| at + 1);
+    prefix[last(prefix)..] == target_prefix[last(target_prefix)..]
+}
+
+/// In which protocol an unknown service is likely to be spoken to. Those that speak REST with XML are all
+/// known, so that a signed request is for one that speaks REST with JSON; nobody knows what a page is for.
+fn guess_protocol(head: &Parts, is_signed: bool) -> Protocol {
     let content_type = head
         .headers
         .get(http::header::CONTENT_TYPE)
@@ -217,10 +243,10 @@ fn guess_protocol(head: &Parts) -> Protocol {
         Protocol::Query {
             xml_namespace: "http://webservices.amazon.com/AWSFault/2005-15-09",
         }
-    } else if content_type.is_some_and(|it| it.contains("json")) {
+    } else if is_signed || content_type.is_some_and(|it| it.contains("json")) {
         Protocol::RestJson
     } else {
-        Protocol::RestXml
+        Protocol::S3
     }
 }
 
@@ -265,13 +291,14 @@ fn read_operation(
             read_json_operation(service, target_prefix, head, body)
         }
         Protocol::Query { .. } | Protocol::Ec2 { .. } => read_form_operation(service, head, body),
-        Protocol::RestXml | Protocol::RestJson | Protocol::Cbor => Err(codes::NotImplemented
-            .because(format!(
+        Protocol::RestXml | Protocol::S3 | Protocol::RestJson | Protocol::Cbor => {
+            Err(codes::NotImplemented.because(format!(
                 "{}: {} {} is not supported by neargate",
                 service.signing_name,
                 head.method,
                 head.uri.path()
-            ))),
+            )))
+        }
     }
 }
 
@@ -292,7 +319,7 @@ fn read_json_operation(
         Some(target) => {
             let named = target
                 .rsplit_once('.')
-                .filter(|(prefix, _)| *prefix == target_prefix);
+                .filter(|(prefix, _)| names_service(prefix, target_prefix));
             named.ok_or_else(|| unknown(target))?.1
         }
         None => {
@@ -400,7 +427,7 @@ fn unbelieved(protocol: Protocol, doubt: &Doubt) -> Error {
             Doubt::UnknownKey | Doubt::WrongSignature => codes::AuthFailure.because(NOT_VALIDATED),
             Doubt::Expired(_) => codes::RequestExpired.because("Request has expired."),
         },
-        Protocol::RestXml => match doubt {
+        Protocol::RestXml | Protocol::S3 => match doubt {
             Doubt::Unsigned => codes::AccessDenied.because("Access Denied"),
             Doubt::Incomplete(why) => codes::IncompleteSignature.because(why),
             Doubt::UnknownKey => codes::InvalidAccessKeyId

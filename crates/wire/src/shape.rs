@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::decoder::{DecodeError, Decoder, Problem, Segment, Style};
 use crate::limits::Limits;
 use crate::node::Node;
-use crate::value::Value;
+use crate::value::{Value, ValueKind};
 
 /// A member of a structure, as the model has it.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Member {
     pub limits: Option<&'static Limits>,
     /// Never to be printed.
     pub sensitive: bool,
+    /// An empty text is one, and not the member's absence, in form parameters.
+    pub keeps_empty: bool,
 }
 
 /// A structure of a message. Derived with `#[derive(Shape)]`.
@@ -66,6 +68,10 @@ pub fn set_structure(
             Some(index) => given.swap_remove(index),
             None => (Cow::Borrowed(member.name), Node::Null),
         };
+        let node = match member.says_nothing(&node, *value, cx.style()) {
+            true => Node::Null,
+            false => node,
+        };
         if node == Node::Null && (value.optional() || forgives_missing) {
             continue;
         }
@@ -102,6 +108,18 @@ fn set_member(member: &Member, value: &mut dyn Value, node: Node, cx: &mut Decod
 }
 
 impl Member {
+    /// Clients of the form protocols write `Name=` for a scalar that they have no value for. A required one
+    /// is held against its limits instead, but at EC2, which misses it.
+    fn says_nothing(&self, node: &Node, value: &dyn Value, style: Style) -> bool {
+        let is_empty = matches!(node, Node::Str(text) if text.is_empty());
+        let may_be_absent = match style {
+            Style::Query => value.optional(),
+            Style::Ec2 => true,
+            _ => false,
+        };
+        is_empty && may_be_absent && !self.keeps_empty && value.kind() == ValueKind::Scalar
+    }
+
     fn answers_to(&self, key: &str, style: Style) -> bool {
         match style {
             Style::Json | Style::Stored => key == self.output,
@@ -132,6 +150,20 @@ pub fn get_structure(table: &'static [Member], values: &[&dyn Value]) -> Node {
             Node::Null => (),
             node => members.push((Cow::Borrowed(member.output), named_items(member, node))),
         }
+    }
+    Node::Map(members)
+}
+
+/// The same where lists are never absent. Called by the derived code.
+pub fn get_whole_structure(table: &'static [Member], values: &[&dyn Value]) -> Node {
+    let mut members = Vec::with_capacity(table.len());
+    for (member, value) in table.iter().zip(values) {
+        let node = match value.get_whole() {
+            Node::Null if value.kind() == ValueKind::List => Node::List(Vec::new()),
+            Node::Null => continue,
+            node => named_items(member, node),
+        };
+        members.push((Cow::Borrowed(member.output), node));
     }
     Node::Map(members)
 }

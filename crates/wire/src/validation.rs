@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::decoder::{DecodeError, Failure, Problem, Segment, Style};
-use crate::error::{Error, codes};
-use crate::model::{Protocol, ServiceModel};
+use crate::error::{Error, ErrorCode, codes};
+use crate::model::{Protocol, ServiceModel, Words};
 use crate::node::Node;
 use crate::shape::{Operation, decode};
 
@@ -14,11 +14,13 @@ pub fn decode_input<I: Operation>(service: &ServiceModel, node: Node) -> Result<
         _ if matches!(node, Node::Form(_)) => Style::Query,
         Protocol::Query { .. } => Style::Query,
         Protocol::Ec2 { .. } => Style::Ec2,
-        Protocol::Json { .. } | Protocol::RestXml | Protocol::RestJson | Protocol::Cbor => {
-            Style::Json
-        }
+        Protocol::Json { .. }
+        | Protocol::RestXml
+        | Protocol::S3
+        | Protocol::RestJson
+        | Protocol::Cbor => Style::Json,
     };
-    decode(node, style).map_err(|error| forbidden(service, &error))
+    decode(node, style).map_err(|error| forbidden(service, I::NAME, &error))
 }
 
 /// Holds an input that was made inside this program against its model, as [`decode_input`] does
@@ -27,13 +29,14 @@ pub fn validate<I: Operation>(service: &ServiceModel, input: &I) -> Result<(), E
     let checked: Result<I, DecodeError> = decode(input.get(), Style::Json);
     checked
         .map(|_| ())
-        .map_err(|error| forbidden(service, &error))
+        .map_err(|error| forbidden(service, I::NAME, &error))
 }
 
 /// The service's own error for input that does not fit its model.
-pub fn forbidden(service: &ServiceModel, error: &DecodeError) -> Error {
+pub fn forbidden(service: &ServiceModel, operation: &str, error: &DecodeError) -> Error {
+    let usual = usual_code(service, operation);
     let Some(first) = error.failures.first() else {
-        return service.validation.because("the input does not fit");
+        return usual.because("the input does not fit");
     };
     if matches!(service.protocol, Protocol::Ec2 { .. }) {
         return ec2_error(first);
@@ -50,6 +53,17 @@ pub fn forbidden(service: &ServiceModel, error: &DecodeError) -> Error {
         };
         return code.because(type_message(failure));
     }
+    if service.constraints.words == Words::Parameter {
+        return usual.because(format!(
+            "Invalid parameter at '{}' failed to satisfy constraint: '{}'",
+            coral_path(&first.path),
+            parameter_demand(&first.problem)
+        ));
+    }
+    // One that has an error of its own ends the request with it.
+    if let Some(code) = own_code(service, first) {
+        return code.because(constraint_message(first));
+    }
     let messages: Vec<String> = error.failures.iter().map(constraint_message).collect();
     let (count, noun) = (
         messages.len(),
@@ -59,10 +73,30 @@ pub fn forbidden(service: &ServiceModel, error: &DecodeError) -> Error {
             "errors"
         },
     );
-    service.validation.because(format!(
+    usual.because(format!(
         "{count} validation {noun} detected: {}",
         messages.join("; ")
     ))
+}
+
+fn usual_code(service: &ServiceModel, operation: &str) -> ErrorCode {
+    let own = service.constraints.operations.iter();
+    let own = own.copied().find(|(name, _)| *name == operation);
+    own.map_or(service.validation, |(_, code)| code)
+}
+
+/// The error of the member that does not fit, where the service has one for it.
+fn own_code(service: &ServiceModel, failure: &Failure) -> Option<ErrorCode> {
+    let name = failure.path.iter().rev().find_map(|it| match it {
+        Segment::Member(name) => Some(name.as_ref()),
+        Segment::Index(_) | Segment::Key(_) => None,
+    })?;
+    let own = service.constraints.members.iter();
+    let own = own.copied().find(|it| it.member == name)?;
+    match failure.problem {
+        Problem::Missing => own.missing,
+        _ => own.unfit,
+    }
 }
 
 fn type_message(failure: &Failure) -> String {
@@ -94,7 +128,27 @@ fn constraint_message(failure: &Failure) -> String {
             false,
         ) => format!("Value '{value}'"),
     };
-    let demand = match &failure.problem {
+    format!(
+        "{value} at '{}' failed to satisfy constraint: Member {}",
+        coral_path(&failure.path),
+        demand(&failure.problem)
+    )
+}
+
+/// The same in the words of ECR, which has some of its own.
+fn parameter_demand(problem: &Problem) -> String {
+    match problem {
+        Problem::Pattern { pattern, .. } => {
+            format!("must satisfy regular expression '{pattern}'")
+        }
+        Problem::NotInEnum { .. } | Problem::Missing => format!("Member {}", demand(problem)),
+        _ => demand(problem),
+    }
+}
+
+/// What the model demands, to stand after a noun.
+fn demand(problem: &Problem) -> String {
+    match problem {
         Problem::Missing => "must not be null".into(),
         Problem::Unknown => "must be known".into(),
         Problem::WrongType { expected, .. } => format!("must be {expected}"),
@@ -108,11 +162,7 @@ fn constraint_message(failure: &Failure) -> String {
         Problem::Pattern { pattern, .. } => {
             format!("must satisfy regular expression pattern: {pattern}")
         }
-    };
-    format!(
-        "{value} at '{}' failed to satisfy constraint: Member {demand}",
-        coral_path(&failure.path)
-    )
+    }
 }
 
 /// AWS writes `tags.1.member.key`: small first letters, lists counted from one.

@@ -9,11 +9,27 @@ use crate::decoder::{Decoder, Problem, Segment, Style};
 use crate::limits::Limits;
 use crate::node::Node;
 
+/// What a value is to the protocols that tell nothing, an empty text and an empty list apart, or do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    Scalar,
+    List,
+    Map,
+    Structure,
+}
+
 /// Anything that can stand in a wire message.
 pub trait Value {
     /// Fills `self` from `node`; what does not fit is noted in `cx`.
     fn set(&mut self, node: Node, cx: &mut Decoder);
     fn get(&self) -> Node;
+    /// [`Value::get`] with an empty list for each member that is an absent one.
+    fn get_whole(&self) -> Node {
+        self.get()
+    }
+    fn kind(&self) -> ValueKind {
+        ValueKind::Scalar
+    }
     /// May the member be left out?
     fn optional(&self) -> bool {
         false
@@ -174,6 +190,13 @@ impl<T: Value + Default> Value for Option<T> {
     fn get(&self) -> Node {
         self.as_ref().map_or(Node::Null, Value::get)
     }
+    fn get_whole(&self) -> Node {
+        self.as_ref().map_or(Node::Null, Value::get_whole)
+    }
+    fn kind(&self) -> ValueKind {
+        self.as_ref()
+            .map_or_else(|| T::default().kind(), Value::kind)
+    }
     fn optional(&self) -> bool {
         true
     }
@@ -190,6 +213,12 @@ impl<T: Value> Value for Box<T> {
     }
     fn get(&self) -> Node {
         (**self).get()
+    }
+    fn get_whole(&self) -> Node {
+        (**self).get_whole()
+    }
+    fn kind(&self) -> ValueKind {
+        (**self).kind()
     }
     fn check(&self, limits: &Limits, cx: &mut Decoder) {
         (**self).check(limits, cx);
@@ -213,6 +242,12 @@ impl<T: Value + Default> Value for Vec<T> {
     }
     fn get(&self) -> Node {
         Node::List(self.iter().map(Value::get).collect())
+    }
+    fn get_whole(&self) -> Node {
+        Node::List(self.iter().map(Value::get_whole).collect())
+    }
+    fn kind(&self) -> ValueKind {
+        ValueKind::List
     }
     fn check(&self, limits: &Limits, cx: &mut Decoder) {
         limits.check_length(self.len(), || format!("{} items", self.len()), cx);
@@ -268,6 +303,13 @@ impl<T: Value + Default> Value for BTreeMap<String, T> {
     fn get(&self) -> Node {
         let entry = |(key, value): (&String, &T)| (key.clone().into(), value.get());
         Node::Dict(self.iter().map(entry).collect())
+    }
+    fn get_whole(&self) -> Node {
+        let entry = |(key, value): (&String, &T)| (key.clone().into(), value.get_whole());
+        Node::Dict(self.iter().map(entry).collect())
+    }
+    fn kind(&self) -> ValueKind {
+        ValueKind::Map
     }
     fn check(&self, limits: &Limits, cx: &mut Decoder) {
         limits.check_length(self.len(), || format!("{} entries", self.len()), cx);

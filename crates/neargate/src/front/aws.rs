@@ -42,6 +42,9 @@ pub async fn answer(
     cx.request_id = request_id.to_owned();
     cx.is_waiter = is_waiter(&head.headers);
     let service = received.service;
+    if let Some(error) = of_another_generation(front, service, received.operation) {
+        return refuse(received.protocol, &error);
+    }
     let call = format!("{}:{}", service.signing_name, received.operation);
     tracing::Span::current().record("call", call.as_str());
     match cx
@@ -57,6 +60,27 @@ pub async fn answer(
             wire::refuse(received.protocol, request_id, &error).map(full)
         }
     }
+}
+
+/// Generations of a service may share a name and differ in their version, as those of Elastic Load Balancing do:
+/// what one of them does is not what the other was asked for.
+fn of_another_generation(
+    front: &Front,
+    asked: &wire::ServiceModel,
+    operation: &str,
+) -> Option<Error> {
+    let mut built = (front.cloud.services())
+        .map(cloud::Service::model)
+        .filter(|it| it.signing_name == asked.signing_name)
+        .peekable();
+    built.peek()?;
+    let is_built = built.any(|it| it.api_version == asked.api_version);
+    (!is_built).then(|| {
+        wire::codes::NotImplemented.because(format!(
+            "{}:{operation} of version {} is not supported by neargate",
+            asked.signing_name, asked.api_version
+        ))
+    })
 }
 
 /// Whether a client's waiter asks: AWS's clients put the letters of what they use into their name,

@@ -76,7 +76,7 @@ pub async fn answer(
         Ok(room) => room,
         Err(Busy) => {
             let error = SLOW_DOWN.because("Please reduce your request rate.");
-            let answer = wire::refuse(wire::Protocol::RestXml, &visit.request_id, &error);
+            let answer = wire::refuse(wire::Protocol::S3, &visit.request_id, &error);
             return body::without(request.into_body(), answer.map(full));
         }
     };

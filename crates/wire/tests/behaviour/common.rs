@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use wire::{ErrorCode, Limits, Operation, Pattern, Protocol, ServiceModel, Shape, codes};
+use wire::{
+    Constraints, ErrorCode, Limits, Operation, Pattern, Protocol, ServiceModel, Shape, codes,
+};
 
 pub static NAME: Limits = Limits {
     min: Some(1),
@@ -35,6 +37,7 @@ macro_rules! service {
             #[$style]
             pub struct Tag {
                 pub key: String,
+                #[aws(keeps_empty)]
                 pub value: Option<String>,
             }
 
@@ -77,6 +80,8 @@ const fn model(name: &'static str, protocol: Protocol, validation: ErrorCode) ->
         protocol,
         api_version: name,
         validation,
+        constraints: Constraints::USUAL,
+        unsigned: &["Destroy"],
         operations,
     }
 }

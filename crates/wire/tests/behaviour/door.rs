@@ -3,7 +3,7 @@
 use crate::common::{EC2, JSON, MODELS, QUERY};
 use http::Request;
 use http::request::{Builder, Parts};
-use wire::{Door, Node, Protocol, Refusal, Signer};
+use wire::{Door, Node, Protocol, Refusal, Signer, codes};
 
 const NOW: f64 = 1_795_350_896.0;
 
@@ -95,8 +95,38 @@ fn an_unsigned_request_is_refused_in_the_words_of_its_form() {
     assert_eq!(refusal.protocol, EC2.protocol);
     check(refusal, "MissingParameter", 400);
     let page = knock(&head(|it| it), b"", Some("secret"));
-    assert_eq!(page.protocol, Protocol::RestXml);
+    assert_eq!(page.protocol, Protocol::S3);
     check(page, "AccessDenied", 403);
+}
+
+/// Some operations are signed by nobody on AWS: what is not built of them is not said to lack a signature.
+#[test]
+fn an_operation_that_nobody_signs_is_named() {
+    let form = head(|it| it.header("content-type", "application/x-www-form-urlencoded"));
+    let refusal = knock(&form, b"Action=Destroy&Version=query-service", None);
+    assert_eq!(refusal.protocol, QUERY.protocol);
+    assert_eq!(
+        refusal.error.message,
+        "query-service:Destroy is not supported by neargate"
+    );
+    check(refusal, "NotImplemented", 501);
+}
+
+/// A client reads a refusal in the protocol of the service that it asked.
+#[test]
+fn an_unknown_service_is_refused_in_the_protocol_that_its_clients_read() {
+    let rest = head(|it| {
+        it.header("authorization", scope("elsewhere"))
+            .header("x-amz-date", "20261122T123456Z")
+    });
+    assert_eq!(knock(&rest, b"", None).protocol, Protocol::RestJson);
+    let error = codes::NotImplemented.because("no");
+    let body = |protocol| {
+        let answer = wire::refuse(protocol, "id", &error);
+        String::from_utf8(answer.into_body().to_vec()).unwrap()
+    };
+    assert!(body(Protocol::RestXml).contains("<ErrorResponse><Error><Type>Receiver</Type><Code>"));
+    assert!(body(Protocol::S3).contains("?>\n<Error><Code>NotImplemented</Code>"));
 }
 
 #[test]

@@ -134,6 +134,21 @@ fn stored_shapes_come_back_as_they_went() {
 }
 
 #[test]
+fn lists_that_are_absent_can_be_written_as_empty_ones() {
+    let port = Task {
+        family: "web".into(),
+        ports: Some(vec![Port::default()]),
+        ..Task::default()
+    };
+    let whole = wire::write_json(&wire::Value::get_whole(&port));
+    assert_eq!(
+        whole,
+        json!({"family": "web", "ports": [{"containerPort": 0}], "tagSet": []})
+    );
+    assert_eq!(to_json(&port)["tagSet"], Json::Null);
+}
+
+#[test]
 fn secrets_are_not_printed() {
     let task = Task {
         password: Some("hush".into()),

@@ -62,6 +62,15 @@ fn the_operation_the_region_and_the_caller_are_found() {
     );
 }
 
+/// SDKs differ in whether they write the namespace of a service's shapes before its name.
+#[test]
+fn a_target_names_its_service_by_the_last_dotted_part() {
+    for target in ["Json_1.Make", "com.example.Json_1.Make"] {
+        let received = send("json-service", target, b"{}").unwrap();
+        assert_eq!(received.operation, "Make", "{target}");
+    }
+}
+
 #[test]
 fn operations_that_no_model_knows_are_refused_in_the_services_words() {
     check_refused(

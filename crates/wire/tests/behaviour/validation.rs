@@ -2,6 +2,7 @@
 
 use crate::common::{EC2, JSON, QUERY, ec2_service, json_service, query_service};
 use serde_json::{Value as Json, json};
+use wire::{Constraints, ErrorCode, OwnRefusal, ServiceModel, Words};
 
 #[track_caller]
 fn check_json(input: Json, code: &str, message: &str) {
@@ -132,6 +133,91 @@ fn query_services_speak_of_constraints_too() {
     assert_eq!(input.names.unwrap(), ["b", "c"]);
     assert_eq!(input.labels.unwrap()["k"], "v");
     assert_eq!(input.tags, Some(vec![]));
+}
+
+/// `ProtocolVersion=` is what clients write for a member that has no value.
+#[test]
+fn an_empty_scalar_of_a_form_is_absent() {
+    let read = |text: &str| -> query_service::MakeInput {
+        wire::decode_input(&QUERY, form(text)).unwrap()
+    };
+    let input =
+        read("Name=a&Port=&Colour=&Secret=&Tags.member.1.Key=k&Tags.member.1.Value=&Names=");
+    assert_eq!((input.port, input.colour, input.secret), (None, None, None));
+    let tag = &input.tags.unwrap()[0];
+    assert_eq!(tag.value.as_deref(), Some(""), "it is said to keep it");
+    assert_eq!(input.names, Some(vec![]), "a list is no scalar");
+    check_ec2(
+        "Name=",
+        "MissingParameter",
+        "The request must contain the parameter Name",
+    );
+    check_json(
+        json!({"name": "a", "secret": ""}),
+        "ValidationException",
+        "2 validation errors detected: Value at 'secret' failed to satisfy constraint: Member must have length \
+         greater than or equal to 1; Value at 'secret' failed to satisfy constraint: Member must satisfy regular \
+         expression pattern: [a-z]+",
+    );
+}
+
+#[test]
+fn services_have_codes_and_words_of_their_own() {
+    const OLDER: ErrorCode = ErrorCode::sender("InvalidParameterException", 400);
+    const NO_NAME: ErrorCode = ErrorCode::sender("NameRequiredException", 400);
+    const BAD_NAME: ErrorCode = ErrorCode::sender("InvalidNameException", 400);
+    let refused = |constraints: Constraints, input: Json| {
+        let model = ServiceModel {
+            constraints,
+            ..JSON
+        };
+        let input = wire::read_json(input);
+        let error = wire::decode_input::<json_service::MakeInput>(&model, input).unwrap_err();
+        (error.code, error.message)
+    };
+    let by_operation = Constraints {
+        operations: &[("Make", OLDER)],
+        ..Constraints::USUAL
+    };
+    assert_eq!(
+        refused(by_operation, json!({})).0,
+        "InvalidParameterException"
+    );
+    let by_member = Constraints {
+        members: &[OwnRefusal {
+            member: "name",
+            missing: Some(NO_NAME),
+            unfit: Some(BAD_NAME),
+        }],
+        ..Constraints::USUAL
+    };
+    assert_eq!(refused(by_member, json!({})).0, "NameRequiredException");
+    assert_eq!(
+        refused(by_member, json!({"name": "A"})).0,
+        "InvalidNameException"
+    );
+    let other = refused(by_member, json!({"name": "a", "port": 0}));
+    assert_eq!(other.0, "ValidationException");
+    let parameter = Constraints {
+        words: Words::Parameter,
+        ..Constraints::USUAL
+    };
+    for (input, message) in [
+        (
+            json!({"name": "A"}),
+            "Invalid parameter at 'name' failed to satisfy constraint: 'must satisfy regular expression '[a-z]+''",
+        ),
+        (
+            json!({"name": "abcdefghi"}),
+            "Invalid parameter at 'name' failed to satisfy constraint: 'must have length less than or equal to 8'",
+        ),
+        (
+            json!({"name": "a", "colour": "BLUE"}),
+            "Invalid parameter at 'colour' failed to satisfy constraint: 'Member must satisfy enum value set: [RED, GREEN]'",
+        ),
+    ] {
+        assert_eq!(refused(parameter, input).1, message);
+    }
 }
 
 #[test]

@@ -36,6 +36,22 @@ pub struct Wanted {
     plain: Vec<String>,
     #[serde(default)]
     sensitive: Vec<String>,
+    /// Optional members of which an empty text is a value, also in form parameters.
+    #[serde(default)]
+    empty: Vec<String>,
+    /// Enums whose values AWS names in another order than the model has them.
+    #[serde(default)]
+    order: BTreeMap<String, Vec<String>>,
+    /// What the service answers to input that its model forbids, where its errors do not tell.
+    validation: Option<String>,
+    /// In which of `wire::Words`.
+    words: Option<String>,
+    /// The code is the operation's: the one that it declares.
+    #[serde(default)]
+    validation_by_operation: bool,
+    /// Members have errors of their own: `InvalidRepositoryNameException`.
+    #[serde(default)]
+    validation_by_member: bool,
 }
 
 /// Writes all generated files of `crates/shapes` into the folder `out`, laid out as that crate is.

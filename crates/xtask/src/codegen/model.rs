@@ -30,6 +30,9 @@ pub struct Metadata {
 pub struct Operation {
     pub input: Option<ShapeRef>,
     pub output: Option<ShapeRef>,
+    #[serde(default)]
+    pub errors: Vec<ShapeRef>,
+    pub authtype: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -128,6 +128,10 @@ fn write_field(
     if listed || service.is_sensitive(&member.shape) {
         attributes.push("sensitive".into());
     }
+    let keeps_empty = (service.wanted.empty.iter()).any(|it| *it == format!("{holder}.{name}"));
+    if keeps_empty {
+        attributes.push("keeps_empty".into());
+    }
     let mut rust_type = service.rust_type(&member.shape)?;
     let target = service.model.shape(&member.shape)?;
     if target.kind == "structure"

@@ -4,19 +4,20 @@ use std::fmt::Write;
 
 use anyhow::Context;
 
+use super::Wanted;
 use super::model::Model;
 use super::names::{snake, type_name};
 
 /// `SERVICE` and `MODEL` of a service.
-pub fn service_model(model: &Model, has_errors: bool) -> anyhow::Result<String> {
+pub fn service_model(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
     let name = model.signing_name();
     Ok(format!(
         "/// The name by which requests are routed to the service.\npub const SERVICE: &str = {name:?};\n\n{}",
-        model_constant(model, "MODEL", has_errors)?
+        model_constant(model, "MODEL", Some(wanted))?
     ))
 }
 
-fn model_constant(model: &Model, ident: &str, has_errors: bool) -> anyhow::Result<String> {
+fn model_constant(model: &Model, ident: &str, wanted: Option<&Wanted>) -> anyhow::Result<String> {
     let mut operations: Vec<&str> = model.operations.keys().map(String::as_str).collect();
     operations.sort_unstable();
     let names: String = operations
@@ -26,11 +27,13 @@ fn model_constant(model: &Model, ident: &str, has_errors: bool) -> anyhow::Resul
     Ok(format!(
         "/// The service as the wire knows it.\npub const {ident}: wire::ServiceModel = wire::ServiceModel {{\n    \
          signing_name: {:?},\n    protocol: {},\n    api_version: {:?},\n    validation: {},\n    \
-         operations: &[\n{names}    ],\n}};\n\n",
+         constraints: {},\n    unsigned: &{:?},\n    operations: &[\n{names}    ],\n}};\n\n",
         model.signing_name(),
         protocol(model)?,
         model.metadata.api_version,
-        validation(model, has_errors),
+        validation(model, wanted),
+        constraints(model, wanted)?,
+        unsigned(model),
     ))
 }
 
@@ -58,7 +61,10 @@ fn protocol(model: &Model) -> anyhow::Result<String> {
             namespace()?
         )
     } else if speaks("rest-xml") {
-        "wire::Protocol::RestXml".into()
+        match model.signing_name() {
+            "s3" => "wire::Protocol::S3".into(),
+            _ => "wire::Protocol::RestXml".into(),
+        }
     } else if speaks("rest-json") {
         "wire::Protocol::RestJson".into()
     } else {
@@ -67,18 +73,97 @@ fn protocol(model: &Model) -> anyhow::Result<String> {
 }
 
 /// What the service answers to input that its model forbids.
-fn validation(model: &Model, has_errors: bool) -> String {
+fn validation(model: &Model, wanted: Option<&Wanted>) -> String {
+    if let Some(name) = wanted.and_then(|it| it.validation.as_ref()) {
+        return match model.shapes.contains_key(name) {
+            true => format!("errors::{name}"),
+            false => format!("wire::codes::{name}"),
+        };
+    }
     let is_json =
         model.metadata.protocols.iter().any(|it| it == "json") || model.metadata.protocol == "json";
     let modelled = ["ValidationException", "InvalidParameterException"]
         .into_iter()
         .find(|name| model.shapes.get(*name).is_some_and(|shape| shape.exception));
     match modelled {
-        Some(name) if is_json && has_errors => format!("errors::{name}"),
+        Some(name) if is_json && wanted.is_some() => format!("errors::{name}"),
         _ if is_json => "wire::codes::ValidationException".into(),
         _ if model.metadata.protocol == "ec2" => "wire::codes::InvalidParameterValue".into(),
         _ => "wire::codes::ValidationError".into(),
     }
+}
+
+/// The operations that nobody signs.
+fn unsigned(model: &Model) -> Vec<&str> {
+    let operations = model.operations.iter();
+    operations
+        .filter(|(_, it)| it.authtype.as_deref() == Some("none"))
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+/// How the service speaks of input that its model forbids.
+fn constraints(model: &Model, wanted: Option<&Wanted>) -> anyhow::Result<String> {
+    let Some(wanted) = wanted else {
+        return Ok("wire::Constraints::USUAL".into());
+    };
+    let words = wanted.words.as_deref().unwrap_or("Value");
+    let operations = match wanted.validation_by_operation {
+        true => operations_with_codes(model, wanted),
+        false => String::new(),
+    };
+    let members = match wanted.validation_by_member {
+        true => members_with_codes(model, wanted)?,
+        false => String::new(),
+    };
+    if words == "Value" && operations.is_empty() && members.is_empty() {
+        return Ok("wire::Constraints::USUAL".into());
+    }
+    Ok(format!(
+        "wire::Constraints {{ words: wire::Words::{words}, operations: &[{operations}], members: &[{members}] }}"
+    ))
+}
+
+/// The built operations that declare `InvalidParameterException` and no `ValidationException`.
+fn operations_with_codes(model: &Model, wanted: &Wanted) -> String {
+    let declares = |name: &str, error: &str| {
+        let operation = model.operations.get(name);
+        operation.is_some_and(|it| it.errors.iter().any(|it| it.shape == error))
+    };
+    let (older, newer) = ("InvalidParameterException", "ValidationException");
+    (wanted.operations.iter())
+        .filter(|name| declares(name, older) || !declares(name, newer))
+        .map(|name| format!("({name:?}, errors::{older}),"))
+        .collect()
+}
+
+/// The members of the built operations' inputs for which there are `Invalid…Exception` or
+/// `…RequiredException`, after their own name or their type's.
+fn members_with_codes(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
+    let mut found = std::collections::BTreeMap::new();
+    let inputs = (wanted.operations.iter()).filter_map(|it| model.operations[it].input.as_ref());
+    for name in model.reach(inputs.map(|it| it.shape.as_str()))? {
+        for (member, of) in &model.shape(name)?.members.0 {
+            let title = format!("{}{}", member[..1].to_uppercase(), &member[1..]);
+            let kind = of.shape.trim_end_matches("Enum").trim_end_matches("Type");
+            let exception = |name: String| {
+                let is_one = model.shapes.get(&name).is_some_and(|it| it.exception);
+                is_one.then(|| format!("Some(errors::{name})"))
+            };
+            let of_either = |write: fn(&str) -> String| {
+                let code = exception(write(&title)).or_else(|| exception(write(kind)));
+                code.unwrap_or_else(|| "None".into())
+            };
+            let missing = of_either(|it| format!("{it}RequiredException"));
+            let unfit = of_either(|it| format!("Invalid{it}Exception"));
+            if missing != "None" || unfit != "None" {
+                found.insert(member.as_str(), format!(
+                    "wire::OwnRefusal {{ member: {member:?}, missing: {missing}, unfit: {unfit} }},"
+                ));
+            }
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// The error codes of a service, named after their shapes.
@@ -94,9 +179,14 @@ pub fn errors(model: &Model) -> String {
         let status = status.unwrap_or(if shape.fault { 500 } else { 400 });
         let fault = if status >= 500 { "Receiver" } else { "Sender" };
         let ident = type_name(name);
+        let capital = shape.members.0.iter().any(|(name, _)| name == "Message");
+        let capital = match capital {
+            true => ".with_capital_message()",
+            false => "",
+        };
         writeln!(
             rows,
-            "    pub const {ident}: ErrorCode = ErrorCode::modelled({name:?}, {code:?}, {status}, Fault::{fault});"
+            "    pub const {ident}: ErrorCode = ErrorCode::modelled({name:?}, {code:?}, {status}, Fault::{fault}){capital};"
         )
         .expect("writing to a string does not fail");
     }
@@ -126,7 +216,7 @@ pub fn known(modules: &[&str], known: &[(&str, Model)]) -> anyhow::Result<String
     for (name, model) in known {
         let ident = snake(name).to_ascii_uppercase();
         out.push_str(
-            &model_constant(model, &ident, false)
+            &model_constant(model, &ident, None)
                 .with_context(|| format!("the model of `{name}`"))?,
         );
     }
