@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error};
 use shapes::ec2::{
-    AccountAttribute, AccountAttributeName, AccountAttributeValue, DescribeAccountAttributesInput,
+    AccountAttribute, AccountAttributeValue, DescribeAccountAttributesInput,
     DescribeAccountAttributesOutput, DescribeRegionsInput, DescribeRegionsOutput,
 };
 
@@ -32,7 +32,26 @@ const REGIONS: &[&str] = &[
     "us-west-2",
 ];
 
-const OPT_IN: &str = "opt-in-not-required";
+/// Regions that an account has to ask for on AWS; `DescribeRegions` shows them when it is asked for them.
+const OPT_IN_REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-south-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-west-1",
+    "eu-central-2",
+    "eu-south-1",
+    "eu-south-2",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+];
 
 struct Region {
     name: &'static str,
@@ -40,6 +59,13 @@ struct Region {
 }
 
 impl Region {
+    fn opt_in(&self) -> &'static str {
+        match OPT_IN_REGIONS.contains(&self.name) {
+            true => "not-opted-in",
+            false => "opt-in-not-required",
+        }
+    }
+
     fn endpoint(&self) -> String {
         format!("ec2.{}.amazonaws.com", self.name)
     }
@@ -54,7 +80,7 @@ impl Filtered for Region {
         vec![match filter {
             "region-name" => self.name.to_owned(),
             "endpoint" => self.endpoint(),
-            "opt-in-status" => OPT_IN.to_owned(),
+            "opt-in-status" => self.opt_in().to_owned(),
             _ => return vec![],
         }]
     }
@@ -71,13 +97,18 @@ pub async fn describe_regions(
     let unknown = asked
         .into_iter()
         .flatten()
-        .find(|it| !REGIONS.contains(&it.as_str()));
+        .find(|it| !REGIONS.contains(&it.as_str()) && !OPT_IN_REGIONS.contains(&it.as_str()));
     if let Some(unknown) = unknown {
         return Err(InvalidParameterValue.because(format!("Invalid region names: [{unknown}]")));
     }
+    let all = input.all_regions == Some(true);
     let regions = REGIONS
         .iter()
-        .filter(|name| asked.is_none_or(|it| it.iter().any(|it| it == *name)))
+        .chain(OPT_IN_REGIONS)
+        .filter(|name| match asked {
+            Some(asked) => asked.iter().any(|it| it == *name),
+            None => all || REGIONS.contains(name),
+        })
         .map(|name| Region {
             name,
             none: BTreeMap::new(),
@@ -87,7 +118,7 @@ pub async fn describe_regions(
         .map(|it| shapes::ec2::Region {
             endpoint: Some(it.endpoint()),
             region_name: Some(it.name.to_owned()),
-            opt_in_status: Some(OPT_IN.to_owned()),
+            opt_in_status: Some(it.opt_in().to_owned()),
             ..Default::default()
         });
     Ok(DescribeRegionsOutput {
@@ -101,20 +132,22 @@ pub async fn describe_account_attributes(
     input: DescribeAccountAttributesInput,
 ) -> Result<DescribeAccountAttributesOutput, Error> {
     let known = [
-        (AccountAttributeName::SupportedPlatforms, "VPC"),
-        (AccountAttributeName::DefaultVpc, "none"),
+        ("supported-platforms", "VPC"),
+        ("vpc-max-security-groups-per-interface", "5"),
+        ("max-elastic-ips", "5"),
+        ("max-instances", "0"),
+        ("vpc-max-elastic-ips", "5"),
+        ("default-vpc", "none"),
     ];
-    let asked = |name| {
-        input
-            .attribute_names
-            .as_ref()
-            .is_none_or(|it| it.contains(&name))
+    let asked = |name: &str| {
+        let asked = input.attribute_names.as_ref();
+        asked.is_none_or(|it| it.iter().any(|it| it.as_str() == name))
     };
     let attributes = known
         .into_iter()
-        .filter(|(name, _)| asked(*name))
+        .filter(|(name, _)| asked(name))
         .map(|(name, value)| AccountAttribute {
-            attribute_name: Some(name.to_string()),
+            attribute_name: Some(name.to_owned()),
             attribute_values: Some(vec![AccountAttributeValue {
                 attribute_value: Some(value.to_owned()),
             }]),

@@ -278,6 +278,8 @@ impl Filtered for ElasticAddress {
         "domain",
         "network-interface-id",
         "public-ip",
+        "instance-id",
+        "network-border-group",
     ];
     fn unique(&self) -> &str {
         &self.id

@@ -41,6 +41,8 @@ codes! {
     InvalidIpAddressInUse = "InvalidIPAddress.InUse";
     NatGatewayNotFound = "NatGatewayNotFound";
     MissingParameter = "MissingParameter";
+    PrivateIpAddressLimitExceeded = "PrivateIpAddressLimitExceeded";
+    InvalidGroupIdMalformed = "InvalidGroupId.Malformed";
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated";
     RouteAlreadyExists = "RouteAlreadyExists";
     UnsupportedOperation = "UnsupportedOperation";
@@ -49,6 +51,18 @@ codes! {
 /// `The vpc ID 'vpc-1' does not exist`.
 pub fn not_found(code: ErrorCode, what: &str, id: &str) -> Error {
     code.because(format!("The {what} ID '{id}' does not exist"))
+}
+
+/// Refuses what cannot be a security group's id.
+pub fn check_group_id(id: &str) -> Result<(), Error> {
+    let hex = id.strip_prefix("sg-").unwrap_or_default();
+    match !hex.is_empty() && hex.bytes().all(|it| it.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => {
+            Err(InvalidGroupIdMalformed
+                .because(format!("The security group ID '{id}' is malformed")))
+        }
+    }
 }
 
 /// What this version cannot do, by name.

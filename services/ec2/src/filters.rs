@@ -7,7 +7,7 @@ use base::glob;
 use cloud::{Cx, Error};
 use shapes::ec2::Filter;
 
-use crate::errors::{InvalidNextToken, InvalidParameterValue};
+use crate::errors::{InvalidNextToken, InvalidParameterValue, unsupported};
 
 /// The filter that every resource with an owner has: everything here belongs to the account.
 const OWNER: &str = "owner-id";
@@ -17,6 +17,8 @@ pub trait Filtered {
     /// Names of the operation's own filters, besides those on tags: any other is refused, also when
     /// there is nothing to filter.
     const FILTERS: &'static [&'static str];
+    /// Filters that AWS has beside them, refused by name.
+    const UNBUILT: &'static [&'static str] = &[];
     /// What one resource is told apart from another by, unique and steady.
     fn unique(&self) -> &str;
     /// The values under one of the names of [`Filtered::FILTERS`].
@@ -33,6 +35,9 @@ pub fn select<R: Filtered>(
     for filter in filters.into_iter().flatten() {
         let name = filter.name.as_deref().unwrap_or_default();
         let known = name.starts_with("tag:") || name == "tag-key" || R::FILTERS.contains(&name);
+        if R::UNBUILT.contains(&name) {
+            return Err(unsupported(&format!("the filter '{name}'")));
+        }
         if !known {
             return Err(InvalidParameterValue.because(format!("The filter '{name}' is invalid")));
         }
@@ -88,7 +93,12 @@ fn matches<R: Filtered>(cx: &Cx, resource: &R, filter: &Filter) -> bool {
     } else if name == OWNER {
         vec![cx.account().to_owned()]
     } else {
-        resource.values(name)
+        // Every group that a rule refers to is the account's, too.
+        let whose = name.strip_suffix(".user-id");
+        match whose.map(|it| resource.values(&format!("{it}.group-id"))) {
+            Some(groups) => groups.iter().map(|_| cx.account().to_owned()).collect(),
+            None => resource.values(name),
+        }
     };
     let wanted = filter.values.as_deref().unwrap_or_default();
     wanted

@@ -131,9 +131,25 @@ impl Filtered for SecurityGroup {
         "group-name",
         "vpc-id",
         "description",
+        "owner-id",
+        "ip-permission.cidr",
+        "egress.ip-permission.cidr",
+        "ip-permission.from-port",
+        "egress.ip-permission.from-port",
         "ip-permission.group-id",
         "egress.ip-permission.group-id",
-        "owner-id",
+        "ip-permission.group-name",
+        "egress.ip-permission.group-name",
+        "ip-permission.ipv6-cidr",
+        "egress.ip-permission.ipv6-cidr",
+        "ip-permission.prefix-list-id",
+        "egress.ip-permission.prefix-list-id",
+        "ip-permission.protocol",
+        "egress.ip-permission.protocol",
+        "ip-permission.to-port",
+        "egress.ip-permission.to-port",
+        "ip-permission.user-id",
+        "egress.ip-permission.user-id",
     ];
     fn unique(&self) -> &str {
         &self.id
@@ -144,9 +160,15 @@ impl Filtered for SecurityGroup {
             "group-name" => vec![self.name.clone()],
             "vpc-id" => vec![self.vpc.clone()],
             "description" => vec![self.description.clone()],
-            "ip-permission.group-id" => group_rules::referenced_groups(self, false),
-            "egress.ip-permission.group-id" => group_rules::referenced_groups(self, true),
-            _ => vec![],
+            _ => {
+                let (egress, filter) = match filter.strip_prefix("egress.") {
+                    Some(filter) => (true, filter),
+                    None => (false, filter),
+                };
+                let member = filter.strip_prefix("ip-permission.").unwrap_or_default();
+                let rules = self.rules.iter().filter(|it| it.egress == egress);
+                rules.filter_map(|it| it.filtered(member)).collect()
+            }
         }
     }
     fn tags(&self) -> &Tags {
@@ -166,12 +188,40 @@ pub async fn describe_security_groups(
         None => tx.list::<SecurityGroup>(&cx.key("")),
     })?;
     let found = named(found, input.group_names.as_deref())?;
-    let found = select(&cx, found, input.filters.as_ref())?;
+    // Rules carry the ids of other groups, and filters ask for the names.
+    let asks_names = (input.filters.iter().flatten()).any(|it| {
+        it.name
+            .as_deref()
+            .is_some_and(|it| it.ends_with("ip-permission.group-name"))
+    });
+    let found = match asks_names {
+        true => by_rules_group_name(&cx, found, input.filters.as_ref())?,
+        false => select(&cx, found, input.filters.as_ref())?,
+    };
     let (found, next_token) = page(found, input.max_results, input.next_token.as_ref())?;
     Ok(DescribeSecurityGroupsOutput {
         security_groups: Some(found.iter().map(|it| shown(&cx, it)).collect()),
         next_token,
     })
+}
+
+/// [`select`], with the names of the groups that rules refer to.
+fn by_rules_group_name(
+    cx: &Cx,
+    found: Vec<SecurityGroup>,
+    filters: Option<&Vec<ec2::Filter>>,
+) -> Result<Vec<SecurityGroup>, Error> {
+    let all = cx.read(|tx| tx.list::<SecurityGroup>(&cx.key("")))?;
+    let name_of = |id: &str| all.iter().find(|it| it.id == id).map(|it| it.name.clone());
+    let named = found.into_iter().map(|mut group| {
+        for rule in &mut group.rules {
+            if let Source::Group(id) = &rule.source {
+                rule.peer_name = name_of(id);
+            }
+        }
+        group
+    });
+    select(cx, named.collect(), filters)
 }
 
 /// Those with one of these names, when names are given; each must exist.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, Records, random_hex};
+use cloud::{Cx, Error, Records, Touched, random_hex};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
@@ -11,13 +11,17 @@ use shapes::ec2::{
     DescribeSecurityGroupRulesInput, DescribeSecurityGroupRulesOutput, IpPermission, IpRange,
     Ipv6Range, ReferencedSecurityGroup, ResourceType, RevokeSecurityGroupEgressInput,
     RevokeSecurityGroupEgressOutput, RevokeSecurityGroupIngressInput,
-    RevokeSecurityGroupIngressOutput, RevokedSecurityGroupRule, SecurityGroupRule, UserIdGroupPair,
+    RevokeSecurityGroupIngressOutput, RevokedSecurityGroupRule, SecurityGroupRule,
+    SecurityGroupRuleDescription, UpdateSecurityGroupRuleDescriptionsEgressInput,
+    UpdateSecurityGroupRuleDescriptionsEgressOutput,
+    UpdateSecurityGroupRuleDescriptionsIngressInput,
+    UpdateSecurityGroupRuleDescriptionsIngressOutput, UserIdGroupPair,
 };
 
 use crate::errors::{
     InvalidGroupNotFound, InvalidParameterValue, InvalidPermissionDuplicate,
     InvalidPermissionMalformed, InvalidPermissionNotFound, InvalidSecurityGroupRuleIdNotFound,
-    MissingParameter, refuse, unsupported,
+    MissingParameter, check_group_id, refuse, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
@@ -46,9 +50,26 @@ pub struct Rule {
     pub to: Option<i32>,
     pub description: Option<String>,
     pub tags: Tags,
+    /// The name of the group that it refers to, while a filter asks for it.
+    #[serde(skip)]
+    pub peer_name: Option<String>,
 }
 
 impl Rule {
+    /// What the rule has under a filter's name, after `ip-permission.`.
+    pub fn filtered(&self, name: &str) -> Option<String> {
+        match (name, &self.source) {
+            ("protocol", _) => Some(self.protocol.clone()),
+            ("from-port", _) => self.from.map(|it| it.to_string()),
+            ("to-port", _) => self.to.map(|it| it.to_string()),
+            ("cidr", Source::Range(range)) => Some(range.to_string()),
+            ("ipv6-cidr", Source::Range6(range)) => Some(range.clone()),
+            ("group-id", Source::Group(id)) => Some(id.clone()),
+            ("group-name", Source::Group(_)) => self.peer_name.clone(),
+            _ => None,
+        }
+    }
+
     pub fn new(
         egress: bool,
         source: Source,
@@ -65,6 +86,7 @@ impl Rule {
             to,
             description: None,
             tags: Tags::new(),
+            peer_name: None,
         }
     }
 
@@ -426,6 +448,104 @@ pub async fn revoke_egress(
     })
 }
 
+/// Gives rules of a group other descriptions: those that are named by what they say, or by their ids.
+fn describe_anew(
+    cx: &Cx,
+    id: Option<&str>,
+    egress: bool,
+    rules: &[Rule],
+    described: Option<&Vec<SecurityGroupRuleDescription>>,
+) -> Result<(), Error> {
+    let id = id.ok_or_else(|| {
+        MissingParameter.because("The request must contain the parameter groupId")
+    })?;
+    if rules.is_empty() && described.is_none_or(Vec::is_empty) {
+        return Err(nothing_given());
+    }
+    cx.write(|tx| {
+        let mut group = group::get(cx, tx, id)?;
+        for rule in rules {
+            let found = group.rules.iter_mut().find(|it| it.same(rule));
+            let found = found.ok_or_else(|| {
+                InvalidPermissionNotFound
+                    .because("The specified rule does not exist in this security group.")
+            })?;
+            found.description.clone_from(&rule.description);
+        }
+        for it in described.into_iter().flatten() {
+            let id = it.security_group_rule_id.as_deref().unwrap_or_default();
+            let found = group.rules.iter_mut();
+            let found = found
+                .into_iter()
+                .find(|it| it.id == id && it.egress == egress);
+            let found = found.ok_or_else(|| {
+                InvalidSecurityGroupRuleIdNotFound
+                    .because(format!("The security group rule ID '{id}' does not exist"))
+            })?;
+            found.description.clone_from(&it.description);
+        }
+        tx.put(&group)
+    })
+}
+
+pub async fn update_descriptions_ingress(
+    cx: Cx,
+    input: UpdateSecurityGroupRuleDescriptionsIngressInput,
+) -> Result<UpdateSecurityGroupRuleDescriptionsIngressOutput, Error> {
+    let rules = (input.ip_permissions.iter().flatten()).map(|it| rules_of(false, it));
+    let rules = rules.collect::<Result<Vec<_>, _>>()?.concat();
+    let described = input.security_group_rule_descriptions.as_ref();
+    describe_anew(&cx, input.group_id.as_deref(), false, &rules, described)?;
+    Ok(UpdateSecurityGroupRuleDescriptionsIngressOutput {
+        r#return: Some(true),
+    })
+}
+
+pub async fn update_descriptions_egress(
+    cx: Cx,
+    input: UpdateSecurityGroupRuleDescriptionsEgressInput,
+) -> Result<UpdateSecurityGroupRuleDescriptionsEgressOutput, Error> {
+    let rules = (input.ip_permissions.iter().flatten()).map(|it| rules_of(true, it));
+    let rules = rules.collect::<Result<Vec<_>, _>>()?.concat();
+    let described = input.security_group_rule_descriptions.as_ref();
+    describe_anew(&cx, input.group_id.as_deref(), true, &rules, described)?;
+    Ok(UpdateSecurityGroupRuleDescriptionsEgressOutput {
+        r#return: Some(true),
+    })
+}
+
+/// Changes the tags of a rule, which is kept in its group.
+pub fn change_tags(
+    cx: &Cx,
+    tx: &Records<'_>,
+    id: &str,
+    edit: &dyn Fn(&mut Tags) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for mut group in tx.list::<SecurityGroup>(&cx.key(""))? {
+        if let Some(rule) = group.rules.iter_mut().find(|it| it.id == id) {
+            edit(&mut rule.tags)?;
+            return tx.put(&group);
+        }
+    }
+    Err(InvalidSecurityGroupRuleIdNotFound
+        .because(format!("The security group rule ID '{id}' does not exist")))
+}
+
+/// What permissions say of a rule.
+pub fn touched(cx: &Cx, id: &str) -> Touched {
+    let arn = cx.arn("ec2", &format!("security-group-rule/{id}"));
+    let groups = cx.read(|tx| tx.list::<SecurityGroup>(&cx.key("")));
+    let Ok(groups) = groups else {
+        // Nothing is known of its tags.
+        return Touched::named(arn);
+    };
+    let found = groups.into_iter().flat_map(|it| it.rules);
+    match found.into_iter().find(|it| it.id == id) {
+        Some(rule) => Touched::named(arn).tagged(rule.tags),
+        None => Touched::absent(arn),
+    }
+}
+
 /// The rules of one direction, grouped by protocol and ports.
 pub fn permissions(cx: &Cx, group: &SecurityGroup, egress: bool) -> Vec<IpPermission> {
     let mut grouped: BTreeMap<(&str, Option<i32>, Option<i32>), IpPermission> = BTreeMap::new();
@@ -471,16 +591,6 @@ pub fn permissions(cx: &Cx, group: &SecurityGroup, egress: bool) -> Vec<IpPermis
         }
     }
     grouped.into_values().collect()
-}
-
-pub fn referenced_groups(group: &SecurityGroup, egress: bool) -> Vec<String> {
-    let rules = group.rules.iter().filter(|it| it.egress == egress);
-    rules
-        .filter_map(|it| match &it.source {
-            Source::Group(id) => Some(id.clone()),
-            Source::Range(_) | Source::Range6(_) => None,
-        })
-        .collect()
 }
 
 fn shown(cx: &Cx, group: &SecurityGroup, rule: &Rule) -> SecurityGroupRule {
@@ -536,6 +646,13 @@ pub async fn describe_security_group_rules(
     cx: Cx,
     input: DescribeSecurityGroupRulesInput,
 ) -> Result<DescribeSecurityGroupRulesOutput, Error> {
+    for filter in input.filters.iter().flatten() {
+        if filter.name.as_deref() == Some("group-id") {
+            let ids = filter.values.as_deref().unwrap_or_default();
+            let whole = ids.iter().filter(|it| !it.contains(['*', '?']));
+            whole.into_iter().try_for_each(|it| check_group_id(it))?;
+        }
+    }
     let groups = cx.read(|tx| tx.list::<SecurityGroup>(&cx.key("")))?;
     let all = groups.iter().flat_map(|group| {
         group.rules.iter().map(|rule| {

@@ -5,18 +5,22 @@ use std::net::Ipv4Addr;
 use cloud::{Cloud, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
+    AssignPrivateIpAddressesInput, AssignPrivateIpAddressesOutput, AssignedPrivateIpAddress,
     CreateNetworkInterfaceInput, CreateNetworkInterfaceOutput, DeleteNetworkInterfaceInput,
     DeleteNetworkInterfaceOutput, DescribeNetworkInterfacesInput, DescribeNetworkInterfacesOutput,
     GroupIdentifier, ModifyNetworkInterfaceAttributeInput, ModifyNetworkInterfaceAttributeOutput,
-    NetworkInterface, NetworkInterfaceAssociation, NetworkInterfacePrivateIpAddress,
-    NetworkInterfaceStatus, NetworkInterfaceType, ResourceType,
+    NetworkInterface, NetworkInterfaceAssociation, NetworkInterfaceAttachment,
+    NetworkInterfacePrivateIpAddress, NetworkInterfaceStatus, NetworkInterfaceType,
+    PrivateIpAddressSpecification, ResourceType, UnassignPrivateIpAddressesInput,
+    UnassignPrivateIpAddressesOutput,
 };
 
 use crate::addresses;
 use crate::elastic_address;
 use crate::errors::{
     InsufficientFreeAddressesInSubnet, InvalidIpAddressInUse, InvalidNetworkInterfaceIdNotFound,
-    InvalidParameterCombination, InvalidParameterValue, refuse, unsupported,
+    InvalidParameterCombination, InvalidParameterValue, MissingParameter,
+    PrivateIpAddressLimitExceeded, refuse, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
@@ -40,7 +44,23 @@ pub struct Interface {
     pub description: String,
     pub tags: Tags,
     pub deleting: bool,
+    /// A service made it for something of its own, which it is attached to from the first moment.
+    #[serde(default = "is_held")]
+    pub held: bool,
+    /// Addresses beside the first. Nothing here is attached to an interface that somebody made, so that they
+    /// are kept for it and lead nowhere yet.
+    #[serde(default)]
+    pub secondary: Vec<Ipv4Addr>,
 }
+
+/// Interfaces of a time at which nobody else made any.
+fn is_held() -> bool {
+    true
+}
+
+/// The most addresses of one interface: those of AWS's largest instances ("IP addresses per network
+/// interface").
+const ADDRESSES_MAX: usize = 50;
 
 impl Record for Interface {
     const KIND: &'static str = "ec2.interface";
@@ -96,11 +116,9 @@ pub fn any_in(cx: &Cx, tx: &Records<'_>, subnet: &str) -> Result<bool, Error> {
 
 /// The machine has let go of it: its address is free again.
 pub fn forget(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<(), Error> {
-    tx.delete::<AddressUse>(&AddressUse::key_of(
-        cx,
-        &interface.subnet,
-        interface.address,
-    ))?;
+    for address in interface.secondary.iter().chain([&interface.address]) {
+        tx.delete::<AddressUse>(&AddressUse::key_of(cx, &interface.subnet, *address))?;
+    }
     elastic_address::let_go(cx, tx, &interface.id)?;
     tx.delete::<Interface>(&interface.key())?;
     Ok(())
@@ -134,10 +152,6 @@ pub async fn create_network_interface(
     if input.enable_primary_ipv6 == Some(true) {
         return Err(unsupported("the parameter EnablePrimaryIpv6"));
     }
-    refuse(
-        &input.secondary_private_ip_address_count,
-        "SecondaryPrivateIpAddressCount",
-    )?;
     let tags = tags::specified(
         input.tag_specifications.as_ref(),
         ResourceType::NetworkInterface,
@@ -152,11 +166,10 @@ pub async fn create_network_interface(
         let interface = match tx.get::<Interface>(&cx.key(&id))? {
             Some(existing) => existing,
             None => {
-                let made = make(&cx, tx, &input, id, &tags)?;
-                tx.put(&AddressUse {
-                    key: AddressUse::key_of(&cx, &made.subnet, made.address),
-                    interface: made.id.clone(),
-                })?;
+                let mut made = make(&cx, tx, &input, id, &tags)?;
+                use_address(&cx, tx, &made, made.address)?;
+                let count = input.secondary_private_ip_address_count.unwrap_or(0);
+                give(&cx, tx, &mut made, &asked_addresses(&input)?.1, count)?;
                 tx.put(&made)?;
                 made
             }
@@ -169,18 +182,79 @@ pub async fn create_network_interface(
     })
 }
 
-/// The address that is asked for, in either of the two ways. An interface has one here.
-fn asked_address(input: &CreateNetworkInterfaceInput) -> Result<Option<&str>, Error> {
+/// The first address and the others that are asked for, in either of the two ways.
+fn asked_addresses(
+    input: &CreateNetworkInterfaceInput,
+) -> Result<(Option<&str>, Vec<&str>), Error> {
     let listed = input.private_ip_addresses.as_deref().unwrap_or_default();
     let alone = input.private_ip_address.as_deref();
-    match (listed, alone) {
-        ([], alone) => Ok(alone),
-        ([one], None) => Ok(one.private_ip_address.as_deref()),
-        ([_], Some(_)) => Err(InvalidParameterCombination.because(
-            "The parameters privateIpAddress and privateIpAddresses cannot be used together",
-        )),
-        _ => Err(unsupported("more than one address in PrivateIpAddresses")),
+    let mut primary = listed.iter().filter(|it| it.primary == Some(true));
+    let first = primary.next();
+    if primary.next().is_some() || (first.is_some() && alone.is_some()) {
+        return Err(InvalidParameterCombination
+            .because("Only one primary private IP address can be specified."));
     }
+    if listed.iter().any(|it| it.private_ip_address.is_none()) {
+        return Err(
+            MissingParameter.because("The request must contain the parameter privateIpAddress")
+        );
+    }
+    // One alone is the first also where nothing says so.
+    let first = first.or_else(|| match (listed, alone) {
+        ([one], None) if one.primary.is_none() => Some(one),
+        _ => None,
+    });
+    let is_first =
+        |it: &PrivateIpAddressSpecification| first.is_some_and(|first| std::ptr::eq(it, first));
+    let others = listed.iter().filter(|it| !is_first(it));
+    let others = others.filter_map(|it| it.private_ip_address.as_deref());
+    let first = first.and_then(|it| it.private_ip_address.as_deref());
+    Ok((first.or(alone), others.collect()))
+}
+
+/// Notes whose an address is.
+fn use_address(
+    cx: &Cx,
+    tx: &Records<'_>,
+    interface: &Interface,
+    address: Ipv4Addr,
+) -> Result<(), Error> {
+    tx.put(&AddressUse {
+        key: AddressUse::key_of(cx, &interface.subnet, address),
+        interface: interface.id.clone(),
+    })
+}
+
+/// Gives an interface more addresses: those that are named, or as many as are asked for.
+fn give(
+    cx: &Cx,
+    tx: &Records<'_>,
+    interface: &mut Interface,
+    named: &[&str],
+    count: i32,
+) -> Result<Vec<Ipv4Addr>, Error> {
+    let count = usize::try_from(count).unwrap_or(0);
+    if !named.is_empty() && count > 0 {
+        return Err(InvalidParameterCombination.because(
+            "You cannot specify both private IP addresses and a count of secondary addresses.",
+        ));
+    }
+    if interface.secondary.len() + named.len() + count >= ADDRESSES_MAX {
+        return Err(PrivateIpAddressLimitExceeded.because(format!(
+            "Number of private addresses will exceed limit of {ADDRESSES_MAX}."
+        )));
+    }
+    let subnet = subnet::get(cx, tx, &interface.subnet)?;
+    let wanted = named.iter().map(|it| Some(*it));
+    let wanted = wanted.chain(std::iter::repeat_n(None, count));
+    let mut given = Vec::new();
+    for wanted in wanted {
+        let address = address(cx, tx, &subnet, wanted)?;
+        use_address(cx, tx, interface, address)?;
+        interface.secondary.push(address);
+        given.push(address);
+    }
+    Ok(given)
 }
 
 fn make(
@@ -197,7 +271,7 @@ fn make(
         _ => vec![vpc.default_group.clone()],
     };
     check_groups(cx, tx, &groups, &vpc.id)?;
-    let address = address(cx, tx, &subnet, asked_address(input)?)?;
+    let address = address(cx, tx, &subnet, asked_addresses(input)?.0)?;
     Ok(Interface {
         id,
         region: cx.region.clone(),
@@ -210,7 +284,14 @@ fn make(
         description: input.description.clone().unwrap_or_default(),
         tags: tags.clone(),
         deleting: false,
+        held: is_of_a_service(cx),
+        secondary: Vec::new(),
     })
+}
+
+/// Whether a service asks, for something of its own.
+fn is_of_a_service(cx: &Cx) -> bool {
+    cx.origin.client().is_none() && !cx.acts
 }
 
 /// The interface of a NAT gateway, recorded.
@@ -234,11 +315,10 @@ pub fn make_for_nat(
         description: format!("Interface for NAT Gateway {}", gateway.id),
         tags: Tags::new(),
         deleting: false,
+        held: true,
+        secondary: Vec::new(),
     };
-    tx.put(&AddressUse {
-        key: AddressUse::key_of(cx, &interface.subnet, interface.address),
-        interface: interface.id.clone(),
-    })?;
+    use_address(cx, tx, &interface, interface.address)?;
     tx.put(&interface)?;
     Ok(interface)
 }
@@ -305,11 +385,15 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
             group_name: name,
         });
     }
-    let address = interface.address.to_string();
-    let domain = addresses::private_domain(&cx.region);
-    let private_dns_name = format!("ip-{}.{domain}", address.replace('.', "-"));
-    Ok(NetworkInterface {
+    let first = NetworkInterfacePrivateIpAddress {
         association: association.clone(),
+        ..interface.shown_address(interface.address)
+    };
+    let others = interface.secondary.iter();
+    let others = others.map(|it| interface.shown_address(*it));
+    Ok(NetworkInterface {
+        association,
+        attachment: interface.held.then(|| interface.shown_attachment()),
         availability_zone: Some(interface.zone.clone()),
         availability_zone_id: Some(zones::id(&interface.zone)),
         description: Some(interface.description.clone()),
@@ -318,17 +402,12 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
         mac_address: Some(addresses::mac_text(addresses::mac(interface.address))),
         network_interface_id: Some(interface.id.clone()),
         owner_id: Some(cx.account().to_owned()),
-        private_dns_name: Some(private_dns_name.clone()),
-        private_ip_address: Some(address.clone()),
-        private_ip_addresses: Some(vec![NetworkInterfacePrivateIpAddress {
-            association,
-            primary: Some(true),
-            private_dns_name: Some(private_dns_name),
-            private_ip_address: Some(address),
-        }]),
-        requester_managed: Some(false),
+        private_dns_name: first.private_dns_name.clone(),
+        private_ip_address: first.private_ip_address.clone(),
+        private_ip_addresses: Some([first].into_iter().chain(others).collect()),
+        requester_managed: Some(interface.held),
         source_dest_check: Some(true),
-        status: Some(NetworkInterfaceStatus::InUse),
+        status: Some(interface.status()),
         subnet_id: Some(interface.subnet.clone()),
         tag_set: tags::shown(&interface.tags),
         vpc_id: Some(interface.vpc.clone()),
@@ -336,20 +415,98 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
     })
 }
 
+impl Interface {
+    fn status(&self) -> NetworkInterfaceStatus {
+        match self.held {
+            true => NetworkInterfaceStatus::InUse,
+            false => NetworkInterfaceStatus::Available,
+        }
+    }
+
+    /// Whose the thing is that it is attached to.
+    fn holder(&self) -> &'static str {
+        match self.description.starts_with("ELB ") {
+            true => "amazon-elb",
+            false => "amazon-aws",
+        }
+    }
+
+    fn attachment_id(&self) -> String {
+        self.id.replace("eni-", "eni-attach-")
+    }
+
+    fn shown_attachment(&self) -> NetworkInterfaceAttachment {
+        NetworkInterfaceAttachment {
+            attachment_id: Some(self.attachment_id()),
+            delete_on_termination: Some(false),
+            device_index: Some(1),
+            instance_owner_id: Some(self.holder().into()),
+            status: Some("attached".into()),
+            ..Default::default()
+        }
+    }
+
+    fn private_name(&self, address: Ipv4Addr) -> String {
+        let domain = addresses::private_domain(&self.region);
+        format!("ip-{}.{domain}", address.to_string().replace('.', "-"))
+    }
+
+    fn shown_address(&self, address: Ipv4Addr) -> NetworkInterfacePrivateIpAddress {
+        NetworkInterfacePrivateIpAddress {
+            association: None,
+            primary: Some(address == self.address),
+            private_dns_name: Some(self.private_name(address)),
+            private_ip_address: Some(address.to_string()),
+        }
+    }
+
+    fn all_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        [self.address]
+            .into_iter()
+            .chain(self.secondary.iter().copied())
+    }
+}
+
 impl Filtered for Interface {
     const FILTERS: &'static [&'static str] = &[
-        "network-interface-id",
-        "vpc-id",
-        "subnet-id",
-        "group-id",
-        "description",
-        "availability-zone",
-        "private-ip-address",
+        "addresses.association.owner-id",
+        "addresses.association.public-ip",
+        "addresses.primary",
         "addresses.private-ip-address",
+        "association.ip-owner-id",
         "association.public-ip",
-        "status",
+        "attachment.attachment-id",
+        "attachment.delete-on-termination",
+        "attachment.device-index",
+        "attachment.instance-id",
         "attachment.instance-owner-id",
+        "attachment.status",
+        "availability-zone",
+        "availability-zone-id",
+        "description",
+        "group-id",
+        "interface-type",
+        "ipv6-addresses.ipv6-address",
+        "mac-address",
+        "network-interface-id",
+        "operator.managed",
+        "operator.principal",
         "owner-id",
+        "private-dns-name",
+        "private-ip-address",
+        "requester-id",
+        "requester-managed",
+        "source-dest-check",
+        "status",
+        "subnet-id",
+        "vpc-id",
+    ];
+    const UNBUILT: &'static [&'static str] = &[
+        "association.allocation-id",
+        "association.association-id",
+        "association.public-dns-name",
+        "attachment.attach-time",
+        "group-name",
     ];
     fn unique(&self) -> &str {
         &self.id
@@ -362,17 +519,38 @@ impl Filtered for Interface {
             "group-id" => self.groups.clone(),
             "description" => vec![self.description.clone()],
             "availability-zone" => vec![self.zone.clone()],
-            "private-ip-address" | "addresses.private-ip-address" => vec![self.address.to_string()],
-            "association.public-ip" => self
+            "availability-zone-id" => vec![zones::id(&self.zone)],
+            "private-ip-address" => vec![self.address.to_string()],
+            "private-dns-name" => vec![self.private_name(self.address)],
+            "addresses.private-ip-address" => {
+                self.all_addresses().map(|it| it.to_string()).collect()
+            }
+            "addresses.primary" => {
+                let is_first = |it: Ipv4Addr| (it == self.address).to_string();
+                self.all_addresses().map(is_first).collect()
+            }
+            "association.public-ip" | "addresses.association.public-ip" => self
                 .public_address
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            "status" => vec!["in-use".into()],
-            "attachment.instance-owner-id" if self.description.starts_with("ELB ") => {
-                vec!["amazon-elb".into()]
+            "association.ip-owner-id" | "addresses.association.owner-id" => {
+                let owner = self.public_address.map(|_| "amazon".to_owned());
+                owner.into_iter().collect()
             }
-            "attachment.instance-owner-id" => vec!["amazon-aws".into()],
+            "interface-type" => vec!["interface".into()],
+            "mac-address" => vec![addresses::mac_text(addresses::mac(self.address))],
+            "operator.managed" => vec!["false".into()],
+            "source-dest-check" => vec!["true".into()],
+            "status" => vec![self.status().to_string()],
+            "requester-managed" => vec![self.held.to_string()],
+            // What is attached to nothing has nothing of the rest; IPv6, instances and operators nothing has.
+            _ if !self.held => vec![],
+            "attachment.instance-owner-id" | "requester-id" => vec![self.holder().into()],
+            "attachment.attachment-id" => vec![self.attachment_id()],
+            "attachment.delete-on-termination" => vec!["false".into()],
+            "attachment.device-index" => vec!["1".into()],
+            "attachment.status" => vec!["attached".into()],
             _ => vec![],
         }
     }
@@ -413,6 +591,13 @@ pub async fn delete_network_interface(
 ) -> Result<DeleteNetworkInterfaceOutput, Error> {
     cx.write(|tx| {
         let mut interface = get(&cx, tx, &input.network_interface_id)?;
+        // What a service made it for goes first.
+        if interface.held && cx.origin.client().is_some() {
+            return Err(InvalidParameterValue.because(format!(
+                "Network interface '{}' is currently in use.",
+                interface.id
+            )));
+        }
         if let Some(gateway) = nat_gateway::holder(&cx, tx, &interface.id)? {
             return Err(InvalidParameterValue.because(format!(
                 "Network interface '{}' is currently in use by {gateway}.",
@@ -459,4 +644,73 @@ fn public_address(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<Ip
     let number = tx.next(&format!("ec2.public-address/{}", cx.region))?;
     let host = u8::try_from(number.rem_euclid(254) + 1).unwrap_or(1);
     Ok(Ipv4Addr::new(203, 0, 113, host))
+}
+
+/// An interface that its owner may give addresses: where a service holds it, the addresses are what that
+/// service's thing has.
+fn own(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Interface, Error> {
+    let interface = get(cx, tx, id)?;
+    match interface.held {
+        true => Err(unsupported(
+            "more than one address of an interface that a service made",
+        )),
+        false => Ok(interface),
+    }
+}
+
+pub async fn assign_private_ip_addresses(
+    cx: Cx,
+    input: AssignPrivateIpAddressesInput,
+) -> Result<AssignPrivateIpAddressesOutput, Error> {
+    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
+    refuse(&input.ipv4_prefix_count, "Ipv4PrefixCount")?;
+    if input.allow_reassignment == Some(true) {
+        return Err(unsupported("the parameter AllowReassignment"));
+    }
+    let named = input.private_ip_addresses.as_deref().unwrap_or_default();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let count = input.secondary_private_ip_address_count.unwrap_or(0);
+    if named.is_empty() && count <= 0 {
+        return Err(MissingParameter.because(
+            "Either 'privateIpAddresses' or 'secondaryPrivateIpAddressCount' should be provided.",
+        ));
+    }
+    let given = cx.write(|tx| {
+        let mut interface = own(&cx, tx, &input.network_interface_id)?;
+        let given = give(&cx, tx, &mut interface, &named, count)?;
+        tx.put(&interface)?;
+        Ok(given)
+    })?;
+    let shown = given.into_iter().map(|it| AssignedPrivateIpAddress {
+        private_ip_address: Some(it.to_string()),
+    });
+    Ok(AssignPrivateIpAddressesOutput {
+        network_interface_id: Some(input.network_interface_id),
+        assigned_private_ip_addresses: Some(shown.collect()),
+        ..Default::default()
+    })
+}
+
+pub async fn unassign_private_ip_addresses(
+    cx: Cx,
+    input: UnassignPrivateIpAddressesInput,
+) -> Result<UnassignPrivateIpAddressesOutput, Error> {
+    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
+    let named = input.private_ip_addresses.unwrap_or_default();
+    cx.write(|tx| {
+        let mut interface = own(&cx, tx, &input.network_interface_id)?;
+        for text in &named {
+            let has = |it: &Ipv4Addr| it.to_string() == *text;
+            let Some(at) = interface.secondary.iter().position(has) else {
+                return Err(InvalidParameterValue.because(format!(
+                    "Some of [{text}] are not assigned to interface {}",
+                    interface.id
+                )));
+            };
+            let address = interface.secondary.remove(at);
+            tx.delete::<AddressUse>(&AddressUse::key_of(&cx, &interface.subnet, address))?;
+        }
+        tx.put(&interface)?;
+        Ok(UnassignPrivateIpAddressesOutput {})
+    })
 }

@@ -175,6 +175,20 @@ pub fn service() -> Service {
             on_one::<SecurityGroup, RevokeSecurityGroupEgressInput>(|it| &it.group_id)
                 .supplying(keys::OF_GROUP, region),
         )
+        .on(
+            group_rules::update_descriptions_ingress,
+            on_some::<SecurityGroup, UpdateSecurityGroupRuleDescriptionsIngressInput>(|it| {
+                it.group_id.as_ref()
+            })
+            .supplying(keys::OF_GROUP, region),
+        )
+        .on(
+            group_rules::update_descriptions_egress,
+            on_some::<SecurityGroup, UpdateSecurityGroupRuleDescriptionsEgressInput>(|it| {
+                it.group_id.as_ref()
+            })
+            .supplying(keys::OF_GROUP, region),
+        )
         .on(group_rules::describe_security_group_rules, describing())
         .on(interface::create_network_interface, on_new_interface())
         .on(interface::describe_network_interfaces, describing())
@@ -186,6 +200,16 @@ pub fn service() -> Service {
         .on(
             interface::modify_network_interface_attribute,
             on_changed_interface(),
+        )
+        .on(
+            interface::assign_private_ip_addresses,
+            on_one::<Interface, AssignPrivateIpAddressesInput>(|it| &it.network_interface_id)
+                .supplying(keys::OF_INTERFACE, region),
+        )
+        .on(
+            interface::unassign_private_ip_addresses,
+            on_one::<Interface, UnassignPrivateIpAddressesInput>(|it| &it.network_interface_id)
+                .supplying(keys::OF_INTERFACE, region),
         )
         .on(
             elastic_address::allocate_address,

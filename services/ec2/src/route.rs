@@ -170,6 +170,13 @@ impl Filtered for RouteTable {
         "route.gateway-id",
         "route.nat-gateway-id",
         "owner-id",
+        "association.gateway-id",
+        "route.destination-ipv6-cidr-block",
+        "route.destination-prefix-list-id",
+        "route.egress-only-internet-gateway-id",
+        "route.instance-id",
+        "route.transit-gateway-id",
+        "route.vpc-peering-connection-id",
     ];
     fn unique(&self) -> &str {
         &self.id

@@ -141,6 +141,11 @@ fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Erro
         state: Some(SubnetState::Available),
         subnet_arn: Some(cx.arn("ec2", &format!("subnet/{}", subnet.id))),
         subnet_id: Some(subnet.id.clone()),
+        private_dns_name_options_on_launch: Some(ec2::PrivateDnsNameOptionsOnLaunch {
+            hostname_type: Some(ec2::HostnameType::IpName),
+            enable_resource_name_dns_a_record: Some(false),
+            enable_resource_name_dns_aaaa_record: Some(false),
+        }),
         tags: tags::shown(&subnet.tags),
         vpc_id: Some(subnet.vpc.clone()),
         ..Default::default()
@@ -162,7 +167,20 @@ impl Filtered for Subnet {
         "defaultForAz",
         "map-public-ip-on-launch",
         "owner-id",
+        "customer-owned-ipv4-pool",
+        "enable-dns64",
+        "enable-lni-at-device-index",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
+        "ipv6-native",
+        "map-customer-owned-ip-on-launch",
+        "outpost-arn",
+        "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
+        "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record",
+        "private-dns-name-options-on-launch.hostname-type",
     ];
+    const UNBUILT: &'static [&'static str] = &["available-ip-address-count", "subnet-arn"];
     fn unique(&self) -> &str {
         &self.id
     }
@@ -176,6 +194,14 @@ impl Filtered for Subnet {
             "state" => "available".into(),
             "default-for-az" | "defaultForAz" => "false".into(),
             "map-public-ip-on-launch" => self.public_on_launch.to_string(),
+            "private-dns-name-options-on-launch.hostname-type" => "ip-name".into(),
+            "enable-dns64"
+            | "ipv6-native"
+            | "map-customer-owned-ip-on-launch"
+            | "private-dns-name-options-on-launch.enable-resource-name-dns-a-record"
+            | "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
+                "false".into()
+            }
             _ => return vec![],
         }]
     }

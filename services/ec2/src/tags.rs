@@ -18,6 +18,7 @@ use crate::errors::{
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
+use crate::group_rules;
 use crate::interface::Interface;
 use crate::nat_gateway::NatGateway;
 use crate::permissions;
@@ -26,6 +27,9 @@ use crate::subnet::Subnet;
 use crate::vpc::Vpc;
 
 pub type Tags = BTreeMap<String, String>;
+
+/// What the id of a security group's rule begins with: it is kept in its group's record.
+const RULE: &str = "sgr-";
 
 /// AWS's limit of tags per resource.
 const TAGS_MAX: usize = 50;
@@ -100,12 +104,13 @@ macro_rules! tagged {
         /// Changes the tags of the resource with this id, whatever it is.
         fn change(cx: &Cx, tx: &Records<'_>, id: &str, edit: &dyn Fn(&mut Tags) -> Result<(), Error>) -> Result<(), Error> {
             $(if id.starts_with($prefix) { return change_record::<$record>(cx, tx, id, edit); })*
+            if id.starts_with(RULE) { return group_rules::change_tags(cx, tx, id, edit); }
             Err(InvalidIdNotFound.because(format!("The ID '{id}' is not valid")))
         }
 
         /// The types of what may be tagged: the first, and the others.
         pub const TYPES: (&ResourceType, &[ResourceType]) = {
-            const ALL: &[ResourceType] = &[$(<$record as Tagged>::TYPE),*];
+            const ALL: &[ResourceType] = &[$(<$record as Tagged>::TYPE,)* ResourceType::SecurityGroupRule];
             match ALL {
                 [first, others @ ..] => (first, others),
                 [] => panic!("there is none"),
@@ -115,13 +120,13 @@ macro_rules! tagged {
         /// The type of the resource that has such an id.
         pub fn type_of(id: &str) -> Option<ResourceType> {
             $(if id.starts_with($prefix) { return Some(<$record as Tagged>::TYPE); })*
-            None
+            id.starts_with(RULE).then_some(ResourceType::SecurityGroupRule)
         }
 
         /// What permissions say of the resource that has such an id.
         pub fn touched_by_id(cx: &Cx, id: &str) -> Option<Touched> {
             $(if id.starts_with($prefix) { return Some(permissions::touched::<$record>(cx, id)); })*
-            None
+            id.starts_with(RULE).then(|| group_rules::touched(cx, id))
         }
 
         fn everything(cx: &Cx, tx: &Records<'_>) -> Result<Vec<Described>, Error> {
@@ -130,6 +135,12 @@ macro_rules! tagged {
                 let (id, tags) = (it.unique().to_owned(), std::mem::take(it.tags_mut()));
                 found.extend(tags.into_iter().map(|(key, value)| Described { order: format!("{id} {key}"), id: id.clone(), kind: <$record as Tagged>::TYPE, key, value, none: Tags::new() }));
             })*
+            for group in tx.list::<SecurityGroup>(&cx.key(""))? {
+                for rule in group.rules {
+                    let (id, kind) = (rule.id, ResourceType::SecurityGroupRule);
+                    found.extend(rule.tags.into_iter().map(|(key, value)| Described { order: format!("{id} {key}"), id: id.clone(), kind, key, value, none: Tags::new() }));
+                }
+            }
             Ok(found)
         }
     };

@@ -169,6 +169,12 @@ impl Filtered for Vpc {
         "isDefault",
         "dhcp-options-id",
         "owner-id",
+        "cidr-block-association.association-id",
+        "cidr-block-association.state",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.ipv6-pool",
+        "ipv6-cidr-block-association.state",
     ];
     fn unique(&self) -> &str {
         &self.id
@@ -179,6 +185,8 @@ impl Filtered for Vpc {
             "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => {
                 self.range.to_string()
             }
+            "cidr-block-association.association-id" => self.id.replace("vpc-", "vpc-cidr-assoc-"),
+            "cidr-block-association.state" => "associated".into(),
             "state" => "available".into(),
             "is-default" | "isDefault" => "false".into(),
             "dhcp-options-id" => self.id.replace("vpc-", "dopt-"),

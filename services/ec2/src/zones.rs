@@ -43,6 +43,54 @@ pub fn id(zone: &str) -> String {
     format!("{short}-az{number}")
 }
 
+/// `us-east-1-zg-1`, which all zones of a region are of.
+fn group(region: &str) -> String {
+    format!("{region}-zg-1")
+}
+
+/// The places that regions are named after (AWS General Reference, "Regions and Zones").
+const PLACES: &[(&str, &str)] = &[
+    ("af-south-1", "Africa (Cape Town)"),
+    ("ap-east-1", "Asia Pacific (Hong Kong)"),
+    ("ap-east-2", "Asia Pacific (Taipei)"),
+    ("ap-northeast-1", "Asia Pacific (Tokyo)"),
+    ("ap-northeast-2", "Asia Pacific (Seoul)"),
+    ("ap-northeast-3", "Asia Pacific (Osaka)"),
+    ("ap-south-1", "Asia Pacific (Mumbai)"),
+    ("ap-south-2", "Asia Pacific (Hyderabad)"),
+    ("ap-southeast-1", "Asia Pacific (Singapore)"),
+    ("ap-southeast-2", "Asia Pacific (Sydney)"),
+    ("ap-southeast-3", "Asia Pacific (Jakarta)"),
+    ("ap-southeast-4", "Asia Pacific (Melbourne)"),
+    ("ap-southeast-5", "Asia Pacific (Malaysia)"),
+    ("ap-southeast-6", "Asia Pacific (New Zealand)"),
+    ("ap-southeast-7", "Asia Pacific (Thailand)"),
+    ("ca-central-1", "Canada (Central)"),
+    ("ca-west-1", "Canada West (Calgary)"),
+    ("eu-central-1", "Europe (Frankfurt)"),
+    ("eu-central-2", "Europe (Zurich)"),
+    ("eu-north-1", "Europe (Stockholm)"),
+    ("eu-south-1", "Europe (Milan)"),
+    ("eu-south-2", "Europe (Spain)"),
+    ("eu-west-1", "Europe (Ireland)"),
+    ("eu-west-2", "Europe (London)"),
+    ("eu-west-3", "Europe (Paris)"),
+    ("il-central-1", "Israel (Tel Aviv)"),
+    ("me-central-1", "Middle East (UAE)"),
+    ("me-south-1", "Middle East (Bahrain)"),
+    ("mx-central-1", "Mexico (Central)"),
+    ("sa-east-1", "South America (Sao Paulo)"),
+    ("us-east-1", "US East (N. Virginia)"),
+    ("us-east-2", "US East (Ohio)"),
+    ("us-west-1", "US West (N. California)"),
+    ("us-west-2", "US West (Oregon)"),
+];
+
+fn long_group(region: &str) -> String {
+    let found = PLACES.iter().find(|(name, _)| *name == region);
+    format!("{} 1", found.map_or(region, |(_, place)| place))
+}
+
 struct Zone {
     name: String,
     region: String,
@@ -54,7 +102,11 @@ impl Filtered for Zone {
         "zone-name",
         "zone-id",
         "region-name",
+        "group-long-name",
         "group-name",
+        "message",
+        "parent-zone-id",
+        "parent-zone-name",
         "state",
         "opt-in-status",
         "zone-type",
@@ -66,7 +118,9 @@ impl Filtered for Zone {
         vec![match filter {
             "zone-name" => self.name.clone(),
             "zone-id" => id(&self.name),
-            "region-name" | "group-name" => self.region.clone(),
+            "region-name" => self.region.clone(),
+            "group-name" => group(&self.region),
+            "group-long-name" => long_group(&self.region),
             "state" => "available".into(),
             "opt-in-status" => "opt-in-not-required".into(),
             "zone-type" => "availability-zone".into(),
@@ -116,7 +170,9 @@ pub async fn describe_availability_zones(
         .map(|zone| AvailabilityZone {
             opt_in_status: Some(AvailabilityZoneOptInStatus::OptInNotRequired),
             region_name: Some(zone.region.clone()),
-            group_name: Some(zone.region.clone()),
+            group_name: Some(group(&zone.region)),
+            group_long_name: Some(long_group(&zone.region)),
+            messages: Some(Vec::new()),
             network_border_group: Some(zone.region),
             zone_id: Some(id(&zone.name)),
             zone_name: Some(zone.name),

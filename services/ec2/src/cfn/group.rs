@@ -7,7 +7,8 @@ use shapes::ec2::{
     self, AuthorizeSecurityGroupEgressInput, AuthorizeSecurityGroupIngressInput,
     CreateSecurityGroupInput, DeleteSecurityGroupInput, DescribeSecurityGroupsInput, IpPermission,
     IpRange, Ipv6Range, RevokeSecurityGroupEgressInput, RevokeSecurityGroupIngressInput,
-    SecurityGroupRule, UserIdGroupPair,
+    SecurityGroupRule, UpdateSecurityGroupRuleDescriptionsEgressInput,
+    UpdateSecurityGroupRuleDescriptionsIngressInput, UserIdGroupPair,
 };
 
 use super::{gone_is_fine, tag_specifications, text, update_tags};
@@ -157,7 +158,66 @@ async fn revoke(
     Ok(())
 }
 
-/// Brings one direction from the old list to the new one, adding before removing.
+/// A rule without its descriptions, as EC2 tells rules apart; protocols by the names that EC2 has for them.
+fn said(rule: &IpPermission) -> IpPermission {
+    let mut said = rule.clone();
+    let protocol = said.ip_protocol.take().unwrap_or_default().to_lowercase();
+    said.ip_protocol = Some(match protocol.as_str() {
+        "6" => "tcp".to_owned(),
+        "17" => "udp".to_owned(),
+        "1" => "icmp".to_owned(),
+        "all" => "-1".to_owned(),
+        _ => protocol,
+    });
+    if said.ip_protocol.as_deref() == Some("-1") {
+        // Ports mean nothing then.
+        (said.from_port, said.to_port) = (None, None);
+    }
+    for it in said.ip_ranges.iter_mut().flatten() {
+        it.description = None;
+    }
+    for it in said.ipv6_ranges.iter_mut().flatten() {
+        it.description = None;
+    }
+    for it in said.user_id_group_pairs.iter_mut().flatten() {
+        it.description = None;
+    }
+    said
+}
+
+/// Gives rules that are there the descriptions of the new list.
+async fn describe_anew(
+    cx: &Cx,
+    id: &str,
+    egress: bool,
+    rules: Vec<IpPermission>,
+) -> Result<(), ResourceError> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    match egress {
+        true => {
+            let input = UpdateSecurityGroupRuleDescriptionsEgressInput {
+                group_id: Some(id.into()),
+                ip_permissions: Some(rules),
+                ..Default::default()
+            };
+            cx.call(input).await?;
+        }
+        false => {
+            let input = UpdateSecurityGroupRuleDescriptionsIngressInput {
+                group_id: Some(id.into()),
+                ip_permissions: Some(rules),
+                ..Default::default()
+            };
+            cx.call(input).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings one direction from the old list to the new one, adding before removing. A rule whose description
+/// alone differs is the same rule.
 async fn change(
     cx: &Cx,
     id: &str,
@@ -165,9 +225,13 @@ async fn change(
     old: Vec<IpPermission>,
     new: Vec<IpPermission>,
 ) -> Result<(), ResourceError> {
-    let added = new.iter().filter(|it| !old.contains(it)).cloned().collect();
-    let removed = old.iter().filter(|it| !new.contains(it)).cloned().collect();
+    let has = |list: &[IpPermission], rule| list.iter().any(|it| said(it) == said(rule));
+    let added = new.iter().filter(|it| !has(&old, it)).cloned().collect();
+    let removed = old.iter().filter(|it| !has(&new, it)).cloned().collect();
+    let kept = new.iter().filter(|it| has(&old, it) && !old.contains(it));
+    let kept = kept.cloned().collect();
     authorize(cx, id, egress, added).await?;
+    describe_anew(cx, id, egress, kept).await?;
     revoke(cx, id, egress, removed).await
 }
 

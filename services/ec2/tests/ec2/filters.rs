@@ -55,6 +55,12 @@ async fn every_filter_of_every_operation() {
         .ok::<CreateTagsInput>(json!({"Resources": ids, "Tags": [{"Key": "Name", "Value": "n"}]}))
         .await;
     let peer = json!([{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]);
+    let ranges = json!([{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 81, "IpRanges": [{"CidrIp": "10.0.0.0/8"}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}]);
+    world
+        .ok::<AuthorizeSecurityGroupIngressInput>(
+            json!({"GroupId": group, "IpPermissions": ranges}),
+        )
+        .await;
     let rule = json!({"GroupId": group, "IpPermissions": peer});
     world
         .ok::<AuthorizeSecurityGroupIngressInput>(rule.clone())
@@ -88,6 +94,11 @@ async fn every_filter_of_every_operation() {
         "default-for-az",
         "defaultForAz",
         "map-public-ip-on-launch",
+        "enable-dns64",
+        "ipv6-native",
+        "map-customer-owned-ip-on-launch",
+        "private-dns-name-options-on-launch.hostname-type",
+        "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
     ]);
     knows::<DescribeSubnetsInput>(&world, "subnetSet", &subnets).await;
     let gateways = with(&[
@@ -114,9 +125,20 @@ async fn every_filter_of_every_operation() {
         "description",
         "ip-permission.group-id",
         "egress.ip-permission.group-id",
+        "ip-permission.group-name",
+        "egress.ip-permission.group-name",
+        "ip-permission.user-id",
+        "egress.ip-permission.user-id",
+        "ip-permission.protocol",
+        "egress.ip-permission.protocol",
+        "ip-permission.from-port",
+        "ip-permission.to-port",
+        "ip-permission.cidr",
+        "ip-permission.ipv6-cidr",
+        "egress.ip-permission.cidr",
     ]);
     knows::<DescribeSecurityGroupsInput>(&world, "securityGroupInfo", &groups).await;
-    let rules = ["group-id", "security-group-rule-id"];
+    let rules = ["security-group-rule-id"];
     knows::<DescribeSecurityGroupRulesInput>(&world, "securityGroupRuleSet", &rules).await;
     let interfaces = with(&[
         "network-interface-id",
@@ -130,6 +152,22 @@ async fn every_filter_of_every_operation() {
         "association.public-ip",
         "status",
         "attachment.instance-owner-id",
+        "addresses.association.owner-id",
+        "addresses.association.public-ip",
+        "addresses.primary",
+        "association.ip-owner-id",
+        "attachment.attachment-id",
+        "attachment.delete-on-termination",
+        "attachment.device-index",
+        "attachment.status",
+        "availability-zone-id",
+        "interface-type",
+        "mac-address",
+        "operator.managed",
+        "private-dns-name",
+        "requester-id",
+        "requester-managed",
+        "source-dest-check",
     ]);
     knows::<DescribeNetworkInterfacesInput>(&world, "networkInterfaceSet", &interfaces).await;
     let tags = ["key", "value", "resource-id", "resource-type"];
@@ -139,6 +177,7 @@ async fn every_filter_of_every_operation() {
         "zone-id",
         "region-name",
         "group-name",
+        "group-long-name",
         "state",
         "opt-in-status",
         "zone-type",
@@ -146,6 +185,36 @@ async fn every_filter_of_every_operation() {
     knows::<DescribeAvailabilityZonesInput>(&world, "availabilityZoneInfo", &zones).await;
     let regions = ["region-name", "endpoint", "opt-in-status"];
     knows::<DescribeRegionsInput>(&world, "regionInfo", &regions).await;
+}
+
+/// What nothing here has, a filter that AWS knows finds nothing by; what is not built is refused by name.
+#[tokio::test]
+async fn filters_of_what_nothing_has_find_nothing() {
+    let world = World::unmoving();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let subnet = world.subnet(&vpc, "10.0.1.0/24").await;
+    world.interface(&subnet, &[]).await;
+    let input = |name: &str| json!({"Filters": [{"Name": name, "Values": ["*"]}]});
+    for name in ["ipv6-addresses.ipv6-address", "attachment.instance-id"] {
+        let found = world
+            .ok::<DescribeNetworkInterfacesInput>(input(name))
+            .await;
+        assert_eq!(found["networkInterfaceSet"], json!([]), "{name}");
+    }
+    for name in ["outpost-arn", "ipv6-cidr-block-association.state"] {
+        let found = world.ok::<DescribeSubnetsInput>(input(name)).await;
+        assert_eq!(found["subnetSet"], json!([]), "{name}");
+    }
+    let not = |name: &str| format!("the filter '{name}' is not supported by neargate");
+    let name = "association.allocation-id";
+    world
+        .refused::<DescribeNetworkInterfacesInput>(input(name), "UnsupportedOperation", &not(name))
+        .await;
+    let bad = json!({"Filters": [{"Name": "group-id", "Values": ["foobar"]}]});
+    let why = "The security group ID 'foobar' is malformed";
+    world
+        .refused::<DescribeSecurityGroupRulesInput>(bad, "InvalidGroupId.Malformed", why)
+        .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! EC2 over a machine that is not there.
 
+mod addresses;
 mod deletion;
 mod engine_side;
 mod filters;

@@ -292,7 +292,7 @@ async fn what_is_asked_for_and_not_done() {
         ModifySubnetAttributeInput { "SubnetId": subnet, "EnableLniAtDeviceIndex": 1 } => "UnsupportedOperation", not("EnableLniAtDeviceIndex");
         CreateNetworkInterfaceInput { "SubnetId": subnet, "Ipv4PrefixCount": 1 } => "UnsupportedOperation", not("Ipv4PrefixCount");
         CreateNetworkInterfaceInput { "SubnetId": subnet, "InterfaceType": "efa" } => "UnsupportedOperation", not("InterfaceType");
-        CreateNetworkInterfaceInput { "SubnetId": subnet, "PrivateIpAddresses": two } => "UnsupportedOperation", "more than one address in PrivateIpAddresses is not supported by neargate";
+        CreateNetworkInterfaceInput { "SubnetId": subnet, "PrivateIpAddresses": two, "PrivateIpAddress": "10.0.0.12" } => "InvalidParameterCombination", "Only one primary private IP address can be specified.";
     }
     let as_it_is = json!({"SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "ip-name"});
     world.ok::<ModifySubnetAttributeInput>(as_it_is).await;

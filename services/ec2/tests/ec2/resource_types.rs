@@ -346,3 +346,35 @@ async fn properties_that_cannot_be_carried_out() {
         assert_eq!((error.message.as_str(), error.retry), (expected, false));
     }
 }
+
+#[tokio::test]
+async fn a_rule_whose_description_alone_differs_is_the_same_rule() {
+    let world = World::new();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let with = |out: &str, into: &str| {
+        json!({
+            "GroupDescription": "d", "VpcId": vpc,
+            "SecurityGroupEgress": [{"IpProtocol": "-1", "CidrIp": "0.0.0.0/0", "Description": out}],
+            "SecurityGroupIngress": [{"IpProtocol": "TCP", "FromPort": 80, "ToPort": 80, "CidrIp": "10.0.0.0/8", "Description": into}],
+        })
+    };
+    let before = with("Allow all outbound traffic by default", "one");
+    let id = create(&world, "SecurityGroup", before.clone()).await;
+    let told = async |egress: bool| -> Vec<(String, String)> {
+        let input = json!({"Filters": [{"Name": "group-id", "Values": [id]}]});
+        let found = world.ok::<DescribeSecurityGroupRulesInput>(input).await;
+        let rules = found["securityGroupRuleSet"].as_array().unwrap().iter();
+        rules
+            .filter(|it| it["isEgress"] == egress)
+            .map(|it| (text(&it["cidrIpv4"]), text(&it["description"])))
+            .collect()
+    };
+    let rule = |range: &str, why: &str| vec![(range.to_owned(), why.to_owned())];
+    let all_out = "Allow all outbound traffic by default";
+    assert_eq!(told(true).await, rule("0.0.0.0/0", all_out));
+    let mut after = with("all", "two");
+    after["SecurityGroupIngress"][0]["IpProtocol"] = json!("tcp");
+    update(&world, "SecurityGroup", &id, before, after).await;
+    assert_eq!(told(true).await, rule("0.0.0.0/0", "all"));
+    assert_eq!(told(false).await, rule("10.0.0.0/8", "two"));
+}

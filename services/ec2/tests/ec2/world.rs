@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::{Caller, ClientOrigin, Clock, Cloud, CloudParts, Cx, Origin, Pace, Store};
 use serde_json::{Value as Json, json};
 use shapes::ec2::*;
 
@@ -116,6 +116,17 @@ impl World {
         let input = json!({"SubnetId": subnet, "Groups": groups});
         let made = self.ok::<CreateNetworkInterfaceInput>(input).await;
         text(&made["networkInterface"]["networkInterfaceId"])
+    }
+
+    /// The context of somebody who is no service.
+    pub fn client(&self) -> Cx {
+        let origin = Origin::Client(ClientOrigin {
+            address: None,
+            user_agent: None,
+            is_secure: false,
+            inside: None,
+        });
+        (self.cloud).context("us-east-1", Caller::Daemon, Arc::new(origin))
     }
 
     /// The VPC's own group.
