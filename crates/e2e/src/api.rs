@@ -2,6 +2,8 @@
 //! Checks, permissions and records are those of every other client; what goes over the wire to AWS's
 //! own clients is tested with those.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Connection};
@@ -18,6 +20,7 @@ pub struct ApiError {
 
 impl Machine {
     pub fn call(&self, service: &str, operation: &str, input: Value) -> Result<Value, ApiError> {
+        let input = with_token(service, operation, input);
         let path = format!("/_neargate/v1/call/{service}/{operation}");
         let answer = self
             .post(
@@ -151,4 +154,17 @@ pub fn stack_input(name: &str, template: &str, parameters: &[(&str, &str)]) -> V
         "Parameters": parameters,
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
     })
+}
+
+/// AWS's own clients name the version of a secret that a request makes; so does this one.
+fn with_token(service: &str, operation: &str, mut input: Value) -> Value {
+    const TOKEN: &str = "ClientRequestToken";
+    let makes_version = ["CreateSecret", "PutSecretValue", "UpdateSecret"].contains(&operation);
+    if service == "secretsmanager" && makes_version && input[TOKEN].is_null() {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{:032}-{count:012}", std::process::id());
+        input[TOKEN] = text.into();
+    }
+    input
 }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
 use shapes::secretsmanager::*;
 
-use crate::names::{bad_request, find_any, invalid, not_found};
+use crate::names::{bad_request, check_name, find_any, invalid, not_found};
 use crate::record::{SecretRecord, date};
+use crate::secret::suffix;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// AWS's default, and its bounds.
@@ -34,9 +35,17 @@ pub async fn delete_secret(cx: Cx, input: DeleteSecretInput) -> Result<DeleteSec
             Ok(secret) => secret,
             // AWS answers success for what cannot be there any longer.
             Err(error) if force && error.is(errors::ResourceNotFoundException) => {
+                let id = &input.secret_id;
+                let arn = match id.starts_with("arn:") {
+                    true => id.clone(),
+                    false => {
+                        check_name(id)?;
+                        cx.arn("secretsmanager", &format!("secret:{id}-{}", suffix(&cx)))
+                    }
+                };
                 return Ok(DeleteSecretOutput {
-                    arn: None,
-                    name: Some(input.secret_id.clone()),
+                    arn: Some(arn),
+                    name: Some(id.clone()),
                     deletion_date: date(now),
                 });
             }

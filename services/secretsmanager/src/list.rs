@@ -8,15 +8,19 @@ use crate::record::{SecretRecord, date};
 
 pub fn check_filters(filters: &[Filter]) -> Result<(), Error> {
     for filter in filters {
-        if filter.key.is_none() || filter.values.as_ref().is_none_or(Vec::is_empty) {
-            return Err(invalid("Each filter needs a Key and Values."));
+        let Some(key) = filter.key else {
+            return Err(invalid("Invalid filter key"));
+        };
+        if filter.values.as_ref().is_none_or(Vec::is_empty) {
+            return Err(invalid(format!("Invalid filter values for key: {key}")));
         }
     }
     Ok(())
 }
 
 /// A value that begins with `!` is one that must not fit. Names, keys and values of tags fit by their
-/// beginning, descriptions too and whatever their case; `all` looks for words anywhere.
+/// beginning; of a description some word by its beginning for each word that is looked for, whatever their
+/// case; `all` looks for words anywhere.
 pub fn fits(secret: &SecretRecord, filter: &Filter) -> bool {
     let values = filter.values.iter().flatten();
     let (unwanted, wanted): (Vec<_>, Vec<_>) = values.partition(|it| it.starts_with('!'));
@@ -40,12 +44,10 @@ fn has(secret: &SecretRecord, key: FilterNameStringType, value: &str) -> bool {
     let lower = value.to_lowercase();
     match key {
         FilterNameStringType::Name => secret.name.starts_with(value),
-        FilterNameStringType::Description => {
-            description
-                .split_whitespace()
-                .any(|word| word.starts_with(&lower))
-                || description.starts_with(&lower)
-        }
+        FilterNameStringType::Description => lower.split_whitespace().all(|wanted| {
+            let mut words = description.split_whitespace();
+            words.any(|word| word.starts_with(wanted))
+        }),
         FilterNameStringType::TagKey => secret.tags.keys().any(|it| it.starts_with(value)),
         FilterNameStringType::TagValue => secret.tags.values().any(|it| it.starts_with(value)),
         FilterNameStringType::PrimaryRegion => secret.region.starts_with(value),
@@ -74,9 +76,7 @@ pub async fn list_secrets(cx: Cx, input: ListSecretsInput) -> Result<ListSecrets
     match input.sort_by {
         Some(SortByType::Name) => (),
         Some(SortByType::LastChangedDate) => all.sort_by_key(|it| it.changed_ms),
-        Some(SortByType::LastAccessedDate) => {
-            return Err(crate::names::unsupported("sorting by last-accessed-date"));
-        }
+        Some(SortByType::LastAccessedDate) => all.sort_by_key(|it| it.read_ms),
         _ => all.sort_by_key(|it| it.created_ms),
     }
     if input.sort_order == Some(SortOrderType::Desc) {
@@ -101,8 +101,9 @@ pub async fn list_secrets(cx: Cx, input: ListSecretsInput) -> Result<ListSecrets
 fn entry(secret: SecretRecord) -> SecretListEntry {
     SecretListEntry {
         arn: Some(secret.arn()),
-        tags: Some(secret.shown_tags()),
-        secret_versions_to_stages: Some(secret.shown_stages()),
+        tags: secret.shown_tags(),
+        secret_versions_to_stages: secret.shown_stages(),
+        last_accessed_date: secret.read_ms.and_then(date),
         last_changed_date: date(secret.changed_ms),
         deleted_date: secret.deleted_ms.and_then(date),
         created_date: date(secret.created_ms),

@@ -8,6 +8,15 @@ use shapes::secretsmanager::Tag;
 
 pub const CURRENT: &str = "AWSCURRENT";
 pub const PREVIOUS: &str = "AWSPREVIOUS";
+/// Where a rotation puts the version that it is about to make the current one.
+const PENDING: &str = "AWSPENDING";
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The day of a moment: AWS tells when something was last read, without the time of the day.
+pub fn day_of(ms: i64) -> i64 {
+    ms - ms.rem_euclid(DAY_MS)
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecretRecord {
@@ -29,6 +38,9 @@ pub struct SecretRecord {
     pub stages: BTreeMap<String, BTreeSet<String>>,
     /// The token of the request that made it, when it had one.
     pub made_by: Option<String>,
+    /// The day on which its value was last read.
+    #[serde(default)]
+    pub read_ms: Option<i64>,
 }
 
 impl Record for SecretRecord {
@@ -57,6 +69,9 @@ pub struct VersionRecord {
     pub id: String,
     pub value: Value,
     pub created_ms: i64,
+    /// The day on which it was last read.
+    #[serde(default)]
+    pub read_ms: Option<i64>,
 }
 
 impl Record for VersionRecord {
@@ -96,7 +111,7 @@ impl SecretRecord {
         stages.into_iter().flatten().cloned().collect()
     }
 
-    /// Moves a label to a version. What was current becomes the previous one.
+    /// Moves a label to a version. What was current becomes the previous one, and waits for nothing any more.
     pub fn move_stage(&mut self, stage: &str, to: &str) {
         let from = self.at_stage(stage).map(str::to_owned);
         for stages in self.stages.values_mut() {
@@ -109,6 +124,9 @@ impl SecretRecord {
             && from != to
         {
             self.move_stage(PREVIOUS, &from);
+            if let Some(stages) = self.stages.get_mut(&from) {
+                stages.remove(PENDING);
+            }
         }
     }
 
@@ -121,18 +139,22 @@ impl SecretRecord {
         Ok(())
     }
 
-    pub fn shown_tags(&self) -> Vec<Tag> {
+    /// As they are answered; absent when there are none.
+    pub fn shown_tags(&self) -> Option<Vec<Tag>> {
         let tag = |(key, value): (&String, &String)| Tag {
             key: Some(key.clone()),
             value: Some(value.clone()),
         };
-        self.tags.iter().map(tag).collect()
+        (!self.tags.is_empty()).then(|| self.tags.iter().map(tag).collect())
     }
 
-    pub fn shown_stages(&self) -> BTreeMap<String, Vec<String>> {
+    /// As they are answered; absent when there are none.
+    pub fn shown_stages(&self) -> Option<BTreeMap<String, Vec<String>>> {
         let used = self.stages.iter().filter(|it| !it.1.is_empty());
-        used.map(|(id, stages)| (id.clone(), stages.iter().cloned().collect()))
-            .collect()
+        let shown: BTreeMap<_, _> = used
+            .map(|(id, stages)| (id.clone(), stages.iter().cloned().collect()))
+            .collect();
+        (!shown.is_empty()).then_some(shown)
     }
 }
 

@@ -7,10 +7,10 @@ use shapes::secretsmanager::*;
 
 use crate::names::{add_tags, bad_request, check_key, check_name, find, find_any, unsupported};
 use crate::record::{CURRENT, SecretRecord, date};
-use crate::value::{add_version, given, version_id};
+use crate::value::{add_version, check_token, given, version_id};
 
 /// The end of an ARN. A repeated request with a token gets the same.
-fn suffix(cx: &Cx) -> String {
+pub fn suffix(cx: &Cx) -> String {
     const LENGTH: usize = 6;
     match cx.token {
         Some(_) => cx.new_id("", LENGTH),
@@ -28,6 +28,7 @@ pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSec
         return Err(unsupported("a managed external secret"));
     }
     let value = given(input.secret_string, input.secret_binary)?;
+    check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
     let now = cx.clock().now_ms();
     let mut secret = SecretRecord {
@@ -44,6 +45,7 @@ pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSec
         gone_ms: None,
         stages: BTreeMap::new(),
         made_by: cx.token.clone(),
+        read_ms: None,
     };
     add_tags(&mut secret.tags, input.tags.unwrap_or_default())?;
     cx.write(|tx| {
@@ -87,6 +89,7 @@ pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSec
         return Err(unsupported("a managed external secret"));
     }
     let value = given(input.secret_string, input.secret_binary)?;
+    check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
@@ -115,8 +118,9 @@ pub async fn describe_secret(
     let secret = cx.read(|tx| find_any(&cx, tx, &input.secret_id))?;
     Ok(DescribeSecretOutput {
         arn: Some(secret.arn()),
-        tags: Some(secret.shown_tags()),
-        version_ids_to_stages: Some(secret.shown_stages()),
+        tags: secret.shown_tags(),
+        version_ids_to_stages: secret.shown_stages(),
+        last_accessed_date: secret.read_ms.and_then(date),
         last_changed_date: date(secret.changed_ms),
         deleted_date: secret.deleted_ms.and_then(date),
         created_date: date(secret.created_ms),

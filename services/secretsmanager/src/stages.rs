@@ -31,7 +31,9 @@ pub async fn list_secret_version_ids(
         version_stages: Some(secret.stages_of(&it.id)),
         version_id: Some(it.id),
         created_date: date(it.created_ms),
-        ..Default::default()
+        last_accessed_date: it.read_ms.and_then(date),
+        // There is one key, whose name AWS writes so.
+        kms_key_ids: Some(vec!["DefaultEncryptionKey".into()]),
     };
     Ok(ListSecretVersionIdsOutput {
         versions: Some(versions.into_iter().map(entry).collect()),

@@ -6,7 +6,7 @@ use shapes::secretsmanager::*;
 use crate::list::{check_filters, fits};
 use crate::names::{bad_request, find, invalid};
 use crate::permission::get_value;
-use crate::record::{CURRENT, SecretRecord, Value, VersionRecord, date};
+use crate::record::{CURRENT, SecretRecord, Value, VersionRecord, date, day_of};
 
 /// AWS's limits (Secrets Manager quotas).
 const VALUE_BYTES_MAX: usize = 65_536;
@@ -31,6 +31,16 @@ pub fn given(text: Option<String>, bytes: Option<wire::Blob>) -> Result<Option<V
         )));
     }
     Ok(Some(value))
+}
+
+/// Clients write the token of a new version themselves; other services here need none.
+pub fn check_token(cx: &Cx, value: Option<&Value>, token: Option<&String>) -> Result<(), Error> {
+    match cx.origin.client().is_some() && value.is_some() && token.is_none() {
+        true => Err(bad_request(
+            "You must provide a ClientRequestToken value. We recommend a UUID-type value.",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A version's id is the caller's token, or a new UUID.
@@ -72,6 +82,7 @@ pub fn add_version(
         id: id.to_owned(),
         value,
         created_ms: cx.clock().now_ms(),
+        read_ms: None,
     })?;
     // The first version is the current one whatever it is called.
     let first = secret.at_stage(CURRENT).is_none();
@@ -123,7 +134,7 @@ fn select(
     let chosen = match (id, stage) {
         (Some(id), None) => id.to_owned(),
         (Some(id), Some(stage)) => {
-            if by_stage(stage)? != id {
+            if secret.at_stage(stage) != Some(id) {
                 return Err(bad_request(
                     "You provided a VersionStage that is not associated to the provided VersionId.",
                 ));
@@ -147,20 +158,41 @@ pub async fn get_secret_value(
     cx: Cx,
     input: GetSecretValueInput,
 ) -> Result<GetSecretValueOutput, Error> {
-    cx.read(|tx| {
+    let (secret, version) = cx.read(|tx| {
         let secret = find(&cx, tx, &input.secret_id)?;
         let (id, stage) = (input.version_id.as_deref(), input.version_stage.as_deref());
         let version = select(tx, &secret, id, stage)?;
-        let (secret_string, secret_binary) = parts(version.value);
-        Ok(GetSecretValueOutput {
-            arn: Some(secret.arn()),
-            version_stages: Some(secret.stages_of(&version.id)),
-            version_id: Some(version.id),
-            secret_string,
-            secret_binary,
-            created_date: date(version.created_ms),
-            name: Some(secret.name),
-        })
+        Ok((secret, version))
+    })?;
+    note_reading(&cx, &secret, &version)?;
+    let (secret_string, secret_binary) = parts(version.value);
+    Ok(GetSecretValueOutput {
+        arn: Some(secret.arn()),
+        version_stages: Some(secret.stages_of(&version.id)),
+        version_id: Some(version.id),
+        secret_string,
+        secret_binary,
+        created_date: date(version.created_ms),
+        name: Some(secret.name),
+    })
+}
+
+/// Notes the day on which a value was read: one write a day for each version, however often it is read.
+fn note_reading(cx: &Cx, secret: &SecretRecord, version: &VersionRecord) -> Result<(), Error> {
+    let today = Some(day_of(cx.clock().now_ms()));
+    if secret.read_ms == today && version.read_ms == today {
+        return Ok(());
+    }
+    cx.write(|tx| {
+        if let Some(mut secret) = tx.get::<SecretRecord>(&secret.key())? {
+            secret.read_ms = today;
+            tx.put(&secret)?;
+        }
+        if let Some(mut version) = tx.get::<VersionRecord>(&version.key())? {
+            version.read_ms = today;
+            tx.put(&version)?;
+        }
+        Ok(())
     })
 }
 
@@ -173,6 +205,7 @@ pub async fn put_secret_value(
     }
     let value = given(input.secret_string, input.secret_binary)?
         .ok_or_else(|| bad_request("You must provide either SecretString or SecretBinary."))?;
+    check_token(&cx, Some(&value), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
     let stages = input
         .version_stages

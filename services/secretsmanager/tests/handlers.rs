@@ -427,3 +427,133 @@ async fn a_secret_is_one_resource_however_it_is_spelled() {
         ]
     );
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_absent_and_reading_is_noted_by_the_day() {
+    let world = World::new();
+    let empty = CreateSecretInput {
+        name: "empty".into(),
+        ..Default::default()
+    };
+    world.call(empty).await;
+    let describe = |id: &str| DescribeSecretInput {
+        secret_id: id.into(),
+    };
+    let told = world.call(describe("empty")).await;
+    assert_eq!((told.tags, told.version_ids_to_stages), (None, None));
+    assert_eq!(told.last_accessed_date, None);
+    let made = world.call(create("a", "one")).await;
+    world.text("a").await;
+    let told = world.call(describe("a")).await;
+    let day = told.last_accessed_date.unwrap().0;
+    assert_eq!(day % 86_400.0, 0.0, "{day}");
+    let list = ListSecretVersionIdsInput {
+        secret_id: "a".into(),
+        ..Default::default()
+    };
+    let version = &world.call(list).await.versions.unwrap()[0];
+    assert_eq!(
+        version.kms_key_ids.as_deref(),
+        Some(&["DefaultEncryptionKey".to_owned()][..])
+    );
+    assert_eq!(version.last_accessed_date.unwrap().0, day);
+    // A stage that is at another version, or at none, is not at this one.
+    let wrong = GetSecretValueInput {
+        version_id: made.version_id,
+        ..get("a", Some("AWSPREVIOUS"))
+    };
+    let error = world.cx.call(wrong).await.unwrap_err();
+    assert_eq!(error.code, "InvalidRequestException");
+}
+
+#[tokio::test]
+async fn a_version_that_was_current_waits_for_nothing() {
+    let world = World::new();
+    let first = world.call(create("a", "1")).await.version_id;
+    let pending = PutSecretValueInput {
+        version_stages: Some(vec!["AWSPENDING".into()]),
+        ..put("a", "2")
+    };
+    let second = world.call(pending).await.version_id;
+    let moved = UpdateSecretVersionStageInput {
+        secret_id: "a".into(),
+        version_stage: "AWSCURRENT".into(),
+        remove_from_version_id: first,
+        move_to_version_id: second.clone(),
+    };
+    world.call(moved).await;
+    world.call(put("a", "3")).await;
+    let previous = world.get("a", Some("AWSPREVIOUS")).await;
+    assert_eq!(previous.version_id, second);
+    assert_eq!(previous.version_stages.unwrap(), ["AWSPREVIOUS"]);
+}
+
+#[tokio::test]
+async fn clients_name_versions_and_a_secret_that_is_gone_can_be_deleted() {
+    let world = World::new();
+    let origin = cloud::Origin::Client(cloud::ClientOrigin {
+        address: None,
+        user_agent: None,
+        is_secure: false,
+        inside: None,
+    });
+    let client = (world.cloud).context("us-east-1", cloud::Caller::Daemon, Arc::new(origin));
+    let error = client.call(create("a", "one")).await.unwrap_err();
+    assert_eq!(error.code, "InvalidRequestException");
+    assert_eq!(
+        error.message,
+        "You must provide a ClientRequestToken value. We recommend a UUID-type value."
+    );
+    let delete = |id: &str| DeleteSecretInput {
+        secret_id: id.into(),
+        force_delete_without_recovery: Some(true),
+        ..Default::default()
+    };
+    let gone = world.call(delete("none")).await;
+    let arn = gone.arn.unwrap();
+    assert!(
+        arn.starts_with("arn:aws:secretsmanager:us-east-1:000000000000:secret:none-"),
+        "{arn}"
+    );
+    assert_eq!(
+        world.refused(delete(" Inv *?!]Name\\-")).await,
+        "ValidationException"
+    );
+}
+
+#[tokio::test]
+async fn every_word_that_is_looked_for_begins_a_word_of_the_description() {
+    let world = World::new();
+    for (name, description) in [
+        ("s1", "a secret"),
+        ("s2", "An secret"),
+        ("s3", "asecret"),
+        ("s4", "thesecret"),
+    ] {
+        let input = CreateSecretInput {
+            description: Some(description.into()),
+            ..create(name, "x")
+        };
+        world.call(input).await;
+    }
+    let input = ListSecretsInput {
+        filters: Some(vec![Filter {
+            key: Some(FilterNameStringType::Description),
+            values: Some(vec!["a secret".into()]),
+        }]),
+        ..Default::default()
+    };
+    let found = world.call(input).await.secret_list.unwrap();
+    let mut names: Vec<_> = found.into_iter().filter_map(|it| it.name).collect();
+    names.sort();
+    assert_eq!(names, ["s1", "s2"]);
+    let nothing = ListSecretsInput {
+        filters: Some(vec![Filter {
+            key: Some(FilterNameStringType::Name),
+            values: None,
+        }]),
+        ..Default::default()
+    };
+    let error = world.cx.call(nothing).await.unwrap_err();
+    assert_eq!(error.message, "Invalid filter values for key: name");
+}

@@ -3,7 +3,7 @@
 use cloud::{Cx, Error};
 use shapes::ssm::*;
 
-use crate::names::unsupported;
+use crate::names::{check_path, invalid, unsupported};
 use crate::record::{ParameterRecord, Version, arn};
 
 /// A filter that is known to be one.
@@ -13,7 +13,10 @@ pub struct Filter {
     values: Vec<String>,
 }
 
-const KEYS: &[&str] = &["Name", "Type", "KeyId", "Path", "Label", "Tier", "DataType"];
+const KEYS: &[&str] = &["Path", "Name", "Type", "KeyId", "Tier", "DataType"];
+/// What AWS's message names of them.
+const VALUES_OF_TYPE: &[&str] = &["String", "StringList", "SecureString"];
+const VALUES_OF_TIER: &[&str] = &["Standard", "Advanced", "Intelligent-Tiering"];
 
 impl Filter {
     /// Reads a filter; `allowed` are the keys that the operation takes.
@@ -23,7 +26,7 @@ impl Filter {
         if !is_tag && !allowed.contains(&key.as_str()) {
             return Err(errors::InvalidFilterKey.because(format!(
                 "The following filter key is not valid: {key}. Valid filter keys include: [{}].",
-                allowed.join(", ")
+                named_keys(allowed)
             )));
         }
         let default = match key.as_str() {
@@ -32,14 +35,14 @@ impl Filter {
         };
         let options: &[&str] = match key.as_str() {
             "Path" => &["Recursive", "OneLevel"],
-            "Name" => &["Equals", "BeginsWith", "Contains"],
-            _ => &["Equals", "BeginsWith"],
+            "Name" if allowed.contains(&"Name") => &["BeginsWith", "Equals", "Contains"],
+            _ => &["BeginsWith", "Equals"],
         };
         let option = filter.option.unwrap_or_else(|| default.to_owned());
         if !options.contains(&option.as_str()) {
             return Err(errors::InvalidFilterOption.because(format!(
                 "The following filter option is not valid: {option}. Valid options include: [{}].",
-                options.join(", ")
+                options[..2].join(", ")
             )));
         }
         let values = filter.values.unwrap_or_default();
@@ -48,6 +51,7 @@ impl Filter {
                 "The following filter values are missing : null for filter key {key}."
             )));
         }
+        check_values(&key, &values)?;
         Ok(Self {
             key,
             option,
@@ -67,17 +71,33 @@ impl Filter {
         })
     }
 
+    /// `/a` and `a` are one name.
+    fn fits_name(&self, name: &str) -> bool {
+        let name = name.trim_start_matches('/');
+        self.values.iter().any(|value| {
+            let value = value.trim_start_matches('/');
+            match self.option.as_str() {
+                "BeginsWith" => name.starts_with(value),
+                "Contains" => name.contains(value),
+                _ => name == value,
+            }
+        })
+    }
+
     fn is_under(&self, name: &str) -> bool {
+        let name = name.trim_start_matches('/');
         self.values.iter().any(|path| {
-            let folder = format!("{}/", path.trim_end_matches('/'));
-            let below = name.strip_prefix(&folder);
+            let below = match path.trim_matches('/') {
+                "" => Some(name),
+                path => name.strip_prefix(path).and_then(|it| it.strip_prefix('/')),
+            };
             below.is_some_and(|it| self.option == "Recursive" || !it.contains('/'))
         })
     }
 
     pub fn matches(&self, parameter: &ParameterRecord, version: &Version) -> bool {
         match self.key.as_str() {
-            "Name" => self.fits(&parameter.name),
+            "Name" => self.fits_name(&parameter.name),
             "Type" => self.fits(&version.kind.to_string()),
             "KeyId" => version.key_id().is_some_and(|it| self.fits(&it)),
             "Path" => self.is_under(&parameter.name),
@@ -90,6 +110,43 @@ impl Filter {
                 value.is_some_and(|it| self.values.is_empty() || self.fits(it))
             }
         }
+    }
+}
+
+fn named_keys(allowed: &[&str]) -> String {
+    let named = allowed
+        .iter()
+        .filter(|it| !["DataType", "tag"].contains(it));
+    named.copied().collect::<Vec<_>>().join(", ")
+}
+
+/// What is known of a filter's values before any parameter is looked at.
+fn check_values(key: &str, values: &[String]) -> Result<(), Error> {
+    let known = match key {
+        "Type" => VALUES_OF_TYPE,
+        "Tier" => VALUES_OF_TIER,
+        "Path" => return values.iter().try_for_each(|it| check_path(it)),
+        _ => return Ok(()),
+    };
+    match values.iter().find(|it| !known.contains(&it.as_str())) {
+        None => Ok(()),
+        Some(other) => Err(errors::InvalidFilterValue.because(format!(
+            "The following filter value is not valid: {other}. Valid values include: [{}]",
+            known.join(", ")
+        ))),
+    }
+}
+
+/// Each key may be given once.
+fn check_repetition(filters: &[ParameterStringFilter]) -> Result<(), Error> {
+    let repeated = (filters.iter().enumerate())
+        .find(|(at, it)| filters[..*at].iter().any(|other| other.key == it.key));
+    match repeated {
+        None => Ok(()),
+        Some((_, it)) => Err(errors::InvalidFilterKey.because(format!(
+            "The following filter is duplicated in the request: {}. A request can contain only one occurrence of a specific filter.",
+            it.key
+        ))),
     }
 }
 
@@ -122,6 +179,15 @@ pub async fn describe_parameters(
     if input.shared == Some(true) {
         return Err(unsupported("Shared"));
     }
+    let has = |count: Option<usize>| count.is_some_and(|it| it > 0);
+    if has(input.filters.as_ref().map(Vec::len))
+        && has(input.parameter_filters.as_ref().map(Vec::len))
+    {
+        return Err(invalid(
+            "You can use either Filters or ParameterFilters in a single request.",
+        ));
+    }
+    check_repetition(input.parameter_filters.as_deref().unwrap_or_default())?;
     let old = input.filters.unwrap_or_default();
     let old = old.into_iter().map(|it| ParameterStringFilter {
         option: (it.key == ParametersFilterKey::Name).then(|| "BeginsWith".to_owned()),

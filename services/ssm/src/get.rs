@@ -4,11 +4,18 @@ use cloud::{Cx, Error};
 use shapes::ssm::*;
 
 use crate::describe::{Filter, page};
-use crate::names::{invalid, parse, select};
+use crate::names::{check_path, parse, select};
 use crate::record::ParameterRecord;
+use crate::reference;
 
 pub async fn get_parameter(cx: Cx, input: GetParameterInput) -> Result<GetParameterOutput, Error> {
     let decrypted = input.with_decryption == Some(true);
+    if let Some(secret) = reference::secret_of(&input.name) {
+        let parameter = reference::parameter(&cx, secret, decrypted).await?;
+        return Ok(GetParameterOutput {
+            parameter: Some(parameter),
+        });
+    }
     let parameter = cx.read(|tx| {
         let named = parse(&cx, tx, &input.name)?;
         Ok(select(&cx, tx, &named)?.shown(&cx, decrypted, named.selector))
@@ -23,9 +30,20 @@ pub async fn get_parameters(
     input: GetParametersInput,
 ) -> Result<GetParametersOutput, Error> {
     let decrypted = input.with_decryption == Some(true);
+    let (references, names): (Vec<_>, Vec<_>) =
+        (input.names.into_iter()).partition(|it| reference::secret_of(it).is_some());
+    let (mut secrets, mut no_secrets) = (Vec::new(), Vec::new());
+    for name in references {
+        let secret = reference::secret_of(&name).unwrap_or_default();
+        match reference::parameter(&cx, secret, decrypted).await {
+            Ok(found) => secrets.push(found),
+            Err(error) if error.is(errors::ParameterNotFound) => no_secrets.push(name),
+            Err(error) => return Err(error),
+        }
+    }
     cx.read(|tx| {
-        let (mut parameters, mut missing) = (Vec::new(), Vec::new());
-        for name in &input.names {
+        let (mut parameters, mut missing) = (secrets, no_secrets);
+        for name in &names {
             let found = parse(&cx, tx, name)
                 .and_then(|named| Ok((select(&cx, tx, &named)?, named.selector)));
             match found {
@@ -49,12 +67,7 @@ pub async fn get_parameters_by_path(
 ) -> Result<GetParametersByPathOutput, Error> {
     /// AWS's default, and its most.
     const PAGE: usize = 10;
-    if !input.path.starts_with('/') {
-        return Err(invalid(format!(
-            "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\". It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol \"/\". Valid example: /get/parameters2-/by1./path0_. ({})",
-            input.path
-        )));
-    }
+    check_path(&input.path)?;
     let filters = input.parameter_filters.unwrap_or_default();
     let filters = filters
         .into_iter()
@@ -67,8 +80,10 @@ pub async fn get_parameters_by_path(
     );
     cx.read(|tx| {
         let mut found = Vec::new();
-        for parameter in tx.list::<ParameterRecord>(&cx.key(&folder))? {
-            let below = &parameter.name[folder.len()..];
+        // What has no slash is in the outermost folder.
+        let prefix = if folder == "/" { "" } else { folder.as_str() };
+        for parameter in tx.list::<ParameterRecord>(&cx.key(prefix))? {
+            let below = parameter.name[prefix.len()..].trim_start_matches('/');
             if !recursive && below.contains('/') {
                 continue;
             }

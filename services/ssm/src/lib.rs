@@ -8,7 +8,8 @@
 //! instead is random text of the form of KMS's ciphertexts, the same for as long as the version
 //! lives. `alias/aws/ssm` is the only key.
 //!
-//! AWS's public parameters (`/aws/service/…`) are not there: `ParameterNotFound`. Parameter policies,
+//! `/a` and `a` are one parameter. Secrets are got as parameters ([`reference`]). AWS's public parameters
+//! (`/aws/service/…`) are not there: `ParameterNotFound`, which names them. Parameter policies,
 //! sharing between accounts and the data types that AWS checks (`aws:ec2:image`) are refused.
 
 mod cfn;
@@ -19,6 +20,7 @@ mod names;
 mod permission;
 mod put;
 mod record;
+mod reference;
 mod tags;
 
 use cloud::Service;

@@ -18,27 +18,71 @@ pub fn unsupported(what: &str) -> Error {
     invalid(format!("{what} is not supported by neargate"))
 }
 
+/// AWS says nothing more; what is said here besides names what neargate has none of.
 pub fn not_found(name: &str) -> Error {
-    errors::ParameterNotFound.because(format!("Parameter {name} not found."))
+    errors::ParameterNotFound.because(match is_public(name) {
+        true => format!("AWS's public parameter {name} is not supported by neargate"),
+        false => String::new(),
+    })
+}
+
+/// AWS's own parameters: images of machines, regions, services.
+pub fn is_public(name: &str) -> bool {
+    name.starts_with("/aws/service/") || name == "/aws/service"
+}
+
+fn is_reserved(name: &str) -> bool {
+    let first = name.trim_start_matches('/');
+    ["aws", "ssm"].iter().any(|it| {
+        let start = first.get(..it.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(it))
+    })
+}
+
+fn malformed_name() -> Error {
+    invalid(
+        "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_",
+    )
+}
+
+/// The form of names, also of those that nobody may give.
+fn check_form(name: &str) -> Result<(), Error> {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "_.-/".contains(it);
+    let first = name.trim_start_matches('/');
+    let empty_part = name.ends_with('/') || name.contains("//");
+    if !name.chars().all(plain) || first.is_empty() || empty_part {
+        return Err(malformed_name());
+    }
+    match name.contains('/') && !name.starts_with('/') {
+        true => Err(invalid("Parameter name must be a fully qualified name.")),
+        false => Ok(()),
+    }
+}
+
+/// A path that parameters may be looked for under.
+pub fn check_path(path: &str) -> Result<(), Error> {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "_.-/".contains(it);
+    if is_public(path.trim_end_matches('/')) {
+        return Err(unsupported(&format!(
+            "AWS's public parameters under {path}"
+        )));
+    }
+    let is_path = path.starts_with('/') && !path.contains("//") && path.chars().all(plain);
+    match is_path && !is_reserved(path) {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\". It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol \"/\". Valid example: /get/parameters2-/by1./path0_. ({path})"
+        ))),
+    }
 }
 
 /// A name that a parameter may get.
 pub fn check_name(cx: &Cx, name: &str) -> Result<(), Error> {
-    let plain = |it: char| it.is_ascii_alphanumeric() || "_.-/".contains(it);
+    if is_reserved(name) {
+        return Err(malformed_name());
+    }
+    check_form(name)?;
     let first = name.trim_start_matches('/');
-    let reserved = ["aws", "ssm"].iter().any(|it| {
-        let start = first.get(..it.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(it))
-    });
-    let empty_part = name.ends_with('/') || name.contains("//");
-    if !name.chars().all(plain) || reserved || first.is_empty() || empty_part {
-        return Err(invalid(
-            "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_",
-        ));
-    }
-    if name.contains('/') && !name.starts_with('/') {
-        return Err(invalid("Parameter name must be a fully qualified name."));
-    }
     if first.split('/').count() > LEVELS_MAX {
         return Err(
             errors::HierarchyLevelLimitExceededException.because(format!(
@@ -74,18 +118,38 @@ pub fn parse(cx: &Cx, tx: &Records<'_>, text: &str) -> Result<Named, Error> {
         Some((name, selector)) => (name, Some(format!(":{selector}"))),
         None => (rest, None),
     };
-    // An ARN says the same of `/a` and `a`.
-    let path = format!("/{name}");
-    let as_path = by_arn && tx.get::<ParameterRecord>(&cx.key(&path))?.is_some();
-    let name = match as_path {
-        true => path,
-        false => name.to_owned(),
+    let name = match by_arn {
+        // An ARN says the same of `/a` and `a`, and its path begins with no slash.
+        true => spelled(cx, tx, &format!("/{name}"))?,
+        false => {
+            check_form(name)?;
+            spelled(cx, tx, name)?
+        }
     };
     Ok(Named { name, selector })
 }
 
+/// The name under which a parameter is kept: `a` and `/a` are one, and so are `a/b` and `/a/b` in an ARN.
+/// What is not there keeps the name that it was asked for by.
+pub fn spelled(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<String, Error> {
+    let is_there = |name: &str| Ok::<_, Error>(tx.get::<ParameterRecord>(&cx.key(name))?.is_some());
+    if is_there(name)? {
+        return Ok(name.to_owned());
+    }
+    let other = match name.strip_prefix('/') {
+        Some(rest) => rest.to_owned(),
+        None => format!("/{name}"),
+    };
+    let is_alone = !other.trim_start_matches('/').contains('/');
+    Ok(match is_alone && is_there(&other)? {
+        true => other,
+        false => name.to_owned(),
+    })
+}
+
 pub fn find(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<ParameterRecord, Error> {
-    tx.get(&cx.key(name))?.ok_or_else(|| not_found(name))
+    let name = spelled(cx, tx, name)?;
+    tx.get(&cx.key(&name))?.ok_or_else(|| not_found(&name))
 }
 
 /// The version that is named: without a selector the latest.

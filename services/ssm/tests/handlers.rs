@@ -434,3 +434,131 @@ async fn a_parameter_is_one_resource_however_it_is_spelled() {
         assert_eq!(recursive, Some(&["true".to_owned()][..]));
     }
 }
+
+#[tokio::test]
+async fn a_name_is_the_same_with_and_without_its_slash() {
+    let world = World::new();
+    for (made, other) in [("/a", "a"), ("b", "/b")] {
+        world.put(made, ParameterType::String, "1").await;
+        assert_eq!(world.get(other, false).await.name.as_deref(), Some(made));
+        let again = parameter(other, ParameterType::String, "2");
+        assert_eq!(world.refused(again).await, "ParameterAlreadyExists");
+        assert_eq!(world.put(other, ParameterType::String, "2").await, 2);
+        assert_eq!(world.value(made).await, "2");
+        let tag = AddTagsToResourceInput {
+            resource_type: ResourceTypeForTagging::Parameter,
+            resource_id: other.into(),
+            tags: vec![],
+        };
+        world.call(tag).await;
+        let label = LabelParameterVersionInput {
+            name: other.into(),
+            parameter_version: None,
+            labels: vec!["live".into()],
+        };
+        world.call(label).await;
+        assert_eq!(world.value(&format!("{other}:live")).await, "2");
+        let root = GetParametersByPathInput {
+            path: "/".into(),
+            ..Default::default()
+        };
+        let found = world.call(root).await.parameters.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        world
+            .call(DeleteParameterInput { name: other.into() })
+            .await;
+        assert_eq!(world.missing(made).await, "ParameterNotFound");
+    }
+    world.put("/a/b", ParameterType::String, "1").await;
+    for bad in ["a/b", "/a//b", "/a/b/", "a b"] {
+        assert_eq!(world.missing(bad).await, "ValidationException", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_awss_words_and_what_is_not_built_by_name() {
+    let world = World::new();
+    let message = async |name: &str, decrypted| {
+        let input = GetParameterInput {
+            name: name.into(),
+            with_decryption: Some(decrypted),
+        };
+        let error = world.cx.call(input).await.unwrap_err();
+        (error.code, error.message)
+    };
+    assert_eq!(
+        message("/nope", false).await,
+        ("ParameterNotFound", String::new())
+    );
+    let public = "/aws/service/ami-amazon-linux-latest/x";
+    let (code, why) = message(public, false).await;
+    assert_eq!(code, "ParameterNotFound");
+    assert_eq!(
+        why,
+        format!("AWS's public parameter {public} is not supported by neargate")
+    );
+    let (code, why) = message("/aws/reference/secretsmanager/x", false).await;
+    assert_eq!(code, "ValidationException");
+    assert!(why.starts_with("WithDecryption flag must be True"), "{why}");
+}
+
+#[tokio::test]
+async fn filters_that_mean_nothing_are_refused() {
+    let world = World::new();
+    let filter = |key: &str, option: Option<&str>, value: &str| ParameterStringFilter {
+        key: key.into(),
+        option: option.map(str::to_owned),
+        values: Some(vec![value.into()]),
+    };
+    for (filters, message) in [
+        (
+            vec![filter("Name", None, "a"), filter("Name", None, "b")],
+            "The following filter is duplicated in the request: Name. A request can contain only one occurrence of a specific filter.",
+        ),
+        (
+            vec![filter("Tier", None, "test")],
+            "The following filter value is not valid: test. Valid values include: [Standard, Advanced, Intelligent-Tiering]",
+        ),
+        (
+            vec![filter("Type", None, "test")],
+            "The following filter value is not valid: test. Valid values include: [String, StringList, SecureString]",
+        ),
+        (
+            vec![filter("Label", None, "test")],
+            "The following filter key is not valid: Label. Valid filter keys include: [Path, Name, Type, KeyId, Tier].",
+        ),
+        (
+            vec![filter("Name", Some("option"), "test")],
+            "The following filter option is not valid: option. Valid options include: [BeginsWith, Equals].",
+        ),
+    ] {
+        let input = DescribeParametersInput {
+            parameter_filters: Some(filters),
+            ..Default::default()
+        };
+        assert_eq!(world.cx.call(input).await.unwrap_err().message, message);
+    }
+    for path in ["test", "/aws/test", "/ssm", "//"] {
+        let input = DescribeParametersInput {
+            parameter_filters: Some(vec![filter("Path", None, path)]),
+            ..Default::default()
+        };
+        let why = world.cx.call(input).await.unwrap_err().message;
+        assert!(
+            why.contains("must begin with a forward slash"),
+            "{path}: {why}"
+        );
+    }
+    let both = DescribeParametersInput {
+        filters: Some(vec![ParametersFilter {
+            key: ParametersFilterKey::Name,
+            values: vec!["t".into()],
+        }]),
+        parameter_filters: Some(vec![filter("Name", None, "t")]),
+        ..Default::default()
+    };
+    assert_eq!(
+        world.cx.call(both).await.unwrap_err().message,
+        "You can use either Filters or ParameterFilters in a single request."
+    );
+}
