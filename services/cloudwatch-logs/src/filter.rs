@@ -216,7 +216,7 @@ async fn streams(cx: &Cx, group: &str, input: &FilterLogEventsInput) -> Result<V
 }
 
 /// Gives every event of a stream that the query asks for.
-async fn read_stream(
+pub async fn read_stream(
     cx: &Cx,
     group: &str,
     stream: &str,

@@ -8,12 +8,15 @@
 mod cfn;
 mod events;
 mod filter;
+mod filters;
 mod group;
 #[cfg(test)]
 mod hostile_input;
+mod insights;
 mod names;
 mod page;
 mod pattern;
+mod pattern_fields;
 mod pattern_json;
 mod permissions;
 mod put;
@@ -58,6 +61,21 @@ pub fn service() -> Service {
             filter::filter_log_events,
             on_either(|it| (it.log_group_name.as_ref(), it.log_group_identifier.as_ref())),
         )
+        .on(
+            filters::describe_metric_filters,
+            on_either(|it| (it.log_group_name.as_ref(), None)),
+        )
+        .on(
+            filters::describe_subscription_filters,
+            on_group(|it| &it.log_group_name),
+        )
+        .on(insights::start_query, permissions::on_query())
+        .on(
+            insights::get_query_results,
+            permissions::on_groups_of(|it| &it.query_id),
+        )
+        .on(insights::stop_query, everywhere())
+        .on(insights::describe_queries, everywhere())
         .on(
             retention::put_retention_policy,
             on_group(|it| &it.log_group_name),

@@ -2,7 +2,9 @@
 
 use cloud::{Cx, Error, Records};
 use engine::{EngineError, Fault};
-use shapes::logs::errors::{InvalidParameterException, ResourceNotFoundException};
+use shapes::logs::errors::{
+    InvalidParameterException, ResourceNotFoundException, ValidationException,
+};
 
 use crate::group::Group;
 
@@ -56,7 +58,11 @@ pub fn find_either(cx: &Cx, name: Option<&str>, identifier: Option<&str>) -> Res
     let name = match (name, identifier) {
         (Some(name), None) => name.to_owned(),
         (None, Some(identifier)) => group_name(cx, identifier)?,
-        _ => {
+        (Some(_), Some(_)) => {
+            return Err(ValidationException
+                .because("LogGroup name and LogGroup ARN are mutually exclusive parameters."));
+        }
+        (None, None) => {
             return Err(invalid(
                 "Exactly one of logGroupName and logGroupIdentifier must be given.",
             ));

@@ -1,23 +1,56 @@
 //! Filter patterns (CloudWatch Logs User Guide, "Filter pattern syntax"): terms that a message must,
-//! may or must not have, or a condition on its JSON.
+//! may or must not have, or a condition on its fields or its JSON.
 
 use cloud::Error;
 
-use crate::names::{invalid, unsupported};
+use crate::names::invalid;
+use crate::pattern_fields::Fields;
 use crate::pattern_json::Condition;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pattern {
     Everything,
     Terms(Terms),
+    Fields(Fields),
     Json(Condition),
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
-    all: Vec<String>,
-    any: Vec<String>,
-    none: Vec<String>,
+    all: Vec<Term>,
+    any: Vec<Term>,
+    none: Vec<Term>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Term {
+    Text(String),
+    Expression(Expression),
+}
+
+impl Term {
+    fn is_in(&self, message: &str) -> bool {
+        match self {
+            Self::Text(text) => message.contains(text.as_str()),
+            Self::Expression(expression) => expression.is_in(message),
+        }
+    }
+}
+
+/// A regular expression, which takes time in proportion to the text alone.
+#[derive(Debug, Clone)]
+pub struct Expression(regex::Regex);
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Expression {
+    pub fn is_in(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
 }
 
 impl Pattern {
@@ -26,8 +59,7 @@ impl Pattern {
         match text.chars().next() {
             None => Ok(Self::Everything),
             Some('{') => Condition::parse(text).map(Self::Json),
-            Some('[') => Err(unsupported("a filter pattern of space-delimited fields")),
-            Some('%') => Err(unsupported("a filter pattern with a regular expression")),
+            Some('[') => Fields::parse(text).map(Self::Fields),
             Some(_) => Terms::parse(text).map(Self::Terms),
         }
     }
@@ -36,6 +68,7 @@ impl Pattern {
         match self {
             Self::Everything => true,
             Self::Terms(terms) => terms.match_message(message),
+            Self::Fields(fields) => fields.match_message(message),
             Self::Json(condition) => {
                 serde_json::from_str(message).is_ok_and(|json| condition.holds(&json))
             }
@@ -53,10 +86,19 @@ impl Terms {
                 b'?' => (&mut terms.any, &rest[1..]),
                 _ => (&mut terms.all, rest),
             };
-            let (term, after_term) = if after_sign.starts_with('"') {
-                quoted(after_sign)?
-            } else {
-                bare(after_sign)?
+            let (term, after_term) = match after_sign.bytes().next() {
+                Some(b'"') => {
+                    let (text, rest) = quoted(after_sign)?;
+                    (Term::Text(text), rest)
+                }
+                Some(b'%') => {
+                    let (expression, rest) = expression(after_sign)?;
+                    (Term::Expression(expression), rest)
+                }
+                _ => {
+                    let (text, rest) = bare(after_sign)?;
+                    (Term::Text(text), rest)
+                }
             };
             list.push(term);
             rest = after_term.trim_start();
@@ -65,7 +107,7 @@ impl Terms {
     }
 
     fn match_message(&self, message: &str) -> bool {
-        let has = |term: &String| message.contains(term.as_str());
+        let has = |term: &Term| term.is_in(message);
         if self.none.iter().any(has) || !self.all.iter().all(has) {
             return false;
         }
@@ -85,6 +127,35 @@ fn bare(text: &str) -> Result<(String, &str), Error> {
     } else {
         Err(invalid(format!("Invalid character(s) in term '{term}'")))
     }
+}
+
+/// The most that a compiled expression may take: each pattern is compiled for one request.
+const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
+
+/// `%…%`, and what follows. The guide lists what may stand there: no groups, so that there are no references
+/// to them either.
+pub fn expression(text: &str) -> Result<(Expression, &str), Error> {
+    let inner = text.strip_prefix('%').unwrap_or(text);
+    let end = inner.find('%').ok_or_else(|| {
+        invalid("Invalid filter pattern: a regular expression is not closed by `%`")
+    })?;
+    let (inner, rest) = (&inner[..end], &inner[end + 1..]);
+    let allowed = |it: char| it.is_alphanumeric() || ":_#=@/;,- ^$?[]{}|\\*+.".contains(it);
+    if inner.is_empty() || !inner.chars().all(allowed) {
+        return Err(invalid(format!(
+            "Invalid filter pattern: `{inner}` has characters that no regular expression may have there"
+        )));
+    }
+    let compiled = regex::RegexBuilder::new(inner)
+        .size_limit(EXPRESSION_BYTES_MAX)
+        .dfa_size_limit(EXPRESSION_BYTES_MAX)
+        .build();
+    let compiled = compiled.map_err(|_| {
+        invalid(format!(
+            "Invalid filter pattern: `{inner}` is not a regular expression, or too large a one"
+        ))
+    })?;
+    Ok((Expression(compiled), rest))
 }
 
 /// What stands between quotation marks, `\` taking the next character as it is, and what follows.
@@ -129,6 +200,11 @@ mod tests {
             ("\"/index.html\" -\"/other.html\"", true),
             ("?500 GET", true),
             ("ERROR_CODE", true),
+            ("%4[0-9]{2}%", true),
+            ("%^GET .*html%", true),
+            ("%5[0-9]{2}%", false),
+            ("GET -%40[0-9]%", false),
+            ("?%50[0-9]% ?%40[0-9]%", true),
         ];
         for (pattern, expected) in cases {
             let parsed = Pattern::parse(pattern).unwrap();
@@ -144,8 +220,9 @@ mod tests {
             ("/index.html", "Invalid character(s) in term '/index.html'"),
             ("- x", "Invalid character(s)"),
             ("\"open", "not closed"),
-            ("[a, b]", "not supported"),
-            ("%a.*%", "not supported"),
+            ("%(a)%", "has characters"),
+            ("%a", "not closed"),
+            ("%a{1000}{1000}%", "not a regular expression"),
         ] {
             let error = Pattern::parse(pattern).unwrap_err();
             assert_eq!(error.code, "InvalidParameterException");

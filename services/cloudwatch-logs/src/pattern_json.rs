@@ -4,8 +4,8 @@ use base::glob::matches_stars;
 use cloud::Error;
 use serde_json::Value as Json;
 
-use crate::names::{invalid, unsupported};
-use crate::pattern::quoted;
+use crate::names::invalid;
+use crate::pattern::{Expression, expression, quoted};
 
 /// Parentheses within parentheses; more than anyone writes, few enough for the stack.
 const DEPTH_MAX: usize = 32;
@@ -45,6 +45,7 @@ pub enum Operand {
     Number(f64),
     /// `*` stands for any text.
     Text(String),
+    Expression(Expression),
 }
 
 impl Condition {
@@ -98,6 +99,7 @@ fn compare(comparison: Comparison, operand: &Operand, found: &Json) -> bool {
     let equal = match (operand, found) {
         (Operand::Number(wanted), Json::Number(number)) => number.as_f64() == Some(*wanted),
         (Operand::Text(wanted), Json::String(text)) => matches_stars(wanted, text),
+        (Operand::Expression(expression), Json::String(text)) => expression.is_in(text),
         (Operand::Text(wanted), Json::Bool(flag)) => *wanted == flag.to_string(),
         _ => false,
     };
@@ -267,7 +269,9 @@ impl<'a> Parser<'a> {
             return Ok(Operand::Text(text));
         }
         if self.rest.starts_with('%') {
-            return Err(unsupported("a filter pattern with a regular expression"));
+            let (expression, rest) = expression(self.rest)?;
+            self.rest = rest.trim_start();
+            return Ok(Operand::Expression(expression));
         }
         let word = self.word(|c| c.is_whitespace() || "()&|{}".contains(c));
         self.rest = self.rest.trim_start();
@@ -325,6 +329,8 @@ mod tests {
             ("{ $.list[0].id = 7 }", true),
             ("{ $.list[1].id = 7 }", false),
             ("{ $.a-b = x }", true),
+            ("{ $.level = %^err.r$% }", true),
+            ("{ $.level != %^warn% && $.status = 503 }", true),
         ];
         for (pattern, expected) in cases {
             let condition = Condition::parse(pattern).unwrap();
@@ -349,7 +355,8 @@ mod tests {
             "{ $.a[x] = 1 }",
             "{ $.a[0 = 1 }",
             "{ $.a IS MAYBE }",
-            "{ $.a = %x% }",
+            "{ $.a = %x }",
+            "{ $.a = %(x)% }",
             &deep,
         ] {
             let error = Condition::parse(pattern).unwrap_err();

@@ -6,7 +6,7 @@
 
 use cloud::permission::on;
 use cloud::{Cx, Permission, Touched};
-use shapes::logs::CreateLogGroupInput;
+use shapes::logs::{CreateLogGroupInput, StartQueryInput};
 
 use crate::group::Group;
 use crate::names::{group_arn, group_name};
@@ -38,6 +38,34 @@ pub fn on_either_stream<I: 'static>(
     name: fn(&I) -> &String,
 ) -> Permission<I> {
     on("log-stream", move |cx, it| either(cx, group(it), name(it)))
+}
+
+/// On the groups that are to be asked.
+pub fn on_query() -> Permission<StartQueryInput> {
+    on("log-group", |cx, it: &StartQueryInput| {
+        let names = it.log_group_names.iter().flatten();
+        let ids = it.log_group_identifiers.iter().flatten();
+        let names = names.map(|it| either(cx, (Some(it), None), ""));
+        let ids = ids.map(|it| either(cx, (None, Some(it)), ""));
+        let alone = it.log_group_name.iter();
+        let alone = alone.map(|it| either(cx, (Some(it), None), ""));
+        let all: Vec<Touched> = alone.chain(names).chain(ids).flatten().collect();
+        match all.is_empty() {
+            true => either(cx, (None, None), ""),
+            false => all,
+        }
+    })
+}
+
+/// On the groups that a query asked.
+pub fn on_groups_of<I: 'static>(query: fn(&I) -> &String) -> Permission<I> {
+    on("log-group", move |cx, it| {
+        let groups = crate::insights::groups_of(cx, query(it));
+        match groups.is_empty() {
+            true => vec![Touched::any(group_arn(cx, "*"))],
+            false => groups.iter().map(|it| stream(cx, it, "")).collect(),
+        }
+    })
 }
 
 /// On what a tag operation names by its ARN.

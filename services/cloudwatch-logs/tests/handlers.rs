@@ -448,3 +448,122 @@ async fn a_stack_makes_changes_and_deletes_a_group() {
         Some(vec![])
     );
 }
+
+#[tokio::test]
+async fn older_operations_refuse_with_a_code_of_their_own() {
+    let world = World::with_stream().await;
+    let both = DescribeLogStreamsInput {
+        log_group_name: Some(GROUP.into()),
+        log_group_identifier: Some(GROUP.into()),
+        ..Default::default()
+    };
+    assert_eq!(
+        world.refused(both).await,
+        (
+            "ValidationException",
+            "LogGroup name and LogGroup ARN are mutually exclusive parameters.".to_owned()
+        )
+    );
+    let limit = json!({"logGroupName": GROUP, "logStreamName": "a", "limit": 10_001});
+    let error = world
+        .cx
+        .serve("logs", "GetLogEvents", wire::read_json(limit))
+        .await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code, "InvalidParameterException");
+    assert_eq!(
+        error.message,
+        "1 validation error detected: Value '10001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 10000"
+    );
+}
+
+#[tokio::test]
+async fn queries_are_answered_out_of_the_streams() {
+    let world = World::with_stream().await;
+    let now = world.cloud.clock.now_ms();
+    let event = |at: i64, message: &str| InputLogEvent {
+        timestamp: now - 60_000 + at,
+        message: message.into(),
+    };
+    let input = PutLogEventsInput {
+        log_group_name: GROUP.into(),
+        log_stream_name: "a".into(),
+        log_events: vec![
+            event(1, r#"{"level": "error", "ms": 30}"#),
+            event(2, r#"{"level": "info", "ms": 10}"#),
+            event(3, r#"{"level": "error", "ms": 50}"#),
+        ],
+        ..Default::default()
+    };
+    world.call(input).await;
+    let start = |text: &str| StartQueryInput {
+        log_group_name: Some(GROUP.into()),
+        query_string: text.into(),
+        start_time: now / 1000 - 3600,
+        end_time: now / 1000 + 60,
+        ..Default::default()
+    };
+    let wrong = world.refused(start("dedup level")).await;
+    assert_eq!(wrong.0, "MalformedQueryException");
+    let other = StartQueryInput {
+        log_group_name: Some("/none".into()),
+        ..start("fields ms")
+    };
+    assert_eq!(world.refused(other).await.0, "ResourceNotFoundException");
+    let text = "filter level = 'error' | stats count(*) as n, max(ms) by level";
+    let id = world.call(start(text)).await.query_id.unwrap();
+    let get = |id: &str| GetQueryResultsInput {
+        query_id: id.into(),
+        ..Default::default()
+    };
+    let answer = world.call(get(&id)).await;
+    assert_eq!(answer.status, Some(QueryStatus::Complete));
+    let statistics = answer.statistics.unwrap();
+    assert_eq!(statistics.records_matched, Some(2.0));
+    assert_eq!(statistics.records_scanned, Some(3.0));
+    let rows = answer.results.unwrap();
+    let row: Vec<_> = rows[0]
+        .iter()
+        .map(|it| (it.field.as_deref().unwrap(), it.value.as_deref().unwrap()))
+        .collect();
+    assert_eq!(row, [("level", "error"), ("n", "2"), ("max(ms)", "50")]);
+    let plain = world
+        .call(start("fields @timestamp, ms"))
+        .await
+        .query_id
+        .unwrap();
+    let rows = world.call(get(&plain)).await.results.unwrap();
+    let fields: Vec<_> = rows[0]
+        .iter()
+        .filter_map(|it| it.field.as_deref())
+        .collect();
+    assert_eq!(fields, ["@timestamp", "ms", "@ptr"]);
+    let all = world
+        .call(DescribeQueriesInput::default())
+        .await
+        .queries
+        .unwrap();
+    assert_eq!(all.len(), 2);
+    world
+        .call(StopQueryInput {
+            query_id: id.clone(),
+        })
+        .await;
+    let stopped = world.call(get(&id)).await;
+    assert_eq!(stopped.status, Some(QueryStatus::Cancelled));
+    assert_eq!(
+        world.refused(get("none")).await.0,
+        "ResourceNotFoundException"
+    );
+
+    let metric = DescribeMetricFiltersInput {
+        log_group_name: Some(GROUP.into()),
+        ..Default::default()
+    };
+    assert_eq!(world.call(metric).await.metric_filters, Some(vec![]));
+    let none = DescribeSubscriptionFiltersInput {
+        log_group_name: "/none".into(),
+        ..Default::default()
+    };
+    assert_eq!(world.refused(none).await.0, "ResourceNotFoundException");
+}

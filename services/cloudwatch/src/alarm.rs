@@ -280,7 +280,13 @@ pub async fn set_alarm_state(
         return Err(errors::InvalidFormatFault.because("StateReasonData is not JSON"));
     }
     let name = input.alarm_name;
-    let before = cx.read(|tx| find(&cx, tx, &name))?;
+    // Of one that is not there AWS says nothing here, as recordings show.
+    let before =
+        cx.read(|tx| find(&cx, tx, &name))
+            .map_err(|error| match error.is(ResourceNotFound) {
+                true => ResourceNotFound.because(""),
+                false => error,
+            })?;
     let ran = crate::evaluator::actions_of(&cx, &before, input.state_value).await?;
     cx.write(|tx| {
         let mut alarm = find(&cx, tx, &name)?;

@@ -59,7 +59,7 @@ pub async fn get_metric_data(
             results.push((query, line));
         }
     }
-    page(&input, results)
+    page(&input, &Labels::of(&queries), results)
 }
 
 fn times(from_ms: i64, to_ms: i64, width_ms: i64) -> Result<Vec<i64>, Error> {
@@ -74,16 +74,75 @@ fn times(from_ms: i64, to_ms: i64, width_ms: i64) -> Result<Vec<i64>, Error> {
     Ok((0..count as i64).map(|it| first + it * width_ms).collect())
 }
 
-fn label(query: &Query) -> String {
-    query.label.clone().unwrap_or_else(|| match &query.what {
-        What::Metric(asked) => asked.metric.name.clone(),
-        What::Expression(..) => query.id.clone(),
-    })
+/// Names for lines that were given none: the metric's, with as much of what tells it from the others of the
+/// answer as there is.
+struct Labels {
+    namespaces: bool,
+    dimensions: bool,
+    statistics: bool,
+    periods: bool,
+}
+
+impl Labels {
+    fn of(queries: &[Query]) -> Self {
+        let unnamed = queries
+            .iter()
+            .filter(|it| it.returned && it.label.is_none());
+        let asked: Vec<&Asked> = unnamed
+            .filter_map(|it| match &it.what {
+                What::Metric(asked) => Some(asked),
+                What::Expression(..) => None,
+            })
+            .collect();
+        let differs = |key: &dyn Fn(&Asked) -> String| {
+            let mut keys = asked.iter().map(|it| key(it));
+            let first = keys.next();
+            keys.any(|it| Some(it) != first)
+        };
+        let periods = differs(&|it| it.period_s.to_string());
+        Self {
+            namespaces: differs(&|it| it.metric.namespace.clone()),
+            dimensions: differs(&|it| format!("{:?}", it.metric.dimensions)),
+            // A period is told after its statistic.
+            statistics: periods || differs(&|it| it.stat.to_string()),
+            periods,
+        }
+    }
+
+    fn label(&self, query: &Query) -> String {
+        let asked = match (&query.label, &query.what) {
+            (Some(label), _) => return label.clone(),
+            (None, What::Expression(..)) => return query.id.clone(),
+            (None, What::Metric(asked)) => asked,
+        };
+        let mut parts = Vec::new();
+        if self.namespaces {
+            parts.push(asked.metric.namespace.clone());
+        }
+        if self.dimensions {
+            parts.extend(
+                asked
+                    .metric
+                    .dimensions
+                    .iter()
+                    .map(|(_, value)| value.clone()),
+            );
+        }
+        parts.push(asked.metric.name.clone());
+        if self.statistics {
+            parts.push(asked.stat.to_string());
+        }
+        if self.periods {
+            parts.push(asked.period_s.to_string());
+        }
+        parts.join(" ")
+    }
 }
 
 /// A page has a part of each line: as many datapoints of it as there is room for all.
 fn page(
     input: &GetMetricDataInput,
+    labels: &Labels,
     results: Vec<(&Query, Line)>,
 ) -> Result<GetMetricDataOutput, Error> {
     let skip: usize = match &input.next_token {
@@ -110,7 +169,7 @@ fn page(
             .unzip();
         MetricDataResult {
             id: Some(query.id.clone()),
-            label: Some(label(query)),
+            label: Some(labels.label(query)),
             timestamps: Some(times),
             values: Some(values),
             status_code: Some(match complete {

@@ -140,6 +140,17 @@ fn bucket(datum: &MetricDatum, at: &str) -> Result<Bucket, Error> {
             Ok(Bucket::summary(set.sample_count, set.sum, set.minimum, set.maximum))
         }
         (None, None, Some(values)) => many(values, datum.counts.as_deref(), at),
+        // AWS takes both, and both are told.
+        (None, Some(_), Some(values)) => {
+            let alone = MetricDatum {
+                values: None,
+                counts: None,
+                ..datum.clone()
+            };
+            let mut all = bucket(&alone, at)?;
+            all.add(&many(values, datum.counts.as_deref(), at)?);
+            Ok(all)
+        }
         (None, None, None) => Err(MissingRequiredParameterException.because(format!(
             "At least one of the parameters {at}.Value, {at}.StatisticValues or {at}.Values must be specified."
         ))),

@@ -12,6 +12,15 @@ pub enum Stat {
     Percentile(f64),
 }
 
+impl std::fmt::Display for Stat {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(plain) => plain.fmt(out),
+            Self::Percentile(percent) => write!(out, "p{percent}"),
+        }
+    }
+}
+
 /// Others that AWS knows: trimmed means, counts, sums and ranks.
 const UNBUILT: &[&str] = &["tm", "wm", "tc", "ts", "pr", "iqm", "tmm"];
 

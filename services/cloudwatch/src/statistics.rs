@@ -62,8 +62,9 @@ pub async fn get_metric_statistics(
             .because("The parameter StartTime must be less than the parameter EndTime."));
     }
     let width_ms = period_s * 1000;
-    let from_ms = floor(from_ms, width_ms.min(60_000));
+    // A day by the minute has 1,440 minutes wherever it begins.
     let count = (to_ms - from_ms + width_ms - 1) / width_ms;
+    let from_ms = floor(from_ms, width_ms.min(60_000));
     if count > DATAPOINTS_MAX {
         return Err(InvalidParameterCombinationException.because(format!(
             "You have requested up to {count} datapoints, which exceeds the limit of {DATAPOINTS_MAX}. You may reduce the datapoints requested by increasing Period, or decreasing the time range."
@@ -79,22 +80,25 @@ pub async fn get_metric_statistics(
         to_ms,
         width_ms,
     };
-    let (found, units) = cx.read(|tx| {
-        let found = read(&cx, tx, &id, input.unit, windows)?;
-        Ok((found, units(&cx, tx, &id, input.unit)?))
+    // Data of several units are never added up: each unit has datapoints of its own.
+    let found = cx.read(|tx| {
+        let mut found = Vec::new();
+        for series in units(&cx, tx, &id, input.unit)? {
+            let unit = Some(series.unit);
+            found.push((unit, read(&cx, tx, &id, unit, windows)?));
+        }
+        Ok(found)
     })?;
-    // Data of several units are added up when none is asked for; no unit would be true of them then.
-    let unit = match &units[..] {
-        [only] => Some(only.unit),
-        _ => input.unit,
-    };
-    let datapoints = found.iter().map(|(at, bucket)| Datapoint {
-        unit,
-        ..datapoint(*at, bucket, &plain, &extended)
-    });
+    let mut datapoints: Vec<Datapoint> = Vec::new();
+    for (unit, buckets) in &found {
+        datapoints.extend(buckets.iter().map(|(at, bucket)| Datapoint {
+            unit: *unit,
+            ..datapoint(*at, bucket, &plain, &extended)
+        }));
+    }
     Ok(GetMetricStatisticsOutput {
         label: Some(input.metric_name),
-        datapoints: Some(datapoints.collect()),
+        datapoints: Some(datapoints),
     })
 }
 

@@ -497,3 +497,124 @@ async fn what_nothing_would_come_of_is_refused() {
     );
     assert_eq!(world.alarm().await.alarm_name.as_deref(), Some("many"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_unit_has_datapoints_of_its_own() {
+    let world = world(Pace::Real);
+    for (value, unit) in [
+        (1.0, Some(StandardUnit::Seconds)),
+        (5.0, Some(StandardUnit::Count)),
+        (10.0, None),
+    ] {
+        let datum = MetricDatum {
+            metric_name: "Orders".into(),
+            value: Some(value),
+            unit,
+            ..Default::default()
+        };
+        world.put("Shop", datum).await;
+    }
+    let input = GetMetricStatisticsInput {
+        namespace: "Shop".into(),
+        metric_name: "Orders".into(),
+        start_time: Timestamp(world.now() - 60.0),
+        end_time: Timestamp(world.now() + 60.0),
+        period: 60,
+        statistics: Some(vec![Statistic::Average]),
+        ..Default::default()
+    };
+    let points = world.call(input).await.datapoints.unwrap();
+    let mut told: Vec<_> = points
+        .iter()
+        .map(|it| (it.average.unwrap() as i64, it.unit.unwrap().to_string()))
+        .collect();
+    told.sort();
+    let expected = [(1, "Seconds"), (5, "Count"), (10, "None")];
+    assert_eq!(told, expected.map(|(value, unit)| (value, unit.to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_by_the_minute_is_not_too_much_and_values_may_come_with_statistics() {
+    let world = world(Pace::Real);
+    let at = (world.now() / 60.0).floor() * 60.0 + 30.0;
+    let day = |more: f64| GetMetricStatisticsInput {
+        namespace: "Shop".into(),
+        metric_name: "Orders".into(),
+        start_time: Timestamp(at),
+        end_time: Timestamp(at + 86_400.0 + more),
+        period: 60,
+        statistics: Some(vec![Statistic::Sum]),
+        ..Default::default()
+    };
+    world.call(day(0.0)).await;
+    assert!(world.refused(day(1.0)).await.contains("1441 datapoints"));
+    let both = MetricDatum {
+        metric_name: "Orders".into(),
+        values: Some(vec![2.0]),
+        statistic_values: Some(StatisticSet {
+            sample_count: 1.0,
+            sum: 1.0,
+            minimum: 1.0,
+            maximum: 1.0,
+        }),
+        ..Default::default()
+    };
+    world.put("Shop", both).await;
+    assert_eq!(world.sums(60.0, 60).await, [3.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_without_labels_are_named_by_what_tells_them_apart() {
+    let world = world(Pace::Real);
+    let datum = MetricDatum {
+        metric_name: "Orders".into(),
+        value: Some(1.0),
+        ..Default::default()
+    };
+    world.put("Shop", datum).await;
+    let labels = async |asked: &[(&str, i32, &str, Option<&str>)]| -> Vec<String> {
+        let query =
+            |(at, (namespace, period, stat, label)): (usize, &(&str, i32, &str, Option<&str>))| {
+                MetricDataQuery {
+                    id: format!("q{at}"),
+                    label: label.map(str::to_owned),
+                    metric_stat: Some(MetricStat {
+                        metric: Metric {
+                            namespace: Some((*namespace).into()),
+                            metric_name: Some("Orders".into()),
+                            dimensions: None,
+                        },
+                        period: *period,
+                        stat: (*stat).into(),
+                        unit: None,
+                    }),
+                    ..Default::default()
+                }
+            };
+        let input = GetMetricDataInput {
+            metric_data_queries: asked.iter().enumerate().map(query).collect(),
+            start_time: Timestamp(world.now() - 300.0),
+            end_time: Timestamp(world.now() + 60.0),
+            ..Default::default()
+        };
+        let results = world.call(input).await.metric_data_results.unwrap();
+        results.into_iter().filter_map(|it| it.label).collect()
+    };
+    assert_eq!(labels(&[("Shop", 60, "Sum", None)]).await, ["Orders"]);
+    assert_eq!(
+        labels(&[("Shop", 60, "Sum", None), ("Shop", 60, "Minimum", None)]).await,
+        ["Orders Sum", "Orders Minimum"]
+    );
+    assert_eq!(
+        labels(&[("Shop", 60, "Sum", None), ("Shop", 300, "Sum", None)]).await,
+        ["Orders Sum 60", "Orders Sum 300"]
+    );
+    assert_eq!(
+        labels(&[
+            ("Shop", 60, "Sum", None),
+            ("Shop", 60, "Minimum", Some("least"))
+        ])
+        .await,
+        ["Orders", "least"]
+    );
+}

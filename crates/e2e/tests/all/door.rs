@@ -197,7 +197,7 @@ fn what_is_not_built_says_so_by_name() {
     let cases = [
         ("ecs", "CreateCapacityProvider"),
         ("ecr", "StartImageScan"),
-        ("logs", "StartQuery"),
+        ("logs", "PutDestination"),
         ("ec2", "RunInstances"),
         ("cloudformation", "CreateStackSet"),
         ("iam", "CreateSAMLProvider"),
