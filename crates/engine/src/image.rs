@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base::glob::matches_stars;
 use serde::{Deserialize, Serialize};
 
 use crate::{EngineError, Result};
@@ -250,6 +251,31 @@ pub struct Layer {
     pub diff_id: Digest,
 }
 
+/// Which tags of a repository stay with the manifest that they were given first. In patterns `*` stands for
+/// anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TagRule {
+    /// None.
+    #[default]
+    Free,
+    /// All but those that one of these matches.
+    FixedBut(Vec<String>),
+    /// Those alone that one of these matches.
+    FreeBut(Vec<String>),
+}
+
+impl TagRule {
+    /// Whether a tag never moves.
+    pub fn fixes(&self, tag: &str) -> bool {
+        let matches = |patterns: &[String]| patterns.iter().any(|it| matches_stars(it, tag));
+        match self {
+            Self::Free => false,
+            Self::FixedBut(patterns) => !matches(patterns),
+            Self::FreeBut(patterns) => matches(patterns),
+        }
+    }
+}
+
 /// A manifest that a repository holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredManifest {
@@ -260,6 +286,8 @@ pub struct StoredManifest {
     /// Of config and layers together.
     pub size_bytes: u64,
     pub tags: Vec<String>,
+    /// When it was fetched last, or made ready to run here: to the minute.
+    pub pulled_at_ms: Option<i64>,
 }
 
 /// An image whose layers are on disk, unpacked: ready to be an overlay's lower directories.
@@ -316,6 +344,11 @@ pub trait Images: Send + Sync {
     async fn repositories(&self) -> Result<Vec<Repository>>;
     /// Makes a repository, so that it may be pushed to. The embedded registry refuses others.
     async fn create_repository(&self, repository: &Repository) -> Result<()>;
+    /// Says which tags of a repository never move. What moves one is a `Conflict`, whoever asks.
+    async fn set_tag_rule(&self, repository: &Repository, rule: &TagRule) -> Result<()> {
+        let _ = (repository, rule);
+        Err(not_for_all("rules of tags"))
+    }
     /// Deletes a repository with all its manifests and tags.
     async fn delete_repository(&self, repository: &Repository) -> Result<()>;
     /// Everything in a repository; `NotFound` when there is no such repository.
@@ -335,6 +368,34 @@ pub trait Images: Send + Sync {
     async fn has_blob(&self, digest: &Digest) -> Result<Option<u64>>;
     /// The size of a blob that a repository has: its manifests name it, or it was just sent there.
     async fn held_blob(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>>;
+    /// Begins to take in a blob of a repository piece by piece, and names it. Nobody sees anything of it
+    /// before it is finished; one that nobody goes on with is given up.
+    async fn begin_upload(&self, repository: &Repository) -> Result<String> {
+        let _ = repository;
+        Err(not_for_all("uploads"))
+    }
+    /// Takes in the piece that begins at `from`, when that is where the last one ended. Says in either case
+    /// where the next one begins.
+    async fn write_upload(
+        &self,
+        repository: &Repository,
+        id: &str,
+        from: u64,
+        bytes: Vec<u8>,
+    ) -> Result<u64> {
+        let _ = (repository, id, from, bytes);
+        Err(not_for_all("uploads"))
+    }
+    /// Gives what was taken in its name; `Invalid` when it is something else. The upload ends in either case.
+    async fn finish_upload(
+        &self,
+        repository: &Repository,
+        id: &str,
+        digest: &Digest,
+    ) -> Result<u64> {
+        let _ = (repository, id, digest);
+        Err(not_for_all("uploads"))
+    }
     async fn read_blob(&self, digest: &Digest) -> Result<PathBuf>;
     /// Stores a file as a blob and takes it over (renames it when it is on the same file system).
     async fn put_blob(&self, file: &std::path::Path) -> Result<(Digest, u64)>;
@@ -380,6 +441,11 @@ pub trait Images: Send + Sync {
     }
 }
 
+/// What a space, or a store that is none of the machine's, has not.
+fn not_for_all(what: &str) -> EngineError {
+    EngineError::machine(format!("there are no {what} here"))
+}
+
 fn no_spaces() -> EngineError {
     EngineError::machine("there are no spaces of images here")
 }
@@ -387,6 +453,21 @@ fn no_spaces() -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_fixes_what_it_says() {
+        let patterns = || vec!["v*".to_owned(), "*-rc*".to_owned()];
+        for (tag, fixed_but, free_but) in [
+            ("v1", false, true),
+            ("1-rc2", false, true),
+            ("latest", true, false),
+        ] {
+            assert!(!TagRule::Free.fixes(tag));
+            assert_eq!(TagRule::FixedBut(patterns()).fixes(tag), fixed_but, "{tag}");
+            assert_eq!(TagRule::FreeBut(patterns()).fixes(tag), free_but, "{tag}");
+        }
+        assert!(TagRule::FixedBut(vec![]).fixes("latest"));
+    }
 
     #[test]
     fn a_host_is_what_distribution_calls_one() {

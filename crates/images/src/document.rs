@@ -131,6 +131,14 @@ impl Manifest {
         })
     }
 
+    /// Digests of everything below it that its repository must have: configuration and layers, or manifests.
+    /// Foreign layers are kept by others, whom the manifest names.
+    pub fn own_references(&self) -> Vec<&Descriptor> {
+        let mut all = self.references();
+        all.retain(|it| !is_foreign(&it.media_type));
+        all
+    }
+
     /// Digests of everything below it: configuration and layers, or manifests.
     pub fn references(&self) -> Vec<&Descriptor> {
         match &self.content {
@@ -143,6 +151,11 @@ impl Manifest {
         let sizes = self.references().into_iter().map(|below| below.size_bytes);
         sizes.fold(0, u64::saturating_add)
     }
+}
+
+/// Layers that may not be handed on ("nondistributable", and Docker's "foreign").
+fn is_foreign(media_type: &str) -> bool {
+    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
 }
 
 /// The platform that containers run on here, in the image specification's words.

@@ -40,6 +40,7 @@ mod ingest;
 mod layers;
 mod limits;
 mod names;
+mod pieces;
 mod port;
 mod prepare;
 mod pull;

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Digest, EngineError, Reference, Repository, Result};
+use engine::{Digest, EngineError, Reference, Repository, Result, TagRule};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Scratch};
 
 const TAGS: &str = "_tags";
 const MANIFESTS: &str = "_manifests";
+/// The file that says which tags never move.
+const RULE: &str = "_rule";
 /// Stands after the digest in the file of a tag that spaces may find.
 const OFFERED: &str = "offered";
 /// The same of a tag that was made by fetching an image for a task: nobody asked to keep it.
@@ -29,7 +31,13 @@ pub struct ManifestRecord {
     /// look. None in records of older versions.
     #[serde(default)]
     tags: Option<Vec<String>>,
+    /// When it was last fetched, to [`PULLED_STEP_MS`].
+    #[serde(default)]
+    pub pulled_at_ms: Option<i64>,
 }
+
+/// How exactly it is known when something was last fetched: each change is a write.
+const PULLED_STEP_MS: i64 = 60_000;
 
 #[derive(Debug)]
 pub struct Names {
@@ -98,6 +106,7 @@ impl Names {
         // Tags last: without manifests there is no repository any more.
         self.scratch.discard(&path.join(MANIFESTS))?;
         self.scratch.discard(&path.join(TAGS))?;
+        disk::remove_all(&path.join(RULE))?;
         // Repositories below it stay; directories that hold nothing go.
         let above = path.ancestors().take_while(|at| *at != self.directory);
         for directory in above {
@@ -196,13 +205,17 @@ impl Names {
     ) -> Result<()> {
         let path = self.existing(repository)?;
         let file = tag.map(|tag| tag_file(&path, tag)).transpose()?;
+        let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
+        if let Some(tag) = tag {
+            self.check_rule(repository, &path, digest, tag)?;
+        }
         {
-            let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
             let before = self.record(repository, digest)?;
             let mut record = before.clone().unwrap_or_else(|| ManifestRecord {
                 media_type: media_type.to_owned(),
                 pushed_at_ms: now_ms(),
                 tags: Some(Vec::new()),
+                pulled_at_ms: None,
             });
             if let Some(tag) = tag {
                 self.note_tag(repository, digest, &mut record, tag)?;
@@ -218,6 +231,62 @@ impl Names {
             self.scratch.write(&file, digest.as_str().as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Says which tags never move.
+    pub fn set_rule(&self, repository: &Repository, rule: &TagRule) -> Result<()> {
+        let file = self.existing(repository)?.join(RULE);
+        let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
+        if *rule == TagRule::Free {
+            return remove_durably(&file);
+        }
+        let json = serde_json::to_vec(rule).expect("a rule of plain text is JSON");
+        self.scratch.write(&file, &json)
+    }
+
+    /// Refuses to move a tag that never moves. Call with [`Names::recording`] held.
+    fn check_rule(
+        &self,
+        repository: &Repository,
+        path: &Path,
+        digest: &Digest,
+        tag: &str,
+    ) -> Result<()> {
+        let file = path.join(RULE);
+        let Some(bytes) = disk::read(&file)? else {
+            return Ok(());
+        };
+        let rule: TagRule = serde_json::from_slice(&bytes)
+            .map_err(|e| EngineError::machine(format!("`{}`: {e}", file.display())))?;
+        if !rule.fixes(tag) {
+            return Ok(());
+        }
+        let there = disk::read(&tag_file(path, tag)?)?;
+        let same = |bytes: &Vec<u8>| target(bytes).0.is_ok_and(|it| it == *digest);
+        match there.is_none_or(|it| same(&it)) {
+            true => Ok(()),
+            false => Err(EngineError::conflict(format!(
+                "The image tag '{tag}' already exists in the '{}' repository and cannot be overwritten because the tag is immutable.",
+                repository.path
+            ))),
+        }
+    }
+
+    /// Notes that a manifest was fetched.
+    pub fn note_pull(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        let path = self.existing(repository)?;
+        let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
+        let Some(mut record) = self.record(repository, digest)? else {
+            return Ok(());
+        };
+        let now_ms = now_ms();
+        if (record.pulled_at_ms).is_some_and(|it| (now_ms - it).abs() < PULLED_STEP_MS) {
+            return Ok(());
+        }
+        record.pulled_at_ms = Some(now_ms);
+        let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
+        let file = path.join(MANIFESTS).join(digest.hex());
+        self.scratch.write(&file, &json)
     }
 
     /// Adds a tag to what a manifest's record names, and drops those that have left the manifest.
@@ -329,7 +398,7 @@ fn collect_repositories(directory: &Path, path: &str, found: &mut Vec<String>) -
     for name in disk::list(directory)? {
         if name == MANIFESTS {
             found.push(path.to_owned());
-        } else if name != TAGS {
+        } else if name != TAGS && name != RULE {
             let below = if path.is_empty() {
                 name.clone()
             } else {

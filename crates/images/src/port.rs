@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::{
     Digest, EngineError, ImageConfig, ImageName, Images, Layer, PreparedImage, ReadGate, Reference,
-    RegistryLogin, Repository, Result, StoredManifest,
+    RegistryLogin, Repository, Result, StoredManifest, TagRule,
 };
 
 use crate::space::is_of_space;
@@ -48,6 +48,41 @@ impl Images for ImageStore {
     async fn create_repository(&self, repository: &Repository) -> Result<()> {
         let repository = repository.clone();
         self.blocking(move |inner| inner.names.create(&repository))
+            .await
+    }
+
+    async fn set_tag_rule(&self, repository: &Repository, rule: &TagRule) -> Result<()> {
+        let (repository, rule) = (repository.clone(), rule.clone());
+        self.blocking(move |inner| inner.names.set_rule(&repository, &rule))
+            .await
+    }
+
+    async fn begin_upload(&self, repository: &Repository) -> Result<String> {
+        let repository = repository.clone();
+        self.blocking(move |inner| inner.begin_upload(&repository))
+            .await
+    }
+
+    async fn write_upload(
+        &self,
+        repository: &Repository,
+        id: &str,
+        from: u64,
+        bytes: Vec<u8>,
+    ) -> Result<u64> {
+        let (repository, id) = (repository.clone(), id.to_owned());
+        self.blocking(move |inner| inner.write_upload(&repository, &id, from, &bytes))
+            .await
+    }
+
+    async fn finish_upload(
+        &self,
+        repository: &Repository,
+        id: &str,
+        digest: &Digest,
+    ) -> Result<u64> {
+        let (repository, id, digest) = (repository.clone(), id.to_owned(), digest.clone());
+        self.blocking(move |inner| inner.finish_upload(&repository, &id, &digest))
             .await
     }
 

@@ -33,6 +33,11 @@ impl ImageStore {
             }
             Err(e) => return Err(e),
         };
+        if self.is_embedded(name) {
+            let (repository, fetched) = (name.repository.clone(), digest.clone());
+            self.blocking(move |inner| inner.names.note_pull(&repository, &fetched))
+                .await?;
+        }
         self.prepare_manifest(&digest).await
     }
 

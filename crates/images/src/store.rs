@@ -22,6 +22,7 @@ use crate::hosts::EmbeddedHosts;
 use crate::layers::Layers;
 use crate::limits::{LAYERS_MAX, MANIFEST_BYTES_MAX, UNPACK_PARALLEL_MAX};
 use crate::names::Names;
+use crate::pieces::Pieces;
 use crate::pull::{PullKey, Puller};
 use crate::space::SpaceState;
 
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub puller: Puller,
     /// Those that are open, by id.
     pub spaces: Mutex<HashMap<String, Arc<SpaceState>>>,
+    pub pieces: Pieces,
 }
 
 impl ImageStore {
@@ -78,6 +80,7 @@ impl ImageStore {
             pulls: Flights::new(),
             puller: Puller::new(reach),
             spaces: Mutex::default(),
+            pieces: Pieces::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -142,6 +145,7 @@ impl Inner {
             media_type: record.media_type,
             pushed_at_ms: record.pushed_at_ms,
             tags,
+            pulled_at_ms: record.pulled_at_ms,
         })
     }
 
@@ -193,7 +197,7 @@ impl Inner {
     ) -> Result<Digest> {
         let manifest = Manifest::parse(bytes, media_type)?;
         let _gate = self.gate.read().unwrap_or_else(|e| e.into_inner());
-        for below in manifest.references() {
+        for below in manifest.own_references() {
             match size(&below.digest)? {
                 Some(size) if size == below.size_bytes => {}
                 Some(size) => {

@@ -13,6 +13,9 @@ use tokio::sync::mpsc;
 pub struct SimImages {
     repositories: Mutex<BTreeMap<Repository, BTreeMap<String, StoredManifest>>>,
     listings: AtomicU64,
+    rules: Mutex<BTreeMap<Repository, TagRule>>,
+    blobs: Mutex<BTreeMap<(Repository, Digest), u64>>,
+    uploads: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl SimImages {
@@ -27,6 +30,7 @@ impl SimImages {
             pushed_at_ms: 0,
             size_bytes: 1,
             tags: vec![name.reference.to_string()],
+            pulled_at_ms: None,
         };
         let mut repositories = self.repositories.lock().expect("no panic");
         repositories
@@ -34,6 +38,12 @@ impl SimImages {
             .or_default()
             .insert(name.reference.to_string(), manifest);
         digest
+    }
+
+    /// Lets a repository have a blob.
+    pub fn add_blob(&self, repository: &Repository, digest: &Digest, size_bytes: u64) {
+        let mut blobs = self.blobs.lock().expect("no panic");
+        blobs.insert((repository.clone(), digest.clone()), size_bytes);
     }
 
     /// How often everything in a repository was asked for.
@@ -58,7 +68,7 @@ impl SimImages {
 }
 
 /// Not a hash: a digest that differs where the text does, which is all that tests need.
-fn digest_of(text: &str) -> Digest {
+pub fn digest_of(text: &str) -> Digest {
     let mut state: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in text.bytes() {
         state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -150,6 +160,7 @@ impl Images for SimImages {
             pushed_at_ms: 0,
             size_bytes: bytes.len() as u64,
             tags,
+            pulled_at_ms: None,
         };
         let mut repositories = self.repositories.lock().expect("no panic");
         let Some(repository) = repositories.get_mut(&name.repository) else {
@@ -158,8 +169,58 @@ impl Images for SimImages {
                 name.repository
             )));
         };
+        let rules = self.rules.lock().expect("no panic");
+        let rule = rules.get(&name.repository).cloned().unwrap_or_default();
+        if let Reference::Tag(tag) = &name.reference
+            && rule.fixes(tag)
+            && repository.get(tag).is_some_and(|it| it.digest != digest)
+        {
+            return Err(EngineError::conflict(format!("the tag `{tag}` stays")));
+        }
         repository.insert(name.reference.to_string(), manifest);
         Ok(digest)
+    }
+    async fn set_tag_rule(&self, repository: &Repository, rule: &TagRule) -> Result<()> {
+        let mut rules = self.rules.lock().expect("no panic");
+        rules.insert(repository.clone(), rule.clone());
+        Ok(())
+    }
+    async fn begin_upload(&self, _: &Repository) -> Result<String> {
+        let mut uploads = self.uploads.lock().expect("no panic");
+        let id = format!("{:032x}", uploads.len());
+        uploads.insert(id.clone(), Vec::new());
+        Ok(id)
+    }
+    async fn write_upload(
+        &self,
+        _: &Repository,
+        id: &str,
+        from: u64,
+        bytes: Vec<u8>,
+    ) -> Result<u64> {
+        let mut uploads = self.uploads.lock().expect("no panic");
+        let upload = uploads
+            .get_mut(id)
+            .ok_or_else(|| EngineError::not_found("no such upload"))?;
+        if upload.len() as u64 == from {
+            upload.extend(bytes);
+        }
+        Ok(upload.len() as u64)
+    }
+    async fn finish_upload(
+        &self,
+        repository: &Repository,
+        id: &str,
+        digest: &Digest,
+    ) -> Result<u64> {
+        let upload = self.uploads.lock().expect("no panic").remove(id);
+        let upload = upload.ok_or_else(|| EngineError::not_found("no such upload"))?;
+        let found = digest_of(&String::from_utf8_lossy(&upload));
+        if found != *digest {
+            return Err(EngineError::invalid("it is something else"));
+        }
+        self.add_blob(repository, digest, upload.len() as u64);
+        Ok(upload.len() as u64)
     }
     async fn delete_manifest(&self, name: &ImageName) -> Result<()> {
         let mut repositories = self.repositories.lock().expect("no panic");
@@ -174,8 +235,9 @@ impl Images for SimImages {
     async fn has_blob(&self, _digest: &Digest) -> Result<Option<u64>> {
         Ok(None)
     }
-    async fn held_blob(&self, _: &Repository, _: &Digest) -> Result<Option<u64>> {
-        Ok(None)
+    async fn held_blob(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>> {
+        let blobs = self.blobs.lock().expect("no panic");
+        Ok(blobs.get(&(repository.clone(), digest.clone())).copied())
     }
     async fn read_blob(&self, _digest: &Digest) -> Result<PathBuf> {
         absent("blobs")

@@ -24,7 +24,7 @@ use engine::Engine;
 pub use docker::SimDocker;
 pub use edge::SimEdge;
 pub use git::SimGit;
-pub use images::{SimBuilds, SimImages};
+pub use images::{SimBuilds, SimImages, digest_of};
 pub use inside::SimInside;
 pub use logs::SimLogs;
 pub use network::SimNetwork;

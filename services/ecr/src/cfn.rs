@@ -13,6 +13,10 @@ const NAME_LENGTH_MAX: usize = 256;
 
 const SCANNING: &[Property] = &[Property::new("ScanOnPush")];
 const LIFECYCLE: &[Property] = &[Property::new("LifecyclePolicyText")];
+const EXCLUSION: &[Property] = &[
+    Property::new("ImageTagMutabilityExclusionFilterType").required(),
+    Property::new("ImageTagMutabilityExclusionFilterValue").required(),
+];
 const ENCRYPTION: &[Property] = &[Property::new("EncryptionType").required()];
 
 fn truth(json: Option<&Json>) -> bool {
@@ -39,6 +43,30 @@ fn parsed<T: std::str::FromStr>(
             .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
     };
     text.map(parse).transpose()
+}
+
+/// The exceptions from the mutability. Templates call their members by longer names than the API.
+fn exclusions(
+    request: &ResourceRequest,
+) -> Result<Option<Vec<ImageTagMutabilityExclusionFilter>>, ResourceError> {
+    let given = request.get("ImageTagMutabilityExclusionFilters");
+    let Some(Json::Array(filters)) = given else {
+        return Ok(None);
+    };
+    let filter = |it: &Json| {
+        let kind = it["ImageTagMutabilityExclusionFilterType"].as_str();
+        let kind = parsed(kind, "ImageTagMutabilityExclusionFilterType")?;
+        let value = it["ImageTagMutabilityExclusionFilterValue"].as_str();
+        Ok(ImageTagMutabilityExclusionFilter {
+            filter_type: kind.unwrap_or_default(),
+            filter: value.unwrap_or_default().to_owned(),
+        })
+    };
+    filters
+        .iter()
+        .map(filter)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
@@ -113,6 +141,7 @@ impl ResourceType for RepositoryType {
                     .replaces(),
                 Property::new("ImageScanningConfiguration").members(SCANNING),
                 Property::new("ImageTagMutability"),
+                Property::new("ImageTagMutabilityExclusionFilters").members(EXCLUSION),
                 Property::new("LifecyclePolicy").members(LIFECYCLE),
                 Property::new("RepositoryName").replaces(),
                 Property::new("RepositoryPolicyText"),
@@ -136,6 +165,7 @@ impl ResourceType for RepositoryType {
             repository_name: name.clone(),
             tags: Some(tag_list(request)),
             image_tag_mutability: parsed(mutability.as_deref(), "ImageTagMutability")?,
+            image_tag_mutability_exclusion_filters: exclusions(request)?,
             image_scanning_configuration: Some(scanning(request)),
             encryption_configuration: encryption.map(|encryption_type| EncryptionConfiguration {
                 encryption_type,
@@ -158,14 +188,14 @@ impl ResourceType for RepositoryType {
     ) -> Result<(), ResourceError> {
         let repository_name = physical_id.to_owned();
         let mutability = request.text("ImageTagMutability");
-        if let Some(image_tag_mutability) = parsed(mutability.as_deref(), "ImageTagMutability")? {
-            let input = PutImageTagMutabilityInput {
-                repository_name: repository_name.clone(),
-                image_tag_mutability,
-                ..Default::default()
-            };
-            cx.call(input).await?;
-        }
+        let mutability = parsed(mutability.as_deref(), "ImageTagMutability")?;
+        let input = PutImageTagMutabilityInput {
+            repository_name: repository_name.clone(),
+            image_tag_mutability: mutability.unwrap_or_default(),
+            image_tag_mutability_exclusion_filters: exclusions(request)?,
+            ..Default::default()
+        };
+        cx.call(input).await?;
         let input = PutImageScanningConfigurationInput {
             repository_name,
             image_scanning_configuration: scanning(request),

@@ -4,18 +4,19 @@ use cloud::{Cx, Error};
 use engine::{Fault, ImageName, Reference, StoredManifest};
 use shapes::ecr::*;
 
-use crate::names::{engine_error, find, image_name, invalid, no_image};
+use crate::names::{engine_error, find, image_name, in_registry, invalid, no_image};
 use crate::page::page;
 use crate::repository::{RepositoryRecord, images};
+use crate::scan;
 
 /// The media type of a manifest that names none.
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-fn repository(cx: &Cx, registry: Option<&str>, name: &str) -> Result<RepositoryRecord, Error> {
+pub fn repository(cx: &Cx, registry: Option<&str>, name: &str) -> Result<RepositoryRecord, Error> {
     cx.read(|tx| find(cx, tx, registry, name))
 }
 
-fn has_status(tags: &[String], wanted: Option<TagStatus>) -> bool {
+pub fn has_status(tags: &[String], wanted: Option<TagStatus>) -> bool {
     match wanted {
         None | Some(TagStatus::Any) => true,
         Some(TagStatus::Tagged) => !tags.is_empty(),
@@ -58,7 +59,7 @@ pub async fn list_images(cx: Cx, input: ListImagesInput) -> Result<ListImagesOut
 }
 
 /// The image that an identifier names, without a look at others: both parts must fit where both are given.
-async fn pick(
+pub async fn pick(
     cx: &Cx,
     repository: &RepositoryRecord,
     id: &ImageIdentifier,
@@ -113,13 +114,22 @@ pub async fn describe_images(
 }
 
 fn detail(repository: &RepositoryRecord, image: StoredManifest) -> ImageDetail {
+    let time = |ms: i64| wire::Timestamp(ms as f64 / 1000.0);
+    let manifest: serde_json::Value = serde_json::from_slice(&image.bytes).unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     ImageDetail {
+        artifact_media_type: text(&manifest["artifactType"])
+            .or_else(|| text(&manifest["config"]["mediaType"])),
+        subject_manifest_digest: text(&manifest["subject"]["digest"]),
+        last_recorded_pull_time: image.pulled_at_ms.map(time),
+        image_scan_status: repository.scan_on_push.then(scan::status),
+        image_status: Some(ImageStatus::Active),
         registry_id: Some(repository.account.clone()),
         repository_name: Some(repository.name.clone()),
         image_digest: Some(image.digest.to_string()),
         image_tags: (!image.tags.is_empty()).then_some(image.tags),
         image_size_in_bytes: i64::try_from(image.size_bytes).ok(),
-        image_pushed_at: Some(wire::Timestamp(image.pushed_at_ms as f64 / 1000.0)),
+        image_pushed_at: Some(time(image.pushed_at_ms)),
         image_manifest_media_type: Some(image.media_type),
         ..Default::default()
     }
@@ -231,6 +241,7 @@ pub async fn put_image(cx: Cx, input: PutImageInput) -> Result<PutImageOutput, E
             repository.account
         )));
     }
+    check_parts(&cx, &repository, &json).await?;
     let reference = match &input.image_tag {
         Some(tag) => tag.parse().map_err(engine_error)?,
         None => Reference::Digest(digest),
@@ -243,14 +254,67 @@ pub async fn put_image(cx: Cx, input: PutImageInput) -> Result<PutImageOutput, E
     store
         .put_manifest(&name, &media_type, bytes)
         .await
-        .map_err(|error| match error.fault {
-            Fault::NotFound => errors::LayersNotFoundException.because(error.to_string()),
+        .map_err(|error| match (error.fault, &input.image_tag) {
+            (Fault::NotFound, _) => errors::LayersNotFoundException.because(error.to_string()),
+            (Fault::Conflict, Some(tag)) => errors::ImageTagAlreadyExistsException.because(format!(
+                "The image tag '{tag}' already exists in the '{}' repository and cannot be overwritten because the tag is immutable.",
+                repository.name
+            )),
             _ => engine_error(error),
         })?;
     let stored = store.manifest(&name).await.map_err(engine_error)?;
     Ok(PutImageOutput {
         image: Some(image(&repository, &stored, input.image_tag)),
     })
+}
+
+/// Whether the repository has what a manifest names: its layers, or its images. Foreign layers are others'.
+async fn check_parts(
+    cx: &Cx,
+    repository: &RepositoryRecord,
+    manifest: &serde_json::Value,
+) -> Result<(), Error> {
+    let digests = |list: &serde_json::Value| -> Vec<engine::Digest> {
+        let parts = list.as_array().into_iter().flatten();
+        let own = parts.filter(|it| {
+            let kind = it["mediaType"].as_str().unwrap_or_default();
+            !kind.contains(".foreign.") && !kind.contains(".nondistributable.")
+        });
+        own.filter_map(|it| it["digest"].as_str()?.parse().ok())
+            .collect()
+    };
+    let mut layers = digests(&manifest["layers"]);
+    layers.extend(
+        manifest["config"]["digest"]
+            .as_str()
+            .and_then(|it| it.parse().ok()),
+    );
+    let in_engine = repository.in_engine();
+    let missing = async |wanted: Vec<engine::Digest>| -> Result<Vec<String>, Error> {
+        let mut missing = Vec::new();
+        for digest in wanted {
+            let held = cx.engine().images.held_blob(&in_engine, &digest).await;
+            if held.map_err(engine_error)?.is_none() {
+                missing.push(digest.to_string());
+            }
+        }
+        Ok(missing)
+    };
+    let told = |what: &str, missing: &[String]| {
+        let list = missing.join(", ");
+        let required =
+            format!("{what} with digests '[{list}]' required for pushing image into repository");
+        in_registry(cx, &required, &repository.name, "in") + " do not exist"
+    };
+    let layers = missing(layers).await?;
+    if !layers.is_empty() {
+        return Err(errors::LayersNotFoundException.because(told("Layers", &layers)));
+    }
+    let images = missing(digests(&manifest["manifests"])).await?;
+    if !images.is_empty() {
+        return Err(errors::ReferencedImagesNotFoundException.because(told("Images", &images)));
+    }
+    Ok(())
 }
 
 fn digest_of(bytes: &[u8]) -> engine::Digest {

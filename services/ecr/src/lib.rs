@@ -4,10 +4,10 @@
 //! `<account>.dkr.ecr.<region>.amazonaws.com`, which images are pushed to through the registry's own
 //! door with the tokens made here: [`token_holder`] says whose each is, and [`authorize`] whether its
 //! holder may do what a request does. A repository's
-//! policy binds who uses it ([`permission`]). What the registry's door cannot keep is refused: immutable tags,
-//! encryption with KMS. Images expire by their repository's lifecycle policy ([`lifecycle`]). Scan
-//! findings, previews of lifecycle policies and the layer uploads of this API (clients push through the
-//! registry) are not built.
+//! policy binds who uses it ([`permission`]). Which tags never move is kept by the engine, where every push ends,
+//! whichever way it came. Encryption with KMS is refused. Images expire by their repository's lifecycle policy
+//! ([`lifecycle`]). There is no scanner, which is what is told of images that were to be scanned ([`scan`]).
+//! Addresses of layers (`GetDownloadUrlForLayer`) are not built: clients fetch through the registry.
 
 mod cfn;
 mod door;
@@ -17,9 +17,11 @@ mod names;
 mod page;
 mod permission;
 mod repository;
+mod scan;
 mod settings;
 mod tags;
 mod token;
+mod upload;
 
 use cloud::Service;
 use cloud::permission::everywhere;
@@ -89,6 +91,41 @@ pub fn service() -> Service {
             lifecycle::delete_lifecycle_policy,
             on_repository(|it| &it.repository_name),
         )
+        .on(
+            lifecycle::start_lifecycle_policy_preview,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            lifecycle::get_lifecycle_policy_preview,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            upload::initiate_layer_upload,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            upload::upload_layer_part,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            upload::complete_layer_upload,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            scan::describe_image_scan_findings,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            scan::start_image_scan,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            settings::batch_get_repository_scanning_configuration,
+            on_repositories(|it| Some(&it.repository_names)),
+        )
+        .on(settings::get_registry_policy, everywhere())
+        .on(settings::get_registry_scanning_configuration, everywhere())
+        .on(settings::put_registry_scanning_configuration, everywhere())
         .on(
             settings::put_image_scanning_configuration,
             on_repository(|it| &it.repository_name),

@@ -12,7 +12,9 @@ use engine::StoredManifest;
 use serde::{Deserialize, Serialize};
 use shapes::ecr::*;
 
+use crate::image::has_status;
 use crate::names::{engine_error, find, image_name, in_registry, invalid};
+use crate::page::page;
 use crate::repository::{RepositoryRecord, images};
 
 /// How often policies are looked at, as AWS's day is kept.
@@ -152,12 +154,12 @@ fn is_for(selection: &Selection, tags: &[String]) -> bool {
     }
 }
 
-/// The images that expire now.
+/// The images that expire now, with the priorities of the rules that say so.
 fn expired<'a>(
     rules: &[Rule],
     images: &'a [StoredManifest],
     now_ms: i64,
-) -> Vec<&'a StoredManifest> {
+) -> Vec<(&'a StoredManifest, u32)> {
     let mut left: Vec<&StoredManifest> = images.iter().collect();
     // Newest first; what was pushed in the same moment is told apart by its digest.
     left.sort_by_key(|it| (std::cmp::Reverse(it.pushed_at_ms), it.digest.to_string()));
@@ -175,7 +177,7 @@ fn expired<'a>(
                     now_ms - image.pushed_at_ms > i64::from(count) * DAY_MS
                 }
             };
-            is_over.then_some(image)
+            is_over.then_some((image, rule.rule_priority))
         }));
     }
     expired
@@ -192,7 +194,7 @@ pub async fn enforce(cx: &Cx, repository: &RepositoryRecord) -> Result<(), Error
     };
     let now_ms = cx.clock().now_ms();
     let stored = images(cx, repository).await?;
-    for image in expired(&rules, &stored, now_ms) {
+    for (image, _) in expired(&rules, &stored, now_ms) {
         let id = ImageIdentifier {
             image_digest: Some(image.digest.to_string()),
             image_tag: None,
@@ -216,16 +218,20 @@ fn no_policy(cx: &Cx, name: &str) -> Error {
     ))
 }
 
+fn check(text: &str) -> Result<(), Error> {
+    parse(text).map(drop).map_err(|why| {
+        invalid(format!(
+            "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: {why}'"
+        ))
+    })
+}
+
 pub async fn put_lifecycle_policy(
     cx: Cx,
     input: PutLifecyclePolicyInput,
 ) -> Result<PutLifecyclePolicyOutput, Error> {
     let text = input.lifecycle_policy_text;
-    parse(&text).map_err(|why| {
-        invalid(format!(
-            "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: {why}'"
-        ))
-    })?;
+    check(&text)?;
     let (registry, name) = (input.registry_id.as_deref(), &input.repository_name);
     cx.write(|tx| {
         let mut repository = find(&cx, tx, registry, name)?;
@@ -240,6 +246,90 @@ pub async fn put_lifecycle_policy(
         repository_name: Some(input.repository_name),
         lifecycle_policy_text: Some(text),
     })
+}
+
+/// Notes of which policy the effect is to be shown: the given one, or the repository's.
+pub async fn start_lifecycle_policy_preview(
+    cx: Cx,
+    input: StartLifecyclePolicyPreviewInput,
+) -> Result<StartLifecyclePolicyPreviewOutput, Error> {
+    let (registry, name) = (input.registry_id.as_deref(), &input.repository_name);
+    let text = cx.write(|tx| {
+        let mut repository = find(&cx, tx, registry, name)?;
+        let own = || repository.lifecycle.as_ref().map(|it| it.text.clone());
+        let text = input.lifecycle_policy_text.clone().or_else(own);
+        let text = text.ok_or_else(|| no_policy(&cx, name))?;
+        check(&text)?;
+        repository.preview = Some(text.clone());
+        tx.put(&repository)?;
+        Ok(text)
+    })?;
+    Ok(StartLifecyclePolicyPreviewOutput {
+        registry_id: Some(cx.account().to_owned()),
+        repository_name: Some(input.repository_name),
+        lifecycle_policy_text: Some(text),
+        status: Some(LifecyclePolicyPreviewStatus::Complete),
+    })
+}
+
+pub async fn get_lifecycle_policy_preview(
+    cx: Cx,
+    input: GetLifecyclePolicyPreviewInput,
+) -> Result<GetLifecyclePolicyPreviewOutput, Error> {
+    let (registry, name) = (input.registry_id.as_deref(), &input.repository_name);
+    let repository = cx.read(|tx| find(&cx, tx, registry, name))?;
+    let text = repository.preview.clone().ok_or_else(|| {
+        let what = "Lifecycle policy preview does not exist for the repository";
+        errors::LifecyclePolicyPreviewNotFoundException.because(in_registry(&cx, what, name, "in"))
+    })?;
+    let rules = parse(&text).unwrap_or_default();
+    let stored = images(&cx, &repository).await?;
+    let all = expired(&rules, &stored, cx.clock().now_ms());
+    let count = i32::try_from(all.len()).unwrap_or(i32::MAX);
+    let status = input.filter.and_then(|it| it.tag_status);
+    let is_asked = |image: &StoredManifest| {
+        let ids = input.image_ids.as_ref();
+        let named = ids.is_none_or(|ids| ids.iter().any(|id| is_named(id, image)));
+        named && has_status(&image.tags, status)
+    };
+    let shown: Vec<_> = (all.into_iter())
+        .filter(|(image, _)| is_asked(image))
+        .map(|(image, priority)| expiring(image, priority))
+        .collect();
+    let key = |it: &LifecyclePolicyPreviewResult| it.image_digest.clone().unwrap_or_default();
+    let (shown, next_token) = page(shown, key, input.next_token.as_deref(), input.max_results);
+    Ok(GetLifecyclePolicyPreviewOutput {
+        registry_id: Some(cx.account().to_owned()),
+        repository_name: Some(input.repository_name),
+        lifecycle_policy_text: Some(text),
+        status: Some(LifecyclePolicyPreviewStatus::Complete),
+        next_token,
+        preview_results: Some(shown),
+        summary: Some(LifecyclePolicyPreviewSummary {
+            expiring_image_total_count: Some(count),
+            ..Default::default()
+        }),
+    })
+}
+
+fn is_named(id: &ImageIdentifier, image: &StoredManifest) -> bool {
+    let digest = (id.image_digest.as_deref()).is_none_or(|it| it == image.digest.as_str());
+    let tag = (id.image_tag.as_ref()).is_none_or(|it| image.tags.contains(it));
+    digest && tag
+}
+
+fn expiring(image: &StoredManifest, priority: u32) -> LifecyclePolicyPreviewResult {
+    LifecyclePolicyPreviewResult {
+        image_tags: (!image.tags.is_empty()).then(|| image.tags.clone()),
+        image_digest: Some(image.digest.to_string()),
+        image_pushed_at: Some(time(image.pushed_at_ms)),
+        action: Some(LifecyclePolicyRuleAction {
+            r#type: Some(ImageActionType::Expire),
+            ..Default::default()
+        }),
+        applied_rule_priority: i32::try_from(priority).ok(),
+        ..Default::default()
+    }
 }
 
 fn time(ms: i64) -> wire::Timestamp {
@@ -296,6 +386,7 @@ mod tests {
             tags: tags.iter().map(|it| (*it).to_owned()).collect(),
             size_bytes: 0,
             pushed_at_ms: -days_old * DAY_MS,
+            pulled_at_ms: None,
         }
     }
 
@@ -309,7 +400,7 @@ mod tests {
         ];
         let rules = parse(&json!({ "rules": rules }).to_string()).unwrap();
         let mut found: Vec<String> = (expired(&rules, &images, 0).into_iter())
-            .map(|it| String::from_utf8(it.bytes.clone()).unwrap())
+            .map(|(it, _)| String::from_utf8(it.bytes.clone()).unwrap())
             .collect();
         found.sort();
         assert_eq!(found, expect);

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
+use engine::TagRule;
 use serde::{Deserialize, Serialize};
 use shapes::ecr::{
     CreateRepositoryInput, CreateRepositoryOutput, DeleteRepositoryInput, DeleteRepositoryOutput,
     DescribeRegistryInput, DescribeRegistryOutput, DescribeRepositoriesInput,
     DescribeRepositoriesOutput, EncryptionConfiguration, EncryptionType,
-    ImageScanningConfiguration, ImageTagMutability, ReplicationConfiguration, Repository, errors,
+    ImageScanningConfiguration, ImageTagMutability, ImageTagMutabilityExclusionFilter,
+    ImageTagMutabilityExclusionFilterType, ReplicationConfiguration, Repository, errors,
 };
 use tokio::sync::Mutex;
 
 use crate::lifecycle::{self, Lifecycle};
-use crate::names::{find, in_registry, no_repository, own_registry, registry_host, unsupported};
+use crate::names::{
+    find, in_registry, invalid, no_repository, own_registry, registry_host, unsupported,
+};
 use crate::page::page;
 use crate::tags;
 
@@ -33,6 +37,14 @@ pub struct RepositoryRecord {
     /// Which of its images expire.
     #[serde(default)]
     pub lifecycle: Option<Lifecycle>,
+    /// Which tags may be moved, and which are the exceptions from it.
+    #[serde(default)]
+    pub mutability: ImageTagMutability,
+    #[serde(default)]
+    pub exclusions: Vec<String>,
+    /// The lifecycle policy of which somebody asked to see what it would do.
+    #[serde(default)]
+    pub preview: Option<String>,
     /// Gone for callers; its images are still to go.
     pub deleting: bool,
     /// The token of the request that made it, when it had one.
@@ -59,6 +71,26 @@ impl RepositoryRecord {
         cloud::arn("ecr", &self.region, &self.account, &resource)
     }
 
+    pub fn shown_exclusions(&self) -> Option<Vec<ImageTagMutabilityExclusionFilter>> {
+        let filter = |it: &String| ImageTagMutabilityExclusionFilter {
+            filter_type: ImageTagMutabilityExclusionFilterType::Wildcard,
+            filter: it.clone(),
+        };
+        let shown: Vec<_> = self.exclusions.iter().map(filter).collect();
+        (!shown.is_empty()).then_some(shown)
+    }
+
+    /// The rule as the engine keeps it, which is where every push ends.
+    fn tag_rule(&self) -> TagRule {
+        let exclusions = self.exclusions.clone();
+        match self.mutability {
+            ImageTagMutability::Mutable => TagRule::Free,
+            ImageTagMutability::Immutable => TagRule::FixedBut(Vec::new()),
+            ImageTagMutability::ImmutableWithExclusion => TagRule::FixedBut(exclusions),
+            ImageTagMutability::MutableWithExclusion => TagRule::FreeBut(exclusions),
+        }
+    }
+
     fn shown(&self) -> Repository {
         Repository {
             repository_arn: Some(self.arn()),
@@ -66,7 +98,8 @@ impl RepositoryRecord {
             repository_name: Some(self.name.clone()),
             repository_uri: Some(self.in_engine().to_string()),
             created_at: Some(wire::Timestamp(self.created_ms as f64 / 1000.0)),
-            image_tag_mutability: Some(ImageTagMutability::Mutable),
+            image_tag_mutability: Some(self.mutability),
+            image_tag_mutability_exclusion_filters: self.shown_exclusions(),
             image_scanning_configuration: Some(ImageScanningConfiguration {
                 scan_on_push: Some(self.scan_on_push),
             }),
@@ -74,17 +107,50 @@ impl RepositoryRecord {
                 encryption_type: EncryptionType::Aes256,
                 kms_key: None,
             }),
-            ..Default::default()
         }
     }
 }
 
-/// Tags can always be moved: pushes arrive at the registry, which knows no other rule.
-pub fn check_mutability(asked: Option<ImageTagMutability>) -> Result<(), Error> {
-    match asked {
-        None | Some(ImageTagMutability::Mutable) => Ok(()),
-        Some(other) => Err(unsupported(format!("imageTagMutability {other}"))),
+/// The most `*` in one filter (User Guide, "Image tag mutability exclusion filters").
+const WILDCARDS_MAX: usize = 2;
+
+/// The exceptions from a repository's mutability, which it has where its name says so.
+pub fn exclusions(
+    mutability: ImageTagMutability,
+    filters: Option<Vec<ImageTagMutabilityExclusionFilter>>,
+) -> Result<Vec<String>, Error> {
+    use ImageTagMutability as Is;
+    let filters: Vec<String> = filters
+        .unwrap_or_default()
+        .into_iter()
+        .map(|it| it.filter)
+        .collect();
+    let wrong = |why: String| {
+        invalid(format!(
+            "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: '{why}'"
+        ))
+    };
+    let has_some = matches!(
+        mutability,
+        Is::ImmutableWithExclusion | Is::MutableWithExclusion
+    );
+    if has_some == filters.is_empty() {
+        return Err(wrong(match has_some {
+            true => {
+                format!("at least one filter is required when imageTagMutability is {mutability}")
+            }
+            false => format!("filters must not be given when imageTagMutability is {mutability}"),
+        }));
     }
+    if let Some(filter) = filters
+        .iter()
+        .find(|it| it.matches('*').count() > WILDCARDS_MAX)
+    {
+        return Err(wrong(format!(
+            "the filter {filter} has more than {WILDCARDS_MAX} wildcards"
+        )));
+    }
+    Ok(filters)
 }
 
 pub async fn create_repository(
@@ -92,15 +158,8 @@ pub async fn create_repository(
     input: CreateRepositoryInput,
 ) -> Result<CreateRepositoryOutput, Error> {
     own_registry(&cx, input.registry_id.as_deref())?;
-    check_mutability(input.image_tag_mutability)?;
-    if input
-        .image_tag_mutability_exclusion_filters
-        .is_some_and(|it| !it.is_empty())
-    {
-        return Err(unsupported(
-            "the parameter imageTagMutabilityExclusionFilters",
-        ));
-    }
+    let mutability = input.image_tag_mutability.unwrap_or_default();
+    let exclusions = exclusions(mutability, input.image_tag_mutability_exclusion_filters)?;
     let encryption = input.encryption_configuration.map(|it| it.encryption_type);
     if let Some(other) = encryption.filter(|it| *it != EncryptionType::Aes256) {
         return Err(unsupported(format!("the encryption type {other}")));
@@ -116,6 +175,9 @@ pub async fn create_repository(
         tags: BTreeMap::new(),
         policy: None,
         lifecycle: None,
+        mutability,
+        exclusions,
+        preview: None,
         deleting: false,
         made_by: cx.token.clone(),
     };
@@ -182,7 +244,7 @@ pub async fn images(
 
 /// Makes the engine follow the record. One at a time, so that none makes again what another has
 /// just deleted.
-async fn settle(cx: &Cx, key: &str) -> Result<(), Error> {
+pub async fn settle(cx: &Cx, key: &str) -> Result<(), Error> {
     static SETTLING: Mutex<()> = Mutex::const_new(());
     let _alone = SETTLING.lock().await;
     let Some(repository) = cx.read(|tx| tx.get::<RepositoryRecord>(key))? else {
@@ -191,10 +253,12 @@ async fn settle(cx: &Cx, key: &str) -> Result<(), Error> {
     let images = &cx.engine().images;
     let in_engine = repository.in_engine();
     if !repository.deleting {
-        return images
-            .create_repository(&in_engine)
-            .await
-            .map_err(cloud::internal);
+        let made = images.create_repository(&in_engine).await;
+        made.map_err(cloud::internal)?;
+        let ruled = images
+            .set_tag_rule(&in_engine, &repository.tag_rule())
+            .await;
+        return ruled.map_err(cloud::internal);
     }
     images
         .delete_repository(&in_engine)

@@ -134,14 +134,6 @@ async fn a_repository_lives_in_the_engine_too() {
 #[tokio::test]
 async fn what_the_registry_cannot_keep_is_refused() {
     let world = World::new();
-    let immutable = CreateRepositoryInput {
-        image_tag_mutability: Some(ImageTagMutability::Immutable),
-        ..create()
-    };
-    assert_eq!(
-        world.refused(immutable).await.1,
-        "imageTagMutability IMMUTABLE is not supported by neargate"
-    );
     let encrypted = CreateRepositoryInput {
         encryption_configuration: Some(EncryptionConfiguration {
             encryption_type: EncryptionType::Kms,
@@ -153,8 +145,8 @@ async fn what_the_registry_cannot_keep_is_refused() {
         world.refused(encrypted).await.1,
         "the encryption type KMS is not supported by neargate"
     );
-    let preview = GetLifecyclePolicyPreviewInput::default();
-    assert_eq!(world.refused(preview).await.0, "NotImplemented");
+    let address = GetDownloadUrlForLayerInput::default();
+    assert_eq!(world.refused(address).await.0, "NotImplemented");
 }
 
 #[tokio::test]
@@ -514,4 +506,227 @@ async fn a_repository_brings_its_tags_and_its_policy() {
             format!("ecr:TagResource {arn}"),
         ]
     );
+}
+
+fn manifest(config: &str) -> PutImageInput {
+    PutImageInput {
+        repository_name: "web".into(),
+        image_manifest: json!({
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config},
+            "layers": [{"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "digest": format!("sha256:{}", "f".repeat(64))}],
+        })
+        .to_string(),
+        image_manifest_media_type: Some("application/vnd.oci.image.manifest.v1+json".into()),
+        image_tag: Some("v1".into()),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn tags_that_never_move_do_not() {
+    let world = World::new();
+    let wildcard = |filter: &str| ImageTagMutabilityExclusionFilter {
+        filter_type: ImageTagMutabilityExclusionFilterType::Wildcard,
+        filter: filter.into(),
+    };
+    let made = |mutability, filters| CreateRepositoryInput {
+        image_tag_mutability: Some(mutability),
+        image_tag_mutability_exclusion_filters: filters,
+        ..create()
+    };
+    for wrong in [
+        made(ImageTagMutability::ImmutableWithExclusion, None),
+        made(ImageTagMutability::Immutable, Some(vec![wildcard("a*")])),
+        made(
+            ImageTagMutability::MutableWithExclusion,
+            Some(vec![wildcard("*a*b*")]),
+        ),
+    ] {
+        assert_eq!(world.refused(wrong).await.0, "InvalidParameterException");
+    }
+    let kept = world
+        .call(made(ImageTagMutability::Immutable, None))
+        .await
+        .repository
+        .unwrap();
+    assert_eq!(
+        kept.image_tag_mutability,
+        Some(ImageTagMutability::Immutable)
+    );
+    let blobs = ["a", "b"].map(sim::digest_of);
+    for blob in &blobs {
+        world.sim.images.add_blob(&world.in_engine(), blob, 1);
+    }
+    let push = |at: usize| manifest(blobs[at].as_str());
+    world.call(push(0)).await;
+    assert_eq!(
+        world.refused(push(1)).await,
+        (
+            "ImageTagAlreadyExistsException",
+            "The image tag 'v1' already exists in the 'web' repository and cannot be overwritten because the tag is immutable.".to_owned()
+        )
+    );
+    let change = PutImageTagMutabilityInput {
+        repository_name: "web".into(),
+        image_tag_mutability: ImageTagMutability::ImmutableWithExclusion,
+        image_tag_mutability_exclusion_filters: Some(vec![wildcard("v*")]),
+        ..Default::default()
+    };
+    world.call(change).await;
+    world.call(push(1)).await;
+    let all = world
+        .call(DescribeRepositoriesInput::default())
+        .await
+        .repositories
+        .unwrap();
+    assert_eq!(
+        all[0].image_tag_mutability_exclusion_filters,
+        Some(vec![wildcard("v*")])
+    );
+}
+
+#[tokio::test]
+async fn an_image_is_put_when_all_of_it_is_there() {
+    let world = World::new();
+    world.call(create()).await;
+    let nothing = format!("sha256:{}", "1".repeat(64));
+    let (code, why) = world.refused(manifest(&nothing)).await;
+    assert_eq!(code, "LayersNotFoundException");
+    assert_eq!(
+        why,
+        format!(
+            "Layers with digests '[{nothing}]' required for pushing image into repository with name 'web' in the registry with id '000000000000' do not exist"
+        )
+    );
+    let list = PutImageInput {
+        image_manifest: json!({"manifests": [{"digest": nothing}]}).to_string(),
+        ..manifest(&nothing)
+    };
+    assert_eq!(
+        world.refused(list).await.0,
+        "ReferencedImagesNotFoundException"
+    );
+
+    let begun = InitiateLayerUploadInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    let id = world.call(begun).await.upload_id.unwrap();
+    // As the model wants it back.
+    assert_eq!(
+        id.split('-').map(str::len).collect::<Vec<_>>(),
+        [8, 4, 4, 4, 12]
+    );
+    let part = |first: i64, text: &str| UploadLayerPartInput {
+        repository_name: "web".into(),
+        upload_id: id.clone(),
+        part_first_byte: first,
+        part_last_byte: first + text.len() as i64 - 1,
+        layer_part_blob: wire::Blob(text.as_bytes().to_vec()),
+        ..Default::default()
+    };
+    let complete = |digest: &str| CompleteLayerUploadInput {
+        repository_name: "web".into(),
+        upload_id: id.clone(),
+        layer_digests: vec![digest.to_owned()],
+        ..Default::default()
+    };
+    assert_eq!(world.call(part(0, "con")).await.last_byte_received, Some(2));
+    let error = world.cx.call(part(9, "x")).await.unwrap_err();
+    assert_eq!(error.code, "InvalidLayerPartException");
+    let last = error
+        .members
+        .iter()
+        .find(|it| it.0 == "lastValidByteReceived");
+    assert_eq!(last.unwrap().1, wire::Node::Int(2));
+    world.call(part(3, "fig")).await;
+    let digest = sim::digest_of("config").to_string();
+    world.call(complete(&digest)).await;
+    assert_eq!(
+        world.refused(complete(&digest)).await.0,
+        "LayerAlreadyExistsException"
+    );
+    assert_eq!(
+        world.refused(complete(&nothing)).await.0,
+        "UploadNotFoundException"
+    );
+    world.call(manifest(&digest)).await;
+    let input = DescribeImagesInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    let shown = &world.call(input).await.image_details.unwrap()[0];
+    assert_eq!(
+        shown.artifact_media_type.as_deref(),
+        Some("application/vnd.oci.image.config.v1+json")
+    );
+    assert_eq!(shown.image_scan_status, None);
+}
+
+#[tokio::test]
+async fn there_is_no_scanner_and_a_preview_says_what_would_expire() {
+    let world = World::new();
+    let scanned = CreateRepositoryInput {
+        image_scanning_configuration: Some(ImageScanningConfiguration {
+            scan_on_push: Some(true),
+        }),
+        ..create()
+    };
+    world.call(scanned).await;
+    for tag in ["1", "2"] {
+        world.sim.images.add(&format!("{HOST}/web:{tag}"));
+    }
+    let findings = || DescribeImageScanFindingsInput {
+        repository_name: "web".into(),
+        image_id: by_tag("1"),
+        ..Default::default()
+    };
+    let told = world.call(findings()).await.image_scan_status.unwrap();
+    assert_eq!(told.status, Some(ScanStatus::Failed));
+    let off = PutImageScanningConfigurationInput {
+        repository_name: "web".into(),
+        image_scanning_configuration: ImageScanningConfiguration {
+            scan_on_push: Some(false),
+        },
+        ..Default::default()
+    };
+    world.call(off).await;
+    assert_eq!(world.refused(findings()).await.0, "ScanNotFoundException");
+    let start = StartImageScanInput {
+        repository_name: "web".into(),
+        image_id: by_tag("1"),
+        ..Default::default()
+    };
+    assert!(
+        world
+            .refused(start)
+            .await
+            .1
+            .contains("not supported by neargate")
+    );
+
+    let get = || GetLifecyclePolicyPreviewInput {
+        repository_name: "web".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        world.refused(get()).await.0,
+        "LifecyclePolicyPreviewNotFoundException"
+    );
+    let selection =
+        json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1});
+    let rules = json!([{"rulePriority": 7, "selection": selection, "action": {"type": "expire"}}]);
+    let start = StartLifecyclePolicyPreviewInput {
+        repository_name: "web".into(),
+        lifecycle_policy_text: Some(json!({ "rules": rules }).to_string()),
+        ..Default::default()
+    };
+    world.call(start).await;
+    let shown = world.call(get()).await;
+    assert_eq!(shown.summary.unwrap().expiring_image_total_count, Some(1));
+    assert_eq!(
+        shown.preview_results.unwrap()[0].applied_rule_priority,
+        Some(7)
+    );
+    assert_eq!(world.tags().await.len(), 2, "nothing expires by it");
 }

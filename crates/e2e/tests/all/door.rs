@@ -196,7 +196,7 @@ fn what_is_not_built_says_so_by_name() {
     let key = machine.key();
     let cases = [
         ("ecs", "CreateCapacityProvider"),
-        ("ecr", "StartImageScan"),
+        ("ecr", "CreatePullThroughCacheRule"),
         ("logs", "PutDestination"),
         ("ec2", "RunInstances"),
         ("cloudformation", "CreateStackSet"),

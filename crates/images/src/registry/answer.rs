@@ -19,6 +19,8 @@ pub const MANIFEST_UNKNOWN: &str = "MANIFEST_UNKNOWN";
 pub const NAME_INVALID: &str = "NAME_INVALID";
 pub const NAME_UNKNOWN: &str = "NAME_UNKNOWN";
 pub const SIZE_INVALID: &str = "SIZE_INVALID";
+/// Of the registry that came before the specification, which clients know.
+pub const TAG_INVALID: &str = "TAG_INVALID";
 pub const TOOMANYREQUESTS: &str = "TOOMANYREQUESTS";
 pub const UNKNOWN: &str = "UNKNOWN";
 pub const UNSUPPORTED: &str = "UNSUPPORTED";

@@ -10,7 +10,7 @@ use hyper::body::Body;
 
 use super::answer::{
     self, CONTENT_DIGEST, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID,
-    MANIFEST_UNKNOWN, Refusal,
+    MANIFEST_UNKNOWN, Refusal, TAG_INVALID,
 };
 use super::{Answer, Registry};
 use crate::blobs::digest_bytes;
@@ -19,11 +19,19 @@ use crate::ingest::collect;
 use crate::limits::MANIFEST_BYTES_MAX;
 
 impl Registry {
-    pub(super) async fn manifest(&self, repository: Repository, reference: Reference) -> Answer {
+    pub(super) async fn manifest(
+        &self,
+        repository: Repository,
+        reference: Reference,
+        is_fetched: bool,
+    ) -> Answer {
         let found = self
             .store
             .blocking(move |inner| {
                 let digest = inner.names.resolve(&repository, &reference)?;
+                if is_fetched {
+                    inner.names.note_pull(&repository, &digest)?;
+                }
                 let record = inner.names.record(&repository, &digest)?;
                 Ok((inner.manifest_bytes(&digest)?, digest, record))
             })
@@ -62,7 +70,7 @@ impl Registry {
             return Err(Refusal::bad_request(DIGEST_INVALID, message));
         }
         let parts: Vec<Digest> = manifest
-            .references()
+            .own_references()
             .into_iter()
             .map(|part| part.digest.clone())
             .collect();
@@ -81,9 +89,10 @@ impl Registry {
                 .put_manifest(&name, declared.as_deref(), &bytes)
                 .map(Ok)
         });
-        let stored = stored
-            .await
-            .map_err(|e| Refusal::from_engine(&e, MANIFEST_INVALID))?;
+        let stored = stored.await.map_err(|e| match e.fault {
+            Fault::Conflict => Refusal::bad_request(TAG_INVALID, e.to_string()),
+            _ => Refusal::from_engine(&e, MANIFEST_INVALID),
+        })?;
         let digest = stored.map_err(|missing| {
             let message = format!("the manifest names `{missing}`, which the repository has not");
             Refusal::bad_request(MANIFEST_BLOB_UNKNOWN, message)

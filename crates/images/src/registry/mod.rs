@@ -153,7 +153,10 @@ impl Registry {
         match deed {
             Do::ListTags => self.tags(repository, &query).await,
             Do::ListReferrers(subject) => self.referrers(repository, subject, &query).await,
-            Do::ReadManifest(reference) => self.manifest(repository, reference).await,
+            Do::ReadManifest(reference) => {
+                let is_fetched = head.method == http::Method::GET;
+                self.manifest(repository, reference, is_fetched).await
+            }
             Do::PutManifest(reference) => {
                 self.put_manifest(repository, reference, &head, body).await
             }
