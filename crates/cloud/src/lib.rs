@@ -13,6 +13,7 @@ mod context;
 mod ids;
 mod login;
 pub mod permission;
+mod property;
 mod pull;
 mod reconcile;
 mod records;
@@ -27,12 +28,13 @@ pub use converge::Next;
 pub use ids::{arn, random_hex, random_upper, token_hex};
 pub use login::{LendLogin, Login};
 pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};
+pub use property::{Mismatch, Property, PropertyForm, Update, conform};
 pub use pull::PullRefused;
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
-    Created, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges, Update,
-    as_properties, deletion,
+    Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, Stability,
+    TagChanges, as_properties, deletion,
 };
 pub use roles::{FoundRole, LendRole};
 pub use service::Service;

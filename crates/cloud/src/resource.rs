@@ -1,65 +1,13 @@
 //! What a service lends to CloudFormation: its resource types.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
 use wire::{Error, Value};
 
-use crate::{Cx, token_hex};
-
-/// What changing a property does (the CloudFormation resource schemas' `createOnlyProperties` and
-/// `conditionalCreateOnlyProperties`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Update {
-    /// Update requires: no interruption.
-    InPlace,
-    /// Update requires: replacement.
-    Replacement,
-}
-
-/// A property that a resource type knows.
-#[derive(Debug, Clone, Copy)]
-pub struct Property {
-    pub name: &'static str,
-    pub required: bool,
-    pub update: Update,
-    /// The members of a structure (or of each structure in a list). Empty: anything may stand here.
-    pub members: &'static [Property],
-}
-
-/// The members of one of a resource's tags.
-const TAG: &[Property] = &[
-    Property::new("Key").required(),
-    Property::new("Value").required(),
-];
-
-impl Property {
-    /// `Tags`, a list of `Key` and `Value`.
-    pub const TAGS: Self = Self::new("Tags").members(TAG);
-
-    /// Optional, and updated in place.
-    pub const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            required: false,
-            update: Update::InPlace,
-            members: &[],
-        }
-    }
-    pub const fn required(mut self) -> Self {
-        self.required = true;
-        self
-    }
-    pub const fn replaces(mut self) -> Self {
-        self.update = Update::Replacement;
-        self
-    }
-    pub const fn members(mut self, members: &'static [Property]) -> Self {
-        self.members = members;
-        self
-    }
-}
+use crate::{Cx, Property, token_hex};
 
 /// One resource of one stack, asked to be made or changed.
 #[derive(Debug, Clone)]
@@ -73,6 +21,23 @@ pub struct ResourceRequest {
     pub properties: Json,
     /// The stack's own tags, and `aws:cloudformation:*`.
     pub tags: BTreeMap<String, String>,
+    /// What is there although the request is not done.
+    pub made: Made,
+}
+
+/// What a creation has made so far: the physical id, noted as soon as there is something by that name. A
+/// creation that fails further on leaves nothing behind, since its stack deletes what is noted.
+#[derive(Debug, Clone, Default)]
+pub struct Made(Arc<Mutex<Option<String>>>);
+
+impl Made {
+    pub fn note(&self, physical_id: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(physical_id.to_owned());
+    }
+
+    pub fn physical_id(&self) -> Option<String> {
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner)).clone()
+    }
 }
 
 impl ResourceRequest {
@@ -153,6 +118,11 @@ impl ResourceRequest {
             &logical[..logical.len().min(logical_room)]
         );
         name
+    }
+
+    /// As many letters and digits as are asked for, the same for every repetition.
+    pub fn generated_suffix(&self, length: usize) -> String {
+        token_hex(&self.token, "name", length).to_uppercase()
     }
 
     /// The request's tags in the service's own form are left to the service; this is the union of
@@ -278,6 +248,9 @@ fn capitalized(value: Json) -> Json {
     }
 }
 
+/// Stands within the text of a property that is not known before the stack is built; AWS's own word for it.
+pub const KNOWN_LATER: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
+
 /// A type that stacks may create. Every method may be repeated with the same request after a crash
 /// and must then end in the same state: calls go through `cx.with_token(&request.token)`, names that
 /// the template leaves open come from [`ResourceRequest::generated_name`].
@@ -309,6 +282,13 @@ pub trait ResourceType: Send + Sync {
         None
     }
 
+    /// What is known to be refused before anything of the stack is made. The properties are of the form
+    /// that the type says; of what nobody knows yet, [`KNOWN_LATER`] stands there.
+    fn refuse(&self, _properties: &Json) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Makes one. What takes more than one call notes what the first has made ([`Made::note`]).
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError>;
 
     /// Asked after create and update until it says `Stable`.
@@ -469,6 +449,7 @@ mod tests {
             token: "t".into(),
             properties: Json::Null,
             tags: BTreeMap::new(),
+            made: Made::default(),
         }
     }
 

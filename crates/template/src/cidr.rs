@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use crate::limits::CIDR_BLOCKS_MAX;
 
+/// How many bits of hosts a block has when the template does not say it: `/24`.
+pub const BITS_DEFAULT: u64 = 8;
+
 /// Cuts the first `count` blocks with `bits` host bits each out of `block`.
 pub fn blocks(block: &str, count: u64, bits: u32) -> Result<Vec<String>, String> {
     let malformed = || format!("Fn::Cidr cannot read the block {block}");

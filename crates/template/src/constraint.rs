@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
-
 use crate::error::{Result, TemplateError};
 use crate::evaluate::KNOWN_AFTER_APPLY;
-use crate::limits::{PARAMETER_VALUE_BYTES_MAX, PATTERN_BYTES_MAX};
+use crate::limits::PARAMETER_VALUE_BYTES_MAX;
 use crate::parameter::{Parameter, ParameterType};
+use crate::pattern::Pattern;
 use crate::template::Template;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +171,18 @@ fn resolve(
     Ok(ParameterValue::List(items))
 }
 
+/// Whether a default is one of the values that its parameter allows.
+pub fn is_default_allowed(parameter: &Parameter) -> bool {
+    let (Some(default), Some(allowed)) = (&parameter.default, &parameter.allowed_values) else {
+        return true;
+    };
+    let items = match parameter.parameter_type.is_list() {
+        true => split(default),
+        false => vec![default.clone()],
+    };
+    items.iter().all(|it| allowed.contains(it))
+}
+
 /// A subnet list travels as the joined output of another stack and is a list again here.
 fn split(raw: &str) -> Vec<String> {
     match raw {
@@ -200,7 +211,7 @@ fn violation(parameter: &Parameter, value: &str) -> Result<Option<String>> {
     let characters = value.chars().count() as u64;
     if parameter.parameter_type.is_number() {
         let Some(number) = value.trim().parse::<f64>().ok().filter(|it| it.is_finite()) else {
-            return Ok(Some("be a number".to_owned()));
+            return Ok(Some("be a number.".to_owned()));
         };
         if let Some(min) = parameter.value_min.filter(|min| number < *min) {
             return Ok(Some(format!("be a number not less than {min}")));
@@ -223,30 +234,9 @@ fn violation(parameter: &Parameter, value: &str) -> Result<Option<String>> {
         return Ok(Some(format!("contain at most {max} characters")));
     }
     if let Some(pattern) = &parameter.allowed_pattern
-        && !compile(pattern)?.is_match(value)
+        && !Pattern::new(pattern)?.matches(value)?
     {
         return Ok(Some(format!("match pattern {pattern}")));
     }
     Ok(None)
-}
-
-/// A pattern that must match the whole value. AWS runs Java's regular expressions; what cannot be
-/// said without backtracking (look-around, back references) is refused by name.
-pub fn compile(pattern: &str) -> Result<Regex> {
-    let compile = |pattern: &str| {
-        (RegexBuilder::new(pattern)
-            .size_limit(PATTERN_BYTES_MAX)
-            .build())
-        .map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            TemplateError::new(format!(
-                "Template error: the AllowedPattern {pattern} is not supported by neargate"
-            ))
-            .detail(reason.trim_start_matches("error: "))
-        })
-    };
-    // Alone first, so that an unbalanced bracket cannot end the group around it.
-    compile(pattern)?;
-    compile(&format!("^(?:{pattern})$"))
 }

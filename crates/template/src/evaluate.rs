@@ -17,6 +17,8 @@ use crate::value::{Kind, Value};
 /// change sets. Whatever is computed from it contains it.
 pub const KNOWN_AFTER_APPLY: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
 
+const NO_VALUE: &str = "AWS::NoValue";
+
 /// True if any text in the value is not known yet.
 pub fn is_known_after_apply(value: &Json) -> bool {
     match value {
@@ -158,6 +160,9 @@ impl<'a> Evaluator<'a> {
                 attribute,
             } => {
                 let attribute = self.text(attribute, "Fn::GetAtt")?;
+                if attribute.contains(KNOWN_AFTER_APPLY) {
+                    return Ok(Some(KNOWN_AFTER_APPLY.into()));
+                }
                 self.attribute(resource, &attribute, span)?
             }
             Function::Sub { pieces, variables } => self.sub(pieces, variables, span)?.into(),
@@ -172,13 +177,35 @@ impl<'a> Evaluator<'a> {
             Function::Select { index, values } => self.select(index, values, span)?,
             Function::Split { delimiter, text } => {
                 let text = self.text(text, "Fn::Split")?;
+                // Into how many pieces, nobody knows yet.
+                if text.contains(KNOWN_AFTER_APPLY) {
+                    return Ok(Some(KNOWN_AFTER_APPLY.into()));
+                }
                 text.split(delimiter.as_str()).map(Json::from).collect()
             }
-            Function::FindInMap { map, first, second } => {
-                self.find_in_map(map, first, second, span)?
+            Function::FindInMap {
+                map,
+                first,
+                second,
+                default,
+            } => match (self.find_in_map(map, first, second, span), default) {
+                (Err(_), Some(default)) => return self.value(default),
+                (found, _) => found?,
+            },
+            Function::Length(list) => match self.value(list)? {
+                Some(Json::Array(items)) => items.len().into(),
+                Some(unknown) if is_known_after_apply(&unknown) => KNOWN_AFTER_APPLY.into(),
+                _ => return Err(wrong("Fn::Length needs a list of values".into())),
+            },
+            Function::ToJsonString(value) => {
+                let value = self.value(value)?.unwrap_or(Json::Null);
+                self.bounded(value.to_string(), span)?.into()
             }
             Function::GetAzs(region) => {
                 let region = match self.text(region, "Fn::GetAZs")? {
+                    unknown if unknown.contains(KNOWN_AFTER_APPLY) => {
+                        return Ok(Some(unknown.into()));
+                    }
                     empty if empty.is_empty() => self.instance.environment.region.clone(),
                     region => region,
                 };
@@ -188,6 +215,9 @@ impl<'a> Evaluator<'a> {
             }
             Function::ImportValue(name) => {
                 let name = self.text(name, "Fn::ImportValue")?;
+                if name.contains(KNOWN_AFTER_APPLY) {
+                    return Ok(Some(KNOWN_AFTER_APPLY.into()));
+                }
                 self.scope
                     .export(&name)
                     .map_err(|it| TemplateError::new(it).at(span))?
@@ -215,8 +245,16 @@ impl<'a> Evaluator<'a> {
             }
             Function::Cidr { block, count, bits } => {
                 let block = self.text(block, "Fn::Cidr")?;
+                if block.contains(KNOWN_AFTER_APPLY)
+                    && self.text(count, "Fn::Cidr")?.contains(KNOWN_AFTER_APPLY)
+                {
+                    return Ok(Some(KNOWN_AFTER_APPLY.into()));
+                }
                 let count = self.number(count, "Fn::Cidr")?;
-                let bits = self.number(bits, "Fn::Cidr")?;
+                let bits = match bits {
+                    Some(bits) => self.number(bits, "Fn::Cidr")?,
+                    None => cidr::BITS_DEFAULT,
+                };
                 match block.contains(KNOWN_AFTER_APPLY) {
                     true => {
                         vec![KNOWN_AFTER_APPLY; usize::try_from(count).unwrap_or(0).min(256)].into()
@@ -235,11 +273,13 @@ impl<'a> Evaluator<'a> {
     }
 
     fn reference(&self, name: &str, span: Span) -> Result<Evaluated> {
-        if name == "AWS::NoValue" {
+        if name == NO_VALUE {
             return Ok(None);
         }
         if let Some(parameter) = self.instance.parameters.get(name) {
             return Ok(Some(match &parameter.value {
+                // Given as the name of the pseudo parameter, it is no value either.
+                ParameterValue::Text(text) if text == NO_VALUE => return Ok(None),
                 ParameterValue::Text(text) => text.as_str().into(),
                 ParameterValue::List(items) => items.clone().into(),
             }));
@@ -300,7 +340,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn select(&self, index: &Value, values: &Value, span: Span) -> Result<Json> {
-        let index = self.number(index, "Fn::Select")?;
+        let index = self.text(index, "Fn::Select")?;
+        if index.contains(KNOWN_AFTER_APPLY) {
+            return Ok(KNOWN_AFTER_APPLY.into());
+        }
+        let index: u64 = (index.trim().parse())
+            .map_err(|_| TemplateError::meaning(span, crate::function::SELECT))?;
         let mut items = self.list(values, "Fn::Select")?;
         let position = usize::try_from(index).unwrap_or(usize::MAX);
         if position < items.len() {
@@ -320,6 +365,12 @@ impl<'a> Evaluator<'a> {
         let map_name = self.text(map, "Fn::FindInMap")?;
         let first = self.text(first, "Fn::FindInMap")?;
         let second = self.text(second, "Fn::FindInMap")?;
+        if [&map_name, &first, &second]
+            .iter()
+            .any(|it| it.contains(KNOWN_AFTER_APPLY))
+        {
+            return Ok(KNOWN_AFTER_APPLY.into());
+        }
         let mapping = self.instance.template.mappings.get(&map_name).ok_or_else(|| {
             TemplateError::meaning(
                 span,

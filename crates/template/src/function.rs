@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::error::{Result, TemplateError};
 use crate::node::{Content, Key, Node, Span};
 use crate::value::{Branches, Cursor, Place, Value};
+use crate::{section, transform};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Function {
@@ -33,6 +34,8 @@ pub enum Function {
         map: Value,
         first: Value,
         second: Value,
+        /// What it is when the mapping has no such keys: an extension of the language.
+        default: Option<Value>,
     },
     GetAzs(Value),
     ImportValue(Value),
@@ -45,8 +48,12 @@ pub enum Function {
     Cidr {
         block: Value,
         count: Value,
-        bits: Value,
+        bits: Option<Value>,
     },
+    /// How many items a list has: an extension of the language.
+    Length(Value),
+    /// A list or an object as JSON: an extension of the language.
+    ToJsonString(Value),
     And(Vec<Value>),
     Or(Vec<Value>),
     Not(Value),
@@ -66,7 +73,7 @@ pub enum Piece {
 
 const CONDITION_FUNCTIONS: [&str; 4] = ["Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals"];
 /// What the `Conditions` section may use: nothing that needs a resource or the region's state.
-const FUNCTIONS_IN_CONDITIONS: [&str; 12] = [
+const FUNCTIONS_IN_CONDITIONS: [&str; 14] = [
     "Ref",
     "Condition",
     "Fn::And",
@@ -79,6 +86,8 @@ const FUNCTIONS_IN_CONDITIONS: [&str; 12] = [
     "Fn::Select",
     "Fn::Split",
     "Fn::Base64",
+    "Fn::Length",
+    "Fn::ToJsonString",
 ];
 
 /// The function that a node is, if it is one.
@@ -133,6 +142,14 @@ pub fn name_and_argument(node: &Node, place: Place) -> Result<Option<(String, Co
     };
     let function_key = (entries.iter()).find(|(key, _)| key.text.starts_with("Fn::"));
     match (entries.as_slice(), function_key) {
+        // `Fn::GetAZs:` with nothing behind it means the empty text as well.
+        ([(key, argument)], Some(_)) if key.text == "Fn::GetAZs" && argument.is_null() => {
+            let empty = Node {
+                content: Content::Quoted(String::new()),
+                ..argument.clone()
+            };
+            Ok(Some((key.text.clone(), Cow::Owned(empty))))
+        }
         ([(key, argument)], Some(_)) => Ok(Some((key.text.clone(), Cow::Borrowed(argument)))),
         ([(key, argument)], None) if key.text == "Ref" => {
             Ok(Some(("Ref".into(), Cow::Borrowed(argument))))
@@ -184,11 +201,23 @@ fn build(name: &str, argument: &Node, span: Span, cursor: &mut Cursor) -> Result
             }
         }
         "Fn::FindInMap" => {
-            let [map, first, second] = list(argument).ok_or_else(|| wrong(FIND_IN_MAP))?;
+            let (map, first, second, default) = match (list(argument), list(argument)) {
+                (Some([map, first, second]), _) => (map, first, second, None),
+                (_, Some([map, first, second, default])) if cursor.is_extended => {
+                    (map, first, second, Some(default))
+                }
+                _ => return Err(wrong(FIND_IN_MAP)),
+            };
+            let default = match default.map(section::entries) {
+                None => None,
+                Some(Some([(key, node)])) if key.text == "DefaultValue" => Some(node),
+                Some(_) => return Err(wrong(FIND_IN_MAP)),
+            };
             Function::FindInMap {
                 map: Value::parse(map, cursor)?,
                 first: Value::parse(first, cursor)?,
                 second: Value::parse(second, cursor)?,
+                default: (default.map(|it| Value::parse(it, cursor))).transpose()?,
             }
         }
         "Fn::GetAZs" => Function::GetAzs(Value::parse(argument, cursor)?),
@@ -203,11 +232,15 @@ fn build(name: &str, argument: &Node, span: Span, cursor: &mut Cursor) -> Result
         }
         "Fn::Base64" => Function::Base64(Value::parse(argument, cursor)?),
         "Fn::Cidr" => {
-            let [block, count, bits] = list(argument).ok_or_else(|| wrong(CIDR))?;
+            let (block, count, bits) = match (list(argument), list(argument)) {
+                (Some([block, count, bits]), _) => (block, count, Some(bits)),
+                (_, Some([block, count])) => (block, count, None),
+                _ => return Err(wrong(CIDR)),
+            };
             Function::Cidr {
                 block: Value::parse(block, cursor)?,
                 count: Value::parse(count, cursor)?,
-                bits: Value::parse(bits, cursor)?,
+                bits: bits.map(|it| Value::parse(it, cursor)).transpose()?,
             }
         }
         "Fn::And" => Function::And(conditions(argument, span, name, cursor)?),
@@ -223,11 +256,16 @@ fn build(name: &str, argument: &Node, span: Span, cursor: &mut Cursor) -> Result
             })?;
             Function::Equals(Value::parse(left, cursor)?, Value::parse(right, cursor)?)
         }
-        "Fn::Transform" | "Fn::ToJsonString" | "Fn::Length" => {
-            return Err(TemplateError::unsupported(span, name));
+        "Fn::Length" if cursor.is_extended => {
+            Function::Length(list_or_function(argument, cursor)?.ok_or_else(|| wrong(LENGTH))?)
         }
-        _ if name.starts_with("Fn::ForEach") => {
-            return Err(TemplateError::unsupported(span, "Fn::ForEach"));
+        "Fn::ToJsonString" if cursor.is_extended => {
+            Function::ToJsonString(Value::parse(argument, cursor)?)
+        }
+        "Fn::ToJsonString" | "Fn::Length" => return Err(wrong(&transform::needs(name))),
+        "Fn::Transform" => return Err(TemplateError::unsupported(span, name)),
+        _ if name.starts_with(transform::FOR_EACH) => {
+            return Err(wrong(&transform::needs("Fn::ForEach")));
         }
         _ => return Err(wrong(&format!("{name} is not a function"))),
     };
@@ -235,12 +273,13 @@ fn build(name: &str, argument: &Node, span: Span, cursor: &mut Cursor) -> Result
 }
 
 const JOIN: &str = "every Fn::Join object requires two parameters, (1) a string delimiter and (2) a list of strings to be joined or a function that returns a list of strings (such as Fn::GetAZs) to be joined.";
-const SELECT: &str =
+pub const SELECT: &str =
     "Fn::Select requires a list argument with two elements: an integer index and a list";
 const SPLIT: &str = "every Fn::Split object requires two parameters, (1) a string delimiter and (2) a string to be split or a function that returns a string to be split.";
 const FIND_IN_MAP: &str = "every Fn::FindInMap object requires three parameters, the map name, map key and the attribute for return value";
 const IF: &str = "Fn::If requires a list argument with the first parameter being a condition";
-const CIDR: &str = "every Fn::Cidr object requires three parameters, the block of addresses, the count of blocks and the bits of a block";
+const CIDR: &str = "every Fn::Cidr object requires two or three parameters, the block of addresses, the count of blocks and the bits of a block";
+const LENGTH: &str = "Fn::Length requires a list or a function that returns a list";
 const GET_ATT: &str = "every Fn::GetAtt object requires two non-empty parameters, the resource name and the resource attribute";
 const SUB: &str = "One or more Fn::Sub intrinsic functions don't specify expected arguments. Specify a string as first argument, and an optional second argument to specify a mapping of values to replace in the string";
 const SUB_NAMES: &str = "variable names in Fn::Sub syntax must contain only alphanumeric characters, underscores, periods, and colons";
@@ -253,7 +292,7 @@ fn list<const N: usize>(node: &Node) -> Option<&[Node; N]> {
 }
 
 fn name_text(node: &Node) -> Option<String> {
-    node.scalar_text().filter(|it| !it.is_empty())
+    node.name().filter(|it| !it.is_empty())
 }
 
 /// What must be a list: written out, or computed by a function.
@@ -433,12 +472,21 @@ impl Function {
             | Function::GetAzs(one)
             | Function::ImportValue(one)
             | Function::Base64(one)
+            | Function::Length(one)
+            | Function::ToJsonString(one)
             | Function::Not(one) => vec![one],
             Function::Sub { variables, .. } => variables.iter().map(|(_, it)| it).collect(),
             Function::Select { index, values } => vec![index, values],
             Function::Equals(left, right) => vec![left, right],
-            Function::FindInMap { map, first, second } => vec![map, first, second],
-            Function::Cidr { block, count, bits } => vec![block, count, bits],
+            Function::FindInMap {
+                map,
+                first,
+                second,
+                default,
+            } => [map, first, second].into_iter().chain(default).collect(),
+            Function::Cidr { block, count, bits } => {
+                [block, count].into_iter().chain(bits).collect()
+            }
             Function::And(all) | Function::Or(all) => all.iter().collect(),
             Function::If {
                 condition,

@@ -12,7 +12,7 @@ use crate::limits::DEPTH_MAX;
 use crate::node::Span;
 use crate::rules;
 use crate::spans::Spans;
-use crate::template::{Environment, Resource, Template};
+use crate::template::{DeletionPolicy, Environment, Policies, Resource, Template, WrittenPolicy};
 use crate::validate;
 use crate::value::{Branches, Kind, Value};
 
@@ -22,6 +22,8 @@ pub struct Instance<'a> {
     pub parameters: ParameterValues,
     pub environment: Environment,
     pub conditions: BTreeMap<String, bool>,
+    /// By logical id.
+    policies: BTreeMap<String, Policies>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +53,7 @@ impl Template {
             parameters,
             environment,
             conditions: BTreeMap::new(),
+            policies: BTreeMap::new(),
         };
         for name in self.conditions.keys() {
             instance.decide(name, 0)?;
@@ -60,6 +63,7 @@ impl Template {
             return Ok(instance);
         }
         rules::enforce(&instance)?;
+        instance.decide_policies()?;
         for (_, resource) in instance.resources() {
             for value in resource.values() {
                 instance.check_references(value, "Resources")?;
@@ -106,6 +110,52 @@ impl<'a> Instance<'a> {
         let decided = evaluator.decide(function, value.span)?;
         self.conditions.insert(name.to_owned(), decided);
         Ok(())
+    }
+
+    fn decide_policies(&mut self) -> Result<()> {
+        let decided = (self.resources())
+            .map(|(id, resource)| {
+                let policies = Policies {
+                    deletion: self.policy("DeletionPolicy", &resource.deletion_policy)?,
+                    update_replace: self
+                        .policy("UpdateReplacePolicy", &resource.update_replace_policy)?,
+                };
+                Ok((id.clone(), policies))
+            })
+            .collect::<Result<_>>()?;
+        self.policies = decided;
+        Ok(())
+    }
+
+    fn policy(&self, attribute: &str, written: &WrittenPolicy) -> Result<Option<DeletionPolicy>> {
+        let value = match written {
+            WrittenPolicy::Absent => return Ok(None),
+            WrittenPolicy::Literal(policy) => return Ok(Some(*policy)),
+            WrittenPolicy::Computed(value) => value,
+        };
+        let wrong = |name: &str| {
+            TemplateError::format(value.span, format!("Unrecognized {attribute} {name}"))
+        };
+        let name = match Evaluator::new(self, &NoScope).value(value)? {
+            None => return Ok(None),
+            Some(Json::String(name)) => name,
+            Some(_) => return Err(wrong("")),
+        };
+        let policy = DeletionPolicy::named(&name).ok_or_else(|| wrong(&name))?;
+        match (attribute, policy) {
+            ("UpdateReplacePolicy", DeletionPolicy::RetainExceptOnCreate) => Err(wrong(&name)),
+            _ => Ok(Some(policy)),
+        }
+    }
+
+    /// What becomes of a resource when it leaves the stack, or makes room for another.
+    pub fn policies(&self, id: &str) -> Policies {
+        self.policies.get(id).copied().unwrap_or_default()
+    }
+
+    /// Whether every condition is decided, so that all of it can be computed.
+    pub fn is_decided(&self) -> bool {
+        self.conditions.len() == self.template.conditions.len()
     }
 
     /// Takes away the conditions that depend on a parameter that is not known yet. True if there

@@ -1,9 +1,11 @@
 //! JSON into [`Node`]s. JSON is read by its own rules and not as YAML: tabs, `\/` and surrogate
-//! pairs are fine in one and not in the other.
+//! pairs are fine in one and not in the other. As with AWS, a comma may stand behind the last member, and
+//! of a key that is twice in an object the last one counts.
 
 use crate::error::{Result, TemplateError};
 use crate::limits::DEPTH_MAX;
 use crate::node::{Content, Key, Node, Span};
+use crate::yaml::enter;
 
 /// True for a text that can only be meant as JSON.
 pub fn looks_like_json(text: &str) -> bool {
@@ -85,7 +87,7 @@ impl Reader<'_> {
     fn map(&mut self, depth: usize) -> Result<Content> {
         self.take();
         let mut entries = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut places = std::collections::HashMap::new();
         if self.eat('}') {
             return Ok(Content::Map(entries));
         }
@@ -93,18 +95,16 @@ impl Reader<'_> {
             self.skip_space();
             let span = self.span;
             let text = self.text()?;
-            if !seen.insert(text.clone()) {
-                return Err(TemplateError::format(span, "JSON not well-formed.")
-                    .detail(format!("`{text}` is twice in one object")));
-            }
             if !self.eat(':') {
                 return Err(self.malformed("a colon is missing"));
             }
-            entries.push((Key { text, span }, self.node(depth + 1)?));
+            let node = self.node(depth + 1)?;
+            enter(&mut entries, &mut places, Key { text, span }, node);
+            let has_comma = self.eat(',');
             if self.eat('}') {
                 return Ok(Content::Map(entries));
             }
-            if !self.eat(',') {
+            if !has_comma {
                 return Err(self.malformed("a comma or a closing brace is missing"));
             }
         }
@@ -118,10 +118,11 @@ impl Reader<'_> {
         }
         loop {
             items.push(self.node(depth + 1)?);
+            let has_comma = self.eat(',');
             if self.eat(']') {
                 return Ok(Content::List(items));
             }
-            if !self.eat(',') {
+            if !has_comma {
                 return Err(self.malformed("a comma or a closing bracket is missing"));
             }
         }

@@ -13,8 +13,9 @@
 //!
 //! Dynamic references ([`dynamic`]) stay text here: whoever makes a resource puts their values in.
 //!
-//! Deliberately absent: transforms (macros, SAM, language extensions) and hooks. Each is
-//! refused by name.
+//! What a transform makes of a text ([`transform`]) is a text again, before any of this.
+//!
+//! Deliberately absent: macros and hooks. Each is refused by name.
 
 mod cidr;
 mod constraint;
@@ -29,10 +30,13 @@ pub mod limits;
 mod node;
 mod parameter;
 mod parse;
+mod pattern;
+mod relaxed;
 mod rules;
 mod section;
 mod spans;
 mod template;
+pub mod transform;
 mod validate;
 mod value;
 mod yaml;
@@ -48,7 +52,8 @@ pub use parameter::{Parameter, ParameterType};
 pub use rules::Rule;
 pub use spans::Spans;
 pub use template::{
-    DeletionPolicy, Environment, Export, Mapping, MappingValue, Output, Resource, Template,
+    DeletionPolicy, Environment, Export, Mapping, MappingValue, Output, Policies, Resource,
+    Template, WrittenPolicy,
 };
 pub use value::{Branches, Kind, Value};
 pub use yaml::read as read_yaml;

@@ -49,14 +49,22 @@ pub enum Scalar {
     Text(String),
 }
 
-/// Types a plain scalar. A number is one only if writing it again gives the same characters:
-/// `000400`, `1.10` and `1e3` stay the text that they are, and dates were never anything else.
+/// Types a plain scalar, as YAML 1.1 has it: `yes` is a boolean and `0644` is octal. Any other number
+/// is one only if writing it again gives the same characters: `000400`, `1.10` and `1e3` stay the text
+/// that they are, and dates were never anything else.
 pub fn type_plain(text: &str) -> Scalar {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
-        "true" | "True" | "TRUE" => return Scalar::Bool(true),
-        "false" | "False" | "FALSE" => return Scalar::Bool(false),
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+            return Scalar::Bool(true);
+        }
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+            return Scalar::Bool(false);
+        }
         _ => {}
+    }
+    if let Some(number) = octal(text) {
+        return Scalar::Number(number.into());
     }
     let number = text
         .parse::<i64>()
@@ -71,6 +79,13 @@ pub fn type_plain(text: &str) -> Scalar {
         Some(number) if number.to_string() == text => Scalar::Number(number),
         _ => Scalar::Text(text.to_owned()),
     }
+}
+
+/// `0644`: one zero, and then a digit that is none. `000400` is an identifier that begins with zeros.
+fn octal(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('0').filter(|it| !it.is_empty())?;
+    let is_octal = !digits.starts_with('0') && digits.bytes().all(|it| matches!(it, b'0'..=b'7'));
+    is_octal.then(|| u64::from_str_radix(digits, 8).ok())?
 }
 
 impl Node {
@@ -94,7 +109,8 @@ impl Node {
         }
     }
 
-    /// The text of a scalar without a tag; booleans in lower case, as AWS hands them on.
+    /// The text of a scalar without a tag; booleans in lower case and numbers with the base ten, as AWS
+    /// hands them on.
     pub fn scalar_text(&self) -> Option<String> {
         match &self.content {
             _ if self.tag.is_some() => None,
@@ -102,8 +118,18 @@ impl Node {
             Content::Plain(text) => match type_plain(text) {
                 Scalar::Null => None,
                 Scalar::Bool(it) => Some(it.to_string()),
-                Scalar::Number(_) | Scalar::Text(_) => Some(text.clone()),
+                Scalar::Number(it) => Some(it.to_string()),
+                Scalar::Text(it) => Some(it),
             },
+            Content::List(_) | Content::Map(_) => None,
+        }
+    }
+
+    /// The text of a scalar that names something: a condition that is called `Yes` is called so.
+    pub fn name(&self) -> Option<String> {
+        match &self.content {
+            _ if self.tag.is_some() || self.is_null() => None,
+            Content::Quoted(text) | Content::Plain(text) => Some(text.clone()),
             Content::List(_) | Content::Map(_) => None,
         }
     }
@@ -146,7 +172,31 @@ mod tests {
             }
         }
         assert_eq!(type_plain("True"), Scalar::Bool(true));
-        assert_eq!(type_plain("yes"), Scalar::Text("yes".into()));
+        for (text, expect) in [
+            ("yes", Some(true)),
+            ("NO", Some(false)),
+            ("On", Some(true)),
+            ("off", Some(false)),
+            ("y", None),
+            ("yEs", None),
+            ("ON ", None),
+        ] {
+            let expect = expect.map_or(Scalar::Text(text.into()), Scalar::Bool);
+            assert_eq!(type_plain(text), expect, "{text}");
+        }
+        for (text, expect) in [
+            ("065115117704", Some(7_133_765_572)),
+            ("0644", Some(420)),
+            ("00644", None),
+            ("002406178527", None),
+            ("089", None),
+            ("0777777777777777777777777", None),
+        ] {
+            let expect = expect.map_or(Scalar::Text(text.into()), |it: u64| {
+                Scalar::Number(it.into())
+            });
+            assert_eq!(type_plain(text), expect, "{text}");
+        }
         assert_eq!(type_plain("~"), Scalar::Null);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, TemplateError};
 use crate::node::{Content, Key, Node, Span};
+use crate::pattern::Pattern;
 use crate::section::entries;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +166,7 @@ impl Parameter {
                 }
                 "AllowedPattern" => {
                     let pattern = text(name, member_name, node)?;
-                    crate::constraint::compile(&pattern).map_err(|error| error.at(node.span))?;
+                    Pattern::new(&pattern).map_err(|error| error.at(node.span))?;
                     parameter.allowed_pattern = Some(pattern);
                 }
                 "AllowedValues" => parameter.allowed_values = Some(allowed_values(name, node)?),
@@ -181,6 +182,15 @@ impl Parameter {
                     .at(member.span));
                 }
             }
+        }
+        if !crate::constraint::is_default_allowed(&parameter) {
+            return Err(TemplateError::format(
+                name.span,
+                format!(
+                    "Parameter '{}' default value must be one of AllowedValues",
+                    name.text
+                ),
+            ));
         }
         Ok(parameter)
     }

@@ -12,7 +12,7 @@ use crate::parameter::Parameter;
 use crate::rules::Rule;
 use crate::section::{self, entries};
 use crate::value::{Cursor, Place};
-use crate::{Template, function, json, validate, yaml};
+use crate::{Template, function, json, transform, validate, yaml};
 
 /// The one version there is.
 const FORMAT_VERSION: &str = "2010-09-09";
@@ -29,26 +29,30 @@ impl Template {
         let Content::Map(sections) = &root.content else {
             return Err(TemplateError::format(root.span, "unsupported structure."));
         };
-        refuse_unknown_sections(sections)?;
         let section = |name: &str| sections.iter().find(|(key, _)| key.text == name);
+        let transforms = transform::named(root)?;
+        refuse_unknown_sections(sections, &transforms)?;
+        let is_extended = transforms.iter().any(|it| it == transform::EXTENSIONS);
+        let named = Members { is_extended };
         let template = Template {
             format_version: format_version(section("AWSTemplateFormatVersion"))?,
             description: description(section("Description"))?,
+            transforms,
             metadata: section("Metadata").map(|(_, node)| node.to_json()),
-            parameters: named(
+            parameters: named.read(
                 section("Parameters"),
                 "Parameter",
                 PARAMETERS_MAX,
                 |_, name, node| Parameter::parse(name, node),
             )?,
-            rules: named(section("Rules"), "Rule", RULES_MAX, Rule::parse)?,
-            mappings: named(
+            rules: named.read(section("Rules"), "Rule", RULES_MAX, Rule::parse)?,
+            mappings: named.read(
                 section("Mappings"),
                 "Mapping",
                 MAPPINGS_MAX,
                 |_, name, node| section::mapping(name, node),
             )?,
-            conditions: named(
+            conditions: named.read(
                 section("Conditions"),
                 "Condition",
                 usize::MAX,
@@ -57,13 +61,13 @@ impl Template {
                     function::condition(node, cursor)
                 },
             )?,
-            resources: named(
+            resources: named.read(
                 section("Resources"),
                 "Resource",
                 RESOURCES_MAX,
                 section::resource,
             )?,
-            outputs: named(section("Outputs"), "Output", OUTPUTS_MAX, section::output)?,
+            outputs: named.read(section("Outputs"), "Output", OUTPUTS_MAX, section::output)?,
         };
         if template.resources.is_empty() {
             return Err(TemplateError::format(
@@ -75,7 +79,7 @@ impl Template {
     }
 }
 
-fn read(text: &str) -> Result<Node> {
+pub fn read(text: &str) -> Result<Node> {
     if text.len() > TEMPLATE_BYTES_MAX {
         return Err(TemplateError::new(format!(
             "Template format error: the template has {} bytes, at most {TEMPLATE_BYTES_MAX} are allowed",
@@ -89,9 +93,10 @@ fn read(text: &str) -> Result<Node> {
     }
 }
 
-fn refuse_unknown_sections(sections: &[(Key, Node)]) -> Result<()> {
-    const KNOWN: [&str; 9] = [
+fn refuse_unknown_sections(sections: &[(Key, Node)], transforms: &[String]) -> Result<()> {
+    const KNOWN: [&str; 10] = [
         "AWSTemplateFormatVersion",
+        "Transform",
         "Description",
         "Metadata",
         "Parameters",
@@ -101,24 +106,16 @@ fn refuse_unknown_sections(sections: &[(Key, Node)]) -> Result<()> {
         "Resources",
         "Outputs",
     ];
-    const UNSUPPORTED: [&str; 2] = ["Transform", "Hooks"];
-    for (key, node) in sections {
-        if UNSUPPORTED.contains(&key.text.as_str()) {
-            // By its name: `AWS::LanguageExtensions` is another matter than somebody's macro.
-            let names: Vec<String> = match &node.content {
-                Content::List(items) => items.iter().filter_map(Node::scalar_text).collect(),
-                _ => node.scalar_text().into_iter().collect(),
-            };
-            let what = match names.is_empty() {
-                true => format!("the section {}", key.text),
-                false => format!("the section {} ({})", key.text, names.join(", ")),
-            };
-            return Err(TemplateError::unsupported(key.span, what));
-        }
+    if let Some((key, _)) = sections.iter().find(|(key, _)| key.text == "Hooks") {
+        return Err(TemplateError::unsupported(key.span, "the section Hooks"));
     }
+    // Defaults of resources that only the serverless transform knows.
+    let has_globals = transforms.iter().any(|it| it == transform::SERVERLESS);
+    let is_known =
+        |key: &Key| KNOWN.contains(&key.text.as_str()) || (has_globals && key.text == "Globals");
     let unknown: Vec<&Key> = (sections.iter())
         .map(|(key, _)| key)
-        .filter(|key| !KNOWN.contains(&key.text.as_str()))
+        .filter(|key| !is_known(key))
         .collect();
     let Some(first) = unknown.first() else {
         return Ok(());
@@ -137,10 +134,11 @@ fn format_version(section: Option<&(Key, Node)>) -> Result<Option<String>> {
     };
     match node.scalar_text() {
         Some(version) if version == FORMAT_VERSION => Ok(Some(version)),
-        _ => Err(TemplateError::format(
+        other => Err(TemplateError::format(
             key.span,
             format!(
-                "unsupported value for AWSTemplateFormatVersion, only {FORMAT_VERSION} is known"
+                "{} is not a supported value for AWSTemplateFormatVersion.",
+                other.unwrap_or_default()
             ),
         )),
     }
@@ -162,42 +160,51 @@ fn description(section: Option<&(Key, Node)>) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Reads a section whose members have names.
-fn named<T>(
-    section: Option<&(Key, Node)>,
-    kind: &str,
-    count_max: usize,
-    mut read: impl FnMut(&mut Cursor, &Key, &Node) -> Result<T>,
-) -> Result<BTreeMap<String, T>> {
-    let Some((section_key, node)) = section else {
-        return Ok(BTreeMap::new());
-    };
-    let mut cursor = Cursor::new(&section_key.text, Place::Value);
-    cursor.refuse_null(node)?;
-    let members = entries(node).ok_or_else(|| {
-        TemplateError::format(
-            section_key.span,
-            format!("The {} section must be an object", section_key.text),
-        )
-    })?;
-    if members.len() > count_max {
-        return Err(TemplateError::format(
-            section_key.span,
-            format!(
-                "Number of {}, {}, is greater than maximum allowed, {count_max}",
-                section_key.text.to_lowercase(),
-                members.len()
-            ),
-        ));
-    }
-    let mut out = BTreeMap::new();
-    for (key, node) in members {
-        section::check_name(kind, key)?;
-        let member = cursor.within(&key.text, |cursor| {
-            cursor.refuse_null(node)?;
-            read(cursor, key, node)
+/// Reads sections whose members have names.
+struct Members {
+    is_extended: bool,
+}
+
+impl Members {
+    fn read<T>(
+        &self,
+        section: Option<&(Key, Node)>,
+        kind: &str,
+        count_max: usize,
+        mut read: impl FnMut(&mut Cursor, &Key, &Node) -> Result<T>,
+    ) -> Result<BTreeMap<String, T>> {
+        let Some((section_key, node)) = section else {
+            return Ok(BTreeMap::new());
+        };
+        let mut cursor = Cursor::new(&section_key.text, Place::Value);
+        cursor.is_extended = self.is_extended;
+        cursor.refuse_null(node)?;
+        let members = entries(node).ok_or_else(|| {
+            let message = match section_key.text.as_str() {
+                "Resources" => "Any Resources member must be an object.".to_owned(),
+                name => format!("The {name} section must be an object"),
+            };
+            TemplateError::format(section_key.span, message)
         })?;
-        out.insert(key.text.clone(), member);
+        if members.len() > count_max {
+            return Err(TemplateError::format(
+                section_key.span,
+                format!(
+                    "Number of {}, {}, is greater than maximum allowed, {count_max}",
+                    section_key.text.to_lowercase(),
+                    members.len()
+                ),
+            ));
+        }
+        let mut out = BTreeMap::new();
+        for (key, node) in members {
+            section::check_name(kind, key)?;
+            let member = cursor.within(&key.text, |cursor| {
+                cursor.refuse_null(node)?;
+                read(cursor, key, node)
+            })?;
+            out.insert(key.text.clone(), member);
+        }
+        Ok(out)
     }
-    Ok(out)
 }

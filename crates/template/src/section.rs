@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::error::{Result, TemplateError};
 use crate::limits::{MAPPING_ATTRIBUTES_MAX, NAME_CHARACTERS_MAX};
-use crate::node::{Content, Key, Node, Span};
-use crate::template::{DeletionPolicy, Export, Mapping, MappingValue, Output, Resource};
+use crate::node::{Content, Key, Node, Scalar, Span, type_plain};
+use crate::template::{
+    DeletionPolicy, Export, Mapping, MappingValue, Output, Resource, WrittenPolicy,
+};
 use crate::value::{Cursor, Kind, Value};
 
 pub fn entries(node: &Node) -> Option<&[(Key, Node)]> {
@@ -36,16 +38,14 @@ pub fn check_name(kind: &str, key: &Key) -> Result<()> {
 }
 
 pub fn mapping(name: &Key, node: &Node) -> Result<Mapping> {
-    let malformed = |span: Span| {
-        TemplateError::format(
-            span,
-            "Every Mappings member must be a map of maps to Strings or Lists.",
-        )
+    let not_a_map = |key: &Key| {
+        let message = format!("Every Mappings member {} must be a map", key.text);
+        TemplateError::format(key.span, message)
     };
     let mut mapping = Mapping::new();
-    let firsts = entries(node).ok_or_else(|| malformed(name.span))?;
+    let firsts = entries(node).ok_or_else(|| not_a_map(name))?;
     for (first, node) in firsts {
-        let seconds = entries(node).ok_or_else(|| malformed(first.span))?;
+        let seconds = entries(node).ok_or_else(|| not_a_map(first))?;
         if seconds.len() > MAPPING_ATTRIBUTES_MAX || firsts.len() > MAPPING_ATTRIBUTES_MAX {
             return Err(TemplateError::format(
                 first.span,
@@ -65,23 +65,32 @@ pub fn mapping(name: &Key, node: &Node) -> Result<Mapping> {
                     .map(MappingValue::List),
                 _ => node.scalar_text().map(MappingValue::Text),
             };
-            attributes.insert(
-                second.text.clone(),
-                value.ok_or_else(|| malformed(second.span))?,
-            );
+            let value = value.ok_or_else(|| {
+                TemplateError::format(
+                    second.span,
+                    "Every Mappings attribute must be a String or a List.",
+                )
+            })?;
+            insert(&mut attributes, second, value);
         }
-        mapping.insert(first.text.clone(), attributes);
+        insert(&mut mapping, first, attributes);
     }
     Ok(mapping)
+}
+
+/// Adds to a mapping. A key that is written as a boolean is found by what it means as well: a function
+/// that asks for it may write it so, too.
+fn insert<T: Clone>(map: &mut BTreeMap<String, T>, key: &Key, value: T) {
+    if let Scalar::Bool(it) = type_plain(&key.text) {
+        map.entry(it.to_string()).or_insert_with(|| value.clone());
+    }
+    map.insert(key.text.clone(), value);
 }
 
 pub fn resource(cursor: &mut Cursor, key: &Key, node: &Node) -> Result<Resource> {
     let id = &key.text;
     let members = entries(node).ok_or_else(|| {
-        TemplateError::format(
-            key.span,
-            format!("[/Resources/{id}] Every Resources object must be an object"),
-        )
+        TemplateError::format(key.span, "Any Resources member must be an object.")
     })?;
     let Some((_, type_node)) = members.iter().find(|(key, _)| key.text == "Type") else {
         return Err(TemplateError::format(
@@ -108,9 +117,8 @@ pub fn resource(cursor: &mut Cursor, key: &Key, node: &Node) -> Result<Resource>
         },
         depends_on: Vec::new(),
         condition: None,
-        deletion_policy: DeletionPolicy::Delete,
-        has_deletion_policy: false,
-        update_replace_policy: DeletionPolicy::Delete,
+        deletion_policy: WrittenPolicy::Absent,
+        update_replace_policy: WrittenPolicy::Absent,
         creation_policy: None,
         update_policy: None,
         metadata: None,
@@ -148,18 +156,20 @@ fn resource_member(
         "DependsOn" => resource.depends_on = depends_on(id, member, node)?,
         "Condition" => resource.condition = Some(condition_name(member, node)?),
         "DeletionPolicy" => {
-            resource.deletion_policy = policy(member, node)?;
-            resource.has_deletion_policy = true;
+            resource.deletion_policy = policy(member, node, cursor)?;
         }
         "UpdateReplacePolicy" => {
-            resource.update_replace_policy = policy(member, node)?;
-            if resource.update_replace_policy == DeletionPolicy::RetainExceptOnCreate {
+            resource.update_replace_policy = policy(member, node, cursor)?;
+            let on_create = WrittenPolicy::Literal(DeletionPolicy::RetainExceptOnCreate);
+            if resource.update_replace_policy == on_create {
                 return Err(invalid_policy(member, node));
             }
         }
         "CreationPolicy" => resource.creation_policy = Some(Value::parse(node, cursor)?),
         "UpdatePolicy" => resource.update_policy = Some(Value::parse(node, cursor)?),
         "Metadata" => resource.metadata = Some(Value::parse(node, cursor)?),
+        // For people: it says nothing about the resource.
+        "Description" if node.scalar_text().is_some() => {}
         other => {
             return Err(TemplateError::new(format!(
                 "Invalid template resource property '{other}'"
@@ -172,7 +182,7 @@ fn resource_member(
 
 fn depends_on(id: &str, member: &Key, node: &Node) -> Result<Vec<(String, Span)>> {
     let one = |node: &Node| {
-        let name = node.scalar_text();
+        let name = node.name();
         name.map(|it| (it, node.span)).ok_or_else(|| {
             TemplateError::format(
                 member.span,
@@ -187,20 +197,21 @@ fn depends_on(id: &str, member: &Key, node: &Node) -> Result<Vec<(String, Span)>
 }
 
 fn condition_name(member: &Key, node: &Node) -> Result<(String, Span)> {
-    node.scalar_text().map(|it| (it, node.span)).ok_or_else(|| {
+    node.name().map(|it| (it, node.span)).ok_or_else(|| {
         TemplateError::format(member.span, "Every Condition member must be a string.")
     })
 }
 
-fn policy(member: &Key, node: &Node) -> Result<DeletionPolicy> {
-    let name = node.scalar_text();
-    Ok(match name.as_deref() {
-        Some("Delete") => DeletionPolicy::Delete,
-        Some("Retain") => DeletionPolicy::Retain,
-        Some("RetainExceptOnCreate") => DeletionPolicy::RetainExceptOnCreate,
-        Some("Snapshot") => DeletionPolicy::Snapshot,
-        _ => return Err(invalid_policy(member, node)),
-    })
+fn policy(member: &Key, node: &Node, cursor: &mut Cursor) -> Result<WrittenPolicy> {
+    if let Some(name) = node.scalar_text() {
+        let policy = DeletionPolicy::named(&name);
+        return (policy.map(WrittenPolicy::Literal)).ok_or_else(|| invalid_policy(member, node));
+    }
+    let value = Value::parse(node, cursor)?;
+    match value.kind {
+        Kind::Function(_) => Ok(WrittenPolicy::Computed(value)),
+        _ => Err(invalid_policy(member, node)),
+    }
 }
 
 fn invalid_policy(member: &Key, node: &Node) -> TemplateError {

@@ -9,6 +9,8 @@ use crate::{Parameter, Rule, Span};
 pub struct Template {
     pub format_version: Option<String>,
     pub description: Option<String>,
+    /// The transforms that it names, which have been carried out.
+    pub transforms: Vec<String>,
     /// The template's own metadata: shown, never evaluated.
     pub metadata: Option<serde_json::Value>,
     pub parameters: BTreeMap<String, Parameter>,
@@ -39,13 +41,36 @@ pub struct Resource {
     pub properties: Value,
     pub depends_on: Vec<(String, Span)>,
     pub condition: Option<(String, Span)>,
-    pub deletion_policy: DeletionPolicy,
-    /// True if the template says `DeletionPolicy` itself.
-    pub has_deletion_policy: bool,
-    pub update_replace_policy: DeletionPolicy,
+    pub deletion_policy: WrittenPolicy,
+    pub update_replace_policy: WrittenPolicy,
     pub creation_policy: Option<Value>,
     pub update_policy: Option<Value>,
     pub metadata: Option<Value>,
+}
+
+/// A policy as the template writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WrittenPolicy {
+    Absent,
+    Literal(DeletionPolicy),
+    /// By functions of parameters, mappings and conditions.
+    Computed(Value),
+}
+
+impl WrittenPolicy {
+    pub fn computed(&self) -> Option<&Value> {
+        match self {
+            Self::Computed(value) => Some(value),
+            Self::Absent | Self::Literal(_) => None,
+        }
+    }
+}
+
+/// The policies of one resource, decided. None: the template does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policies {
+    pub deletion: Option<DeletionPolicy>,
+    pub update_replace: Option<DeletionPolicy>,
 }
 
 /// What becomes of a resource that leaves its stack.
@@ -82,6 +107,18 @@ pub struct Environment {
     pub stack_id: String,
     pub stack_name: String,
     pub notification_arns: Vec<String>,
+}
+
+impl DeletionPolicy {
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "Delete" => Self::Delete,
+            "Retain" => Self::Retain,
+            "RetainExceptOnCreate" => Self::RetainExceptOnCreate,
+            "Snapshot" => Self::Snapshot,
+            _ => return None,
+        })
+    }
 }
 
 impl Environment {

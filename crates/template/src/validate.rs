@@ -12,6 +12,7 @@ use crate::value::{Branches, Kind, Value};
 use crate::{Piece, Span};
 
 pub fn check(template: &Template) -> Result<()> {
+    check_names(template)?;
     check_conditions(template)?;
     rules::check(template)?;
     for (id, resource) in &template.resources {
@@ -38,6 +39,18 @@ pub fn check(template: &Template) -> Result<()> {
         .map(|(id, resource)| (id.clone(), needs(template, resource, Branches::Neither)))
         .collect();
     check_circle(template, &graph)
+}
+
+/// `Ref` must lead to one thing.
+fn check_names(template: &Template) -> Result<()> {
+    let twice = (template.resources.iter()).find(|(id, _)| template.parameters.contains_key(*id));
+    match twice {
+        None => Ok(()),
+        Some((id, resource)) => Err(TemplateError::format(
+            resource.span,
+            format!("Duplicate logical name {id}: it is a parameter and a resource"),
+        )),
+    }
 }
 
 pub fn check_circle(template: &Template, graph: &Graph) -> Result<()> {
@@ -82,6 +95,8 @@ impl Resource {
             self.metadata.as_ref(),
             self.creation_policy.as_ref(),
             self.update_policy.as_ref(),
+            self.deletion_policy.computed(),
+            self.update_replace_policy.computed(),
         ]
         .into_iter()
         .flatten()
@@ -89,10 +104,13 @@ impl Resource {
 }
 
 pub fn unresolved(name: &str, span: Span, block: &str) -> TemplateError {
-    TemplateError::format(
-        span,
-        format!("Unresolved resource dependencies [{name}] in the {block} block of the template"),
-    )
+    let message =
+        format!("Unresolved resource dependencies [{name}] in the {block} block of the template");
+    match block {
+        // AWS says it without the usual beginning there.
+        "Outputs" => TemplateError::new(message).at(span),
+        _ => TemplateError::format(span, message),
+    }
 }
 
 fn check_condition_name(
@@ -128,7 +146,9 @@ fn check_conditions(template: &Template) -> Result<()> {
                 Function::Condition(other) => {
                     needs.insert(other.clone());
                 }
-                Function::FindInMap { map, .. } => {
+                Function::FindInMap {
+                    map, default: None, ..
+                } => {
                     wrong = wrong.take().or(check_mapping(template, map).err());
                 }
                 _ => {}
@@ -197,9 +217,14 @@ fn check_one(template: &Template, value: &Value, block: &str) -> Result<()> {
             ));
         }
         Function::If { condition, .. } if !template.conditions.contains_key(condition) => {
-            return Err(unresolved_condition(condition, value.span, block));
+            return Err(TemplateError::meaning(
+                value.span,
+                format!("unresolved condition dependency {condition} in Fn::If"),
+            ));
         }
-        Function::FindInMap { map, .. } => check_mapping(template, map)?,
+        Function::FindInMap {
+            map, default: None, ..
+        } => check_mapping(template, map)?,
         Function::Sub { pieces, .. } => {
             for piece in pieces {
                 if let Piece::Literal(text) = piece {

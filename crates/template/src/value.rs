@@ -43,6 +43,8 @@ pub enum Branches<'a> {
 pub struct Cursor {
     path: Vec<String>,
     pub place: Place,
+    /// The template asks for the language's extensions.
+    pub is_extended: bool,
 }
 
 impl Cursor {
@@ -50,6 +52,7 @@ impl Cursor {
         Self {
             path: vec![section.to_owned()],
             place,
+            is_extended: false,
         }
     }
 
@@ -68,11 +71,15 @@ impl Cursor {
         if !node.is_null() {
             return Ok(());
         }
-        let path = self.path.join("/");
-        Err(TemplateError::format(
-            node.span,
-            format!("[/{path}] 'null' values are not allowed in templates"),
-        ))
+        let message = format!(
+            "[/{}] 'null' values are not allowed in templates",
+            self.path.join("/")
+        );
+        Err(match self.path.first().map(String::as_str) {
+            // AWS says it without the usual beginning there.
+            Some("Outputs") => TemplateError::new(message).at(node.span),
+            _ => TemplateError::format(node.span, message),
+        })
     }
 }
 

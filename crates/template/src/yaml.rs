@@ -1,12 +1,20 @@
-//! YAML into [`Node`]s. Aliases are refused, as AWS refuses them, so nothing can be expanded.
+//! YAML into [`Node`]s. Aliases are refused, as AWS refuses them, so nothing can be expanded. Of a key that
+//! is twice in a mapping the last one counts.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use crate::error::{Result, TemplateError};
 use crate::limits::DEPTH_MAX;
 use crate::node::{Content, Key, Node, Span};
+use crate::relaxed::relaxed;
 
+/// Reads YAML as CloudFormation does, whose reader takes some layouts that the one here does not:
+/// these are laid out anew once the text could not be read as it is.
 pub fn read(text: &str) -> Result<Node> {
+    read_strictly(text).or_else(|error| read_strictly(&relaxed(text)).map_err(|_| error))
+}
+
+fn read_strictly(text: &str) -> Result<Node> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
     };
@@ -59,25 +67,19 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(_, tag) => {
                 let mut entries: Vec<(Key, Node)> = Vec::new();
-                let mut seen = std::collections::HashSet::new();
+                let mut places = std::collections::HashMap::new();
                 loop {
                     let key = match self.next()? {
                         (Event::MappingEnd, _) => break,
                         (event, span) => self.key(event, span)?,
                     };
-                    if !seen.insert(key.text.clone()) {
-                        return Err(malformed(
-                            key.span,
-                            format!("`{}` is twice in one mapping", key.text),
-                        ));
-                    }
                     let (event, span) = self.next()?;
                     // An empty value has no place of its own worth showing.
                     let mut node = self.node(event, span, depth + 1)?;
                     if node.is_null() {
                         node.span = key.span;
                     }
-                    entries.push((key, node));
+                    enter(&mut entries, &mut places, key, node);
                 }
                 collection(Content::Map(entries), tag, span)
             }
@@ -100,6 +102,22 @@ impl<'a> Reader<'a> {
                 span,
             }),
             _ => Err(malformed(span, "a key must be a plain text")),
+        }
+    }
+}
+
+/// Adds to a mapping; the last of those with one key counts.
+pub fn enter(
+    entries: &mut Vec<(Key, Node)>,
+    places: &mut std::collections::HashMap<String, usize>,
+    key: Key,
+    node: Node,
+) {
+    match places.get(&key.text) {
+        Some(place) => entries[*place] = (key, node),
+        None => {
+            places.insert(key.text.clone(), entries.len());
+            entries.push((key, node));
         }
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cloud::{Cx, Error, ResourceError, ResourceRequest, ResourceType, Stability};
+use cloud::{Cx, Error, Made, ResourceError, ResourceRequest, ResourceType, Stability};
+use futures_util::FutureExt;
 use serde_json::Value as Json;
 
 use crate::asker::acting;
 use crate::event::Draft;
 use crate::plan::Step;
-use crate::record::{Action, Phase, Stack, Work};
+use crate::record::{Action, Phase, STACK_TYPE, Stack, Work};
 use crate::secrets::Resolved;
 use crate::signal::{self, Tally};
 use crate::{finish, kept, learn};
@@ -195,6 +196,11 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
         Step::TakeBack { id } => {
             run.commit(About::Resource(&id), |draft| learn::take_back(draft, &id))?;
         }
+        Step::Deny { id, reason } => {
+            run.commit(About::Resource(&id), |draft| {
+                learn::denied(draft, &id, reason)
+            })?;
+        }
         Step::Skip { id, physical_id } => {
             run.commit(About::Resource(&id), |draft| {
                 learn::skip(draft, &id, &physical_id)
@@ -223,8 +229,12 @@ fn work_of<'a>(stack: &'a Stack, id: &str) -> Option<&'a Work> {
 
 /// Makes the call that the work is about.
 async fn call(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progress, Error> {
+    let made = Made::default();
     let outcome = match run.resource_type(&work.resource_type) {
-        Ok(resource_type) => perform(run, &*resource_type, stack, id, work).await,
+        Ok(resource_type) => {
+            let performed = perform(run, &*resource_type, stack, id, work, &made);
+            guarded(&work.resource_type, performed).await
+        }
         Err(error) => Err(error),
     };
     match outcome {
@@ -237,9 +247,34 @@ async fn call(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progres
             Ok(Progress::Waiting)
         }
         Err(error) => run.commit_work(id, work, |draft| {
+            learn::noted(draft, id, made.physical_id());
             learn::failed(draft, id, work, error.message)
         }),
     }
+}
+
+/// A panic in a resource type is a failure of the resource: whoever drives the stack goes on.
+async fn guarded<T>(
+    resource_type: &str,
+    work: impl Future<Output = Result<T, ResourceError>>,
+) -> Result<T, ResourceError> {
+    let outcome = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| {
+        let what = (panic.downcast_ref::<String>().map(String::as_str))
+            .or(panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        tracing::error!(resource_type, what, "a resource type panicked");
+        Err(ResourceError::new(format!(
+            "Internal Failure: {resource_type} cannot do this ({what}); this is a fault of neargate"
+        )))
+    })
+}
+
+/// Brings properties to the form that their type says. What a property was before, or is when it is
+/// deleted, was checked when it was made.
+fn conformed(resource_type: &dyn ResourceType, properties: &mut Json) -> Result<(), ResourceError> {
+    let checked = cloud::conform(resource_type.properties(), properties, &|_| false);
+    checked.map_err(|it| ResourceError::new(it.to_string()))
 }
 
 /// Nothing is tried again for an operation that has failed already, except taking things away.
@@ -258,12 +293,20 @@ async fn perform(
     stack: &Stack,
     id: &str,
     work: &Work,
+    made: &Made,
 ) -> Result<Option<String>, ResourceError> {
     let physical_id = work.physical_id.as_deref().unwrap_or_default();
-    let mut request = request(stack, id, work);
+    let mut request = request(stack, id, work, made);
     let cx = &acting(&run.cx, stack);
     if work.action != Action::Delete {
         request.properties = run.resolved(cx, resource_type, &request.properties).await?;
+        conformed(resource_type, &mut request.properties).map_err(|error| ResourceError {
+            message: format!(
+                "Properties validation failed for resource {id} with message: [{}]",
+                error.message
+            ),
+            ..error
+        })?;
     }
     match work.action {
         Action::Create | Action::Replace => {
@@ -274,7 +317,8 @@ async fn perform(
             let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
             let old = current.map_or(Json::Null, |it| it.goal.properties.clone());
             // What a reference stood for may be gone by now: the text of it is different as well.
-            let old = run.resolved(cx, resource_type, &old).await.unwrap_or(old);
+            let mut old = run.resolved(cx, resource_type, &old).await.unwrap_or(old);
+            let _ = conformed(resource_type, &mut old);
             match work.action {
                 Action::Restore => {
                     resource_type
@@ -290,9 +334,9 @@ async fn perform(
             Ok(Some(physical_id.to_owned()))
         }
         Action::Delete => {
-            let deleted = resource_type
-                .delete(cx, physical_id, &work.goal.properties)
-                .await;
+            let mut properties = work.goal.properties.clone();
+            let _ = conformed(resource_type, &mut properties);
+            let deleted = resource_type.delete(cx, physical_id, &properties).await;
             deleted.map_err(|error| ResourceError {
                 // What still hangs on to it is being deleted as well.
                 retry: error.retry || STILL_IN_USE.iter().any(|it| error.message.contains(it)),
@@ -303,7 +347,7 @@ async fn perform(
     }
 }
 
-fn request(stack: &Stack, id: &str, work: &Work) -> ResourceRequest {
+fn request(stack: &Stack, id: &str, work: &Work, made: &Made) -> ResourceRequest {
     let mut tags = work.goal.tags.clone();
     tags.insert("aws:cloudformation:stack-name".into(), stack.name.clone());
     tags.insert("aws:cloudformation:stack-id".into(), stack.id.clone());
@@ -315,6 +359,7 @@ fn request(stack: &Stack, id: &str, work: &Work) -> ResourceRequest {
         token: work.token.clone(),
         properties: work.goal.properties.clone(),
         tags,
+        made: made.clone(),
     }
 }
 
@@ -364,7 +409,7 @@ async fn poll(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progres
     if let Some(reason) = tally_failed {
         return run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason));
     }
-    match look(run, work).await {
+    match guarded(&work.resource_type, look(run, work)).await {
         Ok((Stability::Stable, _)) if tally == Tally::Waiting => Ok(Progress::Waiting),
         Ok((Stability::Stable, attributes)) => {
             run.commit_work(id, work, |draft| learn::done(draft, id, work, attributes))
@@ -372,6 +417,8 @@ async fn poll(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progres
         Ok((Stability::Failed(reason), _)) => {
             run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason))
         }
+        // A stack in a stack gives up by itself, and knows why: its resources have as long as any.
+        Ok((Stability::Waiting(_), _)) if work.resource_type == STACK_TYPE => Ok(Progress::Waiting),
         Ok((Stability::Waiting(reason), _)) if is_over(run, work, STABILIZE_MAX) => {
             let reason = match reason.as_str() {
                 "" => "Exceeded attempts to wait".to_owned(),

@@ -4,19 +4,20 @@ use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation::{
     self as api, ChangeSetStatus, ChangeSetType, ExecutionStatus, StackStatus, errors,
 };
+use template::Template;
 use wire::Timestamp;
 
 use crate::asker::checked_role;
-use crate::changes::shown;
+use crate::changes::{shown, without_values};
 use crate::check::invalid;
-use crate::describe::shown_parameters;
+use crate::describe::{shown_parameters, unless_empty};
 use crate::lookup::{find, find_head, page, require, require_head, version_of};
-use crate::policy;
 use crate::record::{ChangeSet, OnFailure, Stack, Version};
-use crate::source::{Source, refuse};
+use crate::source::{Source, refuse, refuse_mode, require_types};
 use crate::stack::{
-    begin_creation, begin_update, draft, give_role, has_triggers, new_stack, new_uuid, on_failure,
-    preview, require_unchanged, require_updatable,
+    begin_creation, begin_update, draft, forget_change_sets, give_role, has_triggers,
+    keep_capabilities, new_stack, new_uuid, on_failure, preview, require_unchanged,
+    require_updatable,
 };
 
 const CHANGES_IN_A_PAGE: usize = 100;
@@ -36,26 +37,24 @@ pub async fn create_change_set(
             "RollbackConfiguration",
             has_triggers(input.rollback_configuration.as_ref()),
         ),
-        ("ResourceTypes", input.resource_types.is_some()),
-        (
-            "IncludeNestedStacks",
-            input.include_nested_stacks == Some(true),
-        ),
-        (
-            "ImportExistingResources",
-            input.import_existing_resources == Some(true),
-        ),
         ("ResourcesToImport", input.resources_to_import.is_some()),
         (
             "ChangeSetType IMPORT",
             input.change_set_type == Some(ChangeSetType::Import),
         ),
         ("DeploymentMode", input.deployment_mode.is_some()),
-        ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
+    refuse_mode(input.deployment_config.as_ref())?;
     let is_creation = input.change_set_type == Some(ChangeSetType::Create);
     let (existing, previous) = cx.read(|tx| {
-        let stack = find(&cx, tx, &input.stack_name)?.filter(|it| !it.is_deleted());
+        let stack = find(&cx, tx, &input.stack_name)?;
+        if is_creation && stack.as_ref().is_some_and(Stack::is_deleted) {
+            return Err(invalid(format!(
+                "Stack [{}] already exists and cannot be created again with the changeSet [{}].",
+                input.stack_name, input.change_set_name
+            )));
+        }
+        let stack = stack.filter(|it| !it.is_deleted());
         let version = stack
             .as_ref()
             .map(|it| version_of(tx, it))
@@ -93,10 +92,14 @@ pub async fn create_change_set(
         tags: input.tags,
     };
     let number = stack.versions + 1;
-    let version = source
+    let mut version = source
         .version(&cx, &stack.key(), number, previous.as_ref())
         .await?;
-    let changes = preview(&cx, &stack, &version).await?;
+    let changes = preview(&cx, &stack, &version, previous.as_ref()).await?;
+    let template = Template::parse(&version.template).map_err(invalid)?;
+    require_types(&template, input.resource_types.as_deref())?;
+    keep_capabilities(&mut version, previous.as_ref());
+    let disable_rollback = input.deployment_config.and_then(|it| it.disable_rollback);
     let uuid = new_uuid(&cx, "change-set");
     let change_set = ChangeSet {
         stack: stack.key(),
@@ -110,11 +113,14 @@ pub async fn create_change_set(
         description: input.description,
         is_creation,
         version,
-        on_failure: input.on_stack_failure.map(|it| match it {
-            api::OnStackFailure::DoNothing => OnFailure::DoNothing,
-            api::OnStackFailure::Rollback => OnFailure::Rollback,
-            api::OnStackFailure::Delete => OnFailure::Delete,
-        }),
+        on_failure: match input.on_stack_failure {
+            Some(api::OnStackFailure::DoNothing) => Some(OnFailure::DoNothing),
+            Some(api::OnStackFailure::Rollback) => Some(OnFailure::Rollback),
+            Some(api::OnStackFailure::Delete) => Some(OnFailure::Delete),
+            None => disable_rollback.map(|it| on_failure(Some(it))),
+        },
+        include_nested_stacks: input.include_nested_stacks.unwrap_or(false),
+        import_existing_resources: input.import_existing_resources.unwrap_or(false),
         created_ms: cx.clock().now_ms(),
         failure: (changes.is_empty() && !is_creation).then(|| NO_CHANGES.to_owned()),
         changes: changes.resources.iter().map(shown).collect(),
@@ -180,15 +186,19 @@ pub fn require_change_set(
             .because(format!("ChangeSet [{name_or_id}] does not exist"))
     };
     if name_or_id.starts_with("arn:") {
-        let all: Vec<ChangeSet> = tx.list(&cx.key(""))?;
-        return all
-            .into_iter()
-            .find(|it| it.id == name_or_id)
-            .ok_or_else(not_found);
+        // `…:changeSet/NAME/UUID`: only those of that name are looked at.
+        let name = name_or_id.split('/').nth(1).unwrap_or_default();
+        let end = format!("/{name}");
+        let keys = tx.keys::<ChangeSet>(&cx.key(""))?.into_iter();
+        for key in keys.filter(|it| it.ends_with(&end)) {
+            let found = tx.get::<ChangeSet>(&key)?;
+            if let Some(found) = found.filter(|it| it.id == name_or_id) {
+                return Ok(found);
+            }
+        }
+        return Err(not_found());
     }
-    let stack = stack.ok_or_else(|| {
-        invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
-    })?;
+    let stack = stack.ok_or_else(|| invalid("StackName is a required parameter."))?;
     let stack = find_head(cx, tx, stack)?
         .ok_or_else(|| invalid(format!("Stack [{stack}] does not exist")))?;
     tx.get(&format!("{}/{name_or_id}", stack.key()))?
@@ -232,16 +242,13 @@ pub async fn describe_change_set(
     cx: Cx,
     input: api::DescribeChangeSetInput,
 ) -> Result<api::DescribeChangeSetOutput, Error> {
-    refuse(&[(
-        "IncludePropertyValues",
-        input.include_property_values == Some(true),
-    )])?;
     let (change_set, stack) = cx.read(|tx| {
         let change_set =
             require_change_set(&cx, tx, &input.change_set_name, input.stack_name.as_deref())?;
         let stack = require_head(&cx, tx, &change_set.stack_id)?;
         Ok((change_set, stack))
     })?;
+    let with_values = input.include_property_values == Some(true);
     let execution_status = execution_status(&change_set, &stack);
     let status = status(&change_set);
     let (changes, next_token) = page(
@@ -249,21 +256,35 @@ pub async fn describe_change_set(
         input.next_token.as_deref(),
         CHANGES_IN_A_PAGE,
     )?;
+    let changes = match with_values {
+        true => changes,
+        false => changes.into_iter().map(without_values).collect(),
+    };
+    let parameters = shown_parameters(&change_set.version);
+    let tags = crate::describe::shown_tags(&change_set.version);
     Ok(api::DescribeChangeSetOutput {
         change_set_name: Some(change_set.name),
         change_set_id: Some(change_set.id),
         stack_id: Some(change_set.stack_id),
         stack_name: Some(change_set.stack_name),
         description: change_set.description,
-        parameters: Some(shown_parameters(&change_set.version)),
+        parameters: unless_empty(parameters),
         creation_time: Some(Timestamp(change_set.created_ms as f64 / 1000.0)),
         execution_status: Some(execution_status),
         status: Some(status),
         status_reason: change_set.failure,
-        capabilities: Some(change_set.version.capabilities.clone()),
-        tags: Some(crate::describe::shown_tags(&change_set.version)),
+        capabilities: unless_empty(change_set.version.capabilities.clone()),
+        tags: unless_empty(tags),
+        notification_ar_ns: Some(Vec::new()),
+        rollback_configuration: Some(api::RollbackConfiguration::default()),
         changes: Some(changes),
-        include_nested_stacks: Some(false),
+        include_nested_stacks: Some(change_set.include_nested_stacks),
+        import_existing_resources: change_set.import_existing_resources.then_some(true),
+        on_stack_failure: change_set.on_failure.map(|it| match it {
+            OnFailure::DoNothing => api::OnStackFailure::DoNothing,
+            OnFailure::Rollback => api::OnStackFailure::Rollback,
+            OnFailure::Delete => api::OnStackFailure::Delete,
+        }),
         next_token,
         ..Default::default()
     })
@@ -279,7 +300,9 @@ pub async fn list_change_sets(
             stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
         let all: Vec<ChangeSet> = tx.list(&format!("{}/", stack.key()))?;
         let summaries = (all.into_iter())
+            .filter(|it| it.executed_by.is_none())
             .map(|it| api::ChangeSetSummary {
+                include_nested_stacks: Some(it.include_nested_stacks),
                 execution_status: Some(execution_status(&it, &stack)),
                 status: Some(status(&it)),
                 stack_id: Some(it.stack_id),
@@ -344,10 +367,6 @@ pub async fn execute_change_set(
             status(&change_set)
         )));
     }
-    if !change_set.is_creation {
-        let changes = preview(&cx, &stack, &change_set.version).await?;
-        policy::enforce(stack.policy.as_deref(), &changes)?;
-    }
     cx.write(|tx| {
         let fresh = require(&cx, tx, &stack.id)?;
         require_unchanged(&stack, &fresh)?;
@@ -364,15 +383,14 @@ pub async fn execute_change_set(
         draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
         if change_set.is_creation {
             draft.stack.create_token = input.client_request_token;
+            draft.stack.updated_ms = Some(draft.now_ms);
             draft.stack.disable_rollback = failure == OnFailure::DoNothing;
             begin_creation(&mut draft, &version, failure)?;
         } else {
             begin_update(&mut draft, &version, failure, input.client_request_token)?;
         }
         // The others were computed against a stack that is no more.
-        for key in tx.keys::<ChangeSet>(&format!("{}/", change_set.stack))? {
-            tx.delete::<ChangeSet>(&key)?;
-        }
+        forget_change_sets(tx, &draft.stack)?;
         tx.put(&ChangeSet {
             executed_by: Some(draft.stack.operations),
             ..change_set

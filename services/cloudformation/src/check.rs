@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use shapes::cloudformation::{Capability, errors::InsufficientCapabilitiesException};
 use template::{
     Branches, DeletionPolicy, Function, KNOWN_AFTER_APPLY, Kind, Piece, Span, Template,
-    TemplateError, Value,
+    TemplateError, Value, WrittenPolicy,
 };
 
 /// A template or its parameters are wrong: `ValidationError`.
@@ -59,19 +59,12 @@ fn check_types(
             return Err(unsupported(unknown_type(name), resource.type_span));
         };
         let takes_signals = resource_type.takes_signals();
-        for (attribute, value) in [
-            (
-                "CreationPolicy",
-                resource.creation_policy.as_ref().filter(|_| !takes_signals),
-            ),
-            ("UpdatePolicy", resource.update_policy.as_ref()),
-        ] {
-            if let Some(value) = value {
-                return Err(unsupported(
-                    format!("{attribute} of {id} ({name})"),
-                    value.span,
-                ));
-            }
+        // An `UpdatePolicy` speaks of types that none of these is: AWS ignores it as well.
+        if let Some(policy) = resource.creation_policy.as_ref().filter(|_| !takes_signals) {
+            return Err(unsupported(
+                format!("CreationPolicy of {id} ({name})"),
+                policy.span,
+            ));
         }
         if let Kind::Map(entries) = &resource.properties.kind {
             let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
@@ -91,9 +84,8 @@ fn check_types(
                 return Err(unsupported(what, key.span));
             }
         }
-        if [resource.deletion_policy, resource.update_replace_policy]
-            .contains(&DeletionPolicy::Snapshot)
-        {
+        let snapshot = WrittenPolicy::Literal(DeletionPolicy::Snapshot);
+        if resource.deletion_policy == snapshot || resource.update_replace_policy == snapshot {
             return Err(unsupported(
                 format!("a snapshot of {id} ({name})"),
                 resource.span,

@@ -11,7 +11,7 @@ use crate::check::invalid;
 use crate::drift;
 use crate::kept;
 use crate::lookup::{find, find_head, page, require, require_head, version_of};
-use crate::record::{Event, Resource, Stack, Version};
+use crate::record::{Event, Phase, Resource, Stack, Version};
 
 const STACKS_IN_A_PAGE: usize = 100;
 const EVENTS_IN_A_PAGE: usize = 100;
@@ -47,13 +47,29 @@ pub fn shown_tags(version: &Version) -> Vec<api::Tag> {
         .collect()
 }
 
+/// A list that AWS leaves out when there is nothing in it.
+pub fn unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
 fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
     let version = version_of(tx, &stack)?;
     let termination_protection = is_protected(tx, &stack)?;
+    // Tags are the stack's as soon as it is to have them.
+    let updating = (stack.operation.as_ref()).filter(|it| it.phase == Phase::Update);
+    let coming = match updating {
+        Some(operation) => tx.get::<Version>(&Version::key_of(&stack.key(), operation.target))?,
+        None => None,
+    };
+    let tags = coming
+        .as_ref()
+        .or(version.as_ref())
+        .map(shown_tags)
+        .unwrap_or_default();
     let description = version
         .as_ref()
         .and_then(|it| Template::parse(&it.template).ok()?.description);
-    let outputs = (stack.outputs.iter())
+    let outputs: Vec<_> = (stack.outputs.iter())
         .map(|it| api::Output {
             output_key: Some(it.key.clone()),
             output_value: Some(it.value.clone()),
@@ -67,7 +83,10 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         stack_name: stack.name,
         change_set_id: stack.change_set_id,
         description,
-        parameters: Some(version.as_ref().map(shown_parameters).unwrap_or_default()),
+        parameters: version
+            .as_ref()
+            .map(shown_parameters)
+            .and_then(unless_empty),
         creation_time: time(stack.created_ms),
         deletion_time: stack.deleted_ms.map(time),
         last_updated_time: stack.updated_ms.map(time),
@@ -77,18 +96,15 @@ fn shown_stack(tx: &Records<'_>, stack: Stack) -> Result<api::Stack, Error> {
         disable_rollback: Some(stack.disable_rollback),
         notification_ar_ns: Some(Vec::new()),
         timeout_in_minutes: stack.timeout_minutes,
-        capabilities: Some(
-            version
-                .as_ref()
-                .map(|it| it.capabilities.clone())
-                .unwrap_or_default(),
-        ),
-        outputs: Some(outputs),
-        tags: Some(version.as_ref().map(shown_tags).unwrap_or_default()),
+        capabilities: (version.as_ref())
+            .map(|it| it.capabilities.clone())
+            .and_then(unless_empty),
+        outputs: unless_empty(outputs),
+        tags: Some(tags),
         enable_termination_protection: Some(termination_protection),
         parent_id: stack.nested.as_ref().map(|it| it.parent_id.clone()),
         root_id: stack.nested.map(|it| it.root_id),
-        retain_except_on_create: Some(stack.retain_except_on_create),
+        retain_except_on_create: stack.retain_except_on_create.then_some(true),
         drift_information: Some(drift::of_stack(stack.drift.as_ref())),
         ..Default::default()
     })
@@ -409,11 +425,6 @@ fn metadata(cx: &Cx, stack: &Stack, version: &Version, id: &str) -> Option<Strin
     let around = Default::default();
     let scope = crate::scope::StackScope::new(stack, &around);
     let metadata = instance.resource(id)?.metadata.as_ref()?;
-    Some(
-        instance
-            .masked()
-            .evaluate(metadata, &scope)
-            .ok()??
-            .to_string(),
-    )
+    // AWS hides values of parameters, and not what a template writes elsewhere with them.
+    Some(instance.evaluate(metadata, &scope).ok()??.to_string())
 }

@@ -2,7 +2,7 @@
 
 use cloud::{Property, Update};
 use serde_json::Value as Json;
-use template::is_known_after_apply;
+use template::{KNOWN_AFTER_APPLY, is_known_after_apply};
 
 /// A changed property of a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,11 @@ pub struct Difference {
 /// Compares by top-level property, in the order of their names.
 pub fn differences(table: &[Property], before: &Json, after: &Json) -> Vec<Difference> {
     let empty = serde_json::Map::new();
+    // One object may stand for a list of one, so that both are brought to the form that their type says.
+    let (mut before, mut after) = (before.clone(), after.clone());
+    for it in [&mut before, &mut after] {
+        let _ = cloud::conform(table, it, &|text| text.contains(KNOWN_AFTER_APPLY));
+    }
     let old = before.as_object().unwrap_or(&empty);
     let new = after.as_object().unwrap_or(&empty);
     let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -95,9 +100,9 @@ mod tests {
     use serde_json::json;
 
     const TABLE: &[Property] = &[
-        Property::new("Name").replaces(),
-        Property::new("Size"),
-        Property::new("Net").members(&[Property::new("Subnet").replaces(), Property::new("Open")]),
+        Property::text("Name").replaces(),
+        Property::any("Size"),
+        Property::any("Net").members(&[Property::text("Subnet").replaces(), Property::any("Open")]),
     ];
 
     fn check(before: Json, after: Json, expect: &[(&str, bool)]) {

@@ -146,6 +146,7 @@ impl Draft<'_> {
                 .operation
                 .as_ref()
                 .and_then(|it| it.token.clone()),
+            operation: self.stack.operation.as_ref().map(|it| it.number),
         }
     }
 

@@ -92,6 +92,19 @@ fn failure_reason(stack: &Stack) -> String {
     }
 }
 
+/// The longest cause that is told further up: each level of a tree adds its own words.
+const CAUSE_CHARACTERS_MAX: usize = 2_000;
+
+/// What failed first by itself, as its own event told it.
+fn first_cause(stack: &Stack) -> Option<String> {
+    let (id, resource) = (stack.resources.iter())
+        .filter(|(_, it)| it.outcome == Some(Outcome::Failed))
+        .min_by_key(|(_, it)| it.updated_ms)?;
+    let reason = resource.status_reason.as_deref()?;
+    let told: String = reason.chars().take(CAUSE_CHARACTERS_MAX).collect();
+    Some(format!("{id}: {told}"))
+}
+
 /// Begins a phase: nothing is settled in it yet.
 pub fn enter(draft: &mut Draft<'_>, phase: Phase) {
     if let Some(operation) = &mut draft.stack.operation {
@@ -116,8 +129,13 @@ fn hold(draft: &mut Draft<'_>) {
 
 fn give_up(draft: &mut Draft<'_>, operation: &Operation) -> Result<(), Error> {
     let reason = failure_reason(&draft.stack);
+    let cause = first_cause(&draft.stack);
     if let Some(nested) = &mut draft.stack.nested {
-        nested.failure = Some(reason.clone());
+        // The stack above tells the cause in its own events.
+        nested.failure = Some(match cause {
+            Some(cause) => format!("{reason}{cause}"),
+            None => reason.clone(),
+        });
     }
     let with = |end: &str| Some(format!("{reason}{end}"));
     match (operation.phase, operation.on_failure) {

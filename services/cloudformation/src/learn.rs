@@ -112,6 +112,29 @@ fn failed_status(action: Action) -> &'static str {
     }
 }
 
+/// What a creation that failed has made all the same: it is there, and goes when the stack is cleaned up.
+pub fn noted(draft: &mut Draft<'_>, id: &str, physical_id: Option<String>) {
+    let (Some(physical_id), Some(resource)) = (physical_id, draft.resource(id)) else {
+        return;
+    };
+    let Some(work) = resource.work.as_mut() else {
+        return;
+    };
+    if matches!(work.action, Action::Create | Action::Replace) && work.stage == Stage::Started {
+        work.stage = Stage::Applied;
+        work.physical_id = Some(physical_id.clone());
+        resource.shown_id = Some(physical_id);
+    }
+}
+
+/// Nothing was done to the resource, since nothing may be done to it.
+pub fn denied(draft: &mut Draft<'_>, id: &str, reason: String) -> Result<(), Error> {
+    if let Some(resource) = draft.resource(id) {
+        resource.outcome = Some(Outcome::Failed);
+    }
+    draft.resource_status(id, status::UPDATE_FAILED, Some(reason), None)
+}
+
 /// The work ended without success. What it made, or may have changed, stays on record.
 pub fn failed(draft: &mut Draft<'_>, id: &str, work: &Work, reason: String) -> Result<(), Error> {
     give_up(draft, id, Outcome::Failed);

@@ -8,8 +8,8 @@
 //!
 //! Nested stacks ([`nested`]) are a resource type like any other, lent by this service itself.
 //!
-//! Deliberately absent, and refused by name: transforms, custom resources, update policies, stack
-//! sets, imports of existing resources, service roles, notifications.
+//! Deliberately absent, and refused by name: macros, custom resources, stack sets, imports of existing
+//! resources, notifications.
 
 mod ahead;
 mod apply;
@@ -22,8 +22,10 @@ mod describe;
 mod diff;
 mod drift;
 mod event;
+mod events;
 mod exports;
 mod finish;
+mod forms;
 mod kept;
 mod learn;
 mod location;
@@ -42,6 +44,7 @@ mod signal;
 mod source;
 mod stack;
 mod templates;
+mod transforms;
 mod tree;
 mod undo;
 pub mod wait;
@@ -50,8 +53,8 @@ use cloud::Service;
 use cloud::permission::{everywhere, touching};
 use shapes::cloudformation::{
     CreateChangeSetInput, CreateStackInput, DeleteChangeSetInput, DescribeChangeSetInput,
-    ExecuteChangeSetInput, GetTemplateSummaryInput, SetStackPolicyInput, UpdateStackInput,
-    ValidateTemplateInput,
+    DescribeEventsInput, ExecuteChangeSetInput, GetTemplateSummaryInput, SetStackPolicyInput,
+    UpdateStackInput, ValidateTemplateInput,
 };
 
 use permissions::{
@@ -179,6 +182,15 @@ pub fn service() -> Service {
         .on(
             describe::describe_stack_events,
             touching("stack", |cx, it| stack_touched(cx, &it.stack_name)),
+        )
+        .on(
+            events::describe_events,
+            touching("stack", |cx, it: &DescribeEventsInput| {
+                match (&it.change_set_name, &it.stack_name) {
+                    (Some(set), name) => stack_of_change_set(cx, set, name.as_deref()),
+                    (None, name) => stack_or_any(cx, name.as_ref()),
+                }
+            }),
         )
         .on(
             describe::describe_stack_resource,

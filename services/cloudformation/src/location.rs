@@ -20,15 +20,20 @@ const AMAZON: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 impl Location {
     /// Reads a URL; `api` is where this program is reached itself. An error is a sentence.
     pub fn parse(url: &str, api: &str) -> Result<Self, String> {
+        if let Some(path) = url.strip_prefix("s3://") {
+            let bucket = path.split('/').next().unwrap_or_default();
+            return Err(format!(
+                "S3 error: Domain name specified in {bucket} is not a valid S3 domain"
+            ));
+        }
         let rest = ["https://", "http://"]
             .iter()
             .find_map(|scheme| url.strip_prefix(scheme))
-            .ok_or_else(|| format!("TemplateURL must be a supported URL: {url}"))?;
+            .ok_or("TemplateURL must be a supported URL.")?;
         let rest = rest.split('#').next().unwrap_or_default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let foreign =
-            || format!("The specified url must be an amazon s3 URL. TemplateURL {url} is not one");
+        let foreign = || "TemplateURL must be a supported URL.".to_owned();
         let bucket = bucket_of(authority, api).ok_or_else(foreign)?;
         let (bucket, key) = match bucket {
             Some(bucket) => (bucket, path),

@@ -32,7 +32,7 @@ use crate::record::{Nested, OnFailure, Operation, Output, Phase, Stack, Version,
 use crate::source::{accept, fetch};
 use crate::stack::{begin, begin_creation, begin_update, draft, new_stack, preview};
 use crate::undo::{begin_deletion, resume_rollback};
-use crate::{lookups, tree};
+use crate::{lookups, transforms, tree};
 
 const NAME_CHARACTERS_MAX: usize = 128;
 
@@ -92,12 +92,14 @@ async fn version(
         stack: stack_key.to_owned(),
         number,
         template: fetch(cx, &url).await?,
+        original: None,
         parameters: tree::parameters(&request.properties["Parameters"]).map_err(invalid)?,
         stored: BTreeMap::new(),
         hidden: parent.hidden.clone(),
         tags,
         capabilities: parent.version.capabilities.clone(),
     };
+    transforms::carry_out(cx, &mut version).await?;
     lookups::complete(cx, &mut version).await?;
     Ok(version)
 }
@@ -197,7 +199,7 @@ pub async fn update(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), 
     let previous = cx.read(|tx| version_of(tx, &stack))?;
     let number = stack.versions + 1;
     let version = version(cx, request, &parent, &stack.key(), number).await?;
-    let changes = preview(cx, &stack, &version).await?;
+    let changes = preview(cx, &stack, &version, previous.as_ref()).await?;
     let is_same = previous.as_ref().is_some_and(|it| {
         *it == Version {
             number: it.number,

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use crate::ahead::Ahead;
 use crate::diff::differences;
+use crate::policy;
 use crate::record::{Action, Before, Goal, Outcome, Phase, Policy, Resource, Stack, Stage, Work};
 use crate::scope::{StackScope, Surroundings};
 use crate::signal;
@@ -48,6 +49,8 @@ pub enum Step {
     TakeBack { id: String },
     /// Lets a nested stack clean up what the operation replaced in it.
     Release { id: String },
+    /// Does nothing to the resource, which fails the operation.
+    Deny { id: String, reason: String },
     /// Leaves an instance alone for good.
     Skip { id: String, physical_id: String },
     /// The whole operation fails.
@@ -137,7 +140,10 @@ fn build(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
     if ahead.is_over() {
         return None;
     }
-    let mut steps = Vec::new();
+    let mut steps = denied_removals(stack, target);
+    if !steps.is_empty() {
+        return Some(steps);
+    }
     for (id, needs) in ahead.open() {
         let resource = stack.resources.get(id);
         if let Some(work) = resource.and_then(|it| it.work.as_ref()) {
@@ -150,6 +156,47 @@ fn build(stack: &Stack, view: &View<'_>) -> Option<Vec<Step>> {
         }
     }
     Some(steps)
+}
+
+/// What is left out goes once everything else is done: whether it may is asked before.
+fn denied_removals(stack: &Stack, target: &template::Instance<'_>) -> Vec<Step> {
+    if policy::of_operation(stack).is_none() {
+        return Vec::new();
+    }
+    (stack.resources.iter())
+        .filter(|(id, _)| target.resource(id).is_none())
+        .filter_map(|(id, resource)| {
+            let current = resource.current.as_ref()?;
+            let reason = policy::denied(stack, "Update:Delete", id, &current.resource_type)?;
+            let id = id.clone();
+            Some(Step::Deny { id, reason })
+        })
+        .collect()
+}
+
+/// Why a resource may not be changed or replaced.
+fn denied(stack: &Stack, view: &View<'_>, id: &str, action: Action, goal: &Goal) -> Option<String> {
+    let current = stack.resources.get(id)?.current.as_ref()?;
+    let update = match action {
+        Action::Replace => "Update:Replace",
+        _ => "Update:Modify",
+    };
+    if let Some(reason) = policy::denied(stack, update, id, &current.resource_type) {
+        return Some(reason);
+    }
+    if action != Action::Replace {
+        return None;
+    }
+    let name = (view.table)(&current.resource_type)
+        .iter()
+        .find(|it| it.is_name)?
+        .name;
+    let kept = current.goal.properties.get(name)?.as_str()?;
+    (goal.properties.get(name)?.as_str()? == kept).then(|| {
+        format!(
+            "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename {kept} and update the stack again."
+        )
+    })
 }
 
 fn some_steps(steps: Vec<Step>) -> Option<Vec<Step>> {
@@ -196,6 +243,10 @@ fn decide(
             }
         }
     };
+    if let Some(reason) = denied(stack, view, id, action, &goal) {
+        let id = id.to_owned();
+        return Ok(Step::Deny { id, reason });
+    }
     let physical_id = match action {
         Action::Update => current.map(|it| it.physical_id.clone()),
         _ => None,
@@ -239,8 +290,10 @@ fn goal(
         shown: properties(&target.masked())?,
         tags: tags.clone(),
         needs: needs.clone(),
-        deletion_policy: resource.deletion_policy.into(),
-        update_replace_policy: resource.update_replace_policy.into(),
+        deletion_policy: target.policies(id).deletion.unwrap_or_default().into(),
+        update_replace_policy: (target.policies(id).update_replace)
+            .unwrap_or_default()
+            .into(),
     })
 }
 

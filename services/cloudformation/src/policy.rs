@@ -1,14 +1,15 @@
-//! Stack policies: which resources an update may touch. Asked before anything is changed.
+//! Stack policies: which resources an update may touch. Asked of each before anything is done to it; what may
+//! not be done fails the update.
 
 use base::glob::matches_stars;
 use cloud::{Cx, Error};
 use serde_json::Value as Json;
-use shapes::cloudformation::{self as api, Replacement};
+use shapes::cloudformation as api;
 
-use crate::changes::{Changes, Kind, Planned};
 use crate::check::invalid;
 use crate::kept;
 use crate::lookup::require_head;
+use crate::record::{Phase, Stack};
 use crate::source::fetch;
 
 const ACTIONS: [&str; 4] = [
@@ -18,64 +19,66 @@ const ACTIONS: [&str; 4] = [
     "Update:*",
 ];
 
-/// Checks that a policy is one that [`enforce`] understands, whole.
+/// What AWS says of whatever is no policy.
+const INVALID: &str = "Error validating stack policy: Invalid stack policy";
+
+/// Checks that a policy is one that [`denied`] understands, whole. One without statements allows nothing.
 pub fn accept(body: String) -> Result<String, Error> {
-    let wrong = |detail: &str| invalid(format!("Error validating stack policy: {detail}"));
-    let policy: Json = serde_json::from_str(&body).map_err(|error| wrong(&error.to_string()))?;
-    let statements = list(policy.get("Statement")).ok_or_else(|| wrong("Statement is missing"))?;
-    for statement in statements {
-        let members = statement
-            .as_object()
-            .ok_or_else(|| wrong("a statement must be an object"))?;
-        for name in members.keys() {
-            if ![
-                "Sid",
-                "Effect",
-                "Action",
-                "NotAction",
-                "Principal",
-                "Resource",
-                "NotResource",
-                "Condition",
-            ]
-            .contains(&name.as_str())
-            {
-                return Err(wrong(&format!("unknown member {name}")));
-            }
-        }
-        if !matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) {
-            return Err(wrong("Effect must be Allow or Deny"));
-        }
-        let actions = texts(statement.get("Action").or(statement.get("NotAction")));
-        if actions.is_empty() || actions.iter().any(|it| !ACTIONS.contains(it) && *it != "*") {
-            return Err(wrong(
-                "Action must be of Update:Modify, Update:Replace, Update:Delete, Update:*",
-            ));
-        }
-        if texts(statement.get("Resource").or(statement.get("NotResource"))).is_empty() {
-            return Err(wrong("Resource is missing"));
-        }
-        for (operator, condition) in statement
-            .get("Condition")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let keys: Vec<&String> = condition
+    let wrong = || invalid(INVALID);
+    let policy: Json = serde_json::from_str(&body).map_err(|_| wrong())?;
+    let members = policy.as_object().ok_or_else(wrong)?;
+    if members
+        .keys()
+        .any(|it| !["Statement", "Version", "Id"].contains(&it.as_str()))
+    {
+        return Err(wrong());
+    }
+    let statements = match policy.get("Statement") {
+        None => Vec::new(),
+        some => list(some).ok_or_else(wrong)?,
+    };
+    match statements.into_iter().all(is_statement) {
+        true => Ok(body),
+        false => Err(wrong()),
+    }
+}
+
+fn is_statement(statement: &Json) -> bool {
+    const MEMBERS: [&str; 8] = [
+        "Sid",
+        "Effect",
+        "Action",
+        "NotAction",
+        "Principal",
+        "Resource",
+        "NotResource",
+        "Condition",
+    ];
+    let Some(members) = statement.as_object() else {
+        return false;
+    };
+    let actions = texts(statement.get("Action").or(statement.get("NotAction")));
+    let resources = texts(statement.get("Resource").or(statement.get("NotResource")));
+    let conditions = match statement.get("Condition") {
+        None => true,
+        Some(condition) => (condition.as_object().into_iter().flatten()).all(|(operator, it)| {
+            let keys: Vec<&String> = it
                 .as_object()
                 .into_iter()
                 .flat_map(|it| it.keys())
                 .collect();
-            if !["StringEquals", "StringLike"].contains(&operator.as_str())
-                || keys != ["ResourceType"]
-            {
-                return Err(wrong(
-                    "Condition must be StringEquals or StringLike of ResourceType",
-                ));
-            }
-        }
-    }
-    Ok(body)
+            ["StringEquals", "StringLike"].contains(&operator.as_str()) && keys == ["ResourceType"]
+        }),
+    };
+    members.keys().all(|it| MEMBERS.contains(&it.as_str()))
+        && matches!(statement["Effect"].as_str(), Some("Allow" | "Deny"))
+        && !actions.is_empty()
+        && actions.iter().all(|it| ACTIONS.contains(it) || *it == "*")
+        // Nobody else is asked.
+        && matches!(statement.get("Principal"), None | Some(Json::String(_)))
+        && statement.get("Principal").is_none_or(|it| it == "*")
+        && !resources.is_empty()
+        && conditions
 }
 
 /// The policy of a request: its text, or the object that a URL names.
@@ -96,47 +99,40 @@ pub async fn given(
     body.map(accept).transpose()
 }
 
-/// Refuses an update that the policy denies. Without a policy everything is allowed; with one,
+/// The policy that holds for what is under way.
+pub fn of_operation(stack: &Stack) -> Option<&str> {
+    let once = stack.operation.as_ref().and_then(|it| it.policy.as_deref());
+    once.or(stack.policy.as_deref())
+}
+
+/// Why an update may not do something to a resource. Without a policy everything is allowed; with one,
 /// everything that it does not allow is denied.
-pub fn enforce(policy: Option<&str>, changes: &Changes) -> Result<(), Error> {
-    let Some(policy) = policy else {
-        return Ok(());
-    };
-    let policy: Json = serde_json::from_str(policy).map_err(invalid)?;
+pub fn denied(stack: &Stack, action: &str, id: &str, resource_type: &str) -> Option<String> {
+    let is_update = (stack.operation.as_ref()).is_some_and(|it| it.phase == Phase::Update);
+    let policy = of_operation(stack).filter(|_| is_update)?;
+    verdict(policy, action, id, resource_type)
+}
+
+fn verdict(policy: &str, action: &str, id: &str, resource_type: &str) -> Option<String> {
+    let policy: Json = serde_json::from_str(policy).unwrap_or_default();
     let statements = list(policy.get("Statement")).unwrap_or_default();
-    for change in &changes.resources {
-        for action in actions(change) {
-            let is_meant = |effect: &str| {
-                statements
-                    .iter()
-                    .any(|it| it["Effect"] == effect && matches(it, action, change))
-            };
-            if is_meant("Deny") || !is_meant("Allow") {
-                return Err(invalid(format!(
-                    "Action denied by stack policy: it does not allow [{action}] for resource [{}]",
-                    change.id
-                )));
-            }
-        }
-    }
-    Ok(())
+    let meant = |effect: &str| {
+        (statements.iter())
+            .position(|it| it["Effect"] == effect && matches(it, action, id, resource_type))
+    };
+    let by = match (meant("Deny"), meant("Allow")) {
+        (Some(number), _) => format!("Statement [#{}]", number + 1),
+        (None, Some(_)) => return None,
+        (None, None) => "it".to_owned(),
+    };
+    Some(format!(
+        "Action denied by stack policy: {by} does not allow [{action}] for resource [LogicalResourceId/{id}]"
+    ))
 }
 
-fn actions(change: &Planned) -> &'static [&'static str] {
-    match &change.kind {
-        Kind::Add => &[],
-        Kind::Remove { .. } => &["Update:Delete"],
-        Kind::Modify { replacement, .. } => match replacement {
-            Replacement::True => &["Update:Replace"],
-            Replacement::False => &["Update:Modify"],
-            Replacement::Conditional => &["Update:Modify", "Update:Replace"],
-        },
-    }
-}
-
-fn matches(statement: &Json, action: &str, change: &Planned) -> bool {
+fn matches(statement: &Json, action: &str, id: &str, resource_type: &str) -> bool {
     let is_action = |it: &str| matches_stars(it, action);
-    let resource = format!("LogicalResourceId/{}", change.id);
+    let resource = format!("LogicalResourceId/{id}");
     let is_resource = |it: &str| matches_stars(it, &resource);
     let named = |yes: &str, no: &str, is: &dyn Fn(&str) -> bool| match statement.get(yes) {
         Some(some) => texts(Some(some)).into_iter().any(is),
@@ -148,7 +144,7 @@ fn matches(statement: &Json, action: &str, change: &Planned) -> bool {
         && (conditions.into_iter().flat_map(|it| it.values())).all(|it| {
             texts(it.get("ResourceType"))
                 .into_iter()
-                .any(|it| matches_stars(it, &change.resource_type))
+                .any(|it| matches_stars(it, resource_type))
         })
 }
 
@@ -197,56 +193,25 @@ pub async fn get_stack_policy(
 mod tests {
     use super::*;
 
-    fn changes() -> Changes {
-        let planned = |id: &str, kind| Planned {
-            id: id.into(),
-            resource_type: "AWS::EC2::VPC".into(),
-            physical_id: None,
-            kind,
-        };
-        let modify = |replacement| Kind::Modify {
-            replacement,
-            differences: Vec::new(),
-            has_new_tags: false,
-            is_automatic: false,
-            update_replace_policy: crate::record::Policy::Delete,
-        };
-        Changes {
-            resources: vec![
-                planned("New", Kind::Add),
-                planned("Same", modify(Replacement::False)),
-                planned("Other", modify(Replacement::True)),
-            ],
-            has_new_outputs: false,
-        }
-    }
+    const PLANNED: [(&str, &str); 2] = [("Update:Modify", "Same"), ("Update:Replace", "Other")];
 
     fn check(statements: &str, denied: Option<&str>) {
         let policy = accept(format!("{{\"Statement\": {statements}}}")).unwrap();
-        let found = enforce(Some(&policy), &changes())
-            .err()
-            .map(|it| it.message);
-        assert_eq!(
-            found
-                .as_deref()
-                .map(|it| it.rsplit_once('[').unwrap().1.trim_end_matches(']')),
-            denied,
-            "{statements}"
-        );
+        let found = (PLANNED.iter())
+            .find(|(action, id)| verdict(&policy, action, id, "AWS::EC2::VPC").is_some());
+        assert_eq!(found.map(|it| it.1), denied, "{statements}");
     }
 
     /// A dozen stars held a worker for longer than anybody waits.
     #[test]
     fn a_hostile_policy_takes_no_time() {
         let stars = format!("LogicalResourceId/{}b", "a*".repeat(500));
-        let mut changes = changes();
-        changes.resources[1].id = "a".repeat(255);
         let policy = format!(
             r#"{{"Statement": {{"Effect": "Allow", "Action": "*", "Resource": "{stars}"}}}}"#
         );
         let policy = accept(policy).unwrap();
         let begun = std::time::Instant::now();
-        assert!(enforce(Some(&policy), &changes).is_err());
+        assert!(verdict(&policy, "Update:Modify", &"a".repeat(255), "T").is_some());
         assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 
@@ -273,12 +238,31 @@ mod tests {
             r#"[{"Effect": "Allow", "Action": "*", "NotResource": "LogicalResourceId/Same"}]"#,
             Some("Same"),
         );
-        assert_eq!(enforce(None, &changes()), Ok(()));
+        let reason = verdict(
+            r#"{"Statement": [{"Effect": "Deny", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"#,
+            "Update:Modify",
+            "P",
+            "T",
+        );
+        assert_eq!(
+            reason.as_deref(),
+            Some(
+                "Action denied by stack policy: Statement [#1] does not allow [Update:Modify] for resource [LogicalResourceId/P]"
+            )
+        );
+        assert!(accept("{}".into()).is_ok());
         for wrong in [
             "",
-            "{}",
+            "[]",
+            "not json",
+            r#"{"Foo": 1}"#,
+            r#"{"Statement": "x"}"#,
             r#"{"Statement": [{"Effect": "Perhaps"}]}"#,
             r#"{"Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}"#,
+            r#"{"Statement": [{"Effect": "Deny", "Action": "Delete:*", "Principal": "*", "Resource": "*"}]}"#,
+            r#"{"Statement": [{"Effect": "Deny", "Action": "Update:*", "Principal": "someone", "Resource": "*"}]}"#,
+            r#"{"Statement": [{"Effect": "Deny", "Action": "Update:*", "Principal": {"AWS": "*"}, "Resource": "*"}]}"#,
+            r#"{"Statement": [{"Effect": "Deny", "Action": "Update:*", "Principal": "*"}]}"#,
         ] {
             assert!(accept(wrong.into()).is_err(), "{wrong}");
         }

@@ -270,13 +270,25 @@ pub async fn surroundings(cx: &Cx, version: Option<&Version>) -> Result<Surround
         around.exports = exports.into_iter().map(|it| (it.name, it.value)).collect();
     }
     if version.template.contains("GetAZs") {
-        let answer = cx
-            .call(ec2::DescribeAvailabilityZonesInput::default())
-            .await?;
-        let zones = answer.availability_zones.into_iter().flatten();
-        let mut names: Vec<String> = zones.filter_map(|it| it.zone_name).collect();
-        names.sort();
-        around.zones.insert(cx.region.clone(), names);
+        around.zones = zones(cx).await?;
     }
     Ok(around)
+}
+
+/// The same for a template of no stack, whose exports nobody asks for.
+pub async fn all_surroundings(cx: &Cx) -> Result<Surroundings, Error> {
+    Ok(Surroundings {
+        zones: zones(cx).await?,
+        ..Default::default()
+    })
+}
+
+async fn zones(cx: &Cx) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    let answer = cx
+        .call(ec2::DescribeAvailabilityZonesInput::default())
+        .await?;
+    let zones = answer.availability_zones.into_iter().flatten();
+    let mut names: Vec<String> = zones.filter_map(|it| it.zone_name).collect();
+    names.sort();
+    Ok([(cx.region.clone(), names)].into())
 }

@@ -150,7 +150,11 @@ pub struct Version {
     /// The key of the stack.
     pub stack: String,
     pub number: u64,
+    /// What the stack is made from.
     pub template: String,
+    /// The template before its transforms, where they changed it.
+    #[serde(default)]
+    pub original: Option<String>,
     /// As they were given: defaults are the template's.
     pub parameters: BTreeMap<String, String>,
     /// What was found in the Parameter Store, by the template's names of the parameters.
@@ -200,6 +204,9 @@ pub struct Operation {
     /// A deletion that undoes a failed operation of the stack above.
     #[serde(default)]
     pub is_undone: bool,
+    /// The stack policy that holds for this operation instead of the stack's own.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// What an operation is doing.
@@ -403,6 +410,9 @@ pub struct Event {
     pub reason: Option<String>,
     pub properties: Option<String>,
     pub token: Option<String>,
+    /// The operation of the stack that it is of.
+    #[serde(default)]
+    pub operation: Option<u64>,
 }
 
 impl Event {
@@ -485,6 +495,11 @@ pub struct ChangeSet {
     pub on_failure: Option<OnFailure>,
     pub created_ms: i64,
     pub changes: Vec<shapes::cloudformation::Change>,
+    /// Whether the stacks in the stack were to be looked into as well.
+    #[serde(default)]
+    pub include_nested_stacks: bool,
+    #[serde(default)]
+    pub import_existing_resources: bool,
     /// Why there is nothing to execute.
     pub failure: Option<String>,
     /// The operation of the stack that executes it.

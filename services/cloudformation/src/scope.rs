@@ -23,7 +23,7 @@ pub struct StackScope<'a> {
     around: &'a Surroundings,
     /// Resources that will be made or made anew: not known yet. None while the stack is built.
     unknown: Option<&'a BTreeSet<String>>,
-    /// Resources whose attributes may be others afterwards: nested stacks.
+    /// Resources whose attributes may be others afterwards: those that are changed.
     changing: Option<&'a BTreeSet<String>>,
     pub imports: RefCell<BTreeSet<String>>,
 }
@@ -96,6 +96,8 @@ impl Scope for StackScope<'_> {
         self.imports.borrow_mut().insert(name.to_owned());
         match self.around.exports.get(name) {
             Some(value) => Ok(value.as_str().into()),
+            // Somebody may export it before it is needed.
+            None if self.unknown.is_some() => Ok(KNOWN_AFTER_APPLY.into()),
             None => Err(format!("No export named {name} found.")),
         }
     }

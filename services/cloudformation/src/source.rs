@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use cloud::{Cx, Error};
-use shapes::cloudformation::{Capability, Parameter, Tag};
+use shapes::cloudformation::{
+    Capability, DeploymentConfig, DeploymentConfigMode, Parameter, Tag,
+    errors::InsufficientCapabilitiesException,
+};
 use shapes::s3;
 use template::{Branches, ParameterValues, Template, TemplateError};
 
@@ -12,7 +15,7 @@ use crate::location::Location;
 use crate::permissions::PRINCIPAL;
 use crate::record::{Stack, Version};
 use crate::scope::environment;
-use crate::{lookups, tree};
+use crate::{forms, lookups, transforms, tree};
 
 /// The members that CreateStack, UpdateStack and CreateChangeSet have in common.
 #[derive(Default)]
@@ -46,7 +49,7 @@ pub async fn template_text(
     let max = template::limits::INLINE_TEMPLATE_BYTES_MAX;
     if body.len() > max {
         return Err(invalid(format!(
-            "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to {max}"
+            "1 validation error detected: Value '{body}' at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to {max}"
         )));
     }
     Ok(body)
@@ -96,7 +99,8 @@ impl Source {
             (true, Some(previous))
                 if self.template_body.is_none() && self.template_url.is_none() =>
             {
-                previous.template.clone()
+                let original = previous.original.as_ref();
+                original.unwrap_or(&previous.template).clone()
             }
             (true, _) => return Err(invalid("The previous template cannot be used here.")),
             (false, _) => {
@@ -112,12 +116,14 @@ impl Source {
             stack: stack_key.to_owned(),
             number,
             template,
+            original: None,
             parameters,
             stored: BTreeMap::new(),
             hidden: Default::default(),
             tags,
             capabilities: self.capabilities,
         };
+        transforms::carry_out(cx, &mut version).await?;
         lookups::complete(cx, &mut version).await?;
         Ok(version)
     }
@@ -133,12 +139,12 @@ fn given(
             .parameter_key
             .ok_or_else(|| invalid("Every parameter needs a ParameterKey."))?;
         let value = match (parameter.use_previous_value, parameter.parameter_value) {
-            (Some(true), Some(_)) => {
+            (Some(true), Some(value)) if !value.is_empty() => {
                 return Err(invalid(format!(
                     "Invalid input for parameter key {key}. Cannot specify usePreviousValue as true and non empty value for a parameter"
                 )));
             }
-            (Some(true), None) => match previous {
+            (Some(true), _) => match previous {
                 // A value that was a default stays whatever the default is.
                 Some(previous) => previous.parameters.get(&key).cloned(),
                 None => {
@@ -178,11 +184,50 @@ pub async fn accept(cx: &Cx, stack: &Stack, version: &Version) -> Result<Templat
     let instance =
         (template.instantiate(values, environment(cx.account(), stack))).map_err(invalid)?;
     check::check(&cx.cloud, &template, Branches::Chosen(&instance.conditions))?;
+    forms::check(cx, stack, version, &instance).await?;
     let mut required = Required::of(&cx.cloud, &template);
     tree::look_ahead(cx, stack, version, &instance, &mut required).await?;
     required.acknowledge(&version.capabilities)?;
     drop(instance);
     Ok(template)
+}
+
+/// Refuses a template with resources of types that the request does not speak of.
+pub fn require_types(template: &Template, allowed: Option<&[String]>) -> Result<(), Error> {
+    let Some(allowed) = allowed else {
+        return Ok(());
+    };
+    let is_allowed = |name: &str| (allowed.iter()).any(|it| base::glob::matches_stars(it, name));
+    let other = (template.resources.values()).find(|it| !is_allowed(&it.resource_type));
+    match other {
+        None => Ok(()),
+        Some(resource) => Err(invalid(format!(
+            "Resource type {} is not allowed by parameter ResourceTypes [{}]",
+            resource.resource_type,
+            allowed.join(", ")
+        ))),
+    }
+}
+
+/// What a transform makes of a template has to be acknowledged where nobody looks at it beforehand.
+pub fn acknowledge_transforms(version: &Version, template: &Template) -> Result<(), Error> {
+    let is_acknowledged = version
+        .capabilities
+        .contains(&Capability::CapabilityAutoExpand);
+    match template.transforms.is_empty() || is_acknowledged {
+        true => Ok(()),
+        false => Err(InsufficientCapabilitiesException
+            .because("Requires capabilities : [CAPABILITY_AUTO_EXPAND]")),
+    }
+}
+
+/// How a deployment is to be done: as ever.
+pub fn refuse_mode(config: Option<&DeploymentConfig>) -> Result<(), Error> {
+    let mode = config.and_then(|it| it.mode);
+    refuse(&[(
+        "DeploymentConfig Mode EXPRESS",
+        mode.is_some_and(|it| it != DeploymentConfigMode::Standard),
+    )])
 }
 
 /// Refuses by name what a request asks for and neargate lacks.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use cloud::{Cx, Error, Records};
 use shapes::cloudformation::{self as api, StackStatus, errors};
+use template::Template;
 
 use crate::asker::{Asker, checked_role};
-use crate::changes::{Changes, changes};
+use crate::changes::{Changes, Comparison, changes};
 use crate::check::invalid;
 use crate::event::Draft;
 use crate::finish::enter;
@@ -14,10 +15,10 @@ use crate::kept;
 use crate::lookup::{does_not_exist, find, find_head, require, version_of};
 use crate::policy;
 use crate::reconcile::surroundings;
-use crate::record::{OnFailure, Operation, Phase, Stack, Version};
+use crate::record::{ChangeSet, OnFailure, Operation, Phase, Stack, Version};
 use crate::resources::Resources;
 use crate::scope::environment;
-use crate::source::{Source, accept, refuse};
+use crate::source::{Source, accept, acknowledge_transforms, refuse, refuse_mode, require_types};
 
 const STACK_NAME_CHARACTERS_MAX: usize = 128;
 
@@ -34,15 +35,16 @@ pub async fn create_stack(
             "RollbackConfiguration",
             has_triggers(input.rollback_configuration.as_ref()),
         ),
-        ("ResourceTypes", input.resource_types.is_some()),
-        ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
+    refuse_mode(input.deployment_config.as_ref())?;
+    let disable_rollback =
+        (input.disable_rollback).or(input.deployment_config.and_then(|it| it.disable_rollback));
     if input.disable_rollback.is_some() && input.on_failure.is_some() {
         return Err(invalid(
             "You can specify either DisableRollback or OnFailure, but not both.",
         ));
     }
-    let on_failure = match (input.on_failure, input.disable_rollback) {
+    let on_failure = match (input.on_failure, disable_rollback) {
         (Some(api::OnFailure::DoNothing), _) | (None, Some(true)) => OnFailure::DoNothing,
         (Some(api::OnFailure::Delete), _) => OnFailure::Delete,
         _ => OnFailure::Rollback,
@@ -63,15 +65,31 @@ pub async fn create_stack(
         tags: Some(input.tags.unwrap_or_default()),
         ..Source::default()
     };
-    let existing = cx.read(|tx| find_head(&cx, tx, &stack.name))?;
-    if let Some(answer) = existing.map(|it| already_there(&stack, it)) {
-        return answer;
+    match cx.read(|tx| find_head(&cx, tx, &stack.name))? {
+        // Nothing but a change set was made of it so far: it becomes this stack.
+        Some(existing) if existing.status == StackStatus::ReviewInProgress => {
+            stack = in_place_of(existing, stack);
+        }
+        Some(existing) => return already_there(&stack, existing),
+        None => {}
     }
-    let version = source.version(&cx, &stack.key(), 1, None).await?;
-    accept(&cx, &stack, &version).await?;
+    let version = source
+        .version(&cx, &stack.key(), stack.versions + 1, None)
+        .await?;
+    let template = accept(&cx, &stack, &version).await?;
+    require_types(&template, input.resource_types.as_deref())?;
+    acknowledge_transforms(&version, &template)?;
     cx.write(|tx| {
-        if let Some(existing) = find_head(&cx, tx, &stack.name)? {
-            return already_there(&stack, existing);
+        match find_head(&cx, tx, &stack.name)? {
+            Some(existing)
+                if existing.id == stack.id && existing.status == StackStatus::ReviewInProgress =>
+            {
+                stack.saves = existing.saves;
+                stack.events = existing.events;
+                forget_change_sets(tx, &stack)?;
+            }
+            Some(existing) => return already_there(&stack, existing),
+            None => {}
         }
         let mut draft = draft(&cx, tx, stack);
         begin_creation(&mut draft, &version, on_failure)?;
@@ -81,6 +99,28 @@ pub async fn create_stack(
             ..Default::default()
         })
     })
+}
+
+/// A stack that is asked for by the name of one in review has its id.
+fn in_place_of(existing: Stack, wanted: Stack) -> Stack {
+    Stack {
+        id: existing.id,
+        uuid: existing.uuid,
+        created_ms: existing.created_ms,
+        versions: existing.versions,
+        operations: existing.operations,
+        events: existing.events,
+        saves: existing.saves,
+        ..wanted
+    }
+}
+
+/// What was computed against a stack that is no more.
+pub fn forget_change_sets(tx: &Records<'_>, stack: &Stack) -> Result<(), Error> {
+    for key in tx.keys::<ChangeSet>(&format!("{}/", stack.key()))? {
+        tx.delete::<ChangeSet>(&key)?;
+    }
+    Ok(())
 }
 
 /// A repeated request gets the answer of the first one.
@@ -194,6 +234,7 @@ pub fn begin(
         is_part: false,
         is_held: false,
         is_undone: false,
+        policy: None,
     });
     enter(draft, phase);
 }
@@ -256,9 +297,10 @@ pub async fn update_stack(
             "RollbackConfiguration",
             has_triggers(input.rollback_configuration.as_ref()),
         ),
-        ("ResourceTypes", input.resource_types.is_some()),
-        ("DeploymentConfig", input.deployment_config.is_some()),
     ])?;
+    refuse_mode(input.deployment_config.as_ref())?;
+    let disable_rollback =
+        (input.disable_rollback).or(input.deployment_config.and_then(|it| it.disable_rollback));
     let new_policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;
     let policy_once = policy::given(
         &cx,
@@ -292,16 +334,19 @@ pub async fn update_stack(
         tags: input.tags,
     };
     let number = stack.versions + 1;
-    let version = source
+    let mut version = source
         .version(&cx, &stack.key(), number, previous.as_ref())
         .await?;
-    let changes = preview(&cx, &stack, &version).await?;
+    let changes = preview(&cx, &stack, &version, previous.as_ref()).await?;
+    let template = Template::parse(&version.template).map_err(invalid)?;
+    require_types(&template, input.resource_types.as_deref())?;
+    acknowledge_transforms(&version, &template)?;
+    keep_capabilities(&mut version, previous.as_ref());
     let is_same_policy = new_policy.is_none() || new_policy == stack.policy;
     if changes.is_empty() && stack.status != StackStatus::UpdateFailed && is_same_policy {
         return Err(invalid("No updates are to be performed."));
     }
-    policy::enforce(policy_once.as_deref().or(stack.policy.as_deref()), &changes)?;
-    let on_failure = on_failure(input.disable_rollback);
+    let on_failure = on_failure(disable_rollback);
     cx.write(|tx| {
         let fresh = require(&cx, tx, &stack.id)?;
         require_unchanged(&stack, &fresh)?;
@@ -311,11 +356,24 @@ pub async fn update_stack(
         }
         give_role(&mut draft, role);
         draft.stack.retain_except_on_create = input.retain_except_on_create.unwrap_or(false);
+        draft.stack.change_set_id = None;
         begin_update(&mut draft, &version, on_failure, token)?;
+        if let Some(operation) = &mut draft.stack.operation {
+            operation.policy = policy_once;
+        }
         tx.put(&version)?;
         draft.save()?;
         Ok(answer())
     })
+}
+
+/// A stack keeps what was acknowledged until something else is.
+pub fn keep_capabilities(version: &mut Version, previous: Option<&Version>) {
+    if version.capabilities.is_empty() {
+        version.capabilities = previous
+            .map(|it| it.capabilities.clone())
+            .unwrap_or_default();
+    }
 }
 
 /// A stack keeps its role until it is given another.
@@ -344,14 +402,51 @@ pub fn require_unchanged(checked: &Stack, fresh: &Stack) -> Result<(), Error> {
 }
 
 /// Checks a new version of a stack, and says what it would change.
-pub async fn preview(cx: &Cx, stack: &Stack, version: &Version) -> Result<Changes, Error> {
+pub async fn preview(
+    cx: &Cx,
+    stack: &Stack,
+    version: &Version,
+    previous: Option<&Version>,
+) -> Result<Changes, Error> {
     let template = accept(cx, stack, version).await?;
     let around = surroundings(cx, Some(version)).await?;
     let values = version.values(&template).map_err(invalid)?;
-    let instance = template
+    let target = template
         .instantiate(values, environment(cx.account(), stack))
         .map_err(invalid)?;
-    changes(&cx.cloud, stack, &instance, &version.tags, &around).map_err(invalid)
+    require_same_types(stack, &target)?;
+    // What an older version of this program took, this one may not.
+    let before = previous.and_then(|it| Some((Template::parse(&it.template).ok()?, it)));
+    let before = before.and_then(|(template, it)| Some((it.values(&template).ok()?, template)));
+    let before = before.as_ref().and_then(|(values, template)| {
+        (template.instantiate(values.clone(), environment(cx.account(), stack))).ok()
+    });
+    let comparison = Comparison {
+        stack,
+        previous: before.as_ref(),
+        target: &target,
+        tags: &version.tags,
+        around: &around,
+    };
+    changes(&cx.cloud, &comparison).map_err(invalid)
+}
+
+/// A logical id is of one type for as long as it is there.
+fn require_same_types(stack: &Stack, target: &template::Instance<'_>) -> Result<(), Error> {
+    let others: Vec<&str> = (target.resources())
+        .filter(|(id, resource)| {
+            let current = stack.resources.get(id).and_then(|it| it.current.as_ref());
+            current.is_some_and(|it| it.resource_type != resource.resource_type)
+        })
+        .map(|(id, _)| id.as_str())
+        .collect();
+    match others.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "Update of resource type is not permitted. The new template modifies resource type of the following resources: [{}]",
+            others.join(", ")
+        ))),
+    }
 }
 
 pub async fn update_termination_protection(

@@ -1,30 +1,44 @@
 //! What is said about templates, with and without a stack.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::{Cx, Error};
 use shapes::cloudformation as api;
-use template::{Branches, Template};
+use template::{Branches, KNOWN_AFTER_APPLY, ParameterType, Template, transform};
 
 use crate::change_set::require_change_set;
 use crate::check::{self, Required, invalid};
+use crate::describe::unless_empty;
 use crate::lookup::{find_head, version_of};
+use crate::reconcile::all_surroundings;
+use crate::record::Version;
+use crate::scope::environment;
 use crate::source::{refuse, template_text};
+use crate::stack::new_stack;
+use crate::{forms, transforms};
 
 pub async fn get_template(
     cx: Cx,
     input: api::GetTemplateInput,
 ) -> Result<api::GetTemplateOutput, Error> {
-    let template = cx.read(|tx| {
-        if let Some(name) = &input.change_set_name {
-            let change_set = require_change_set(&cx, tx, name, input.stack_name.as_deref())?;
-            return Ok(change_set.version.template);
+    let version = cx.read(|tx| match (&input.change_set_name, &input.stack_name) {
+        (Some(name), stack) => {
+            let change_set = require_change_set(&cx, tx, name, stack.as_deref())?;
+            Ok(Some(change_set.version))
         }
-        template_of(&cx, tx, input.stack_name.as_deref().unwrap_or_default())
+        (None, Some(name)) => version_named(&cx, tx, name),
+        (None, None) => Err(invalid(
+            "StackName is required if ChangeSetName is not specified.",
+        )),
     })?;
+    let text = version.map(|it| match (input.template_stage, it.original) {
+        (Some(api::TemplateStage::Original), Some(original)) => original,
+        (_, Some(_)) => transform::shown(&it.template),
+        (_, None) => it.template,
+    });
     Ok(api::GetTemplateOutput {
-        template_body: Some(template),
-        // Without transforms both stages are the same.
+        // One that is in review has none yet.
+        template_body: Some(text.unwrap_or_default()),
         stages_available: Some(vec![
             api::TemplateStage::Original,
             api::TemplateStage::Processed,
@@ -32,13 +46,41 @@ pub async fn get_template(
     })
 }
 
-fn template_of(cx: &Cx, tx: &cloud::Records<'_>, name: &str) -> Result<String, Error> {
+fn version_named(cx: &Cx, tx: &cloud::Records<'_>, name: &str) -> Result<Option<Version>, Error> {
     let no_stack = || invalid(format!("Stack with id {name} does not exist"));
     let stack = find_head(cx, tx, name)?.ok_or_else(no_stack)?;
-    let version = version_of(tx, &stack)?;
-    Ok(version
-        .ok_or_else(|| invalid(format!("Stack {name} has no template yet")))?
-        .template)
+    version_of(tx, &stack)
+}
+
+/// A template that nobody gave parameters for, after its transforms.
+async fn processed(cx: &Cx, text: String) -> Result<Template, Error> {
+    let names = transforms::names(cx, &BTreeMap::new());
+    let processed = transforms::processed(cx, &text, &names).await?;
+    Template::parse(&processed.unwrap_or(text)).map_err(invalid)
+}
+
+/// Whether the template could be made into a stack with the defaults of its parameters, where all have one.
+async fn check_with_defaults(cx: &Cx, template: &Template) -> Result<(), Error> {
+    let unknown = (template.parameters.iter())
+        .filter(|(_, it)| matches!(it.parameter_type, ParameterType::Stored(_)))
+        .map(|(name, _)| (name.clone(), KNOWN_AFTER_APPLY.to_owned()))
+        .collect();
+    if template.parameters.values().any(|it| it.default.is_none()) {
+        return Ok(());
+    }
+    // A default that is no value is one that has to be given.
+    let Ok(values) = template.resolve_stored_parameters(&BTreeMap::new(), &unknown) else {
+        return Ok(());
+    };
+    let stack = new_stack(cx, "validated")?;
+    let instance =
+        (template.instantiate(values, environment(cx.account(), &stack))).map_err(invalid)?;
+    if !instance.is_decided() {
+        return Ok(());
+    }
+    check::check(&cx.cloud, template, Branches::Chosen(&instance.conditions))?;
+    let around = all_surroundings(cx).await?;
+    forms::check_all(cx, &stack, &instance, &around).map_err(invalid)
 }
 
 pub async fn validate_template(
@@ -46,8 +88,15 @@ pub async fn validate_template(
     input: api::ValidateTemplateInput,
 ) -> Result<api::ValidateTemplateOutput, Error> {
     let text = template_text(&cx, input.template_body, input.template_url.as_deref()).await?;
-    let template = Template::parse(&text).map_err(invalid)?;
-    check::check(&cx.cloud, &template, Branches::Both)?;
+    let template = processed(&cx, text).await?;
+    match template.conditions.is_empty() {
+        // Which branches are built is not known before there are parameters.
+        false => check_with_defaults(&cx, &template).await?,
+        true => {
+            check::check(&cx.cloud, &template, Branches::Both)?;
+            check_with_defaults(&cx, &template).await?;
+        }
+    }
     let required = Required::of(&cx.cloud, &template);
     let parameters = (template.parameters.iter())
         .map(|(name, it)| api::TemplateParameter {
@@ -61,8 +110,8 @@ pub async fn validate_template(
         parameters: Some(parameters),
         description: template.description,
         capabilities_reason: required.reason(),
-        capabilities: Some(required.capabilities.into_iter().collect()),
-        declared_transforms: Some(Vec::new()),
+        capabilities: unless_empty(required.capabilities.into_iter().collect()),
+        declared_transforms: unless_empty(template.transforms),
     })
 }
 
@@ -78,10 +127,16 @@ pub async fn get_template_summary(
         ),
     ])?;
     let text = match &input.stack_name {
-        Some(name) => cx.read(|tx| template_of(&cx, tx, name))?,
+        Some(name) => {
+            let version = cx.read(|tx| version_named(&cx, tx, name))?;
+            let version = version.ok_or_else(|| {
+                invalid("GetTemplateSummary cannot be called on REVIEW_IN_PROGRESS stacks.")
+            })?;
+            version.original.unwrap_or(version.template)
+        }
         None => template_text(&cx, input.template_body, input.template_url.as_deref()).await?,
     };
-    let template = Template::parse(&text).map_err(invalid)?;
+    let template = processed(&cx, text).await?;
     let required = Required::of(&cx.cloud, &template);
     let types: BTreeSet<String> = template
         .resources
@@ -104,11 +159,11 @@ pub async fn get_template_summary(
         parameters: Some(parameters),
         description: template.description,
         capabilities_reason: required.reason(),
-        capabilities: Some(required.capabilities.into_iter().collect()),
+        capabilities: unless_empty(required.capabilities.into_iter().collect()),
         resource_types: Some(types.into_iter().collect()),
         version: template.format_version,
         metadata: template.metadata.map(|it| it.to_string()),
-        declared_transforms: Some(Vec::new()),
+        declared_transforms: unless_empty(template.transforms),
         ..Default::default()
     })
 }

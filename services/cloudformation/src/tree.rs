@@ -19,6 +19,7 @@ use crate::reconcile::surroundings;
 use crate::record::{STACK_TYPE, Stack, Version};
 use crate::scope::{StackScope, Surroundings};
 use crate::source::fetch;
+use crate::{forms, transforms};
 
 /// How deep stacks may nest: a template that nests itself would nest for ever. The deepest tree seen
 /// in the wild has three levels.
@@ -158,6 +159,11 @@ fn enter<'a>(
             Err(error) if error.status >= 500 => return Err(error),
             Err(error) => return Err(told(&error.message)),
         };
+        let names = transforms::names(walk.cx, &child.parameters);
+        let processed = transforms::processed(walk.cx, &text, &names).await;
+        let text = processed
+            .map_err(|error| told(&error.message))?
+            .unwrap_or(text);
         let children = {
             let template = Template::parse(&text).map_err(|error| told(&error))?;
             let unknown_names = (template.parameters.iter())
@@ -171,6 +177,10 @@ fn enter<'a>(
             let conditions = Branches::Chosen(&instance.conditions);
             check::check(&walk.cx.cloud, &template, conditions)
                 .map_err(|error| told(&error.message))?;
+            if instance.is_decided() {
+                forms::check_all(walk.cx, walk.stack, &instance, &walk.around)
+                    .map_err(|error| told(&error))?;
+            }
             walk.required.add(Required::of(&walk.cx.cloud, &template));
             children(walk.stack, &walk.around, &instance)
         };

@@ -12,23 +12,18 @@ use crate::event::Draft;
 use crate::finish::{in_use, unpublish};
 use crate::kept;
 use crate::lookup::{find, require, require_head};
-use crate::record::{ChangeSet, OnFailure, Outcome, Phase, Resource, Stack};
-use crate::source::refuse;
-use crate::stack::{begin, draft, give_role};
+use crate::record::{OnFailure, Outcome, Phase, Resource, Stack};
+use crate::source::refuse_mode;
+use crate::stack::{begin, draft, forget_change_sets, give_role};
 
 pub async fn delete_stack(
     cx: Cx,
     input: api::DeleteStackInput,
 ) -> Result<api::DeleteStackOutput, Error> {
     let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
-    refuse(&[
-        (
-            "DeletionMode FORCE_DELETE_STACK",
-            input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack),
-        ),
-        ("DeploymentConfig", input.deployment_config.is_some()),
-    ])?;
-    let retain: BTreeSet<String> = input
+    refuse_mode(input.deployment_config.as_ref())?;
+    let is_forced = input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack);
+    let mut retain: BTreeSet<String> = input
         .retain_resources
         .unwrap_or_default()
         .into_iter()
@@ -62,6 +57,14 @@ pub async fn delete_stack(
                 )));
             }
             _ => {}
+        }
+        if is_forced && stack.status == StackStatus::DeleteFailed {
+            // What could not be deleted stays behind.
+            let failed = |it: &Resource| {
+                it.outcome == Some(Outcome::Failed) || it.leftovers.iter().any(|it| it.failed)
+            };
+            let stuck = stack.resources.iter().filter(|it| failed(it.1));
+            retain.extend(stuck.map(|it| it.0.clone()));
         }
         if let Some(unknown) = retain.iter().find(|it| !stack.resources.contains_key(it)) {
             return Err(invalid(format!("Resource {unknown} does not exist in stack [{}]", stack.name)));
@@ -100,13 +103,7 @@ pub fn begin_deletion(
     draft.stack_status(StackStatus::DeleteInProgress, Some("User Initiated".into()))?;
     // From now on nobody can begin to use them.
     unpublish(draft)?;
-    for key in draft
-        .tx
-        .keys::<ChangeSet>(&format!("{}/", draft.stack.key()))?
-    {
-        draft.tx.delete::<ChangeSet>(&key)?;
-    }
-    Ok(())
+    forget_change_sets(draft.tx, &draft.stack)
 }
 
 pub async fn cancel_update_stack(
@@ -240,7 +237,7 @@ pub async fn rollback_stack(
     cx: Cx,
     input: api::RollbackStackInput,
 ) -> Result<api::RollbackStackOutput, Error> {
-    refuse(&[("DeploymentConfig", input.deployment_config.is_some())])?;
+    refuse_mode(input.deployment_config.as_ref())?;
     let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
     cx.write(|tx| {
         let stack = require_root(&cx, tx, &input.stack_name)?;

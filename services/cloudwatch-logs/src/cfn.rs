@@ -12,6 +12,11 @@ use crate::names::group_arn;
 
 pub struct LogGroupType;
 
+fn is_name(name: &str) -> bool {
+    let is_allowed = |it: char| it.is_ascii_alphanumeric() || ".-_/#".contains(it);
+    (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
 const NAME_LENGTH_MAX: usize = 512;
 
 #[async_trait]
@@ -22,15 +27,24 @@ impl ResourceType for LogGroupType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("LogGroupClass"),
-                Property::new("LogGroupName").replaces(),
-                Property::new("RetentionInDays"),
+                Property::text("LogGroupClass"),
+                Property::text("LogGroupName").names(),
+                Property::number("RetentionInDays"),
                 Property::TAGS,
             ]
         }
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["Arn"]
+    }
+
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        match properties["LogGroupName"].as_str() {
+            Some(name) if !name.contains(cloud::KNOWN_LATER) && !is_name(name) => Err(format!(
+                "Value '{name}' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+ and have at most {NAME_LENGTH_MAX} characters"
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -44,6 +58,7 @@ impl ResourceType for LogGroupType {
             ..Default::default()
         };
         cx.with_token(&request.token).call(input).await?;
+        request.made.note(&name);
         set_retention(cx, &name, request).await?;
         Ok(Created { physical_id: name })
     }

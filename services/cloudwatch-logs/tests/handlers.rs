@@ -395,6 +395,7 @@ async fn a_stack_makes_changes_and_deletes_a_group() {
     let world = World::new();
     let group = world.cloud.resource_type("AWS::Logs::LogGroup").unwrap();
     let mut request = ResourceRequest {
+        made: Default::default(),
         stack_name: "web".into(),
         stack_id: "stack".into(),
         logical_id: "Logs".into(),

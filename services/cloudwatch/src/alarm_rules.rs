@@ -82,13 +82,22 @@ pub fn check(cx: &Cx, input: &PutMetricAlarmInput) -> Result<(), Error> {
 pub fn check_actions<'a>(cx: &Cx, actions: impl Iterator<Item = &'a String>) -> Result<(), Error> {
     let policy = cx.arn("autoscaling", "scalingPolicy:");
     for action in actions {
-        if !action.starts_with(&policy) || !action.contains(":resource/ecs/") {
-            return Err(wrong(format!(
-                "The alarm action {action} is not supported by neargate: its alarms act on scaling policies of ECS services in their own region only. Leave the action out, or set ActionsEnabled to false"
-            )));
+        if !action.starts_with(&policy) || !is_action(action) {
+            return Err(wrong(unknown_action(action)));
         }
     }
     Ok(())
+}
+
+/// Whether an action may be one that something comes of.
+pub fn is_action(action: &str) -> bool {
+    action.contains(":autoscaling:") && action.contains(":resource/ecs/")
+}
+
+pub fn unknown_action(action: &str) -> String {
+    format!(
+        "The alarm action {action} is not supported by neargate: its alarms act on scaling policies of ECS services in their own region only. Leave the action out, or set ActionsEnabled to false"
+    )
 }
 
 /// An alarm names one metric, or queries of which one counts.

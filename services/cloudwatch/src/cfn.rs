@@ -7,56 +7,58 @@ use shapes::cloudwatch::{
     DeleteAlarmsInput, PutMetricAlarmInput, Tag, TagResourceInput, UntagResourceInput, errors,
 };
 
+use crate::alarm_rules;
+
 pub struct AlarmType;
 
 const NAME_LENGTH_MAX: usize = 255;
 
 const DIMENSION: &[Property] = &[
-    Property::new("Name").required(),
-    Property::new("Value").required(),
+    Property::text("Name").required(),
+    Property::text("Value").required(),
 ];
 const METRIC: &[Property] = &[
-    Property::new("Dimensions").members(DIMENSION),
-    Property::new("MetricName"),
-    Property::new("Namespace"),
+    Property::objects("Dimensions").members(DIMENSION),
+    Property::text("MetricName"),
+    Property::text("Namespace"),
 ];
 const METRIC_STAT: &[Property] = &[
-    Property::new("Metric").required().members(METRIC),
-    Property::new("Period").required(),
-    Property::new("Stat").required(),
-    Property::new("Unit"),
+    Property::object("Metric").required().members(METRIC),
+    Property::number("Period").required(),
+    Property::text("Stat").required(),
+    Property::text("Unit"),
 ];
 const QUERY: &[Property] = &[
-    Property::new("Expression"),
-    Property::new("Id").required(),
-    Property::new("Label"),
-    Property::new("MetricStat").members(METRIC_STAT),
-    Property::new("Period"),
-    Property::new("ReturnData"),
+    Property::text("Expression"),
+    Property::text("Id").required(),
+    Property::text("Label"),
+    Property::object("MetricStat").members(METRIC_STAT),
+    Property::number("Period"),
+    Property::flag("ReturnData"),
 ];
 
 const PROPERTIES: &[Property] = &[
-    Property::new("ActionsEnabled"),
-    Property::new("AlarmActions"),
-    Property::new("AlarmDescription"),
-    Property::new("AlarmName").replaces(),
-    Property::new("ComparisonOperator").required(),
-    Property::new("DatapointsToAlarm"),
-    Property::new("Dimensions").members(DIMENSION),
-    Property::new("EvaluateLowSampleCountPercentile"),
-    Property::new("EvaluationPeriods").required(),
-    Property::new("ExtendedStatistic"),
-    Property::new("InsufficientDataActions"),
-    Property::new("MetricName"),
-    Property::new("Metrics").members(QUERY),
-    Property::new("Namespace"),
-    Property::new("OKActions"),
-    Property::new("Period"),
-    Property::new("Statistic"),
+    Property::flag("ActionsEnabled"),
+    Property::texts("AlarmActions"),
+    Property::text("AlarmDescription"),
+    Property::text("AlarmName").names(),
+    Property::text("ComparisonOperator").required(),
+    Property::number("DatapointsToAlarm"),
+    Property::objects("Dimensions").members(DIMENSION),
+    Property::text("EvaluateLowSampleCountPercentile"),
+    Property::number("EvaluationPeriods").required(),
+    Property::text("ExtendedStatistic"),
+    Property::texts("InsufficientDataActions"),
+    Property::text("MetricName"),
+    Property::objects("Metrics").members(QUERY),
+    Property::text("Namespace"),
+    Property::texts("OKActions"),
+    Property::number("Period"),
+    Property::text("Statistic"),
     Property::TAGS,
-    Property::new("Threshold"),
-    Property::new("TreatMissingData"),
-    Property::new("Unit"),
+    Property::number("Threshold"),
+    Property::text("TreatMissingData"),
+    Property::text("Unit"),
 ];
 
 fn input(name: &str, request: &ResourceRequest) -> Result<PutMetricAlarmInput, ResourceError> {
@@ -89,6 +91,22 @@ impl ResourceType for AlarmType {
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["Arn"]
+    }
+
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        if properties["ActionsEnabled"] == false {
+            return Ok(());
+        }
+        let lists = ["AlarmActions", "OKActions", "InsufficientDataActions"];
+        let mut actions = (lists.iter())
+            .filter_map(|it| properties[*it].as_array())
+            .flatten()
+            .filter_map(Json::as_str)
+            .filter(|it| !it.contains(cloud::KNOWN_LATER));
+        match actions.find(|it| !alarm_rules::is_action(it)) {
+            None => Ok(()),
+            Some(action) => Err(alarm_rules::unknown_action(action)),
+        }
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {

@@ -23,8 +23,8 @@ impl ResourceType for RepositoryType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("RepositoryName").required(),
-                Property::new("RepositoryDescription"),
+                Property::text("RepositoryName").required(),
+                Property::text("RepositoryDescription"),
                 Property::TAGS,
             ]
         }

@@ -290,6 +290,7 @@ async fn a_stacks_repository_is_made_once_and_follows_its_template() {
         .resource_type("AWS::CodeCommit::Repository")
         .unwrap();
     let mut request = ResourceRequest {
+        made: Default::default(),
         stack_name: "stack".into(),
         stack_id: "stack-id".into(),
         logical_id: "Code".into(),

@@ -27,9 +27,9 @@ impl ResourceType for ConnectionType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("ConnectionName").required().replaces(),
-                Property::new("HostArn").replaces(),
-                Property::new("ProviderType").replaces(),
+                Property::text("ConnectionName").required().replaces(),
+                Property::text("HostArn").replaces(),
+                Property::text("ProviderType").replaces(),
                 Property::TAGS,
             ]
         }

@@ -264,6 +264,7 @@ async fn a_stacks_connection_is_made_once() {
     ] {
         let kind = world.cloud.resource_type(name).unwrap();
         let request = ResourceRequest {
+            made: Default::default(),
             stack_name: "stack".into(),
             stack_id: "stack-id".into(),
             logical_id: "Hub".into(),

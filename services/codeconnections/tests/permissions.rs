@@ -101,6 +101,7 @@ async fn a_stack_makes_a_connection_by_the_operation_alone() {
         ),
     ] {
         let request = ResourceRequest {
+            made: Default::default(),
             stack_name: "stack".into(),
             stack_id: "stack-id".into(),
             logical_id: "Hub".into(),

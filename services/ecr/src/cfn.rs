@@ -11,13 +11,13 @@ pub struct RepositoryType;
 
 const NAME_LENGTH_MAX: usize = 256;
 
-const SCANNING: &[Property] = &[Property::new("ScanOnPush")];
-const LIFECYCLE: &[Property] = &[Property::new("LifecyclePolicyText")];
+const SCANNING: &[Property] = &[Property::flag("ScanOnPush")];
+const LIFECYCLE: &[Property] = &[Property::text("LifecyclePolicyText")];
 const EXCLUSION: &[Property] = &[
-    Property::new("ImageTagMutabilityExclusionFilterType").required(),
-    Property::new("ImageTagMutabilityExclusionFilterValue").required(),
+    Property::text("ImageTagMutabilityExclusionFilterType").required(),
+    Property::text("ImageTagMutabilityExclusionFilterValue").required(),
 ];
-const ENCRYPTION: &[Property] = &[Property::new("EncryptionType").required()];
+const ENCRYPTION: &[Property] = &[Property::text("EncryptionType").required()];
 
 fn truth(json: Option<&Json>) -> bool {
     match json {
@@ -135,16 +135,16 @@ impl ResourceType for RepositoryType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("EmptyOnDelete"),
-                Property::new("EncryptionConfiguration")
+                Property::flag("EmptyOnDelete"),
+                Property::object("EncryptionConfiguration")
                     .members(ENCRYPTION)
                     .replaces(),
-                Property::new("ImageScanningConfiguration").members(SCANNING),
-                Property::new("ImageTagMutability"),
-                Property::new("ImageTagMutabilityExclusionFilters").members(EXCLUSION),
-                Property::new("LifecyclePolicy").members(LIFECYCLE),
-                Property::new("RepositoryName").replaces(),
-                Property::new("RepositoryPolicyText"),
+                Property::object("ImageScanningConfiguration").members(SCANNING),
+                Property::text("ImageTagMutability"),
+                Property::objects("ImageTagMutabilityExclusionFilters").members(EXCLUSION),
+                Property::object("LifecyclePolicy").members(LIFECYCLE),
+                Property::text("RepositoryName").names(),
+                Property::any("RepositoryPolicyText"),
                 Property::TAGS,
             ]
         }
@@ -174,6 +174,7 @@ impl ResourceType for RepositoryType {
             ..Default::default()
         };
         cx.with_token(&request.token).call(input).await?;
+        request.made.note(&name);
         set_policy(cx, &name, request).await?;
         set_lifecycle(cx, &name, request).await?;
         Ok(Created { physical_id: name })

@@ -345,6 +345,7 @@ async fn a_stack_makes_changes_and_deletes_a_repository() {
     let world = World::new();
     let kind = world.cloud.resource_type("AWS::ECR::Repository").unwrap();
     let mut request = ResourceRequest {
+        made: Default::default(),
         stack_name: "Web".into(),
         stack_id: "stack".into(),
         logical_id: "Images".into(),

@@ -313,6 +313,7 @@ async fn sessions_end() {
 
 fn request(token: &str, properties: serde_json::Value) -> ResourceRequest {
     ResourceRequest {
+        made: Default::default(),
         stack_name: "web".into(),
         stack_id: "stack".into(),
         logical_id: "It".into(),

@@ -19,6 +19,7 @@ impl House {
         let ground = Ground::new();
         let kind = ground.cloud.resource_type("AWS::S3::Bucket").unwrap();
         let request = cloud::ResourceRequest {
+            made: Default::default(),
             stack_name: "s".into(),
             stack_id: "s".into(),
             logical_id: "B".into(),

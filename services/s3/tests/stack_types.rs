@@ -9,6 +9,7 @@ use shapes::s3::*;
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
+        made: Default::default(),
         stack_name: "Site".into(),
         stack_id: "arn:aws:cloudformation:eu-west-1:123456789012:stack/Site/1".into(),
         logical_id: logical_id.into(),

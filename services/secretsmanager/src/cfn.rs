@@ -13,16 +13,16 @@ pub struct SecretType;
 const NAME_LENGTH_MAX: usize = 256;
 
 const GENERATE: &[Property] = &[
-    Property::new("ExcludeCharacters"),
-    Property::new("ExcludeLowercase"),
-    Property::new("ExcludeNumbers"),
-    Property::new("ExcludePunctuation"),
-    Property::new("ExcludeUppercase"),
-    Property::new("GenerateStringKey"),
-    Property::new("IncludeSpace"),
-    Property::new("PasswordLength"),
-    Property::new("RequireEachIncludedType"),
-    Property::new("SecretStringTemplate"),
+    Property::text("ExcludeCharacters"),
+    Property::flag("ExcludeLowercase"),
+    Property::flag("ExcludeNumbers"),
+    Property::flag("ExcludePunctuation"),
+    Property::flag("ExcludeUppercase"),
+    Property::text("GenerateStringKey"),
+    Property::flag("IncludeSpace"),
+    Property::number("PasswordLength"),
+    Property::flag("RequireEachIncludedType"),
+    Property::text("SecretStringTemplate"),
 ];
 
 /// The secret's value: as it is written, or a password, alone or as a member of a JSON text.
@@ -88,10 +88,10 @@ impl ResourceType for SecretType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("Description"),
-                Property::new("GenerateSecretString").members(GENERATE),
-                Property::new("Name").replaces(),
-                Property::new("SecretString"),
+                Property::text("Description"),
+                Property::object("GenerateSecretString").members(GENERATE),
+                Property::text("Name").names(),
+                Property::text("SecretString"),
                 Property::TAGS,
             ]
         }

@@ -270,6 +270,7 @@ async fn a_stacks_secret_is_generated_once() {
         .resource_type("AWS::SecretsManager::Secret")
         .unwrap();
     let mut request = ResourceRequest {
+        made: Default::default(),
         stack_name: "stack".into(),
         stack_id: "stack-id".into(),
         logical_id: "Database".into(),

@@ -29,6 +29,15 @@ fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
     tags.into_iter().map(tag).collect()
 }
 
+/// Unlike others', the names of parameters do not begin with their stack's.
+fn generated_name(request: &ResourceRequest) -> String {
+    const SUFFIX: usize = 12;
+    let logical_id: String = (request.logical_id.chars())
+        .take(NAME_LENGTH_MAX - SUFFIX)
+        .collect();
+    format!("CFN-{logical_id}-{}", request.generated_suffix(SUFFIX))
+}
+
 fn input(request: &ResourceRequest, name: &str) -> Result<PutParameterInput, ResourceError> {
     let parsed =
         |name: &str, text: String| ResourceError::new(format!("{name} `{text}` is not known"));
@@ -63,14 +72,14 @@ impl ResourceType for ParameterType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("AllowedPattern"),
-                Property::new("DataType"),
-                Property::new("Description"),
-                Property::new("Name").replaces(),
-                Property::new("Tags"),
-                Property::new("Tier"),
-                Property::new("Type").required(),
-                Property::new("Value").required(),
+                Property::text("AllowedPattern"),
+                Property::text("DataType"),
+                Property::text("Description"),
+                Property::text("Name").names(),
+                Property::object("Tags"),
+                Property::text("Tier"),
+                Property::text("Type").required(),
+                Property::text("Value").required(),
             ]
         }
     }
@@ -81,7 +90,7 @@ impl ResourceType for ParameterType {
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let name = request
             .text("Name")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+            .unwrap_or_else(|| generated_name(request));
         let input = PutParameterInput {
             tags: Some(tag_list(tags(request, &request.properties))),
             ..input(request, &name)?

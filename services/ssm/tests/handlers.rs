@@ -314,6 +314,7 @@ async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
     let world = World::new();
     let kind = world.cloud.resource_type("AWS::SSM::Parameter").unwrap();
     let mut request = ResourceRequest {
+        made: Default::default(),
         stack_name: "stack".into(),
         stack_id: "stack-id".into(),
         logical_id: "Url".into(),

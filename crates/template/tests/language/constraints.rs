@@ -67,13 +67,13 @@ fn every_constraint_holds() {
             "Type: Number",
             vec!["1", "-1.5"],
             vec!["one", "", "NaN", "inf"],
-            "Parameter 'P' must be a number",
+            "Parameter 'P' must be a number.",
         ),
         (
             "Type: List<Number>",
             vec!["1,2", "1, 2"],
             vec!["1,x"],
-            "Parameter 'P' must be a number",
+            "Parameter 'P' must be a number.",
         ),
         (
             "Type: CommaDelimitedList, AllowedValues: [a, b]",
@@ -191,7 +191,7 @@ fn declarations_are_checked() {
         ),
         (
             "Type: String, AllowedPattern: '(?!a)b'",
-            "Template error: the AllowedPattern (?!a)b is not supported by neargate (line 2, column 37): look-around, including look-ahead and look-behind, is not supported",
+            "Parameter 'P' must match pattern (?!a)b (line 2, column 3)",
         ),
     ] {
         assert_eq!(

@@ -22,7 +22,7 @@ fn malformed_documents_say_where() {
             "Template format error: JSON not well-formed. (line 2, column 8): a value is missing",
         ),
         (
-            "{\"a\": 1,}",
+            "{\"a\": 1,,}",
             "Template format error: JSON not well-formed. (line 1, column 9): a quoted text is missing",
         ),
         (
@@ -38,12 +38,8 @@ fn malformed_documents_say_where() {
             "Template format error: JSON not well-formed. (line 1, column 10): there is more text after the template",
         ),
         (
-            "{\"a\": 1, \"a\": 2}",
-            "Template format error: JSON not well-formed. (line 1, column 10): `a` is twice in one object",
-        ),
-        (
-            "a: 1\na: 2",
-            "Template format error: YAML not well-formed. (line 2, column 1): `a` is twice in one mapping",
+            "{\"a\": [,]}",
+            "Template format error: JSON not well-formed. (line 1, column 8): a value is missing",
         ),
         (
             "a: &x 1\nb: *x",
@@ -115,5 +111,121 @@ Resources:
     assert_eq!(
         template.resources["It"].type_span.to_string(),
         "line 4, column 11"
+    );
+}
+
+/// Layouts that CloudFormation's readers take.
+#[test]
+fn templates_are_read_as_cloudformation_reads_them() {
+    let p = |text: &str| crate::properties(text, &[])["P"].clone();
+    for (text, expect) in [
+        // The last of two keys counts.
+        (
+            "Resources:\n  It: {Type: A}\n  It:\n    Type: T::T::T\n    Properties: {P: 1, P: 2}",
+            json!(2),
+        ),
+        (
+            r#"{"Resources": {"It": {"Type": "T::T::T", "Properties": {"P": 1, "P": 2}}}}"#,
+            json!(2),
+        ),
+        // A comma behind the last one.
+        (
+            r#"{"Resources": {"It": {"Type": "T::T::T", "Properties": {"P": ["a",],},},},}"#,
+            json!(["a"]),
+        ),
+        // Brackets at the column of their key, tabs at the ends of lines.
+        (
+            "Resources:\n  It:\n    Type: T::T::T\n    Properties:\n      P: [\n        a,\n        b\n      ]\n",
+            json!(["a", "b"]),
+        ),
+        (
+            "Resources:\n  It:\n    Type: T::T::T\n    Properties: {\n    P: {\n  Q: a }\n    }\n",
+            json!({"Q": "a"}),
+        ),
+        (
+            "Resources:\t\n  It:\t\n    Type: T::T::T\t\n    Properties:\n      P: a\t# text\n",
+            json!("a"),
+        ),
+        (
+            "Resources:\n  It:\n    Type: T::T::T\n    Properties:\n      P: !Join ['-', [\n      a, 'b]'\n      ]]\n",
+            json!("a-b]"),
+        ),
+        // A block of text stays as it is, whatever stands around it.
+        (
+            "Resources:\n  It:\n    Type: T::T::T\n    Properties:\n      P:\n        - |\n          a [\t\n        - [\n        b\n        ]\n",
+            json!(["a [\t\n", ["b"]]),
+        ),
+        // Booleans and octal numbers of YAML 1.1.
+        (
+            "Resources: {It: {Type: T::T::T, Properties: {P: [yes, NO, On, off, 'yes', 0644, '0644', y]}}}",
+            json!([true, false, true, false, "yes", 420, "0644", "y"]),
+        ),
+        (
+            "Resources: {It: {Type: T::T::T, Properties: {P: !Join ['|', [yes, off, 065115117704, 002406178527]]}}}",
+            json!("true|false|7133765572|002406178527"),
+        ),
+        (
+            "Conditions: {Yes: !Equals [yes, true]}\nResources: {It: {Type: T::T::T, Condition: Yes, Properties: {P: !If [Yes, a, b]}}}",
+            json!("a"),
+        ),
+        (
+            "Mappings: {M: {yes: {no: x}}}\nResources: {It: {Type: T::T::T, Properties: {P: [!FindInMap [M, yes, no], !FindInMap [M, 'yes', 'no']]}}}",
+            json!(["x", "x"]),
+        ),
+        (
+            "Parameters: {A: {Type: String, Default: yes, AllowedValues: [yes, no]}}\nResources: {It: {Type: T::T::T, Properties: {P: !Ref A}}}",
+            json!("true"),
+        ),
+        // A description is for people.
+        (
+            "Resources: {It: {Description: text, Type: T::T::T, Properties: {P: 1}}}",
+            json!(1),
+        ),
+        (
+            "Resources: {It: {Type: T::T::T, Properties: {P: {Fn::GetAZs: }}}}",
+            json!(["eu-west-1a", "eu-west-1b", "eu-west-1c"]),
+        ),
+    ] {
+        assert_eq!(p(text), expect, "{text}");
+    }
+}
+
+/// What a resource is left as may be computed of what is known beforehand.
+#[test]
+fn policies_are_computed() {
+    let text = "
+Parameters: {Keep: {Type: String, Default: Retain}, Is: {Type: String, Default: a}}
+Conditions: {C: !Equals [!Ref Is, a]}
+Resources:
+  It: {Type: T::T::T, DeletionPolicy: !If [C, Retain, Delete], UpdateReplacePolicy: !Ref Keep}
+  Other: {Type: T::T::T}
+";
+    let template = template::Template::parse(text).unwrap();
+    let policies = |given: &[(&str, &str)]| crate::instance(&template, given).policies("It");
+    use template::DeletionPolicy::{Delete, Retain};
+    let it = policies(&[]);
+    assert_eq!(
+        (it.deletion, it.update_replace),
+        (Some(Retain), Some(Retain))
+    );
+    let it = policies(&[("Is", "b"), ("Keep", "Delete")]);
+    assert_eq!(
+        (it.deletion, it.update_replace),
+        (Some(Delete), Some(Delete))
+    );
+    assert_eq!(
+        crate::instance(&template, &[]).policies("Other"),
+        Default::default()
+    );
+    assert_eq!(
+        error(text, &[("Keep", "Perhaps")]),
+        "Template format error: Unrecognized UpdateReplacePolicy Perhaps (line 5, column 85)"
+    );
+    assert_eq!(
+        error(
+            "Resources: {It: {Type: T::T::T, DeletionPolicy: !Ref Other}, Other: {Type: T::T::T}}",
+            &[]
+        ),
+        "Template error: Other cannot be referenced here (line 1, column 49)"
     );
 }

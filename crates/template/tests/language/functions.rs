@@ -10,6 +10,7 @@ Parameters:
   Text: {{Type: String, Default: hello}}
   Port: {{Type: Number, Default: 080}}
   Zones: {{Type: CommaDelimitedList, Default: 'x, y,z'}}
+  Nothing: {{Type: String, Default: 'AWS::NoValue'}}
 Mappings:
   Sizes:
     eu-west-1: {{cpu: 256, names: [a, b], account: 000400}}
@@ -54,6 +55,22 @@ fn every_function_computes() {
         ("!Ref AWS::StackName", json!("web")),
         ("!Ref AWS::NotificationARNs", json!(["arn:topic"])),
         ("!Ref AWS::NoValue", Json::Null),
+        ("!Ref Nothing", Json::Null),
+        (
+            "!Cidr [10.1.0.0/16, 2]",
+            json!(["10.1.0.0/24", "10.1.1.0/24"]),
+        ),
+        (
+            "!Cidr [192.168.0.0/24, 6, 5]",
+            json!([
+                "192.168.0.0/27",
+                "192.168.0.32/27",
+                "192.168.0.64/27",
+                "192.168.0.96/27",
+                "192.168.0.128/27",
+                "192.168.0.160/27"
+            ]),
+        ),
         (
             "[1, !Ref AWS::NoValue, {a: !Ref AWS::NoValue}]",
             json!([1, {}]),
@@ -192,7 +209,7 @@ fn computing_fails_in_aws_words_and_with_the_place() {
         ),
         (
             "!Select [x, [a]]",
-            "Template error: Fn::Select needs a whole number and got `x` (line 8, column 19)",
+            "Template error: Fn::Select requires a list argument with two elements: an integer index and a list (line 8, column 10)",
         ),
         (
             "!FindInMap [M, x, q]",

@@ -76,7 +76,7 @@ Resources:
 Outputs: {O: {Value: !GetAtt Gone.Arn}, Left: {Condition: No, Value: !Ref Gone}}";
     assert_eq!(
         error(outputs, &[]),
-        "Template format error: Unresolved resource dependencies [Gone] in the Outputs block of the template (line 6, column 22)"
+        "Unresolved resource dependencies [Gone] in the Outputs block of the template (line 6, column 22)"
     );
 }
 

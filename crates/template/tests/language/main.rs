@@ -6,6 +6,7 @@ mod functions;
 mod graph;
 mod hostile;
 mod mistakes;
+mod transforms;
 mod whole;
 
 use std::collections::BTreeMap;

@@ -28,12 +28,24 @@ fn sections() {
             "Invalid template property or properties [Resorces, Foo] (line 1, column 1)",
         ),
         (
-            "Transform: AWS::Serverless-2016-10-31",
-            "Template error: the section Transform (AWS::Serverless-2016-10-31) is not supported by neargate (line 1, column 1)",
+            "Transform: AWS::CodeDeployBlueGreen",
+            "Template error: the transform AWS::CodeDeployBlueGreen is not supported by neargate (line 1, column 1)",
         ),
         (
             "Transform: [AWS::LanguageExtensions, Mine]",
-            "Template error: the section Transform (AWS::LanguageExtensions, Mine) is not supported by neargate (line 1, column 1)",
+            "No transform named Mine found. (line 1, column 1)",
+        ),
+        (
+            "Globals: {Function: {Timeout: 3}}",
+            "Invalid template property or properties [Globals] (line 1, column 1)",
+        ),
+        (
+            "Parameters: {It: {Type: String}}",
+            "Template format error: Duplicate logical name It: it is a parameter and a resource (line 2, column 13)",
+        ),
+        (
+            "Parameters: {P: {Type: String, Default: q, AllowedValues: [a, b]}}",
+            "Template format error: Parameter 'P' default value must be one of AllowedValues (line 1, column 14)",
         ),
         (
             "Rules: {R: {Assertions: [{Assert: !RefAll x}]}}",
@@ -41,7 +53,7 @@ fn sections() {
         ),
         (
             "AWSTemplateFormatVersion: 2011-01-01",
-            "Template format error: unsupported value for AWSTemplateFormatVersion, only 2010-09-09 is known (line 1, column 1)",
+            "Template format error: 2011-01-01 is not a supported value for AWSTemplateFormatVersion. (line 1, column 1)",
         ),
         (
             "Description: [a]",
@@ -57,11 +69,11 @@ fn sections() {
         ),
         (
             "Mappings: {M: {a: b}}",
-            "Template format error: Every Mappings member must be a map of maps to Strings or Lists. (line 1, column 16)",
+            "Template format error: Every Mappings member a must be a map (line 1, column 16)",
         ),
         (
             "Mappings: {M: {a: {b: !Ref X}}}",
-            "Template format error: Every Mappings member must be a map of maps to Strings or Lists. (line 1, column 20)",
+            "Template format error: Every Mappings attribute must be a String or a List. (line 1, column 20)",
         ),
         (
             "Conditions: {C: true}",
@@ -93,7 +105,11 @@ fn sections() {
         ),
         (
             "Outputs: {O: {Value: !Ref X}}",
-            "Template format error: Unresolved resource dependencies [X] in the Outputs block of the template (line 1, column 22)",
+            "Unresolved resource dependencies [X] in the Outputs block of the template (line 1, column 22)",
+        ),
+        (
+            "Outputs: {O: {Value: }}",
+            "[/Outputs/O/Value] 'null' values are not allowed in templates (line 1, column 15)",
         ),
         (
             "Outputs: {O: {Value: [a]}}",
@@ -117,7 +133,7 @@ fn resources() {
     for (resource, expect) in [
         (
             "A: x",
-            "Template format error: [/Resources/A] Every Resources object must be an object (line 2, column 3)",
+            "Template format error: Any Resources member must be an object. (line 2, column 3)",
         ),
         (
             "A: {Properties: {}}",
@@ -154,6 +170,18 @@ fn resources() {
         (
             "A: {Type: T::T::T, Condition: B}",
             "Template format error: Unresolved condition dependency B in the Resources block of the template (line 2, column 33)",
+        ),
+        (
+            "A: {Type: T::T::T, DeletionPolicy: [Retain]}",
+            "Template format error: Unrecognized DeletionPolicy  (line 2, column 38)",
+        ),
+        (
+            "A: {Type: T::T::T, DeletionPolicy: !Sub 'Keep'}",
+            "Template format error: Unrecognized DeletionPolicy Keep (line 2, column 38)",
+        ),
+        (
+            "A: {Type: T::T::T, Description: [x]}",
+            "Invalid template resource property 'Description' (line 2, column 22)",
         ),
         (
             "A: {Type: T::T::T, DeletionPolicy: Keep}",
@@ -245,7 +273,7 @@ fn function_arguments() {
         ),
         (
             "!If [C, a, b]",
-            "Template format error: Unresolved condition dependency C in the Resources block of the template",
+            "Template error: unresolved condition dependency C in Fn::If",
         ),
         (
             "!Equals [a, b]",
@@ -257,7 +285,7 @@ fn function_arguments() {
         ),
         (
             "!Cidr [a]",
-            "Template error: every Fn::Cidr object requires three parameters, the block of addresses, the count of blocks and the bits of a block",
+            "Template error: every Fn::Cidr object requires two or three parameters, the block of addresses, the count of blocks and the bits of a block",
         ),
         (
             "!Transform {Name: a}",
@@ -265,7 +293,7 @@ fn function_arguments() {
         ),
         (
             "{'Fn::ForEach::X': []}",
-            "Template error: Fn::ForEach is not supported by neargate",
+            "Template error: Fn::ForEach is only known to templates with `Transform: AWS::LanguageExtensions`",
         ),
         ("!Foo bar", "Template error: Fn::Foo is not a function"),
         (

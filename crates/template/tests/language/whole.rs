@@ -67,11 +67,11 @@ impl Scope for Ahead {
 fn a_website() {
     let template = Template::parse(TEXT).unwrap();
     assert_eq!(template.description.as_deref(), Some("A website."));
-    assert_eq!(
-        template.resources["Vpc"].deletion_policy,
-        template::DeletionPolicy::Retain
-    );
     let instance = instance(&template, &[("Image", "web:1")]);
+    assert_eq!(
+        instance.policies("Vpc").deletion,
+        Some(template::DeletionPolicy::Retain)
+    );
     let role = instance.properties("Role", &World).unwrap().unwrap().value;
     assert_eq!(role["AssumeRolePolicyDocument"]["Version"], "2012-10-17");
     let outputs = instance.outputs(&World).unwrap();

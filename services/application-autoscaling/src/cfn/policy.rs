@@ -12,57 +12,57 @@ use super::{Named, named, parse_target_id};
 pub struct ScalingPolicyType;
 
 const STEP: &[Property] = &[
-    Property::new("MetricIntervalLowerBound"),
-    Property::new("MetricIntervalUpperBound"),
-    Property::new("ScalingAdjustment").required(),
+    Property::number("MetricIntervalLowerBound"),
+    Property::number("MetricIntervalUpperBound"),
+    Property::number("ScalingAdjustment").required(),
 ];
 const STEPS: &[Property] = &[
-    Property::new("AdjustmentType"),
-    Property::new("Cooldown"),
-    Property::new("MetricAggregationType"),
-    Property::new("MinAdjustmentMagnitude"),
-    Property::new("StepAdjustments").members(STEP),
+    Property::text("AdjustmentType"),
+    Property::number("Cooldown"),
+    Property::text("MetricAggregationType"),
+    Property::number("MinAdjustmentMagnitude"),
+    Property::objects("StepAdjustments").members(STEP),
 ];
 const DIMENSION: &[Property] = &[
-    Property::new("Name").required(),
-    Property::new("Value").required(),
+    Property::text("Name").required(),
+    Property::text("Value").required(),
 ];
 const METRIC: &[Property] = &[
-    Property::new("Dimensions").members(DIMENSION),
-    Property::new("MetricName"),
-    Property::new("Namespace"),
+    Property::objects("Dimensions").members(DIMENSION),
+    Property::text("MetricName"),
+    Property::text("Namespace"),
 ];
 const METRIC_STAT: &[Property] = &[
-    Property::new("Metric").members(METRIC),
-    Property::new("Stat"),
-    Property::new("Unit"),
+    Property::object("Metric").members(METRIC),
+    Property::text("Stat"),
+    Property::text("Unit"),
 ];
 const QUERY: &[Property] = &[
-    Property::new("Expression"),
-    Property::new("Id"),
-    Property::new("Label"),
-    Property::new("MetricStat").members(METRIC_STAT),
-    Property::new("ReturnData"),
+    Property::text("Expression"),
+    Property::text("Id"),
+    Property::text("Label"),
+    Property::object("MetricStat").members(METRIC_STAT),
+    Property::flag("ReturnData"),
 ];
 const CUSTOMIZED: &[Property] = &[
-    Property::new("Dimensions").members(DIMENSION),
-    Property::new("MetricName"),
-    Property::new("Metrics").members(QUERY),
-    Property::new("Namespace"),
-    Property::new("Statistic"),
-    Property::new("Unit"),
+    Property::objects("Dimensions").members(DIMENSION),
+    Property::text("MetricName"),
+    Property::objects("Metrics").members(QUERY),
+    Property::text("Namespace"),
+    Property::text("Statistic"),
+    Property::text("Unit"),
 ];
 const PREDEFINED: &[Property] = &[
-    Property::new("PredefinedMetricType").required(),
-    Property::new("ResourceLabel"),
+    Property::text("PredefinedMetricType").required(),
+    Property::text("ResourceLabel"),
 ];
 const TRACKING: &[Property] = &[
-    Property::new("CustomizedMetricSpecification").members(CUSTOMIZED),
-    Property::new("DisableScaleIn"),
-    Property::new("PredefinedMetricSpecification").members(PREDEFINED),
-    Property::new("ScaleInCooldown"),
-    Property::new("ScaleOutCooldown"),
-    Property::new("TargetValue").required(),
+    Property::object("CustomizedMetricSpecification").members(CUSTOMIZED),
+    Property::flag("DisableScaleIn"),
+    Property::object("PredefinedMetricSpecification").members(PREDEFINED),
+    Property::number("ScaleInCooldown"),
+    Property::number("ScaleOutCooldown"),
+    Property::number("TargetValue").required(),
 ];
 
 /// A policy names its target by its id, or by its parts.
@@ -126,14 +126,14 @@ impl ResourceType for ScalingPolicyType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("PolicyName").required().replaces(),
-                Property::new("PolicyType").required(),
-                Property::new("ResourceId").replaces(),
-                Property::new("ScalableDimension").replaces(),
-                Property::new("ScalingTargetId").replaces(),
-                Property::new("ServiceNamespace").replaces(),
-                Property::new("StepScalingPolicyConfiguration").members(STEPS),
-                Property::new("TargetTrackingScalingPolicyConfiguration").members(TRACKING),
+                Property::text("PolicyName").required().replaces(),
+                Property::text("PolicyType").required(),
+                Property::text("ResourceId").replaces(),
+                Property::text("ScalableDimension").replaces(),
+                Property::text("ScalingTargetId").replaces(),
+                Property::text("ServiceNamespace").replaces(),
+                Property::object("StepScalingPolicyConfiguration").members(STEPS),
+                Property::object("TargetTrackingScalingPolicyConfiguration").members(TRACKING),
             ]
         }
     }

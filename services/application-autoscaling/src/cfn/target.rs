@@ -11,19 +11,22 @@ use super::{Named, named, parse_target_id};
 
 pub struct ScalableTargetType;
 
-const ACTION: &[Property] = &[Property::new("MaxCapacity"), Property::new("MinCapacity")];
+const ACTION: &[Property] = &[
+    Property::number("MaxCapacity"),
+    Property::number("MinCapacity"),
+];
 const SCHEDULED: &[Property] = &[
-    Property::new("EndTime"),
-    Property::new("ScalableTargetAction").members(ACTION),
-    Property::new("Schedule").required(),
-    Property::new("ScheduledActionName").required(),
-    Property::new("StartTime"),
-    Property::new("Timezone"),
+    Property::text("EndTime"),
+    Property::object("ScalableTargetAction").members(ACTION),
+    Property::text("Schedule").required(),
+    Property::text("ScheduledActionName").required(),
+    Property::text("StartTime"),
+    Property::text("Timezone"),
 ];
 const SUSPENDED: &[Property] = &[
-    Property::new("DynamicScalingInSuspended"),
-    Property::new("DynamicScalingOutSuspended"),
-    Property::new("ScheduledScalingSuspended"),
+    Property::flag("DynamicScalingInSuspended"),
+    Property::flag("DynamicScalingOutSuspended"),
+    Property::flag("ScheduledScalingSuspended"),
 ];
 
 fn target(request: &ResourceRequest) -> Result<Named, ResourceError> {
@@ -107,14 +110,14 @@ impl ResourceType for ScalableTargetType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("MaxCapacity").required(),
-                Property::new("MinCapacity").required(),
-                Property::new("ResourceId").required().replaces(),
-                Property::new("RoleARN"),
-                Property::new("ScalableDimension").required().replaces(),
-                Property::new("ScheduledActions").members(SCHEDULED),
-                Property::new("ServiceNamespace").required().replaces(),
-                Property::new("SuspendedState").members(SUSPENDED),
+                Property::number("MaxCapacity").required(),
+                Property::number("MinCapacity").required(),
+                Property::text("ResourceId").required().replaces(),
+                Property::text("RoleARN"),
+                Property::text("ScalableDimension").required().replaces(),
+                Property::objects("ScheduledActions").members(SCHEDULED),
+                Property::text("ServiceNamespace").required().replaces(),
+                Property::object("SuspendedState").members(SUSPENDED),
             ]
         }
     }
@@ -126,13 +129,13 @@ impl ResourceType for ScalableTargetType {
         let cx = &cx.with_token(&request.token);
         let named = target(request)?;
         register(cx, &named, request).await?;
+        let physical_id = format!(
+            "{}|{}|{}",
+            named.resource_id, named.dimension, named.namespace
+        );
+        request.made.note(&physical_id);
         schedule(cx, &named, &Json::Null, request).await?;
-        Ok(Created {
-            physical_id: format!(
-                "{}|{}|{}",
-                named.resource_id, named.dimension, named.namespace
-            ),
-        })
+        Ok(Created { physical_id })
     }
 
     async fn update(

@@ -15,7 +15,7 @@ impl ResourceType for MetadataType {
         "AWS::CDK::Metadata"
     }
     fn properties(&self) -> &'static [Property] {
-        const { &[Property::new("Analytics"), Property::new("Modules")] }
+        const { &[Property::text("Analytics"), Property::text("Modules")] }
     }
     fn attributes(&self) -> &'static [&'static str] {
         &[]

@@ -22,9 +22,9 @@ impl ResourceType for NestedStackType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("TemplateURL").required(),
-                Property::new("Parameters"),
-                Property::new("TimeoutInMinutes"),
+                Property::text("TemplateURL").required(),
+                Property::object("Parameters"),
+                Property::number("TimeoutInMinutes"),
                 Property::TAGS,
             ]
         }

@@ -4,16 +4,16 @@ use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
 use serde_json::Value as Json;
 
-use crate::lookup::find_head;
+use crate::lookup::{find, find_head};
 use crate::wait::{self, Condition, Handle};
 
 pub struct HandleType;
 
 /// Neither can be updated: what a changed one waits for is something else.
 const CONDITION: &[Property] = &[
-    Property::new("Handle").replaces(),
-    Property::new("Timeout").replaces(),
-    Property::new("Count").replaces(),
+    Property::text("Handle").replaces(),
+    Property::text("Timeout").replaces(),
+    Property::number("Count").replaces(),
 ];
 /// The longest that AWS waits.
 const TIMEOUT_SECONDS_MAX: i64 = 43_200;
@@ -57,6 +57,22 @@ impl ResourceType for HandleType {
 
 pub struct ConditionType;
 
+/// What a condition's record is called by: its stack's id and its own part.
+fn name_of(physical_id: &str) -> String {
+    let mut parts = physical_id.rsplitn(3, '/');
+    let (own, stack) = (parts.next().unwrap_or_default(), parts.next());
+    format!("{}-{own}", stack.unwrap_or_default())
+}
+
+/// The logical id of the handle that a URL is of.
+fn logical_id_of(cx: &Cx, stack_id: &str, url: &str) -> Result<Option<String>, ResourceError> {
+    let stack = cx.read(|tx| find(cx, tx, stack_id))?;
+    Ok(stack.and_then(|stack| {
+        let handle = (stack.resources.iter()).find(|(_, it)| it.shown_id.as_deref() == Some(url));
+        handle.map(|(id, _)| id.clone())
+    }))
+}
+
 #[async_trait]
 impl ResourceType for ConditionType {
     fn name(&self) -> &'static str {
@@ -97,9 +113,17 @@ impl ResourceType for ConditionType {
         }
         let timeout = number("Timeout", TIMEOUT_SECONDS_MAX, TIMEOUT_SECONDS_MAX)?;
         let count = number("Count", 1, i64::from(u16::MAX))?;
+        let own = match request.text("Handle") {
+            Some(url) => logical_id_of(cx, &request.stack_id, &url)?,
+            None => None,
+        };
+        let own = own.unwrap_or_else(|| request.generated_name(NAME_CHARACTERS_MAX));
+        // `arn:…:stack/NAME/ID/HANDLE`
+        let physical_id = format!("{}/{own}", request.stack_id);
+        let name = name_of(&physical_id);
         let condition = Condition {
             region: cx.region.clone(),
-            name: request.generated_name(NAME_CHARACTERS_MAX),
+            name,
             handle,
             count: usize::try_from(count).unwrap_or(1),
             deadline_ms: cx.clock().now_ms() + timeout * 1000,
@@ -110,12 +134,10 @@ impl ResourceType for ConditionType {
             }
             Ok(())
         })?;
-        Ok(Created {
-            physical_id: condition.name,
-        })
+        Ok(Created { physical_id })
     }
     async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
-        Ok(wait::stability(cx, physical_id)?)
+        Ok(wait::stability(cx, &name_of(physical_id))?)
     }
     async fn update(
         &self,
@@ -127,7 +149,7 @@ impl ResourceType for ConditionType {
         Ok(())
     }
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
-        cx.write(|tx| tx.delete::<Condition>(&cx.key(physical_id)))?;
+        cx.write(|tx| tx.delete::<Condition>(&cx.key(&name_of(physical_id))))?;
         Ok(())
     }
     async fn attribute(
@@ -137,7 +159,7 @@ impl ResourceType for ConditionType {
         name: &str,
     ) -> Result<Json, ResourceError> {
         match name {
-            "Data" => Ok(wait::data(cx, physical_id)?.into()),
+            "Data" => Ok(wait::data(cx, &name_of(physical_id))?.into()),
             _ => Err(ResourceError::unknown_attribute(name)),
         }
     }

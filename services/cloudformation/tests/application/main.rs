@@ -1,5 +1,6 @@
 //! The template of `neargate up` over the real services and a simulated machine.
 
+mod forms;
 mod wild;
 
 use std::sync::Arc;

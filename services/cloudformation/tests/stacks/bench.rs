@@ -98,27 +98,35 @@ impl World {
         self.lock().waiting.push(name.into());
     }
 
-    /// One call from outside: counted, and perhaps the last thing that happens.
-    fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> T {
-        let (done, dies) = {
-            let mut state = self.lock();
-            assert!(!state.dead, "a dead process calls");
-            state.calls += 1;
-            let dies = state.crash.filter(|it| it.call == state.calls);
-            if dies.is_some() {
-                state.crash = None;
-                state.crashed = true;
-                state.dead = true;
-            }
-            match dies {
-                Some(Crash { after: false, .. }) => (None, true),
-                _ => (Some(effect(&mut state)), dies.is_some()),
-            }
-        };
-        if dies {
-            panic!("the process dies here");
+    /// One call from outside: counted, and perhaps the last thing that happens: a process that has died
+    /// never gets an answer.
+    async fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> T {
+        match self.take_effect(effect) {
+            Some(done) => done,
+            None => std::future::pending().await,
         }
-        done.expect("a call that goes on has had its effect")
+    }
+
+    fn take_effect<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let mut state = self.lock();
+        if state.dead {
+            return None;
+        }
+        state.calls += 1;
+        let dies = state.crash.filter(|it| it.call == state.calls);
+        if dies.is_some() {
+            state.crash = None;
+            state.crashed = true;
+            state.dead = true;
+        }
+        match dies {
+            Some(Crash { after: false, .. }) => None,
+            Some(Crash { after: true, .. }) => {
+                effect(&mut state);
+                None
+            }
+            None => Some(effect(&mut state)),
+        }
     }
 }
 
@@ -136,12 +144,14 @@ impl ResourceType for Thing {
     }
     fn properties(&self) -> &'static [Property] {
         const PROPERTIES: &[Property] = &[
-            Property::new("Name").required().replaces(),
-            Property::new("Size"),
-            Property::new("Of"),
-            Property::new("Role"),
-            Property::new("Net")
-                .members(&[Property::new("Port").required(), Property::new("Host")]),
+            Property::text("Name").required().replaces(),
+            Property::any("Size"),
+            Property::text("Of"),
+            Property::any("Role"),
+            Property::object("Net")
+                .members(&[Property::any("Port").required(), Property::text("Host")]),
+            Property::objects("Rules").members(&[Property::number("Port").required()]),
+            Property::texts("Groups"),
         ];
         PROPERTIES
     }
@@ -152,40 +162,50 @@ impl ResourceType for Thing {
         properties.get("Role").map(|_| "CAPABILITY_IAM")
     }
     async fn create(&self, _: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        self.0.call(|state| {
-            if is_broken(state, &request.properties, "create") {
-                return Err(ResourceError::new("no capacity"));
-            }
-            if let Some((id, _)) = state.live.iter().find(|(_, it)| it.token == request.token) {
-                return Ok(Created {
-                    physical_id: id.clone(),
-                });
-            }
-            state.made += 1;
-            let physical_id = format!("{}-{}", request.logical_id.to_lowercase(), state.made);
-            let made = Made {
-                token: request.token.clone(),
-                properties: request.properties.clone(),
-                tags: request.tags.clone(),
-            };
-            state.live.insert(physical_id.clone(), made);
-            Ok(Created { physical_id })
-        })
+        self.0
+            .call(|state| {
+                if is_broken(state, &request.properties, "create") {
+                    return Err(ResourceError::new("no capacity"));
+                }
+                if let Some((id, _)) = state.live.iter().find(|(_, it)| it.token == request.token) {
+                    return Ok(Created {
+                        physical_id: id.clone(),
+                    });
+                }
+                state.made += 1;
+                let physical_id = format!("{}-{}", request.logical_id.to_lowercase(), state.made);
+                let made = Made {
+                    token: request.token.clone(),
+                    properties: request.properties.clone(),
+                    tags: request.tags.clone(),
+                };
+                state.live.insert(physical_id.clone(), made);
+                request.made.note(&physical_id);
+                if is_broken(state, &request.properties, "halfway") {
+                    return Err(ResourceError::new("no room"));
+                }
+                let panics = is_broken(state, &request.properties, "panic");
+                assert!(!panics, "a fault of the type's");
+                Ok(Created { physical_id })
+            })
+            .await
     }
     async fn stability(&self, _: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
-        self.0.call(|state| {
-            let Some(made) = state.live.get(physical_id) else {
-                return Ok(Stability::Failed("it is gone".into()));
-            };
-            if is_broken(state, &made.properties, "stability") {
-                return Ok(Stability::Failed("it never became healthy".into()));
-            }
-            let name = made.properties["Name"].as_str().unwrap_or_default();
-            match state.waiting.iter().any(|it| it == name) {
-                true => Ok(Stability::Waiting("not yet".into())),
-                false => Ok(Stability::Stable),
-            }
-        })
+        self.0
+            .call(|state| {
+                let Some(made) = state.live.get(physical_id) else {
+                    return Ok(Stability::Failed("it is gone".into()));
+                };
+                if is_broken(state, &made.properties, "stability") {
+                    return Ok(Stability::Failed("it never became healthy".into()));
+                }
+                let name = made.properties["Name"].as_str().unwrap_or_default();
+                match state.waiting.iter().any(|it| it == name) {
+                    true => Ok(Stability::Waiting("not yet".into())),
+                    false => Ok(Stability::Stable),
+                }
+            })
+            .await
     }
     async fn update(
         &self,
@@ -194,20 +214,22 @@ impl ResourceType for Thing {
         _: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
-        self.0.call(|state| {
-            let is_broken = is_broken(state, &request.properties, "update");
-            let made = state
-                .live
-                .get_mut(physical_id)
-                .ok_or_else(|| ResourceError::new("it is gone"))?;
-            // A broken one has changed something before it fails.
-            made.properties = request.properties.clone();
-            made.tags = request.tags.clone();
-            match is_broken {
-                true => Err(ResourceError::new("it cannot be that big")),
-                false => Ok(()),
-            }
-        })
+        self.0
+            .call(|state| {
+                let is_broken = is_broken(state, &request.properties, "update");
+                let made = state
+                    .live
+                    .get_mut(physical_id)
+                    .ok_or_else(|| ResourceError::new("it is gone"))?;
+                // A broken one has changed something before it fails.
+                made.properties = request.properties.clone();
+                made.tags = request.tags.clone();
+                match is_broken {
+                    true => Err(ResourceError::new("it cannot be that big")),
+                    false => Ok(()),
+                }
+            })
+            .await
     }
     async fn delete(
         &self,
@@ -215,26 +237,28 @@ impl ResourceType for Thing {
         physical_id: &str,
         properties: &Json,
     ) -> Result<(), ResourceError> {
-        self.0.call(|state| {
-            if is_broken(state, properties, "delete") {
-                return Err(ResourceError::new("somebody uses it"));
-            }
-            let user = state
-                .live
-                .values()
-                .find(|it| it.properties["Of"] == physical_id);
-            if let Some(user) = user {
-                return Err(ResourceError::new(format!(
-                    "{} needs {physical_id}",
-                    user.token
-                )));
-            }
-            state.live.remove(physical_id);
-            Ok(())
-        })
+        self.0
+            .call(|state| {
+                if is_broken(state, properties, "delete") {
+                    return Err(ResourceError::new("somebody uses it"));
+                }
+                let user = state
+                    .live
+                    .values()
+                    .find(|it| it.properties["Of"] == physical_id);
+                if let Some(user) = user {
+                    return Err(ResourceError::new(format!(
+                        "{} needs {physical_id}",
+                        user.token
+                    )));
+                }
+                state.live.remove(physical_id);
+                Ok(())
+            })
+            .await
     }
     async fn deleted(&self, _: &Cx, _: &str) -> Result<Stability, ResourceError> {
-        self.0.call(|_| Ok(Stability::Stable))
+        self.0.call(|_| Ok(Stability::Stable)).await
     }
     async fn actual(
         &self,
@@ -258,6 +282,7 @@ impl ResourceType for Thing {
                 ("Size", Some(made)) => Ok(made.properties["Size"].clone()),
                 _ => Err(ResourceError::new("no such attribute")),
             })
+            .await
     }
 }
 
@@ -342,7 +367,16 @@ pub struct Bench {
     pub world: Arc<World>,
     pub cloud: Arc<Cloud>,
     directory: Arc<tempfile::TempDir>,
-    running: tokio::task::JoinHandle<()>,
+    /// A daemon's own: a process that has died is dropped with all that it was doing.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Bench {
@@ -384,7 +418,12 @@ impl Bench {
                 ),
             ],
         });
-        let running = tokio::spawn({
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn({
             let cloud = cloud.clone();
             async move { cloud.run().await.unwrap() }
         });
@@ -392,7 +431,7 @@ impl Bench {
             world,
             cloud,
             directory,
-            running,
+            runtime: Some(runtime),
         }
     }
 
@@ -405,8 +444,13 @@ impl Bench {
     }
 
     pub async fn stop(self) {
+        let cloud = Arc::downgrade(&self.cloud);
         self.cloud.converge.stop();
-        self.running.await.unwrap();
+        drop(self);
+        let begin = Instant::now();
+        while cloud.strong_count() > 0 && begin.elapsed() < Duration::from_secs(5) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Puts a text into a bucket: `bucket/key`.

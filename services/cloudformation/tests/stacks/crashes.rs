@@ -97,7 +97,7 @@ async fn run(
         live: bench.world.live(),
         resources: bench.resources(&id).await,
         events: bench.events(&id).await,
-        outputs: stack.outputs.unwrap().len(),
+        outputs: stack.outputs.unwrap_or_default().len(),
     };
     let calls = 0..bench.world.calls() - first;
     bench.stop().await;

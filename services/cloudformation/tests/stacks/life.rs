@@ -136,7 +136,7 @@ async fn a_failure_rolls_back_everything_that_was_made() {
     bench.world.break_thing("web", "create");
     let id = bench.create("web", WEB).await.unwrap();
     let stack = bench.ends(&id, "ROLLBACK_COMPLETE").await;
-    assert_eq!(stack.outputs, Some(vec![]));
+    assert_eq!(stack.outputs, None);
     assert_eq!(bench.world.live(), Default::default());
     let events = bench.events("web").await;
     assert!(

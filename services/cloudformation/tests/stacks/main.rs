@@ -4,6 +4,7 @@ mod bench;
 mod change_sets;
 mod crashes;
 mod drift;
+mod forms;
 mod growth;
 mod life;
 mod nested;

@@ -162,7 +162,7 @@ async fn what_is_wrong_anywhere_in_a_tree_is_found_before_anything_is_made() {
         "{message}"
     );
     let message = refused(&bench, &root("https://example.com/a/b", "")).await;
-    assert!(message.contains("must be an amazon s3 URL"), "{message}");
+    assert!(message.contains("must be a supported URL"), "{message}");
 
     bench.put(
         "templates/n.yaml",
@@ -579,11 +579,8 @@ async fn a_stack_policy_may_lie_in_a_bucket() {
     let id = bench.call(input).await.unwrap().stack_id.unwrap();
     bench.ends(&id, "CREATE_COMPLETE").await;
     let changed = template.replace("Size: 1", "Size: 2");
-    let error = bench.update("web", &changed).await.unwrap_err();
-    assert!(
-        error.message.contains("Action denied by stack policy"),
-        "{error}"
-    );
+    bench.update("web", &changed).await.unwrap();
+    bench.ends(&id, "UPDATE_ROLLBACK_COMPLETE").await;
     // A policy for this update alone, out of a bucket as well.
     bench.put("policies/allow.json", r#"{"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"#);
     let input = api::UpdateStackInput {
@@ -592,7 +589,8 @@ async fn a_stack_policy_may_lie_in_a_bucket() {
     };
     bench.call(input).await.unwrap();
     bench.ends(&id, "UPDATE_COMPLETE").await;
-    assert!(bench.update("web", template).await.is_err());
+    bench.update("web", template).await.unwrap();
+    bench.ends(&id, "UPDATE_ROLLBACK_COMPLETE").await;
 }
 
 /// What the CDK writes around everything that it makes.

@@ -326,7 +326,7 @@ Resources: {It: {Type: Test::Fake::Thing, Properties: {Name: it, Size: !Ref Size
 }
 
 #[tokio::test]
-async fn a_stack_policy_is_enforced_before_anything_changes() {
+async fn what_a_stack_policy_denies_fails_the_update() {
     let (bench, id) = made().await;
     let policy = r#"{"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}, {"Effect": "Deny", "Action": "Update:Replace", "Principal": "*", "Resource": "LogicalResourceId/Net"}]}"#;
     bench
@@ -337,15 +337,13 @@ async fn a_stack_policy_is_enforced_before_anything_changes() {
         })
         .await
         .unwrap();
-    let error = bench.update("web", AFTER).await.unwrap_err();
-    assert_eq!(
-        error.message,
-        "Action denied by stack policy: it does not allow [Update:Replace] for resource [Net]"
-    );
-    assert_eq!(
-        bench.stack("web").await.unwrap().stack_status.as_str(),
-        "CREATE_COMPLETE"
-    );
+    let before = bench.world.live();
+    bench.update("web", AFTER).await.unwrap();
+    bench.ends(&id, "UPDATE_ROLLBACK_COMPLETE").await;
+    let events = bench.events(&id).await;
+    let denied = "Net UPDATE_FAILED Action denied by stack policy: Statement [#2] does not allow [Update:Replace] for resource [LogicalResourceId/Net]";
+    assert!(events.iter().any(|it| it == denied), "{events:#?}");
+    assert_eq!(bench.world.live(), before);
     let once = r#"{"Statement": [{"Effect": "Allow", "Action": "Update:*", "Principal": "*", "Resource": "*"}]}"#;
     bench
         .call(api::UpdateStackInput {

@@ -252,10 +252,6 @@ async fn what_nobody_here_could_make_is_refused_by_name() {
             "CreationPolicy of X",
         ),
         (
-            "{Type: Test::Fake::Thing, Properties: {Name: x}, UpdatePolicy: {}}",
-            "UpdatePolicy of X",
-        ),
-        (
             "{Type: AWS::CloudFormation::WaitCondition}",
             "needs a Handle or a CreationPolicy",
         ),
@@ -271,4 +267,13 @@ async fn what_nobody_here_could_make_is_refused_by_name() {
         assert!(error.message.contains(expect), "{error}");
         assert!(bench.stack("web").await.is_err());
     }
+}
+
+/// As with AWS, where it speaks of types that this is none of.
+#[tokio::test]
+async fn an_update_policy_of_a_type_that_has_none_is_ignored() {
+    let bench = Bench::start();
+    let template = "Resources: {X: {Type: Test::Fake::Thing, Properties: {Name: x}, UpdatePolicy: {AutoScalingReplacingUpdate: {WillReplace: true}}}}";
+    let id = bench.create("web", template).await.unwrap();
+    bench.ends(&id, "CREATE_COMPLETE").await;
 }

@@ -23,10 +23,10 @@ impl ResourceType for SourceCredentialType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("AuthType").required(),
-                Property::new("ServerType").required().replaces(),
-                Property::new("Token").required(),
-                Property::new("Username"),
+                Property::text("AuthType").required(),
+                Property::text("ServerType").required().replaces(),
+                Property::text("Token").required(),
+                Property::text("Username"),
             ]
         }
     }

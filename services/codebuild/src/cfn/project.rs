@@ -13,81 +13,87 @@ pub struct ProjectType;
 const NAME_LENGTH_MAX: usize = 150;
 
 const ARTIFACTS: &[Property] = &[
-    Property::new("ArtifactIdentifier"),
-    Property::new("EncryptionDisabled"),
-    Property::new("Location"),
-    Property::new("Name"),
-    Property::new("NamespaceType"),
-    Property::new("OverrideArtifactName"),
-    Property::new("Packaging"),
-    Property::new("Path"),
-    Property::new("Type").required(),
+    Property::text("ArtifactIdentifier"),
+    Property::flag("EncryptionDisabled"),
+    Property::text("Location"),
+    Property::text("Name"),
+    Property::text("NamespaceType"),
+    Property::flag("OverrideArtifactName"),
+    Property::text("Packaging"),
+    Property::text("Path"),
+    Property::text("Type").required(),
 ];
 const SOURCE: &[Property] = &[
-    Property::new("Auth").members(&[Property::new("Resource"), Property::new("Type").required()]),
-    Property::new("BuildSpec"),
-    Property::new("GitCloneDepth"),
-    Property::new("GitSubmodulesConfig").members(&[Property::new("FetchSubmodules").required()]),
-    Property::new("InsecureSsl"),
-    Property::new("Location"),
-    Property::new("ReportBuildStatus"),
-    Property::new("SourceIdentifier"),
-    Property::new("Type").required(),
+    Property::object("Auth").members(&[
+        Property::text("Resource"),
+        Property::text("Type").required(),
+    ]),
+    Property::text("BuildSpec"),
+    Property::number("GitCloneDepth"),
+    Property::object("GitSubmodulesConfig")
+        .members(&[Property::flag("FetchSubmodules").required()]),
+    Property::flag("InsecureSsl"),
+    Property::text("Location"),
+    Property::flag("ReportBuildStatus"),
+    Property::text("SourceIdentifier"),
+    Property::text("Type").required(),
 ];
 const ENVIRONMENT: &[Property] = &[
-    Property::new("ComputeType").required(),
-    Property::new("EnvironmentVariables").members(&[
-        Property::new("Name").required(),
-        Property::new("Type"),
-        Property::new("Value").required(),
+    Property::text("ComputeType").required(),
+    Property::objects("EnvironmentVariables").members(&[
+        Property::text("Name").required(),
+        Property::text("Type"),
+        Property::text("Value").required(),
     ]),
-    Property::new("Image").required(),
-    Property::new("ImagePullCredentialsType"),
-    Property::new("PrivilegedMode"),
-    Property::new("RegistryCredential").members(&[
-        Property::new("Credential").required(),
-        Property::new("CredentialProvider").required(),
+    Property::text("Image").required(),
+    Property::text("ImagePullCredentialsType"),
+    Property::flag("PrivilegedMode"),
+    Property::object("RegistryCredential").members(&[
+        Property::text("Credential").required(),
+        Property::text("CredentialProvider").required(),
     ]),
-    Property::new("Type").required(),
+    Property::text("Type").required(),
 ];
 const LOGS: &[Property] = &[
-    Property::new("CloudWatchLogs").members(&[
-        Property::new("GroupName"),
-        Property::new("Status").required(),
-        Property::new("StreamName"),
+    Property::object("CloudWatchLogs").members(&[
+        Property::text("GroupName"),
+        Property::text("Status").required(),
+        Property::text("StreamName"),
     ]),
-    Property::new("S3Logs").members(&[
-        Property::new("EncryptionDisabled"),
-        Property::new("Location"),
-        Property::new("Status").required(),
+    Property::object("S3Logs").members(&[
+        Property::flag("EncryptionDisabled"),
+        Property::text("Location"),
+        Property::text("Status").required(),
     ]),
 ];
 const PROPERTIES: &[Property] = &[
-    Property::new("Artifacts").members(ARTIFACTS).required(),
-    Property::new("BadgeEnabled"),
-    Property::new("Cache").members(&[
-        Property::new("Location"),
-        Property::new("Modes"),
-        Property::new("Type").required(),
+    Property::object("Artifacts").members(ARTIFACTS).required(),
+    Property::flag("BadgeEnabled"),
+    Property::object("Cache").members(&[
+        Property::text("Location"),
+        Property::texts("Modes"),
+        Property::text("Type").required(),
     ]),
-    Property::new("ConcurrentBuildLimit"),
-    Property::new("Description"),
-    Property::new("EncryptionKey"),
-    Property::new("Environment").members(ENVIRONMENT).required(),
-    Property::new("LogsConfig").members(LOGS),
-    Property::new("Name").replaces(),
-    Property::new("QueuedTimeoutInMinutes"),
-    Property::new("SecondaryArtifacts").members(ARTIFACTS),
-    Property::new("SecondarySourceVersions").members(&[
-        Property::new("SourceIdentifier").required(),
-        Property::new("SourceVersion"),
+    Property::number("ConcurrentBuildLimit"),
+    Property::text("Description"),
+    Property::text("EncryptionKey"),
+    Property::object("Environment")
+        .members(ENVIRONMENT)
+        .required(),
+    Property::object("LogsConfig").members(LOGS),
+    Property::text("Name").names(),
+    Property::number("QueuedTimeoutInMinutes"),
+    Property::objects("SecondaryArtifacts").members(ARTIFACTS),
+    Property::objects("SecondarySourceVersions").members(&[
+        Property::text("SourceIdentifier").required(),
+        Property::text("SourceVersion"),
     ]),
-    Property::new("SecondarySources").members(SOURCE),
-    Property::new("ServiceRole").required(),
-    Property::new("Source").members(SOURCE).required(),
-    Property::new("SourceVersion"),
+    Property::objects("SecondarySources").members(SOURCE),
+    Property::text("ServiceRole").required(),
+    Property::object("Source").members(SOURCE).required(),
+    Property::text("SourceVersion"),
     Property::TAGS,
-    Property::new("TimeoutInMinutes"),
+    Property::number("TimeoutInMinutes"),
 ];
 
 /// A source's `BuildSpec` is `buildspec` in the API.

@@ -11,13 +11,13 @@ pub struct ReportGroupType;
 
 const NAME_LENGTH_MAX: usize = 128;
 const PROPERTIES: &[Property] = &[
-    Property::new("DeleteReports"),
-    Property::new("ExportConfig")
-        .members(&[Property::new("ExportConfigType").required()])
+    Property::flag("DeleteReports"),
+    Property::object("ExportConfig")
+        .members(&[Property::text("ExportConfigType").required()])
         .required(),
-    Property::new("Name").replaces(),
+    Property::text("Name").replaces(),
     Property::TAGS,
-    Property::new("Type").required().replaces(),
+    Property::text("Type").required().replaces(),
 ];
 
 #[async_trait]

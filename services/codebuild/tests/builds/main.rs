@@ -649,6 +649,7 @@ async fn a_stack_makes_changes_and_deletes_a_project() {
         .resource_type("AWS::CodeBuild::Project")
         .unwrap();
     let request = |properties| ResourceRequest {
+        made: Default::default(),
         stack_name: "s".into(),
         stack_id: String::new(),
         logical_id: "Project".into(),

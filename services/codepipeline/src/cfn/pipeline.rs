@@ -13,67 +13,67 @@ pub struct PipelineType;
 const NAME_LENGTH_MAX: usize = 100;
 
 const STORE: &[Property] = &[
-    Property::new("EncryptionKey"),
-    Property::new("Location").required(),
-    Property::new("Type").required(),
+    Property::object("EncryptionKey"),
+    Property::text("Location").required(),
+    Property::text("Type").required(),
 ];
 const STORES: &[Property] = &[
-    Property::new("ArtifactStore").required().members(STORE),
-    Property::new("Region").required(),
+    Property::object("ArtifactStore").required().members(STORE),
+    Property::text("Region").required(),
 ];
-const ARTIFACT: &[Property] = &[Property::new("Name").required()];
+const ARTIFACT: &[Property] = &[Property::text("Name").required()];
 const ACTION: &[Property] = &[
-    Property::new("ActionTypeId").required().members(&[
-        Property::new("Category").required(),
-        Property::new("Owner").required(),
-        Property::new("Provider").required(),
-        Property::new("Version").required(),
+    Property::object("ActionTypeId").required().members(&[
+        Property::text("Category").required(),
+        Property::text("Owner").required(),
+        Property::text("Provider").required(),
+        Property::text("Version").required(),
     ]),
-    Property::new("Configuration"),
-    Property::new("InputArtifacts").members(ARTIFACT),
-    Property::new("Name").required(),
-    Property::new("Namespace"),
-    Property::new("OutputArtifacts").members(ARTIFACT),
-    Property::new("Region"),
-    Property::new("RoleArn"),
-    Property::new("RunOrder"),
-    Property::new("TimeoutInMinutes"),
+    Property::any("Configuration"),
+    Property::objects("InputArtifacts").members(ARTIFACT),
+    Property::text("Name").required(),
+    Property::text("Namespace"),
+    Property::objects("OutputArtifacts").members(ARTIFACT),
+    Property::text("Region"),
+    Property::text("RoleArn"),
+    Property::number("RunOrder"),
+    Property::number("TimeoutInMinutes"),
 ];
 const STAGE: &[Property] = &[
-    Property::new("Actions").required().members(ACTION),
-    Property::new("Blockers"),
-    Property::new("Name").required(),
+    Property::objects("Actions").required().members(ACTION),
+    Property::objects("Blockers"),
+    Property::text("Name").required(),
 ];
-const PATTERNS: &[Property] = &[Property::new("Excludes"), Property::new("Includes")];
+const PATTERNS: &[Property] = &[Property::texts("Excludes"), Property::texts("Includes")];
 const TRIGGER: &[Property] = &[
-    Property::new("GitConfiguration").members(&[
-        Property::new("Push").members(&[
-            Property::new("Branches").members(PATTERNS),
-            Property::new("FilePaths").members(PATTERNS),
+    Property::object("GitConfiguration").members(&[
+        Property::objects("Push").members(&[
+            Property::object("Branches").members(PATTERNS),
+            Property::object("FilePaths").members(PATTERNS),
         ]),
-        Property::new("SourceActionName").required(),
+        Property::text("SourceActionName").required(),
     ]),
-    Property::new("ProviderType").required(),
+    Property::text("ProviderType").required(),
 ];
 const PROPERTIES: &[Property] = &[
-    Property::new("ArtifactStore").members(STORE),
-    Property::new("ArtifactStores").members(STORES),
-    Property::new("DisableInboundStageTransitions").members(&[
-        Property::new("Reason").required(),
-        Property::new("StageName").required(),
+    Property::object("ArtifactStore").members(STORE),
+    Property::objects("ArtifactStores").members(STORES),
+    Property::objects("DisableInboundStageTransitions").members(&[
+        Property::text("Reason").required(),
+        Property::text("StageName").required(),
     ]),
-    Property::new("ExecutionMode"),
-    Property::new("Name").replaces(),
-    Property::new("PipelineType"),
-    Property::new("RestartExecutionOnUpdate"),
-    Property::new("RoleArn").required(),
-    Property::new("Stages").required().members(STAGE),
+    Property::text("ExecutionMode"),
+    Property::text("Name").names(),
+    Property::text("PipelineType"),
+    Property::flag("RestartExecutionOnUpdate"),
+    Property::text("RoleArn").required(),
+    Property::objects("Stages").required().members(STAGE),
     Property::TAGS,
-    Property::new("Triggers").members(TRIGGER),
-    Property::new("Variables").members(&[
-        Property::new("DefaultValue"),
-        Property::new("Description"),
-        Property::new("Name").required(),
+    Property::objects("Triggers").members(TRIGGER),
+    Property::objects("Variables").members(&[
+        Property::text("DefaultValue"),
+        Property::text("Description"),
+        Property::text("Name").required(),
     ]),
 ];
 
@@ -225,6 +225,7 @@ impl ResourceType for PipelineType {
             tags: Some(tag_list(request.all_tags())),
         };
         cx.with_token(&request.token).call(input).await?;
+        request.made.note(&name);
         set_transitions(cx, &name, &Json::Null, &request.properties).await?;
         Ok(Created { physical_id: name })
     }

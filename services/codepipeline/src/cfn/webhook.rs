@@ -10,23 +10,23 @@ pub struct WebhookType;
 const NAME_LENGTH_MAX: usize = 100;
 
 const PROPERTIES: &[Property] = &[
-    Property::new("Authentication").required(),
-    Property::new("AuthenticationConfiguration")
+    Property::text("Authentication").required(),
+    Property::object("AuthenticationConfiguration")
         .required()
         .members(&[
-            Property::new("AllowedIPRange"),
-            Property::new("SecretToken"),
+            Property::text("AllowedIPRange"),
+            Property::text("SecretToken"),
         ]),
-    Property::new("Filters").required().members(&[
-        Property::new("JsonPath").required(),
-        Property::new("MatchEquals"),
+    Property::objects("Filters").required().members(&[
+        Property::text("JsonPath").required(),
+        Property::text("MatchEquals"),
     ]),
-    Property::new("Name").replaces(),
-    Property::new("RegisterWithThirdParty"),
-    Property::new("TargetAction").required(),
-    Property::new("TargetPipeline").required(),
+    Property::text("Name").replaces(),
+    Property::flag("RegisterWithThirdParty"),
+    Property::text("TargetAction").required(),
+    Property::text("TargetPipeline").required(),
     // Required by the schema, and of no effect on AWS either.
-    Property::new("TargetPipelineVersion"),
+    Property::number("TargetPipelineVersion"),
 ];
 
 async fn put(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<(), ResourceError> {
@@ -48,6 +48,7 @@ async fn put(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<(), Resou
         tags: None,
     };
     cx.with_token(&request.token).call(input).await?;
+    request.made.note(name);
     if request.flag("RegisterWithThirdParty") == Some(true) {
         let webhook_name = Some(name.to_owned());
         let input = RegisterWebhookWithThirdPartyInput { webhook_name };

@@ -11,6 +11,7 @@ use crate::support::*;
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
+        made: Default::default(),
         stack_name: "stack".into(),
         stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/stack/1".into(),
         logical_id: logical_id.into(),

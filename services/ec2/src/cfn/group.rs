@@ -14,23 +14,23 @@ use shapes::ec2::{
 use super::{gone_is_fine, tag_specifications, text, update_tags};
 
 const INGRESS: &[Property] = &[
-    Property::new("CidrIp"),
-    Property::new("CidrIpv6"),
-    Property::new("Description"),
-    Property::new("FromPort"),
-    Property::new("IpProtocol").required(),
-    Property::new("SourceSecurityGroupId"),
-    Property::new("SourceSecurityGroupOwnerId"),
-    Property::new("ToPort"),
+    Property::text("CidrIp"),
+    Property::text("CidrIpv6"),
+    Property::text("Description"),
+    Property::number("FromPort"),
+    Property::text("IpProtocol").required(),
+    Property::text("SourceSecurityGroupId"),
+    Property::text("SourceSecurityGroupOwnerId"),
+    Property::number("ToPort"),
 ];
 const EGRESS: &[Property] = &[
-    Property::new("CidrIp"),
-    Property::new("CidrIpv6"),
-    Property::new("Description"),
-    Property::new("DestinationSecurityGroupId"),
-    Property::new("FromPort"),
-    Property::new("IpProtocol").required(),
-    Property::new("ToPort"),
+    Property::text("CidrIp"),
+    Property::text("CidrIpv6"),
+    Property::text("Description"),
+    Property::text("DestinationSecurityGroupId"),
+    Property::number("FromPort"),
+    Property::text("IpProtocol").required(),
+    Property::number("ToPort"),
 ];
 
 /// One rule as the API takes it.
@@ -255,12 +255,12 @@ impl ResourceType for SecurityGroupType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("GroupDescription").required().replaces(),
-                Property::new("GroupName").replaces(),
-                Property::new("SecurityGroupEgress").members(EGRESS),
-                Property::new("SecurityGroupIngress").members(INGRESS),
+                Property::text("GroupDescription").required().replaces(),
+                Property::text("GroupName").names(),
+                Property::objects("SecurityGroupEgress").members(EGRESS),
+                Property::objects("SecurityGroupIngress").members(INGRESS),
                 Property::TAGS,
-                Property::new("VpcId").required().replaces(),
+                Property::text("VpcId").required().replaces(),
             ]
         }
     }
@@ -279,6 +279,7 @@ impl ResourceType for SecurityGroupType {
             ..Default::default()
         };
         let id = cx.call(input).await?.group_id.unwrap_or_default();
+        request.made.note(&id);
         authorize(
             cx,
             &id,
@@ -467,15 +468,15 @@ impl ResourceType for IngressType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("GroupId").required().replaces(),
-                Property::new("CidrIp").replaces(),
-                Property::new("CidrIpv6").replaces(),
-                Property::new("Description").replaces(),
-                Property::new("FromPort").replaces(),
-                Property::new("IpProtocol").required().replaces(),
-                Property::new("SourceSecurityGroupId").replaces(),
-                Property::new("SourceSecurityGroupOwnerId").replaces(),
-                Property::new("ToPort").replaces(),
+                Property::text("GroupId").required().replaces(),
+                Property::text("CidrIp").replaces(),
+                Property::text("CidrIpv6").replaces(),
+                Property::text("Description").replaces(),
+                Property::number("FromPort").replaces(),
+                Property::text("IpProtocol").required().replaces(),
+                Property::text("SourceSecurityGroupId").replaces(),
+                Property::text("SourceSecurityGroupOwnerId").replaces(),
+                Property::number("ToPort").replaces(),
             ]
         }
     }
@@ -515,14 +516,14 @@ impl ResourceType for EgressType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("GroupId").required().replaces(),
-                Property::new("CidrIp").replaces(),
-                Property::new("CidrIpv6").replaces(),
-                Property::new("Description").replaces(),
-                Property::new("DestinationSecurityGroupId").replaces(),
-                Property::new("FromPort").replaces(),
-                Property::new("IpProtocol").required().replaces(),
-                Property::new("ToPort").replaces(),
+                Property::text("GroupId").required().replaces(),
+                Property::text("CidrIp").replaces(),
+                Property::text("CidrIpv6").replaces(),
+                Property::text("Description").replaces(),
+                Property::text("DestinationSecurityGroupId").replaces(),
+                Property::number("FromPort").replaces(),
+                Property::text("IpProtocol").required().replaces(),
+                Property::number("ToPort").replaces(),
             ]
         }
     }

@@ -38,7 +38,7 @@ impl ResourceType for EipType {
         "AWS::EC2::EIP"
     }
     fn properties(&self) -> &'static [Property] {
-        const { &[Property::new("Domain"), Property::TAGS] }
+        const { &[Property::text("Domain"), Property::TAGS] }
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["AllocationId", "PublicIp"]
@@ -107,10 +107,10 @@ impl ResourceType for NatGatewayType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("AllocationId").replaces(),
-                Property::new("ConnectivityType").replaces(),
-                Property::new("PrivateIpAddress").replaces(),
-                Property::new("SubnetId").required().replaces(),
+                Property::text("AllocationId").replaces(),
+                Property::text("ConnectivityType").replaces(),
+                Property::text("PrivateIpAddress").replaces(),
+                Property::text("SubnetId").required().replaces(),
                 Property::TAGS,
             ]
         }

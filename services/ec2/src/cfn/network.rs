@@ -49,10 +49,10 @@ impl ResourceType for VpcType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("CidrBlock").required().replaces(),
-                Property::new("EnableDnsHostnames"),
-                Property::new("EnableDnsSupport"),
-                Property::new("InstanceTenancy").replaces(),
+                Property::text("CidrBlock").required().replaces(),
+                Property::flag("EnableDnsHostnames"),
+                Property::flag("EnableDnsSupport"),
+                Property::text("InstanceTenancy").replaces(),
                 Property::TAGS,
             ]
         }
@@ -80,6 +80,7 @@ impl ResourceType for VpcType {
             ..Default::default()
         };
         let made = id(cx.call(input).await?.vpc.and_then(|it| it.vpc_id))?;
+        request.made.note(&made.physical_id);
         set_vpc_attributes(&cx, &made.physical_id, request).await?;
         Ok(made)
     }
@@ -177,11 +178,11 @@ impl ResourceType for SubnetType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("VpcId").required().replaces(),
-                Property::new("CidrBlock").replaces(),
-                Property::new("AvailabilityZone").replaces(),
-                Property::new("AvailabilityZoneId").replaces(),
-                Property::new("MapPublicIpOnLaunch"),
+                Property::text("VpcId").required().replaces(),
+                Property::text("CidrBlock").replaces(),
+                Property::text("AvailabilityZone").replaces(),
+                Property::text("AvailabilityZoneId").replaces(),
+                Property::flag("MapPublicIpOnLaunch"),
                 Property::TAGS,
             ]
         }
@@ -207,6 +208,7 @@ impl ResourceType for SubnetType {
             ..Default::default()
         };
         let made = id(cx.call(input).await?.subnet.and_then(|it| it.subnet_id))?;
+        request.made.note(&made.physical_id);
         set_subnet_attributes(&cx, &made.physical_id, request).await?;
         Ok(made)
     }
@@ -310,8 +312,8 @@ impl ResourceType for AttachmentType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("VpcId").required().replaces(),
-                Property::new("InternetGatewayId").required().replaces(),
+                Property::text("VpcId").required().replaces(),
+                Property::text("InternetGatewayId").required().replaces(),
             ]
         }
     }

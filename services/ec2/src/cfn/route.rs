@@ -18,7 +18,12 @@ impl ResourceType for RouteTableType {
         "AWS::EC2::RouteTable"
     }
     fn properties(&self) -> &'static [Property] {
-        const { &[Property::new("VpcId").required().replaces(), Property::TAGS] }
+        const {
+            &[
+                Property::text("VpcId").required().replaces(),
+                Property::TAGS,
+            ]
+        }
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["RouteTableId"]
@@ -74,10 +79,10 @@ impl ResourceType for RouteType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("RouteTableId").required().replaces(),
-                Property::new("DestinationCidrBlock").required().replaces(),
-                Property::new("GatewayId"),
-                Property::new("NatGatewayId"),
+                Property::text("RouteTableId").required().replaces(),
+                Property::text("DestinationCidrBlock").required().replaces(),
+                Property::text("GatewayId"),
+                Property::text("NatGatewayId"),
             ]
         }
     }
@@ -144,8 +149,8 @@ impl ResourceType for AssociationType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("RouteTableId").required().replaces(),
-                Property::new("SubnetId").required().replaces(),
+                Property::text("RouteTableId").required().replaces(),
+                Property::text("SubnetId").required().replaces(),
             ]
         }
     }

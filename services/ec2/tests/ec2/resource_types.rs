@@ -10,6 +10,7 @@ use crate::world::{World, text, texts};
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
+        made: Default::default(),
         stack_name: "web".into(),
         stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/web/1".into(),
         logical_id: logical_id.into(),

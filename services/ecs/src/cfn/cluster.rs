@@ -13,20 +13,21 @@ pub struct Cluster;
 const NAME_LENGTH_MAX: usize = 255;
 
 const STRATEGY: &[Property] = &[
-    Property::new("Base"),
-    Property::new("CapacityProvider"),
-    Property::new("Weight"),
+    Property::number("Base"),
+    Property::text("CapacityProvider"),
+    Property::number("Weight"),
 ];
 
 const PROPERTIES: &[Property] = &[
-    Property::new("CapacityProviders"),
-    Property::new("ClusterName").replaces(),
-    Property::new("ClusterSettings").members(&[Property::new("Name"), Property::new("Value")]),
-    Property::new("Configuration").members(&[
-        Property::new("ExecuteCommandConfiguration").members(&[Property::new("Logging")])
+    Property::texts("CapacityProviders"),
+    Property::text("ClusterName").names(),
+    Property::objects("ClusterSettings")
+        .members(&[Property::text("Name"), Property::text("Value")]),
+    Property::object("Configuration").members(&[
+        Property::object("ExecuteCommandConfiguration").members(&[Property::text("Logging")])
     ]),
-    Property::new("DefaultCapacityProviderStrategy").members(STRATEGY),
-    Property::new("Tags"),
+    Property::objects("DefaultCapacityProviderStrategy").members(STRATEGY),
+    Property::objects("Tags"),
 ];
 
 /// `ClusterSettings` is called `settings` by the API; tags go their own way.

@@ -2,50 +2,58 @@
 
 use cloud::Property;
 
-const fn new(name: &'static str) -> Property {
-    Property::new(name)
-}
-
 const BREAKER: &[Property] = &[
-    new("Enable").required(),
-    new("ResetOnHealthyTask"),
-    new("Rollback").required(),
-    new("ThresholdConfiguration").members(&[new("Type").required(), new("Value").required()]),
+    Property::flag("Enable").required(),
+    Property::flag("ResetOnHealthyTask"),
+    Property::flag("Rollback").required(),
+    Property::object("ThresholdConfiguration").members(&[
+        Property::text("Type").required(),
+        Property::number("Value").required(),
+    ]),
 ];
 
-const AWSVPC: &[Property] = &[new("AssignPublicIp"), new("SecurityGroups"), new("Subnets")];
+const AWSVPC: &[Property] = &[
+    Property::text("AssignPublicIp"),
+    Property::texts("SecurityGroups"),
+    Property::texts("Subnets"),
+];
 
 pub const PROPERTIES: &[Property] = &[
-    new("AvailabilityZoneRebalancing"),
-    new("CapacityProviderStrategy").members(&[new("Base"), new("CapacityProvider"), new("Weight")]),
-    new("Cluster").replaces(),
-    new("DeploymentConfiguration").members(&[
-        new("DeploymentCircuitBreaker").members(BREAKER),
-        new("MaximumPercent"),
-        new("MinimumHealthyPercent"),
-        new("Strategy"),
+    Property::text("AvailabilityZoneRebalancing"),
+    Property::objects("CapacityProviderStrategy").members(&[
+        Property::number("Base"),
+        Property::text("CapacityProvider"),
+        Property::number("Weight"),
     ]),
-    new("DeploymentController").members(&[new("Type")]),
-    new("DesiredCount"),
-    new("EnableECSManagedTags"),
-    new("EnableExecuteCommand"),
-    new("ForceNewDeployment").members(&[
-        new("EnableForceNewDeployment").required(),
-        new("ForceNewDeploymentNonce"),
+    Property::text("Cluster").replaces(),
+    Property::object("DeploymentConfiguration").members(&[
+        Property::object("DeploymentCircuitBreaker").members(BREAKER),
+        Property::number("MaximumPercent"),
+        Property::number("MinimumHealthyPercent"),
+        Property::text("Strategy"),
     ]),
-    new("HealthCheckGracePeriodSeconds"),
-    new("LaunchType").replaces(),
-    new("LoadBalancers").members(&[
-        new("ContainerName"),
-        new("ContainerPort"),
-        new("TargetGroupArn"),
+    Property::object("DeploymentController").members(&[Property::text("Type")]),
+    Property::number("DesiredCount"),
+    Property::flag("EnableECSManagedTags"),
+    Property::flag("EnableExecuteCommand"),
+    Property::object("ForceNewDeployment").members(&[
+        Property::flag("EnableForceNewDeployment").required(),
+        Property::text("ForceNewDeploymentNonce"),
     ]),
-    new("NetworkConfiguration").members(&[new("AwsvpcConfiguration").members(AWSVPC)]),
-    new("PlatformVersion"),
-    new("PropagateTags"),
-    new("Role").replaces(),
-    new("SchedulingStrategy").replaces(),
-    new("ServiceName").replaces(),
-    new("Tags"),
-    new("TaskDefinition"),
+    Property::number("HealthCheckGracePeriodSeconds"),
+    Property::text("LaunchType").replaces(),
+    Property::objects("LoadBalancers").members(&[
+        Property::text("ContainerName"),
+        Property::number("ContainerPort"),
+        Property::text("TargetGroupArn"),
+    ]),
+    Property::object("NetworkConfiguration")
+        .members(&[Property::object("AwsvpcConfiguration").members(AWSVPC)]),
+    Property::text("PlatformVersion"),
+    Property::text("PropagateTags"),
+    Property::text("Role").replaces(),
+    Property::text("SchedulingStrategy").replaces(),
+    Property::text("ServiceName").names(),
+    Property::objects("Tags"),
+    Property::text("TaskDefinition"),
 ];

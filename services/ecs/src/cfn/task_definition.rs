@@ -24,6 +24,18 @@ impl ResourceType for TaskDefinition {
         &["TaskDefinitionArn"]
     }
 
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        match properties["NetworkMode"].as_str() {
+            Some("awsvpc") => Ok(()),
+            Some(open) if open.contains(cloud::KNOWN_LATER) => Ok(()),
+            Some(mode) => Err(format!("networkMode {mode} is not supported by neargate")),
+            None => Err(
+                "networkMode bridge (which is the default; ask for awsvpc) is not supported by neargate"
+                    .into(),
+            ),
+        }
+    }
+
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let mut call: RegisterTaskDefinitionInput = input(&request.properties, &["Tags"])?;
         if call.family.is_empty() {

@@ -2,77 +2,92 @@
 
 use cloud::Property;
 
-const fn new(name: &'static str) -> Property {
-    Property::new(name)
-}
-
-const PAIR: &[Property] = &[new("Name"), new("Value")];
+const PAIR: &[Property] = &[Property::text("Name"), Property::text("Value")];
 
 const HEALTH_CHECK: &[Property] = &[
-    new("Command"),
-    new("Interval"),
-    new("Retries"),
-    new("StartPeriod"),
-    new("Timeout"),
+    Property::texts("Command"),
+    Property::number("Interval"),
+    Property::number("Retries"),
+    Property::number("StartPeriod"),
+    Property::number("Timeout"),
 ];
 
 const PORT_MAPPING: &[Property] = &[
-    new("AppProtocol"),
-    new("ContainerPort"),
-    new("HostPort"),
-    new("Name"),
-    new("Protocol"),
+    Property::text("AppProtocol"),
+    Property::number("ContainerPort"),
+    Property::number("HostPort"),
+    Property::text("Name"),
+    Property::text("Protocol"),
 ];
 
 const CONTAINER: &[Property] = &[
-    new("Command"),
-    new("Cpu"),
-    new("DependsOn").members(&[new("Condition"), new("ContainerName")]),
-    new("DockerLabels"),
-    new("EntryPoint"),
-    new("Environment").members(PAIR),
-    new("Essential"),
-    new("HealthCheck").members(HEALTH_CHECK),
-    new("Image").required(),
-    new("LinuxParameters").members(&[
-        new("Capabilities").members(&[new("Add"), new("Drop")]),
-        new("InitProcessEnabled"),
+    Property::texts("Command"),
+    Property::number("Cpu"),
+    Property::objects("DependsOn")
+        .members(&[Property::text("Condition"), Property::text("ContainerName")]),
+    Property::object("DockerLabels"),
+    Property::texts("EntryPoint"),
+    Property::objects("Environment").members(PAIR),
+    Property::flag("Essential"),
+    Property::object("HealthCheck").members(HEALTH_CHECK),
+    Property::text("Image").required(),
+    Property::object("LinuxParameters").members(&[
+        Property::object("Capabilities")
+            .members(&[Property::texts("Add"), Property::texts("Drop")]),
+        Property::flag("InitProcessEnabled"),
     ]),
-    new("LogConfiguration").members(&[new("LogDriver").required(), new("Options")]),
-    new("Memory"),
-    new("MemoryReservation"),
-    new("MountPoints").members(&[new("ContainerPath"), new("ReadOnly"), new("SourceVolume")]),
-    new("Name").required(),
-    new("PortMappings").members(PORT_MAPPING),
-    new("Privileged"),
-    new("ReadonlyRootFilesystem"),
-    new("RepositoryCredentials").members(&[new("CredentialsParameter")]),
-    new("Secrets").members(&[new("Name").required(), new("ValueFrom").required()]),
-    new("StartTimeout"),
-    new("StopTimeout"),
-    new("Ulimits").members(&[new("HardLimit"), new("Name"), new("SoftLimit")]),
-    new("User"),
-    new("VersionConsistency"),
-    new("WorkingDirectory"),
+    Property::object("LogConfiguration").members(&[
+        Property::text("LogDriver").required(),
+        Property::object("Options"),
+    ]),
+    Property::number("Memory"),
+    Property::number("MemoryReservation"),
+    Property::objects("MountPoints").members(&[
+        Property::text("ContainerPath"),
+        Property::flag("ReadOnly"),
+        Property::text("SourceVolume"),
+    ]),
+    Property::text("Name").required(),
+    Property::objects("PortMappings").members(PORT_MAPPING),
+    Property::flag("Privileged"),
+    Property::flag("ReadonlyRootFilesystem"),
+    Property::object("RepositoryCredentials").members(&[Property::text("CredentialsParameter")]),
+    Property::objects("Secrets").members(&[
+        Property::text("Name").required(),
+        Property::text("ValueFrom").required(),
+    ]),
+    Property::number("StartTimeout"),
+    Property::number("StopTimeout"),
+    Property::objects("Ulimits").members(&[
+        Property::number("HardLimit"),
+        Property::text("Name"),
+        Property::number("SoftLimit"),
+    ]),
+    Property::text("User"),
+    Property::text("VersionConsistency"),
+    Property::text("WorkingDirectory"),
 ];
 
 pub const PROPERTIES: &[Property] = &[
-    new("ContainerDefinitions").replaces().members(CONTAINER),
-    new("Cpu").replaces(),
-    new("EphemeralStorage")
+    Property::objects("ContainerDefinitions")
         .replaces()
-        .members(&[new("SizeInGiB")]),
-    new("ExecutionRoleArn").replaces(),
-    new("Family").replaces(),
-    new("Memory").replaces(),
-    new("NetworkMode").replaces(),
-    new("RequiresCompatibilities").replaces(),
-    new("RuntimePlatform")
+        .members(CONTAINER),
+    Property::text("Cpu").replaces(),
+    Property::object("EphemeralStorage")
         .replaces()
-        .members(&[new("CpuArchitecture"), new("OperatingSystemFamily")]),
-    new("Tags"),
-    new("TaskRoleArn").replaces(),
-    new("Volumes")
+        .members(&[Property::number("SizeInGiB")]),
+    Property::text("ExecutionRoleArn").replaces(),
+    Property::text("Family").replaces(),
+    Property::text("Memory").replaces(),
+    Property::text("NetworkMode").replaces(),
+    Property::texts("RequiresCompatibilities").replaces(),
+    Property::object("RuntimePlatform").replaces().members(&[
+        Property::text("CpuArchitecture"),
+        Property::text("OperatingSystemFamily"),
+    ]),
+    Property::objects("Tags"),
+    Property::text("TaskRoleArn").replaces(),
+    Property::objects("Volumes")
         .replaces()
-        .members(&[new("Host"), new("Name")]),
+        .members(&[Property::object("Host"), Property::text("Name")]),
 ];

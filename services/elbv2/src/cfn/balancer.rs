@@ -52,16 +52,16 @@ impl ResourceType for LoadBalancerType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("IpAddressType"),
-                Property::new("LoadBalancerAttributes").members(KEY_VALUE),
-                Property::new("Name").replaces(),
-                Property::new("Scheme").replaces(),
-                Property::new("SecurityGroups"),
-                Property::new("SubnetMappings")
-                    .members(const { &[Property::new("SubnetId").required()] }),
-                Property::new("Subnets"),
+                Property::text("IpAddressType"),
+                Property::objects("LoadBalancerAttributes").members(KEY_VALUE),
+                Property::text("Name").names(),
+                Property::text("Scheme").replaces(),
+                Property::texts("SecurityGroups"),
+                Property::objects("SubnetMappings")
+                    .members(const { &[Property::text("SubnetId").required()] }),
+                Property::texts("Subnets"),
                 Property::TAGS,
-                Property::new("Type").replaces(),
+                Property::text("Type").replaces(),
             ]
         }
     }
@@ -98,6 +98,7 @@ impl ResourceType for LoadBalancerType {
             .into_iter()
             .next();
         let arn = made.and_then(|it| it.load_balancer_arn).unwrap_or_default();
+        request.made.note(&arn);
         set_attributes(cx, &arn, request).await?;
         Ok(Created { physical_id: arn })
     }

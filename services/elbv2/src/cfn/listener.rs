@@ -43,10 +43,12 @@ impl ResourceType for ListenerType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("DefaultActions").required().members(ACTION),
-                Property::new("LoadBalancerArn").required().replaces(),
-                Property::new("Port"),
-                Property::new("Protocol"),
+                Property::objects("DefaultActions")
+                    .required()
+                    .members(ACTION),
+                Property::text("LoadBalancerArn").required().replaces(),
+                Property::number("Port"),
+                Property::text("Protocol"),
             ]
         }
     }
@@ -141,10 +143,12 @@ impl ResourceType for RuleType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("Actions").required().members(ACTION),
-                Property::new("Conditions").required().members(CONDITION),
-                Property::new("ListenerArn").required().replaces(),
-                Property::new("Priority").required(),
+                Property::objects("Actions").required().members(ACTION),
+                Property::objects("Conditions")
+                    .required()
+                    .members(CONDITION),
+                Property::text("ListenerArn").required().replaces(),
+                Property::number("Priority").required(),
             ]
         }
     }

@@ -2,54 +2,60 @@
 
 use cloud::Property;
 
-pub const KEY_VALUE: &[Property] = &[Property::new("Key"), Property::new("Value")];
+pub const KEY_VALUE: &[Property] = &[Property::text("Key"), Property::text("Value")];
 
 const FORWARD: &[Property] = &[
-    Property::new("TargetGroups").members(
+    Property::objects("TargetGroups").members(
         const {
             &[
-                Property::new("TargetGroupArn").required(),
-                Property::new("Weight"),
+                Property::text("TargetGroupArn").required(),
+                Property::number("Weight"),
             ]
         },
     ),
-    Property::new("TargetGroupStickinessConfig")
-        .members(const { &[Property::new("Enabled"), Property::new("DurationSeconds")] }),
+    Property::object("TargetGroupStickinessConfig").members(
+        const {
+            &[
+                Property::flag("Enabled"),
+                Property::number("DurationSeconds"),
+            ]
+        },
+    ),
 ];
 const REDIRECT: &[Property] = &[
-    Property::new("Host"),
-    Property::new("Path"),
-    Property::new("Port"),
-    Property::new("Protocol"),
-    Property::new("Query"),
-    Property::new("StatusCode").required(),
+    Property::text("Host"),
+    Property::text("Path"),
+    Property::text("Port"),
+    Property::text("Protocol"),
+    Property::text("Query"),
+    Property::text("StatusCode").required(),
 ];
 const FIXED: &[Property] = &[
-    Property::new("ContentType"),
-    Property::new("MessageBody"),
-    Property::new("StatusCode").required(),
+    Property::text("ContentType"),
+    Property::text("MessageBody"),
+    Property::text("StatusCode").required(),
 ];
 
 pub const ACTION: &[Property] = &[
-    Property::new("FixedResponseConfig").members(FIXED),
-    Property::new("ForwardConfig").members(FORWARD),
-    Property::new("Order"),
-    Property::new("RedirectConfig").members(REDIRECT),
-    Property::new("TargetGroupArn"),
-    Property::new("Type").required(),
+    Property::object("FixedResponseConfig").members(FIXED),
+    Property::object("ForwardConfig").members(FORWARD),
+    Property::number("Order"),
+    Property::object("RedirectConfig").members(REDIRECT),
+    Property::text("TargetGroupArn"),
+    Property::text("Type").required(),
 ];
 
-const VALUES: &[Property] = &[Property::new("Values")];
-const HEADER: &[Property] = &[Property::new("HttpHeaderName"), Property::new("Values")];
-const QUERY: &[Property] = &[Property::new("Values").members(KEY_VALUE)];
+const VALUES: &[Property] = &[Property::texts("Values")];
+const HEADER: &[Property] = &[Property::text("HttpHeaderName"), Property::texts("Values")];
+const QUERY: &[Property] = &[Property::objects("Values").members(KEY_VALUE)];
 
 pub const CONDITION: &[Property] = &[
-    Property::new("Field"),
-    Property::new("HostHeaderConfig").members(VALUES),
-    Property::new("HttpHeaderConfig").members(HEADER),
-    Property::new("HttpRequestMethodConfig").members(VALUES),
-    Property::new("PathPatternConfig").members(VALUES),
-    Property::new("QueryStringConfig").members(QUERY),
-    Property::new("SourceIpConfig").members(VALUES),
-    Property::new("Values"),
+    Property::text("Field"),
+    Property::object("HostHeaderConfig").members(VALUES),
+    Property::object("HttpHeaderConfig").members(HEADER),
+    Property::object("HttpRequestMethodConfig").members(VALUES),
+    Property::object("PathPatternConfig").members(VALUES),
+    Property::object("QueryStringConfig").members(QUERY),
+    Property::object("SourceIpConfig").members(VALUES),
+    Property::texts("Values"),
 ];

@@ -15,11 +15,11 @@ use super::{arn_resource, gone_is_fine, tag_list, update_tags};
 
 pub struct TargetGroupType;
 
-const MATCHER: &[Property] = &[Property::new("HttpCode")];
+const MATCHER: &[Property] = &[Property::text("HttpCode")];
 const TARGET: &[Property] = &[
-    Property::new("AvailabilityZone"),
-    Property::new("Id").required(),
-    Property::new("Port"),
+    Property::text("AvailabilityZone"),
+    Property::text("Id").required(),
+    Property::number("Port"),
 ];
 
 async fn set_attributes(
@@ -88,25 +88,25 @@ impl ResourceType for TargetGroupType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("HealthCheckEnabled"),
-                Property::new("HealthCheckIntervalSeconds"),
-                Property::new("HealthCheckPath"),
-                Property::new("HealthCheckPort"),
-                Property::new("HealthCheckProtocol"),
-                Property::new("HealthCheckTimeoutSeconds"),
-                Property::new("HealthyThresholdCount"),
-                Property::new("IpAddressType").replaces(),
-                Property::new("Matcher").members(MATCHER),
-                Property::new("Name").replaces(),
-                Property::new("Port").replaces(),
-                Property::new("Protocol").replaces(),
-                Property::new("ProtocolVersion").replaces(),
+                Property::flag("HealthCheckEnabled"),
+                Property::number("HealthCheckIntervalSeconds"),
+                Property::text("HealthCheckPath"),
+                Property::text("HealthCheckPort"),
+                Property::text("HealthCheckProtocol"),
+                Property::number("HealthCheckTimeoutSeconds"),
+                Property::number("HealthyThresholdCount"),
+                Property::text("IpAddressType").replaces(),
+                Property::object("Matcher").members(MATCHER),
+                Property::text("Name").names(),
+                Property::number("Port").replaces(),
+                Property::text("Protocol").replaces(),
+                Property::text("ProtocolVersion").replaces(),
                 Property::TAGS,
-                Property::new("TargetGroupAttributes").members(KEY_VALUE),
-                Property::new("TargetType").replaces(),
-                Property::new("Targets").members(TARGET),
-                Property::new("UnhealthyThresholdCount"),
-                Property::new("VpcId").replaces(),
+                Property::objects("TargetGroupAttributes").members(KEY_VALUE),
+                Property::text("TargetType").replaces(),
+                Property::objects("Targets").members(TARGET),
+                Property::number("UnhealthyThresholdCount"),
+                Property::text("VpcId").replaces(),
             ]
         }
     }
@@ -179,6 +179,7 @@ impl ResourceType for TargetGroupType {
             .into_iter()
             .next();
         let arn = made.and_then(|it| it.target_group_arn).unwrap_or_default();
+        request.made.note(&arn);
         set_attributes(cx, &arn, request).await?;
         set_targets(
             cx,

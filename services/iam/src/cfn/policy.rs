@@ -28,11 +28,11 @@ impl ResourceType for PolicyType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("Groups"),
-                Property::new("PolicyDocument").required(),
-                Property::new("PolicyName").required(),
-                Property::new("Roles"),
-                Property::new("Users"),
+                Property::texts("Groups"),
+                Property::any("PolicyDocument").required(),
+                Property::text("PolicyName").required(),
+                Property::texts("Roles"),
+                Property::texts("Users"),
             ]
         }
     }
@@ -53,10 +53,11 @@ impl ResourceType for PolicyType {
         }
         let document = required_document(request, "PolicyDocument")?;
         let name = policy_name(&request.properties)?;
+        let physical_id = request.generated_name(NAME_LENGTH_MAX);
+        // The first of its holders may have it when another is refused.
+        request.made.note(&physical_id);
         holders.put(cx, name, &document).await?;
-        Ok(Created {
-            physical_id: request.generated_name(NAME_LENGTH_MAX),
-        })
+        Ok(Created { physical_id })
     }
 
     async fn update(
@@ -134,13 +135,13 @@ impl ResourceType for ManagedPolicyType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("Description").replaces(),
-                Property::new("Groups"),
-                Property::new("ManagedPolicyName").replaces(),
-                Property::new("Path").replaces(),
-                Property::new("PolicyDocument").required(),
-                Property::new("Roles"),
-                Property::new("Users"),
+                Property::text("Description").replaces(),
+                Property::texts("Groups"),
+                Property::text("ManagedPolicyName").names(),
+                Property::text("Path").replaces(),
+                Property::any("PolicyDocument").required(),
+                Property::texts("Roles"),
+                Property::texts("Users"),
             ]
         }
     }
@@ -171,6 +172,7 @@ impl ResourceType for ManagedPolicyType {
         };
         let made = cx.with_token(&request.token).call(input).await?;
         let arn = made.policy.and_then(|it| it.arn).unwrap_or_default();
+        request.made.note(&arn);
         Holders::of(&request.properties).attach(cx, &arn).await?;
         Ok(Created { physical_id: arn })
     }

@@ -49,9 +49,9 @@ impl ResourceType for ProfileType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("InstanceProfileName").replaces(),
-                Property::new("Path").replaces(),
-                Property::new("Roles").required(),
+                Property::text("InstanceProfileName").names(),
+                Property::text("Path").replaces(),
+                Property::texts("Roles").required(),
             ]
         }
     }
@@ -72,6 +72,7 @@ impl ResourceType for ProfileType {
             tags: None,
         };
         cx.with_token(&request.token).call(input).await?;
+        request.made.note(&name);
         set_roles(cx, &name, &request.properties).await?;
         Ok(Created { physical_id: name })
     }

@@ -19,8 +19,8 @@ const NAME_LENGTH_MAX: usize = 64;
 const MAX_SESSION_DEFAULT: i32 = 3600;
 
 const POLICY: &[Property] = &[
-    Property::new("PolicyDocument").required(),
-    Property::new("PolicyName").required(),
+    Property::any("PolicyDocument").required(),
+    Property::text("PolicyName").required(),
 ];
 
 fn number(request: &ResourceRequest, name: &str) -> Result<Option<i32>, ResourceError> {
@@ -108,14 +108,14 @@ impl ResourceType for RoleType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("AssumeRolePolicyDocument").required(),
-                Property::new("Description"),
-                Property::new("ManagedPolicyArns"),
-                Property::new("MaxSessionDuration"),
-                Property::new("Path").replaces(),
-                Property::new("PermissionsBoundary"),
-                Property::new("Policies").members(POLICY),
-                Property::new("RoleName").replaces(),
+                Property::any("AssumeRolePolicyDocument").required(),
+                Property::text("Description"),
+                Property::texts("ManagedPolicyArns"),
+                Property::number("MaxSessionDuration"),
+                Property::text("Path").replaces(),
+                Property::text("PermissionsBoundary"),
+                Property::objects("Policies").members(POLICY),
+                Property::text("RoleName").names(),
                 Property::TAGS,
             ]
         }
@@ -142,6 +142,7 @@ impl ResourceType for RoleType {
         };
         check_policies(&request.properties)?;
         cx.with_token(&request.token).call(input).await?;
+        request.made.note(&name);
         change_policies(cx, &name, &Json::Null, &request.properties).await?;
         Ok(Created { physical_id: name })
     }

@@ -21,89 +21,90 @@ pub struct BucketType;
 const NAME_LENGTH_MAX: usize = 63;
 
 const LIFECYCLE_RULE: &[Property] = &[
-    Property::new("AbortIncompleteMultipartUpload")
-        .members(&[Property::new("DaysAfterInitiation").required()]),
-    Property::new("ExpirationDate"),
-    Property::new("ExpirationInDays"),
-    Property::new("ExpiredObjectDeleteMarker"),
-    Property::new("Id"),
-    Property::new("NoncurrentVersionExpiration").members(&[
-        Property::new("NewerNoncurrentVersions"),
-        Property::new("NoncurrentDays").required(),
+    Property::object("AbortIncompleteMultipartUpload")
+        .members(&[Property::number("DaysAfterInitiation").required()]),
+    Property::text("ExpirationDate"),
+    Property::number("ExpirationInDays"),
+    Property::flag("ExpiredObjectDeleteMarker"),
+    Property::text("Id"),
+    Property::object("NoncurrentVersionExpiration").members(&[
+        Property::number("NewerNoncurrentVersions"),
+        Property::number("NoncurrentDays").required(),
     ]),
-    Property::new("NoncurrentVersionExpirationInDays"),
-    Property::new("ObjectSizeGreaterThan"),
-    Property::new("ObjectSizeLessThan"),
-    Property::new("Prefix"),
-    Property::new("Status").required(),
-    Property::new("TagFilters").members(&[
-        Property::new("Key").required(),
-        Property::new("Value").required(),
+    Property::number("NoncurrentVersionExpirationInDays"),
+    Property::text("ObjectSizeGreaterThan"),
+    Property::text("ObjectSizeLessThan"),
+    Property::text("Prefix"),
+    Property::text("Status").required(),
+    Property::objects("TagFilters").members(&[
+        Property::text("Key").required(),
+        Property::text("Value").required(),
     ]),
 ];
 
 const ROUTING_RULE: &[Property] = &[
-    Property::new("RedirectRule").required().members(&[
-        Property::new("HostName"),
-        Property::new("HttpRedirectCode"),
-        Property::new("Protocol"),
-        Property::new("ReplaceKeyPrefixWith"),
-        Property::new("ReplaceKeyWith"),
+    Property::object("RedirectRule").required().members(&[
+        Property::text("HostName"),
+        Property::text("HttpRedirectCode"),
+        Property::text("Protocol"),
+        Property::text("ReplaceKeyPrefixWith"),
+        Property::text("ReplaceKeyWith"),
     ]),
-    Property::new("RoutingRuleCondition").members(&[
-        Property::new("HttpErrorCodeReturnedEquals"),
-        Property::new("KeyPrefixEquals"),
+    Property::object("RoutingRuleCondition").members(&[
+        Property::text("HttpErrorCodeReturnedEquals"),
+        Property::text("KeyPrefixEquals"),
     ]),
 ];
 
 const CORS_RULE: &[Property] = &[
-    Property::new("AllowedHeaders"),
-    Property::new("AllowedMethods").required(),
-    Property::new("AllowedOrigins").required(),
-    Property::new("ExposedHeaders"),
-    Property::new("Id"),
-    Property::new("MaxAge"),
+    Property::texts("AllowedHeaders"),
+    Property::texts("AllowedMethods").required(),
+    Property::texts("AllowedOrigins").required(),
+    Property::texts("ExposedHeaders"),
+    Property::text("Id"),
+    Property::number("MaxAge"),
 ];
 
 const PUBLIC_ACCESS: &[Property] = &[
-    Property::new("BlockPublicAcls"),
-    Property::new("BlockPublicPolicy"),
-    Property::new("IgnorePublicAcls"),
-    Property::new("RestrictPublicBuckets"),
+    Property::flag("BlockPublicAcls"),
+    Property::flag("BlockPublicPolicy"),
+    Property::flag("IgnorePublicAcls"),
+    Property::flag("RestrictPublicBuckets"),
 ];
 
 const ENCRYPTION_RULE: &[Property] = &[
-    Property::new("BucketKeyEnabled"),
-    Property::new("ServerSideEncryptionByDefault")
-        .members(&[Property::new("SSEAlgorithm").required()]),
+    Property::flag("BucketKeyEnabled"),
+    Property::object("ServerSideEncryptionByDefault")
+        .members(&[Property::text("SSEAlgorithm").required()]),
 ];
 
 const PROPERTIES: &[Property] = &[
-    Property::new("AccessControl"),
-    Property::new("BucketEncryption").members(&[Property::new(
+    Property::text("AccessControl"),
+    Property::object("BucketEncryption").members(&[Property::objects(
         "ServerSideEncryptionConfiguration",
     )
     .required()
     .members(ENCRYPTION_RULE)]),
-    Property::new("BucketName").replaces(),
-    Property::new("CorsConfiguration")
-        .members(&[Property::new("CorsRules").required().members(CORS_RULE)]),
-    Property::new("LifecycleConfiguration")
-        .members(&[Property::new("Rules").required().members(LIFECYCLE_RULE)]),
-    Property::new("OwnershipControls").members(&[Property::new("Rules")
+    Property::text("BucketName").names(),
+    Property::object("CorsConfiguration")
+        .members(&[Property::objects("CorsRules").required().members(CORS_RULE)]),
+    Property::object("LifecycleConfiguration").members(&[Property::objects("Rules")
         .required()
-        .members(&[Property::new("ObjectOwnership")])]),
-    Property::new("PublicAccessBlockConfiguration").members(PUBLIC_ACCESS),
+        .members(LIFECYCLE_RULE)]),
+    Property::object("OwnershipControls").members(&[Property::objects("Rules")
+        .required()
+        .members(&[Property::text("ObjectOwnership")])]),
+    Property::object("PublicAccessBlockConfiguration").members(PUBLIC_ACCESS),
     Property::TAGS,
-    Property::new("VersioningConfiguration").members(&[Property::new("Status").required()]),
-    Property::new("WebsiteConfiguration").members(&[
-        Property::new("ErrorDocument"),
-        Property::new("IndexDocument"),
-        Property::new("RedirectAllRequestsTo").members(&[
-            Property::new("HostName").required(),
-            Property::new("Protocol"),
+    Property::object("VersioningConfiguration").members(&[Property::text("Status").required()]),
+    Property::object("WebsiteConfiguration").members(&[
+        Property::text("ErrorDocument"),
+        Property::text("IndexDocument"),
+        Property::object("RedirectAllRequestsTo").members(&[
+            Property::text("HostName").required(),
+            Property::text("Protocol"),
         ]),
-        Property::new("RoutingRules").members(ROUTING_RULE),
+        Property::objects("RoutingRules").members(ROUTING_RULE),
     ]),
 ];
 
@@ -125,6 +126,20 @@ impl ResourceType for BucketType {
         ]
     }
 
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        let rules = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"];
+        let algorithm = |rule: &Json| {
+            let it = rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"].as_str()?;
+            it.starts_with("aws:kms").then(|| it.to_owned())
+        };
+        match rules.as_array().into_iter().flatten().find_map(algorithm) {
+            None => Ok(()),
+            Some(it) => Err(format!(
+                "server-side encryption with {it} is not supported by neargate (see `neargate coverage`)"
+            )),
+        }
+    }
+
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let name = request
             .text("BucketName")
@@ -138,6 +153,7 @@ impl ResourceType for BucketType {
         authorize(cx, "s3:CreateBucket", &name)?;
         authorize_changes(cx, &name, &Json::Null, request)?;
         bucket::create(&cx.with_token(&request.token), new)?;
+        request.made.note(&name);
         bucket::change(cx, &name, |it| set(it, &settings))?;
         Ok(Created { physical_id: name })
     }

@@ -17,8 +17,8 @@ impl ResourceType for BucketPolicyType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
-                Property::new("Bucket").required().replaces(),
-                Property::new("PolicyDocument").required(),
+                Property::text("Bucket").required().replaces(),
+                Property::any("PolicyDocument").required(),
             ]
         }
     }

@@ -1,0 +1,70 @@
+//! What every resource of a template will be like, as far as it can be known before anything is made: what
+//! cannot be computed, is not of the form that its type says, or will be refused, is refused now.
+
+use std::collections::BTreeSet;
+
+use cloud::{Cx, Error, conform};
+use template::{DeletionPolicy, Instance, KNOWN_AFTER_APPLY, TemplateError, dynamic};
+
+use crate::check::invalid;
+use crate::reconcile::surroundings;
+use crate::record::{Stack, Version};
+use crate::scope::{StackScope, Surroundings};
+
+pub async fn check(
+    cx: &Cx,
+    stack: &Stack,
+    version: &Version,
+    instance: &Instance<'_>,
+) -> Result<(), Error> {
+    // Which resources there are is not known before the stack around this one is built.
+    if !instance.is_decided() {
+        return Ok(());
+    }
+    let around = surroundings(cx, Some(version)).await?;
+    check_all(cx, stack, instance, &around).map_err(invalid)
+}
+
+/// What stands in a text whose value is not known yet.
+fn is_open(text: &str) -> bool {
+    text.contains(KNOWN_AFTER_APPLY) || text.contains(dynamic::BEGIN)
+}
+
+pub fn check_all(
+    cx: &Cx,
+    stack: &Stack,
+    instance: &Instance<'_>,
+    around: &Surroundings,
+) -> Result<(), TemplateError> {
+    let all: BTreeSet<String> = instance.resources().map(|(id, _)| id.clone()).collect();
+    // Also of what is there already nobody knows whether it will be the same.
+    let scope = StackScope::ahead(stack, around, &all, &all);
+    for (id, resource) in instance.resources() {
+        let policies = instance.policies(id);
+        if [policies.deletion, policies.update_replace].contains(&Some(DeletionPolicy::Snapshot)) {
+            let name = &resource.resource_type;
+            return Err(TemplateError::unsupported(
+                resource.span,
+                format!("a snapshot of {id} ({name})"),
+            ));
+        }
+        let Some(evaluated) = instance.properties(id, &scope)? else {
+            continue;
+        };
+        let Some(resource_type) = cx.cloud.resource_type(&resource.resource_type) else {
+            continue;
+        };
+        let mut properties = evaluated.value;
+        let at = |path: &str| evaluated.spans.of(path).unwrap_or(resource.span);
+        conform(resource_type.properties(), &mut properties, &is_open).map_err(|wrong| {
+            let message =
+                format!("Properties validation failed for resource {id} with message: [{wrong}]");
+            TemplateError::new(message).at(at(&wrong.path.join(".")))
+        })?;
+        resource_type.refuse(&properties).map_err(|reason| {
+            let name = &resource.resource_type;
+            TemplateError::new(format!("Template error: {id} ({name}): {reason}")).at(at(""))
+        })?;
+    }
+    instance.outputs(&scope).map(drop)
+}
