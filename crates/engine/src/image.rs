@@ -301,6 +301,24 @@ pub struct PreparedImage {
     pub directories: Vec<PathBuf>,
 }
 
+/// A file of an image, as the kernel would see it in a container of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Where it really is, after all links.
+    pub path: String,
+    pub is_directory: bool,
+    /// The bits of its mode.
+    pub mode: u32,
+    pub size_bytes: u64,
+    /// Its first bytes, at most [`ImageFile::HEAD_BYTES_MAX`].
+    pub head: Vec<u8>,
+}
+
+impl ImageFile {
+    /// Enough for the line that names a script's interpreter, and for the head of a program.
+    pub const HEAD_BYTES_MAX: usize = 256;
+}
+
 /// Basic credentials for a remote registry.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryLogin {
@@ -335,6 +353,12 @@ pub trait Images: Send + Sync {
     ) -> Result<PreparedImage>;
     /// The same for an image known by digest only (a build's intermediate result).
     async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage>;
+
+    /// A file of an image that is ready, without running it. None: there is no such file in it.
+    async fn look(&self, image: &PreparedImage, path: &str) -> Result<Option<ImageFile>> {
+        let _ = (image, path);
+        Err(EngineError::machine("images cannot be looked into here"))
+    }
 
     /// Asks the image's registry for it, whatever the cache has. From the embedded registry it is
     /// what the name stands for there.

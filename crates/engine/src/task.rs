@@ -1,6 +1,7 @@
 //! Tasks: one or more containers that share a network namespace and live and die together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -457,6 +458,9 @@ pub trait Tasks: Send + Sync {
     ) -> Result<()>;
     /// Sends a signal (`SIGTERM`, `TERM` or `15`) to a container's first process.
     async fn signal(&self, id: &str, container: &str, signal: &str) -> Result<()>;
+    /// The addresses that the programs of a task accept connections at, read from the kernel. None when
+    /// the task does not run.
+    async fn listening(&self, id: &str) -> Result<Option<BTreeSet<SocketAddr>>>;
     /// Replaces the hosts entries of a task's containers (address, name), also while they run.
     async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()>;
     /// Holds all processes of a container, or lets them go on. It can be asked to end meanwhile, but

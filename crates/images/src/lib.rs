@@ -39,6 +39,7 @@ mod hosts;
 mod ingest;
 mod layers;
 mod limits;
+mod look;
 mod names;
 mod pieces;
 mod port;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    Digest, EngineError, ImageConfig, ImageName, Images, Layer, PreparedImage, ReadGate, Reference,
-    RegistryLogin, Repository, Result, StoredManifest, TagRule,
+    Digest, EngineError, ImageConfig, ImageFile, ImageName, Images, Layer, PreparedImage, ReadGate,
+    Reference, RegistryLogin, Repository, Result, StoredManifest, TagRule,
 };
 
+use crate::look;
 use crate::space::is_of_space;
 use crate::store::ImageStore;
 
@@ -31,6 +32,12 @@ impl Images for ImageStore {
 
     async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage> {
         self.prepare_manifest(manifest).await
+    }
+
+    async fn look(&self, image: &PreparedImage, path: &str) -> Result<Option<ImageFile>> {
+        let (directories, path) = (image.directories.clone(), path.to_owned());
+        self.blocking(move |_| look::file(&directories, &path))
+            .await
     }
 
     async fn pull(&self, name: &ImageName, login: Option<RegistryLogin>) -> Result<Digest> {

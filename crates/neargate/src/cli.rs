@@ -37,6 +37,8 @@ enum Command {
         /// The application's name
         name: String,
     },
+    /// Say what is wrong with a thing, or with whatever is red, and what mends it
+    Why(commands::why::Why),
     /// Say what deleted stacks and builds have left in the account, and what removes it
     Leftovers(commands::leftovers::Leftovers),
     /// Say what permissions a role needs, found out from its calls
@@ -115,6 +117,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Connection(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Why(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
         Command::Image(it) => client_runtime()?.block_on(it.run(&config)),

@@ -1,6 +1,7 @@
 //! Tasks that run as soon as they are started, until a test or a stop ends them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -20,6 +21,8 @@ pub struct SimTasks {
     clock_ms: Mutex<i64>,
     /// What tasks have used.
     usage: Mutex<BTreeMap<String, TaskUsage>>,
+    /// Where programs of tasks accept connections.
+    listening: Mutex<BTreeMap<String, BTreeSet<SocketAddr>>>,
 }
 
 impl Default for SimTasks {
@@ -31,6 +34,7 @@ impl Default for SimTasks {
             broken: Mutex::default(),
             clock_ms: Mutex::new(1),
             usage: Mutex::default(),
+            listening: Mutex::default(),
         }
     }
 }
@@ -43,6 +47,12 @@ impl SimTasks {
 
     fn clock_ms(&self) -> i64 {
         *self.clock_ms.lock().expect("no panic")
+    }
+
+    /// Lets the programs of a task accept connections at these addresses, and at no other.
+    pub fn listen(&self, id: &str, at: &[SocketAddr]) {
+        let mut listening = self.listening.lock().expect("no panic");
+        listening.insert(id.to_owned(), at.iter().copied().collect());
     }
 
     /// What was asked for.
@@ -291,6 +301,11 @@ impl Tasks for SimTasks {
         let missing = || EngineError::not_found(format!("there is no task `{id}` that runs"));
         task.ok_or_else(missing)?.0.hosts = hosts;
         Ok(())
+    }
+    async fn listening(&self, id: &str) -> Result<Option<BTreeSet<SocketAddr>>> {
+        let runs = self.running().iter().any(|it| it == id);
+        let listening = self.listening.lock().expect("no panic");
+        Ok(runs.then(|| listening.get(id).cloned().unwrap_or_default()))
     }
     async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()> {
         self.running_container(id, container)?;

@@ -28,3 +28,4 @@ mod tasks;
 mod torment;
 mod truth;
 mod walk;
+mod why;

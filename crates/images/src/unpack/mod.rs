@@ -20,6 +20,7 @@ use engine::{Digest, EngineError, Result, RoomWatch};
 use crate::limits::{UnpackLimits, ZSTD_WINDOW_LOG_MAX};
 use headers::{Kind, TarReader};
 use meter::Meter;
+pub use tree::OPAQUE_XATTR;
 use tree::Tree;
 
 /// How a layer's blob is compressed, by its media type.

@@ -24,7 +24,7 @@ use super::read_failed;
 use crate::limits::CHUNK_BYTES;
 
 /// Says to overlayfs that a directory hides the one below it.
-const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+pub const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 /// Attributes that a layer may bring: the only one that programs in images rely on.
 const XATTR_ALLOWED: &str = "security.capability";
 

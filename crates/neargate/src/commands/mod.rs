@@ -15,6 +15,7 @@ pub mod restore;
 pub mod stop;
 pub mod up;
 pub mod version;
+pub mod why;
 
 mod application;
 mod background;

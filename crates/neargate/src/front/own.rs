@@ -3,7 +3,6 @@
 //! `/_neargate/webhooks/…`, which Git hosts call.
 
 mod connections;
-mod listening;
 mod permissions;
 mod webhook;
 
@@ -89,6 +88,7 @@ pub async fn answer(
         ["call", service, operation] => call(&cx, service, operation, input).await,
         ["build"] => build(front, input),
         ["listening"] => listening(&cx, &input).await,
+        ["why"] => why(&cx, input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
         ["iam", "calls"] => permissions::calls(&cx, &input),
         ["stop"] => {
@@ -166,9 +166,30 @@ async fn call(cx: &Cx, service: &str, operation: &str, input: serde_json::Value)
 /// Where the programs of `task` accept connections.
 async fn listening(cx: &Cx, input: &serde_json::Value) -> Response<Body> {
     let task = input["task"].as_str().unwrap_or_default();
-    match listening::addresses(&*cx.engine().tasks, task).await {
-        Ok(addresses) => json(StatusCode::OK, &json!({ "addresses": addresses })),
+    match cx.engine().tasks.listening(task).await {
+        Ok(addresses) => {
+            let addresses = addresses.unwrap_or_default();
+            json(StatusCode::OK, &json!({ "addresses": addresses }))
+        }
         Err(error) => refused(&cloud::internal(error), &cx.request_id),
+    }
+}
+
+/// What is wrong with a thing, or with whatever is red.
+async fn why(cx: &Cx, input: serde_json::Value) -> Response<Body> {
+    let question: why::Question = match serde_json::from_value(input) {
+        Ok(question) => question,
+        Err(error) => {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "ValidationError",
+                &error.to_string(),
+            );
+        }
+    };
+    match why::answer(cx, &question).await {
+        Ok(report) => json(StatusCode::OK, &json!(report)),
+        Err(error) => refused(&error, &cx.request_id),
     }
 }
 

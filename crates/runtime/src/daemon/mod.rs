@@ -6,6 +6,7 @@ mod exec;
 mod follow;
 mod launch;
 mod life;
+mod listening;
 mod recover;
 mod root;
 mod tasks;

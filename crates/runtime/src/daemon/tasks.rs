@@ -1,5 +1,7 @@
 //! The port, as the daemon answers it.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use engine::{
 };
 use tokio::sync::mpsc;
 
-use super::{Runtime, attach, blocking, exec, launch, recover, root, validate};
+use super::{Runtime, attach, blocking, exec, launch, listening, recover, root, validate};
 use crate::cgroup::TaskCgroup;
 use crate::shim::Request;
 
@@ -140,6 +142,15 @@ impl Tasks for Runtime {
     async fn set_hosts(&self, id: &str, hosts: Vec<(String, String)>) -> Result<()> {
         validate::hosts(&hosts)?;
         attach::ask(&self.inner, id, &Request::SetHosts { hosts }).await
+    }
+
+    async fn listening(&self, id: &str) -> Result<Option<BTreeSet<SocketAddr>>> {
+        let Some(status) = self.status(id).await? else {
+            return Ok(None);
+        };
+        // The containers share one network namespace, so any of their processes sees it all.
+        let running = status.containers.iter().find_map(|it| it.pid);
+        Ok(running.map(listening::addresses))
     }
 
     async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()> {

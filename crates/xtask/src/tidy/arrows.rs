@@ -26,6 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("converge", &[]),
     ("cloud", &["converge", "engine", "policy", "store", "wire"]),
+    // what looks at all of it
+    ("why", &["cloud", "engine", "shapes", "wire"]),
     // the machine
     ("engine", &[]),
     ("reach", &["engine"]),

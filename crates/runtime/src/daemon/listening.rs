@@ -1,32 +1,23 @@
-//! Where a task's programs listen: read from the kernel, for whoever asks why a probe fails.
+//! Where a task's programs accept connections: read from the kernel's tables of their namespace.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use engine::Tasks;
 
 /// The kernel's number for a socket that listens.
 const LISTENS: &str = "0A";
 /// More than any program listens on; the table of one that opens thousands is not worth reading.
 const ADDRESSES_MAX: usize = 32;
 
-/// The addresses that a task's containers accept connections at; none when it does not run.
-pub async fn addresses(tasks: &dyn Tasks, task: &str) -> engine::Result<BTreeSet<SocketAddr>> {
-    let Some(status) = tasks.status(task).await? else {
-        return Ok(BTreeSet::new());
-    };
-    // The containers share one network namespace, so any of their processes sees it all.
-    let Some(pid) = status.containers.iter().find_map(|it| it.pid) else {
-        return Ok(BTreeSet::new());
-    };
+/// The addresses at which the namespace of a process accepts connections.
+pub fn addresses(pid: i32) -> BTreeSet<SocketAddr> {
     let mut found = BTreeSet::new();
     for table in ["tcp", "tcp6"] {
         // A process that has just ended has no table: then nothing listens.
         let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
         found.extend(text.lines().skip(1).filter_map(listener));
     }
-    Ok(found.into_iter().take(ADDRESSES_MAX).collect())
+    found.into_iter().take(ADDRESSES_MAX).collect()
 }
 
 /// `sl local_address rem_address st …`, the address in the machine's byte order.

@@ -1,0 +1,343 @@
+//! What rules look at: plain data about one situation, gathered beforehand and complete in itself.
+//!
+//! A part that is None, or a list that is empty, was not there to be looked at. Rules decide on what is
+//! here and ask nobody, so that each of them is tested as data.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+/// One task, or what is known of it through its service, with all that surrounds it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Situation {
+    /// What it is about, as people call it: `task 4f1c… of service web`.
+    pub thing: String,
+    pub region: String,
+    pub account: String,
+    pub service: Option<ServiceFacts>,
+    pub task: Option<TaskFacts>,
+    pub network: Option<NetworkFacts>,
+    pub containers: Vec<ContainerFacts>,
+    /// Where the task's programs accept connections. None: it does not run any more.
+    pub listening: Option<BTreeSet<SocketAddr>>,
+    pub targets: Vec<TargetFacts>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceFacts {
+    pub name: String,
+    pub cluster: String,
+    pub desired: i32,
+    pub running: i32,
+    pub pending: i32,
+    pub minimum_healthy_percent: i32,
+    pub maximum_percent: i32,
+    pub grace_seconds: i32,
+    /// The newest first.
+    pub events: Vec<String>,
+    /// State and reason of the newest deployment.
+    pub rollout_state: String,
+    pub rollout_reason: String,
+    pub failed_tasks: i32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFacts {
+    pub id: String,
+    pub definition: String,
+    pub last_status: String,
+    pub stop_code: String,
+    pub stopped_reason: String,
+    pub execution_role: Option<String>,
+    pub memory_mib: Option<u32>,
+    /// None: it never ran.
+    pub ran_seconds: Option<u64>,
+    pub stopped_seconds: Option<u64>,
+}
+
+/// A container, from its definition and from what became of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerFacts {
+    pub name: String,
+    pub image: ImageFacts,
+    pub is_essential: bool,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub health: String,
+    pub health_command: Vec<String>,
+    pub user: String,
+    pub ports: Vec<u16>,
+    pub log: Option<LogFacts>,
+    /// Its last lines.
+    pub printed: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageFacts {
+    pub name: String,
+    /// In this account's registry, or None when it is another's.
+    pub here: Option<OwnImage>,
+    /// Of the registry's name, when it is an ECR registry's.
+    pub account: Option<String>,
+    pub region: Option<String>,
+    pub config: Option<ImageConfigFacts>,
+    /// What the image starts, looked up in it as the kernel would.
+    pub program: Option<ProgramFacts>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OwnImage {
+    pub repository: String,
+    pub tag: String,
+    pub has_repository: bool,
+    pub has_tag: bool,
+    /// Tags that are there, the newest first.
+    pub tags: Vec<String>,
+    /// Repositories that are there, when this one is not.
+    pub repositories: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageConfigFacts {
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub exposed: Vec<u16>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProgramFacts {
+    pub path: String,
+    pub is_there: bool,
+    pub mode: u32,
+    /// Its first line, when it begins with `#!`.
+    pub shebang: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogFacts {
+    pub group: String,
+    pub region: String,
+    pub is_there: bool,
+    /// Other regions that have a group of this name.
+    pub elsewhere: Vec<String>,
+    pub creates_group: bool,
+}
+
+/// How packets leave the interface of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkFacts {
+    pub vpc: String,
+    pub subnet: String,
+    pub interface: Option<String>,
+    pub route_table: String,
+    /// No route table is associated with the subnet itself.
+    pub is_main_table: bool,
+    pub routes: Vec<RouteFacts>,
+    pub nat: Option<NatFacts>,
+    pub internet_gateway_attached: bool,
+    /// None: it is over, and nobody knows how it was asked for.
+    pub has_public_address: Option<bool>,
+    pub groups: Vec<GroupFacts>,
+    /// What the kernel said when it was asked now; None when the interface is gone.
+    pub way_out: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteFacts {
+    pub destination: String,
+    pub target: String,
+    pub is_active: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatFacts {
+    pub id: String,
+    pub state: String,
+    pub subnet: String,
+    /// The default route of the gateway's own subnet.
+    pub subnets_default_route: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupFacts {
+    pub id: String,
+    pub name: String,
+    pub ingress: Vec<GroupRuleFacts>,
+    pub egress: Vec<GroupRuleFacts>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupRuleFacts {
+    /// `-1`, `tcp`, `udp`, `icmp` or a number.
+    pub protocol: String,
+    pub from_port: i32,
+    pub to_port: i32,
+    pub ranges: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// A target of a target group that the task is, or should be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TargetFacts {
+    pub group: String,
+    pub group_arn: String,
+    pub address: Option<IpAddr>,
+    pub port: u16,
+    pub state: String,
+    pub reason: String,
+    pub description: String,
+    pub check_path: String,
+    pub check_port: String,
+    pub matcher: String,
+    pub interval_seconds: i32,
+    pub timeout_seconds: i32,
+    pub unhealthy_threshold: i32,
+    pub has_listener: bool,
+    pub balancer: Option<BalancerFacts>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BalancerFacts {
+    pub name: String,
+    pub groups: Vec<GroupFacts>,
+    pub addresses: Vec<IpAddr>,
+    pub zones: Vec<String>,
+}
+
+impl GroupRuleFacts {
+    /// Whether it is about TCP packets to this port.
+    pub fn covers_tcp(&self, port: u16) -> bool {
+        let port = i32::from(port);
+        match self.protocol.as_str() {
+            "-1" => true,
+            "tcp" | "6" => self.from_port <= port && port <= self.to_port,
+            _ => false,
+        }
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else {
+            return false;
+        };
+        (self.ranges.iter()).any(|it| {
+            base_range(it).is_some_and(|it| it.0 <= address.to_bits() && address.to_bits() <= it.1)
+        })
+    }
+
+    /// Whether it names one of these addresses or groups.
+    pub fn names_any(&self, addresses: &[IpAddr], groups: &[GroupFacts]) -> bool {
+        addresses.iter().any(|it| self.has_address(*it))
+            || groups.iter().any(|it| self.groups.contains(&it.id))
+    }
+
+    /// Whether it leads to the whole of the internet's addresses.
+    pub fn is_everywhere(&self) -> bool {
+        self.ranges.iter().any(|it| it == EVERYWHERE)
+    }
+
+    /// As people write it: `tcp 443 to 0.0.0.0/0`.
+    pub fn shown(&self) -> String {
+        let peers: Vec<&str> = (self.ranges.iter().chain(&self.groups))
+            .map(String::as_str)
+            .collect();
+        let ports = match (self.protocol.as_str(), self.from_port == self.to_port) {
+            ("-1", _) => "all traffic".to_owned(),
+            (protocol, true) => format!("{protocol} {}", self.from_port),
+            (protocol, false) => format!("{protocol} {}-{}", self.from_port, self.to_port),
+        };
+        format!("{ports}: {}", peers.join(", "))
+    }
+}
+
+/// Every IPv4 address.
+pub const EVERYWHERE: &str = "0.0.0.0/0";
+
+/// First and last address of a range as `10.0.0.0/16`.
+fn base_range(text: &str) -> Option<(u32, u32)> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: std::net::Ipv4Addr = address.parse().ok()?;
+    let prefix: u32 = prefix.parse().ok().filter(|it| *it <= 32)?;
+    let rest = u32::MAX.checked_shr(prefix).unwrap_or(0);
+    let first = address.to_bits() & !rest;
+    Some((first, first | rest))
+}
+
+impl NetworkFacts {
+    pub fn default_route(&self) -> Option<&RouteFacts> {
+        self.routes.iter().find(|it| it.destination == EVERYWHERE)
+    }
+
+    /// As people say it: `route table rtb-1 (main) of subnet-2`.
+    pub fn table_shown(&self) -> String {
+        let main = if self.is_main_table {
+            " (the main one)"
+        } else {
+            ""
+        };
+        format!("route table {}{main} of {}", self.route_table, self.subnet)
+    }
+}
+
+impl Situation {
+    pub fn stopped_reason(&self) -> &str {
+        self.task
+            .as_ref()
+            .map_or("", |it| it.stopped_reason.as_str())
+    }
+
+    /// The task ended, or never began, because a place on the network was not reached.
+    pub fn could_not_reach(&self) -> bool {
+        let reason = self.stopped_reason();
+        [
+            "i/o timeout",
+            "connection issue",
+            "task network configuration",
+        ]
+        .iter()
+        .any(|it| reason.contains(it))
+    }
+
+    /// The first container whose end ended the task, or that did not start.
+    pub fn failed_container(&self) -> Option<&ContainerFacts> {
+        let named = |it: &&ContainerFacts| {
+            self.stopped_reason()
+                .contains(&format!("container {}:", it.name))
+        };
+        let failed = |it: &&ContainerFacts| {
+            it.is_essential && (it.reason.is_some() || it.exit_code.is_some_and(|code| code != 0))
+        };
+        let ended = |it: &&ContainerFacts| it.is_essential && it.exit_code.is_some();
+        let all = || self.containers.iter();
+        (all().find(named))
+            .or_else(|| all().find(failed))
+            .or_else(|| all().find(ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_hold_their_addresses_and_no_neighbours() {
+        let rule = |range: &str| GroupRuleFacts {
+            ranges: vec![range.to_owned()],
+            ..GroupRuleFacts::default()
+        };
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (range, address, expect) in [
+            ("10.0.0.0/16", "10.0.255.255", true),
+            ("10.0.0.0/16", "10.1.0.0", false),
+            ("10.0.1.7/32", "10.0.1.7", true),
+            ("10.0.1.7/32", "10.0.1.8", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("nonsense", "10.0.0.1", false),
+            ("10.0.0.0/33", "10.0.0.0", false),
+        ] {
+            assert_eq!(
+                rule(range).has_address(at(address)),
+                expect,
+                "{range} {address}"
+            );
+        }
+    }
+}

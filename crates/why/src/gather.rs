@@ -1,0 +1,216 @@
+//! Facts: read through operations and the engine's looks, and put together for the rules.
+
+mod containers;
+pub mod list;
+mod networks;
+mod pictures;
+mod services;
+mod stacks;
+mod targets;
+mod tasks;
+
+use cloud::{Cx, Error};
+use shapes::ecs::Service;
+
+use crate::facts::{Situation, TargetFacts};
+use crate::report::{Finding, Unexplained};
+
+/// What was seen of the things that were asked about.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Each is wrong in some way, which rules may explain.
+    pub situations: Vec<Situation>,
+    /// What is explained already by who reports it.
+    pub findings: Vec<Finding>,
+    pub unexplained: Vec<Unexplained>,
+    pub looked_at: Vec<String>,
+}
+
+/// What is seen of a situation that no rule explains.
+pub fn symptom(situation: &Situation) -> String {
+    let bad = situation.targets.iter().find(|it| it.state == "unhealthy");
+    match (&situation.task, bad, &situation.service) {
+        (Some(task), _, _) if !task.stopped_reason.is_empty() => task.stopped_reason.clone(),
+        (_, Some(target), _) => format!(
+            "target {} of {} is unhealthy: {} {}",
+            target.port, target.group, target.reason, target.description
+        ),
+        (_, _, Some(service)) => {
+            let counts = format!("{} of {} tasks run", service.running, service.desired);
+            match service.events.first() {
+                Some(event) => format!("{counts}; its last event: {event}"),
+                None => counts,
+            }
+        }
+        _ => "it is not as it should be".to_owned(),
+    }
+}
+
+/// Every service, every task that runs by itself, every stack.
+pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    for cluster in list::clusters(cx).await? {
+        for service in list::services(cx, &cluster).await? {
+            services::look(cx, &service, &mut gathered).await?;
+        }
+        alone(cx, &cluster, &mut gathered).await?;
+    }
+    for stack in list::stacks(cx).await? {
+        // What a nested stack suffers from is told by its root.
+        if stacks::is_red(&stack) && stack.root_id.is_none() {
+            stacks::look(cx, &stack.stack_name, &mut gathered).await?;
+        }
+    }
+    Ok(gathered)
+}
+
+/// Tasks of no service that failed.
+async fn alone(cx: &Cx, cluster: &str, gathered: &mut Gathered) -> Result<(), Error> {
+    let ids = list::task_ids(cx, cluster, None).await?;
+    let all = list::tasks(cx, cluster, &ids).await?;
+    for task in all
+        .iter()
+        .filter(|it| !tasks::is_of_service(it) && tasks::has_failed(it))
+    {
+        gathered
+            .situations
+            .push(tasks::situation(cx, task, None).await?);
+    }
+    gathered
+        .looked_at
+        .push(format!("tasks of cluster {cluster}"));
+    Ok(())
+}
+
+pub async fn stack(cx: &Cx, name: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    stacks::look(cx, name, &mut gathered).await?;
+    Ok(gathered)
+}
+
+pub async fn service(cx: &Cx, cluster: &str, name: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    if let Some(service) = find_service(cx, cluster, name).await? {
+        services::look(cx, &service, &mut gathered).await?;
+    }
+    Ok(gathered)
+}
+
+async fn find_service(cx: &Cx, cluster: &str, name: &str) -> Result<Option<Service>, Error> {
+    let all = list::services(cx, cluster).await?;
+    Ok(all
+        .into_iter()
+        .find(|it| it.service_name.as_deref() == Some(name)))
+}
+
+pub async fn task(cx: &Cx, cluster: &str, id: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered {
+        looked_at: vec![format!("task {id}")],
+        ..Gathered::default()
+    };
+    let Some(task) = list::tasks(cx, cluster, &[id.to_owned()])
+        .await?
+        .into_iter()
+        .next()
+    else {
+        return Ok(gathered);
+    };
+    let service = match task
+        .group
+        .as_deref()
+        .and_then(|it| it.strip_prefix("service:"))
+    {
+        Some(name) => find_service(cx, cluster, name).await?,
+        None => None,
+    };
+    let situation = tasks::situation(cx, &task, service.as_ref()).await?;
+    let is_unwell = situation.targets.iter().any(|it| it.state == "unhealthy")
+        || situation
+            .containers
+            .iter()
+            .any(|it| it.health == "UNHEALTHY");
+    if tasks::has_failed(&task) || is_unwell {
+        gathered.situations.push(situation);
+    }
+    Ok(gathered)
+}
+
+pub async fn target_group(cx: &Cx, name: &str, arn: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered {
+        looked_at: vec![format!("target group {name}")],
+        ..Gathered::default()
+    };
+    let all = targets::of_group(cx, arn).await?.unwrap_or_default();
+    if all
+        .iter()
+        .all(|it| it.state != "unhealthy" && it.reason != "Target.NotInUse")
+    {
+        return Ok(gathered);
+    }
+    // The service that registers them knows more of them than the group.
+    for cluster in list::clusters(cx).await? {
+        for service in list::services(cx, &cluster).await? {
+            let mut balanced = service.load_balancers.iter().flatten();
+            if balanced.any(|it| it.target_group_arn.as_deref() == Some(arn)) {
+                services::look(cx, &service, &mut gathered).await?;
+            }
+        }
+    }
+    if gathered.situations.is_empty() {
+        registered_by_hand(cx, &all, &mut gathered).await?;
+    }
+    if gathered.situations.is_empty() {
+        gathered.situations.push(Situation {
+            thing: format!("target group {name}"),
+            region: cx.region.clone(),
+            account: cx.account().to_owned(),
+            targets: all,
+            ..Situation::default()
+        });
+    }
+    Ok(gathered)
+}
+
+/// Targets that no service registered may be tasks all the same.
+async fn registered_by_hand(
+    cx: &Cx,
+    targets: &[TargetFacts],
+    gathered: &mut Gathered,
+) -> Result<(), Error> {
+    for cluster in list::clusters(cx).await? {
+        let ids = list::task_ids(cx, &cluster, None).await?;
+        for task in list::tasks(cx, &cluster, &ids).await? {
+            let address = tasks::address(&task);
+            let own = targets
+                .iter()
+                .filter(|it| it.address.is_some() && it.address == address);
+            let own: Vec<TargetFacts> = own.cloned().collect();
+            if task.stop_code.is_none() && own.iter().any(|it| it.state == "unhealthy") {
+                let situation = tasks::situation(cx, &task, None).await?;
+                gathered.situations.push(Situation {
+                    targets: own,
+                    ..situation
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub async fn balancer(cx: &Cx, name: &str, arn: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered {
+        looked_at: vec![format!("load balancer {name}")],
+        ..Gathered::default()
+    };
+    for group in list::target_groups(cx).await? {
+        let mut of = group.load_balancer_arns.iter().flatten();
+        if of.any(|it| it == arn) {
+            let name = group.target_group_name.unwrap_or_default();
+            let arn = group.target_group_arn.unwrap_or_default();
+            let of_group = target_group(cx, &name, &arn).await?;
+            gathered.situations.extend(of_group.situations);
+            gathered.looked_at.extend(of_group.looked_at);
+        }
+    }
+    Ok(gathered)
+}

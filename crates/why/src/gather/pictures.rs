@@ -1,0 +1,180 @@
+//! Images: whether they are here, what they start, and whether that can be started.
+
+use cloud::{Cx, Error};
+use engine::{ImageName, Reference};
+use shapes::ecr::{DescribeImagesInput, DescribeRepositoriesInput};
+
+use crate::facts::{ImageConfigFacts, ImageFacts, OwnImage, ProgramFacts};
+
+/// Where the kernel looks for a program without a slash when the image says nothing of it.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// More tags or repositories are not compared with the one that is missing.
+const NAMES_MAX: usize = 1000;
+
+/// `starts` is what the definition begins the command with, if it says so; `is_entry_point` whether that
+/// replaces the image's own entry point.
+pub async fn of(
+    cx: &Cx,
+    name: &str,
+    is_entry_point: bool,
+    starts: Option<&str>,
+) -> Result<ImageFacts, Error> {
+    let mut facts = ImageFacts {
+        name: name.to_owned(),
+        ..ImageFacts::default()
+    };
+    let Ok(parsed) = name.parse::<ImageName>() else {
+        return Ok(facts);
+    };
+    if let Some((account, region)) = ecr_host(&parsed.repository.host) {
+        (facts.account, facts.region) = (Some(account.to_owned()), Some(region.to_owned()));
+        if account == cx.account() {
+            facts.here = Some(own(&cx.in_region(region), &parsed).await?);
+        }
+    }
+    look_inside(cx, &parsed, is_entry_point, starts, &mut facts).await;
+    Ok(facts)
+}
+
+/// Account and region of `<account>.dkr.ecr.<region>.amazonaws.com`.
+fn ecr_host(host: &str) -> Option<(&str, &str)> {
+    let (account, rest) = host.split_once(".dkr.ecr.")?;
+    Some((account, rest.strip_suffix(".amazonaws.com")?))
+}
+
+async fn own(cx: &Cx, name: &ImageName) -> Result<OwnImage, Error> {
+    let repository = name.repository.path.clone();
+    let mut own = OwnImage {
+        tag: name.reference.to_string(),
+        repository: repository.clone(),
+        ..OwnImage::default()
+    };
+    let listed = cx.call(DescribeRepositoriesInput::default()).await?;
+    let repositories = listed.repositories.into_iter().flatten();
+    let names: Vec<String> = repositories
+        .filter_map(|it| it.repository_name)
+        .take(NAMES_MAX)
+        .collect();
+    let asked = cx.call(DescribeRepositoriesInput {
+        repository_names: Some(vec![repository.clone()]),
+        ..Default::default()
+    });
+    own.has_repository = asked.await.is_ok();
+    if !own.has_repository {
+        own.repositories = names;
+        return Ok(own);
+    }
+    let images = cx.call(DescribeImagesInput {
+        repository_name: repository,
+        ..Default::default()
+    });
+    let mut images = images.await?.image_details.unwrap_or_default();
+    images.sort_by(|one, other| {
+        other
+            .image_pushed_at
+            .partial_cmp(&one.image_pushed_at)
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    own.has_tag = match &name.reference {
+        Reference::Digest(digest) => {
+            (images.iter()).any(|it| it.image_digest.as_deref() == Some(digest.as_str()))
+        }
+        // The newest page need not have it: the name itself is asked for.
+        Reference::Tag(_) => cx.engine().images.resolve(name).await.is_ok(),
+    };
+    let tags = images
+        .into_iter()
+        .flat_map(|it| it.image_tags.unwrap_or_default());
+    own.tags = tags.take(NAMES_MAX).collect();
+    Ok(own)
+}
+
+/// What an image that is here says and has. What cannot be looked into is left out.
+async fn look_inside(
+    cx: &Cx,
+    name: &ImageName,
+    is_entry_point: bool,
+    starts: Option<&str>,
+    facts: &mut ImageFacts,
+) {
+    let images = &cx.engine().images;
+    let Ok(digest) = images.resolve(name).await else {
+        return;
+    };
+    let Ok(image) = images.prepare_digest(&digest).await else {
+        return;
+    };
+    let config = &image.config;
+    facts.config = Some(ImageConfigFacts {
+        entrypoint: config.entrypoint.clone(),
+        command: config.cmd.clone(),
+        exposed: (config.exposed_ports.iter())
+            .filter_map(|it| it.split('/').next()?.parse().ok())
+            .collect(),
+    });
+    let own = config.entrypoint.first();
+    let program = match (is_entry_point, own) {
+        (false, Some(own)) => Some(own.as_str()),
+        _ => starts.or(config.cmd.first().map(String::as_str)),
+    };
+    let Some(program) = program else {
+        return;
+    };
+    let path = config
+        .env
+        .iter()
+        .find_map(|it| it.strip_prefix("PATH="))
+        .unwrap_or(PATH);
+    let candidates: Vec<String> = match (program.starts_with('/'), program.contains('/')) {
+        (true, _) => vec![program.to_owned()],
+        (false, true) => vec![format!("{}/{program}", config.working_dir)],
+        (false, false) => path
+            .split(':')
+            .map(|it| format!("{it}/{program}"))
+            .collect(),
+    };
+    let mut found = ProgramFacts {
+        path: program.to_owned(),
+        ..ProgramFacts::default()
+    };
+    for candidate in candidates {
+        if let Ok(Some(file)) = images.look(&image, &candidate).await {
+            found = ProgramFacts {
+                path: file.path.clone(),
+                is_there: true,
+                mode: file.mode,
+                shebang: first_line(&file.head),
+            };
+            break;
+        }
+    }
+    facts.program = Some(found);
+}
+
+/// The first line of a script, with a carriage return at its end if it has one.
+fn first_line(head: &[u8]) -> Option<String> {
+    let text = head.strip_prefix(b"#!")?;
+    let line = text.split(|it| *it == b'\n').next().unwrap_or_default();
+    Some(format!("#!{}", String::from_utf8_lossy(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrys_name_tells_account_and_region() {
+        let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+        assert_eq!(ecr_host(host), Some(("123456789012", "eu-west-1")));
+        assert_eq!(ecr_host("docker.io"), None);
+    }
+
+    #[test]
+    fn a_scripts_first_line_keeps_its_carriage_return() {
+        assert_eq!(
+            first_line(b"#!/bin/sh\r\necho"),
+            Some("#!/bin/sh\r".to_owned())
+        );
+        assert_eq!(first_line(b"\x7fELF"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Services: whether they are as they should be, and the tasks that tell why not.
+
+use cloud::{Cx, Error};
+use shapes::ecs::{Deployment, DeploymentRolloutState, Service, Task};
+
+use super::list::{self, last_part};
+use super::{Gathered, targets, tasks};
+use crate::facts::{ServiceFacts, Situation};
+
+/// Tasks of one service that are looked at: those that failed first tell what the others follow from.
+const TASKS_LOOKED_AT_MAX: usize = 3;
+/// What is remembered of a service's events.
+const EVENTS_MAX: usize = 20;
+
+pub fn facts(service: &Service) -> ServiceFacts {
+    let configuration = service.deployment_configuration.clone().unwrap_or_default();
+    let newest = newest(service);
+    let events = service.events.iter().flatten();
+    ServiceFacts {
+        name: service.service_name.clone().unwrap_or_default(),
+        cluster: last_part(service.cluster_arn.as_deref().unwrap_or_default()),
+        desired: service.desired_count.unwrap_or_default(),
+        running: service.running_count.unwrap_or_default(),
+        pending: service.pending_count.unwrap_or_default(),
+        minimum_healthy_percent: configuration.minimum_healthy_percent.unwrap_or(100),
+        maximum_percent: configuration.maximum_percent.unwrap_or(200),
+        grace_seconds: service
+            .health_check_grace_period_seconds
+            .unwrap_or_default(),
+        events: events
+            .filter_map(|it| it.message.clone())
+            .take(EVENTS_MAX)
+            .collect(),
+        rollout_state: newest
+            .and_then(|it| it.rollout_state)
+            .map_or(String::new(), |it| it.as_str().to_owned()),
+        rollout_reason: newest
+            .and_then(|it| it.rollout_state_reason.clone())
+            .unwrap_or_default(),
+        failed_tasks: newest.and_then(|it| it.failed_tasks).unwrap_or_default(),
+    }
+}
+
+fn newest(service: &Service) -> Option<&Deployment> {
+    let created = |it: &&Deployment| it.created_at.map_or(0, |it| (it.0 * 1000.0) as i64);
+    service.deployments.iter().flatten().max_by_key(created)
+}
+
+/// Looks at a service, once, adds what is wrong with it, and says whether something is.
+pub async fn look(cx: &Cx, service: &Service, gathered: &mut Gathered) -> Result<bool, Error> {
+    let own = facts(service);
+    let shown = format!("service {} in cluster {}", own.name, own.cluster);
+    if gathered.looked_at.contains(&shown) {
+        let of_this = |it: &Situation| {
+            let service = it.service.as_ref();
+            service.is_some_and(|it| it.name == own.name && it.cluster == own.cluster)
+        };
+        return Ok(gathered.situations.iter().any(of_this));
+    }
+    gathered.looked_at.push(shown);
+    let ids = list::task_ids(cx, &own.cluster, Some(&own.name)).await?;
+    let all = list::tasks(cx, &own.cluster, &ids).await?;
+    let has_all = own.running >= own.desired && own.pending == 0;
+    let rolls = newest(service).and_then(|it| it.rollout_state);
+    let is_steady = has_all && matches!(rolls, None | Some(DeploymentRolloutState::Completed));
+    let unwell = unwell(cx, service, &all).await?;
+    if is_steady && unwell.is_empty() {
+        return Ok(false);
+    }
+    let mut suspects = suspects(service, all);
+    suspects.extend(unwell);
+    suspects.truncate(TASKS_LOOKED_AT_MAX);
+    for task in &suspects {
+        gathered
+            .situations
+            .push(tasks::situation(cx, task, Some(service)).await?);
+    }
+    // On its way, with nothing that went wrong: that is not red.
+    let moves = own.failed_tasks == 0 && rolls == Some(DeploymentRolloutState::InProgress);
+    let is_blocked = (own.events.first()).is_some_and(|it| it.contains("was unable to"));
+    if suspects.is_empty() && (!moves || is_blocked) {
+        gathered.situations.push(Situation {
+            thing: format!("service {}", own.name),
+            region: cx.region.clone(),
+            account: cx.account().to_owned(),
+            service: Some(own),
+            ..Situation::default()
+        });
+        return Ok(true);
+    }
+    Ok(!suspects.is_empty())
+}
+
+/// Tasks of the newest deployment that failed, the first to fail first.
+fn suspects(service: &Service, all: Vec<Task>) -> Vec<Task> {
+    let deployment = newest(service).and_then(|it| it.id.clone());
+    let of_newest = |it: &Task| deployment.is_none() || it.started_by == deployment;
+    let mut failed: Vec<Task> = all.into_iter().filter(tasks::has_failed).collect();
+    if failed.iter().any(of_newest) {
+        failed.retain(of_newest);
+    }
+    failed.sort_by(|one, other| tasks::moment(one).total_cmp(&tasks::moment(other)));
+    failed
+}
+
+/// Tasks that run and that their balancer does not find well.
+async fn unwell(cx: &Cx, service: &Service, all: &[Task]) -> Result<Vec<Task>, Error> {
+    let mut addresses = Vec::new();
+    for balanced in service.load_balancers.iter().flatten() {
+        let arn = balanced.target_group_arn.as_deref().unwrap_or_default();
+        let targets = targets::of_group(cx, arn).await?.unwrap_or_default();
+        let bad = (targets.into_iter())
+            .filter(|it| it.state == "unhealthy" || it.reason == "Target.NotInUse");
+        addresses.extend(bad.filter_map(|it| it.address));
+    }
+    let is_bad = |task: &&Task| {
+        let address = tasks::address(task);
+        task.stop_code.is_none() && address.is_some_and(|it| addresses.contains(&it))
+    };
+    Ok(all.iter().filter(is_bad).cloned().collect())
+}

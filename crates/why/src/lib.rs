@@ -1,0 +1,118 @@
+//! `neargate why`: what is wrong with a thing, or with whatever is red, and what mends it.
+//!
+//! A question names a thing; [`subject`] finds what is meant. [`gather`] looks at it and at all that
+//! surrounds it, through operations and the engine's looks, and makes [`facts`] of what it sees. The
+//! [`rules`] are the catalogue: each is pure, looks at the facts and knows no other. What fails first is
+//! the cause, what fails further out follows from it. The answer is a [`report`], which the command line,
+//! scripts and the console show alike.
+//!
+//! What has no rule is not well: it is answered as unexplained, with what was seen. What was not looked at
+//! is named.
+
+mod facts;
+mod gather;
+mod nearest;
+mod report;
+mod rules;
+#[cfg(test)]
+mod rules_tests;
+mod subject;
+mod texts;
+
+use cloud::{Cx, Error};
+use serde::Deserialize;
+
+pub use report::{Basis, Evidence, Finding, Hop, Mend, MendPlace, Outcome, Report, Unexplained};
+
+use gather::Gathered;
+use subject::Subject;
+
+/// What is asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// A name, an ARN, an id or its beginning. None: whatever is red.
+    pub thing: Option<String>,
+}
+
+/// Longer names are no names: the longest ARN has 2,048 characters.
+const THING_CHARS_MAX: usize = 2048;
+
+/// What belongs to a question and nobody here looks at yet.
+const NOT_LOOKED_AT: [&str; 2] = ["builds (CodeBuild)", "pipelines (CodePipeline)"];
+
+/// Answers a question of the account's owner: what is read is read in the owner's name.
+pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
+    let cx = &looking(cx);
+    let Some(thing) = question
+        .thing
+        .as_deref()
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+    else {
+        return Ok(told(
+            "everything in this region",
+            gather::all(cx).await?,
+            &NOT_LOOKED_AT,
+        ));
+    };
+    if thing.chars().count() > THING_CHARS_MAX {
+        return Err(wire::codes::ValidationError.because("that is longer than any name"));
+    }
+    let subject = subject::find(cx, thing).await?;
+    let (shown, gathered) = match subject {
+        Subject::Stack(name) => (format!("stack {name}"), gather::stack(cx, &name).await?),
+        Subject::Service { cluster, name } => (
+            format!("service {name} in cluster {cluster}"),
+            gather::service(cx, &cluster, &name).await?,
+        ),
+        Subject::Task { cluster, id } => (
+            format!("task {id} in cluster {cluster}"),
+            gather::task(cx, &cluster, &id).await?,
+        ),
+        Subject::TargetGroup { name, arn } => (
+            format!("target group {name}"),
+            gather::target_group(cx, &name, &arn).await?,
+        ),
+        Subject::LoadBalancer { name, arn } => (
+            format!("load balancer {name}"),
+            gather::balancer(cx, &name, &arn).await?,
+        ),
+    };
+    Ok(told(&shown, gathered, &[]))
+}
+
+/// Nothing is decided by it, so what cannot be read does not stand in the way of the rest.
+fn looking(cx: &Cx) -> Cx {
+    let mut cx = cx.clone();
+    cx.looks = true;
+    cx
+}
+
+fn told(thing: &str, gathered: Gathered, not_looked_at: &[&str]) -> Report {
+    let (mut findings, mut unexplained) = (gathered.findings, gathered.unexplained);
+    for situation in &gathered.situations {
+        match rules::find(situation) {
+            Some(finding) => findings.push(finding),
+            None => unexplained.push(Unexplained {
+                thing: situation.thing.clone(),
+                symptom: gather::symptom(situation),
+            }),
+        }
+    }
+    // One cause often fails several tasks of a service in the same way.
+    findings.dedup_by(|one, other| one.id == other.id && one.cause == other.cause);
+    let outcome = match (findings.is_empty(), unexplained.is_empty()) {
+        (false, _) => Outcome::CauseFound,
+        (true, false) => Outcome::Unknown,
+        (true, true) => Outcome::NothingWrong,
+    };
+    Report {
+        outcome,
+        thing: thing.to_owned(),
+        findings,
+        unexplained,
+        looked_at: gathered.looked_at,
+        not_looked_at: not_looked_at.iter().map(|it| (*it).to_owned()).collect(),
+    }
+}

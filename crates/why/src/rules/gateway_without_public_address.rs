@@ -1,0 +1,39 @@
+//! N2: an internet gateway is of no use to who has no public address.
+
+use super::packets::{self, out_of_reach};
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::report::Mend;
+
+pub const RULE: Rule = Rule {
+    id: "N2",
+    name: "igw-without-public-ip",
+    layer: Layer::Network,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let (network, Some(gateway)) = out_of_reach(situation)? else {
+        return None;
+    };
+    if !gateway.starts_with("igw-") || network.has_public_address != Some(false) {
+        return None;
+    }
+    let code = "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS";
+    Some(
+        Clue::observed(
+            format!(
+                "the task has no public address, and its subnet {} leads out by the internet gateway \
+                 {gateway} alone, which carries packets of public addresses only",
+                network.subnet
+            ),
+            packets::TIMED_OUT,
+        )
+        .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
+        .because("the task's interface", "has no public address (`assignPublicIp` is not ENABLED)")
+        .as_the_task_says(situation)
+        .along(packets::stopped(network, gateway.to_owned(), code, None))
+        .mend(Mend::template("set `assignPublicIp: ENABLED` in the service's or task's network configuration"))
+        .mend(Mend::template("or run the task in a private subnet whose route 0.0.0.0/0 leads to a NAT gateway")),
+    )
+}

@@ -1,0 +1,35 @@
+//! I3: the execution role may not pull.
+
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::report::Mend;
+use crate::texts::denied_action;
+
+pub const RULE: Rule = Rule {
+    id: "I3",
+    name: "image-no-permission",
+    layer: Layer::Image,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let action = denied_action(situation.stopped_reason()).filter(|it| it.starts_with("ecr:"))?;
+    let role = situation
+        .task
+        .as_ref()?
+        .execution_role
+        .clone()
+        .unwrap_or_default();
+    let name = role.rsplit('/').next().unwrap_or_default();
+    Some(
+        Clue::observed(
+            format!("the task's execution role may not pull the image: {action} is denied"),
+            "… is not authorized to perform: ecr:… on resource … because no identity-based policy allows the … action",
+        )
+        .because(format!("execution role {role}"), format!("was asked for {action} and has no right to it"))
+        .as_the_task_says(situation)
+        .mend(Mend::template("attach AmazonECSTaskExecutionRolePolicy to the execution role").by(format!(
+            "aws iam attach-role-policy --role-name {name} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+        ))),
+    )
+}

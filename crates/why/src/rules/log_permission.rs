@@ -1,0 +1,43 @@
+//! S10: the execution role may not write the log.
+
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::report::Mend;
+use crate::texts::denied_action;
+
+pub const RULE: Rule = Rule {
+    id: "S10",
+    name: "log-permission",
+    layer: Layer::Start,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let reason = situation.stopped_reason();
+    let is_denied =
+        reason.contains("failed to create Cloudwatch log") && reason.contains("AccessDenied");
+    if !is_denied {
+        return None;
+    }
+    let action = denied_action(reason).unwrap_or("logs:CreateLogStream");
+    let role = situation
+        .task
+        .as_ref()?
+        .execution_role
+        .clone()
+        .unwrap_or_default();
+    Some(
+        Clue::observed(
+            format!("the task's execution role may not write the log: {action} is denied"),
+            "failed to create Cloudwatch log stream: … AccessDeniedException",
+        )
+        .because(
+            format!("execution role {role}"),
+            format!("was asked for {action} and has no right to it"),
+        )
+        .as_the_task_says(situation)
+        .mend(Mend::template(format!(
+            "allow {action} on the log group, for example by AmazonECSTaskExecutionRolePolicy"
+        ))),
+    )
+}

@@ -1,0 +1,49 @@
+//! N3: the route leads to a NAT gateway that is not there, or not working.
+
+use super::packets::{self, out_of_reach};
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::report::Mend;
+
+pub const RULE: Rule = Rule {
+    id: "N3",
+    name: "nat-broken",
+    layer: Layer::Network,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let (network, Some(gateway)) = out_of_reach(situation)? else {
+        return None;
+    };
+    if !gateway.starts_with("nat-") {
+        return None;
+    }
+    let route = network.default_route()?;
+    let state = network.nat.as_ref().map_or("gone", |it| it.state.as_str());
+    if route.is_active && state == "available" {
+        return None;
+    }
+    let route_state = if route.is_active {
+        "active"
+    } else {
+        "blackhole"
+    };
+    Some(
+        Clue::observed(
+            format!("the NAT gateway {gateway} that the task's subnet leads out by is {state}"),
+            packets::TIMED_OUT,
+        )
+        .because(
+            network.table_shown(),
+            format!("0.0.0.0/0 to {gateway}, {route_state}"),
+        )
+        .because(gateway, format!("is {state}"))
+        .as_the_task_says(situation)
+        .along(packets::stopped(network, gateway.to_owned(), "BAD_STATE_ROUTE", None))
+        .mend(Mend::environment("make a NAT gateway in a public subnet, and let the route lead to it").by(format!(
+            "aws ec2 replace-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
+            network.route_table
+        ))),
+    )
+}

@@ -1,0 +1,46 @@
+//! N1: nothing leads out of the task's subnet.
+
+use super::packets::{self, out_of_reach};
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::report::Mend;
+
+pub const RULE: Rule = Rule {
+    id: "N1",
+    name: "no-route",
+    layer: Layer::Network,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let (network, None) = out_of_reach(situation)? else {
+        return None;
+    };
+    let routes: Vec<String> = (network.routes.iter())
+        .map(|it| format!("{} to {}", it.destination, it.target))
+        .collect();
+    let table = network.route_table.clone();
+    let path = packets::stopped(network, table, "NO_ROUTE_TO_DESTINATION", None);
+    let add = format!(
+        "aws ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
+        network.route_table
+    );
+    Some(
+        Clue::observed(
+            format!(
+                "the subnet {} of the task has no route to the internet, so images, secrets and logs \
+                 are out of its reach",
+                network.subnet
+            ),
+            packets::TIMED_OUT,
+        )
+        .because(
+            network.table_shown(),
+            format!("has {} and nothing for 0.0.0.0/0", routes.join(", ")),
+        )
+        .as_the_task_says(situation)
+        .along(path)
+        .mend(Mend::template("give the subnet's route table a route 0.0.0.0/0 to a NAT gateway that is in a public subnet").by(add))
+        .mend(Mend::template("or run the task in a public subnet with `assignPublicIp: ENABLED`")),
+    )
+}

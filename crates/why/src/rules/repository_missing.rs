@@ -1,0 +1,48 @@
+//! I1: the registry has no such repository.
+
+use super::{Clue, Layer, Rule};
+use crate::facts::{OwnImage, Situation};
+use crate::nearest::nearest;
+use crate::report::Mend;
+
+pub const RULE: Rule = Rule {
+    id: "I1",
+    name: "repository-missing",
+    layer: Layer::Image,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    let pull_failed = situation
+        .stopped_reason()
+        .contains("CannotPullContainerError");
+    let missing = situation.containers.iter().find_map(|it| {
+        let here = it.image.here.as_ref().filter(|it| !it.has_repository)?;
+        pull_failed.then_some((&it.name, here))
+    });
+    let (
+        container,
+        OwnImage {
+            repository,
+            repositories,
+            tag,
+            ..
+        },
+    ) = missing?;
+    let near = match nearest(repository, repositories) {
+        Some(near) => format!("there is none of that name; the nearest is `{near}`"),
+        None => "there is none of that name".to_owned(),
+    };
+    Some(
+        Clue::observed(
+            format!("the repository `{repository}` that container `{container}` takes its image from does not exist"),
+            "CannotPullContainerError: … repository … not found",
+        )
+        .because(format!("ECR repositories in {}", situation.region), near)
+        .as_the_task_says(situation)
+        .mend(Mend::environment(format!("make the repository and push `{tag}` to it")).by(format!(
+            "aws ecr create-repository --repository-name {repository}"
+        )))
+        .mend(Mend::template("or correct the image's name in the task definition")),
+    )
+}

@@ -1,0 +1,53 @@
+//! I2: the repository has no such tag.
+
+use super::{Clue, Layer, Rule};
+use crate::facts::Situation;
+use crate::nearest::nearest;
+use crate::report::Mend;
+
+/// More tags than these are not listed.
+const TAGS_SHOWN_MAX: usize = 5;
+
+pub const RULE: Rule = Rule {
+    id: "I2",
+    name: "tag-missing",
+    layer: Layer::Image,
+    find,
+};
+
+fn find(situation: &Situation) -> Option<Clue> {
+    if !situation
+        .stopped_reason()
+        .contains("CannotPullContainerError")
+    {
+        return None;
+    }
+    let (container, here) = situation.containers.iter().find_map(|it| {
+        let here = it.image.here.as_ref()?;
+        (here.has_repository && !here.has_tag).then_some((it, here))
+    })?;
+    let shown: Vec<&str> = here
+        .tags
+        .iter()
+        .take(TAGS_SHOWN_MAX)
+        .map(String::as_str)
+        .collect();
+    let seen = match (shown.is_empty(), nearest(&here.tag, &here.tags)) {
+        (true, _) => "has no tagged image at all: nothing was pushed yet".to_owned(),
+        (false, Some(near)) => format!("has {} (nearest: `{near}`)", shown.join(", ")),
+        (false, None) => format!("has {}", shown.join(", ")),
+    };
+    Some(
+        Clue::observed(
+            format!(
+                "the image `{}:{}` of container `{}` was never pushed: the repository has no such tag",
+                here.repository, here.tag, container.name
+            ),
+            "CannotPullContainerError: pull image manifest has been retried … failed to resolve ref …: not found",
+        )
+        .because(format!("repository {}", here.repository), seen)
+        .as_the_task_says(situation)
+        .mend(Mend::environment("push the image under that tag").by(format!("docker push {}", container.image.name)))
+        .mend(Mend::template("or name a tag that is there in the task definition")),
+    )
+}

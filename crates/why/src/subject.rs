@@ -1,0 +1,137 @@
+//! What is meant by a name, an ARN, an id or its beginning.
+
+use cloud::{Cx, Error};
+
+use crate::gather::list;
+use crate::nearest::nearest;
+
+/// A thing that can be asked about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Stack(String),
+    Service { cluster: String, name: String },
+    Task { cluster: String, id: String },
+    TargetGroup { name: String, arn: String },
+    LoadBalancer { name: String, arn: String },
+}
+
+/// Shorter beginnings of ids are meant by accident.
+const BEGINNING_CHARS_MIN: usize = 4;
+
+impl Subject {
+    fn name(&self) -> &str {
+        match self {
+            Self::Stack(name)
+            | Self::Service { name, .. }
+            | Self::TargetGroup { name, .. }
+            | Self::LoadBalancer { name, .. } => name,
+            Self::Task { id, .. } => id,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Stack(name) => format!("stack {name}"),
+            Self::Service { cluster, name } => format!("service {name} in cluster {cluster}"),
+            Self::Task { cluster, id } => format!("task {id} in cluster {cluster}"),
+            Self::TargetGroup { name, .. } => format!("target group {name}"),
+            Self::LoadBalancer { name, .. } => format!("load balancer {name}"),
+        }
+    }
+
+    fn is_called(&self, thing: &str) -> bool {
+        match self {
+            Self::Service { cluster, name } => {
+                name == thing
+                    || format!("{cluster}/{name}") == thing
+                    || thing.ends_with(&format!(":service/{cluster}/{name}"))
+            }
+            Self::Task { cluster, id } => {
+                id == thing
+                    || format!("{cluster}/{id}") == thing
+                    || thing.ends_with(&format!(":task/{cluster}/{id}"))
+            }
+            Self::Stack(name) => name == thing || thing.contains(&format!(":stack/{name}/")),
+            Self::TargetGroup { name, arn } | Self::LoadBalancer { name, arn } => {
+                name == thing || arn == thing
+            }
+        }
+    }
+}
+
+/// The one thing that is meant; what is ambiguous or unknown is said with what it may be.
+pub async fn find(cx: &Cx, thing: &str) -> Result<Subject, Error> {
+    let all = everything(cx).await?;
+    let called = |it: &&Subject| it.is_called(thing);
+    // A stack and its service often share a name: the stack leads to the service as well.
+    if let Some(found) = all.iter().find(called) {
+        return Ok(found.clone());
+    }
+    let begins = thing.chars().count() >= BEGINNING_CHARS_MIN;
+    let begun: Vec<&Subject> = (all.iter())
+        .filter(|it| begins && it.name().starts_with(thing))
+        .collect();
+    match begun[..] {
+        [one] => Ok(one.clone()),
+        [] => Err(unknown(thing, &all)),
+        _ => {
+            let which: Vec<String> = begun.iter().map(|it| it.shown()).collect();
+            Err(refuse(format!(
+                "`{thing}` may be {}: say which",
+                which.join(", ")
+            )))
+        }
+    }
+}
+
+fn unknown(thing: &str, all: &[Subject]) -> Error {
+    let names: Vec<String> = all.iter().map(|it| it.name().to_owned()).collect();
+    let hint = match nearest(thing, &names) {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => String::new(),
+    };
+    refuse(format!(
+        "there is no stack, service, task, load balancer or target group called `{thing}` in this region{hint}"
+    ))
+}
+
+fn refuse(message: String) -> Error {
+    wire::codes::ValidationError.because(message)
+}
+
+async fn everything(cx: &Cx) -> Result<Vec<Subject>, Error> {
+    let mut all: Vec<Subject> = (list::stacks(cx).await?.into_iter())
+        .map(|it| Subject::Stack(it.stack_name))
+        .collect();
+    for cluster in list::clusters(cx).await? {
+        let services = list::services(cx, &cluster).await?;
+        all.extend(services.into_iter().map(|it| Subject::Service {
+            cluster: cluster.clone(),
+            name: it.service_name.unwrap_or_default(),
+        }));
+        let tasks = list::task_ids(cx, &cluster, None).await?;
+        all.extend(tasks.into_iter().map(|id| Subject::Task {
+            cluster: cluster.clone(),
+            id,
+        }));
+    }
+    all.extend(
+        list::balancers(cx)
+            .await?
+            .into_iter()
+            .map(|it| Subject::LoadBalancer {
+                name: it.load_balancer_name.unwrap_or_default(),
+                arn: it.load_balancer_arn.unwrap_or_default(),
+            }),
+    );
+    all.extend(
+        list::target_groups(cx)
+            .await?
+            .into_iter()
+            .map(|it| Subject::TargetGroup {
+                name: it.target_group_name.unwrap_or_default(),
+                arn: it.target_group_arn.unwrap_or_default(),
+            }),
+    );
+    Ok(all)
+}
