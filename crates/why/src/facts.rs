@@ -20,6 +20,31 @@ pub struct Situation {
     /// Where the task's programs accept connections. None: it does not run any more.
     pub listening: Option<BTreeSet<SocketAddr>>,
     pub targets: Vec<TargetFacts>,
+    pub build: Option<BuildFacts>,
+    pub action: Option<ActionFacts>,
+}
+
+/// A build that failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BuildFacts {
+    pub id: String,
+    pub project: String,
+    pub phase: String,
+    pub code: String,
+    pub message: String,
+    pub is_privileged: bool,
+    /// Its last lines.
+    pub printed: Vec<String>,
+}
+
+/// An action of a pipeline that failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ActionFacts {
+    pub pipeline: String,
+    pub stage: String,
+    pub name: String,
+    pub code: String,
+    pub message: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

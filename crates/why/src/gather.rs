@@ -1,9 +1,11 @@
 //! Facts: read through operations and the engine's looks, and put together for the rules.
 
+pub mod builds;
 mod containers;
 pub mod list;
 mod networks;
 mod pictures;
+pub mod pipelines;
 mod services;
 mod stacks;
 mod targets;
@@ -24,6 +26,8 @@ pub struct Gathered {
     pub findings: Vec<Finding>,
     pub unexplained: Vec<Unexplained>,
     pub looked_at: Vec<String>,
+    /// What would have belonged to the question.
+    pub not_looked_at: Vec<String>,
 }
 
 /// What is seen of a situation that no rule explains.
@@ -42,11 +46,15 @@ pub fn symptom(situation: &Situation) -> String {
                 None => counts,
             }
         }
-        _ => "it is not as it should be".to_owned(),
+        _ => match (&situation.build, &situation.action) {
+            (Some(build), _) => format!("{}: {} {}", build.phase, build.code, build.message),
+            (_, Some(action)) => format!("{}: {}", action.code, action.message),
+            _ => "it is not as it should be".to_owned(),
+        },
     }
 }
 
-/// Every service, every task that runs by itself, every stack.
+/// Every service, every task that runs by itself, every stack, pipeline and build project.
 pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
     for cluster in list::clusters(cx).await? {
@@ -61,6 +69,32 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
             stacks::look(cx, &stack.stack_name, &mut gathered).await?;
         }
     }
+    for pipeline in pipelines::names(cx).await? {
+        pipelines::look(cx, &pipeline, &mut gathered).await?;
+    }
+    for project in builds::projects(cx).await? {
+        // A pipeline's build was looked at with its pipeline.
+        let shown = gathered
+            .situations
+            .iter()
+            .filter_map(|it| it.build.as_ref());
+        if !shown.map(|it| &it.project).any(|it| *it == project) {
+            builds::look(cx, &project, &mut gathered).await?;
+        }
+    }
+    Ok(gathered)
+}
+
+/// The last build of a project.
+pub async fn project(cx: &Cx, name: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    builds::look(cx, name, &mut gathered).await?;
+    Ok(gathered)
+}
+
+pub async fn pipeline(cx: &Cx, name: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    pipelines::look(cx, name, &mut gathered).await?;
     Ok(gathered)
 }
 

@@ -38,9 +38,6 @@ pub struct Question {
 /// Longer names are no names: the longest ARN has 2,048 characters.
 const THING_CHARS_MAX: usize = 2048;
 
-/// What belongs to a question and nobody here looks at yet.
-const NOT_LOOKED_AT: [&str; 2] = ["builds (CodeBuild)", "pipelines (CodePipeline)"];
-
 /// Answers a question of the account's owner: what is read is read in the owner's name.
 pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
     let cx = &looking(cx);
@@ -50,11 +47,8 @@ pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
         .map(str::trim)
         .filter(|it| !it.is_empty())
     else {
-        return Ok(told(
-            "everything in this region",
-            gather::all(cx).await?,
-            &NOT_LOOKED_AT,
-        ));
+        let gathered = gather::all(cx).await?;
+        return Ok(told("everything in this region", gathered));
     };
     if thing.chars().count() > THING_CHARS_MAX {
         return Err(wire::codes::ValidationError.because("that is longer than any name"));
@@ -78,8 +72,16 @@ pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
             format!("load balancer {name}"),
             gather::balancer(cx, &name, &arn).await?,
         ),
+        Subject::Pipeline(name) => (
+            format!("pipeline {name}"),
+            gather::pipeline(cx, &name).await?,
+        ),
+        Subject::Project(name) => (
+            format!("builds of {name}"),
+            gather::project(cx, &name).await?,
+        ),
     };
-    Ok(told(&shown, gathered, &[]))
+    Ok(told(&shown, gathered))
 }
 
 /// Nothing is decided by it, so what cannot be read does not stand in the way of the rest.
@@ -89,7 +91,7 @@ fn looking(cx: &Cx) -> Cx {
     cx
 }
 
-fn told(thing: &str, gathered: Gathered, not_looked_at: &[&str]) -> Report {
+fn told(thing: &str, gathered: Gathered) -> Report {
     let (mut findings, mut unexplained) = (gathered.findings, gathered.unexplained);
     for situation in &gathered.situations {
         match rules::find(situation) {
@@ -113,6 +115,6 @@ fn told(thing: &str, gathered: Gathered, not_looked_at: &[&str]) -> Report {
         findings,
         unexplained,
         looked_at: gathered.looked_at,
-        not_looked_at: not_looked_at.iter().map(|it| (*it).to_owned()).collect(),
+        not_looked_at: gathered.not_looked_at,
     }
 }

@@ -2,9 +2,13 @@
 //! nothing. It is pure and knows no other rule; which finding is the cause and which ones follow from it
 //! is decided afterwards, by [`Layer`].
 
+mod branch_missing;
+mod build_command;
+mod buildspec_missing;
 mod code_mismatch;
 mod container_exceeds_memory;
 mod container_health;
+mod docker_unprivileged;
 mod egress_closed;
 mod entrypoint_missing;
 mod entrypoint_not_executable;
@@ -13,6 +17,7 @@ mod exited_nonzero;
 mod gateway_without_public_address;
 mod group_closed;
 mod group_unused;
+mod image_definitions;
 mod image_foreign_account;
 mod image_foreign_region;
 mod image_no_permission;
@@ -32,12 +37,14 @@ mod no_command;
 mod no_route;
 mod packets;
 mod percent_deadlock;
+mod registry_login;
 mod repository_missing;
 mod role_not_assumable;
 mod script_interpreter;
 mod secret_key_missing;
 mod secret_missing;
 mod secret_permission;
+mod source_denied;
 mod tag_missing;
 mod user_missing;
 mod working_directory;
@@ -170,6 +177,13 @@ pub const RULES: &[Rule] = &[
     code_mismatch::RULE,
     group_unused::RULE,
     percent_deadlock::RULE,
+    source_denied::RULE,
+    branch_missing::RULE,
+    buildspec_missing::RULE,
+    build_command::RULE,
+    docker_unprivileged::RULE,
+    registry_login::RULE,
+    image_definitions::RULE,
 ];
 
 /// What all rules find in a situation: the first is the cause, the others are seen with it.

@@ -462,3 +462,56 @@ fn every_row_is_in_the_list_that_people_read() {
         assert!(list.contains(&row), "docs/why.md has no row `{row}`");
     }
 }
+
+#[test]
+fn builds_and_pipelines_are_told_apart() {
+    let build = |code: &str, printed: &[&str]| Situation {
+        build: Some(BuildFacts {
+            id: "site:1".into(),
+            project: "site".into(),
+            phase: "BUILD".into(),
+            code: code.into(),
+            message: "exit status 1".into(),
+            is_privileged: false,
+            printed: printed.iter().map(|it| (*it).to_owned()).collect(),
+        }),
+        ..Situation::default()
+    };
+    let command = "COMMAND_EXECUTION_ERROR";
+    check(&build("YAML_FILE_ERROR", &[]), "B3", &["buildspec.yml"]);
+    check(
+        &build(command, &["make: no rule"]),
+        "B4",
+        &["make: no rule", "BUILD"],
+    );
+    let docker = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.";
+    check(&build(command, &[docker]), "B5", &["privilegedMode"]);
+    check(
+        &build(command, &["no basic auth credentials"]),
+        "B6",
+        &["docker login"],
+    );
+    let action = |message: &str| Situation {
+        action: Some(ActionFacts {
+            pipeline: "site".into(),
+            message: message.into(),
+            ..ActionFacts::default()
+        }),
+        ..Situation::default()
+    };
+    check(
+        &action("The connection x is not available: complete it"),
+        "B1",
+        &[],
+    );
+    check(
+        &action("The branch \"main\" does not exist in the repository \"x\"."),
+        "B2",
+        &["main"],
+    );
+    check(
+        &action("Did not find the image definition file imagedefinitions.json"),
+        "B7",
+        &[],
+    );
+}

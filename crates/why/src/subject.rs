@@ -2,7 +2,7 @@
 
 use cloud::{Cx, Error};
 
-use crate::gather::list;
+use crate::gather::{builds, list, pipelines};
 use crate::nearest::nearest;
 
 /// A thing that can be asked about.
@@ -13,6 +13,8 @@ pub enum Subject {
     Task { cluster: String, id: String },
     TargetGroup { name: String, arn: String },
     LoadBalancer { name: String, arn: String },
+    Pipeline(String),
+    Project(String),
 }
 
 /// Shorter beginnings of ids are meant by accident.
@@ -22,6 +24,8 @@ impl Subject {
     fn name(&self) -> &str {
         match self {
             Self::Stack(name)
+            | Self::Pipeline(name)
+            | Self::Project(name)
             | Self::Service { name, .. }
             | Self::TargetGroup { name, .. }
             | Self::LoadBalancer { name, .. } => name,
@@ -36,6 +40,8 @@ impl Subject {
             Self::Task { cluster, id } => format!("task {id} in cluster {cluster}"),
             Self::TargetGroup { name, .. } => format!("target group {name}"),
             Self::LoadBalancer { name, .. } => format!("load balancer {name}"),
+            Self::Pipeline(name) => format!("pipeline {name}"),
+            Self::Project(name) => format!("builds of {name}"),
         }
     }
 
@@ -52,6 +58,15 @@ impl Subject {
                     || thing.ends_with(&format!(":task/{cluster}/{id}"))
             }
             Self::Stack(name) => name == thing || thing.contains(&format!(":stack/{name}/")),
+            // An execution's id and a build's begin with the name.
+            Self::Pipeline(name) => {
+                name == thing
+                    || thing.ends_with(&format!(":{name}")) && thing.contains(":codepipeline:")
+            }
+            Self::Project(name) => {
+                let build = thing.rsplit('/').next().unwrap_or(thing);
+                name == thing || build.starts_with(&format!("{name}:"))
+            }
             Self::TargetGroup { name, arn } | Self::LoadBalancer { name, arn } => {
                 name == thing || arn == thing
             }
@@ -91,7 +106,7 @@ fn unknown(thing: &str, all: &[Subject]) -> Error {
         None => String::new(),
     };
     refuse(format!(
-        "there is no stack, service, task, load balancer or target group called `{thing}` in this region{hint}"
+        "there is no stack, service, task, load balancer, target group, pipeline or build project called `{thing}` in this region{hint}"
     ))
 }
 
@@ -132,6 +147,18 @@ async fn everything(cx: &Cx) -> Result<Vec<Subject>, Error> {
                 name: it.target_group_name.unwrap_or_default(),
                 arn: it.target_group_arn.unwrap_or_default(),
             }),
+    );
+    all.extend(
+        pipelines::names(cx)
+            .await?
+            .into_iter()
+            .map(Subject::Pipeline),
+    );
+    all.extend(
+        builds::projects(cx)
+            .await?
+            .into_iter()
+            .map(Subject::Project),
     );
     Ok(all)
 }

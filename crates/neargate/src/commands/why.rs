@@ -15,8 +15,8 @@ use crate::say;
 
 #[derive(Debug, Args)]
 pub struct Why {
-    /// A stack, application, service, task, load balancer or target group: by its name, its ARN, or how
-    /// its id begins. Without: whatever is red now
+    /// A stack, application, service, task, load balancer, target group, pipeline or build project: by its
+    /// name, its ARN, or how its id begins. Without: whatever is red now
     thing: Option<String>,
 }
 

@@ -79,6 +79,8 @@ pub async fn situation(
             None => Vec::new(),
         },
         task: Some(facts(cx, id, task, definition.execution_role_arn)),
+        build: None,
+        action: None,
     })
 }
 
