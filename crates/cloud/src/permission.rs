@@ -28,6 +28,9 @@ pub type TagMap = BTreeMap<String, String>;
 pub struct Touched {
     /// The ARN of the record, however the request spelled it; with `is_any` a pattern.
     pub arn: String,
+    /// What a refusal calls it, where the ARN tells what who asks did not: a name that is there and one that
+    /// is not are refused in the same words.
+    pub asked: Option<String>,
     /// No resource is named: the call touches any whose ARN fits `arn`. A denial of one of them
     /// counts, and only what allows all of them allows.
     pub is_any: bool,
@@ -44,6 +47,7 @@ impl Touched {
     pub fn named(arn: impl Into<String>) -> Self {
         Self {
             arn: arn.into(),
+            asked: None,
             is_any: false,
             tags: None,
             policy: None,
@@ -67,6 +71,13 @@ impl Touched {
     #[must_use]
     pub fn tagged(mut self, tags: impl IntoIterator<Item = (String, String)>) -> Self {
         self.tags = Some(tags.into_iter().collect());
+        self
+    }
+
+    /// What refusals call it: as it was asked for.
+    #[must_use]
+    pub fn asked_as(mut self, asked: impl Into<String>) -> Self {
+        self.asked = Some(asked.into());
         self
     }
 
@@ -432,11 +443,13 @@ pub struct Described {
 
 /// The role that a name or an ARN leads to. Of one that is not there, the ARN that it would have.
 fn passed(cx: &Cx, role: &str) -> Touched {
+    let asked = absent_role_arn(cx.account(), role);
     match cx.find_role(role) {
-        Ok(Some(found)) => Touched::named(found.arn).tagged(found.tags),
-        Ok(None) => Touched::absent(absent_role_arn(cx.account(), role)),
+        // Its path is not told to who gave its name.
+        Ok(Some(found)) => Touched::named(found.arn).tagged(found.tags).asked_as(asked),
+        Ok(None) => Touched::absent(asked),
         // Nothing is known of its tags.
-        Err(_) => Touched::named(absent_role_arn(cx.account(), role)),
+        Err(_) => Touched::named(asked),
     }
 }
 

@@ -7,12 +7,10 @@ use wire::Error;
 
 use crate::{Cx, TagMap};
 
-/// A role that is there.
+/// A role that is there. Whom it trusts is not told: `sts:AssumeRole` decides, and nobody else reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundRole {
     pub arn: String,
-    /// Its trust policy.
-    pub trust: String,
     pub tags: TagMap,
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::{Error, ErrorCode, Node, Operation, Protocol, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
-use crate::{Cx, LendLogin, LendRole, Reconciler, ResourceType, Watch};
+use crate::{Cx, LendLogin, LendPrincipals, LendRole, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
@@ -43,6 +43,7 @@ pub struct Service {
     pub(crate) follows: Vec<Follow>,
     pub(crate) find: Option<fn(&Cx, &str) -> Touched>,
     pub(crate) role: Option<LendRole>,
+    pub(crate) principals: Option<LendPrincipals>,
     pub(crate) login: Option<LendLogin>,
     dry_run: Option<ErrorCode>,
     action_prefix: &'static str,
@@ -73,6 +74,7 @@ impl Service {
             follows: Vec::new(),
             find: None,
             role: None,
+            principals: None,
             login: None,
             dry_run: None,
             action_prefix: model.signing_name,
@@ -215,6 +217,14 @@ impl Service {
     #[must_use]
     pub fn lends_roles(mut self, role: LendRole) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// Lends the two ways between the ARNs and the ids of the account's users and roles: see
+    /// [`Cx::keep_policy`].
+    #[must_use]
+    pub fn lends_principals(mut self, principals: LendPrincipals) -> Self {
+        self.principals = Some(principals);
         self
     }
 

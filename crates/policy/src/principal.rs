@@ -183,7 +183,15 @@ impl Listed {
                     session_arn,
                     ..
                 },
-            ) => named(self.is(&[role_arn, role_id, session_arn]), Named::Itself),
+            ) => {
+                // As the ARN of a session is kept: by the id of its role.
+                let session = session_arn.rsplit('/').next().unwrap_or_default();
+                let by_id = format!("{role_id}:{session}");
+                named(
+                    self.is(&[role_arn, role_id, session_arn, &by_id]),
+                    Named::Itself,
+                )
+            }
             (Self::Service(it), Principal::Service { name }) => named(it == name, Named::Itself),
             _ => Named::Not,
         }

@@ -74,6 +74,32 @@ impl Tree {
     }
 }
 
+/// As JSON, with nothing between.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |it: &str| serde_json::Value::from(it).to_string();
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Number(number) => f.write_str(number),
+            Self::Text(it) => f.write_str(&text(it)),
+            Self::List(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if at == 0 { "[" } else { "," })?;
+                }
+                f.write_str(if items.is_empty() { "[]" } else { "]" })
+            }
+            Self::Object(members) => {
+                for (at, (name, value)) in members.iter().enumerate() {
+                    let before = if at == 0 { "{" } else { "," };
+                    write!(f, "{before}{}:{value}", text(name))?;
+                }
+                f.write_str(if members.is_empty() { "{}" } else { "}" })
+            }
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader)

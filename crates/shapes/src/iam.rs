@@ -1709,6 +1709,31 @@ impl wire::Operation for ListUserPoliciesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct ListUserTagsInput {
+    #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
+    pub user_name: String,
+    #[aws(limits = limits::MARKER_TYPE)]
+    pub marker: Option<String>,
+    #[aws(limits = limits::MAX_ITEMS_TYPE)]
+    pub max_items: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ListUserTagsOutput {
+    pub tags: Vec<Tag>,
+    pub is_truncated: Option<bool>,
+    pub marker: Option<String>,
+}
+
+impl wire::Operation for ListUserTagsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ListUserTags";
+    type Output = ListUserTagsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct ListUsersInput {
     #[aws(limits = limits::PATH_PREFIX_TYPE)]
     pub path_prefix: Option<String>,
@@ -2070,6 +2095,24 @@ impl wire::Operation for TagRoleInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct TagUserInput {
+    #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
+    pub user_name: String,
+    #[aws(limits = limits::TAG_LIST_TYPE)]
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct TagUserOutput {}
+
+impl wire::Operation for TagUserInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "TagUser";
+    type Output = TagUserOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct UntagInstanceProfileInput {
     #[aws(limits = limits::INSTANCE_PROFILE_NAME_TYPE)]
     pub instance_profile_name: String,
@@ -2120,6 +2163,24 @@ impl wire::Operation for UntagRoleInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "UntagRole";
     type Output = UntagRoleOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct UntagUserInput {
+    #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
+    pub user_name: String,
+    #[aws(limits = limits::TAG_KEY_LIST_TYPE)]
+    pub tag_keys: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct UntagUserOutput {}
+
+impl wire::Operation for UntagUserInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "UntagUser";
+    type Output = UntagUserOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]

@@ -59,7 +59,7 @@ fn touched(cx: &Cx, resource_id: &str) -> Touched {
     // Nobody knows the id of a target to be made.
     let new = || cx.arn("application-autoscaling", "scalable-target/*");
     match cx.read(|tx| tx.get::<TargetRecord>(&cx.key(resource_id))) {
-        Ok(Some(found)) => Touched::named(found.arn()).tagged(found.tags),
+        Ok(Some(found)) => (Touched::named(found.arn()).tagged(found.tags)).asked_as(new()),
         Ok(None) => Touched::absent(new()),
         // Nothing is known of its tags.
         Err(_) => Touched::named(new()),

@@ -18,12 +18,16 @@ fn of_record(cx: &Cx, stack: &Stack) -> Touched {
     Touched::named(&stack.id).tagged(tags)
 }
 
-/// A stack by its name or id. One that is not there yet has an id that nobody knows.
+/// A stack by its name or id. One that is not there yet has an id that nobody knows, and one that is there
+/// has one that is not told.
 pub fn stack_touched(cx: &Cx, name_or_id: &str) -> Touched {
+    let asked = match name_or_id.starts_with("arn:") {
+        true => name_or_id.to_owned(),
+        false => cx.arn("cloudformation", &format!("stack/{name_or_id}/*")),
+    };
     match cx.read(|tx| find_head(cx, tx, name_or_id)).ok().flatten() {
-        Some(stack) => of_record(cx, &stack),
-        None if name_or_id.starts_with("arn:") => Touched::absent(name_or_id),
-        None => Touched::absent(cx.arn("cloudformation", &format!("stack/{name_or_id}/*"))),
+        Some(stack) => of_record(cx, &stack).asked_as(asked),
+        None => Touched::absent(asked),
     }
 }
 
@@ -41,11 +45,16 @@ pub fn stack_or_any(cx: &Cx, name_or_id: Option<&String>) -> Touched {
 /// The stack of a change set, by the change set's name and its stack's, or by its ARN alone.
 pub fn stack_of_change_set(cx: &Cx, change_set: &str, of: Option<&str>) -> Touched {
     let found = cx.read(|tx| require_change_set(cx, tx, change_set, of));
+    let asked = of.map_or_else(
+        || change_set.to_owned(),
+        |of| stack_touched(cx, of).asked.unwrap_or_else(|| of.to_owned()),
+    );
     match (found, of) {
         (Ok(it), _) => stack_touched(cx, &it.stack_id),
         (Err(_), Some(of)) => stack_touched(cx, of),
         (Err(_), None) => any_stack(cx),
     }
+    .asked_as(asked)
 }
 
 /// The stack that has a resource, by the resource's physical id.
@@ -55,6 +64,7 @@ pub fn stack_with(cx: &Cx, physical_id: &str) -> Touched {
         Some(stack) => of_record(cx, &stack),
         None => any_stack(cx),
     }
+    .asked_as(physical_id)
 }
 
 /// A change set's name, also where it is given by its ARN: `…:changeSet/NAME/UUID`.

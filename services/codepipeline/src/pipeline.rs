@@ -110,19 +110,21 @@ async fn checked(
         keep_secrets(&mut declaration, old);
     }
     structure::check(&declaration, &cx.region)?;
-    declaration.role_arn = role(cx, &declaration.role_arn, Some(PRINCIPAL))?;
+    let pipeline = arn(cx, &declaration.name);
+    let service = cx.as_service_for(PRINCIPAL, pipeline);
+    declaration.role_arn = role(&service, &declaration.role_arn).await?;
     for action in declaration.stages.iter_mut().flat_map(|it| &mut it.actions) {
         if let Some(own) = &mut action.role_arn {
             // The pipeline's role assumes it: whom it trusts is between the two.
-            *own = role(cx, own, None)?;
+            *own = role(cx, own).await?;
         }
     }
     Ok(declaration)
 }
 
 /// A role's ARN, when it may be assumed: it is given by its ARN or its name.
-fn role(cx: &Cx, given: &str, principal: Option<&str>) -> Result<String, Error> {
-    let found = roles::check(cx, given, principal)?.map_err(|doubt| {
+async fn role(cx: &Cx, given: &str) -> Result<String, Error> {
+    let found = roles::check(cx, given).await?.map_err(|doubt| {
         InvalidStructureException.because(format!(
             "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
         ))

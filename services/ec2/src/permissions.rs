@@ -339,12 +339,13 @@ pub fn on_disassociated_address() -> Permission<DisassociateAddressInput> {
 }
 
 fn address(cx: &Cx, id: Option<&String>, public: Option<&String>) -> Touched {
+    let unknown = match id {
+        Some(id) => Touched::absent(arn::<ElasticAddress>(cx, id)),
+        None => any::<ElasticAddress>(cx),
+    };
     match cx.read(|tx| elastic_address::find(cx, tx, id, public)) {
-        Ok(found) => of_record(cx, &found),
-        Err(_) => match id {
-            Some(id) => Touched::absent(arn::<ElasticAddress>(cx, id)),
-            None => any::<ElasticAddress>(cx),
-        },
+        Ok(found) => of_record(cx, &found).asked_as(unknown.arn),
+        Err(_) => unknown,
     }
 }
 

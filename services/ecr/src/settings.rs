@@ -40,12 +40,17 @@ pub async fn set_repository_policy(
             "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
         ));
     }
+    let kept = cx.keep_policy(&input.policy_text)?.map_err(|_| {
+        invalid(
+            "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Principal not found'",
+        )
+    })?;
     edit(
         &cx,
         input.registry_id.as_deref(),
         &input.repository_name,
         |it| {
-            it.policy = Some(input.policy_text.clone());
+            it.policy = Some(kept);
             Ok(())
         },
     )?;
@@ -63,6 +68,7 @@ pub async fn get_repository_policy(
     let (registry, name) = (input.registry_id.as_deref(), input.repository_name);
     let repository = cx.read(|tx| find(&cx, tx, registry, &name))?;
     let text = repository.policy.ok_or_else(|| no_policy(&cx, &name))?;
+    let text = cx.show_policy(&text)?;
     Ok(GetRepositoryPolicyOutput {
         registry_id: Some(cx.account().to_owned()),
         repository_name: Some(name),
@@ -78,6 +84,7 @@ pub async fn delete_repository_policy(
     let text = edit(&cx, input.registry_id.as_deref(), &name, |it| {
         it.policy.take().ok_or_else(|| no_policy(&cx, &name))
     })?;
+    let text = cx.show_policy(&text)?;
     Ok(DeleteRepositoryPolicyOutput {
         registry_id: Some(cx.account().to_owned()),
         repository_name: Some(name),

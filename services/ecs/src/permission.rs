@@ -78,7 +78,14 @@ fn task(cx: &Cx, of: Option<&str>, given: &str) -> Touched {
 /// The revision that is named, or that a family's name stands for.
 fn definition(cx: &Cx, given: &str) -> Touched {
     match cx.read(|tx| find_definition(cx, tx, given)) {
-        Ok(Some(found)) => Touched::named(found.arn()).tagged(tag_map(found.tags)),
+        Ok(Some(found)) => {
+            let touched = Touched::named(found.arn()).tagged(tag_map(found.tags));
+            // How many revisions there are is not told to who names the family.
+            match definition_name(cx, given) {
+                Ok((family, None)) => touched.asked_as(new_definition(cx, family).arn),
+                _ => touched,
+            }
+        }
         Ok(None) => match definition_name(cx, given) {
             Ok((family, Some(revision))) => {
                 Touched::absent(cx.arn("ecs", &format!("task-definition/{family}:{revision}")))

@@ -344,7 +344,7 @@ fn role(tx: &Records<'_>, role: &RoleRecord, profiles: &[Profile]) -> Result<Rol
         role_id: Some(role.id.clone()),
         arn: Some(role.arn()),
         create_date: Some(timestamp(role.created_ms)),
-        assume_role_policy_document: Some(encoded(&role.trust)),
+        assume_role_policy_document: Some(encoded(&crate::principals::shown(tx, &role.trust)?)),
         instance_profile_list: Some(of_role?),
         role_policy_list: inline(&role.grants),
         attached_managed_policies: attached(&role.grants),

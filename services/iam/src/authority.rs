@@ -142,11 +142,12 @@ fn resource_of(need: &Need) -> &str {
 /// In AWS's words, and with the code that the service's protocol has for it.
 fn denied(service: &str, who: &Asker, need: &Need, decision: &Decision) -> Error {
     let because = decision.reason(&need.action);
+    let asked = need.resource.as_ref().and_then(|it| it.asked.as_deref());
     let message = format!(
         "User: {} is not authorized to perform: {} on resource: {} {because}",
         who.caller_arn,
         need.action,
-        resource_of(need)
+        asked.unwrap_or_else(|| resource_of(need))
     );
     match service {
         "ec2" => UNAUTHORIZED.because(format!(

@@ -24,6 +24,7 @@ mod managed;
 mod names;
 mod permissions;
 mod policy;
+mod principals;
 mod profile;
 mod role;
 mod service_credential;
@@ -36,7 +37,7 @@ mod trust;
 mod user;
 
 use cloud::permission::{everywhere, not_asked, touching};
-use cloud::{ConditionKey, Service};
+use cloud::{ConditionKey, LendPrincipals, Service};
 use permissions::{
     BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, boundary_key, changed_role,
     changed_user, credential_service, group_attachment, lend_role, new_group, new_policy,
@@ -53,6 +54,10 @@ pub use suggest::{calls, policy_for};
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
         .lends_roles(lend_role)
+        .lends_principals(LendPrincipals {
+            keep: principals::keep,
+            show: principals::show,
+        })
         .on(
             role::create_role,
             touching("role", |cx, it: &CreateRoleInput| {
@@ -308,6 +313,18 @@ pub fn service() -> Service {
         .on(
             tags::list_role_tags,
             touching("role", |cx, it| role_touched(cx, &it.role_name)),
+        )
+        .on(
+            tags::tag_user,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(
+            tags::untag_user,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
+        )
+        .on(
+            tags::list_user_tags,
+            touching("user", |cx, it| user_touched(cx, &it.user_name)),
         )
         .on(
             tags::tag_policy,

@@ -10,6 +10,7 @@ use shapes::iam::*;
 use crate::grants::Grants;
 use crate::managed;
 use crate::names::{arn, key, new_id, no_such, unsupported};
+use crate::principals;
 use crate::role::{RoleRecord, create};
 use crate::tags::Tags;
 
@@ -104,11 +105,9 @@ pub async fn create_service_linked_role(
                 role.name
             )));
         }
-        create(tx, role)
+        create(tx, role)?.shown(tx)
     })?;
-    Ok(CreateServiceLinkedRoleOutput {
-        role: Some(role.shown()),
-    })
+    Ok(CreateServiceLinkedRoleOutput { role: Some(role) })
 }
 
 fn role(cx: &Cx, linked: &Linked, name: String, description: Option<String>) -> RoleRecord {
@@ -154,6 +153,7 @@ pub async fn delete_service_linked_role(
             )));
         }
         tx.delete::<RoleRecord>(&role.key())?;
+        principals::forget(tx, &role.id)?;
         Ok(DeleteServiceLinkedRoleOutput {
             deletion_task_id: format!("task{}{name}/{}", role.path, cloud::random_hex(32)),
         })

@@ -13,7 +13,7 @@ use crate::service_credential::ServiceCredential;
 use crate::user::{UserRecord, name_or_caller};
 
 /// A role, user or the like is asked for by its name, and its ARN has a path that the name does not
-/// tell: it is the record's.
+/// tell: it is the record's. Refusals call it by its name, as AWS's do.
 fn found<R: Record>(cx: &Cx, name: &str) -> Option<R> {
     cx.read(|tx| tx.get(&key(name))).ok().flatten()
 }
@@ -28,6 +28,7 @@ pub fn role_touched(cx: &Cx, name: &str) -> Touched {
         Some(role) => Touched::named(role.arn()).tagged(role.tags),
         None => absent(cx, "role", None, name),
     }
+    .asked_as(format!("role {name}"))
 }
 
 /// A role, for whoever is to act with it.
@@ -35,7 +36,6 @@ pub fn lend_role(cx: &Cx, name: &str) -> Result<Option<FoundRole>, Error> {
     let role: Option<RoleRecord> = cx.read(|tx| tx.get(&key(name)))?;
     Ok(role.map(|role| FoundRole {
         arn: role.arn(),
-        trust: role.trust,
         tags: role.tags.into_iter().collect(),
     }))
 }
@@ -49,6 +49,7 @@ pub fn profile_touched(cx: &Cx, name: &str) -> Touched {
         Some(it) => Touched::named(it.arn()).tagged(it.tags),
         None => absent(cx, "instance-profile", None, name),
     }
+    .asked_as(format!("instance profile {name}"))
 }
 
 pub fn new_profile(cx: &Cx, path: Option<&str>, name: &str) -> Touched {
@@ -60,6 +61,7 @@ pub fn user_touched(cx: &Cx, name: &str) -> Touched {
         Some(it) => Touched::named(it.arn()).tagged(it.tags),
         None => absent(cx, "user", None, name),
     }
+    .asked_as(format!("user {name}"))
 }
 
 pub fn new_user(cx: &Cx, path: Option<&str>, name: &str) -> Touched {

@@ -43,7 +43,7 @@ impl Profile {
     pub fn shown(&self, tx: &Records<'_>) -> Result<InstanceProfile, Error> {
         let mut roles = Vec::with_capacity(self.roles.len());
         for role in &self.roles {
-            roles.push(RoleRecord::find(tx, role)?.shown());
+            roles.push(RoleRecord::find(tx, role)?.shown(tx)?);
         }
         Ok(InstanceProfile {
             path: self.path.clone(),

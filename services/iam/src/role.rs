@@ -2,13 +2,14 @@
 
 use cloud::{Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
-use shapes::iam::errors::UnmodifiableEntityException;
+use shapes::iam::errors::{MalformedPolicyDocumentException, UnmodifiableEntityException};
 use shapes::iam::*;
 
 use crate::boundary;
 use crate::document::check_trust;
 use crate::grants::{self, Grants, Holder};
 use crate::names::{arn, conflict, encoded, exists, key, new_id, no_such, page, path, timestamp};
+use crate::principals;
 use crate::profile::Profile;
 use crate::tags::{self, Tags};
 
@@ -85,32 +86,44 @@ impl RoleRecord {
         arn(&self.account, "role", &self.path, &self.name)
     }
 
-    pub fn shown(&self) -> Role {
-        Role {
+    pub fn shown(&self, tx: &Records<'_>) -> Result<Role, Error> {
+        let trust = principals::shown(tx, &self.trust)?;
+        Ok(Role {
             path: self.path.clone(),
             role_name: self.name.clone(),
             role_id: self.id.clone(),
             arn: self.arn(),
             create_date: timestamp(self.created_ms),
-            assume_role_policy_document: Some(encoded(&self.trust)),
+            assume_role_policy_document: Some(encoded(&trust)),
             description: self.description.clone(),
             max_session_duration: Some(self.max_session_seconds),
             tags: tags::shown(&self.tags),
             permissions_boundary: boundary::shown(&self.grants),
             ..Default::default()
-        }
+        })
     }
 }
 
+/// A trust policy as it is kept: by the ids of whom it names.
+fn trust_of(cx: &Cx, document: &str) -> Result<String, Error> {
+    check_trust(document)?;
+    principals::keep(cx, document)?.map_err(|unknown| {
+        MalformedPolicyDocumentException.because(format!(
+            "Invalid principal in policy: \"AWS\":\"{}\"",
+            unknown.0
+        ))
+    })
+}
+
 pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOutput, Error> {
-    check_trust(&input.assume_role_policy_document)?;
+    let trust = trust_of(&cx, &input.assume_role_policy_document)?;
     let role = RoleRecord {
         account: cx.account().to_owned(),
         id: new_id(&cx, "AROA"),
         path: path(input.path)?,
         name: input.role_name,
         created_ms: cx.clock().now_ms(),
-        trust: input.assume_role_policy_document,
+        trust,
         description: input.description,
         max_session_seconds: input.max_session_duration.unwrap_or(MAX_SESSION_DEFAULT),
         tags: tags::new(input.tags)?,
@@ -121,11 +134,11 @@ pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOut
         service_linked: false,
         made_by: cx.token.clone(),
     };
-    let role = cx.write(|tx| {
+    cx.write(|tx| {
         boundary::check(&cx, tx, role.grants.boundary.as_deref())?;
-        create(tx, role)
-    })?;
-    Ok(CreateRoleOutput { role: role.shown() })
+        let role = create(tx, role)?.shown(tx)?;
+        Ok(CreateRoleOutput { role })
+    })
 }
 
 /// Records a new role; the one that is there when the same request made it.
@@ -144,8 +157,10 @@ pub fn create(tx: &Records<'_>, role: RoleRecord) -> Result<RoleRecord, Error> {
 }
 
 pub async fn get_role(cx: Cx, input: GetRoleInput) -> Result<GetRoleOutput, Error> {
-    let role = cx.read(|tx| RoleRecord::find(tx, &input.role_name))?;
-    Ok(GetRoleOutput { role: role.shown() })
+    cx.read(|tx| {
+        let role = RoleRecord::find(tx, &input.role_name)?.shown(tx)?;
+        Ok(GetRoleOutput { role })
+    })
 }
 
 pub async fn list_roles(cx: Cx, input: ListRolesInput) -> Result<ListRolesOutput, Error> {
@@ -158,8 +173,9 @@ pub async fn list_roles(cx: Cx, input: ListRolesInput) -> Result<ListRolesOutput
         input.marker.as_deref(),
         input.max_items,
     )?;
+    let shown = |tx: &Records<'_>| page.items.iter().map(|it| it.shown(tx)).collect();
     Ok(ListRolesOutput {
-        roles: page.items.iter().map(RoleRecord::shown).collect(),
+        roles: cx.read(shown)?,
         is_truncated: page.is_truncated,
         marker: page.marker,
     })
@@ -176,6 +192,7 @@ pub async fn delete_role(cx: Cx, input: DeleteRoleInput) -> Result<DeleteRoleOut
         }
         grants::check_empty(&role.grants)?;
         tx.delete::<RoleRecord>(&role.key())?;
+        principals::forget(tx, &role.id)?;
         Ok(DeleteRoleOutput {})
     })
 }
@@ -209,7 +226,7 @@ pub async fn update_role_description(
         role.description = Some(input.description);
     })?;
     Ok(UpdateRoleDescriptionOutput {
-        role: Some(role.shown()),
+        role: Some(cx.read(|tx| role.shown(tx))?),
     })
 }
 
@@ -217,9 +234,9 @@ pub async fn update_assume_role_policy(
     cx: Cx,
     input: UpdateAssumeRolePolicyInput,
 ) -> Result<UpdateAssumeRolePolicyOutput, Error> {
-    check_trust(&input.policy_document)?;
+    let trust = trust_of(&cx, &input.policy_document)?;
     edit(&cx, &input.role_name, |role| {
-        role.trust = input.policy_document;
+        role.trust = trust;
     })?;
     Ok(UpdateAssumeRolePolicyOutput {})
 }

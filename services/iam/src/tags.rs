@@ -1,4 +1,4 @@
-//! Tags of roles, policies and instance profiles.
+//! Tags of roles, users, policies and instance profiles.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,12 @@ use cloud::{Cx, Error, Record, Records};
 use shapes::iam::errors::InvalidInputException;
 use shapes::iam::*;
 
+use crate::grants::Holder;
 use crate::names::{limit, page};
 use crate::policy::CustomerPolicy;
 use crate::profile::Profile;
 use crate::role::RoleRecord;
+use crate::user::UserRecord;
 
 pub type Tags = BTreeMap<String, String>;
 
@@ -89,6 +91,35 @@ pub async fn list_role_tags(cx: Cx, input: ListRoleTagsInput) -> Result<ListRole
     let tags = list(&role.tags);
     let page = page(tags, |it| &it.key, input.marker.as_deref(), input.max_items)?;
     Ok(ListRoleTagsOutput {
+        tags: page.items,
+        is_truncated: page.is_truncated,
+        marker: page.marker,
+    })
+}
+
+pub async fn tag_user(cx: Cx, input: TagUserInput) -> Result<TagUserOutput, Error> {
+    edit(
+        &cx,
+        |tx| UserRecord::find(tx, &input.user_name),
+        |it| add(&mut it.tags, input.tags),
+    )?;
+    Ok(TagUserOutput {})
+}
+
+pub async fn untag_user(cx: Cx, input: UntagUserInput) -> Result<UntagUserOutput, Error> {
+    edit(
+        &cx,
+        |tx| UserRecord::find(tx, &input.user_name),
+        |it| remove(&mut it.tags, &input.tag_keys),
+    )?;
+    Ok(UntagUserOutput {})
+}
+
+pub async fn list_user_tags(cx: Cx, input: ListUserTagsInput) -> Result<ListUserTagsOutput, Error> {
+    let user = cx.read(|tx| UserRecord::find(tx, &input.user_name))?;
+    let tags = list(&user.tags);
+    let page = page(tags, |it| &it.key, input.marker.as_deref(), input.max_items)?;
+    Ok(ListUserTagsOutput {
         tags: page.items,
         is_truncated: page.is_truncated,
         marker: page.marker,

@@ -12,6 +12,7 @@ use crate::grants::{self, Grants, Holder};
 use crate::names::{
     arn, conflict, encoded, exists, key, limit, new_id, no_such, page, path, timestamp,
 };
+use crate::principals;
 use crate::service_credential::credentials_of;
 use crate::tags::{self, Tags};
 
@@ -181,6 +182,7 @@ pub async fn delete_user(cx: Cx, input: DeleteUserInput) -> Result<DeleteUserOut
         }
         grants::check_empty(&user.grants)?;
         tx.delete::<UserRecord>(&user.key())?;
+        principals::forget(tx, &user.id)?;
         Ok(DeleteUserOutput {})
     })
 }

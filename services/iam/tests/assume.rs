@@ -141,6 +141,11 @@ async fn naming_somebody_suffices_and_naming_the_account_does_not() {
     world.ann_may(may.clone()).await;
     assert_eq!(world.assume(world.ann.clone()).await, Ok(()));
     // Who may ask is not trusted for that.
+    let bob = CreateUserInput {
+        user_name: "bob".into(),
+        ..Default::default()
+    };
+    world.daemon.call(bob).await.unwrap();
     world
         .trusts(allow(json!({"AWS": "arn:aws:iam::000000000000:user/bob"})))
         .await;

@@ -134,6 +134,12 @@ pub fn no_policy(bucket: &str) -> Error {
     error.about("BucketName", bucket)
 }
 
+/// Whom a policy names who is not there.
+pub fn unknown_principal(name: &str) -> Error {
+    let error = MalformedPolicy.because("Invalid principal in policy");
+    error.about("Detail", format!("\"AWS\" : \"{name}\""))
+}
+
 pub fn no_tags(bucket: &str) -> Error {
     let error = NoSuchTagSet.because("The TagSet does not exist");
     error.about("BucketName", bucket)

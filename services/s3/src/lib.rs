@@ -17,6 +17,7 @@ mod access;
 mod acl;
 mod authorize;
 mod bucket;
+mod bucket_policy;
 mod cfn;
 mod checksum;
 mod config;

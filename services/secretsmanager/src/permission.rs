@@ -33,6 +33,8 @@ pub fn secret(cx: &Cx, id: &str) -> Touched {
         // Its tags and its policy are not known.
         Err(_) => Touched::named(absent(cx, id).arn),
     }
+    // The last letters of its ARN are not told to who does not know them.
+    .asked_as(id)
 }
 
 fn absent(cx: &Cx, id: &str) -> Touched {

@@ -29,9 +29,13 @@ pub async fn put_resource_policy(
         };
         return Err(errors::MalformedPolicyDocumentException.because(why));
     }
+    let kept = cx.keep_policy(&input.resource_policy)?.map_err(|_| {
+        errors::MalformedPolicyDocumentException
+            .because("This resource policy contains an unsupported principal.")
+    })?;
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
-        secret.policy = Some(input.resource_policy);
+        secret.policy = Some(kept);
         tx.put(&secret)?;
         Ok(PutResourcePolicyOutput {
             arn: Some(secret.arn()),
@@ -47,10 +51,12 @@ pub async fn get_resource_policy(
 ) -> Result<GetResourcePolicyOutput, Error> {
     check_name(input.policy_name.as_deref())?;
     let secret = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
+    let shown = secret.policy.as_deref().map(|it| cx.show_policy(it));
+    let shown = shown.transpose()?;
     Ok(GetResourcePolicyOutput {
         arn: Some(secret.arn()),
         name: Some(secret.name),
-        resource_policy: secret.policy,
+        resource_policy: shown,
         policy_name: None,
     })
 }

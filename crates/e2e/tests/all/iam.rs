@@ -325,3 +325,178 @@ fn what_no_policy_allows_is_refused_when_that_is_asked_for() {
     // The owner may do everything.
     aws.ask(&["ecs", "create-cluster", "--cluster-name", "other"]);
 }
+
+/// The policies of a bucket, a repository and a secret, which allow somebody everything.
+fn put_resource_policies(machine: &Machine, principal: &str) -> Vec<(&'static str, Value)> {
+    let statement = |more: Value| {
+        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": principal } });
+        let members = more.as_object().unwrap().clone();
+        statement.as_object_mut().unwrap().extend(members);
+        json!({ "Version": "2012-10-17", "Statement": statement }).to_string()
+    };
+    let of_bucket = statement(json!({ "Action": "s3:*", "Resource": "arn:aws:s3:::namesakes" }));
+    let of_repository = statement(json!({ "Action": "ecr:*" }));
+    let of_secret = statement(json!({ "Action": "secretsmanager:*", "Resource": "*" }));
+    let puts = [
+        (
+            "s3",
+            "PutBucketPolicy",
+            json!({ "Bucket": "namesakes", "Policy": of_bucket }),
+        ),
+        (
+            "ecr",
+            "SetRepositoryPolicy",
+            json!({ "repositoryName": "namesakes", "policyText": of_repository }),
+        ),
+        (
+            "secretsmanager",
+            "PutResourcePolicy",
+            json!({ "SecretId": "namesakes", "ResourcePolicy": of_secret }),
+        ),
+    ];
+    let outcomes = puts.map(|(service, operation, input)| {
+        let outcome = machine.call(service, operation, input);
+        (
+            operation,
+            outcome.map_or_else(|error| json!([error.code, error.message]), |_| Value::Null),
+        )
+    });
+    outcomes.to_vec()
+}
+
+#[test]
+fn policies_of_resources_bind_who_was_there_and_no_namesake() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    let Some(aws) = Aws::of(&machine) else {
+        return;
+    };
+    machine.ask("s3", "CreateBucket", json!({ "Bucket": "namesakes" }));
+    let input = json!({ "repositoryName": "namesakes" });
+    machine.ask("ecr", "CreateRepository", input);
+    let input = json!({ "Name": "namesakes", "SecretString": "hush" });
+    machine.ask("secretsmanager", "CreateSecret", input);
+
+    let arn = "arn:aws:iam::000000000000:user/ann";
+    assert_eq!(
+        json!(put_resource_policies(&machine, arn)),
+        json!([
+            [
+                "PutBucketPolicy",
+                ["MalformedPolicy", "Invalid principal in policy"]
+            ],
+            [
+                "SetRepositoryPolicy",
+                [
+                    "InvalidParameterException",
+                    "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Principal not found'"
+                ]
+            ],
+            [
+                "PutResourcePolicy",
+                [
+                    "MalformedPolicyDocumentException",
+                    "This resource policy contains an unsupported principal."
+                ]
+            ],
+        ])
+    );
+    let ann = user(&machine, &aws, "ann");
+    let put = put_resource_policies(&machine, arn);
+    assert!(put.iter().all(|it| it.1.is_null()), "{put:?}");
+    let uses: [&[&str]; 3] = [
+        &["s3api", "list-objects-v2", "--bucket", "namesakes"],
+        &["ecr", "describe-images", "--repository-name", "namesakes"],
+        &[
+            "secretsmanager",
+            "get-secret-value",
+            "--secret-id",
+            "namesakes",
+        ],
+    ];
+    for words in uses {
+        ann.run(words).code.eq(&0).then_some(()).expect("ann may");
+    }
+    let shown = || {
+        let bucket = machine.ask("s3", "GetBucketPolicy", json!({ "Bucket": "namesakes" }));
+        let input = json!({ "repositoryName": "namesakes" });
+        let repository = machine.ask("ecr", "GetRepositoryPolicy", input);
+        let input = json!({ "SecretId": "namesakes" });
+        let secret = machine.ask("secretsmanager", "GetResourcePolicy", input);
+        [
+            &bucket["Policy"],
+            &repository["policyText"],
+            &secret["ResourcePolicy"],
+        ]
+        .map(|it| it.as_str().unwrap().to_owned())
+    };
+    assert!(shown().iter().all(|it| it.contains(arn)), "{:?}", shown());
+
+    let keys = machine.ask("iam", "ListAccessKeys", json!({ "UserName": "ann" }));
+    let key = &keys["AccessKeyMetadata"][0]["AccessKeyId"];
+    let input = json!({ "UserName": "ann", "AccessKeyId": key });
+    machine.ask("iam", "DeleteAccessKey", input);
+    machine.ask("iam", "DeleteUser", json!({ "UserName": "ann" }));
+    assert!(
+        shown()
+            .iter()
+            .all(|it| !it.contains(arn) && it.contains("AIDA")),
+        "{:?}",
+        shown()
+    );
+    let namesake = user(&machine, &aws, "ann");
+    for words in uses {
+        let refused = namesake.refused(words);
+        assert!(refused.contains("AccessDenied"), "{words:?}: {refused}");
+    }
+}
+
+/// Who may nothing learns nothing: not even which names there are.
+#[test]
+fn what_is_refused_is_called_as_it_was_asked_for() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    let Some(aws) = Aws::of(&machine) else {
+        return;
+    };
+    let ann = user(&machine, &aws, "ann");
+    let input = json!({ "Name": "there", "SecretString": "hush" });
+    let secret = machine.ask("secretsmanager", "CreateSecret", input)["ARN"].clone();
+    let secret = secret.as_str().unwrap();
+    let role = json!({ "RoleName": "there", "Path": "/deep/", "AssumeRolePolicyDocument": TRUST });
+    machine.ask("iam", "CreateRole", role);
+    let template = "Resources: { Cluster: { Type: 'AWS::ECS::Cluster' } }";
+    let stack = json!({ "StackName": "there", "TemplateBody": template });
+    machine.ask("cloudformation", "CreateStack", stack);
+    machine.settled_stack("there");
+    let definition = json!({ "family": "there", "containerDefinitions": [{ "name": "a", "image": "a" }],
+        "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512" });
+    machine.ask("ecs", "RegisterTaskDefinition", definition);
+    for words in [
+        &["secretsmanager", "get-secret-value", "--secret-id"][..],
+        &["secretsmanager", "describe-secret", "--secret-id"],
+        &["iam", "get-role", "--role-name"],
+        &["iam", "get-user", "--user-name"],
+        &["cloudformation", "describe-stacks", "--stack-name"],
+        &["ecs", "describe-task-definition", "--task-definition"],
+        &["ecr", "describe-images", "--repository-name"],
+        &["logs", "delete-log-group", "--log-group-name"],
+        &["ssm", "get-parameter", "--name"],
+        &["codebuild", "batch-get-projects", "--names"],
+        &["cloudwatch", "list-tags-for-resource", "--resource-arn"],
+    ] {
+        let told = |name: &str| {
+            let refused = ann.refused(&[words, &[name]].concat());
+            assert!(refused.contains("not authorized"), "{refused}");
+            refused.replace(name, "NAME")
+        };
+        assert_eq!(told("there"), told("never"), "{words:?}");
+    }
+    // A part of its ARN leads to it, and its last letters are not told.
+    let part = secret.rsplit_once('-').unwrap().0;
+    let refused = ann.refused(&["secretsmanager", "get-secret-value", "--secret-id", part]);
+    assert!(
+        refused.contains(part) && !refused.contains(secret),
+        "{refused}"
+    );
+}

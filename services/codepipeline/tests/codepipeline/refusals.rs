@@ -115,6 +115,13 @@ async fn a_structure_that_cannot_work_is_refused() {
         "does not trust codepipeline.amazonaws.com",
     )
     .await;
+    // Trust depends on more than the service: on which pipeline it is, for instance.
+    refused(
+        |it| it["roleArn"] = "arn:aws:iam::000000000000:role/elsewhere".into(),
+        Structure,
+        "does not trust codepipeline.amazonaws.com",
+    )
+    .await;
     refused(
         |it| it["executionMode"] = "QUEUED".into(),
         Structure,

@@ -5,7 +5,8 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType,
 use serde_json::Value as Json;
 
 use super::authorize;
-use crate::{access, bucket};
+use crate::bucket;
+use crate::bucket_policy::put;
 
 pub struct BucketPolicyType;
 
@@ -30,16 +31,14 @@ impl ResourceType for BucketPolicyType {
         let name = request.required_text("Bucket")?;
         let policy = policy(request);
         authorize(cx, "s3:PutBucketPolicy", &name)?;
-        bucket::change(cx, &name, |it| {
+        put(cx, &name, &policy, |it, kept| {
             // A repetition finds its own.
-            if it.policy.as_ref().is_some_and(|before| *before != policy) {
-                return Err(wire::codes::ValidationError.because(format!(
+            match it.policy.as_ref().is_some_and(|before| before != kept) {
+                true => Err(wire::codes::ValidationError.because(format!(
                     "The bucket policy already exists on bucket {name}."
-                )));
+                ))),
+                false => Ok(()),
             }
-            access::check_policy(it, &policy)?;
-            it.policy = Some(policy.clone());
-            Ok(())
         })?;
         Ok(Created { physical_id: name })
     }
@@ -53,11 +52,7 @@ impl ResourceType for BucketPolicyType {
     ) -> Result<(), ResourceError> {
         let policy = policy(request);
         authorize(cx, "s3:PutBucketPolicy", physical_id)?;
-        bucket::change(cx, physical_id, |it| {
-            access::check_policy(it, &policy)?;
-            it.policy = Some(policy.clone());
-            Ok(())
-        })?;
+        put(cx, physical_id, &policy, |_, _| Ok(()))?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::errors::*;
 use crate::names::{self, Tagged};
 use crate::record::Versioning;
 use crate::refuse::{encryption, members};
+use crate::{access, bucket_policy};
 
 pub async fn get_versioning(
     cx: Cx,
@@ -96,10 +97,8 @@ pub async fn get_policy(
     cx: Cx,
     request: S3Request<GetBucketPolicyInput>,
 ) -> Result<GetBucketPolicyOutput, Error> {
-    let bucket = request.input.bucket;
-    let policy = get(&cx, &bucket)?.policy;
     Ok(GetBucketPolicyOutput {
-        policy: Some(policy.ok_or_else(|| no_policy(&bucket))?),
+        policy: Some(bucket_policy::get(&cx, &request.input.bucket)?),
     })
 }
 
@@ -107,12 +106,8 @@ pub async fn put_policy(
     cx: Cx,
     request: S3Request<PutBucketPolicyInput>,
 ) -> Result<PutBucketPolicyOutput, Error> {
-    let policy = request.input.policy;
-    change(&cx, &request.input.bucket, |it| {
-        access::check_policy(it, &policy)?;
-        it.policy = Some(policy.clone());
-        Ok(())
-    })?;
+    let input = request.input;
+    bucket_policy::put(&cx, &input.bucket, &input.policy, |_, _| Ok(()))?;
     Ok(PutBucketPolicyOutput {})
 }
 

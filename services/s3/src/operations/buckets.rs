@@ -9,7 +9,7 @@ use crate::errors::*;
 use crate::names::{self, Tagged};
 use crate::record::Versioning;
 use crate::refuse::members;
-use crate::{access, bucket, config};
+use crate::{bucket, bucket_policy, config};
 
 pub async fn create_bucket(cx: Cx, input: CreateBucketInput) -> Result<CreateBucketOutput, Error> {
     members(&[
@@ -131,9 +131,8 @@ pub async fn get_bucket_policy(
     cx: Cx,
     input: GetBucketPolicyInput,
 ) -> Result<GetBucketPolicyOutput, Error> {
-    let policy = bucket::get(&cx, &input.bucket)?.policy;
     Ok(GetBucketPolicyOutput {
-        policy: Some(policy.ok_or_else(|| no_policy(&input.bucket))?),
+        policy: Some(bucket_policy::get(&cx, &input.bucket)?),
     })
 }
 
@@ -141,11 +140,7 @@ pub async fn put_bucket_policy(
     cx: Cx,
     input: PutBucketPolicyInput,
 ) -> Result<PutBucketPolicyOutput, Error> {
-    bucket::change(&cx, &input.bucket, |it| {
-        access::check_policy(it, &input.policy)?;
-        it.policy = Some(input.policy.clone());
-        Ok(())
-    })?;
+    bucket_policy::put(&cx, &input.bucket, &input.policy, |_, _| Ok(()))?;
     Ok(PutBucketPolicyOutput {})
 }
 

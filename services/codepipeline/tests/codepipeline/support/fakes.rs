@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error, Record, Service};
 use serde::{Deserialize, Serialize};
-use shapes::{cloudformation, codebuild, codecommit, codeconnections, ecs, iam, s3};
+use shapes::{cloudformation, codebuild, codecommit, codeconnections, ecs, iam, s3, sts};
 
 async fn moment() {
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -104,20 +104,45 @@ pub fn iam() -> Service {
 }
 
 fn lend_role(cx: &Cx, name: &str) -> Result<Option<cloud::FoundRole>, Error> {
-    let service = match name {
-        "pipeline" => "codepipeline.amazonaws.com",
-        "stack" => "cloudformation.amazonaws.com",
-        "other" => "ecs.amazonaws.com",
-        _ => return Ok(None),
-    };
-    let trust = format!(
-        r#"{{"Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"Service":"{service}"}}}}]}}"#
-    );
-    Ok(Some(cloud::FoundRole {
+    Ok(trusted(name).map(|_| cloud::FoundRole {
         arn: format!("arn:aws:iam::{}:role/{name}", cx.account()),
-        trust,
         ..Default::default()
     }))
+}
+
+/// Whom a role trusts, and for what.
+fn trusted(role: &str) -> Option<(&'static str, Option<&'static str>)> {
+    Some(match role {
+        "pipeline" => ("codepipeline.amazonaws.com", None),
+        "stack" => ("cloudformation.amazonaws.com", None),
+        "other" => ("ecs.amazonaws.com", None),
+        "elsewhere" => (
+            "codepipeline.amazonaws.com",
+            Some("arn:aws:codepipeline:us-east-1:1:it"),
+        ),
+        _ => return None,
+    })
+}
+
+pub fn sts() -> Service {
+    Service::new(&sts::MODEL).on(
+        assume_role,
+        cloud::permission::not_asked("an operation of a test's own"),
+    )
+}
+
+/// Decides as IAM does: nobody but it reads whom a role trusts.
+async fn assume_role(cx: Cx, input: sts::AssumeRoleInput) -> Result<sts::AssumeRoleOutput, Error> {
+    let role = input.role_arn.rsplit('/').next().unwrap();
+    match trusted(role) {
+        Some((service, source))
+            if cx.caller == cloud::Caller::Service(service)
+                && (source.is_none() || cx.source_arn.as_deref() == source) =>
+        {
+            Ok(sts::AssumeRoleOutput::default())
+        }
+        _ => Err(wire::codes::AccessDenied.because("not trusted")),
+    }
 }
 
 pub fn codecommit() -> Service {

@@ -78,6 +78,7 @@ impl World {
                 codepipeline::service(),
                 fakes::s3(),
                 fakes::iam(),
+                fakes::sts(),
                 fakes::codecommit(),
                 fakes::codebuild(),
                 fakes::ecs(),
