@@ -41,7 +41,8 @@ pub use model::{Constraints, OwnRefusal, Protocol, ServiceModel, Words};
 pub use node::Node;
 pub use query::read_query;
 pub use receive::{
-    Admission, Door, MAX_BODY_BYTES, Received, Refusal, UNBELIEVED_BODY_BYTES_MAX, admit, receive,
+    Admission, Door, MAX_BODY_BYTES, Received, Refusal, UNBELIEVED_BODY_BYTES_MAX, admit,
+    claimed_key, receive,
 };
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};

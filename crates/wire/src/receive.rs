@@ -80,6 +80,11 @@ pub fn admit<I>(head: &Parts, door: &Door<'_, I>) -> Result<Admission, Refusal> 
     })
 }
 
+/// The id of the key that a request says it is signed with.
+pub fn claimed_key(head: &Parts) -> Option<String> {
+    Credentials::of(head).ok().map(|it| it.access_key)
+}
+
 /// What a request says of itself: nothing of it is believed yet.
 struct Asked {
     credentials: Result<Credentials, Doubt>,

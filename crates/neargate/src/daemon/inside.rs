@@ -2,6 +2,7 @@
 //! together with the name of the interface that they came by.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,8 +18,13 @@ const WAITING_MAX: usize = 64;
 /// After a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection of a container, and the interface that its task has.
-pub type Visit = (String, TcpStream);
+/// What comes to a door.
+pub enum Visit {
+    /// A connection of a container, and the interface that its task has.
+    Of(String, TcpStream),
+    /// One that could not be accepted: the daemon may be out of descriptors.
+    Missed(io::Error),
+}
 
 pub struct Doors {
     network: Arc<dyn Network>,
@@ -58,12 +64,17 @@ impl Inside for Doors {
             // Its end is the end of the socket: when it is aborted, or the daemon goes. A connection that
             // fails, or a daemon that is out of descriptors, is no end.
             loop {
-                let Ok((stream, _)) = listener.accept().await else {
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
+                let accepted = listener.accept().await;
+                let is_missed = accepted.is_err();
+                let visit = match accepted {
+                    Ok((stream, _)) => Visit::Of(name.clone(), stream),
+                    Err(error) => Visit::Missed(error),
                 };
-                if visits.send((name.clone(), stream)).await.is_err() {
+                if visits.send(visit).await.is_err() {
                     return;
+                }
+                if is_missed {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         });

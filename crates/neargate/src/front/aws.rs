@@ -8,6 +8,7 @@ use hyper::{Request, Response};
 use wire::{Door, Error, Protocol, Refusal, UNBELIEVED_BODY_BYTES_MAX};
 
 use super::body::{self, Trouble};
+use super::bounds::Sender;
 use super::{Body, Front, Visit, full, request_id};
 
 pub async fn answer(
@@ -27,7 +28,8 @@ pub async fn answer(
         }
         Err(refusal) => (refusal.protocol, UNBELIEVED_BODY_BYTES_MAX),
     };
-    let body = match body::read(sent, limit, visit.client).await {
+    let key = wire::claimed_key(&head).unwrap_or_default();
+    let body = match body::read(sent, limit, visit.client, Sender::Says(&key)).await {
         Ok(body) => body,
         Err(trouble) => return refuse(protocol, &unread(trouble)),
     };

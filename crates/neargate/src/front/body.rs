@@ -14,7 +14,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use memmap2::MmapMut;
 
 use super::Body;
-use super::bounds::{Busy, Client, Reserved, SMALL_BODY_BYTES, Turn};
+use super::bounds::{Busy, Client, Reserved, SMALL_BODY_BYTES, Sender, Turn};
 
 /// The largest body is there by then, on any line that a daemon on this machine is reached by.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,8 +57,13 @@ impl From<Busy> for Trouble {
     }
 }
 
-/// A whole body of at most `limit` bytes.
-pub async fn read(body: Incoming, limit: usize, client: &Client) -> Result<Held, Trouble> {
+/// A whole body of at most `limit` bytes, of whom its head names.
+pub async fn read(
+    body: Incoming,
+    limit: usize,
+    client: &Client,
+    sender: Sender<'_>,
+) -> Result<Held, Trouble> {
     // A length that is told beforehand need not be waited for.
     let told = body.size_hint();
     if told.lower() > limit as u64 {
@@ -66,11 +71,12 @@ pub async fn read(body: Incoming, limit: usize, client: &Client) -> Result<Held,
     }
     // Who does not tell a length may send as much as there may be, once it is more than a little.
     let told = told.upper().and_then(|it| usize::try_from(it).ok());
-    let reserved = client.reserve(told.unwrap_or_default()).await?;
+    let reserved = client.reserve(told.unwrap_or_default(), sender).await?;
     let gathered = Gathered::new(told.unwrap_or_default())?;
-    let reading = gather(body, limit, client, (gathered, reserved));
+    let reading = gather(body, limit, (client, sender), (gathered, reserved));
     let arrived = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-    let (gathered, reserved) = arrived.map_err(|_| Trouble::Unfit)??;
+    let (gathered, mut reserved) = arrived.map_err(|_| Trouble::Unfit)??;
+    reserved.arrived();
     Ok(Held {
         bytes: gathered.into_bytes(),
         reserved,
@@ -80,10 +86,15 @@ pub async fn read(body: Incoming, limit: usize, client: &Client) -> Result<Held,
 async fn gather(
     mut body: Incoming,
     limit: usize,
-    client: &Client,
+    (client, sender): (&Client, Sender<'_>),
     (mut gathered, mut reserved): (Gathered, Reserved),
 ) -> Result<(Gathered, Reserved), Trouble> {
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            () = reserved.given_up() => return Err(Trouble::Busy),
+        };
+        let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| Trouble::Unfit)?.into_data() else {
             continue;
         };
@@ -92,7 +103,7 @@ async fn gather(
             return Err(Trouble::Unfit);
         }
         if length > gathered.room() {
-            reserved = client.reserve(limit).await?;
+            reserved = client.reserve(limit, sender).await?;
             gathered = gathered.with_room(limit)?;
         }
         gathered.push(&data);

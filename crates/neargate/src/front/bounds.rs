@@ -3,8 +3,10 @@
 //! Each client has a share of its own, an address outside or an interface of a task, and all of them
 //! together have a whole. Clients outside and inside of tasks have a whole each, so that no number of
 //! tasks can shut the machine's owner out. Connections make room for each other ([`crowd`]); who has to
-//! wait for room for a body waits shortly, and is then told to come again.
+//! wait for room for a body waits shortly, and is then told to come again. Until it is known who sends a body,
+//! it may have to make room for another ([`arrivals`]).
 
+mod arrivals;
 mod crowd;
 
 use std::collections::HashMap;
@@ -13,7 +15,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+pub use arrivals::Arrival;
+use arrivals::{Among, Arrivals};
 pub use crowd::Turn;
 use crowd::{Crowd, Place};
 
@@ -22,6 +27,8 @@ pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 /// How long a body may wait for room. Clients of AWS ask again when they are told to, and do not wait
 /// for ever.
 const WAIT: Duration = Duration::from_secs(5);
+/// How often it is looked, while a body waits, whether another is late by now.
+const LOOK: Duration = Duration::from_millis(100);
 /// A burst of large bodies is cleaned up after once.
 const BURST: Duration = Duration::from_millis(200);
 const KIB: usize = 1024;
@@ -32,6 +39,8 @@ struct Most {
     connections_of_a_client: usize,
     body_kib: usize,
     body_kib_of_a_client: usize,
+    /// Of whoever says to be of one key, or says nothing, until that is known: the other half is for others.
+    body_kib_of_a_sender: usize,
 }
 
 /// On one machine most clients outside come from one address: a load generator or a pipeline opens some
@@ -43,6 +52,7 @@ const OUTSIDE: Most = Most {
     connections_of_a_client: 384,
     body_kib: 128 * KIB,
     body_kib_of_a_client: 128 * KIB,
+    body_kib_of_a_sender: 64 * KIB,
 };
 /// A task's programs ask for credentials and call AWS: some connections, and two of the largest bodies.
 const INSIDE: Most = Most {
@@ -50,6 +60,7 @@ const INSIDE: Most = Most {
     connections_of_a_client: 64,
     body_kib: 128 * KIB,
     body_kib_of_a_client: 64 * KIB,
+    body_kib_of_a_sender: 64 * KIB,
 };
 
 /// Whose share something counts against.
@@ -76,6 +87,7 @@ struct Side {
     most: Most,
     crowd: Arc<Crowd>,
     body_kib: Arc<Semaphore>,
+    arrivals: Arc<Arrivals>,
     /// The room for bodies of those who are connected.
     shares: Mutex<HashMap<Holder, Weak<Semaphore>>>,
 }
@@ -85,6 +97,7 @@ impl Side {
         Self {
             crowd: Crowd::new(most.connections, most.connections_of_a_client),
             body_kib: Arc::new(Semaphore::new(most.body_kib)),
+            arrivals: Arrivals::new(most.body_kib_of_a_sender),
             most,
             shares: Mutex::default(),
         }
@@ -128,16 +141,23 @@ impl Bounds {
         };
         let place = side.crowd.enter(holder.clone())?;
         Some(Client {
-            body_kib: [side.share_of(holder), side.body_kib.clone()],
+            body_kib: [side.share_of(holder.clone()), side.body_kib.clone()],
+            arrivals: side.arrivals.clone(),
+            holder,
             freed: self.freed.clone(),
             place: Arc::new(place),
         })
     }
 
-    /// Has the descriptor of a connection outside given back that nobody has shown anything on, for
-    /// another. Whether there was one.
+    /// Has the descriptor of a connection given back that nobody has shown anything on, for another: one
+    /// outside, or one of a container's, for which nobody outside has to go. Whether there was one.
     pub fn make_room(&self) -> bool {
-        self.outside.crowd.make_room()
+        self.outside.crowd.make_room() || self.make_room_inside()
+    }
+
+    /// The same for a container's connection.
+    pub fn make_room_inside(&self) -> bool {
+        self.inside.crowd.make_room()
     }
 
     /// Gives the memory that large requests took back to the kernel, for ever.
@@ -154,14 +174,46 @@ impl Bounds {
 pub struct Client {
     /// Its share's first: who has none left of its own does not stand in anybody's way.
     body_kib: [Arc<Semaphore>; 2],
+    arrivals: Arc<Arrivals>,
+    holder: Holder,
     freed: Arc<Notify>,
     place: Arc<Place>,
+}
+
+/// Who sends a body, as far as that is known before it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender<'a> {
+    /// It has shown who it is.
+    Known,
+    /// It says that it has this key; without one, it is anybody.
+    Says(&'a str),
 }
 
 /// Room that a body takes up until this is dropped.
 pub struct Reserved {
     room: Vec<OwnedSemaphorePermit>,
     freed: Arc<Notify>,
+    arrival: Option<Arrival>,
+}
+
+impl Reserved {
+    /// Until the room is somebody else's, because the body is late.
+    pub async fn given_up(&self) {
+        match &self.arrival {
+            Some(arrival) => arrival.given_up().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The body is there.
+    pub fn arrived(&mut self) {
+        self.arrival = None;
+    }
+
+    /// The same, told by whoever finds out who sent the body before it is there.
+    pub fn take_arrival(&mut self) -> Option<Arrival> {
+        self.arrival.take()
+    }
 }
 
 impl Drop for Reserved {
@@ -199,30 +251,61 @@ impl Client {
     }
 
     /// Room for a body of so many bytes.
-    pub async fn reserve(&self, bytes: usize) -> Result<Reserved, Busy> {
-        let mut room = Vec::new();
-        if bytes > SMALL_BODY_BYTES {
-            let kib = u32::try_from(bytes.div_ceil(KIB)).map_err(|_| Busy)?;
-            let waiting = async {
-                for semaphore in &self.body_kib {
-                    let permit = semaphore.clone().acquire_many_owned(kib).await;
-                    room.push(permit.map_err(|_| Busy)?);
-                }
-                Ok(())
-            };
-            tokio::time::timeout(WAIT, waiting)
-                .await
-                .map_err(|_| Busy)??;
-        }
-        Ok(Reserved {
-            room,
+    pub async fn reserve(&self, bytes: usize, sender: Sender<'_>) -> Result<Reserved, Busy> {
+        let mut reserved = Reserved {
+            room: Vec::new(),
             freed: self.freed.clone(),
-        })
+            arrival: None,
+        };
+        if bytes <= SMALL_BODY_BYTES {
+            return Ok(reserved);
+        }
+        let kib = u32::try_from(bytes.div_ceil(KIB)).map_err(|_| Busy)?;
+        let until = Instant::now() + WAIT;
+        let [own, all] = &self.body_kib;
+        let of_sender = match sender {
+            Sender::Known => None,
+            Sender::Says(key) => {
+                let share = self.arrivals.share_of(key);
+                Some(self.acquire(&share, kib, until, Among::Sender(key)).await?)
+            }
+        };
+        for (semaphore, among) in [(own, Among::Holder(&self.holder)), (all, Among::All)] {
+            let permit = self.acquire(semaphore, kib, until, among).await?;
+            reserved.room.push(permit);
+        }
+        if let (Some(room), Sender::Says(key)) = (of_sender, sender) {
+            let arrival = self.arrivals.begin(key, self.holder.clone(), room);
+            reserved.arrival = Some(arrival);
+        }
+        Ok(reserved)
+    }
+
+    /// Waits for room, in the order of those who came, and has late ones make some.
+    async fn acquire(
+        &self,
+        semaphore: &Arc<Semaphore>,
+        kib: u32,
+        until: Instant,
+        among: Among<'_>,
+    ) -> Result<OwnedSemaphorePermit, Busy> {
+        let acquiring = semaphore.clone().acquire_many_owned(kib);
+        tokio::pin!(acquiring);
+        loop {
+            let look = (Instant::now() + LOOK).min(until);
+            match tokio::time::timeout_at(look, &mut acquiring).await {
+                Ok(permit) => return permit.map_err(|_| Busy),
+                Err(_) if Instant::now() >= until => return Err(Busy),
+                Err(_) => drop(self.arrivals.make_room(among)),
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     const LARGE: usize = 32 * 1024 * 1024;
@@ -236,25 +319,25 @@ mod tests {
         let bounds = Bounds::default();
         let [one, two, three] = ["a", "b", "c"].map(|it| bounds.connect(interface(it)).unwrap());
         let held = [
-            one.reserve(LARGE).await.unwrap(),
-            one.reserve(LARGE).await.unwrap(),
+            one.reserve(LARGE, Sender::Known).await.unwrap(),
+            one.reserve(LARGE, Sender::Known).await.unwrap(),
         ];
         // Its share is used up, by another of its connections as well; others have theirs.
-        assert!(one.reserve(LARGE).await.is_err());
+        assert!(one.reserve(LARGE, Sender::Known).await.is_err());
         let again = bounds.connect(interface("a")).unwrap();
-        assert!(again.reserve(LARGE).await.is_err());
-        assert!(again.reserve(SMALL_BODY_BYTES).await.is_ok());
+        assert!(again.reserve(LARGE, Sender::Known).await.is_err());
+        assert!(again.reserve(SMALL_BODY_BYTES, Sender::Known).await.is_ok());
         let others = [
-            two.reserve(LARGE).await.unwrap(),
-            two.reserve(LARGE).await.unwrap(),
+            two.reserve(LARGE, Sender::Known).await.unwrap(),
+            two.reserve(LARGE, Sender::Known).await.unwrap(),
         ];
         // The whole of those inside is used up, and the owner's is not.
-        assert!(three.reserve(LARGE).await.is_err());
+        assert!(three.reserve(LARGE, Sender::Known).await.is_err());
         let owner = bounds.connect(Holder::address(IpAddr::from([127, 0, 0, 1])));
         let owner = owner.unwrap();
-        assert!(owner.reserve(LARGE).await.is_ok());
+        assert!(owner.reserve(LARGE, Sender::Known).await.is_ok());
         drop(held);
-        assert!(three.reserve(LARGE).await.is_ok());
+        assert!(three.reserve(LARGE, Sender::Known).await.is_ok());
         drop(others);
     }
 
@@ -262,12 +345,99 @@ mod tests {
     async fn who_waits_gets_room_when_there_is_some() {
         let bounds = Bounds::default();
         let client = Arc::new(bounds.connect(interface("a")).unwrap());
-        let held = client.reserve(2 * LARGE).await.unwrap();
+        let held = client.reserve(2 * LARGE, Sender::Known).await.unwrap();
         let other = client.clone();
-        let waiting = tokio::spawn(async move { other.reserve(LARGE).await.is_ok() });
+        let waiting =
+            tokio::spawn(async move { other.reserve(LARGE, Sender::Known).await.is_ok() });
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop(held);
         assert!(waiting.await.unwrap());
+    }
+
+    fn outside(last: u8) -> Holder {
+        Holder::address(IpAddr::from([192, 0, 2, last]))
+    }
+
+    /// Reserves room, and gives it back when it is taken: as whoever sends a head and then nothing.
+    fn silent(client: &Arc<Client>, key: &'static str) -> tokio::task::JoinHandle<&'static str> {
+        let client = client.clone();
+        tokio::spawn(async move {
+            match client.reserve(LARGE, Sender::Says(key)).await {
+                Ok(reserved) => {
+                    let whole = tokio::time::timeout(Duration::from_secs(60), reserved.given_up());
+                    whole.await.map_or("held", |()| "given up")
+                }
+                Err(Busy) => "busy",
+            }
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_merely_says_a_key_takes_no_room_for_long() {
+        let bounds = Bounds::default();
+        let [stranger, other] = [1, 2].map(|it| Arc::new(bounds.connect(outside(it)).unwrap()));
+        let heads: Vec<_> = (0..4).map(|_| silent(&stranger, "AKIASTOLEN")).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // One key takes half of what there is, so that others have room at once.
+        let begun = Instant::now();
+        let another = other.reserve(2 * LARGE, Sender::Says("AKIAOTHER")).await;
+        assert!(another.is_ok() && begun.elapsed() < LOOK);
+        drop(another);
+        // Who has the key waits no longer than a body takes, although nobody gives room back by itself.
+        let own = other.reserve(LARGE, Sender::Says("AKIASTOLEN")).await;
+        assert!(
+            own.is_ok() && begun.elapsed() < WAIT,
+            "{:?}",
+            begun.elapsed()
+        );
+        drop(own);
+        let mut ends = Vec::new();
+        for head in heads {
+            ends.push(head.await.unwrap());
+        }
+        assert!(ends.contains(&"given up"), "{ends:?}");
+        assert!(bounds.outside.arrivals.share_of("").available_permits() > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_there_is_not_given_up_and_neither_is_one_that_nobody_waits_for() {
+        let bounds = Bounds::default();
+        let client = bounds.connect(outside(1)).unwrap();
+        let says = Sender::Says("AKIA");
+        let slow = client.reserve(LARGE, says).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(slow.given_up().now_or_never().is_none());
+        let mut whole = client.reserve(LARGE, says).await.unwrap();
+        whole.arrived();
+        // Its sender's share is free again, and the slow one goes when somebody waits.
+        let third = client.reserve(LARGE, says).await.unwrap();
+        let waiting = client.reserve(LARGE, says);
+        let (fourth, ()) = tokio::join!(waiting, async {
+            slow.given_up().await;
+            drop(slow);
+        });
+        assert!(fourth.is_ok());
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(whole.given_up().now_or_never().is_none());
+        drop(third);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_late_ones_of_who_holds_most_go_first() {
+        let bounds = Bounds::default();
+        let [one, two] = [1, 2].map(|it| bounds.connect(outside(it)).unwrap());
+        let first = one.reserve(LARGE, Sender::Says("AKIAONE")).await.unwrap();
+        let others = [
+            two.reserve(LARGE, Sender::Says("AKIATWO")).await.unwrap(),
+            two.reserve(LARGE, Sender::Says("AKIATWO")).await.unwrap(),
+        ];
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(bounds.outside.arrivals.make_room(Among::All));
+        assert!(first.given_up().now_or_never().is_none());
+        assert!(others[0].given_up().now_or_never().is_some());
+        assert!(bounds.outside.arrivals.make_room(Among::Sender("AKIAONE")));
+        assert!(first.given_up().now_or_never().is_some());
+        assert!(!bounds.outside.arrivals.make_room(Among::Sender("AKIAONE")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,10 +22,10 @@ use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
     WWW_AUTHENTICATE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use super::body::{self, Trouble};
-use super::bounds::{Client, Reserved};
+use super::bounds::{Client, Reserved, Sender};
 use super::{Body, Front, Visit, aws, full, request_id};
 
 pub const PATH: &str = "/v1/repos/";
@@ -50,7 +50,7 @@ pub async fn answer(
     request: Request<Incoming>,
     visit: &Visit<'_>,
 ) -> Response<Body> {
-    let Some(asked) = asked(&request) else {
+    let Some(asked) = asked(request.method(), request.uri()) else {
         return refuse(
             StatusCode::NOT_FOUND,
             "there is no such path: Git's clients of protocol version 0 to 2 are served, dumb ones are not",
@@ -84,12 +84,12 @@ pub async fn answer(
     }
 }
 
-fn asked(request: &Request<Incoming>) -> Option<Asked> {
-    let rest = request.uri().path().strip_prefix(PATH)?;
+fn asked(method: &Method, uri: &Uri) -> Option<Asked> {
+    let rest = uri.path().strip_prefix(PATH)?;
     let (name, what) = rest.split_once('/')?;
-    let what = match (request.method(), what) {
+    let what = match (method, what) {
         (&Method::GET, "info/refs") => {
-            let service = request.uri().query()?.split('&');
+            let service = uri.query()?.split('&');
             let service = service
                 .filter_map(|it| it.strip_prefix("service="))
                 .next()?;
@@ -117,19 +117,12 @@ fn caller(
     region: Option<&str>,
 ) -> Option<Caller> {
     let shown = header(request, &AUTHORIZATION)?;
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(shown.strip_prefix("Basic ")?.trim())
-        .ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (user, password) = decoded.split_once(':')?;
+    let (user, password) = login(&shown)?;
+    let (user, password) = (user.as_str(), password.as_str());
     if let Some(caller) = iam::find_git_login(&front.cloud, user, password) {
         return Some(caller);
     }
-    // Temporary keys come with their token.
-    let (access_key, token) = match user.split_once('%') {
-        Some((access_key, token)) => (access_key, Some(token)),
-        None => (user, None),
-    };
+    let (access_key, token) = key_of(user);
     let signer = front.find_key(access_key, token)?;
     if !codecommit::is_signature(password) {
         return signer.if_secret(password);
@@ -145,6 +138,24 @@ fn caller(
             codecommit::is_signed(password, &asked, secret, &regions, aws::now())
         })
     })
+}
+
+/// What somebody shows who logs in: a name and a password.
+fn login(shown: &str) -> Option<(String, String)> {
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(shown.strip_prefix("Basic ")?.trim())
+        .ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// Temporary keys come with their token.
+fn key_of(user: &str) -> (&str, Option<&str>) {
+    match user.split_once('%') {
+        Some((access_key, token)) => (access_key, Some(token)),
+        None => (user, None),
+    }
 }
 
 /// Whose repository is asked for, and by whom: whether policies let them.
@@ -270,7 +281,7 @@ async fn input(request: Request<Incoming>, client: &Client) -> Result<ByteStream
         let pieces = frames.try_filter_map(|it| async move { Ok(it.into_data().ok()) });
         return Ok(Box::pin(pieces));
     }
-    let compressed = body::read(body, COMPRESSED_BYTES_MAX, client).await;
+    let compressed = body::read(body, COMPRESSED_BYTES_MAX, client, Sender::Known).await;
     let compressed = compressed.map_err(|trouble| {
         EngineError::invalid(match trouble {
             Trouble::Unfit => "the request is too large or ended early",
@@ -300,4 +311,50 @@ fn refuse(status: StatusCode, why: &str) -> Response<Body> {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use fuzz::{Target, bucket};
+
+    use super::*;
+
+    /// Hostile heads: a method and an address, a line of each.
+    #[test]
+    fn fuzz_git_head() {
+        Target::new("git-head", env!("CARGO_MANIFEST_DIR"))
+            .seeds([
+                "GET /v1/repos/shop.git/info/refs?service=git-upload-pack\nBasic YTpi\nversion=2",
+                "POST /v1/repos/shop/git-receive-pack\nBasic QVNJQSV0b2tlbjpwYXNz\nversion=1:x",
+                "GET /v1/repos/../a/info/refs?a=b&service=git-receive-pack\n\nversion=0",
+            ])
+            .words([
+                "/v1/repos/",
+                "..",
+                "%2e%2e%2f",
+                ".git",
+                "info/refs",
+                "service=",
+                "git-upload-pack",
+                "&",
+                "Basic ",
+                "Og==",
+                "version=2",
+                ":",
+            ])
+            .run(|input| {
+                let text = String::from_utf8_lossy(input);
+                let mut lines = text.split('\n');
+                let (method, address) = lines.next().and_then(|it| it.split_once(' '))?;
+                let (method, uri) = (method.parse().ok()?, address.parse().ok()?);
+                let asked = asked(&method, &uri).map(|it| {
+                    assert!(!it.name.contains('/'), "a name leads to no other folder");
+                    (bucket(it.name.len()), matches!(it.what, What::Refs(_)))
+                });
+                let login = login(lines.next().unwrap_or_default());
+                let has_token = login.map(|(user, _)| key_of(&user).1.is_some());
+                let protocol = lines.next().and_then(known_protocol);
+                Some((asked, has_token, protocol))
+            });
+    }
 }

@@ -28,7 +28,20 @@ pub struct Given(Mutex<HashMap<String, (Value, i64)>>);
 impl Front {
     /// Answers containers for ever.
     pub async fn receive_visits(self: Arc<Self>, mut visits: mpsc::Receiver<Visit>) {
-        while let Some((interface, stream)) = visits.recv().await {
+        let mut is_short = false;
+        while let Some(visit) = visits.recv().await {
+            let (interface, stream) = match visit {
+                Visit::Of(interface, stream) => (interface, stream),
+                Visit::Missed(error) => {
+                    // Said once, as outside.
+                    if !std::mem::replace(&mut is_short, true) {
+                        tracing::warn!(%error, "cannot accept a container's connection");
+                    }
+                    self.bounds.make_room_inside();
+                    continue;
+                }
+            };
+            is_short = false;
             match self.bounds.connect(Holder::Interface(interface.clone())) {
                 Some(client) => {
                     tokio::spawn(self.clone().visit(interface, stream, client));

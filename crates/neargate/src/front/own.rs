@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use wire::Doubt;
 
 use super::body::{self, Trouble};
+use super::bounds::Sender;
 use super::{Body, Front, Visit, aws, json, request_id};
 
 /// Templates and build requests are text; files are read from this machine by their path.
@@ -53,7 +54,8 @@ pub async fn answer(
     if let Err(doubt) = admit(front, &head) {
         return body::without(sent, unbelieved(&doubt));
     }
-    let body = match body::read(sent, BODY_BYTES_MAX, visit.client).await {
+    let key = wire::claimed_key(&head).unwrap_or_default();
+    let body = match body::read(sent, BODY_BYTES_MAX, visit.client, Sender::Says(&key)).await {
         Ok(body) => body,
         Err(trouble) => return unread(trouble),
     };

@@ -112,6 +112,28 @@ fn action(access: Access) -> Option<&'static str> {
     })
 }
 
+/// All that the registry asks for.
+#[cfg(test)]
+pub fn actions() -> impl Iterator<Item = String> {
+    use Access::*;
+    let all = [
+        ReadManifest,
+        PutManifest,
+        DeleteManifest,
+        ListTags,
+        ListReferrers,
+        ProbeBlob,
+        ReadBlob,
+        DeleteBlob,
+        StartUpload,
+        WriteUpload,
+        FinishUpload,
+    ];
+    all.into_iter()
+        .filter_map(action)
+        .map(|it| format!("ecr:{it}"))
+}
+
 impl Gate for RegistryClient {
     fn check(&self, access: Access, repository: &Repository) -> Result<(), Closed> {
         let Some(action) = action(access) else {

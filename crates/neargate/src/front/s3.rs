@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, Response};
 
-use super::bounds::Busy;
+use super::bounds::{Arrival, Busy, Sender};
 use super::{Body, Front, Visit, body, find_key, full};
 
 /// What a signature for S3 ends its scope with, also in a query.
@@ -68,24 +68,42 @@ pub async fn answer(
             let told = request.body().size_hint().upper();
             let told = told.and_then(|it| usize::try_from(it).ok());
             let most = ::s3::FORM_HEAD_BYTES_MAX;
-            visit.client.reserve(told.unwrap_or(most).min(most)).await
+            let bytes = told.unwrap_or(most).min(most);
+            visit.client.reserve(bytes, Sender::Says("")).await
         }
-        false => visit.client.reserve(0).await,
+        false => visit.client.reserve(0, Sender::Known).await,
     };
-    let _room = match held {
+    let slow_down = || {
+        let error = SLOW_DOWN.because("Please reduce your request rate.");
+        wire::refuse(wire::Protocol::S3, &visit.request_id, &error).map(full)
+    };
+    let mut room = match held {
         Ok(room) => room,
-        Err(Busy) => {
-            let error = SLOW_DOWN.because("Please reduce your request rate.");
-            let answer = wire::refuse(wire::Protocol::S3, &visit.request_id, &error);
-            return body::without(request.into_body(), answer.map(full));
-        }
+        Err(Busy) => return body::without(request.into_body(), slow_down()),
     };
+    let arrival: Option<Arc<Arrival>> = room.take_arrival().map(Arc::new);
     let request = request.map(::s3::Body::from);
-    let visit = ::s3::Visit {
+    let (believe, its_arrival) = (visit.client.believer(), arrival.clone());
+    let its_visit = ::s3::Visit {
         origin: visit.origin.clone(),
         request_id: visit.request_id.clone(),
-        believe: visit.client.believer(),
+        believe: Arc::new(move || {
+            if let Some(arrival) = &its_arrival {
+                arrival.settle();
+            }
+            believe();
+        }),
     };
-    let response = front.s3.handle(request, visit).await;
+    let given_up = async {
+        match &arrival {
+            Some(arrival) => arrival.given_up().await,
+            None => std::future::pending().await,
+        }
+    };
+    let response = tokio::select! {
+        response = front.s3.handle(request, its_visit) => response,
+        // What is left of the form is not read: the connection ends.
+        () = given_up => return slow_down(),
+    };
     response.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }

@@ -5,6 +5,7 @@ use cloudformation::wait::{MESSAGE_BYTES_MAX, PATH, receive};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::bounds::Sender;
 use super::{Body, Front, Visit, body, full, request_id};
 
 pub fn is_for(path: &str) -> bool {
@@ -25,7 +26,7 @@ pub async fn answer(
     if head.method != Method::PUT {
         return refused(StatusCode::METHOD_NOT_ALLOWED, "use PUT".into());
     }
-    let Ok(body) = body::read(sent, MESSAGE_BYTES_MAX, visit.client).await else {
+    let Ok(body) = body::read(sent, MESSAGE_BYTES_MAX, visit.client, Sender::Says("")).await else {
         let why = format!("a message has at most {MESSAGE_BYTES_MAX} bytes");
         return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
     };

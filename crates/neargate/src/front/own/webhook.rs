@@ -7,6 +7,7 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::front::body::{self, Trouble};
+use crate::front::bounds::Sender;
 use crate::front::{Body, Front, Visit, json};
 
 pub const PATH: &str = "/_neargate/webhooks/";
@@ -27,7 +28,7 @@ pub async fn answer(
         return body::without(request.into_body(), answer);
     }
     let (head, sent) = request.into_parts();
-    let body = match body::read(sent, BODY_BYTES_MAX, visit.client).await {
+    let body = match body::read(sent, BODY_BYTES_MAX, visit.client, Sender::Says("")).await {
         Ok(body) => body,
         Err(Trouble::Unfit) => {
             let message = json!({ "message": "the delivery is too large" });
