@@ -20,6 +20,9 @@ mod request_id;
 mod s3;
 mod wait;
 
+#[cfg(test)]
+pub use registry::actions as registry_actions;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;

@@ -11,6 +11,8 @@ mod select;
 mod unpack;
 
 #[cfg(test)]
+mod hostile_input;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

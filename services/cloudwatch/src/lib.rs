@@ -25,6 +25,8 @@ mod data;
 mod evaluate;
 mod evaluator;
 mod history;
+#[cfg(test)]
+mod hostile_input;
 mod list;
 mod math;
 mod metric;

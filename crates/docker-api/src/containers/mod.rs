@@ -19,6 +19,8 @@ mod detach;
 mod end;
 mod exec;
 mod follow;
+#[cfg(test)]
+mod hostile_input;
 mod list;
 mod logs;
 mod merge;
