@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use engine::{GroupTraffic, Snapshot, TargetHealth};
+use engine::{AccessEntry, GroupTraffic, Snapshot, TargetHealth};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -41,6 +41,10 @@ pub enum Ask {
     },
     Traffic {
         group: String,
+    },
+    /// The oldest requests of a balancer's access log.
+    TakeAccesses {
+        balancer: String,
     },
     /// Whether it can still do something.
     Ping,
@@ -108,6 +112,7 @@ pub enum Answer {
     },
     Health(Vec<TargetHealth>),
     Traffic(GroupTraffic),
+    Accesses(Vec<AccessEntry>),
     Stopping,
     NotFound(String),
     Invalid(String),

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn rule(condition: Condition, action: Action) -> Rule {
     Rule {
+        priority: 1,
         conditions: vec![condition],
         action,
     }

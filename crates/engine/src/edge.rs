@@ -1,7 +1,7 @@
 //! The data plane's configuration: load balancers, their listeners, target groups and probes.
 //! Always sent as a whole snapshot with a generation, never as a difference.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
@@ -85,6 +85,9 @@ pub struct Balancer {
     pub idle_timeout_ms: u64,
     #[serde(default)]
     pub http: HttpSettings,
+    /// Every request is kept until it is asked for: see [`Edge::take_accesses`].
+    #[serde(default)]
+    pub logs_access: bool,
 }
 
 /// What a balancer does with requests and connections, beside its rules.
@@ -131,6 +134,9 @@ pub struct Listener {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
+    /// What it is called in an access log; zero is the last one.
+    #[serde(default)]
+    pub priority: u32,
     /// All must hold; within one, any value.
     pub conditions: Vec<Condition>,
     pub action: Action,
@@ -266,6 +272,47 @@ pub enum ProbeFailure {
     FailedHealthChecks(String),
 }
 
+/// One request, as a balancer's access log tells of it. Times of the clock are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessEntry {
+    pub began_us: i64,
+    pub ended_us: i64,
+    pub client: SocketAddr,
+    /// From when the request came until it was given to a target.
+    pub request_us: Option<u64>,
+    /// From then until the target began to answer.
+    pub target_us: Option<u64>,
+    /// From then until the answer was given to the client.
+    pub response_us: Option<u64>,
+    pub status: u16,
+    /// Heads and bodies.
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    pub method: String,
+    pub url: String,
+    pub version: String,
+    pub user_agent: String,
+    /// Of the last target that it was offered to.
+    pub group: Option<String>,
+    pub target: Option<AccessedTarget>,
+    pub trace: String,
+    /// Of the rule that it met; `None` when it met none.
+    pub priority: Option<u32>,
+    /// `forward`, `redirect` or `fixed-response`; empty when nothing was done.
+    pub action: String,
+    /// Where a redirect leads.
+    pub redirect: Option<String>,
+    /// It became a tunnel.
+    pub upgraded: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessedTarget {
+    pub address: SocketAddrV4,
+    /// `None` when it did not answer.
+    pub status: Option<u16>,
+}
+
 /// Counts since the edge started, per target group.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupTraffic {
@@ -320,6 +367,9 @@ pub trait Edge: Send + Sync {
     /// Health of every target of a group, as the probes found it.
     async fn health(&self, group: &str) -> Result<Vec<TargetHealth>>;
     async fn traffic(&self, group: &str) -> Result<GroupTraffic>;
+    /// The oldest requests that are kept of a balancer, which are not kept any longer; empty when all were
+    /// taken.
+    async fn take_accesses(&self, balancer: &str) -> Result<Vec<AccessEntry>>;
     /// Where listeners are bound for clients outside: the edge address.
     fn address(&self, port: u16) -> SocketAddr;
     /// Ids of target groups in which some target's health changed.

@@ -20,6 +20,8 @@ pub struct SimEdge {
     in_flight: Mutex<u32>,
     /// What was counted, by target group.
     traffic: Mutex<BTreeMap<String, GroupTraffic>>,
+    /// Of balancers that log access, what is not taken yet.
+    accesses: Mutex<BTreeMap<String, Vec<AccessEntry>>>,
     /// It does not answer questions.
     silent: Mutex<bool>,
     changes: broadcast::Sender<String>,
@@ -34,6 +36,7 @@ impl Default for SimEdge {
             taken_ports: Mutex::default(),
             in_flight: Mutex::default(),
             traffic: Mutex::default(),
+            accesses: Mutex::default(),
             silent: Mutex::default(),
             changes: broadcast::channel(1024).0,
         }
@@ -83,6 +86,12 @@ impl SimEdge {
     pub fn set_traffic(&self, group: &str, traffic: GroupTraffic) {
         let mut all = self.traffic.lock().expect("no panic");
         all.insert(group.into(), traffic);
+    }
+
+    /// A balancer served this request.
+    pub fn add_access(&self, balancer: &str, access: AccessEntry) {
+        let mut all = self.accesses.lock().expect("no panic");
+        all.entry(balancer.into()).or_default().push(access);
     }
 
     /// In the words of the real edge.
@@ -166,6 +175,11 @@ impl Edge for SimEdge {
         self.answers()?;
         let all = self.traffic.lock().expect("no panic");
         Ok(all.get(group).cloned().unwrap_or_default())
+    }
+    async fn take_accesses(&self, balancer: &str) -> Result<Vec<AccessEntry>> {
+        self.answers()?;
+        let mut all = self.accesses.lock().expect("no panic");
+        Ok(all.remove(balancer).unwrap_or_default())
     }
     fn address(&self, port: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, port).into()

@@ -12,6 +12,7 @@ use shapes::elbv2::{
     ModifyTargetGroupAttributesInput, ModifyTargetGroupAttributesOutput, TargetGroupAttribute,
 };
 
+use crate::access_log;
 use crate::balancer::unsupported;
 use crate::record::{self, Attributes};
 
@@ -45,9 +46,9 @@ const NONE: Honours = Only(&[]);
 /// ELBv2 API reference, "LoadBalancerAttribute", for Application Load Balancers. What concerns TLS or
 /// HTTP/2 is taken as it is said: on a listener for HTTP it changes nothing on AWS either.
 const BALANCER: Known = &[
-    ("access_logs.s3.enabled", "false", Bool, NONE),
-    ("access_logs.s3.bucket", "", Text, NONE),
-    ("access_logs.s3.prefix", "", Text, NONE),
+    (access_log::ENABLED, "false", Bool, All),
+    (access_log::BUCKET, "", Text, All),
+    (access_log::PREFIX, "", Text, All),
     (
         "client_keep_alive.seconds",
         "3600",
@@ -301,16 +302,23 @@ pub async fn modify_load_balancer_attributes(
     cx: Cx,
     input: ModifyLoadBalancerAttributesInput,
 ) -> Result<ModifyLoadBalancerAttributesOutput, Error> {
+    let mut changed = Attributes::new();
+    for it in &input.attributes {
+        let (key, value) = (
+            it.key.clone().unwrap_or_default(),
+            it.value.clone().unwrap_or_default(),
+        );
+        check(BALANCER, &key, &value)?;
+        changed.insert(key, value);
+    }
+    let mut known = cx.read(|tx| record::balancer(&cx, tx, &input.load_balancer_arn))?;
+    known.attributes.extend(changed.clone());
+    if changed.keys().any(|it| it.starts_with("access_logs.")) {
+        access_log::check(&cx, &known).await?;
+    }
     cx.write(|tx| {
         let mut balancer = record::balancer(&cx, tx, &input.load_balancer_arn)?;
-        for it in &input.attributes {
-            let (key, value) = (
-                it.key.clone().unwrap_or_default(),
-                it.value.clone().unwrap_or_default(),
-            );
-            check(BALANCER, &key, &value)?;
-            balancer.attributes.insert(key, value);
-        }
+        balancer.attributes.extend(changed.clone());
         tx.put(&balancer)?;
         record::touch(tx)?;
         Ok(ModifyLoadBalancerAttributesOutput {

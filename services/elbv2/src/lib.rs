@@ -5,6 +5,7 @@
 //! it to the edge process, which balances, probes and drains. Health is never recorded: it is asked
 //! of the edge whenever somebody wants to know.
 
+mod access_log;
 mod apply;
 mod attributes;
 mod balancer;
@@ -96,7 +97,9 @@ pub fn service() -> Service {
         .reconciles(apply::BalancerReconciler(turn.clone()))
         .reconciles(apply::EdgeReconciler(turn))
         .reconciles(metrics::MetricsReconciler::default())
+        .reconciles(access_log::AccessLogReconciler::default())
         .follows("elbv2.load-balancer", metrics::KIND, metrics::KEY)
+        .follows("elbv2.load-balancer", access_log::KIND, access_log::KEY)
         .follows("ec2.security-group", record::EDGE, record::EDGE_KEY)
         .follows("ec2.interface", record::EDGE, record::EDGE_KEY)
         .watches(Watch {

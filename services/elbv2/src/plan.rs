@@ -9,6 +9,7 @@ use engine::{
 };
 use shapes::elbv2::{Action, ActionTypeEnum, RedirectActionStatusCodeEnum, RuleCondition};
 
+use crate::access_log;
 use crate::attributes::{LEAST_OUTSTANDING, RANDOM, is_on, number_of, value_of};
 use crate::record::{Attributes, Balancer, Listener, TargetGroup, forwarded};
 
@@ -61,6 +62,7 @@ fn balancer(facts: &Facts<'_>, balancer: &Balancer) -> engine::Balancer {
         // Never compressed: it is the application's own time-out, not AWS's pace.
         idle_timeout_ms: idle * 1000,
         http: http_settings(&balancer.attributes),
+        logs_access: is_on(&balancer.attributes, access_log::ENABLED),
     }
 }
 
@@ -82,6 +84,7 @@ fn http_settings(set: &Attributes) -> HttpSettings {
 fn listener(listener: &Listener, facts: &Facts<'_>) -> engine::Listener {
     let rules = listener.rules.iter().filter_map(|it| {
         Some(engine::Rule {
+            priority: it.priority.unsigned_abs(),
             conditions: it.conditions.iter().map(condition).collect::<Option<_>>()?,
             action: action(it.actions.first()?, listener, facts)?,
         })
@@ -91,6 +94,7 @@ fn listener(listener: &Listener, facts: &Facts<'_>) -> engine::Listener {
         .first()
         .and_then(|it| action(it, listener, facts));
     let default = default.map(|action| engine::Rule {
+        priority: 0,
         conditions: vec![],
         action,
     });

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{Changes, EngineError, GroupTraffic, Network, Result, Snapshot, TargetHealth};
+use engine::{
+    AccessEntry, Changes, EngineError, GroupTraffic, Network, Result, Snapshot, TargetHealth,
+};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -309,6 +311,15 @@ impl engine::Edge for EdgeClient {
         }
     }
 
+    async fn take_accesses(&self, balancer: &str) -> Result<Vec<AccessEntry>> {
+        let balancer = balancer.to_owned();
+        let ask = Ask::TakeAccesses { balancer };
+        match self.ask(ask, ANSWER_TIME_MAX).await? {
+            Answer::Accesses(accesses) => Ok(accesses),
+            other => Err(refusal(other)),
+        }
+    }
+
     fn address(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.place.listen_address, port)
     }
@@ -329,6 +340,7 @@ fn refusal(answer: Answer) -> EngineError {
         | Answer::Sockets { .. }
         | Answer::Health(_)
         | Answer::Traffic(_)
+        | Answer::Accesses(_)
         | Answer::Stopping => EngineError::machine("the edge answered another question"),
     }
 }

@@ -9,18 +9,22 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::access::Accessing;
 use super::activity::UnderWay;
 use super::group::InFlight;
 use super::pool::Lease;
 
+/// What of a body was handed to the target's connection.
+#[derive(Default)]
+pub struct Sent {
+    pub whole: Cell<bool>,
+    pub bytes: Cell<u64>,
+}
+
 /// A request's body. An empty one can be sent a second time.
 pub enum RequestBody {
     Empty,
-    Streaming {
-        incoming: Incoming,
-        /// Becomes true when all of it was handed to the target's connection.
-        sent: Rc<Cell<bool>>,
-    },
+    Streaming { incoming: Incoming, sent: Rc<Sent> },
 }
 
 impl RequestBody {
@@ -40,7 +44,7 @@ impl RequestBody {
     }
 
     /// `None` for an empty body, which is always sent.
-    pub fn sent(&self) -> Option<Rc<Cell<bool>>> {
+    pub fn sent(&self) -> Option<Rc<Sent>> {
         match self {
             RequestBody::Empty => None,
             RequestBody::Streaming { sent, .. } => Some(Rc::clone(sent)),
@@ -60,8 +64,12 @@ impl Body for RequestBody {
             RequestBody::Empty => Poll::Ready(None),
             RequestBody::Streaming { incoming, sent } => {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    sent.bytes.set(sent.bytes.get() + bytes as u64);
+                }
                 if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
-                    sent.set(true);
+                    sent.whole.set(true);
                 }
                 polled
             }
@@ -96,6 +104,7 @@ pub struct TargetBody {
     pub lease: Option<Lease>,
     pub in_flight: Option<InFlight>,
     pub under_way: Option<UnderWay>,
+    pub accessing: Option<Accessing>,
 }
 
 impl TargetBody {
@@ -129,6 +138,11 @@ impl Body for ResponseBody {
                 .map_err(|never| match never {}),
             ResponseBody::Target(body) => {
                 let polled = Pin::new(&mut body.incoming).poll_frame(cx);
+                if let (Some(accessing), Poll::Ready(Some(Ok(frame)))) =
+                    (&mut body.accessing, &polled)
+                {
+                    accessing.sent(frame.data_ref().map_or(0, Bytes::len));
+                }
                 let ended = match &polled {
                     Poll::Ready(None) => true,
                     Poll::Ready(Some(Ok(_))) => body.incoming.is_end_stream(),

@@ -128,6 +128,7 @@ fn obey(ask: Ask, state: &RefCell<State>) -> Answer {
         Ask::Apply(configuration) => state.borrow_mut().apply(*configuration),
         Ask::Health { group } => state.borrow().health(&group),
         Ask::Traffic { group } => state.borrow().traffic(&group),
+        Ask::TakeAccesses { balancer } => state.borrow().take_accesses(&balancer),
         Ask::Stop => Answer::Stopping,
     }
 }

@@ -15,7 +15,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 use tokio::net::TcpStream;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, Sent};
 use super::group::Target;
 use super::namespace::Origin;
 use super::pool::{self, Lease};
@@ -95,7 +95,7 @@ impl Exchange<'_> {
                     .then(|| outgoing.head.clone());
             let request = Request::from_parts(outgoing.head, outgoing.body);
             let error = match self.in_time(sender.try_send_request(request)).await {
-                None if request_sent.as_ref().is_some_and(|sent| !sent.get()) => {
+                None if request_sent.as_ref().is_some_and(|sent| !sent.whole.get()) => {
                     return Err(Failure::ClientTimedOut);
                 }
                 None => return Err(Failure::TimedOut),
@@ -175,11 +175,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn lease(
-        &self,
-        sender: SendRequest<RequestBody>,
-        request_sent: Option<Rc<std::cell::Cell<bool>>>,
-    ) -> Lease {
+    fn lease(&self, sender: SendRequest<RequestBody>, request_sent: Option<Rc<Sent>>) -> Lease {
         Lease {
             sender,
             target: Arc::clone(self.target),

@@ -11,6 +11,7 @@ use engine::{Balancer, Listener, Snapshot};
 use socket2::SockRef;
 use tokio::sync::mpsc;
 
+use super::access::AccessLog;
 use super::given::GivenSockets;
 use super::group::Group;
 use super::holder::holder_of;
@@ -29,6 +30,13 @@ pub struct Listeners {
     bound: HashMap<Place, Bound>,
     given: GivenSockets,
     next: u64,
+}
+
+/// What names in a snapshot stand for.
+pub struct Known<'a> {
+    pub groups: &'a HashMap<String, Arc<Group>>,
+    pub accesses: &'a HashMap<String, Arc<AccessLog>>,
+    pub origin: &'a dyn Fn(&str) -> Origin,
 }
 
 /// Sockets on their way to the daemon.
@@ -78,11 +86,10 @@ impl Listeners {
     pub fn renew(
         &mut self,
         snapshot: &Snapshot,
-        groups: &HashMap<String, Arc<Group>>,
-        origin: &dyn Fn(&str) -> Origin,
+        known: &Known<'_>,
         errors: &mut Vec<String>,
     ) -> Vec<String> {
-        let wanted = wanted_places(snapshot, groups, origin, errors);
+        let wanted = wanted_places(snapshot, known, errors);
         self.close_all_but(&wanted);
         let mut conflicts = Vec::new();
         for (place, wanted) in wanted {
@@ -217,15 +224,14 @@ impl Listeners {
 
 fn wanted_places(
     snapshot: &Snapshot,
-    groups: &HashMap<String, Arc<Group>>,
-    origin: &dyn Fn(&str) -> Origin,
+    known: &Known<'_>,
     errors: &mut Vec<String>,
 ) -> HashMap<Place, Wanted> {
     let mut wanted: HashMap<Place, Wanted> = HashMap::new();
     for balancer in &snapshot.balancers {
         for listener in &balancer.listeners {
-            for (place, admits) in places_of(balancer, listener.port, origin) {
-                let made = frontend(balancer, listener, groups, origin, admits);
+            for (place, admits) in places_of(balancer, listener.port, known.origin) {
+                let made = frontend(balancer, listener, known, admits);
                 match made {
                     Ok(frontend) => {
                         let entry = wanted.entry((place.id(), listener.port));
@@ -264,11 +270,10 @@ fn places_of(
 fn frontend(
     balancer: &Balancer,
     listener: &Listener,
-    groups: &HashMap<String, Arc<Group>>,
-    origin: &dyn Fn(&str) -> Origin,
+    known: &Known<'_>,
     admits: Admission,
 ) -> Result<Frontend, String> {
-    let find = |id: &str| groups.get(id).cloned();
+    let find = |id: &str| known.groups.get(id).cloned();
     let rules = listener
         .rules
         .iter()
@@ -278,7 +283,8 @@ fn frontend(
         admits,
         idle_timeout: Duration::from_millis(balancer.idle_timeout_ms),
         http: balancer.http.clone(),
-        origin: origin_of(balancer, origin),
+        access_log: known.accesses.get(&balancer.id).cloned(),
+        origin: origin_of(balancer, known.origin),
         rules: rules.collect::<Result<_, _>>()?,
     })
 }

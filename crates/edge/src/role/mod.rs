@@ -1,6 +1,7 @@
 //! The edge role: the process that serves. What it has to say goes to its standard error, which the
 //! daemon that starts it leads to `edge.log`.
 
+mod access;
 mod activity;
 mod answer;
 mod body;

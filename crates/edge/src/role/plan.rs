@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use engine::{Action, Condition, GroupRule, HttpSettings, Peer, Protocol, Rule};
 use ipnet::Ipv4Net;
 
+use super::access::AccessLog;
 use super::group::Group;
 use super::namespace::Origin;
 
@@ -26,6 +27,7 @@ pub struct Frontend {
     pub admits: Admission,
     pub idle_timeout: Duration,
     pub http: HttpSettings,
+    pub access_log: Option<Arc<AccessLog>>,
     pub origin: Origin,
     pub rules: Vec<CompiledRule>,
 }
@@ -38,6 +40,7 @@ pub enum Admission {
 }
 
 pub struct CompiledRule {
+    pub priority: u32,
     pub conditions: Vec<Condition>,
     pub action: CompiledAction,
 }
@@ -89,6 +92,19 @@ impl Admission {
     }
 }
 
+impl CompiledAction {
+    /// As an access log calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            CompiledAction::Forward(_) | CompiledAction::Answer(Action::Forward { .. }) => {
+                "forward"
+            }
+            CompiledAction::Answer(Action::Redirect { .. }) => "redirect",
+            CompiledAction::Answer(Action::Fixed { .. }) => "fixed-response",
+        }
+    }
+}
+
 impl CompiledRule {
     /// The error names the group that the snapshot lacks.
     pub fn new(rule: &Rule, group: impl Fn(&str) -> Option<Arc<Group>>) -> Result<Self, String> {
@@ -109,6 +125,7 @@ impl CompiledRule {
             answer => CompiledAction::Answer(answer.clone()),
         };
         Ok(Self {
+            priority: rule.priority,
             conditions: rule.conditions.clone(),
             action,
         })

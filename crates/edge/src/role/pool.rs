@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, Sent};
 use super::group::Target;
 use super::namespace::Origin;
 
@@ -62,12 +62,15 @@ pub struct Lease {
     pub origin: u64,
     /// Whether the whole request has gone out; a connection that still takes in a body cannot be
     /// used again.
-    pub request_sent: Option<Rc<Cell<bool>>>,
+    pub request_sent: Option<Rc<Sent>>,
 }
 
 impl Lease {
     pub fn give_back(self) {
-        let sent = self.request_sent.as_ref().is_none_or(|sent| sent.get());
+        let sent = self
+            .request_sent
+            .as_ref()
+            .is_none_or(|sent| sent.whole.get());
         if !sent || self.sender.is_closed() || self.target.is_draining() {
             return;
         }

@@ -11,12 +11,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
+use super::access::Accessing;
 use super::answer::{by_rule, plain};
 use super::body::{RequestBody, ResponseBody, TargetBody};
 use super::exchange::{Exchange, Failure, Outgoing};
 use super::group::{AnsweredBy, Group, InFlight, Target, fingerprint};
 use super::headers::{
-    Arrival, drop_invalid, host_of, only_web_sockets, prepare_request, remove_hop_by_hop,
+    Arrival, TRACE_ID, drop_invalid, host_of, only_web_sockets, prepare_request, remove_hop_by_hop,
 };
 use super::namespace::Origin;
 use super::plan::{CompiledAction, Forward, Frontend};
@@ -66,14 +67,26 @@ async fn answer(
     if !frontend.admits.lets_in(client.address.ip()) {
         return Err(Refused);
     }
+    let accessing = frontend.access_log.clone().map(|log| {
+        let port = client.slot.port;
+        Accessing::begin(log, &head, &host_name, client.address, port)
+    });
     let arrived = Arrived {
+        accessing,
         head,
         body,
         upgraded,
         host,
         host_name,
     };
-    let answered = arrived.answer(client, frontend).await;
+    let (mut answered, accessing) = arrived.answer(client, frontend).await;
+    if let Some(mut accessing) = accessing {
+        accessing.answers(&answered);
+        match answered.body_mut() {
+            ResponseBody::Target(body) => body.accessing = Some(accessing),
+            ResponseBody::Own(body) => accessing.sent_own(body),
+        }
+    }
     let keep_alive = Duration::from_millis(frontend.http.client_keep_alive_ms);
     let is_old = client.since.elapsed() >= keep_alive;
     Ok(
@@ -93,11 +106,28 @@ struct Arrived {
     host: Option<HeaderValue>,
     /// The same without its port; empty when it names none.
     host_name: String,
+    accessing: Option<Accessing>,
 }
 
 impl Arrived {
-    async fn answer(self, client: &Rc<Client>, frontend: &Frontend) -> Response<ResponseBody> {
+    async fn answer(
+        mut self,
+        client: &Rc<Client>,
+        frontend: &Frontend,
+    ) -> (Response<ResponseBody>, Option<Accessing>) {
+        let mut accessing = self.accessing.take();
+        let answered = self.answer_and_note(client, frontend, &mut accessing).await;
+        (answered, accessing)
+    }
+
+    async fn answer_and_note(
+        self,
+        client: &Rc<Client>,
+        frontend: &Frontend,
+        accessing: &mut Option<Accessing>,
+    ) -> Response<ResponseBody> {
         let Self {
+            accessing: _,
             mut head,
             body,
             upgraded,
@@ -116,6 +146,9 @@ impl Arrived {
             let reason = "no rule of the listener matches";
             return plain(StatusCode::SERVICE_UNAVAILABLE, reason);
         };
+        if let Some(accessing) = accessing {
+            accessing.matched(rule.priority, rule.action.name());
+        }
         let forward = match &rule.action {
             CompiledAction::Answer(action) => {
                 return by_rule(action, &head, &host_name, client.slot.port);
@@ -137,7 +170,10 @@ impl Arrived {
             body: RequestBody::new(body),
             upgrade: upgrade.map(|protocol| (protocol, upgraded)),
         };
-        forward_to_group(outgoing, client, frontend, forward).await
+        if let Some(accessing) = accessing {
+            accessing.traced(outgoing.head.headers.get(TRACE_ID));
+        }
+        forward_to_group(outgoing, client, frontend, forward, accessing).await
     }
 }
 
@@ -168,6 +204,7 @@ async fn forward_to_group(
     client: &Rc<Client>,
     frontend: &Frontend,
     forward: &Forward,
+    accessing: &mut Option<Accessing>,
 ) -> Response<ResponseBody> {
     if let Origin::Missing(interface) = &frontend.origin {
         let reason = format!("the load balancer's interface `{interface}` is not attached");
@@ -188,7 +225,12 @@ async fn forward_to_group(
     let stickiness = group.settings.load().stickiness.clone();
     let stickiness = stickiness.as_ref();
     let wanted = stickiness.and_then(|it| sticky::target_of(&outgoing.head.headers, it));
-    let (mut response, target) = offer_around(outgoing, client, frontend, group, wanted).await;
+    let received = outgoing.body.sent();
+    let place = Place { frontend, group };
+    let (mut response, target) = offer_around(outgoing, client, place, wanted, accessing).await;
+    if let (Some(accessing), Some(received)) = (accessing, received) {
+        accessing.received(received.bytes.get());
+    }
     count.status = response.status().as_u16();
     if matches!(response.body(), ResponseBody::Target(_)) {
         count.by = AnsweredBy::Target;
@@ -205,7 +247,7 @@ async fn forward_to_group(
 }
 
 /// The number that counts are kept under when the client closed before the answer.
-const CLIENT_WENT_AWAY: u16 = 460;
+pub const CLIENT_WENT_AWAY: u16 = 460;
 
 /// Counts the request's outcome, even when the client goes away and the future is dropped.
 struct CountOnce<'a> {
@@ -262,15 +304,22 @@ fn even_step(total: u64) -> u64 {
         .unwrap_or(1)
 }
 
+/// A group as a balancer forwards to it.
+struct Place<'a> {
+    frontend: &'a Frontend,
+    group: &'a Arc<Group>,
+}
+
 /// Offers the request to one target after the other until one takes it. A request of which
 /// something may have been sent is not offered again.
 async fn offer_around(
     mut outgoing: Outgoing,
     client: &Rc<Client>,
-    frontend: &Frontend,
-    group: &Arc<Group>,
+    place: Place<'_>,
     wanted: Option<u64>,
+    accessing: &mut Option<Accessing>,
 ) -> (Response<ResponseBody>, Option<Arc<Target>>) {
+    let Place { frontend, group } = place;
     let mut tried: Vec<u64> = Vec::new();
     let mut timed_out = false;
     let mut next = wanted.and_then(|token| group.by_token(token));
@@ -286,6 +335,9 @@ async fn offer_around(
             continue;
         };
         let traffic = &group.traffic[client.worker.index];
+        if let Some(accessing) = accessing {
+            accessing.offered_to(&group.id, target.address);
+        }
         let started = Instant::now();
         let exchange = Exchange {
             client,
@@ -298,6 +350,10 @@ async fn offer_around(
             Ok(answered) => {
                 let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 traffic.count_response_time(took);
+                if let Some(accessing) = accessing {
+                    let status = answered.response.status().as_u16();
+                    accessing.answered_by_target(status, started.elapsed());
+                }
                 return (pass_on(answered, in_flight), Some(target));
             }
             Err(failure) => failure,
@@ -375,6 +431,7 @@ fn pass_on(answered: super::exchange::Answered, in_flight: InFlight) -> Response
         lease: answered.lease,
         in_flight,
         under_way: None,
+        accessing: None,
     };
     Response::from_parts(head, ResponseBody::Target(body))
 }

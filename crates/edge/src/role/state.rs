@@ -10,9 +10,10 @@ use std::sync::Arc;
 use engine::{Snapshot, TargetHealth, TargetState};
 use tokio::sync::mpsc;
 
+use super::access::AccessLog;
 use super::given::GivenSockets;
 use super::group::{Events, Group};
-use super::listeners::{Listeners, Passed};
+use super::listeners::{Known, Listeners, Passed};
 use super::namespace::{Namespace, Origin};
 use super::pulse::Pulse;
 use super::say::say;
@@ -28,6 +29,8 @@ pub struct State {
     /// By interface.
     namespaces: HashMap<String, Arc<Namespace>>,
     listeners: Listeners,
+    /// Of balancers that log access.
+    accesses: HashMap<String, Arc<AccessLog>>,
     targets: Targets,
     pulse: Pulse,
     /// What is in force and found no room on the disk.
@@ -48,6 +51,7 @@ impl State {
             snapshot_path,
             generation: 0,
             groups: HashMap::new(),
+            accesses: HashMap::new(),
             namespaces: HashMap::new(),
             listeners: Listeners::new(listen_address, workers.clone(), given),
             worker_count: workers.len(),
@@ -114,7 +118,17 @@ impl State {
             Some(namespace) => Origin::Namespace(Arc::clone(namespace)),
             None => Origin::Missing(interface.into()),
         };
-        let conflicts = self.listeners.renew(snapshot, groups, &origin, &mut errors);
+        let mut before = std::mem::take(&mut self.accesses);
+        for balancer in snapshot.balancers.iter().filter(|it| it.logs_access) {
+            let log = before.remove(&balancer.id).unwrap_or_default();
+            self.accesses.insert(balancer.id.clone(), log);
+        }
+        let known = Known {
+            groups,
+            accesses: &self.accesses,
+            origin: &origin,
+        };
+        let conflicts = self.listeners.renew(snapshot, &known, &mut errors);
         self.targets.renew_probes(snapshot, groups, &origin);
         for group in gone {
             Targets::forget_group(&group);
@@ -160,6 +174,11 @@ impl State {
             Some(group) => Answer::Traffic(group.traffic()),
             None => unknown(group),
         }
+    }
+
+    pub fn take_accesses(&self, balancer: &str) -> Answer {
+        let log = self.accesses.get(balancer);
+        Answer::Accesses(log.map(|it| it.take()).unwrap_or_default())
     }
 
     /// On disk before it is in force: what a daemon was told is served, a restarted edge serves. On

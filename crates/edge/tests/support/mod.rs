@@ -294,6 +294,7 @@ pub fn forward(groups: &[(&str, u32)]) -> Action {
 
 pub fn always(action: Action) -> Vec<Rule> {
     vec![Rule {
+        priority: 0,
         conditions: vec![],
         action,
     }]
@@ -313,6 +314,7 @@ pub fn balancer(id: &str, port: u16, rules: Vec<Rule>) -> Balancer {
         }],
         idle_timeout_ms: 5_000,
         http: HttpSettings::default(),
+        logs_access: false,
     }
 }
 

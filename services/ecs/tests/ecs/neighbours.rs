@@ -28,6 +28,9 @@ impl Edge for QuietEdge {
     async fn traffic(&self, group: &str) -> engine::Result<GroupTraffic> {
         self.0.traffic(group).await
     }
+    async fn take_accesses(&self, balancer: &str) -> engine::Result<Vec<engine::AccessEntry>> {
+        self.0.take_accesses(balancer).await
+    }
     fn address(&self, port: u16) -> SocketAddr {
         self.0.address(port)
     }

@@ -290,7 +290,7 @@ async fn attributes() {
             "access_logs.s3.enabled",
             "true",
             "InvalidConfigurationRequest",
-            "the value 'true' of the attribute 'access_logs.s3.enabled' is not supported by neargate",
+            "The attribute 'access_logs.s3.bucket' must be specified when 'access_logs.s3.enabled' is 'true'",
         ),
         (
             "connection_logs.s3.enabled",

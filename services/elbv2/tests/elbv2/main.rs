@@ -1,5 +1,6 @@
 //! Elastic Load Balancing with EC2, over a machine that is not there.
 
+mod access_logs;
 mod balancers;
 mod health;
 mod listeners;

@@ -39,7 +39,7 @@ impl World {
             store: Store::open(&directory.path().join("store.db")).unwrap(),
             engine: sim.engine(),
             clock: Clock::new(Pace::Fast),
-            services: vec![::ec2::service(), ::elbv2::service()],
+            services: vec![::ec2::service(), ::elbv2::service(), ::s3::service()],
         });
         tokio::spawn(cloud.clone().run());
         let mut world = Self {

@@ -1,0 +1,232 @@
+//! Access logs: what a balancer keeps of each request until the daemon fetches it. Nothing is written to
+//! the disk: an edge that dies loses what was not fetched, as AWS's own logs are "best effort".
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use engine::{AccessEntry, AccessedTarget};
+use http::header::{CONTENT_LENGTH, DATE, HeaderMap, USER_AGENT};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+/// What is kept of one balancer; a daemon that is down for longer finds the last ones.
+const ACCESSES_MAX: usize = 50_000;
+/// What is kept of a client's words: as long as a line of a head may be.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// All of a balancer's texts together, so that long ones do not add up to much.
+const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Of one message to the daemon, far below the longest.
+const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// At the end of a head, or of one of its lines.
+const LINE_END: usize = 2;
+
+#[derive(Default)]
+pub struct AccessLog(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    all: VecDeque<AccessEntry>,
+    bytes: usize,
+}
+
+impl AccessLog {
+    fn keep(&self, access: AccessEntry) {
+        let mut kept = self.lock();
+        kept.bytes += size_of(&access);
+        kept.all.push_back(access);
+        while kept.all.len() > ACCESSES_MAX || kept.bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = kept.all.pop_front() else {
+                return;
+            };
+            kept.bytes -= size_of(&oldest);
+        }
+    }
+
+    /// The oldest ones, which are not kept any longer.
+    pub fn take(&self) -> Vec<AccessEntry> {
+        let mut kept = self.lock();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < TAKEN_BYTES_MAX
+            && let Some(access) = kept.all.pop_front()
+        {
+            bytes += size_of(&access);
+            taken.push(access);
+        }
+        kept.bytes -= bytes;
+        taken
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size_of(access: &AccessEntry) -> usize {
+    std::mem::size_of::<AccessEntry>() + access.url.len() + access.user_agent.len()
+}
+
+/// One request under way, which is kept when this goes, whatever became of it.
+pub struct Accessing {
+    log: Arc<AccessLog>,
+    access: AccessEntry,
+    began: Instant,
+    /// When the balancer had something to answer.
+    answered: Option<Instant>,
+}
+
+impl Accessing {
+    pub fn begin(
+        log: Arc<AccessLog>,
+        head: &Parts,
+        host: &str,
+        client: SocketAddr,
+        port: u16,
+    ) -> Self {
+        let path = head.uri.path_and_query().map_or("/", |it| it.as_str());
+        let agent = head.headers.get(USER_AGENT);
+        let agent = agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+        let line = head.method.as_str().len() + path.len() + "  HTTP/1.1".len() + LINE_END;
+        Self {
+            log,
+            access: AccessEntry {
+                began_us: now_us(),
+                ended_us: 0,
+                client: SocketAddr::new(client.ip().to_canonical(), client.port()),
+                request_us: None,
+                target_us: None,
+                response_us: None,
+                // Unless somebody answers: the client went away.
+                status: super::proxy::CLIENT_WENT_AWAY,
+                received_bytes: (line + size_of_headers(&head.headers)) as u64,
+                sent_bytes: 0,
+                method: head.method.to_string(),
+                url: shortened(format!("http://{host}:{port}{path}")),
+                version: format!("{:?}", head.version),
+                user_agent: shortened(agent.unwrap_or_default()),
+                group: None,
+                target: None,
+                trace: String::new(),
+                priority: None,
+                action: String::new(),
+                redirect: None,
+                upgraded: false,
+            },
+            began: Instant::now(),
+            answered: None,
+        }
+    }
+
+    pub fn matched(&mut self, priority: u32, action: &str) {
+        self.access.priority = Some(priority);
+        self.access.action = action.to_owned();
+    }
+
+    pub fn traced(&mut self, trace: Option<&http::HeaderValue>) {
+        let trace = trace.and_then(|it| it.to_str().ok());
+        self.access.trace = shortened(trace.unwrap_or_default().to_owned());
+    }
+
+    pub fn offered_to(&mut self, group: &str, target: std::net::SocketAddrV4) {
+        self.access.group = Some(group.to_owned());
+        self.access.target = Some(AccessedTarget {
+            address: target,
+            status: None,
+        });
+        self.access.request_us = Some(us(self.began.elapsed()));
+    }
+
+    /// The target's answer has begun.
+    pub fn answered_by_target(&mut self, status: u16, took: Duration) {
+        if let Some(target) = &mut self.access.target {
+            target.status = Some(status);
+        }
+        self.access.target_us = Some(us(took));
+    }
+
+    /// What the client is going to get.
+    pub fn answers<B: hyper::body::Body>(&mut self, response: &Response<B>) {
+        self.access.status = response.status().as_u16();
+        self.access.upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(location) = response.headers().get(http::header::LOCATION)
+            && self.access.action == "redirect"
+        {
+            let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            self.access.redirect = Some(shortened(location));
+        }
+        self.access.sent_bytes += size_of_answer(response) as u64;
+        self.answered = Some(Instant::now());
+    }
+
+    /// A body of the balancer's own, which is given out at once.
+    pub fn sent_own(&mut self, body: &impl hyper::body::Body) {
+        let size = body.size_hint().exact().unwrap_or(0);
+        if self.access.method != "HEAD" {
+            self.access.sent_bytes += size;
+        }
+    }
+
+    pub fn received(&mut self, bytes: u64) {
+        self.access.received_bytes += bytes;
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        self.access.sent_bytes += bytes as u64;
+    }
+}
+
+impl Drop for Accessing {
+    fn drop(&mut self) {
+        self.access.ended_us = now_us();
+        if self.access.target_us.is_some() {
+            self.access.response_us = self.answered.map(|it| us(it.elapsed()));
+        }
+        self.log.keep(self.access.clone());
+    }
+}
+
+/// As it goes over the wire, with what the connection adds.
+fn size_of_answer<B: hyper::body::Body>(response: &Response<B>) -> usize {
+    let headers = response.headers();
+    let mut size = "HTTP/1.1 200 ".len() + LINE_END + size_of_headers(headers);
+    let said = response.extensions().get::<ReasonPhrase>();
+    let said = said.map(|it| it.as_bytes().len());
+    let usual = response.status().canonical_reason().map_or(0, str::len);
+    size += said.unwrap_or(usual);
+    if !headers.contains_key(DATE) {
+        size += "date: ".len() + "Sun, 06 Nov 1994 08:49:37 GMT".len() + LINE_END;
+    }
+    if !headers.contains_key(CONTENT_LENGTH)
+        && let Some(length) = response.body().size_hint().exact()
+    {
+        size += format!("content-length: {length}").len() + LINE_END;
+    }
+    size
+}
+
+fn size_of_headers(headers: &HeaderMap) -> usize {
+    let lines = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + LINE_END);
+    lines.sum::<usize>() + LINE_END
+}
+
+fn shortened(mut text: String) -> String {
+    let mut length = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(length) {
+        length -= 1;
+    }
+    text.truncate(length);
+    text
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn now_us() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |it| i64::try_from(it.as_micros()).unwrap_or(i64::MAX))
+}
