@@ -123,7 +123,7 @@ impl Clue {
 
     /// What the task itself said, which most rules about its start rest on.
     #[must_use]
-    pub fn as_the_task_says(self, situation: &Situation) -> Self {
+    pub fn with_what_the_task_says(self, situation: &Situation) -> Self {
         let (object, seen) = task_said(situation);
         self.because(object, seen)
     }

@@ -104,7 +104,7 @@ pub struct TargetBody {
     pub lease: Option<Lease>,
     pub in_flight: Option<InFlight>,
     pub under_way: Option<UnderWay>,
-    pub accessing: Option<Accessing>,
+    pub accessing: Option<Box<Accessing>>,
 }
 
 impl TargetBody {

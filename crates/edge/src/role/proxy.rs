@@ -83,7 +83,7 @@ async fn answer(
     if let Some(mut accessing) = accessing {
         accessing.answers(&answered);
         match answered.body_mut() {
-            ResponseBody::Target(body) => body.accessing = Some(accessing),
+            ResponseBody::Target(body) => body.accessing = Some(Box::new(accessing)),
             ResponseBody::Own(body) => accessing.sent_own(body),
         }
     }

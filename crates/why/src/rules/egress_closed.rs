@@ -34,7 +34,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         );
     }
     Some(
-        clue.as_the_task_says(situation)
+        clue.with_what_the_task_says(situation)
             .along(packets::stopped_by_groups(network))
             .mend(Mend::template("let the task's security group send TCP 443 to 0.0.0.0/0").by(format!(
                 "aws ec2 authorize-security-group-egress --group-id {first} --protocol tcp --port 443 --cidr 0.0.0.0/0"

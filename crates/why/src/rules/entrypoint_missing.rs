@@ -30,7 +30,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("CannotStartContainerError: … exec: \"{program}\": stat {program}: no such file or directory"),
         )
         .because(format!("image {}", container.image.name), format!("`{program}` was looked for in it: {why}"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(format!("COPY `{program}` into the image, or correct ENTRYPOINT, CMD or the definition's `command`; a program without a slash is looked for in the image's PATH"))),
     )
 }

@@ -32,7 +32,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("CannotStartContainerError: … exec: \"{program}\": permission denied"),
         )
         .because(format!("image {}", container.image.name), seen)
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(format!("add `RUN chmod +x {program}` to the Dockerfile, or COPY it with `--chmod=755`")))
         .mend(Mend::environment("CodePipeline's source archives do not keep the executable bit (its Git-clone output does), so set it in the Dockerfile")),
     )

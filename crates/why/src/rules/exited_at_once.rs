@@ -31,7 +31,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "Essential container in task exited (exit code 0)",
         )
         .because(format!("container {}", container.name), format!("exit code 0; {printed}"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("a service's program stays in the foreground: no daemon mode, no `&`, no shell as CMD"))
         .mend(Mend::template("if it is meant to end, run it as a task of its own, or set `essential: false`")),
     )

@@ -81,7 +81,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("container {}", container.name),
             format!("exit code {code}; {printed}"),
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             known.unwrap_or("mend what the program's last lines say"),
         )),

@@ -31,7 +31,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because("the task's interface", "has no public address (`assignPublicIp` is not ENABLED)")
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .along(packets::stopped(network, gateway.to_owned(), code, None))
         .mend(Mend::template("set `assignPublicIp: ENABLED` in the service's or task's network configuration"))
         .mend(Mend::template("or run the task in a private subnet whose route 0.0.0.0/0 leads to a NAT gateway")),

@@ -32,7 +32,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .on(Basis::Derived)
         .because(format!("image {}", container.image.name), format!("belongs to account {account}"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("name the registry of this account, for example by `AWS::AccountId`, and push the image there"))
         .mend(Mend::environment(format!("or run the daemon as that account: `neargate serve --account {account}`"))),
     )

@@ -33,7 +33,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .on(Basis::Derived)
         .because(format!("image {}", container.image.name), format!("is looked for in {region}"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("name the registry of the task's own region, for example by `AWS::Region`")),
     )
 }

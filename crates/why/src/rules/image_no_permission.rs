@@ -27,7 +27,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "… is not authorized to perform: ecr:… on resource … because no identity-based policy allows the … action",
         )
         .because(format!("execution role {role}"), format!("was asked for {action} and has no right to it"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("attach AmazonECSTaskExecutionRolePolicy to the execution role").by(format!(
             "aws iam attach-role-policy --role-name {name} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
         ))),

@@ -39,7 +39,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "CannotPullContainerError: image Manifest does not contain descriptor matching platform 'linux/…', or exit 255 with: exec format error",
         )
         .because(format!("image {}", container.image.name), "cannot be executed here: exec format error")
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::environment("build the image for the processor that it runs on").by("docker build --platform linux/amd64 …")),
     )
 }

@@ -21,7 +21,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "the registry that the image comes from refuses further pulls for a while",
             "CannotPullContainerError: … toomanyrequests: You have reached your pull rate limit",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             "log in by `repositoryCredentials` with a secret that has username and password",
         ))

@@ -26,7 +26,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("`{name}` is not the name of an image"),
             "CannotPullContainerError: invalid reference format",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             "write it as `REPOSITORY:TAG`, in lower case and without a scheme such as `https://`",
         )),

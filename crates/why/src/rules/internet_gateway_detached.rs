@@ -26,7 +26,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because(gateway, "is attached to no VPC, or to another one")
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .along(packets::stopped(network, gateway.to_owned(), "BAD_STATE_ATTACHMENT", None))
         .mend(Mend::environment("attach the gateway").by(format!(
             "aws ec2 attach-internet-gateway --internet-gateway-id {gateway} --vpc-id {}",

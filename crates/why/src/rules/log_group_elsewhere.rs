@@ -40,7 +40,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("log group {}", log.group),
             format!("is in {}", log.elsewhere.join(", ")),
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(format!(
             "set `awslogs-region` to {there}, or make the group in {}",
             log.region

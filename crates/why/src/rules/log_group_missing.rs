@@ -29,7 +29,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "ResourceNotFoundException: The specified log group does not exist.",
         )
         .because(format!("log groups in {}", log.region), format!("there is no `{}`, and none of that name in another region", log.group))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("make the group in the template (AWS::Logs::LogGroup), and let the service depend on it")
             .by(format!("aws logs create-log-group --region {} --log-group-name {}", log.region, log.group)))
         .mend(Mend::template("or let the task make it: `awslogs-create-group: \"true\"`, and logs:CreateLogGroup for the execution role")),

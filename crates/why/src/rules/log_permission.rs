@@ -35,7 +35,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("execution role {role}"),
             format!("was asked for {action} and has no right to it"),
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(format!(
             "allow {action} on the log group, for example by AmazonECSTaskExecutionRolePolicy"
         ))),

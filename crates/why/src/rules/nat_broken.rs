@@ -39,7 +39,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("0.0.0.0/0 to {gateway}, {route_state}"),
         )
         .because(gateway, format!("is {state}"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .along(packets::stopped(network, gateway.to_owned(), "BAD_STATE_ROUTE", None))
         .mend(Mend::environment("make a NAT gateway in a public subnet, and let the route lead to it").by(format!(
             "aws ec2 replace-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",

@@ -35,7 +35,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because(format!("subnet {} of the gateway", nat.subnet), seen)
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .along(packets::stopped(
             network,
             gateway.to_owned(),

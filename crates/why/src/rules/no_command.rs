@@ -28,7 +28,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("image {}", container.image.name),
             "has neither ENTRYPOINT nor CMD, and the definition has no `command`",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             "add CMD to the Dockerfile, or `command` to the container definition",
         )),

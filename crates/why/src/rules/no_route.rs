@@ -38,7 +38,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             network.table_shown(),
             format!("has {} and nothing for 0.0.0.0/0", routes.join(", ")),
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .along(path)
         .mend(Mend::template("give the subnet's route table a route 0.0.0.0/0 to a NAT gateway that is in a public subnet").by(add))
         .mend(Mend::template("or run the task in a public subnet with `assignPublicIp: ENABLED`")),

@@ -39,7 +39,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "CannotPullContainerError: … repository … not found",
         )
         .because(format!("ECR repositories in {}", situation.region), near)
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::environment(format!("make the repository and push `{tag}` to it")).by(format!(
             "aws ecr create-repository --repository-name {repository}"
         )))

@@ -23,7 +23,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "a role of the task does not exist, or does not trust ecs-tasks.amazonaws.com",
             "ECS was unable to assume the role '…' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions …",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("let the role's trust policy allow sts:AssumeRole to `Service: ecs-tasks.amazonaws.com`")),
     )
 }

@@ -44,7 +44,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("CannotStartContainerError: … exec {program}: no such file or directory, or: exec format error"),
         )
         .because(format!("`{}` in image {}", found.path, container.image.name), seen)
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(mend)),
     )
 }

@@ -23,7 +23,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "a secret that the task definition names has no such key, or is not JSON",
             "retrieved secret from Secrets Manager did not contain json key …",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             "correct the key in `valueFrom` (`ARN:KEY::`)",
         ))

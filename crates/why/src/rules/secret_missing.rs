@@ -33,7 +33,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "a secret or parameter that the task definition names does not exist",
             "ResourceInitializationError: unable to pull secrets or registry auth: … ResourceNotFoundException, or: invalid parameters",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::environment("make it, in the region that its ARN says"))
         .mend(Mend::template("or correct `valueFrom`: a secret's ARN ends with six characters that AWS chose, and may be followed by `:KEY::`")),
     )

@@ -34,7 +34,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "ResourceInitializationError: unable to pull secrets or registry auth: … AccessDeniedException",
         )
         .because(format!("execution role {role}"), format!("was asked for {action} and has no right to it"))
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(format!("allow {action} on the secret's ARN in a policy of the execution role"))),
     )
 }

@@ -46,7 +46,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "CannotPullContainerError: pull image manifest has been retried … failed to resolve ref …: not found",
         )
         .because(format!("repository {}", here.repository), seen)
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::environment("push the image under that tag").by(format!("docker push {}", container.image.name)))
         .mend(Mend::template("or name a tag that is there in the task definition")),
     )

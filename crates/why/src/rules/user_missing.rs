@@ -29,7 +29,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("image {}", container.image.name),
             format!("its /etc/passwd or /etc/group has no `{}`", container.user),
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template(
             "make the user in the Dockerfile (`RUN adduser …`), or name it by its number",
         )),

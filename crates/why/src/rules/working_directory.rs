@@ -25,7 +25,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("the working directory of container `{}` cannot be entered", container.name),
             "CannotStartContainerError: … chdir to cwd … failed",
         )
-        .as_the_task_says(situation)
+        .with_what_the_task_says(situation)
         .mend(Mend::template("correct WORKDIR or `workingDirectory`: it has to be a directory that the container's user may enter")),
     )
 }

@@ -5,7 +5,6 @@ use s3s::S3Request;
 use s3s::dto::*;
 
 use super::{buckets, convert, grants};
-use crate::access;
 use crate::bucket::{change, get};
 use crate::config::PublicAccess;
 use crate::errors::*;
