@@ -226,6 +226,10 @@ fn request_id(answer: &Answer) -> String {
 }
 
 fn make_places(machine: &Machine) {
+    // What passwords are signed with is made with the first of them, and ECS's role with the first cluster:
+    // those that come later take less room, until there is none at all.
+    machine.registry_password();
+    machine.ask("ecs", "CreateCluster", json!({ "clusterName": "there" }));
     machine.ask(
         "ecr",
         "CreateRepository",

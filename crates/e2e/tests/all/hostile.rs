@@ -199,8 +199,14 @@ fn hostile_templates_are_refused() {
             (400, "ValidationError"),
             "{what}: {error:?}"
         );
+        // AWS repeats a template that is too long, and nothing else of it.
+        let most = if template.len() > 51_200 {
+            template.len()
+        } else {
+            0
+        } + 2000;
         assert!(
-            !error.message.is_empty() && error.message.len() < 2000,
+            !error.message.is_empty() && error.message.len() < most,
             "{what}: {error:?}"
         );
         assert!(

@@ -39,7 +39,8 @@ struct Most {
     connections_of_a_client: usize,
     body_kib: usize,
     body_kib_of_a_client: usize,
-    /// Of whoever says to be of one key, or says nothing, until that is known: the other half is for others.
+    /// Of whoever says, at one place, to be of one key, or says nothing, until that is known: the other half
+    /// is for others.
     body_kib_of_a_sender: usize,
 }
 
@@ -266,8 +267,9 @@ impl Client {
         let of_sender = match sender {
             Sender::Known => None,
             Sender::Says(key) => {
-                let share = self.arrivals.share_of(key);
-                Some(self.acquire(&share, kib, until, Among::Sender(key)).await?)
+                let share = self.arrivals.share_of(key, &self.holder);
+                let among = Among::Sender(key, &self.holder);
+                Some(self.acquire(&share, kib, until, among).await?)
             }
         };
         for (semaphore, among) in [(own, Among::Holder(&self.holder)), (all, Among::All)] {
@@ -378,15 +380,15 @@ mod tests {
         let [stranger, other] = [1, 2].map(|it| Arc::new(bounds.connect(outside(it)).unwrap()));
         let heads: Vec<_> = (0..4).map(|_| silent(&stranger, "AKIASTOLEN")).collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // One key takes half of what there is, so that others have room at once.
+        // One sender takes half of what there is, so that others have room at once.
         let begun = Instant::now();
         let another = other.reserve(2 * LARGE, Sender::Says("AKIAOTHER")).await;
         assert!(another.is_ok() && begun.elapsed() < LOOK);
         drop(another);
-        // Who has the key waits no longer than a body takes, although nobody gives room back by itself.
+        // So has who has the key, elsewhere, although nobody gives room back by itself.
         let own = other.reserve(LARGE, Sender::Says("AKIASTOLEN")).await;
         assert!(
-            own.is_ok() && begun.elapsed() < WAIT,
+            own.is_ok() && begun.elapsed() < LOOK,
             "{:?}",
             begun.elapsed()
         );
@@ -396,7 +398,14 @@ mod tests {
             ends.push(head.await.unwrap());
         }
         assert!(ends.contains(&"given up"), "{ends:?}");
-        assert!(bounds.outside.arrivals.share_of("").available_permits() > 0);
+        assert!(
+            bounds
+                .outside
+                .arrivals
+                .share_of("", &outside(1))
+                .available_permits()
+                > 0
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -435,9 +444,12 @@ mod tests {
         assert!(bounds.outside.arrivals.make_room(Among::All));
         assert!(first.given_up().now_or_never().is_none());
         assert!(others[0].given_up().now_or_never().is_some());
-        assert!(bounds.outside.arrivals.make_room(Among::Sender("AKIAONE")));
+        let (place, elsewhere) = (outside(1), outside(2));
+        let of_one = |holder| Among::Sender("AKIAONE", holder);
+        assert!(!bounds.outside.arrivals.make_room(of_one(&elsewhere)));
+        assert!(bounds.outside.arrivals.make_room(of_one(&place)));
         assert!(first.given_up().now_or_never().is_some());
-        assert!(!bounds.outside.arrivals.make_room(Among::Sender("AKIAONE")));
+        assert!(!bounds.outside.arrivals.make_room(of_one(&place)));
     }
 
     #[tokio::test(start_paused = true)]

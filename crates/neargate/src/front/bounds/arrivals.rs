@@ -37,7 +37,7 @@ impl Body {
 struct Table {
     next: u64,
     by_number: HashMap<u64, Body>,
-    shares: HashMap<String, Weak<Semaphore>>,
+    shares: HashMap<(String, Holder), Weak<Semaphore>>,
 }
 
 pub struct Arrivals {
@@ -48,7 +48,8 @@ pub struct Arrivals {
 /// Whose departure would help somebody who waits.
 #[derive(Debug, Clone, Copy)]
 pub enum Among<'a> {
-    Sender(&'a str),
+    /// Of one sender, from one place: who repeats a key's id does not stand in the way of who has the key.
+    Sender(&'a str, &'a Holder),
     Holder(&'a Holder),
     All,
 }
@@ -61,16 +62,17 @@ impl Arrivals {
         })
     }
 
-    /// What all bodies of one sender may take together while they come.
-    pub fn share_of(&self, sender: &str) -> Arc<Semaphore> {
+    /// What all bodies of one sender from one place may take together while they come.
+    pub fn share_of(&self, sender: &str, holder: &Holder) -> Arc<Semaphore> {
+        let whose = (sender.to_owned(), holder.clone());
         let mut table = self.lock();
-        if let Some(share) = table.shares.get(sender).and_then(Weak::upgrade) {
+        if let Some(share) = table.shares.get(&whose).and_then(Weak::upgrade) {
             return share;
         }
         table.shares.retain(|_, it| it.strong_count() > 0);
         let share = Arc::new(Semaphore::new(self.most_kib_of_a_sender));
         let weak = Arc::downgrade(&share);
-        table.shares.insert(sender.to_owned(), weak);
+        table.shares.insert(whose, weak);
         share
     }
 
@@ -105,7 +107,7 @@ impl Arrivals {
         let mut table = self.lock();
         let now = Instant::now();
         let helps = |it: &Body| match among {
-            Among::Sender(sender) => it.sender == sender,
+            Among::Sender(sender, holder) => it.sender == sender && it.holder == *holder,
             Among::Holder(holder) => it.holder == *holder,
             Among::All => true,
         };
