@@ -1,5 +1,8 @@
 //! One clock for every wait.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -23,24 +26,53 @@ const FAST_MIN: Duration = Duration::from_millis(200);
 /// so here.
 const FAST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A machine's clock that is off by less was not set: it is slewed all the time, and between two of its
+/// readings there is some time.
+const SET_BY_MIN_MS: i64 = 1000;
+/// Between the readings of two clocks that are compared there may be no more than this. There is more when
+/// the process was stopped in between.
+const READING_MAX: Duration = Duration::from_millis(100);
+/// How often it is tried to read both at once.
+const READINGS_MAX: u32 = 10;
+
+/// What the machine says that the time is, in milliseconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
 /// Time for records and waits. It follows tokio's clock, so a test that pauses tokio's time drives
-/// this one as well.
-#[derive(Debug, Clone, Copy)]
+/// this one as well; and the machine's, which may be set, and which goes on while the machine sleeps:
+/// [`Clock::follow`].
+#[derive(Clone)]
 pub struct Clock {
     pace: Pace,
     started: Instant,
     started_ms: i64,
+    /// Not tokio's, which a test may drive: it goes as the machine's does, but is never set.
+    steady: std::time::Instant,
+    wall: WallClock,
+    /// By how much the machine's clock was set since the start.
+    set_by_ms: Arc<AtomicI64>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({:?}, {} ms)", self.pace, self.now_ms())
+    }
 }
 
 impl Clock {
     pub fn new(pace: Pace) -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        Self::by(pace, Arc::new(machine_ms))
+    }
+
+    /// One that follows another clock than the machine's.
+    pub fn by(pace: Pace, wall: WallClock) -> Self {
         Self {
             pace,
             started: Instant::now(),
-            started_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            started_ms: wall(),
+            steady: std::time::Instant::now(),
+            wall,
+            set_by_ms: Arc::default(),
         }
     }
 
@@ -50,7 +82,36 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        self.started_ms + i64::try_from(self.started.elapsed().as_millis()).unwrap_or(0)
+        let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
+        let set_by = self.set_by_ms.load(Ordering::Relaxed);
+        self.started_ms
+            .saturating_add(elapsed)
+            .saturating_add(set_by)
+    }
+
+    /// Looks whether the machine's clock was set, or whether the machine slept, and goes by it from here
+    /// on. Answers by how much it went forward or back, where it did.
+    pub fn follow(&self) -> Option<i64> {
+        let found = self.set_by_now()?;
+        let known = self.set_by_ms.load(Ordering::Relaxed);
+        if found.abs_diff(known) < SET_BY_MIN_MS.unsigned_abs() {
+            return None;
+        }
+        self.set_by_ms.store(found, Ordering::Relaxed);
+        Some(found.saturating_sub(known))
+    }
+
+    /// None when it cannot be told now.
+    fn set_by_now(&self) -> Option<i64> {
+        for _ in 0..READINGS_MAX {
+            let elapsed = self.steady.elapsed();
+            let wall_ms = (self.wall)();
+            if self.steady.elapsed().saturating_sub(elapsed) < READING_MAX {
+                let elapsed = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+                return Some(wall_ms.saturating_sub(self.started_ms.saturating_add(elapsed)));
+            }
+        }
+        None
     }
 
     /// Seconds since 1970, as AWS's timestamps are sent.
@@ -82,9 +143,48 @@ impl Clock {
     }
 }
 
+fn machine_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The machine's clock is set, both ways, and slewed; a test's own time goes on beside it.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_is_followed() {
+        const HOUR_MS: i64 = 3_600_000;
+        let off = Arc::new(AtomicI64::new(0));
+        let read = off.clone();
+        let clock = Clock::by(
+            Pace::Fast,
+            Arc::new(move || machine_ms() + read.load(Ordering::Relaxed)),
+        );
+        let began = clock.now_ms();
+        let after = |ms: i64| {
+            let is = clock.now_ms() - began;
+            assert!(is.abs_diff(ms) < 100, "{is} and not {ms}");
+        };
+        assert_eq!(clock.follow(), None);
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        assert_eq!(clock.follow(), None);
+        after(2 * HOUR_MS);
+        for (set_to, is_set, is) in [
+            (HOUR_MS, true, HOUR_MS),
+            (HOUR_MS, false, HOUR_MS),
+            (HOUR_MS - 500, false, HOUR_MS),
+            (-HOUR_MS, true, -HOUR_MS),
+            (0, true, 0),
+        ] {
+            off.store(set_to, Ordering::Relaxed);
+            assert_eq!(clock.follow().is_some(), is_set, "{set_to}");
+            after(2 * HOUR_MS + is);
+            // A copy is the same clock.
+            assert!(clock.clone().now_ms().abs_diff(clock.now_ms()) < 100);
+        }
+    }
 
     #[test]
     fn a_program_has_its_own_time_to_start() {

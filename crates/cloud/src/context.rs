@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use converge::Converge;
 use engine::Engine;
@@ -12,6 +13,9 @@ use crate::service::{Follow, Form, Service, Typed};
 use crate::{
     Authority, Caller, Clock, Origin, Records, ResourceType, random_hex, records, token_hex,
 };
+
+/// How often it is looked whether the machine's clock was set: what is due then is late by no more.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// What a [`Cloud`] is made of.
 pub struct CloudParts {
@@ -163,6 +167,26 @@ impl Cloud {
             }))
             .await;
         Ok(())
+    }
+
+    /// Follows the machine's clock for as long as it is polled.
+    pub async fn follow_clock(&self) {
+        loop {
+            tokio::time::sleep(CLOCK_LOOK).await;
+            self.look_at_clock();
+        }
+    }
+
+    /// Where the machine's clock was set, or the machine slept, timers were set for a time that comes at
+    /// another moment now: whoever has one looks again what is due.
+    pub fn look_at_clock(&self) {
+        if let Some(by_ms) = self.clock.follow() {
+            tracing::warn!(
+                by_ms,
+                "the machine's clock was set, or it slept: looking what is due"
+            );
+            self.converge.wake_timers();
+        }
     }
 
     fn watch_engine(self: &Arc<Self>) {

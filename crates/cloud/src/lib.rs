@@ -23,7 +23,7 @@ mod roles;
 mod service;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
-pub use clock::{Clock, Pace};
+pub use clock::{Clock, Pace, WallClock};
 pub use context::{Cloud, CloudParts, Cx, only_looks};
 pub use converge::Next;
 pub use ids::{arn, random_hex, random_upper, token_hex};

@@ -81,6 +81,13 @@ impl Converge {
         self.shared.work.notify_one();
     }
 
+    /// Queues every key that waits for a time: what that time is was told by a clock that has been set
+    /// since. What is being reconciled now may have read it, too, and is reconciled once more.
+    pub fn wake_timers(&self) {
+        self.lock().wake_timers();
+        self.shared.work.notify_one();
+    }
+
     /// Ends the loop after what is under way.
     pub fn stop(&self) {
         self.lock().stopped = true;
@@ -140,6 +147,15 @@ impl Keys {
         let queued = std::mem::replace(&mut state.dirty, true);
         if !queued && !state.running {
             self.ready.push(key);
+        }
+    }
+
+    fn wake_timers(&mut self) {
+        let waits = |it: &State| it.timer.is_some() || it.running;
+        let waiting = self.states.iter().filter(|it| waits(it.1));
+        let waiting: Vec<Key> = waiting.map(|it| it.0.clone()).collect();
+        for key in waiting {
+            self.wake(key);
         }
     }
 
@@ -279,6 +295,47 @@ mod tests {
         converge.wake("k", "a");
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(runs.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_time_looks_again_once_when_the_clock_is_set() {
+        let runs = Arc::new(Mutex::new(Vec::new()));
+        let seen = runs.clone();
+        let converge = start(move |key| {
+            seen.lock().unwrap().push(key.key.clone());
+            Box::pin(async move {
+                if key.key == "busy" {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+                Ok(match key.key.as_str() {
+                    "idle" | "busy" => Next::Idle,
+                    _ => Next::After(Duration::from_secs(3600)),
+                })
+            })
+        });
+        let pause = || tokio::time::sleep(Duration::from_millis(10));
+        let taken = || {
+            let mut taken = std::mem::take(&mut *runs.lock().unwrap());
+            taken.sort();
+            taken
+        };
+        for key in ["a", "b", "idle"] {
+            converge.wake("k", key);
+        }
+        pause().await;
+        assert_eq!(taken(), ["a", "b", "idle"]);
+        converge.wake("k", "busy");
+        pause().await;
+        assert_eq!(taken(), ["busy"]);
+        converge.wake_timers();
+        converge.wake_timers();
+        pause().await;
+        assert_eq!(taken(), ["a", "b"]);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(taken(), ["busy"]);
+        // Their timers are as they were.
+        tokio::time::sleep(Duration::from_secs(3602)).await;
+        assert_eq!(taken(), ["a", "b"]);
     }
 
     #[tokio::test(start_paused = true)]

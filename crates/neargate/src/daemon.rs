@@ -123,6 +123,8 @@ async fn run(config: Config) -> Result<()> {
         config.state.clone(),
     ));
     let copying = tokio::spawn(records::keep_copies(cloud.clone()));
+    let followed = cloud.clone();
+    let following = tokio::spawn(async move { followed.follow_clock().await });
     keep_private(&config)?;
     tracing::info!(listen = %config.listen, state = %config.state.display(), open_files, "ready");
     let stop_everything = tokio::select! {
@@ -132,6 +134,7 @@ async fn run(config: Config) -> Result<()> {
     };
     cleaning.abort();
     copying.abort();
+    following.abort();
     // Before anything is stopped, so that no container is restarted for it.
     docker.close().await;
     answering.abort();

@@ -1,6 +1,7 @@
 //! Who may assume a role, and what is known of a call when policies are held against it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use cloud::{
     Caller, ClientOrigin, Clock, Cloud, CloudParts, Cx, InsideOrigin, Need, Origin, OwnerKey, Pace,
@@ -25,13 +26,17 @@ struct World {
 impl World {
     /// With a user `ann`, who may do nothing.
     async fn new(mode: Mode) -> Self {
+        Self::by(mode, Clock::new(Pace::Fast)).await
+    }
+
+    async fn by(mode: Mode, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cloud = Cloud::new(CloudParts {
             account: ACCOUNT.into(),
             default_region: "us-east-1".into(),
             store: Store::open(&directory.path().join("store.db")).unwrap(),
             engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
+            clock,
             services: vec![iam::service(), iam::sts_service()],
         });
         cloud.decide_by(Arc::new(Policies::new(mode)));
@@ -563,4 +568,43 @@ async fn a_resource_s_policy_binds_the_owner_and_grants_to_others() {
     assert!(ask(&as_owner, others).is_ok());
     assert!(ask(&as_ann, statement("Allow", json!({"AWS": ANN}))).is_ok());
     assert!(ask(&as_ann, statement("Allow", json!({"AWS": ACCOUNT}))).is_err());
+}
+
+/// A session ends at the time that its credentials carry, by the machine's clock.
+#[tokio::test]
+async fn a_session_ends_at_its_time_when_the_machine_has_slept() {
+    let off = Arc::new(AtomicI64::new(0));
+    let (machine, read) = (Clock::new(Pace::Fast), off.clone());
+    let wall = move || machine.now_ms() + read.load(Ordering::Relaxed);
+    let world = World::by(Mode::Audit, Clock::by(Pace::Fast, Arc::new(wall))).await;
+    world.trusts(allow(json!({"AWS": ANN}))).await;
+    let input = AssumeRoleInput {
+        role_arn: TARGET.into(),
+        role_session_name: "s".into(),
+        ..Default::default()
+    };
+    let cx = world.client(world.ann.clone(), outside("192.0.2.7"));
+    let credentials = cx.call(input).await.unwrap().credentials.unwrap();
+    let (key, token) = (credentials.access_key_id, credentials.session_token);
+    let lives = || iam::find_key(&world.cloud, &key, Some(&token)).is_some();
+    for (minutes, alive) in [(0, true), (59, true), (61, false), (-61, true), (61, false)] {
+        off.store(minutes * 60_000, Ordering::Relaxed);
+        world.cloud.look_at_clock();
+        assert_eq!(lives(), alive, "{minutes}");
+    }
+    // It was forgotten, and a clock that is set back brings nothing back.
+    tokio::spawn(world.cloud.clone().run());
+    let start = std::time::Instant::now();
+    loop {
+        off.store(0, Ordering::Relaxed);
+        world.cloud.look_at_clock();
+        if !lives() {
+            break;
+        }
+        assert!(start.elapsed().as_secs() < 20, "it is never forgotten");
+        off.store(61 * 60_000, Ordering::Relaxed);
+        world.cloud.look_at_clock();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world.cloud.converge.stop();
 }

@@ -1,6 +1,7 @@
 //! The operations over a machine that is not there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
@@ -14,13 +15,17 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::by(Clock::new(Pace::Fast))
+    }
+
+    fn by(clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cloud = Cloud::new(CloudParts {
             account: "000000000000".into(),
             default_region: "us-east-1".into(),
             store: Store::open(&directory.path().join("store.db")).unwrap(),
             engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
+            clock,
             services: vec![secretsmanager::service()],
         });
         tokio::spawn(cloud.clone().run());
@@ -215,6 +220,52 @@ async fn a_deleted_secret_goes_when_its_window_closes() {
     world.call(describe()).await;
     tokio::time::sleep(day * 2).await;
     assert_eq!(world.refused(describe()).await, "ResourceNotFoundException");
+}
+
+/// The date that was told is a date: neither a machine that slept nor one whose clock was set back keeps to
+/// the time that was left when it was told.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_secret_goes_at_its_date_whatever_becomes_of_the_clock() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    let off = Arc::new(AtomicI64::new(0));
+    let (machine, read) = (std::time::Instant::now(), off.clone());
+    let wall = move || machine.elapsed().as_millis() as i64 + read.load(Ordering::Relaxed);
+    let world = World::by(Clock::by(Pace::Fast, Arc::new(wall)));
+    let follows = world.cloud.clone();
+    let following = tokio::spawn(async move { follows.follow_clock().await });
+    world.call(create("a", "one")).await;
+    world.call(create("b", "two")).await;
+    let delete = |id: &str, days| DeleteSecretInput {
+        secret_id: id.into(),
+        recovery_window_in_days: Some(days),
+        ..Default::default()
+    };
+    world.call(delete("a", 7)).await;
+    world.call(delete("b", 30)).await;
+    let describe = |id: &str| DescribeSecretInput {
+        secret_id: id.into(),
+    };
+    let set = async |days: i64| {
+        off.store(days * DAY_MS, Ordering::Relaxed);
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    };
+    // Set back, it is there for longer; the time that was left when it was told means nothing.
+    set(-3).await;
+    following.abort();
+    tokio::time::sleep(std::time::Duration::from_secs(9 * 24 * 60 * 60)).await;
+    world.call(describe("a")).await;
+    off.store(0, Ordering::Relaxed);
+    world.cloud.look_at_clock();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let gone = world.refused(describe("a")).await;
+    assert_eq!(gone, "ResourceNotFoundException");
+    world.call(describe("b")).await;
+    // And forward: it goes at once.
+    off.store(31 * DAY_MS, Ordering::Relaxed);
+    world.cloud.look_at_clock();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let gone = world.refused(describe("b")).await;
+    assert_eq!(gone, "ResourceNotFoundException");
 }
 
 #[tokio::test]
