@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
-use engine::{Fault, GroupRule, Peer, Protocol, TargetState};
+use engine::{Fault, GroupRule, Peer, Protocol, Snapshot, TargetState};
 use shapes::ec2::{
     CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput,
     DescribeSecurityGroupsInput, Filter, IpPermission, ModifyNetworkInterfaceAttributeInput,
@@ -22,6 +22,9 @@ use crate::targets::drain_until_ms;
 const DRAIN_LOOK: Duration = Duration::from_millis(25);
 /// How soon to try a port again that somebody else has.
 const CONFLICT_LOOK: Duration = Duration::from_secs(2);
+
+/// How soon to look whether an interface is on the machine that was not.
+const INTERFACE_LOOK: Duration = Duration::from_millis(250);
 
 /// One snapshot is made and handed over at a time: made side by side, the older of two with the same
 /// generation could be the last to arrive, and what it knows of security groups would stay in force.
@@ -181,16 +184,15 @@ impl Reconciler for EdgeReconciler {
     }
 
     async fn reconcile(&self, cx: Cx, _key: &str) -> Result<Next, converge::Error> {
-        let conflict = apply_snapshot(&cx, &self.0).await?;
+        let look = apply_snapshot(&cx, &self.0).await?;
         let draining = finish_draining(&cx).await?;
-        let conflict = conflict.then_some(CONFLICT_LOOK);
-        let soonest = draining.into_iter().chain(conflict).min();
+        let soonest = draining.into_iter().chain(look).min();
         Ok(soonest.map_or(Next::Idle, Next::After))
     }
 }
 
-/// Returns whether something of it could not be done.
-async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
+/// Returns when to look again, where something of it could not be done.
+async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<Option<Duration>, converge::Error> {
     let _turn = turn.lock().await;
     begin_drains(cx)?;
     let mut unknown = Vec::new();
@@ -218,7 +220,7 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
             }
         }
     }
-    let wanted = snapshot(&Facts {
+    let mut wanted = snapshot(&Facts {
         generation,
         balancers: &balancers,
         listeners: &listeners,
@@ -227,10 +229,9 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
         ingress: &|it| ingress.get(&it.key()).cloned().unwrap_or_default(),
         clock: cx.clock(),
     });
-    for interface in wanted.balancers.iter().flat_map(|it| &it.interfaces) {
-        // Made in the records, not yet on the machine: this key is woken when it is.
-        cx.engine().network.namespace(interface).await?;
-    }
+    let waiting = set_waiting_aside(cx, &mut wanted).await;
+    let served: BTreeSet<String> = wanted.balancers.iter().map(|it| it.id.clone()).collect();
+    let unknown = wanted.unknown.clone();
     let problem = match cx.engine().edge.apply(wanted).await {
         Ok(()) => None,
         Err(error) if error.fault == Fault::Conflict => Some(error.chain()),
@@ -238,15 +239,44 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<bool, converge::Error> {
     };
     drains_are_told(cx, &groups)?;
     let conflict = problem.is_some();
-    let applied = EdgeApplied {
-        generation,
-        problem,
-    };
-    cx.write(|tx| match tx.get::<EdgeApplied>(EDGE_KEY)? {
-        Some(known) if known == applied || known.generation > generation => Ok(()),
-        _ => tx.put(&applied),
+    let waits = !waiting.is_empty();
+    cx.write(|tx| {
+        let known = tx.get::<EdgeApplied>(EDGE_KEY)?;
+        let before = known.iter().flat_map(|it| &it.served);
+        let stays = before.filter(|it| unknown.contains(it)).cloned();
+        let applied = EdgeApplied {
+            generation,
+            problem,
+            served: served.into_iter().chain(stays).collect(),
+            waiting,
+        };
+        match known {
+            Some(known) if known == applied || known.generation > generation => Ok(()),
+            _ => tx.put(&applied),
+        }
     })?;
-    Ok(conflict || look_again)
+    let looks = [
+        waits.then_some(INTERFACE_LOOK),
+        (conflict || look_again).then_some(CONFLICT_LOOK),
+    ];
+    Ok(looks.into_iter().flatten().min())
+}
+
+/// Takes out the balancers that have an interface in the records and not yet on the machine, and answers
+/// their keys: the edge goes on with what it has of them, and the others do not wait.
+async fn set_waiting_aside(cx: &Cx, wanted: &mut Snapshot) -> BTreeSet<String> {
+    let mut waiting = BTreeSet::new();
+    for balancer in &wanted.balancers {
+        for interface in &balancer.interfaces {
+            if let Err(error) = cx.engine().network.namespace(interface).await {
+                tracing::debug!("the balancer `{}` waits: {}", balancer.id, error.chain());
+                waiting.insert(balancer.id.clone());
+            }
+        }
+    }
+    wanted.balancers.retain(|it| !waiting.contains(&it.id));
+    wanted.unknown.extend(waiting.iter().cloned());
+    waiting
 }
 
 /// The records that can be read; the keys of the others are added to `unknown`.
@@ -260,15 +290,23 @@ fn known<R: Record>(tx: &Records<'_>, unknown: &mut Vec<String>) -> Result<Vec<R
     Ok(found)
 }
 
-/// Gives the drains that the edge has not heard of yet their whole time.
+/// Gives the drains that the edge has not heard of yet their whole time, and no drain more than that:
+/// one that has more left was begun by a clock that has been set back since.
 fn begin_drains(cx: &Cx) -> Result<(), converge::Error> {
     let groups = cx.read(|tx| tx.readable::<TargetGroup>(""))?;
-    for group in groups.iter().filter(|it| it.targets.iter().any(is_untold)) {
+    let is_off = |target: &record::Target, until: i64| {
+        is_untold(target) || target.draining_until_ms.is_some_and(|it| it > until)
+    };
+    for group in &groups {
+        let until = drain_until_ms(cx, group);
+        if !group.targets.iter().any(|it| is_off(it, until)) {
+            continue;
+        }
         cx.write(|tx| {
             if let Some(mut record) = tx.get::<TargetGroup>(&group.key())? {
                 let until = drain_until_ms(cx, &record);
-                let untold = record.targets.iter_mut().filter(|it| is_untold(it));
-                untold.for_each(|it| it.draining_until_ms = Some(until));
+                let off = record.targets.iter_mut().filter(|it| is_off(it, until));
+                off.for_each(|it| it.draining_until_ms = Some(until));
                 tx.put(&record)?;
             }
             Ok(())

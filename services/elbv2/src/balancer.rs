@@ -154,7 +154,9 @@ pub fn shown(cx: &Cx, tx: &Records<'_>, balancer: &Balancer) -> Result<LoadBalan
     let listeners = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
     let problem = listeners.iter().find_map(|it| applied.problem_of(it.port));
     let (code, reason) = match problem.cloned() {
-        _ if !balancer.is_ready() => (LoadBalancerStateEnum::Provisioning, None),
+        _ if !balancer.is_ready() || applied.is_first_waiting(&balancer.key()) => {
+            (LoadBalancerStateEnum::Provisioning, None)
+        }
         Some(problem) => (LoadBalancerStateEnum::ActiveImpaired, Some(problem)),
         None => (LoadBalancerStateEnum::Active, None),
     };

@@ -1,6 +1,6 @@
 //! What is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use cloud::{Cx, Error, Record, Records};
@@ -212,6 +212,13 @@ impl Record for EdgeWanted {
 pub struct EdgeApplied {
     pub generation: u64,
     pub problem: Option<String>,
+    /// Keys of balancers that have an interface which is not on the machine yet. What the edge served of
+    /// them, if anything, it serves on.
+    #[serde(default)]
+    pub waiting: BTreeSet<String>,
+    /// Keys of balancers that the edge serves, as they are or as they were.
+    #[serde(default)]
+    pub served: BTreeSet<String>,
 }
 
 impl Record for EdgeApplied {
@@ -222,6 +229,11 @@ impl Record for EdgeApplied {
 }
 
 impl EdgeApplied {
+    /// Whether the edge has yet to serve a balancer for the first time.
+    pub fn is_first_waiting(&self, balancer: &str) -> bool {
+        self.waiting.contains(balancer) && !self.served.contains(balancer)
+    }
+
     /// What the edge could not do, when that concerns a listener on this port. The edge names ports
     /// as `port 80 of …`.
     pub fn problem_of(&self, port: u16) -> Option<&String> {

@@ -24,9 +24,13 @@ fn stability(
             tx.get::<EdgeApplied>(EDGE_KEY)?.unwrap_or_default(),
         ))
     })?;
+    let balancer = format!("{}/{}", listener.region, listener.balancer);
     Ok(match applied.problem_of(listener.port) {
         _ if applied.generation < listener.generation => {
             Stability::Waiting("the edge has not taken it yet".into())
+        }
+        _ if applied.waiting.contains(&balancer) => {
+            Stability::Waiting("the load balancer's interfaces are not there yet".into())
         }
         Some(problem) => Stability::Failed(problem.clone()),
         None => Stability::Stable,

@@ -1,5 +1,9 @@
 //! What is handed to the edge.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use cloud::{Clock, Pace};
 use engine::{Action, Condition, GroupRule, Peer, Protocol};
 use serde_json::json;
 use shapes::{ec2, elbv2::*};
@@ -365,4 +369,89 @@ async fn what_cannot_be_read_is_served_as_it_was() {
         assert_eq!(of(&now), of(&before), "{}", KINDS[kind]);
         before = now;
     }
+}
+
+/// An interface that is in the records and not on the machine holds back its own balancer, and says so.
+#[tokio::test]
+async fn a_balancer_whose_interface_is_not_there_waits_alone() {
+    let world = World::new().await;
+    let (one, two) = (world.balancer("one").await, world.balancer("two").await);
+    let three = world.balancer("three").await;
+    world.listener(&one, 80).await;
+    let key = |arn: &str| {
+        let resource = arn.split(':').nth(5).unwrap();
+        format!("us-east-1/{}", resource.trim_start_matches("loadbalancer/"))
+    };
+    let (one_key, two_key) = (key(&one), key(&two));
+    let served = |key: &str| {
+        let served = world.snapshot().balancers.into_iter();
+        served.into_iter().find(|it| it.id == key)
+    };
+    let ports = |key: &str| {
+        let listeners = served(key).map(|it| it.listeners).unwrap_or_default();
+        let mut ports: Vec<u16> = listeners.iter().map(|it| it.port).collect();
+        ports.sort_unstable();
+        ports
+    };
+    until("it is served", || ports(&one_key) == [80]).await;
+    let interface = served(&one_key).unwrap().interfaces[0].clone();
+    let interfaces = &world.sim.network.interfaces;
+    let taken = interfaces.lock().unwrap().remove(&interface).unwrap();
+
+    world.listener(&one, 81).await;
+    world.listener(&two, 82).await;
+    until("the other has its listener", || ports(&two_key) == [82]).await;
+    // One that goes is let go of as well.
+    let input = json!({"LoadBalancerArn": three});
+    world.ok::<DeleteLoadBalancerInput>(input).await;
+    until("the third one is gone", || world.interfaces() == 3).await;
+    assert_eq!(ports(&one_key), [80]);
+    assert_eq!(world.state(&one).await["Code"], "active");
+    let applied = || {
+        let read = world.cx.read(|tx| tx.get::<Applied>("all"));
+        read.unwrap().unwrap()
+    };
+    assert_eq!(applied().waiting, std::slice::from_ref(&one_key));
+
+    interfaces.lock().unwrap().insert(interface, taken);
+    until("it is served whole", || ports(&one_key) == [80, 81]).await;
+    until("nothing waits", || applied().waiting.is_empty()).await;
+}
+
+/// What the edge took, as it is stored.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Applied {
+    waiting: Vec<String>,
+}
+
+impl cloud::Record for Applied {
+    const KIND: &'static str = "elbv2.edge-applied";
+    fn key(&self) -> String {
+        "all".into()
+    }
+}
+
+/// A drain's end is a time in a record: after the clock was set back, that would be far off.
+#[tokio::test]
+async fn a_drain_takes_no_longer_when_the_clock_is_set_back() {
+    let off = Arc::new(AtomicI64::new(0));
+    let (machine, read) = (Clock::new(Pace::Fast), off.clone());
+    let wall = move || machine.now_ms() + read.load(Ordering::Relaxed);
+    let world = World::by(Clock::by(Pace::Fast, Arc::new(wall))).await;
+    let balancer = world.balancer("web").await;
+    let group = world.target_group("tg").await;
+    world.listener_to(&balancer, 80, forward(&group)).await;
+    let delay = json!([{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]);
+    let input = json!({"TargetGroupArn": group, "Attributes": delay});
+    world.ok::<ModifyTargetGroupAttributesInput>(input).await;
+    let one = json!({"TargetGroupArn": group, "Targets": [{"Id": "10.0.1.10"}]});
+    world.ok::<RegisterTargetsInput>(one.clone()).await;
+    until("it is registered", || world.targets().len() == 1).await;
+    world.sim.edge.set_in_flight(1);
+    world.ok::<DeregisterTargetsInput>(one).await;
+    let drains = || (world.targets().iter()).any(|it| it.draining_until_ms.is_some());
+    until("it drains", drains).await;
+    off.store(-3_600_000, Ordering::Relaxed);
+    world.cloud.look_at_clock();
+    until("it is gone", || world.targets().is_empty()).await;
 }

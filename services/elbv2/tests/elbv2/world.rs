@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl World {
     pub async fn new() -> Self {
+        Self::by(Clock::new(Pace::Fast)).await
+    }
+
+    pub async fn by(clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sim = sim::Sim::default();
         let cloud = Cloud::new(CloudParts {
@@ -38,7 +42,7 @@ impl World {
             default_region: "us-east-1".into(),
             store: Store::open(&directory.path().join("store.db")).unwrap(),
             engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
+            clock,
             services: vec![::ec2::service(), ::elbv2::service(), ::s3::service()],
         });
         tokio::spawn(cloud.clone().run());
