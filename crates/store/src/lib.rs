@@ -23,6 +23,7 @@ mod reserve;
 mod restore;
 mod schema;
 mod seal;
+mod shrink;
 mod transaction;
 mod unreadable;
 mod work;
@@ -47,6 +48,8 @@ use mark::{Mark, Print};
 use seal::Sealer;
 use unreadable::{Scan, Told};
 
+/// What the log keeps of the disk when it is begun anew: twice of what the reserve takes in it.
+const LOG_BYTES_KEPT: i64 = 8 << 20;
 /// Readers beside the writer. Reads are short; four keep two cores busy.
 const READERS: usize = 4;
 
@@ -70,6 +73,8 @@ pub struct Store {
     next_reader: std::sync::atomic::AtomicUsize,
     listener: OnceLock<Listener>,
     commits: std::sync::atomic::AtomicU64,
+    /// Whether commits give free pages back: there is much that is free.
+    shrinks: std::sync::atomic::AtomicBool,
     counters: work::Counters,
     /// Asked before a copy is made; none are made by themselves where there is nobody to ask.
     room: Option<Room>,
@@ -111,6 +116,9 @@ impl Store {
                 told_of(copies::make(path, room.as_ref()));
             }
         }
+        if found == Found::Nothing {
+            shrink::prepare_new(&writer)?;
+        }
         prepare(&writer)?;
         connect::remove_index(path)?;
         let sealer = layout::settle(&mut writer, key_file)?;
@@ -118,7 +126,9 @@ impl Store {
             check::records(&writer, place, &sealer)?;
         }
         let id = mark::settle(&writer, path, known.as_ref())?;
-        fill_reserve(&writer);
+        told_of_shrinking(shrink::renew(&writer));
+        fill_reserve(&writer, path);
+        let shrinks = told_of_shrinking(shrink::is_due(&writer));
         let readers = (0..READERS).map(|_| connect::reader(path).map(Mutex::new));
         let readers = readers.collect::<Result<_, StoreError>>()?;
         Ok(Self {
@@ -131,6 +141,7 @@ impl Store {
             next_reader: Default::default(),
             listener: OnceLock::new(),
             commits: Default::default(),
+            shrinks: shrinks.into(),
             counters: Default::default(),
             room,
             copying: Mutex::default(),
@@ -228,15 +239,25 @@ impl Store {
             let commits = self
                 .commits
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if commits % reserve::LOOK_EVERY == reserve::LOOK_EVERY - 1 {
-                fill_reserve(&writer);
-            }
+            self.look_after(&writer, commits);
             (answer, changes)
         };
         if let (Some(listener), false) = (self.listener.get(), changes.is_empty()) {
             listener(&changes);
         }
         Ok(answer)
+    }
+
+    /// Keeps the file as large as it should be, now and then.
+    fn look_after(&self, writer: &Connection, commits: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        if commits % reserve::LOOK_EVERY == reserve::LOOK_EVERY - 1 {
+            fill_reserve(writer, &self.path);
+            (self.shrinks).store(told_of_shrinking(shrink::is_due(writer)), Relaxed);
+        }
+        if self.shrinks.load(Relaxed) {
+            (self.shrinks).store(told_of_shrinking(shrink::step(writer)), Relaxed);
+        }
     }
 
     fn reading(&self, scan: Scan) -> Reading<'_> {
@@ -278,14 +299,24 @@ fn told_of(copied: Result<PathBuf, StoreError>) {
 }
 
 /// A store without its reserve is better than none.
-fn fill_reserve(connection: &Connection) {
-    if let Err(error) = reserve::fill(connection) {
+fn fill_reserve(connection: &Connection, path: &Path) {
+    if let Err(error) = reserve::fill(connection, path) {
         tracing::warn!(%error, "the store has no room in reserve");
     }
 }
 
+/// A store that is larger than it need be is better than none.
+fn told_of_shrinking<T: Default>(done: Result<T, StoreError>) -> T {
+    done.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the store does not give back what is free in it");
+        T::default()
+    })
+}
+
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // One large transaction leaves no large log behind.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     // What is deleted or replaced is overwritten in the file.
     connection.pragma_update(None, "secure_delete", true)?;
     // FULL: an answer that was given survives a power cut, not only a crash of the daemon.

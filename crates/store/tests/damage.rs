@@ -88,12 +88,18 @@ fn a_changed_byte_is_refused_or_costs_one_page_and_is_never_read() {
     let bytes = fs::read(world.store()).unwrap();
     let (mut refused, mut unreadable) = (0, 0);
     let mut place: u64 = 7;
-    for _ in 0..150 {
-        // Steps through the file without a pattern of its pages; most of the notes are at its end.
+    // Steps through the file without a pattern of its pages; and where pages that have notes begin, as what
+    // they are is there.
+    let anywhere = std::iter::repeat_with(|| {
         place = place
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let at = (place >> 33) as usize % bytes.len();
+        ((place >> 33) as usize % bytes.len(), place)
+    });
+    let pages = bytes.chunks(4096).enumerate();
+    let with_notes = pages.filter(|it| it.1.windows(3).any(|it| it == b"eu/"));
+    let heads = with_notes.take(10).map(|it| (it.0 * 4096, it.0 as u64));
+    for (at, place) in anywhere.take(150).chain(heads) {
         let flipped = world.as_left();
         let mut changed = bytes.clone();
         changed[at] ^= 1 << (place % 8);

@@ -111,6 +111,89 @@ fn a_reserve_that_was_cut_short_hinders_nobody() {
     });
 }
 
+const MIB: u64 = 1 << 20;
+
+/// Notes of so many MiB come and go.
+fn come_and_go(store: &Store, mib: u32) {
+    let (of, text) = (mib * 16, "x".repeat(64 << 10));
+    let large = (1_000_000..).take(of as usize);
+    store
+        .write(|tx| {
+            large.clone().try_for_each(|number| {
+                let text = text.clone();
+                tx.put(&Note { number, text })
+            })
+        })
+        .unwrap();
+    store
+        .write(|tx| {
+            large.clone().try_for_each(|number| {
+                let gone = tx.delete::<Note>(&note(number).key());
+                gone.map(|it| assert!(it))
+            })
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_store_that_was_large_becomes_small_and_keeps_its_reserve() {
+    on_a_disk(256, |disk| {
+        let path = disk.join("store.db");
+        let size = |name: &str| fs::metadata(disk.join(name)).unwrap().len();
+        let store = Store::open(&path).unwrap();
+        store.write(|tx| tx.put(&note(0))).unwrap();
+        come_and_go(&store, 48);
+        // What is written from then on gives it back, a little each time.
+        for round in 0..1500 {
+            store.write(|tx| tx.put(&note(1 + round % 10))).unwrap();
+        }
+        let (file, log) = (size("store.db"), size("store.db-wal"));
+        assert!(file < 40 * MIB && log <= 16 * MIB, "{file} and {log}");
+        drop(store);
+        let file = size("store.db");
+        assert!((4 * MIB..24 * MIB).contains(&file), "{file}");
+
+        // Room is kept for records, and all of them are there.
+        let store = Store::open(&path).unwrap();
+        let notes: Vec<Note> = store.read(|tx| tx.list("")).unwrap();
+        assert_eq!(notes.len(), 11);
+        fill(disk);
+        for number in 0..500 {
+            store.write(|tx| tx.put(&note(number))).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_store_of_before_becomes_small_when_it_is_opened() {
+    on_a_disk(256, |disk| {
+        let path = disk.join("store.db");
+        let raw = || rusqlite::Connection::open(&path).unwrap();
+        let store = Store::open(&path).unwrap();
+        store.write(|tx| tx.put(&note(0))).unwrap();
+        drop(store);
+        // As an earlier version made it.
+        raw()
+            .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;")
+            .unwrap();
+        let size = || fs::metadata(&path).unwrap().len();
+        let store = Store::open(&path).unwrap();
+        come_and_go(&store, 48);
+        for round in 0..1100 {
+            store.write(|tx| tx.put(&note(1 + round % 10))).unwrap();
+        }
+        drop(store);
+        assert!(size() > 48 * MIB, "{}", size());
+        let store = Store::open(&path).unwrap();
+        let notes: Vec<Note> = store.read(|tx| tx.list("")).unwrap();
+        assert_eq!(notes.len(), 11);
+        drop(store);
+        assert!((4 * MIB..8 * MIB).contains(&size()), "{}", size());
+        let kind = raw().pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0));
+        assert_eq!(kind.unwrap(), 2);
+    });
+}
+
 #[test]
 fn the_store_s_files_are_the_owner_s_alone() {
     let directory = tempfile::tempdir().unwrap();
