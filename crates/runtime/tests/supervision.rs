@@ -559,6 +559,70 @@ async fn health_checks_leave_nothing_behind() {
     machine.check_clean();
 }
 
+/// The processor's time that a process has taken, in hundredths of a second.
+fn ticks(process: Pid) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name before may have spaces.
+    let mut fields = stat.rsplit(") ").next().unwrap().split(' ').skip(11);
+    let mut next = || fields.next().unwrap().parse::<u64>().unwrap();
+    next() + next()
+}
+
+#[allow(unsafe_code)]
+fn limit_open_files(process: Pid, soft: u64) -> u64 {
+    let (kind, process) = (libc::RLIMIT_NOFILE, process.as_raw());
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: what is read and what is written is there.
+    let done = unsafe { libc::prlimit(process, kind, std::ptr::null(), &raw mut limits) };
+    assert_eq!(done, 0);
+    let before = std::mem::replace(&mut limits.rlim_cur, soft);
+    // SAFETY: as above.
+    let done = unsafe { libc::prlimit(process, kind, &raw const limits, std::ptr::null_mut()) };
+    assert_eq!(done, 0);
+    before
+}
+
+/// Whoever connects waits in the kernel then, where a supervisor would find him ready over and over; and
+/// the kernel refuses to wait for more descriptors than there may be.
+#[tokio::test]
+async fn a_supervisor_without_descriptors_waits_and_goes_on_when_there_are_some() {
+    let machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "say up , sleep 60000")])
+        .await;
+    machine.wait_state("t", TaskState::Running).await;
+    let shim = shim_pid(&machine, "t");
+    // A socket's address is short, the task's directory may not be.
+    let directory = std::fs::File::open(machine.path("run/tasks/t")).unwrap();
+    let place = std::os::fd::AsRawFd::as_raw_fd(&directory);
+    let connect = || {
+        let path = format!("/proc/self/fd/{place}/shim.sock");
+        let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
+        stream
+    };
+    let greeted = |stream: std::os::unix::net::UnixStream| {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line).unwrap();
+        assert!(line.contains("Hello"), "{line}");
+    };
+    // None can be opened any more, and fewer may be waited for than there are.
+    let enough = limit_open_files(shim, 3);
+    let waiting = connect();
+    let before = ticks(shim);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let took = ticks(shim) - before;
+    assert!(took < 50, "it took {took} hundredths of a second");
+    limit_open_files(shim, enough);
+    greeted(waiting);
+    machine.end("t").await;
+    machine.check_clean();
+}
+
 #[tokio::test]
 async fn a_supervisor_is_small() {
     let machine = Machine::new().await;

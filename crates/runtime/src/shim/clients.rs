@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use engine::{AttachInput, HealthLog, TaskStatus};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, getsockopt, socket, sockopt};
@@ -17,6 +18,9 @@ use crate::order::TaskFiles;
 
 /// A request longer than this is none of ours.
 const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// After a connection that could not be taken. It waits still, and would wake this process at once, for as
+/// long as there are no descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Each daemon has one that stays, and one for each question of the moment.
 const CLIENTS_MAX: usize = 32;
 
@@ -85,6 +89,8 @@ pub(super) struct Clients {
     cookie: String,
     clients: Vec<Client>,
     next_id: u64,
+    /// Set after a connection that could not be taken: when to look for it again.
+    accepts_at: Option<Instant>,
 }
 
 struct Client {
@@ -103,6 +109,7 @@ impl Clients {
             cookie: cookie.to_owned(),
             clients: Vec::new(),
             next_id: 0,
+            accepts_at: None,
         };
         if let Some(starter) = starter {
             clients.greet(starter);
@@ -110,8 +117,14 @@ impl Clients {
         Ok(clients)
     }
 
-    pub fn listener(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+    /// What is waited for to take new clients; nothing while none can be taken.
+    pub fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.accepts_at.is_none().then(|| self.listener.as_fd())
+    }
+
+    /// When new clients are looked for that could not be taken.
+    pub fn next_turn(&self) -> Option<Instant> {
+        self.accepts_at
     }
     pub fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.clients.iter().map(|client| client.stream.as_fd())
@@ -119,7 +132,16 @@ impl Clients {
 
     /// Takes a new client and tells it the status.
     pub fn accept(&mut self, status: &TaskStatus) {
-        if let Ok((stream, _)) = self.listener.accept()
+        let now = Instant::now();
+        if self.accepts_at.is_some_and(|it| it > now) {
+            return;
+        }
+        let accepted = self.listener.accept();
+        self.accepts_at = match &accepted {
+            Err(error) if !is_passing(error) => Some(now + ACCEPT_PAUSE),
+            _ => None,
+        };
+        if let Ok((stream, _)) = accepted
             && self.clients.len() < CLIENTS_MAX
             && is_own(&stream)
         {
@@ -233,6 +255,14 @@ impl Client {
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect()
     }
+}
+
+/// Whether there is no connection to be taken, and not one that could not be.
+fn is_passing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+    )
 }
 
 /// Whether the other side is a process of this one's user. The directory lets nobody else in; this

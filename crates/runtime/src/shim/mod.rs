@@ -242,11 +242,15 @@ impl Supervisor {
     }
 
     fn wait(&self) {
-        let mut interests = vec![readable(self.clients.listener())];
-        interests.extend(self.clients.streams().map(readable));
+        let clients = self.clients.listener().into_iter();
+        let mut interests: Vec<_> = clients
+            .chain(self.clients.streams())
+            .map(readable)
+            .collect();
         interests.extend(self.slots.iter().flat_map(Slot::interests));
         let now = Instant::now();
-        let turn = self.slots.iter().filter_map(Slot::next_turn).min();
+        let turns = self.slots.iter().filter_map(Slot::next_turn);
+        let turn = turns.chain(self.clients.next_turn()).min();
         let until_turn = turn.map(|turn| turn.saturating_duration_since(now));
         let now_ms = now_ms();
         let deadline =

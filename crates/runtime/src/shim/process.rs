@@ -17,6 +17,9 @@ use crate::error::{Context, Failure, Result};
 const SIGRTMIN: i32 = 34;
 const SIGNAL_MAX: i32 = 64;
 
+/// In place of a wait that the kernel refuses.
+const REFUSED_WAIT: Duration = Duration::from_millis(50);
+
 /// Descriptors from here on are this process's alone: whatever the container library forks closes them
 /// first of all. Its own are given out from the lowest on, and are far fewer.
 pub(crate) const PRIVATE_FROM: RawFd = 512;
@@ -98,8 +101,13 @@ pub(crate) fn wait_for(interests: &[Interest<'_>], timeout: Option<Duration>) {
         let ms = timeout.as_micros().div_ceil(1000);
         PollTimeout::try_from(ms.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX)
     });
-    // Whoever waits looks at everything anyway.
-    let _ = poll(&mut polled, timeout);
+    // Whoever waits looks at everything anyway, but not over and over when there can be no wait: the kernel
+    // refuses to look at more descriptors than the process may have, and may lack memory.
+    if let Err(error) = poll(&mut polled, timeout)
+        && error != nix::errno::Errno::EINTR
+    {
+        std::thread::sleep(REFUSED_WAIT);
+    }
 }
 
 /// Whether the process that a descriptor names has ended.
