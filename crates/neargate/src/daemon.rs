@@ -40,7 +40,7 @@ pub use registry::RegistryClient;
 /// How often unneeded layers are looked for: as long as they are kept after their last use.
 const GARBAGE_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is asked whether the disk is short of room: one question to the kernel.
-const ROOM_LOOK: Duration = Duration::from_secs(30);
+const ROOM_LOOK: Duration = Duration::from_secs(5);
 /// A collection that found too little is not repeated at once.
 const SHORT_EVERY: Duration = Duration::from_secs(300);
 

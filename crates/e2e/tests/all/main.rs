@@ -18,6 +18,7 @@ mod git;
 mod ground;
 mod hostile;
 mod iam;
+mod images;
 mod inside;
 mod pipeline;
 mod records;

@@ -53,6 +53,58 @@ fn a_program_that_ends_ends_its_task_with_its_code_and_its_last_words() {
     assert_eq!(bench.ground.printed("crash"), ["crashing"]);
 }
 
+/// What a task costs the daemon of what a process may have open: the connection to its supervisor, a handle
+/// of that process, and the door that its containers find.
+const DESCRIPTORS_OF_A_TASK: usize = 3;
+
+#[test]
+fn a_task_costs_the_daemon_few_descriptors_and_gives_them_back() {
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    let stop = |tasks: &[String]| {
+        for task in tasks {
+            let input = json!({ "cluster": "test", "task": task });
+            machine.ask("ecs", "StopTask", input);
+        }
+        for task in tasks {
+            bench.ground.task_when(task, "STOPPED");
+        }
+    };
+    let run = |count: usize| -> Vec<String> {
+        let tasks: Vec<String> = (0..count)
+            .map(|_| bench.run(&["sleep"], json!({})))
+            .collect();
+        for task in &tasks {
+            bench.ground.task_when(task, "RUNNING");
+        }
+        tasks
+    };
+    let open = format!("/proc/{}/fd", machine.daemon_id());
+    // Requests that have just been answered have a connection still.
+    let at_most = |count: usize| {
+        eventually(&format!("there are {count} descriptors at most"), || {
+            let found = fs::read_dir(&open).unwrap().flatten();
+            let names = found.map(|it| fs::read_link(it.path()).unwrap_or_default());
+            let names: Vec<_> = names.collect();
+            match names.len() <= count {
+                true => Ok(()),
+                false => Err(format!("{} {names:?}", names.len())),
+            }
+        });
+    };
+    // What comes with the first task stays.
+    stop(&run(1));
+    at_most(usize::MAX);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let before = fs::read_dir(&open).unwrap().count();
+    for _ in 0..2 {
+        let tasks = run(4);
+        at_most(before + DESCRIPTORS_OF_A_TASK * tasks.len());
+        stop(&tasks);
+        at_most(before);
+    }
+}
+
 #[test]
 fn a_program_that_takes_too_much_memory_is_killed_and_it_is_said() {
     let machine = Machine::start();
