@@ -36,7 +36,7 @@ pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
     Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, Stability,
-    TagChanges, as_properties, deletion,
+    TagChanges, as_properties, deletion, known_part,
 };
 pub use roles::{FoundRole, LendRole};
 pub use service::Service;

@@ -251,6 +251,27 @@ fn capitalized(value: Json) -> Json {
 /// Stands within the text of a property that is not known before the stack is built; AWS's own word for it.
 pub const KNOWN_LATER: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
 
+/// What is known of properties before the stack is built: members and items in which [`KNOWN_LATER`] or a
+/// dynamic reference stands are left out, so that the rest can be read in a service's own shape. For
+/// [`ResourceType::refuse`].
+#[must_use]
+pub fn known_part(properties: &Json) -> Json {
+    fn is_known(value: &Json) -> bool {
+        (value.as_str()).is_none_or(|it| !it.contains(KNOWN_LATER) && !it.contains("{{resolve:"))
+    }
+    match properties {
+        Json::Array(items) => (items.iter().filter(|it| is_known(it)))
+            .map(known_part)
+            .collect(),
+        Json::Object(members) => Json::Object(
+            (members.iter().filter(|(_, it)| is_known(it)))
+                .map(|(name, it)| (name.clone(), known_part(it)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
 /// A type that stacks may create. Every method may be repeated with the same request after a crash
 /// and must then end in the same state: calls go through `cx.with_token(&request.token)`, names that
 /// the template leaves open come from [`ResourceRequest::generated_name`].
@@ -404,6 +425,17 @@ mod tests {
         assert_eq!(request.shape::<i32>("Absent").unwrap(), None);
         let wrong = request.shape::<i32>("Name").unwrap_err();
         assert!(wrong.message.starts_with("Name: "), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_known_is_read_without_what_is_not() {
+        let later = format!("a-{KNOWN_LATER}");
+        let properties = json!({
+            "Name": later, "Mode": "awsvpc", "Secret": "{{resolve:ssm:a}}",
+            "Items": [later, {"A": later, "B": 1}],
+        });
+        let known = json!({"Mode": "awsvpc", "Items": [{"B": 1}]});
+        assert_eq!(known_part(&properties), known);
     }
 
     #[test]

@@ -284,10 +284,8 @@ impl<'a> Instance<'a> {
                     name: name.clone(),
                     value: text(&output.value)?,
                     description: output.description.clone(),
-                    export_name: output
-                        .export
-                        .as_ref()
-                        .map(|export| text(&export.name))
+                    export_name: (output.export.as_ref())
+                        .map(|export| export_name(name, &export.name, text(&export.name)?))
                         .transpose()?,
                 })
             })
@@ -303,4 +301,18 @@ impl<'a> Instance<'a> {
             ..self.clone()
         }
     }
+}
+
+/// The name of an output's export, when it is one.
+fn export_name(output: &str, written: &Value, name: String) -> Result<String> {
+    let is_letter = |it: char| it.is_ascii_alphanumeric() || it == ':' || it == '-';
+    if name.contains(KNOWN_AFTER_APPLY) || (!name.is_empty() && name.chars().all(is_letter)) {
+        return Ok(name);
+    }
+    Err(TemplateError::format(
+        written.span,
+        format!(
+            "Output {output} is malformed. The Name field of every Export member must be specified and consist only of alphanumeric characters, colons, or hyphens."
+        ),
+    ))
 }

@@ -14,7 +14,7 @@ use crate::node::{Content, Key, Node, Span};
 use crate::section::entries;
 use crate::validate;
 use crate::value::{Branches, Cursor, Place, Value};
-use crate::{Environment, Template};
+use crate::{Environment, ParameterValue, Template};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -34,13 +34,64 @@ enum TestKind {
     And(Vec<Test>),
     Or(Vec<Test>),
     Not(Box<Test>),
-    Equals(Value, Value),
+    Equals(Compared, Compared),
     /// Whether the list has the text.
-    Contains(Value, Value),
+    Contains(Compared, Compared),
     /// Whether every member of the list is the text.
-    EachMemberEquals(Value, Value),
+    EachMemberEquals(Compared, Compared),
     /// Whether every member of the first list is one of the second.
-    EachMemberIn(Value, Value),
+    EachMemberIn(Compared, Compared),
+}
+
+/// What a test compares.
+#[derive(Debug, Clone, PartialEq)]
+enum Compared {
+    Value(Value),
+    /// The values of all parameters of a type.
+    AllOf(String),
+}
+
+impl Compared {
+    fn parse(node: &Node, cursor: &mut Cursor) -> Result<Self> {
+        let Some((name, argument)) = name_and_argument(node, Place::Condition)? else {
+            return Value::parse(node, cursor).map(Self::Value);
+        };
+        match name.as_str() {
+            "Fn::RefAll" => (argument.scalar_text().map(Self::AllOf)).ok_or_else(|| {
+                TemplateError::meaning(node.span, "Fn::RefAll needs the type of parameters")
+            }),
+            "Fn::ValueOf" | "Fn::ValueOfAll" => Err(TemplateError::unsupported(node.span, &name)),
+            _ => Value::parse(node, cursor).map(Self::Value),
+        }
+    }
+
+    /// Everything is a list here: a text is one of one.
+    fn items(&self, evaluator: &Evaluator<'_>, instance: &Instance<'_>) -> Result<Vec<String>> {
+        let value = match self {
+            Self::Value(value) => value,
+            Self::AllOf(kind) => return Ok(all_of(kind, instance)),
+        };
+        Ok(match evaluator.value(value)? {
+            Some(Json::Array(items)) => items.iter().map(text).collect(),
+            Some(one) => vec![text(&one)],
+            None => Vec::new(),
+        })
+    }
+}
+
+/// The values of all parameters of a type, and of lists of it.
+fn all_of(kind: &str, instance: &Instance<'_>) -> Vec<String> {
+    let of_kind = (instance.template.parameters.iter()).filter(|(_, it)| {
+        let declared = &it.parameter_type;
+        declared.to_string() == kind || declared.named_kind() == Some(kind)
+    });
+    of_kind
+        .filter_map(|(name, _)| instance.parameters.get(name))
+        .flat_map(|it| match &it.value {
+            ParameterValue::Text(one) => vec![one.clone()],
+            ParameterValue::List(items) => items.clone(),
+        })
+        .collect()
 }
 
 impl Rule {
@@ -119,7 +170,10 @@ impl Test {
                 "Fn::Equals" | "Fn::Contains" | "Fn::EachMemberEquals" | "Fn::EachMemberIn",
                 [one, other],
             ) => {
-                let (one, other) = (Value::parse(one, cursor)?, Value::parse(other, cursor)?);
+                let (one, other) = (
+                    Compared::parse(one, cursor)?,
+                    Compared::parse(other, cursor)?,
+                );
                 match name.as_str() {
                     "Fn::Equals" => TestKind::Equals(one, other),
                     "Fn::Contains" => TestKind::Contains(one, other),
@@ -137,7 +191,12 @@ impl Test {
                 | "Fn::EachMemberIn",
                 _,
             ) => return Err(wrong(format!("{name} has the wrong number of parameters"))),
-            ("Fn::RefAll" | "Fn::ValueOf" | "Fn::ValueOfAll", _) => {
+            ("Fn::RefAll", _) => {
+                return Err(wrong(
+                    "Fn::RefAll answers a list, which has to be compared".into(),
+                ));
+            }
+            ("Fn::ValueOf" | "Fn::ValueOfAll", _) => {
                 return Err(TemplateError::unsupported(span, &name));
             }
             _ => return Err(wrong(format!("Cannot use {name} in Rules."))),
@@ -153,28 +212,27 @@ impl Test {
             | TestKind::Contains(one, other)
             | TestKind::EachMemberEquals(one, other)
             | TestKind::EachMemberIn(one, other) => {
-                visit(one);
-                visit(other);
+                for operand in [one, other] {
+                    if let Compared::Value(value) = operand {
+                        visit(value);
+                    }
+                }
             }
         }
     }
 
-    fn holds(&self, evaluator: &Evaluator<'_>) -> Result<bool> {
+    fn holds(&self, evaluator: &Evaluator<'_>, instance: &Instance<'_>) -> Result<bool> {
         let all = |tests: &[Test]| {
             tests
                 .iter()
-                .map(|it| it.holds(evaluator))
+                .map(|it| it.holds(evaluator, instance))
                 .collect::<Result<Vec<_>>>()
         };
-        let list = |value: &Value| match evaluator.value(value)? {
-            Some(Json::Array(items)) => Ok(items.iter().map(text).collect()),
-            Some(one) => Ok(vec![text(&one)]),
-            None => Ok::<Vec<String>, TemplateError>(Vec::new()),
-        };
+        let list = |operand: &Compared| operand.items(evaluator, instance);
         Ok(match &self.kind {
             TestKind::And(tests) => all(tests)?.into_iter().all(|it| it),
             TestKind::Or(tests) => all(tests)?.into_iter().any(|it| it),
-            TestKind::Not(test) => !test.holds(evaluator)?,
+            TestKind::Not(test) => !test.holds(evaluator, instance)?,
             TestKind::Equals(one, other) => list(one)? == list(other)?,
             TestKind::Contains(items, one) => {
                 let items = list(items)?;
@@ -222,12 +280,15 @@ pub fn check(template: &Template) -> Result<()> {
 pub fn enforce(instance: &Instance<'_>) -> Result<()> {
     let evaluator = Evaluator::new(instance, &NoScope);
     for (name, rule) in &instance.template.rules {
-        let applies = rule.condition.as_ref().map(|it| it.holds(&evaluator));
+        let applies = rule
+            .condition
+            .as_ref()
+            .map(|it| it.holds(&evaluator, instance));
         if !applies.transpose()?.unwrap_or(true) {
             continue;
         }
         for (test, description) in &rule.assertions {
-            if !test.holds(&evaluator)? {
+            if !test.holds(&evaluator, instance)? {
                 let message = format!(
                     "Template error: the assertion of the rule {name} failed: {description}"
                 );

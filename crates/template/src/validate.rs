@@ -26,10 +26,11 @@ pub fn check(template: &Template) -> Result<()> {
         }
         check_condition_name(template, resource.condition.as_ref(), "Resources")?;
     }
-    for output in template.outputs.values() {
+    for (name, output) in &template.outputs {
         check_value(template, &output.value, "Outputs")?;
         if let Some(export) = &output.export {
             check_value(template, &export.name, "Outputs")?;
+            check_export_name(template, name, &export.name)?;
         }
         check_condition_name(template, output.condition.as_ref(), "Outputs")?;
     }
@@ -246,6 +247,24 @@ fn check_one(template: &Template, value: &Value, block: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Who imports a value has to find it by a name that is known before anything is made.
+fn check_export_name(template: &Template, output: &str, name: &Value) -> Result<()> {
+    let mut wrong = None;
+    name.functions(Branches::Both, &mut |function, span| {
+        let is_computed_later = matches!(
+            function,
+            Function::GetAtt { .. } | Function::ImportValue(_) | Function::GetAzs(_)
+        ) || (function.names().iter()).any(|it| template.resources.contains_key(*it));
+        if is_computed_later {
+            let message = format!(
+                "Output {output} is malformed. The Name field of Export must not depend on any resources, imported values, or Fn::GetAZs."
+            );
+            wrong.get_or_insert(TemplateError::format(span, message));
+        }
+    });
+    wrong.map_or(Ok(()), Err)
 }
 
 /// A secret that stays text would be a wrong password that looks right.

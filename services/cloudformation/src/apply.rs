@@ -13,7 +13,7 @@ use crate::asker::acting;
 use crate::event::Draft;
 use crate::plan::Step;
 use crate::record::{Action, Phase, STACK_TYPE, Stack, Work};
-use crate::secrets::Resolved;
+use crate::secrets::{self, Resolved};
 use crate::signal::{self, Tally};
 use crate::{finish, kept, learn};
 
@@ -215,12 +215,28 @@ pub async fn apply(run: &Run, stack: &Stack, step: Step) -> Result<Progress, Err
             })?;
         }
         Step::Finish => {
-            run.commit(About::Everything, |draft| {
-                finish::finish(draft, &run.outputs)
-            })?;
+            let outputs = told(run, stack).await;
+            run.commit(About::Everything, |draft| finish::finish(draft, &outputs))?;
         }
     }
     Ok(Progress::Moved)
+}
+
+/// The outputs as they are shown: with what their references to the Parameter Store stand for.
+async fn told(run: &Run, stack: &Stack) -> finish::Computed {
+    let (mut outputs, imports) = match run.outputs.clone()? {
+        Ok(computed) => computed,
+        Err(reason) => return Some(Err(reason)),
+    };
+    let cx = &acting(&run.cx, stack);
+    for output in &mut outputs {
+        match secrets::shown(cx, &output.value).await {
+            Ok(None) => {}
+            Ok(Some(value)) => output.written = Some(std::mem::replace(&mut output.value, value)),
+            Err(error) => return Some(Err(error.message)),
+        }
+    }
+    Some(Ok((outputs, imports)))
 }
 
 fn work_of<'a>(stack: &'a Stack, id: &str) -> Option<&'a Work> {

@@ -146,7 +146,7 @@ pub fn changes(cloud: &Cloud, it: &Comparison<'_>) -> Result<Changes, TemplateEr
         || outputs.iter().any(|it| {
             !(stack.outputs.iter()).any(|old| {
                 old.key == it.name
-                    && old.value == it.value
+                    && *old.written.as_ref().unwrap_or(&old.value) == it.value
                     && old.description == it.description
                     && old.export == it.export_name
             })

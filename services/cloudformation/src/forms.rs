@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use cloud::{Cx, Error, conform};
-use template::{DeletionPolicy, Instance, KNOWN_AFTER_APPLY, TemplateError, dynamic};
+use serde_json::Value as Json;
+use template::dynamic::{self, Reference};
+use template::{DeletionPolicy, Instance, KNOWN_AFTER_APPLY, TemplateError};
 
 use crate::check::invalid;
 use crate::reconcile::surroundings;
@@ -28,6 +30,24 @@ pub async fn check(
 /// What stands in a text whose value is not known yet.
 fn is_open(text: &str) -> bool {
     text.contains(KNOWN_AFTER_APPLY) || text.contains(dynamic::BEGIN)
+}
+
+/// AWS has parameters of its own, of images mostly: none is here, and so none will be found later.
+fn refuse_public_parameters(properties: &Json) -> Result<(), String> {
+    // What is malformed is told where it is resolved.
+    for reference in dynamic::references(properties).unwrap_or_default() {
+        if let Reference::Parameter { name, .. } = reference
+            && is_public(&name)
+        {
+            return Err(format!("AWS's public parameter {name}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a parameter's name is one of those that AWS itself publishes.
+pub fn is_public(name: &str) -> bool {
+    name.starts_with("/aws/service/")
 }
 
 pub fn check_all(
@@ -61,6 +81,8 @@ pub fn check_all(
                 format!("Properties validation failed for resource {id} with message: [{wrong}]");
             TemplateError::new(message).at(at(&wrong.path.join(".")))
         })?;
+        refuse_public_parameters(&properties)
+            .map_err(|what| TemplateError::unsupported(at(""), what))?;
         resource_type.refuse(&properties).map_err(|reason| {
             let name = &resource.resource_type;
             TemplateError::new(format!("Template error: {id} ({name}): {reason}")).at(at(""))

@@ -8,6 +8,7 @@ use shapes::{ec2, ssm};
 use template::{ParameterType, ParameterValue, Template};
 
 use crate::check::invalid;
+use crate::forms::is_public;
 use crate::permissions::PRINCIPAL;
 use crate::record::Version;
 
@@ -97,6 +98,11 @@ async fn stored(
         .filter(|it| !found.contains_key(*it))
         .map(String::as_str)
         .collect();
+    if let Some(name) = missing.iter().find(|it| is_public(it)) {
+        return Err(invalid(format!(
+            "AWS's public parameter {name} is not supported by neargate. Give the parameter another name's value, or its literal value."
+        )));
+    }
     if !missing.is_empty() {
         return Err(invalid(format!(
             "Unable to fetch parameters [{}] from parameter store for this account.",

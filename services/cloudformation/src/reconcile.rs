@@ -252,6 +252,7 @@ fn outputs(stack: &Stack, instance: &template::Instance<'_>, around: &Surroundin
                     value: it.value,
                     description: it.description,
                     export: it.export_name,
+                    written: None,
                 })
                 .collect();
             Ok((outputs, scope.imports.into_inner()))

@@ -378,6 +378,9 @@ pub struct Output {
     pub value: String,
     pub description: Option<String>,
     pub export: Option<String>,
+    /// What the template says, when it refers to the Parameter Store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
 }
 
 /// An export of the region, under `<region>/<name>`.

@@ -44,6 +44,22 @@ impl Resolved {
     }
 }
 
+/// A text that people will read, with what it takes from the Parameter Store, if it takes something. Where it
+/// refers to a secret it stays as it is.
+pub async fn shown(cx: &Cx, text: &str) -> Result<Option<String>, ResourceError> {
+    if !text.contains(dynamic::BEGIN) {
+        return Ok(None);
+    }
+    let text = Json::from(text);
+    let references = dynamic::references(&text).map_err(ResourceError::new)?;
+    let is_parameter = |it: &Reference| matches!(it, Reference::Parameter { .. });
+    if references.is_empty() || !references.iter().all(is_parameter) {
+        return Ok(None);
+    }
+    let told = Resolved::of(cx, &text).await?.put_into(&text)?;
+    Ok(told.as_str().map(str::to_owned))
+}
+
 async fn look_up(cx: &Cx, reference: &Reference) -> Result<String, ResourceError> {
     match reference {
         Reference::Parameter { name, version } => parameter(cx, name, version.as_deref()).await,

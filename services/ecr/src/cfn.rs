@@ -149,6 +149,15 @@ impl ResourceType for RepositoryType {
             ]
         }
     }
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        let known = cloud::known_part(properties);
+        match known["EncryptionConfiguration"]["EncryptionType"].as_str() {
+            None | Some("AES256") => Ok(()),
+            Some(other) => Err(format!(
+                "the encryption type {other} is not supported by neargate"
+            )),
+        }
+    }
     fn attributes(&self) -> &'static [&'static str] {
         &["Arn", "RepositoryUri"]
     }

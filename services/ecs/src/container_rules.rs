@@ -128,7 +128,7 @@ fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error
     Ok(())
 }
 
-fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
+pub fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
     refuse("environmentFiles", &container.environment_files)?;
     refuse("volumesFrom", &container.volumes_from)?;
     refuse("disableNetworking", &container.disable_networking)?;

@@ -51,6 +51,15 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
     check_together(input, cpu, memory)
 }
 
+/// What will be refused whatever else the definition says, of all of it or of a part.
+pub fn refuse_of_definition(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+    refuse_unbuilt(input)?;
+    check_compatibilities(input)?;
+    check_runtime(input)?;
+    (input.volumes.iter().flatten()).try_for_each(refuse_unbuilt_volume)?;
+    (input.container_definitions.iter()).try_for_each(container_rules::refuse_unbuilt)
+}
+
 /// Members of the task that mean something which is not built.
 fn refuse_unbuilt(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     refuse(
@@ -68,7 +77,7 @@ fn refuse_unbuilt(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     )
 }
 
-fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+fn check_compatibilities(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     let wanted = input
         .requires_compatibilities
         .as_deref()
@@ -83,9 +92,15 @@ fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     if !wanted.is_empty() && !wanted.contains(&Compatibility::Fargate) {
         return Err(unsupported("requiresCompatibilities without FARGATE"));
     }
+    Ok(())
+}
+
+fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+    check_compatibilities(input)?;
+    let wanted = input.requires_compatibilities.as_deref();
     match input.network_mode {
         Some(NetworkMode::Awsvpc) => (),
-        _ if wanted.contains(&Compatibility::Fargate) => {
+        _ if wanted.is_some_and(|it| it.contains(&Compatibility::Fargate)) => {
             return Err(client("Fargate only supports network mode ‘awsvpc’."));
         }
         Some(mode) => return Err(unsupported(format!("networkMode {mode}"))),
@@ -95,6 +110,10 @@ fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
             ));
         }
     }
+    check_runtime(input)
+}
+
+fn check_runtime(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     let Some(platform) = &input.runtime_platform else {
         return Ok(());
     };
@@ -118,6 +137,23 @@ fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     }
 }
 
+fn refuse_unbuilt_volume(volume: &Volume) -> Result<(), Error> {
+    refuse(
+        "dockerVolumeConfiguration",
+        &volume.docker_volume_configuration,
+    )?;
+    refuse("efsVolumeConfiguration", &volume.efs_volume_configuration)?;
+    refuse(
+        "s3filesVolumeConfiguration",
+        &volume.s3files_volume_configuration,
+    )?;
+    refuse(
+        "fsxWindowsFileServerVolumeConfiguration",
+        &volume.fsx_windows_file_server_volume_configuration,
+    )?;
+    refuse("configuredAtLaunch", &volume.configured_at_launch)
+}
+
 fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     let mut names = BTreeSet::new();
     for volume in input.volumes.iter().flatten() {
@@ -128,20 +164,7 @@ fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
         if !names.insert(name) {
             return Err(client(format!("Volume names must be unique: {name}")));
         }
-        refuse(
-            "dockerVolumeConfiguration",
-            &volume.docker_volume_configuration,
-        )?;
-        refuse("efsVolumeConfiguration", &volume.efs_volume_configuration)?;
-        refuse(
-            "s3filesVolumeConfiguration",
-            &volume.s3files_volume_configuration,
-        )?;
-        refuse(
-            "fsxWindowsFileServerVolumeConfiguration",
-            &volume.fsx_windows_file_server_volume_configuration,
-        )?;
-        refuse("configuredAtLaunch", &volume.configured_at_launch)?;
+        refuse_unbuilt_volume(volume)?;
         if volume
             .host
             .as_ref()

@@ -13,14 +13,12 @@ use crate::record::{self, Cluster, Definition, Revision, ServiceStatus, deployme
 use crate::refuse::unsupported;
 use crate::service_rules::{
     Unbuilt, deployment_configuration, desired_count, grace_seconds, refuse_unbuilt,
+    refuse_unbuilt_deployment,
 };
 use crate::service_view::view;
 
-pub async fn create_service(
-    cx: Cx,
-    input: CreateServiceInput,
-) -> Result<CreateServiceOutput, Error> {
-    check_names(&input)?;
+/// What a new service asks for that is not built, whatever else it says.
+pub fn refuse_of_service(input: &CreateServiceInput) -> Result<(), Error> {
     refuse_unbuilt(Unbuilt {
         service_registries: &input.service_registries,
         placement_constraints: &input.placement_constraints,
@@ -33,6 +31,18 @@ pub async fn create_service(
         controller: &input.deployment_controller,
         execute_command: input.enable_execute_command,
     })?;
+    if let Some(other) = input.launch_type.filter(|it| *it != LaunchType::Fargate) {
+        return Err(unsupported(format!("launchType {other}")));
+    }
+    (input.deployment_configuration.iter()).try_for_each(refuse_unbuilt_deployment)
+}
+
+pub async fn create_service(
+    cx: Cx,
+    input: CreateServiceInput,
+) -> Result<CreateServiceOutput, Error> {
+    check_names(&input)?;
+    refuse_of_service(&input)?;
     let (cluster, definition, existing) = cx.read(|tx| look(&cx, tx, &input))?;
     if let Some(existing) = existing {
         return answer_existing(&cx, &existing, &input);

@@ -34,13 +34,8 @@ pub fn grace_seconds(given: Option<i32>, balanced: bool) -> Result<Option<u32>, 
     }
 }
 
-/// Checks a deployment configuration and fills in AWS's defaults; what `given` leaves open stays as
-/// it is in `current`.
-pub fn deployment_configuration(
-    given: Option<DeploymentConfiguration>,
-    current: Option<&DeploymentConfiguration>,
-) -> Result<DeploymentConfiguration, Error> {
-    let given = given.unwrap_or_default();
+/// What a deployment configuration asks for that is not built.
+pub fn refuse_unbuilt_deployment(given: &DeploymentConfiguration) -> Result<(), Error> {
     match given.strategy {
         None | Some(DeploymentStrategy::Rolling) => (),
         Some(other) => return Err(unsupported(format!("deployment strategy {other}"))),
@@ -67,6 +62,17 @@ pub fn deployment_configuration(
     if given.alarms.as_ref().is_some_and(|it| it.enable) {
         return Err(unsupported("deploymentConfiguration.alarms"));
     }
+    Ok(())
+}
+
+/// Checks a deployment configuration and fills in AWS's defaults; what `given` leaves open stays as
+/// it is in `current`.
+pub fn deployment_configuration(
+    given: Option<DeploymentConfiguration>,
+    current: Option<&DeploymentConfiguration>,
+) -> Result<DeploymentConfiguration, Error> {
+    let given = given.unwrap_or_default();
+    refuse_unbuilt_deployment(&given)?;
     let old = current.cloned().unwrap_or_default();
     let maximum = given.maximum_percent.or(old.maximum_percent).unwrap_or(200);
     let minimum = given
@@ -99,6 +105,8 @@ pub fn deployment_configuration(
         minimum_healthy_percent: Some(minimum),
         strategy: Some(DeploymentStrategy::Rolling),
         bake_time_in_minutes: Some(0),
+        // Those that are not enabled do nothing, and are shown as they were given.
+        alarms: given.alarms.or(old.alarms),
         ..Default::default()
     })
 }

@@ -17,6 +17,16 @@ pub fn register(service: Service) -> Service {
         .resource(listener::RuleType)
 }
 
+/// Refuses what AWS knows and this build does not. What is not known yet is left to the operation.
+fn refuse_others(properties: &Json, name: &str, built: &[&str]) -> Result<(), String> {
+    match cloud::known_part(properties)[name].as_str() {
+        Some(other) if !built.contains(&other) => {
+            Err(format!("{name} {other} is not supported by neargate"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The request's tags in ELBv2's form.
 fn tag_list(request: &ResourceRequest) -> Option<Vec<Tag>> {
     let tags: Vec<Tag> = request

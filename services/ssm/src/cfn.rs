@@ -64,6 +64,19 @@ fn input(request: &ResourceRequest, name: &str) -> Result<PutParameterInput, Res
     })
 }
 
+/// The parameter, when it is there.
+async fn found(cx: &Cx, name: &str) -> Result<Option<Parameter>, ResourceError> {
+    let input = GetParameterInput {
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    match cx.call(input).await {
+        Ok(answer) => Ok(answer.parameter),
+        Err(error) if error.code == errors::ParameterNotFound.code => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[async_trait]
 impl ResourceType for ParameterType {
     fn name(&self) -> &'static str {
@@ -106,6 +119,11 @@ impl ResourceType for ParameterType {
         old: &Json,
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
+        if found(cx, physical_id).await?.is_none() {
+            return Err(ResourceError::new(format!(
+                "Resource of type 'AWS::SSM::Parameter' with identifier '{physical_id}' was not found. (HandlerErrorCode: NotFound)"
+            )));
+        }
         let input = PutParameterInput {
             overwrite: Some(true),
             ..input(request, physical_id)?
@@ -142,15 +160,35 @@ impl ResourceType for ParameterType {
         physical_id: &str,
         name: &str,
     ) -> Result<Json, ResourceError> {
-        let input = GetParameterInput {
-            name: physical_id.to_owned(),
-            ..Default::default()
-        };
-        let found = cx.call(input).await?.parameter.unwrap_or_default();
+        let found = found(cx, physical_id).await?.unwrap_or_default();
         match name {
             "Type" => Ok(json!(found.r#type.map(|it| it.to_string()))),
             "Value" => Ok(json!(found.value)),
             other => Err(ResourceError::unknown_attribute(other)),
         }
+    }
+
+    async fn actual(
+        &self,
+        cx: &Cx,
+        physical_id: &str,
+        expected: &Json,
+    ) -> Result<Option<Json>, ResourceError> {
+        let Some(found) = found(cx, physical_id).await? else {
+            return Ok(Some(Json::Null));
+        };
+        let all = [
+            ("Name", json!(found.name)),
+            ("Type", json!(found.r#type.map(|it| it.to_string()))),
+            ("Value", json!(found.value)),
+            ("DataType", json!(found.data_type)),
+        ];
+        let asked = |name: &str| expected.get(name).is_some_and(|it| !it.is_null());
+        Ok(Some(Json::Object(
+            (all.into_iter())
+                .filter(|(name, _)| asked(name))
+                .map(|(name, it)| (name.to_owned(), it))
+                .collect(),
+        )))
     }
 }

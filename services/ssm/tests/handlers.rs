@@ -332,6 +332,9 @@ async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
         .unwrap();
     let value = kind.attribute(&world.cx, &made.physical_id, "Value").await;
     assert_eq!(value.unwrap(), "b");
+    let actual = kind.actual(&world.cx, &made.physical_id, &request.properties);
+    let expect = json!({ "Type": "String", "Value": "b" });
+    assert_eq!(actual.await.unwrap(), Some(expect));
     let tags = ListTagsForResourceInput {
         resource_type: ResourceTypeForTagging::Parameter,
         resource_id: made.physical_id.clone(),
@@ -343,6 +346,12 @@ async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
             .await
             .unwrap();
     }
+    // What somebody has deleted is not made again by an update, and drift detection says that it is gone.
+    let gone = kind.actual(&world.cx, &made.physical_id, &old).await;
+    assert_eq!(gone.unwrap(), Some(serde_json::Value::Null));
+    let lost = kind.update(&world.cx, &made.physical_id, &old, &request);
+    let lost = lost.await.unwrap_err().message;
+    assert!(lost.contains("was not found"), "{lost}");
     request.properties = json!({ "Type": "SecureString", "Value": "b" });
     let error = kind.create(&world.cx, &request).await.unwrap_err();
     assert!(error.message.contains("SecureString"), "{error}");

@@ -236,7 +236,13 @@ Parameters:
   Version: {Type: String, Default: '6'}
   Size: {Type: String, Default: small}
   Zones: {Type: CommaDelimitedList, Default: 'a,b'}
+  Vpc: {Type: 'AWS::EC2::VPC::Id', Default: vpc-1}
+  Vpcs: {Type: 'List<AWS::EC2::VPC::Id>', Default: 'vpc-1,vpc-1'}
 Rules:
+  OneNetwork:
+    Assertions:
+      - Assert: {Fn::EachMemberEquals: [{Fn::RefAll: 'AWS::EC2::VPC::Id'}, vpc-1]}
+        AssertDescription: everything is in one network
   Bootstrap:
     Assertions:
       - Assert: {Fn::Not: [{Fn::Contains: [['1', '2', '3'], !Ref Version]}]}
@@ -261,6 +267,12 @@ Resources: {X: {Type: T::T::T}}
         &[("Version", "2")],
         Some(
             "Template error: the assertion of the rule Bootstrap failed: version 4 or later is needed",
+        ),
+    );
+    check(
+        &[("Vpcs", "vpc-1,vpc-2")],
+        Some(
+            "Template error: the assertion of the rule OneNetwork failed: everything is in one network",
         ),
     );
     check(&[("Zones", "x")], None);

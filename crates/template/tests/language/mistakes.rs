@@ -49,7 +49,15 @@ fn sections() {
         ),
         (
             "Rules: {R: {Assertions: [{Assert: !RefAll x}]}}",
-            "Template error: Fn::RefAll is not supported by neargate (line 1, column 35)",
+            "Template error: Fn::RefAll answers a list, which has to be compared (line 1, column 35)",
+        ),
+        (
+            "Rules: {R: {Assertions: [{Assert: !EachMemberIn [!ValueOfAll [A, B], [a]]}]}}",
+            "Template error: Fn::ValueOfAll is not supported by neargate (line 1, column 50)",
+        ),
+        (
+            "Outputs: {O: {Value: a, Export: {Name: !Sub 'a-${It}'}}}",
+            "Template format error: Output O is malformed. The Name field of Export must not depend on any resources, imported values, or Fn::GetAZs. (line 1, column 40)",
         ),
         (
             "AWSTemplateFormatVersion: 2011-01-01",

@@ -115,6 +115,121 @@ async fn a_property_of_another_form_is_refused_whatever_its_type() {
     assert!(checked > 250, "{checked}");
 }
 
+/// What a type will never make is said before anything of its stack is made; what is not known yet is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_built_is_refused_ahead() {
+    let (cloud, _directory) = all();
+    let later = cloud::KNOWN_LATER;
+    let definition = |more: Json| {
+        let mut whole =
+            json!({"NetworkMode": "awsvpc", "ContainerDefinitions": [{"Name": "a", "Image": "b"}]});
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        whole
+    };
+    let balancer = "AWS::ElasticLoadBalancingV2::LoadBalancer";
+    let group = "AWS::ElasticLoadBalancingV2::TargetGroup";
+    let listener = "AWS::ElasticLoadBalancingV2::Listener";
+    let (task, service) = ("AWS::ECS::TaskDefinition", "AWS::ECS::Service");
+    let alarms = |enable: bool| json!({"DeploymentConfiguration": {"Alarms": {"AlarmNames": [], "Enable": enable, "Rollback": enable}}});
+    let cases = [
+        (balancer, json!({"Type": "network"}), Some("Type network")),
+        (
+            balancer,
+            json!({"IpAddressType": "dualstack"}),
+            Some("IpAddressType dualstack"),
+        ),
+        (
+            balancer,
+            json!({"Type": "application", "IpAddressType": later}),
+            None,
+        ),
+        (group, json!({"Protocol": "TCP"}), Some("Protocol TCP")),
+        (
+            group,
+            json!({"TargetType": "lambda"}),
+            Some("TargetType lambda"),
+        ),
+        (
+            group,
+            json!({"Protocol": "HTTP", "ProtocolVersion": "GRPC"}),
+            Some("ProtocolVersion GRPC"),
+        ),
+        (group, json!({"Protocol": later}), None),
+        (
+            listener,
+            json!({"Protocol": "HTTPS"}),
+            Some("Protocol HTTPS"),
+        ),
+        (listener, json!({"Protocol": "HTTP"}), None),
+        (
+            task,
+            definition(json!({"RequiresCompatibilities": ["EC2"]})),
+            Some("requiresCompatibilities without FARGATE"),
+        ),
+        (
+            task,
+            definition(json!({"RequiresCompatibilities": ["EC2", later]})),
+            None,
+        ),
+        (
+            task,
+            definition(json!({"PidMode": "host"})),
+            Some("pidMode"),
+        ),
+        (
+            task,
+            definition(json!({"Volumes": [{"Name": later, "ConfiguredAtLaunch": true}]})),
+            Some("configuredAtLaunch"),
+        ),
+        (task, json!({"NetworkMode": later}), None),
+        (
+            service,
+            json!({"DeploymentController": {"Type": "CODE_DEPLOY"}}),
+            Some("deploymentController CODE_DEPLOY"),
+        ),
+        (
+            service,
+            json!({"DeploymentController": {"Type": later}}),
+            None,
+        ),
+        (
+            service,
+            json!({"LaunchType": "EC2"}),
+            Some("launchType EC2"),
+        ),
+        (
+            service,
+            alarms(true),
+            Some("deploymentConfiguration.alarms"),
+        ),
+        (service, alarms(false), None),
+        (
+            "AWS::ECR::Repository",
+            json!({"EncryptionConfiguration": {"EncryptionType": "KMS"}}),
+            Some("encryption type KMS"),
+        ),
+        (
+            "AWS::ECR::Repository",
+            json!({"EncryptionConfiguration": {"EncryptionType": "AES256"}}),
+            None,
+        ),
+    ];
+    for (name, properties, expect) in cases {
+        let answer = cloud.resource_type(name).unwrap().refuse(&properties).err();
+        match expect {
+            None => assert_eq!(answer, None, "{name} {properties}"),
+            Some(what) => {
+                let answer = answer.unwrap_or_default();
+                let words = format!("{what} is not supported by neargate");
+                assert!(answer.contains(&words), "{name} {properties}: {answer}");
+            }
+        }
+    }
+}
+
 /// Numbers that are the same in every run.
 struct Dice(u64);
 

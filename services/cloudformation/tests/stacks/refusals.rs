@@ -264,3 +264,21 @@ Resources: {{X: {{Type: Test::Fake::Thing, Properties: {{Name: x, Odd: !If [Odd,
     let id = bench.create("web", &template("even")).await.unwrap();
     bench.ends(&id, "CREATE_COMPLETE").await;
 }
+
+#[tokio::test]
+async fn names_of_exports_and_of_awss_own_parameters_are_looked_at_before_anything_is_made() {
+    let bench = Bench::start();
+    let thing = "Resources: {It: {Type: Test::Fake::Thing, Properties: {Name: it}}}";
+    let malformed = "Template format error: Output O is malformed. The Name field of every Export member must be specified and consist only of alphanumeric characters, colons, or hyphens.";
+    for name in ["'a b'", "a_b", "!Sub 'a.${AWS::Region}'", "''"] {
+        let template = format!("{thing}\nOutputs: {{O: {{Value: x, Export: {{Name: {name}}}}}}}");
+        let expect = format!("{malformed} (line 2, column 40)");
+        check(&bench, &template, &expect).await;
+    }
+    check(
+        &bench,
+        "Resources: {It: {Type: Test::Fake::Thing, Properties: {Name: '{{resolve:ssm:/aws/service/a/b}}'}}}",
+        "Template error: AWS's public parameter /aws/service/a/b is not supported by neargate (line 1, column 55)",
+    )
+    .await;
+}

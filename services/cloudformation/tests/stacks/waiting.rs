@@ -277,3 +277,39 @@ async fn an_update_policy_of_a_type_that_has_none_is_ignored() {
     let id = bench.create("web", template).await.unwrap();
     bench.ends(&id, "CREATE_COMPLETE").await;
 }
+
+#[tokio::test]
+async fn outputs_tell_what_parameters_hold_and_no_secrets() {
+    let bench = Bench::start();
+    bench.put("ssm:/size", "7");
+    bench.put("secret:db", "sesame");
+    let template = "
+Resources: {X: {Type: Test::Fake::Thing, Properties: {Name: x}}}
+Outputs:
+  Size: {Value: 'size {{resolve:ssm:/size}}', Export: {Name: size}}
+  Secret: {Value: '{{resolve:secretsmanager:db}}'}";
+    let id = bench.create("web", template).await.unwrap();
+    let stack = bench.ends(&id, "CREATE_COMPLETE").await;
+    let outputs = stack.outputs.unwrap();
+    let told = |key: &str| {
+        let found = (outputs.iter()).find(|it| it.output_key.as_deref() == Some(key));
+        found.unwrap().output_value.clone().unwrap()
+    };
+    assert_eq!(told("Size"), "size 7");
+    assert_eq!(told("Secret"), "{{resolve:secretsmanager:db}}");
+    let exports = bench.call(api::ListExportsInput::default()).await.unwrap();
+    let exported = exports.exports.unwrap().remove(0).value;
+    assert_eq!(exported.as_deref(), Some("size 7"));
+    // What is written is the same, and so there is nothing to do.
+    let same = bench.call(update("web", template)).await.unwrap_err();
+    assert_eq!(same.message, "No updates are to be performed.");
+
+    let missing = template.replace("ssm:/size", "ssm:/none");
+    let id = bench.create("other", &missing).await.unwrap();
+    bench.ends(&id, "ROLLBACK_COMPLETE").await;
+    let events = bench.events(&id).await.join("\n");
+    assert!(
+        events.contains("Unable to fetch parameters [/none]"),
+        "{events}"
+    );
+}

@@ -136,6 +136,29 @@ impl ResourceType for ProjectType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        let known = cloud::known_part(properties);
+        let refused = |what: String| Err(format!("{what} is not supported by neargate"));
+        if let Some(key) = known["EncryptionKey"].as_str()
+            && key != "alias/aws/s3"
+            && !key.ends_with(":alias/aws/s3")
+        {
+            return refused("an encryptionKey other than alias/aws/s3".into());
+        }
+        match known["Environment"]["Type"].as_str() {
+            None | Some("LINUX_CONTAINER") => {}
+            Some(other) => return refused(format!("environment type {other}")),
+        }
+        let others = known["SecondarySources"].as_array().into_iter().flatten();
+        for source in others.chain([&known["Source"]]) {
+            if let Some(other @ ("BITBUCKET" | "GITLAB" | "GITLAB_SELF_MANAGED")) =
+                source["Type"].as_str()
+            {
+                return refused(format!("source type {other}"));
+            }
+        }
+        Ok(())
+    }
     fn attributes(&self) -> &'static [&'static str] {
         &["Arn", "Id"]
     }

@@ -882,3 +882,43 @@ async fn a_pipelines_build_takes_its_archive_and_shows_its_commit() {
         Some("arn:aws:s3:::bucket/p/built")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stacks_project_that_is_not_built_is_refused_ahead() {
+    let world = World::new().await;
+    let kind = world
+        .cloud
+        .resource_type("AWS::CodeBuild::Project")
+        .unwrap();
+    let later = cloud::KNOWN_LATER;
+    for (properties, expect) in [
+        (
+            json!({"EncryptionKey": "alias/mine"}),
+            Some("an encryptionKey other than alias/aws/s3"),
+        ),
+        (
+            json!({"EncryptionKey": "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"}),
+            None,
+        ),
+        (json!({"EncryptionKey": later}), None),
+        (
+            json!({"Environment": {"Type": "WINDOWS_CONTAINER"}}),
+            Some("environment type WINDOWS_CONTAINER"),
+        ),
+        (
+            json!({"Source": {"Type": "GITLAB"}}),
+            Some("source type GITLAB"),
+        ),
+        (
+            json!({"SecondarySources": [{"Type": "BITBUCKET"}]}),
+            Some("source type BITBUCKET"),
+        ),
+        (
+            json!({"Source": {"Type": "S3"}, "Environment": {"Type": "LINUX_CONTAINER"}}),
+            None,
+        ),
+    ] {
+        let expect = expect.map(|it| format!("{it} is not supported by neargate"));
+        assert_eq!(kind.refuse(&properties).err(), expect, "{properties}");
+    }
+}

@@ -13,6 +13,7 @@ use super::{input, tag_list, update_tags};
 use crate::names::parse_service_arn;
 use crate::plan::Rollout;
 use crate::record::{self, ServiceStatus};
+use crate::service_create::refuse_of_service;
 use crate::task_record::{StoppedTask, Task};
 
 pub struct Service;
@@ -60,6 +61,19 @@ impl ResourceType for Service {
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["Name", "ServiceArn"]
+    }
+
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        let known = cloud::known_part(properties);
+        // What cannot be read yet is left to the operation.
+        let Ok(mut asked) = input::<CreateServiceInput>(&known, &["Tags", "ForceNewDeployment"])
+        else {
+            return Ok(());
+        };
+        if known["DeploymentController"] != properties["DeploymentController"] {
+            asked.deployment_controller = None;
+        }
+        refuse_of_service(&asked).map_err(|it| it.message)
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {

@@ -2,6 +2,11 @@
 
 use cloud::Property;
 
+const ALARMS: &[Property] = &[
+    Property::texts("AlarmNames").required(),
+    Property::flag("Enable").required(),
+    Property::flag("Rollback").required(),
+];
 const BREAKER: &[Property] = &[
     Property::flag("Enable").required(),
     Property::flag("ResetOnHealthyTask"),
@@ -27,6 +32,7 @@ pub const PROPERTIES: &[Property] = &[
     ]),
     Property::text("Cluster").replaces(),
     Property::object("DeploymentConfiguration").members(&[
+        Property::object("Alarms").members(ALARMS),
         Property::object("DeploymentCircuitBreaker").members(BREAKER),
         Property::number("MaximumPercent"),
         Property::number("MinimumHealthyPercent"),

@@ -7,6 +7,7 @@ use shapes::ecs::*;
 
 use super::task_definition_properties::PROPERTIES;
 use super::{input, tag_list, update_tags};
+use crate::definition_rules::refuse_of_definition;
 
 pub struct TaskDefinition;
 
@@ -26,14 +27,25 @@ impl ResourceType for TaskDefinition {
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         match properties["NetworkMode"].as_str() {
-            Some("awsvpc") => Ok(()),
-            Some(open) if open.contains(cloud::KNOWN_LATER) => Ok(()),
-            Some(mode) => Err(format!("networkMode {mode} is not supported by neargate")),
-            None => Err(
-                "networkMode bridge (which is the default; ask for awsvpc) is not supported by neargate"
-                    .into(),
-            ),
+            Some("awsvpc") => {}
+            Some(open) if open.contains(cloud::KNOWN_LATER) => {}
+            Some(mode) => return Err(format!("networkMode {mode} is not supported by neargate")),
+            None => {
+                return Err(
+                    "networkMode bridge (which is the default; ask for awsvpc) is not supported by neargate"
+                        .into(),
+                );
+            }
         }
+        let known = cloud::known_part(properties);
+        // What cannot be read yet is left to the operation.
+        let Ok(mut asked) = input::<RegisterTaskDefinitionInput>(&known, &["Tags"]) else {
+            return Ok(());
+        };
+        if known["RequiresCompatibilities"] != properties["RequiresCompatibilities"] {
+            asked.requires_compatibilities = None;
+        }
+        refuse_of_definition(&asked).map_err(|it| it.message)
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {

@@ -10,7 +10,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, tag_list, update_tags};
+use super::{arn_resource, gone_is_fine, refuse_others, tag_list, update_tags};
 use crate::record;
 
 pub struct LoadBalancerType;
@@ -74,6 +74,10 @@ impl ResourceType for LoadBalancerType {
             "LoadBalancerName",
             "SecurityGroups",
         ]
+    }
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        refuse_others(properties, "Type", &["application"])?;
+        refuse_others(properties, "IpAddressType", &["ipv4"])
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);

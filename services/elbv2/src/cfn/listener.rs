@@ -9,8 +9,8 @@ use shapes::elbv2::{
     SetRulePrioritiesInput,
 };
 
-use super::gone_is_fine;
 use super::properties::{ACTION, CONDITION};
+use super::{gone_is_fine, refuse_others};
 use crate::record::{self, EDGE_KEY, EdgeApplied, Listener};
 
 /// Real once the edge serves the generation that it came with; failed when its port is not to be had.
@@ -58,6 +58,9 @@ impl ResourceType for ListenerType {
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["ListenerArn"]
+    }
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        refuse_others(properties, "Protocol", &["HTTP"])
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateListenerInput {

@@ -11,7 +11,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, tag_list, update_tags};
+use super::{arn_resource, gone_is_fine, refuse_others, tag_list, update_tags};
 
 pub struct TargetGroupType;
 
@@ -146,6 +146,12 @@ impl ResourceType for TargetGroupType {
             }
         }
         Ok(Some(actual))
+    }
+    fn refuse(&self, properties: &Json) -> Result<(), String> {
+        refuse_others(properties, "Protocol", &["HTTP"])?;
+        refuse_others(properties, "ProtocolVersion", &["", "HTTP1"])?;
+        refuse_others(properties, "HealthCheckProtocol", &["HTTP"])?;
+        refuse_others(properties, "TargetType", &["instance", "ip"])
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);
