@@ -110,6 +110,9 @@ pub fn list_inline<R: Holder>(
 
 pub fn attach<R: Holder>(cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> {
     edit::<R>(cx, holder, |tx, grants| {
+        if !arn.starts_with("arn:") || arn.split(':').count() < 6 {
+            return Err(wire::codes::ValidationError.because("Invalid ARN:  Could not be parsed!"));
+        }
         if !policy::exists(cx, tx, arn)? {
             return Err(no_such(format!(
                 "Policy {arn} does not exist or is not attachable."

@@ -115,9 +115,9 @@ fn role(cx: &Cx, linked: &Linked, name: String, description: Option<String>) -> 
     let trust = json!({
         "Version": "2012-10-17",
         "Statement": [{
-            "Action": ["sts:AssumeRole"],
+            "Action": "sts:AssumeRole",
             "Effect": "Allow",
-            "Principal": {"Service": [service]},
+            "Principal": {"Service": service},
         }],
     });
     RoleRecord {

@@ -136,7 +136,11 @@ pub async fn create_role(cx: Cx, input: CreateRoleInput) -> Result<CreateRoleOut
     };
     cx.write(|tx| {
         boundary::check(&cx, tx, role.grants.boundary.as_deref())?;
-        let role = create(tx, role)?.shown(tx)?;
+        // How long its sessions may be is told by GetRole only.
+        let role = Role {
+            max_session_duration: None,
+            ..create(tx, role)?.shown(tx)?
+        };
         Ok(CreateRoleOutput { role })
     })
 }
@@ -173,7 +177,15 @@ pub async fn list_roles(cx: Cx, input: ListRolesInput) -> Result<ListRolesOutput
         input.marker.as_deref(),
         input.max_items,
     )?;
-    let shown = |tx: &Records<'_>| page.items.iter().map(|it| it.shown(tx)).collect();
+    // A list tells neither tags nor boundaries (IAM API reference, "ListRoles").
+    let listed = |tx: &Records<'_>, it: &RoleRecord| {
+        Ok(Role {
+            tags: None,
+            permissions_boundary: None,
+            ..it.shown(tx)?
+        })
+    };
+    let shown = |tx: &Records<'_>| page.items.iter().map(|it| listed(tx, it)).collect();
     Ok(ListRolesOutput {
         roles: cx.read(shown)?,
         is_truncated: page.is_truncated,

@@ -112,8 +112,8 @@ pub fn credentials_of(tx: &Records<'_>, user: &str) -> Result<Vec<ServiceCredent
 fn check_service(name: &str) -> Result<(), Error> {
     match name {
         SERVICE => Ok(()),
-        other => Err(errors::ServiceNotSupportedException.because(format!(
-            "No such service {other} is supported for this operation"
+        other => Err(no_such(format!(
+            "No such service {other} is supported for Service Specific Credentials"
         ))),
     }
 }
@@ -122,6 +122,7 @@ pub async fn create_service_specific_credential(
     cx: Cx,
     input: CreateServiceSpecificCredentialInput,
 ) -> Result<CreateServiceSpecificCredentialOutput, Error> {
+    cx.read(|tx| UserRecord::find(tx, &input.user_name))?;
     check_service(&input.service_name)?;
     if input.credential_age_days.is_some() {
         return Err(unsupported("CredentialAgeDays"));
@@ -184,12 +185,10 @@ pub async fn list_service_specific_credentials(
 }
 
 fn find(tx: &Records<'_>, user: &str, id: &str) -> Result<ServiceCredential, Error> {
+    UserRecord::find(tx, user)?;
     let found: Option<ServiceCredential> = tx.get(&key(id))?;
-    found.filter(|it| it.user == user).ok_or_else(|| {
-        no_such(format!(
-            "Service Specific Credential with id {id} cannot be found."
-        ))
-    })
+    (found.filter(|it| it.user == user))
+        .ok_or_else(|| no_such(format!("No such credential {id} exists")))
 }
 
 pub async fn update_service_specific_credential(

@@ -104,7 +104,21 @@ fn invalid(message: impl Into<String>) -> Error {
     wire::codes::ValidationError.because(message)
 }
 
+/// Of what is no ARN of IAM's at all, STS says so; whether there is such a role, it does not say.
+fn check_role_arn(arn: &str) -> Result<(), Error> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "iam", "", account, _]
+            if account.len() == 12 && account.bytes().all(|it| it.is_ascii_digit()) =>
+        {
+            Ok(())
+        }
+        _ => Err(invalid(format!("{arn} is invalid"))),
+    }
+}
+
 pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOutput, Error> {
+    check_role_arn(&input.role_arn)?;
     let some = |given: Option<usize>| given.is_some_and(|it| it > 0);
     refuse("SerialNumber", input.serial_number.is_some())?;
     refuse("TokenCode", input.token_code.is_some())?;

@@ -172,7 +172,7 @@ pub async fn delete_user(cx: Cx, input: DeleteUserInput) -> Result<DeleteUserOut
         }
         if !credentials_of(tx, &user.name)?.is_empty() {
             return Err(conflict(
-                "Cannot delete entity, must remove service specific credentials first.",
+                "Cannot delete entity, must remove referenced objects first.",
             ));
         }
         if !user.groups.is_empty() {

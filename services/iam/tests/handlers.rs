@@ -132,6 +132,10 @@ async fn errors_are_awss() {
             &format!("Policy {unknown} does not exist or is not attachable.")
         )
     );
+    assert_eq!(
+        world.refused(attach("longpolicynamebutnoarn")).await,
+        refusal("ValidationError", "Invalid ARN:  Could not be parsed!")
+    );
     world.call(attach(EXECUTION)).await;
     let delete = DeleteRoleInput {
         role_name: "r".into(),
@@ -651,4 +655,120 @@ async fn documents_are_as_long_as_awss_quotas_let_them() {
     world.call(of_user("one", 2048)).await;
     let quota = over("Maximum policy size of 2048 bytes exceeded for user ann");
     assert_eq!(world.refused(of_user("two", 100)).await, quota);
+}
+
+#[tokio::test]
+async fn roles_are_told_as_each_operation_tells_them() {
+    let world = World::new();
+    let tagged = CreateRoleInput {
+        tags: Some(vec![Tag {
+            key: "team".into(),
+            value: "web".into(),
+        }]),
+        ..new_role("r", r#"{"Service":"ecs-tasks.amazonaws.com"}"#)
+    };
+    let made = world.call(tagged).await.role;
+    assert_eq!(
+        (made.max_session_duration, made.tags.is_some()),
+        (None, true)
+    );
+    let get = GetRoleInput {
+        role_name: "r".into(),
+    };
+    let found = world.call(get).await.role;
+    assert_eq!(
+        (found.max_session_duration, found.tags.is_some()),
+        (Some(3600), true)
+    );
+    let listed = world.call(ListRolesInput::default()).await.roles.remove(0);
+    assert_eq!(
+        (listed.max_session_duration, listed.tags),
+        (Some(3600), None)
+    );
+    let linked = CreateServiceLinkedRoleInput {
+        aws_service_name: "ecs.amazonaws.com".into(),
+        ..Default::default()
+    };
+    let role = world.call(linked).await.role.unwrap();
+    let document = role.assume_role_policy_document.unwrap();
+    // The action and the service are texts there, not lists.
+    assert!(
+        document.contains("%22Action%22%3A%22sts%3AAssumeRole%22"),
+        "{document}"
+    );
+    assert!(
+        document.contains("%22Service%22%3A%22ecs.amazonaws.com%22"),
+        "{document}"
+    );
+}
+
+#[tokio::test]
+async fn credentials_for_services_are_refused_in_awss_words() {
+    let world = World::new();
+    let create = |user: &str, service: &str| CreateServiceSpecificCredentialInput {
+        user_name: user.into(),
+        service_name: service.into(),
+        ..Default::default()
+    };
+    let nobody = world.refused(create("nobody", "none.amazonaws.com")).await;
+    assert_eq!(
+        nobody,
+        refusal("NoSuchEntity", "The user with name nobody cannot be found.")
+    );
+    let user = CreateUserInput {
+        user_name: "ann".into(),
+        ..Default::default()
+    };
+    world.call(user).await;
+    let other = world.refused(create("ann", "lambda.amazonaws.com")).await;
+    let words =
+        "No such service lambda.amazonaws.com is supported for Service Specific Credentials";
+    assert_eq!(other, refusal("NoSuchEntity", words));
+    let made = world.call(create("ann", "codecommit.amazonaws.com")).await;
+    let id = made
+        .service_specific_credential
+        .unwrap()
+        .service_specific_credential_id;
+    let delete = |user: &str, id: &str| DeleteServiceSpecificCredentialInput {
+        user_name: Some(user.into()),
+        service_specific_credential_id: id.into(),
+    };
+    assert_eq!(
+        world.refused(delete("bob", &id)).await.1,
+        "The user with name bob cannot be found."
+    );
+    assert_eq!(
+        world
+            .refused(delete("ann", "ACCANOBODYHASTHISONE0"))
+            .await
+            .1,
+        "No such credential ACCANOBODYHASTHISONE0 exists"
+    );
+    let leave = DeleteUserInput {
+        user_name: "ann".into(),
+    };
+    assert_eq!(
+        world.refused(leave).await.1,
+        "Cannot delete entity, must remove referenced objects first."
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_roles_arn_is_called_invalid() {
+    let world = World::new();
+    for arn in [
+        "nothing-valid-in-here",
+        "arn:a:::something/test-role",
+        "arn:aws:iam::12:role/a-role-of-nobody",
+    ] {
+        let assume = AssumeRoleInput {
+            role_arn: arn.into(),
+            role_session_name: "sess".into(),
+            ..Default::default()
+        };
+        assert_eq!(
+            world.refused(assume).await,
+            refusal("ValidationError", &format!("{arn} is invalid"))
+        );
+    }
 }
