@@ -7,10 +7,11 @@
 //! policy binds who uses it ([`permission`]). Which tags never move is kept by the engine, where every push ends,
 //! whichever way it came. Encryption with KMS is refused. Images expire by their repository's lifecycle policy
 //! ([`lifecycle`]). There is no scanner, which is what is told of images that were to be scanned ([`scan`]).
-//! Addresses of layers (`GetDownloadUrlForLayer`) are not built: clients fetch through the registry.
+//! Addresses of layers lead to the registry's door ([`download`]).
 
 mod cfn;
 mod door;
+mod download;
 mod image;
 mod lifecycle;
 mod names;
@@ -27,8 +28,9 @@ use cloud::Service;
 use cloud::permission::everywhere;
 
 pub use door::authorize;
+pub use download::QUERY as LAYER_QUERY;
 use permission::{by_arn, on_new_repository, on_repositories, on_repository};
-pub use token::{TokenHolder, token_holder};
+pub use token::{TokenHolder, layer_holder, token_holder};
 
 pub fn service() -> Service {
     Service::new(&shapes::ecr::MODEL)
@@ -97,6 +99,10 @@ pub fn service() -> Service {
         )
         .on(
             lifecycle::get_lifecycle_policy_preview,
+            on_repository(|it| &it.repository_name),
+        )
+        .on(
+            download::get_download_url_for_layer,
             on_repository(|it| &it.repository_name),
         )
         .on(

@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cloud::{Caller, Cloud, Cx, Error, Record};
+use engine::Digest;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use crate::names::registry_host;
 
 /// How long AWS lets a token live.
 const LIFETIME_MS: i64 = 12 * 60 * 60 * 1000;
+/// How long AWS lets an address of a layer live.
+const LAYER_LIFETIME_MS: i64 = 60 * 60 * 1000;
 const SECRET_KEY: &str = "global/registry";
 const SECRET_BYTES: usize = 32;
 
@@ -90,6 +93,41 @@ pub fn token_holder(cloud: &Cloud, token: &str) -> Option<TokenHolder> {
     let secret = cloud.store.read(|tx| tx.get::<Secret>(SECRET_KEY));
     let (expires_ms, holder) = verified(&secret.ok()??, token)?;
     (cloud.clock.now_ms() < expires_ms).then_some(holder)
+}
+
+/// Shown for one layer of one repository, in the region of the request: `<region>.<token>`.
+pub fn for_layer(cx: &Cx, repository: &str, digest: &Digest) -> Result<String, Error> {
+    let holder = holder_of(&cx.caller)?;
+    let secret = secret(cx)?.of_layer(&cx.region, repository, digest);
+    let expires_ms = cx.clock().now_ms() + LAYER_LIFETIME_MS;
+    let token = sign(&secret, expires_ms, &holder);
+    Ok(format!("{}.{token}", cx.region))
+}
+
+/// The region and the holder of what was shown for this layer, if it was made here and has not ended.
+pub fn layer_holder(
+    cloud: &Cloud,
+    shown: &str,
+    repository: &str,
+    digest: &Digest,
+) -> Option<(String, TokenHolder)> {
+    let (region, token) = shown.split_once('.')?;
+    let secret = cloud.store.read(|tx| tx.get::<Secret>(SECRET_KEY));
+    let secret = secret.ok()??.of_layer(region, repository, digest);
+    let (expires_ms, holder) = verified(&secret, token)?;
+    (cloud.clock.now_ms() < expires_ms).then(|| (region.to_owned(), holder))
+}
+
+impl Secret {
+    /// Another secret, which signs for this layer and nothing else: no token opens a layer, and what opens
+    /// a layer is no token.
+    fn of_layer(&self, region: &str, repository: &str, digest: &Digest) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.bytes);
+        let place = format!("layer\n{region}\n{repository}\n{digest}");
+        Self {
+            bytes: hmac::sign(&key, place.as_bytes()).as_ref().to_vec(),
+        }
+    }
 }
 
 /// The account's secret, made when it is first needed.
@@ -167,6 +205,28 @@ mod tests {
         }
         let token = sign(&secret, 1, &TokenHolder::Owner);
         assert_eq!(verified(&secret, &token), Some((1, TokenHolder::Owner)));
+    }
+
+    #[test]
+    fn what_opens_a_layer_opens_nothing_else() {
+        let secret = Secret {
+            bytes: vec![7; SECRET_BYTES],
+        };
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64)).parse().unwrap();
+        let (one, other): (Digest, Digest) = (digest("1"), digest("2"));
+        let of_one = secret.of_layer("us-east-1", "web", &one);
+        let shown = sign(&of_one, 1234, &TokenHolder::Owner);
+        assert_eq!(verified(&of_one, &shown), Some((1234, TokenHolder::Owner)));
+        for others in [
+            secret.of_layer("us-east-1", "web", &other),
+            secret.of_layer("us-east-1", "db", &one),
+            secret.of_layer("eu-west-1", "web", &one),
+        ] {
+            assert_eq!(verified(&others, &shown), None);
+        }
+        assert_eq!(verified(&secret, &shown), None);
+        let token = sign(&secret, 1234, &TokenHolder::Owner);
+        assert_eq!(verified(&of_one, &token), None);
     }
 
     #[test]

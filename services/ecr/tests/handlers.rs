@@ -145,8 +145,14 @@ async fn what_the_registry_cannot_keep_is_refused() {
         world.refused(encrypted).await.1,
         "the encryption type KMS is not supported by neargate"
     );
-    let address = GetDownloadUrlForLayerInput::default();
-    assert_eq!(world.refused(address).await.0, "NotImplemented");
+    world.call(create()).await;
+    let address = |digest: &str| GetDownloadUrlForLayerInput {
+        repository_name: "web".into(),
+        layer_digest: digest.into(),
+        ..Default::default()
+    };
+    let nothing = address(&format!("sha256:{}", "a".repeat(64)));
+    assert_eq!(world.refused(nothing).await.0, "LayersNotFoundException");
 }
 
 #[tokio::test]

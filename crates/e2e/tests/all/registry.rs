@@ -212,6 +212,32 @@ fn a_token_may_do_what_its_user_may_and_ends_with_it() {
     image.push_with(&machine, &password, "mine", "v1");
     assert_eq!(ask("GET", &format!("mine/blobs/{layer}"), &[]).status, 200);
 
+    // An address of a layer opens that layer for who has it, and nothing else.
+    let asked = json!({ "repositoryName": "yours", "layerDigest": layer.to_string() });
+    let told = machine.ask("ecr", "GetDownloadUrlForLayer", asked);
+    let addressed = told["downloadUrl"].as_str().unwrap();
+    let fetch = |method: &str, url: &str| {
+        let path = &url[url.find("/v2/").unwrap()..];
+        let host = machine.listen.to_string();
+        let headers = [("host", host.as_str()), ("connection", "close")];
+        let connection = Connection::open(machine.listen);
+        connection
+            .unwrap()
+            .ask(method, path, &headers, &[])
+            .unwrap()
+    };
+    let fetched = fetch("GET", addressed);
+    assert_eq!((fetched.status, &fetched.body), (200, &image.layer));
+    assert_eq!(fetch("DELETE", addressed).status, 401);
+    assert_eq!(
+        fetch("GET", &addressed.replace("/yours/", "/mine/")).status,
+        401
+    );
+    assert_eq!(
+        fetch("GET", addressed.split('?').next().unwrap()).status,
+        401
+    );
+
     // Nobody lists all repositories here, nor deletes what images are made of.
     for (method, path) in [
         ("GET", "_catalog"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloud::{Caller, Cloud, Error, Origin};
 use ecr::TokenHolder;
-use engine::Repository;
+use engine::{Digest, Repository};
 
 /// What the registry's user is always called.
 const USER: &str = "AWS";
@@ -29,7 +29,23 @@ impl RegistryClient {
         if username != USER {
             return None;
         }
-        let caller = match ecr::token_holder(cloud, password)? {
+        Self::of_holder(cloud, ecr::token_holder(cloud, password)?, origin)
+    }
+
+    /// Who had this address of a layer made, and the region that the layer is in.
+    pub fn of_layer(
+        cloud: &Arc<Cloud>,
+        shown: &str,
+        repository: &str,
+        digest: &Digest,
+        origin: Arc<Origin>,
+    ) -> Option<(String, Self)> {
+        let (region, holder) = ecr::layer_holder(cloud, shown, repository, digest)?;
+        Some((region, Self::of_holder(cloud, holder, origin)?))
+    }
+
+    fn of_holder(cloud: &Arc<Cloud>, holder: TokenHolder, origin: Arc<Origin>) -> Option<Self> {
+        let caller = match holder {
             // A token may have been handed on: it is no more than a session of the owner's.
             TokenHolder::Owner => Caller::RootSession {
                 access_key: String::new(),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use cloud::Origin;
-use engine::Repository;
+use engine::{Digest, Repository};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use images::{Access, Closed, Gate, RegistryScope};
 use serde_json::json;
 
@@ -21,7 +21,10 @@ pub async fn answer(
     request: Request<Incoming>,
     visit: &Visit<'_>,
 ) -> Response<Body> {
-    let Some(client) = client(front, &request, visit.origin.clone()) else {
+    let host = embedded_host(front, &request);
+    let with_token = client(front, &request, visit.origin.clone()).map(|it| (host, it));
+    let found = with_token.or_else(|| with_address(front, &request, visit.origin.clone()));
+    let Some((host, client)) = found else {
         let body = json!({ "errors": [{ "code": "UNAUTHORIZED", "message": "authentication required: use the token of `aws ecr get-login-password`", "detail": null }] });
         let mut response = super::json(StatusCode::UNAUTHORIZED, &body);
         let realm =
@@ -30,9 +33,7 @@ pub async fn answer(
         return response;
     };
     visit.believe();
-    let scope = RegistryScope {
-        host: embedded_host(front, &request),
-    };
+    let scope = RegistryScope { host };
     let response = front.registry.handle(request, scope, &client).await;
     let response = response.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
     match response.status() {
@@ -91,6 +92,33 @@ fn client(
     let decoded = String::from_utf8(decoded).ok()?;
     let (username, password) = decoded.split_once(':')?;
     RegistryClient::find(&front.cloud, username, password, origin)
+}
+
+/// Who comes with an address that `GetDownloadUrlForLayer` made, and the host of the layer's repository. Such an
+/// address is for reading that layer.
+fn with_address(
+    front: &Front,
+    request: &Request<Incoming>,
+    origin: Arc<Origin>,
+) -> Option<(String, RegistryClient)> {
+    if request.method() != Method::GET {
+        return None;
+    }
+    let (repository, digest, shown) = layer_of(request.uri())?;
+    let (region, client) =
+        RegistryClient::of_layer(&front.cloud, shown, repository, &digest, origin)?;
+    let host = format!("{}.dkr.ecr.{region}.amazonaws.com", front.cloud.account);
+    Some((host, client))
+}
+
+/// The repository, the layer, and what is shown for it, in an address of a layer.
+fn layer_of(uri: &Uri) -> Option<(&str, Digest, &str)> {
+    let shown = (uri.query()?.split('&'))
+        .filter_map(|it| it.split_once('='))
+        .find(|(name, _)| *name == ecr::LAYER_QUERY)?
+        .1;
+    let (repository, digest) = uri.path().strip_prefix("/v2/")?.rsplit_once("/blobs/")?;
+    Some((repository, digest.parse().ok()?, shown))
 }
 
 /// The action that stands for a request ("Actions, resources, and condition keys for Amazon Elastic
