@@ -17,6 +17,10 @@ pub enum Asker {
     User {
         arn: String,
         id: String,
+        /// The key that the operation was asked for with: what limits its session limits what is done for it.
+        /// Empty in records of before it was kept.
+        #[serde(default)]
+        key: String,
     },
     Role {
         arn: String,
@@ -25,6 +29,9 @@ pub enum Asker {
         #[serde(default)]
         id: Option<String>,
         session: String,
+        /// As a user's.
+        #[serde(default)]
+        key: String,
     },
     /// Nobody who is known. It may do nothing.
     Nobody,
@@ -41,36 +48,47 @@ impl Asker {
                 None
             }
             Caller::Anonymous => Some(Self::Nobody),
-            Caller::User { arn, id, .. } => Some(Self::User {
+            Caller::User {
+                arn,
+                id,
+                access_key,
+            } => Some(Self::User {
                 arn: arn.clone(),
                 id: id.clone(),
+                key: access_key.clone(),
             }),
             Caller::AssumedRole {
                 role_arn,
                 role_id,
                 session_name,
-                ..
+                access_key,
             } => Some(Self::Role {
                 arn: role_arn.clone(),
                 id: role_id.clone(),
                 session: session_name.clone(),
+                key: access_key.clone(),
             }),
         }
     }
 
     fn caller(&self) -> Caller {
         match self {
-            Self::User { arn, id } => Caller::User {
+            Self::User { arn, id, key } => Caller::User {
                 arn: arn.clone(),
                 id: id.clone(),
-                access_key: String::new(),
+                access_key: key.clone(),
             },
             Self::Nobody => Caller::Anonymous,
-            Self::Role { arn, id, session } => Caller::AssumedRole {
+            Self::Role {
+                arn,
+                id,
+                session,
+                key,
+            } => Caller::AssumedRole {
                 role_arn: arn.clone(),
                 role_id: id.clone(),
                 session_name: session.clone(),
-                access_key: String::new(),
+                access_key: key.clone(),
             },
         }
     }
@@ -82,6 +100,7 @@ pub fn acting(cx: &Cx, stack: &Stack) -> Cx {
         arn: arn.clone(),
         id: None,
         session: SESSION.to_owned(),
+        key: String::new(),
     });
     match role.as_ref().or(stack.asked_by.as_ref()) {
         Some(asker) => cx.acting_as(asker.caller()).via(PRINCIPAL),
@@ -124,19 +143,21 @@ pub async fn checked_role(
 mod tests {
     use super::*;
 
-    /// What a stored asker acts as is who asked, by its id and not by its name alone.
+    /// What a stored asker acts as is who asked, by its id and not by its name alone, in its own session.
     #[test]
-    fn who_asked_keeps_its_id() {
+    fn who_asked_keeps_its_id_and_its_session() {
         let role = Asker::Role {
             arn: "arn:aws:iam::1:role/a".into(),
             id: Some("AROA1".into()),
             session: "s".into(),
+            key: "ASIA1".into(),
         };
         let stored = serde_json::to_string(&role).unwrap();
         let read: Asker = serde_json::from_str(&stored).unwrap();
         assert!(matches!(
             read.caller(),
-            Caller::AssumedRole { role_id: Some(id), .. } if id == "AROA1"
+            Caller::AssumedRole { role_id: Some(id), access_key, .. }
+                if id == "AROA1" && access_key == "ASIA1"
         ));
         assert_eq!(Asker::Nobody.caller(), Caller::Anonymous);
     }

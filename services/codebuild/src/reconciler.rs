@@ -375,14 +375,15 @@ async fn run(cx: &Cx, build: &mut BuildRecord) -> Step {
     let status = cx.engine().tasks.status(&build.uuid).await?;
     let marks = read_marks(cx, build).await?;
     observe::replay(build, &spec, &marks, cx.clock().now());
+    // Also of one that has ended while there was no daemon: its artifacts are still to go.
+    let old = cx.clock().now_ms() - build.credentials_ms.unwrap_or(0);
+    if old > SESSION_AGE_MS {
+        // A role that is gone does not end a build that runs: its next call to AWS fails.
+        let _ = renew_session(cx, build).await;
+    }
     match status {
         Some(status) if status.state != TaskState::Stopped => {
             end_in_time(cx, build, &status).await?;
-            let old = cx.clock().now_ms() - build.credentials_ms.unwrap_or(0);
-            if old > SESSION_AGE_MS {
-                // A role that is gone does not end a build that runs: its next call to AWS fails.
-                let _ = renew_session(cx, build).await;
-            }
             // A new daemon opens it again. A build that holds the address itself has no door: its
             // own loss.
             let _ = cx.engine().inside.open(&network::interface(build)).await;

@@ -110,9 +110,9 @@ impl Asker {
                 role_arn,
                 role_id,
                 session_name,
-                access_key,
+                ..
             } => {
-                let session = SessionExtras::of_key(cx, access_key)?;
+                let session = SessionExtras::of_caller(cx, &cx.caller)?;
                 bounds.extend(documents::session_bound(cx, &session)?);
                 let role = cx.read(|tx| RoleRecord::of_arn(tx, role_arn))?;
                 let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));

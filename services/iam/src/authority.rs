@@ -11,10 +11,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use ::policy::Decision;
-use cloud::{Authority, Cx, Error, Need, Needs, Record};
+use cloud::{Authority, Caller, Cx, Error, Need, Needs, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
+use crate::credentials::is_of_session;
 use crate::names::key;
 
 /// What is done with calls that no policy allows.
@@ -118,6 +119,7 @@ impl Policies {
 
 impl Authority for Policies {
     fn check(&self, cx: &Cx, service: &str, needs: &Needs) -> Result<(), Error> {
+        check_factor(cx, service)?;
         let who = Asker::of(cx)?;
         let mut refused = None;
         for need in &needs.all {
@@ -133,6 +135,20 @@ impl Authority for Policies {
         }
     }
 }
+
+/// A user's session calls no operation of IAM's unless a second factor was shown when it began, which
+/// nobody can here (STS API reference, "GetSessionToken"): who has got hold of one makes no keys with it that
+/// stay.
+fn check_factor(cx: &Cx, service: &str) -> Result<(), Error> {
+    match &cx.caller {
+        Caller::User { access_key, .. } if service == "iam" && is_of_session(access_key) => {
+            Err(INVALID_TOKEN.because("The security token included in the request is invalid"))
+        }
+        _ => Ok(()),
+    }
+}
+
+const INVALID_TOKEN: cloud::ErrorCode = cloud::ErrorCode::sender("InvalidClientTokenId", 403);
 
 /// The resource as messages and records name it.
 fn resource_of(need: &Need) -> &str {

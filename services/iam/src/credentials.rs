@@ -213,6 +213,13 @@ pub fn new_secret(length: usize) -> Result<Secret, Error> {
     Ok(Secret(text))
 }
 
+/// How the ids of temporary keys begin.
+pub const SESSION_KEY: &str = "ASIA";
+
+pub fn is_of_session(access_key: &str) -> bool {
+    access_key.starts_with(SESSION_KEY)
+}
+
 /// The id of a new key: four letters that tell its kind, and 16 more.
 pub fn new_key_id(prefix: &str) -> String {
     format!("{prefix}{}", cloud::random_upper(16))

@@ -4,7 +4,7 @@
 use ::policy::Context;
 use cloud::{Caller, Cx, Error, Need, Needs, Origin};
 
-use crate::credentials::Session;
+use crate::credentials::{Session, is_of_session};
 use crate::names::key;
 use crate::tags::Tags;
 
@@ -122,7 +122,7 @@ fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
         | Caller::RootSession { access_key } => access_key,
         Caller::Root(_) | Caller::Daemon | Caller::Service(_) | Caller::Anonymous => "",
     };
-    let is_session = access_key.starts_with("ASIA") || is_service_role(&cx.caller);
+    let is_session = is_of_session(access_key) || is_service_role(&cx.caller);
     let mut source_identity = None;
     if is_session {
         context.set("aws:MultiFactorAuthPresent", "false");

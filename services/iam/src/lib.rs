@@ -42,7 +42,8 @@ use permissions::{
     BOUNDARY, CREDENTIAL_NEW, CREDENTIAL_SERVICE, SERVICE_NAME, boundary_key, changed_role,
     changed_user, credential_service, group_attachment, lend_role, new_group, new_policy,
     new_profile, new_role, new_user, of_kind, on_group, on_user, policy_touched, profile_touched,
-    role_attachment, role_of_task, role_touched, user_attachment, user_or_caller, user_touched,
+    renamed_group, role_attachment, role_of_task, role_touched, user_attachment, user_or_caller,
+    user_touched,
 };
 use shapes::iam::*;
 
@@ -364,7 +365,10 @@ fn group_operations(service: Service) -> Service {
         .on(group::get_group, on_group(|it| &it.group_name))
         .on(group::list_groups, everywhere())
         .on(group::list_groups_for_user, on_user(|it| &it.user_name))
-        .on(group::update_group, on_group(|it| &it.group_name))
+        .on(
+            group::update_group,
+            touching("group", |cx, it: &UpdateGroupInput| renamed_group(cx, it)),
+        )
         .on(group::delete_group, on_group(|it| &it.group_name))
         .on(group::add_user_to_group, on_group(|it| &it.group_name))
         .on(group::remove_user_from_group, on_group(|it| &it.group_name))

@@ -2,6 +2,7 @@
 
 use cloud::permission::{Permission, on};
 use cloud::{ConditionKey, Cx, Error, FoundRole, Record, Touched};
+use shapes::iam::UpdateGroupInput;
 use wire::Operation;
 
 use crate::group::GroupRecord;
@@ -119,6 +120,20 @@ pub fn group_touched(cx: &Cx, name: &str) -> Touched {
 
 pub fn new_group(cx: &Cx, path: Option<&str>, name: &str) -> Touched {
     absent(cx, "group", path, name)
+}
+
+/// A group by its old name and by its new one: who may rename it may have both ("UpdateGroup").
+pub fn renamed_group(cx: &Cx, input: &UpdateGroupInput) -> Vec<Touched> {
+    let name = &input.group_name;
+    let there = found::<GroupRecord>(cx, name);
+    let path = input.new_path.as_deref();
+    let path = path.or(there.as_ref().map(|it| it.path.as_str()));
+    let new = new_group(cx, path, input.new_group_name.as_ref().unwrap_or(name));
+    let old = group_touched(cx, name);
+    match old.arn == new.arn {
+        true => vec![old],
+        false => vec![old, new],
+    }
 }
 
 /// The permissions boundary that a call gives.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ::policy::Purpose;
-use cloud::{Cx, Error};
+use cloud::{Caller, Cx, Error};
 use serde::{Deserialize, Serialize};
 use shapes::sts::{AssumeRoleInput, errors};
 
@@ -36,13 +36,29 @@ pub struct SessionExtras {
 }
 
 impl SessionExtras {
-    /// What the session of a key has; nothing when the key is none of a session's.
-    pub fn of_key(cx: &Cx, access_key: &str) -> Result<Self, Error> {
-        if access_key.is_empty() {
-            return Ok(Self::default());
-        }
+    /// What the session of a caller has. A role's that is not kept has ended: what limited it is not known
+    /// any more, so that it may do nothing.
+    pub fn of_caller(cx: &Cx, caller: &Caller) -> Result<Self, Error> {
+        let access_key = match caller {
+            Caller::AssumedRole {
+                role_id: Some(_),
+                access_key,
+                ..
+            } => access_key,
+            // A service assumes its role anew for all that it does, and nothing limits it beside the role.
+            Caller::AssumedRole { role_id: None, .. }
+            | Caller::Root(_)
+            | Caller::RootSession { .. }
+            | Caller::Daemon
+            | Caller::User { .. }
+            | Caller::Service(_)
+            | Caller::Anonymous => return Ok(Self::default()),
+        };
         let found: Option<crate::credentials::Session> = cx.read(|tx| tx.get(&key(access_key)))?;
-        Ok(found.map(|it| it.extras).unwrap_or_default())
+        let found = found.filter(|it| cx.clock().now_ms() < it.expires_ms);
+        found
+            .map(|it| it.extras)
+            .ok_or_else(crate::sts::expired_token)
     }
 
     /// What the session that is asked for will have, after the one that asks for it.

@@ -11,7 +11,9 @@ use shapes::sts::{
     GetSessionTokenOutput,
 };
 
-use crate::credentials::{AccessKey, Identity, Session, new_key_id, new_secret};
+use crate::credentials::{
+    AccessKey, Identity, SESSION_KEY, Session, is_of_session, new_key_id, new_secret,
+};
 use crate::names::key;
 use crate::role::RoleRecord;
 use crate::session::SessionExtras;
@@ -64,10 +66,12 @@ pub async fn get_caller_identity(
 /// The id of the role that has this ARN at the moment.
 fn role_id_now(cx: &Cx, arn: &str) -> Result<String, Error> {
     let role = cx.read(|tx| RoleRecord::of_arn(tx, arn))?;
-    role.map(|it| it.id).ok_or_else(|| {
-        shapes::sts::errors::ExpiredTokenException
-            .because("The security token included in the request is expired")
-    })
+    role.map(|it| it.id).ok_or_else(expired_token)
+}
+
+pub fn expired_token() -> Error {
+    shapes::sts::errors::ExpiredTokenException
+        .because("The security token included in the request is expired")
 }
 
 pub async fn get_access_key_info(
@@ -124,10 +128,7 @@ pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOut
     refuse("TokenCode", input.token_code.is_some())?;
     let contexts = input.provided_contexts.as_ref().map(Vec::len);
     refuse("ProvidedContexts", some(contexts))?;
-    let before = match &cx.caller {
-        Caller::AssumedRole { access_key, .. } => SessionExtras::of_key(&cx, access_key)?,
-        _ => SessionExtras::default(),
-    };
+    let before = SessionExtras::of_caller(&cx, &cx.caller)?;
     let extras = SessionExtras::asked(&cx, &input, &before)?;
     let role = trusting_role(&cx, &input, &extras)?;
     let seconds = input.duration_seconds.unwrap_or(HOUR);
@@ -185,14 +186,20 @@ pub async fn get_session_token(
     let (identity, seconds) = match &cx.caller {
         // Sessions of the account's owner end after an hour, whatever is asked.
         Caller::Root(_) => (Identity::Root, asked.min(HOUR)),
-        Caller::User { arn, id, .. } => (
+        // A session that begins another would never end.
+        Caller::User {
+            arn,
+            id,
+            access_key,
+        } if !is_of_session(access_key) => (
             Identity::User {
                 arn: arn.clone(),
                 id: id.clone(),
             },
             asked,
         ),
-        Caller::RootSession { .. }
+        Caller::User { .. }
+        | Caller::RootSession { .. }
         | Caller::AssumedRole { .. }
         | Caller::Service(_)
         | Caller::Daemon
@@ -219,7 +226,7 @@ fn begin_session(
     seconds: i32,
 ) -> Result<Credentials, Error> {
     let session = Session {
-        access_key: new_key_id("ASIA"),
+        access_key: new_key_id(SESSION_KEY),
         secret: new_secret(SECRET_LENGTH)?,
         token: new_secret(TOKEN_LENGTH)?,
         issued_ms: Some(cx.clock().now_ms()),

@@ -451,3 +451,86 @@ async fn a_trust_policy_sees_the_tags_that_are_asked_for() {
     other["ExternalId"] = json!("xyz");
     assert!(world.session(&world.owner, other).await.is_err());
 }
+
+/// What limits a session is kept with it: where that is gone, nothing is known of what it may do.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_ended_while_it_calls_is_not_its_whole_role() {
+    let world = World::new().await;
+    world.role(allow(json!("*"))).await;
+    let policy = json!({"Policy": allow(json!("iam:ListRoles")), "DurationSeconds": 900});
+    let session = world.session(&world.owner, policy).await.unwrap();
+    assert_eq!(may(&session, "ListRoles").await, Ok(()));
+    assert!(may(&session, "ListUsers").await.is_err());
+    tokio::time::advance(std::time::Duration::from_secs(901)).await;
+    for operation in ["ListRoles", "ListUsers"] {
+        let answer = session.serve_json("iam", operation, json!({})).await;
+        assert_eq!(answer.unwrap_err().code, "ExpiredTokenException");
+    }
+    // The same where nothing is kept of it.
+    let Caller::AssumedRole {
+        role_arn, role_id, ..
+    } = session.caller.clone()
+    else {
+        unreachable!()
+    };
+    for access_key in ["", "ASIAUNKNOWN"] {
+        let unknown = session.with_caller(Caller::AssumedRole {
+            role_arn: role_arn.clone(),
+            role_id: role_id.clone(),
+            session_name: "session".into(),
+            access_key: access_key.into(),
+        });
+        assert!(may(&unknown, "ListRoles").await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_user_s_session_makes_nothing_that_outlives_it() {
+    let world = World::new().await;
+    let ann = world.user("ann").await;
+    let all = json!({"UserName": "ann", "PolicyName": "p", "PolicyDocument": allow(json!("*"))});
+    world.iam("PutUserPolicy", all).await;
+    let answer = ann.serve_json("sts", "GetSessionToken", json!({})).await;
+    let answer = answer.unwrap_or_else(|it| panic!("{}", it.message));
+    let key = answer["Credentials"]["AccessKeyId"].as_str().unwrap();
+    let session = (ann).with_caller(iam::find_holder(&world.cloud, key).unwrap());
+    let again = session
+        .serve_json("sts", "GetSessionToken", json!({}))
+        .await;
+    assert_eq!(again.unwrap_err().code, "AccessDenied");
+    let key = json!({"UserName": "ann"});
+    let refused = session
+        .serve_json("iam", "CreateAccessKey", key.clone())
+        .await;
+    assert_eq!(refused.unwrap_err().code, "InvalidClientTokenId");
+    // It is the user everywhere else, and the user itself may.
+    world.role(allow(json!("*"))).await;
+    world.session(&session, json!({})).await.unwrap();
+    let own = ann.serve_json("iam", "CreateAccessKey", key).await;
+    assert!(own.is_ok());
+}
+
+#[tokio::test]
+async fn who_renames_a_group_may_have_both_names() {
+    let world = World::new().await;
+    let ann = world.user("ann").await;
+    let arn = "arn:aws:iam::000000000000:group";
+    let policy = document(json!({"Effect": "Allow", "Action": "iam:UpdateGroup",
+        "Resource": [format!("{arn}/dev*"), format!("{arn}/team/dev*")]}));
+    let own = json!({"UserName": "ann", "PolicyName": "p", "PolicyDocument": policy});
+    world.iam("PutUserPolicy", own).await;
+    world.iam("CreateGroup", json!({"GroupName": "dev"})).await;
+    let renames = async |input: Value| {
+        let answer = ann.serve_json("iam", "UpdateGroup", input).await;
+        answer.map(drop).map_err(|it| it.code)
+    };
+    for refused in [
+        json!({"GroupName": "dev", "NewGroupName": "admins"}),
+        json!({"GroupName": "dev", "NewPath": "/admins/"}),
+        json!({"GroupName": "dev", "NewPath": "/team/", "NewGroupName": "ops"}),
+    ] {
+        assert_eq!(renames(refused).await, Err("AccessDenied"));
+    }
+    let moved = json!({"GroupName": "dev", "NewPath": "/team/", "NewGroupName": "dev2"});
+    assert_eq!(renames(moved).await, Ok(()));
+}

@@ -164,12 +164,19 @@ async fn a_namesake_lends_nobody_its_permissions() {
         role_name: "build".into(),
     };
     let found = cx.call(role.clone()).await.unwrap().role;
+    let assume = shapes::sts::AssumeRoleInput {
+        role_arn: ROLE.into(),
+        role_session_name: "session".into(),
+        ..Default::default()
+    };
+    let session = cx.as_service("codebuild.amazonaws.com").call(assume).await;
+    let access_key = session.unwrap().credentials.unwrap().access_key_id;
     let session_of = |role_id: &str| {
         cx.acting_as(Caller::AssumedRole {
             role_arn: ROLE.into(),
             role_id: Some(role_id.to_owned()),
-            session_name: "1".into(),
-            access_key: String::new(),
+            session_name: "session".into(),
+            access_key: access_key.clone(),
         })
     };
     session_of(&found.role_id).call(role.clone()).await.unwrap();

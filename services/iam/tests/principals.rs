@@ -78,12 +78,19 @@ impl World {
             .unwrap();
     }
 
-    fn session_of(&self, role: &Role) -> Caller {
+    async fn session_of(&self, role: &Role) -> Caller {
+        let input = AssumeRoleInput {
+            role_arn: role.arn.clone(),
+            role_session_name: "s".into(),
+            ..Default::default()
+        };
+        let ecs = self.daemon.as_service("ecs.amazonaws.com");
+        let session = ecs.call(input).await.unwrap();
         Caller::AssumedRole {
             role_arn: role.arn.clone(),
             role_id: Some(role.role_id.clone()),
             session_name: "s".into(),
-            access_key: "ASIAHELPER".into(),
+            access_key: session.credentials.unwrap().access_key_id,
         }
     }
 
@@ -168,11 +175,11 @@ async fn a_namesake_of_a_role_inherits_nothing_and_neither_do_its_sessions() {
         let helper = world.role("helper", service.clone()).await.unwrap();
         world.role("target", json!({"AWS": named})).await.unwrap();
         assert_eq!(world.shown().await, named);
-        assert!(world.may_assume(world.session_of(&helper)).await);
+        assert!(world.may_assume(world.session_of(&helper).await).await);
         world.without_role("helper").await;
         let namesake = world.role("helper", service.clone()).await.unwrap();
         assert!(
-            !world.may_assume(world.session_of(&namesake)).await,
+            !world.may_assume(world.session_of(&namesake).await).await,
             "{named}"
         );
         let shown = world.shown().await;
