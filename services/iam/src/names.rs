@@ -85,6 +85,18 @@ pub struct Page<T> {
     pub marker: Option<String>,
 }
 
+pub fn invalid_marker(marker: &str) -> Error {
+    wire::codes::ValidationError.because(format!("Invalid Marker: {marker}"))
+}
+
+/// How many items a page has at most.
+pub fn page_length(max_items: Option<i32>) -> usize {
+    max_items
+        .and_then(|it| usize::try_from(it).ok())
+        .unwrap_or(PAGE_ITEMS)
+        .clamp(1, PAGE_ITEMS_MAX)
+}
+
 /// The items after the marker, which is the name of the last one that was given.
 pub fn page<T>(
     mut items: Vec<T>,
@@ -94,15 +106,10 @@ pub fn page<T>(
 ) -> Result<Page<T>, Error> {
     if let Some(marker) = marker {
         let at = items.iter().position(|it| name(it) == marker);
-        let at = at.ok_or_else(|| {
-            wire::codes::ValidationError.because(format!("Invalid Marker: {marker}"))
-        })?;
+        let at = at.ok_or_else(|| invalid_marker(marker))?;
         items.drain(..=at);
     }
-    let count = max_items
-        .and_then(|it| usize::try_from(it).ok())
-        .unwrap_or(PAGE_ITEMS)
-        .clamp(1, PAGE_ITEMS_MAX);
+    let count = page_length(max_items);
     let more = items.len() > count;
     items.truncate(count);
     let marker = match items.last() {

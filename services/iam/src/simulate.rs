@@ -13,7 +13,7 @@ use shapes::iam::*;
 use crate::document;
 use crate::grants::{Grants, Holder};
 use crate::group::{GroupRecord, groups_of};
-use crate::names::{no_such, page, unsupported};
+use crate::names::{Page, invalid_marker, no_such, page_length, unsupported};
 use crate::policy;
 use crate::role::RoleRecord;
 use crate::user::UserRecord;
@@ -25,9 +25,17 @@ struct SimulatedPolicy {
     text: String,
 }
 
+/// Policies are read once for each result, and each of their statements may stand in it: how much is read
+/// for one page. A page may be shorter than was asked for (API reference, "SimulateCustomPolicy").
+const PAGE_BYTES_MAX: usize = 16 << 20;
+
 /// All that a simulation is made of.
 struct SimulatedScene {
     sources: Vec<SimulatedPolicy>,
+    /// Where the statements of each stand.
+    places: Vec<Vec<(::policy::Place, ::policy::Place)>>,
+    /// Of all policies together.
+    bytes: usize,
     documents: Vec<Document>,
     bounds: Vec<Bound>,
     resource_policy: Option<Document>,
@@ -53,8 +61,7 @@ pub async fn simulate_custom_policy(
         entries: input.context_entries,
         handling: input.resource_handling_option,
     };
-    let results = asked.results(&cx, Vec::new())?;
-    let page = pages(results, input.marker.as_deref(), input.max_items)?;
+    let page = asked.page(&cx, Vec::new(), input.marker.as_deref(), input.max_items)?;
     Ok(SimulateCustomPolicyOutput {
         evaluation_results: Some(page.items),
         is_truncated: page.is_truncated,
@@ -95,26 +102,9 @@ pub async fn simulate_principal_policy(
         entries: input.context_entries,
         handling: input.resource_handling_option,
     };
-    let results = asked.results(&cx, boundary)?;
-    let page = pages(results, input.marker.as_deref(), input.max_items)?;
+    let page = asked.page(&cx, boundary, input.marker.as_deref(), input.max_items)?;
     Ok(SimulatePrincipalPolicyOutput {
         evaluation_results: Some(page.items),
-        is_truncated: page.is_truncated,
-        marker: page.marker,
-    })
-}
-
-/// Results have no names: a page is found again by the number of its first.
-fn pages(
-    results: Vec<EvaluationResult>,
-    marker: Option<&str>,
-    max_items: Option<i32>,
-) -> Result<crate::names::Page<EvaluationResult>, Error> {
-    let named = results.into_iter().enumerate();
-    let named: Vec<_> = named.map(|(at, it)| (at.to_string(), it)).collect();
-    let page = page(named, |it| &it.0, marker, max_items)?;
-    Ok(crate::names::Page {
-        items: page.items.into_iter().map(|it| it.1).collect(),
         is_truncated: page.is_truncated,
         marker: page.marker,
     })
@@ -210,7 +200,16 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn results(self, cx: &Cx, boundary: Vec<String>) -> Result<Vec<EvaluationResult>, Error> {
+    /// The results of one page, and no others: as many as actions and resources together make are more
+    /// than anybody has asked to see. Results have no names: a page is found again by the number of its
+    /// first.
+    fn page(
+        self,
+        cx: &Cx,
+        boundary: Vec<String>,
+        marker: Option<&str>,
+        max_items: Option<i32>,
+    ) -> Result<Page<EvaluationResult>, Error> {
         if self.handling.is_some() {
             return Err(unsupported("ResourceHandlingOption"));
         }
@@ -221,18 +220,27 @@ impl Simulation {
                 )));
             }
         }
-        let resources = self
-            .resources
-            .clone()
-            .unwrap_or_else(|| vec!["*".to_owned()]);
+        let resources = self.resources.clone().filter(|it| !it.is_empty());
+        let resources = resources.unwrap_or_else(|| vec!["*".to_owned()]);
         let actions = self.actions.clone();
+        let all = actions.len().saturating_mul(resources.len());
+        let first = match marker {
+            None => 0,
+            Some(marker) => match marker.parse::<usize>() {
+                Ok(last) if last < all => last + 1,
+                _ => return Err(invalid_marker(marker)),
+            },
+        };
         let scene = self.scene(cx, boundary)?;
-        let pairs = actions
-            .iter()
-            .flat_map(|it| resources.iter().map(move |of| (it, of)));
-        Ok(pairs
-            .map(|(action, resource)| scene.result(action, resource))
-            .collect())
+        let most = (PAGE_BYTES_MAX / scene.bytes.max(1)).clamp(1, page_length(max_items));
+        let end = all.min(first.saturating_add(most));
+        let asked = (first..end).map(|at| (at / resources.len(), at % resources.len()));
+        let results = asked.map(|(action, of)| scene.result(&actions[action], &resources[of]));
+        Ok(Page {
+            items: results.collect(),
+            is_truncated: Some(end < all),
+            marker: (end < all).then(|| (end - 1).to_string()),
+        })
     }
 
     fn scene(self, cx: &Cx, boundary: Vec<String>) -> Result<SimulatedScene, Error> {
@@ -249,8 +257,8 @@ impl Simulation {
             }
             documents.push(read(&source.text, Kind::Identity)?);
         }
-        let boundaries = self.boundaries.unwrap_or(boundary);
-        let boundaries: Result<Vec<_>, Error> = boundaries
+        let boundary_texts = self.boundaries.unwrap_or(boundary);
+        let boundaries: Result<Vec<_>, Error> = boundary_texts
             .iter()
             .map(|it| read(it, Kind::Boundary))
             .collect();
@@ -266,6 +274,9 @@ impl Simulation {
         let resource_policy = resource_policy
             .map(|it| read(it, Kind::Resource))
             .transpose()?;
+        let given = self.resource_policy.iter().chain(&boundary_texts);
+        let texts = self.sources.iter().map(|it| &it.text).chain(given);
+        let bytes = texts.map(String::len).sum();
         let mut context = Context::new();
         context.know_all();
         for entry in self.entries.into_iter().flatten() {
@@ -273,6 +284,8 @@ impl Simulation {
             context.set_all(&name, entry.context_key_values.unwrap_or_default());
         }
         Ok(SimulatedScene {
+            places: self.sources.iter().map(|it| places(&it.text)).collect(),
+            bytes,
             sources: self.sources,
             documents,
             bounds,
@@ -385,7 +398,7 @@ impl SimulatedScene {
                 ..Default::default()
             };
         };
-        let place = places(&source.text).get(it.statement).copied();
+        let place = self.places[it.document].get(it.statement).copied();
         let position = |it: ::policy::Place| Position {
             line: i32::try_from(it.line).ok(),
             column: i32::try_from(it.column).ok(),

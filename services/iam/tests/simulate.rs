@@ -201,6 +201,52 @@ async fn a_user_is_simulated_with_its_groups_and_its_boundary() {
     assert_eq!(second["IsTruncated"], false);
 }
 
+/// Each action with each resource is more than any machine holds: a page is what is made, in time and memory.
+#[tokio::test]
+async fn what_is_on_no_page_is_not_made() {
+    let world = World::new();
+    let many =
+        |prefix: &str| -> Vec<String> { (0..50_000).map(|it| format!("{prefix}{it}")).collect() };
+    let mut input = json!({
+        "PolicyInputList": [document(json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"}))],
+        "ActionNames": many("s3:A"),
+        "ResourceArns": many("arn:aws:s3:::b/"),
+        "MaxItems": 2,
+    });
+    let first = world.ok("SimulateCustomPolicy", input.clone()).await;
+    assert_eq!(first["EvaluationResults"].as_array().unwrap().len(), 2);
+    assert_eq!(first["IsTruncated"], true);
+    // The last of all.
+    input["Marker"] = json!((50_000u64 * 50_000 - 2).to_string());
+    let last = world.ok("SimulateCustomPolicy", input.clone()).await;
+    let result = &last["EvaluationResults"][0];
+    assert_eq!(
+        (&result["EvalActionName"], &result["EvalResourceName"]),
+        (&json!("s3:A49999"), &json!("arn:aws:s3:::b/49999"))
+    );
+    assert_eq!(last["IsTruncated"], false);
+    for marker in ["x", "-1", "2500000000", "99999999999999999999"] {
+        input["Marker"] = json!(marker);
+        let refused = world.ask("SimulateCustomPolicy", input.clone()).await;
+        assert_eq!(
+            refused.unwrap_err(),
+            format!("ValidationError: Invalid Marker: {marker}")
+        );
+    }
+    // Where the policies are long, a page is short, and tells that there is more.
+    let long = document(json!(vec![
+        json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"});
+        500
+    ]));
+    input["PolicyInputList"] = json!(vec![long; 50]);
+    input["MaxItems"] = json!(1000);
+    input.as_object_mut().unwrap().remove("Marker");
+    let page = world.ok("SimulateCustomPolicy", input).await;
+    let count = page["EvaluationResults"].as_array().unwrap().len();
+    assert!((1..100).contains(&count), "{count}");
+    assert_eq!(page["Marker"], json!((count - 1).to_string()));
+}
+
 #[tokio::test]
 async fn the_account_is_told_as_it_is() {
     let world = World::new();
