@@ -162,3 +162,47 @@ async fn fields_are_what_is_stored_with_the_object() {
     let request = form(&ask("POST", "/bucket", ""), &conditions, &wrong, "hello");
     shop.send(request).await.refuses(400, "MalformedXML", &[]);
 }
+
+/// The bucket and the key that the policy was held against are those that are written to, however the path
+/// spells them.
+#[tokio::test]
+async fn no_part_of_a_key_hides_in_the_bucket_of_the_path() {
+    let shop = Shop::new().await;
+    let conditions = [r#"["starts-with", "$bucket", "buck"]"#, UP].map(str::to_owned);
+    let posted = async |path: &str| {
+        let request = form(
+            &ask("POST", path, ""),
+            &conditions,
+            &[("key", "up/x")],
+            "hello",
+        );
+        shop.send(request).await.status
+    };
+    for path in [
+        "/bucket%2Fadmin",
+        "/bucket%2F",
+        "/bucket%2f..%2f",
+        "/bucket%00",
+    ] {
+        let status = posted(path).await;
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+    assert_eq!(posted("/b%75cket").await, 204);
+    assert_eq!(shop.ground.get("bucket", "up/x").await.unwrap(), "hello");
+    let keys = shop.done(get("/bucket")).await;
+    assert_eq!(keys.body.matches("<Key>").count(), 1, "{}", keys.body);
+}
+
+#[tokio::test]
+async fn a_form_copies_nothing() {
+    let shop = Shop::new().await;
+    assert_eq!(
+        post(&shop, &[BUCKET, UP], &[("key", "up/x")]).await.status,
+        204
+    );
+    let any = r#"["starts-with", "$x-amz-copy-source", ""]"#;
+    let fields = [("key", "up/copy"), ("x-amz-copy-source", "/bucket/up/x")];
+    let told = post(&shop, &[BUCKET, UP, any], &fields).await;
+    told.refuses(400, "InvalidArgument", &[]);
+    assert!(shop.ground.get("bucket", "up/copy").await.is_err());
+}

@@ -49,7 +49,7 @@ pub async fn read(
     now_ms: i64,
 ) -> Result<Posted, Error> {
     let (head, body) = request.into_parts();
-    let (bucket, base) = bucket_of(&head)?;
+    let (bucket, is_in_path) = bucket_of(&head)?;
     let kind = head.headers.get(http::header::CONTENT_TYPE);
     let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
     let boundary = boundary(kind).ok_or_else(malformed_form)?;
@@ -67,6 +67,11 @@ pub async fn read(
     let key = &fields["key"];
     let mut posted = Request::new(file::read(body, &boundary, lengths));
     *posted.method_mut() = Method::PUT;
+    // Made of the bucket and the key that the policy was held against, and of nothing else.
+    let base = match is_in_path {
+        true => format!("/{}", url_encoded(&bucket)),
+        false => String::new(),
+    };
     let uri = format!("{base}/{}", url_encoded(key));
     *posted.uri_mut() = uri.parse().map_err(|_| malformed_form())?;
     *posted.headers_mut() = headers(&head.headers, &fields)?;
@@ -84,23 +89,24 @@ pub async fn read(
     })
 }
 
-/// The bucket that a form is posted to, and how its path begins.
-fn bucket_of(head: &http::request::Parts) -> Result<(String, String), Error> {
+/// The bucket that a form is posted to, and whether the path names it.
+fn bucket_of(head: &http::request::Parts) -> Result<(String, bool), Error> {
     let host = head.headers.get(HOST).and_then(|it| it.to_str().ok());
     let path = head.uri.path().trim_matches('/');
     let named = match address(host.unwrap_or_default()) {
         Some(Address::Bucket { bucket, .. }) if path.is_empty() => {
-            return Ok((bucket.to_owned(), String::new()));
+            return Ok((bucket.to_owned(), false));
         }
         Some(Address::Bucket { .. }) => "",
         _ => path,
     };
+    let named = percent_encoding::percent_decode_str(named).decode_utf8_lossy();
     if named.is_empty() || named.contains('/') {
         return Err(
             MethodNotAllowed.because("The specified method is not allowed against this resource.")
         );
     }
-    Ok((named.to_owned(), format!("/{named}")))
+    Ok((named.into_owned(), true))
 }
 
 fn missing(field: &'static str) -> Error {
@@ -199,6 +205,8 @@ fn is_signed_old(secret: &str, policy: &str, signature: &str) -> bool {
     signature.is_ok_and(|it| hmac::verify(&key, policy.as_bytes(), &it).is_ok())
 }
 
+const COPY_SOURCE: &str = "x-amz-copy-source";
+
 /// Fields that are headers of the request that a form stands for, beside S3's own.
 const HEADERS: &[&str] = &[
     "cache-control",
@@ -215,6 +223,14 @@ fn headers(sent: &HeaderMap, fields: &Fields) -> Result<HeaderMap, Error> {
         if let Some(value) = sent.get(&name) {
             headers.insert(name, value.clone());
         }
+    }
+    // What is posted is the file, and no copy of something else.
+    if let Some(name) = fields.keys().find(|it| it.starts_with(COPY_SOURCE)) {
+        return Err(bad_argument(
+            COPY_SOURCE,
+            &fields[name],
+            "A form cannot have a copy source: it uploads its file",
+        ));
     }
     let is_signing = |name: &str| {
         name == "x-amz-security-token" || SIGNING.iter().any(|(field, _)| *field == name)
