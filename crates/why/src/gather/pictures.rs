@@ -89,6 +89,10 @@ async fn own(cx: &Cx, name: &ImageName) -> Result<OwnImage, Error> {
     Ok(own)
 }
 
+/// Where a program is looked for: an image says where, and may be anybody's. Each place costs a look into
+/// all its layers.
+const PLACES_MAX: usize = 64;
+
 /// What an image that is here says and has. What cannot be looked into is left out.
 async fn look_inside(
     cx: &Cx,
@@ -130,6 +134,7 @@ async fn look_inside(
         (false, true) => vec![format!("{}/{program}", config.working_dir)],
         (false, false) => path
             .split(':')
+            .take(PLACES_MAX)
             .map(|it| format!("{it}/{program}"))
             .collect(),
     };
