@@ -107,6 +107,14 @@ fn colour(text: &str) -> Option<usize> {
     (is_colour && !hides).then_some("\u{1b}[".len() + end + "m".len())
 }
 
+/// `1 image`, `2 images`.
+pub fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// An error that ends a command: on standard error, with every cause.
 pub fn failure(error: &anyhow::Error, json: bool) {
     if json {

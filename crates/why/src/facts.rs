@@ -63,6 +63,8 @@ pub struct ServiceFacts {
     pub rollout_state: String,
     pub rollout_reason: String,
     pub failed_tasks: i32,
+    /// What was to be deployed failed, and the version before runs again.
+    pub is_rolled_back: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,6 +79,13 @@ pub struct TaskFacts {
     /// None: it never ran.
     pub ran_seconds: Option<u64>,
     pub stopped_seconds: Option<u64>,
+}
+
+impl TaskFacts {
+    /// It ran, and was stopped because its balancer did not find it well.
+    pub fn failed_probes(&self) -> bool {
+        self.stopped_reason.contains("ELB health checks")
+    }
 }
 
 /// A container, from its definition and from what became of it.

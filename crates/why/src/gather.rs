@@ -2,6 +2,7 @@
 
 pub mod builds;
 mod containers;
+mod failed_task;
 pub mod list;
 mod networks;
 mod pictures;
@@ -15,7 +16,8 @@ use cloud::{Cx, Error};
 use shapes::ecs::Service;
 
 use crate::facts::{Situation, TargetFacts};
-use crate::report::{Finding, Unexplained};
+use crate::report::Finding;
+use services::Asked;
 
 /// What was seen of the things that were asked about.
 #[derive(Debug, Default)]
@@ -24,16 +26,29 @@ pub struct Gathered {
     pub situations: Vec<Situation>,
     /// What is explained already by who reports it.
     pub findings: Vec<Finding>,
-    pub unexplained: Vec<Unexplained>,
     pub looked_at: Vec<String>,
     /// What would have belonged to the question.
     pub not_looked_at: Vec<String>,
+}
+
+impl Gathered {
+    /// What was seen of another thing of the same name.
+    pub fn add(&mut self, other: Self) {
+        self.situations.extend(other.situations);
+        self.findings.extend(other.findings);
+        self.looked_at.extend(other.looked_at);
+        self.not_looked_at.extend(other.not_looked_at);
+    }
 }
 
 /// What is seen of a situation that no rule explains.
 pub fn symptom(situation: &Situation) -> String {
     let bad = situation.targets.iter().find(|it| it.state == "unhealthy");
     match (&situation.task, bad, &situation.service) {
+        (Some(task), _, _) if task.failed_probes() => format!(
+            "{}; what it answers and where it listens is seen while it runs: ask again then",
+            task.stopped_reason
+        ),
         (Some(task), _, _) if !task.stopped_reason.is_empty() => task.stopped_reason.clone(),
         (_, Some(target), _) => format!(
             "target {} of {} is unhealthy: {} {}",
@@ -59,7 +74,7 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
     for cluster in list::clusters(cx).await? {
         for service in list::services(cx, &cluster).await? {
-            services::look(cx, &service, &mut gathered).await?;
+            services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
         }
         alone(cx, &cluster, &mut gathered).await?;
     }
@@ -125,7 +140,7 @@ pub async fn stack(cx: &Cx, name: &str) -> Result<Gathered, Error> {
 pub async fn service(cx: &Cx, cluster: &str, name: &str) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
     if let Some(service) = find_service(cx, cluster, name).await? {
-        services::look(cx, &service, &mut gathered).await?;
+        services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
     }
     Ok(gathered)
 }
@@ -186,7 +201,7 @@ pub async fn target_group(cx: &Cx, name: &str, arn: &str) -> Result<Gathered, Er
         for service in list::services(cx, &cluster).await? {
             let mut balanced = service.load_balancers.iter().flatten();
             if balanced.any(|it| it.target_group_arn.as_deref() == Some(arn)) {
-                services::look(cx, &service, &mut gathered).await?;
+                services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
             }
         }
     }

@@ -9,6 +9,7 @@
 //! What has no rule is not well: it is answered as unexplained, with what was seen. What was not looked at
 //! is named.
 
+mod explain;
 mod facts;
 mod gather;
 mod nearest;
@@ -53,35 +54,28 @@ pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
     if thing.chars().count() > THING_CHARS_MAX {
         return Err(wire::codes::ValidationError.because("that is longer than any name"));
     }
-    let subject = subject::find(cx, thing).await?;
-    let (shown, gathered) = match subject {
-        Subject::Stack(name) => (format!("stack {name}"), gather::stack(cx, &name).await?),
-        Subject::Service { cluster, name } => (
-            format!("service {name} in cluster {cluster}"),
-            gather::service(cx, &cluster, &name).await?,
-        ),
-        Subject::Task { cluster, id } => (
-            format!("task {id} in cluster {cluster}"),
-            gather::task(cx, &cluster, &id).await?,
-        ),
-        Subject::TargetGroup { name, arn } => (
-            format!("target group {name}"),
-            gather::target_group(cx, &name, &arn).await?,
-        ),
-        Subject::LoadBalancer { name, arn } => (
-            format!("load balancer {name}"),
-            gather::balancer(cx, &name, &arn).await?,
-        ),
-        Subject::Pipeline(name) => (
-            format!("pipeline {name}"),
-            gather::pipeline(cx, &name).await?,
-        ),
-        Subject::Project(name) => (
-            format!("builds of {name}"),
-            gather::project(cx, &name).await?,
-        ),
-    };
-    Ok(told(&shown, gathered))
+    let (mut shown, mut gathered) = (Vec::new(), Gathered::default());
+    for subject in subject::find(cx, thing).await? {
+        let own = subject.shown();
+        // A stack leads to its services, and a balancer to its target groups.
+        if !gathered.looked_at.contains(&own) {
+            gathered.add(look(cx, subject).await?);
+            shown.push(own);
+        }
+    }
+    Ok(told(&shown.join(", "), gathered))
+}
+
+async fn look(cx: &Cx, subject: Subject) -> Result<Gathered, Error> {
+    match subject {
+        Subject::Stack(name) => gather::stack(cx, &name).await,
+        Subject::Service { cluster, name } => gather::service(cx, &cluster, &name).await,
+        Subject::Task { cluster, id } => gather::task(cx, &cluster, &id).await,
+        Subject::TargetGroup { name, arn } => gather::target_group(cx, &name, &arn).await,
+        Subject::LoadBalancer { name, arn } => gather::balancer(cx, &name, &arn).await,
+        Subject::Pipeline(name) => gather::pipeline(cx, &name).await,
+        Subject::Project(name) => gather::project(cx, &name).await,
+    }
 }
 
 /// Nothing is decided by it, so what cannot be read does not stand in the way of the rest.
@@ -92,18 +86,7 @@ fn looking(cx: &Cx) -> Cx {
 }
 
 fn told(thing: &str, gathered: Gathered) -> Report {
-    let (mut findings, mut unexplained) = (gathered.findings, gathered.unexplained);
-    for situation in &gathered.situations {
-        match rules::find(situation) {
-            Some(finding) => findings.push(finding),
-            None => unexplained.push(Unexplained {
-                thing: situation.thing.clone(),
-                symptom: gather::symptom(situation),
-            }),
-        }
-    }
-    // One cause often fails several tasks of a service in the same way.
-    findings.dedup_by(|one, other| one.id == other.id && one.cause == other.cause);
+    let (findings, unexplained) = explain::explain(gathered.situations, gathered.findings);
     let outcome = match (findings.is_empty(), unexplained.is_empty()) {
         (false, _) => Outcome::CauseFound,
         (true, false) => Outcome::Unknown,

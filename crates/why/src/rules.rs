@@ -194,6 +194,13 @@ pub fn find(situation: &Situation) -> Option<Finding> {
     found.sort_by_key(|(rule, clue)| (rule.layer, clue.basis));
     let mut found = found.into_iter();
     let (rule, clue) = found.next()?;
+    let service = situation.service.as_ref().filter(|it| it.is_rolled_back);
+    let rolled_back = service.map(|it| {
+        format!(
+            "the deployment failed, and service {} was rolled back to the version before",
+            it.name
+        )
+    });
     Some(Finding {
         id: rule.id.to_owned(),
         name: rule.name.to_owned(),
@@ -206,6 +213,7 @@ pub fn find(situation: &Situation) -> Option<Finding> {
         basis: clue.basis,
         also_seen: found
             .map(|(rule, clue)| format!("{} ({} {})", clue.cause, rule.id, rule.name))
+            .chain(rolled_back)
             .collect(),
     })
 }

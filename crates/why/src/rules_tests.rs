@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::explain::explain;
 use crate::facts::*;
 use crate::report::{Basis, Finding};
 use crate::rules::find;
@@ -451,6 +452,118 @@ fn a_row_has_one_name() {
     assert_eq!(
         (ids.len(), names.len()),
         (crate::rules::RULES.len(), crate::rules::RULES.len())
+    );
+}
+
+/// A task that its balancer gave up, of which nothing is left but that.
+fn given_up() -> Situation {
+    with(probed("", ""), |it| {
+        let task = it.task.as_mut().unwrap();
+        task.stop_code = "ServiceSchedulerInitiated".into();
+        task.stopped_reason = "Task failed ELB health checks in (target-group arn:x)".into();
+        it.listening = None;
+    })
+}
+
+fn of_service(name: &str, thing: &str, situation: Situation) -> Situation {
+    with(situation, |it| {
+        it.thing = thing.into();
+        it.service = Some(ServiceFacts {
+            name: name.into(),
+            cluster: "main".into(),
+            ..ServiceFacts::default()
+        });
+    })
+}
+
+#[test]
+fn a_closed_group_is_seen_of_a_task_that_is_over() {
+    let closed = check(
+        &given_up(),
+        "L1",
+        &["ENI_SG_RULES_MISMATCH", "has no ingress"],
+    );
+    assert_eq!(closed.basis, Basis::Derived);
+    // An open one is no cause, and what it was is not guessed.
+    let open = with(given_up(), |it| {
+        it.network.as_mut().unwrap().groups[0].ingress = vec![rule("tcp", 8080, "sg-lb")];
+    });
+    assert_eq!(find(&open), None);
+}
+
+#[test]
+fn a_service_that_was_rolled_back_is_said_to_be() {
+    let back = with(of_service("web", "task 1", exited(3, None)), |it| {
+        it.service.as_mut().unwrap().is_rolled_back = true;
+    });
+    let found = check(&back, "R2", &[]);
+    assert!(
+        found.also_seen[0].contains("service web was rolled back"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn one_cause_is_told_once_and_for_all_whom_it_concerns() {
+    let closed = || network(|it| it.routes.clear());
+    let (findings, unexplained) = explain(
+        vec![
+            of_service("a", "task 1 of service a", closed()),
+            of_service("a", "task 2 of service a", closed()),
+            of_service("b", "task 3 of service b", closed()),
+        ],
+        vec![],
+    );
+    assert!(unexplained.is_empty());
+    let [one] = &findings[..] else {
+        panic!("{findings:#?}");
+    };
+    assert_eq!(
+        one.also_seen,
+        ["the same is the cause for task 3 of service b"]
+    );
+}
+
+#[test]
+fn two_programs_that_end_alike_are_told_apart() {
+    let crash = |name: &str, line: &str| {
+        with(of_service(name, name, exited(1, None)), |it| {
+            it.containers[0].printed = vec![line.to_owned()];
+        })
+    };
+    let all = vec![
+        crash("a", "no database"),
+        crash("b", "no queue"),
+        crash("a", "gone"),
+    ];
+    let (findings, _) = explain(all, vec![]);
+    let things: Vec<&str> = findings.iter().map(|it| it.thing.as_str()).collect();
+    assert_eq!(things, ["a", "b"], "{findings:#?}");
+}
+
+#[test]
+fn a_task_without_a_cause_is_told_unless_its_service_is_explained() {
+    let open = |name: &str, thing: &str| {
+        with(of_service(name, thing, given_up()), |it| {
+            it.network.as_mut().unwrap().groups[0].ingress = vec![rule("-1", 0, EVERYWHERE)];
+        })
+    };
+    let (findings, unexplained) = explain(
+        vec![
+            open("a", "task 1 of service a"),
+            of_service("a", "task 2 of service a", exited(3, None)),
+            open("b", "task 3 of service b"),
+            open("b", "task 4 of service b"),
+            open("c", "task 5 of service c"),
+        ],
+        vec![],
+    );
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let things: Vec<&str> = unexplained.iter().map(|it| it.thing.as_str()).collect();
+    assert_eq!(things, ["task 3 of service b", "task 5 of service c"]);
+    assert!(
+        unexplained[0].symptom.contains("ask again"),
+        "{unexplained:#?}"
     );
 }
 

@@ -33,7 +33,7 @@ impl Subject {
         }
     }
 
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         match self {
             Self::Stack(name) => format!("stack {name}"),
             Self::Service { cluster, name } => format!("service {name} in cluster {cluster}"),
@@ -74,20 +74,21 @@ impl Subject {
     }
 }
 
-/// The one thing that is meant; what is ambiguous or unknown is said with what it may be.
-pub async fn find(cx: &Cx, thing: &str) -> Result<Subject, Error> {
+/// What is meant: all that is called so, for a stack, its service and its balancer often share a name. A beginning
+/// means one thing; what is ambiguous or unknown is said with what it may be.
+pub async fn find(cx: &Cx, thing: &str) -> Result<Vec<Subject>, Error> {
     let all = everything(cx).await?;
     let called = |it: &&Subject| it.is_called(thing);
-    // A stack and its service often share a name: the stack leads to the service as well.
-    if let Some(found) = all.iter().find(called) {
-        return Ok(found.clone());
+    let found: Vec<Subject> = all.iter().filter(called).cloned().collect();
+    if !found.is_empty() {
+        return Ok(found);
     }
     let begins = thing.chars().count() >= BEGINNING_CHARS_MIN;
     let begun: Vec<&Subject> = (all.iter())
         .filter(|it| begins && it.name().starts_with(thing))
         .collect();
     match begun[..] {
-        [one] => Ok(one.clone()),
+        [one] => Ok(vec![one.clone()]),
         [] => Err(unknown(thing, &all)),
         _ => {
             let which: Vec<String> = begun.iter().map(|it| it.shown()).collect();

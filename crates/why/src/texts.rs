@@ -15,6 +15,26 @@ pub fn not_executed(message: &str) -> Option<(&str, &str)> {
     Some((program, rest.trim_start_matches([':', ' '])))
 }
 
+/// What the command that failed printed last. The build's agent speaks in between, and what a program says on its
+/// standard error may come after what the agent says of its end.
+pub fn commands_lines(printed: &[String]) -> String {
+    let agents = |it: &String, says: &str| it.starts_with("[Container] ") && it.contains(says);
+    let failed = (printed.iter())
+        .rposition(|it| agents(it, "Command did not exit successfully"))
+        .unwrap_or(printed.len());
+    let from = printed[..failed]
+        .iter()
+        .rposition(|it| agents(it, "Running command"));
+    let rest = &printed[from.unwrap_or_default()..];
+    let of_phase = rest.iter().take_while(|it| !agents(it, "Entering phase"));
+    let own = of_phase.filter(|it| !agents(it, ""));
+    let own: Vec<String> = own.cloned().collect();
+    match own.is_empty() {
+        true => "it printed nothing".to_owned(),
+        false => last_lines(&own),
+    }
+}
+
 /// The last lines of a container, shortened to what is worth showing.
 pub fn last_lines(printed: &[String]) -> String {
     const LINES_SHOWN: usize = 3;
@@ -37,6 +57,24 @@ mod tests {
         assert_eq!(denied_action(message), Some("ecr:BatchGetImage"));
         assert_eq!(denied_action("denied"), None);
         assert_eq!(denied_action("not authorized to perform: "), None);
+    }
+
+    #[test]
+    fn a_failed_commands_own_lines_are_read() {
+        let said = |it: &str| format!("[Container] 2026/11/30 19:22:52 {it}\n");
+        let printed = [
+            said("Running command make"),
+            "make: no rule\n".to_owned(),
+            said("Command did not exit successfully make exit status 2"),
+            said("Phase complete: BUILD State: FAILED"),
+            "make: stopped\n".to_owned(),
+            said("Entering phase POST_BUILD"),
+            said("Running command echo bye"),
+            "bye\n".to_owned(),
+        ];
+        assert_eq!(commands_lines(&printed), "make: no rule ⏎ make: stopped");
+        assert_eq!(commands_lines(&printed[..1]), "it printed nothing");
+        assert_eq!(commands_lines(&[]), "it printed nothing");
     }
 
     #[test]

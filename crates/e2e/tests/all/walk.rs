@@ -189,7 +189,12 @@ fn what_cannot_go_online_says_why_and_what_to_do() {
             "{arguments:?}: {output:?}"
         );
     }
-    machine.neargate(&["down", "page", "--all-traces"]);
+    // It was refused before anything was made.
+    let nothing = machine.run(&["why", "page"]);
+    assert!(
+        nothing.code == 2 && nothing.stderr.contains("called `page`"),
+        "{nothing:?}"
+    );
     let broken = Site::dockerfile("broken", "x", "FROM scratch\nCOPY missing /x\nEXPOSE 80\n");
     let output = machine.run(&["up", &broken.argument()]);
     assert_eq!(output.code, 1, "{output:?}");

@@ -1,6 +1,6 @@
 //! `neargate why`: causes that are provoked for real, and named with their evidence.
 
-use e2e::{Machine, eventually};
+use e2e::{Aws, Machine, Site, eventually};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, probe_image, text};
@@ -270,4 +270,137 @@ fn a_target_that_is_not_well_is_explained() {
             false => Err(report.to_string()),
         }
     });
+}
+
+#[test]
+fn what_went_back_with_its_stack_is_explained() {
+    let machine = Machine::start();
+    let dockerfile = "FROM scratch\nCOPY server /server\nCOPY site /site\nEXPOSE 8080\nENTRYPOINT [\"/server\"]\nCMD [\"no-such-command\"]\n";
+    let broken = Site::dockerfile("broken", "x", dockerfile);
+    let output = machine.run(&["up", &broken.argument()]);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("`neargate why broken`"),
+        "{output:?}"
+    );
+    let output = machine.run(&["why", "--json", "broken"]);
+    let report = output.json();
+    let finding = (text(&report["findings"][0]["id"]), report.to_string());
+    // Its service, its cluster and its network are gone, and the container's last words are not.
+    let parts = ["exit code 2", "Usage: server", "ROLLBACK_COMPLETE"];
+    assert_cause(&finding, "R2", &parts);
+}
+
+#[test]
+fn a_deployment_that_was_rolled_back_is_explained() {
+    let machine = Machine::start();
+    let scene = Scene::new(&machine);
+    let ground = &scene.ground;
+    let ecs = |operation: &str, input: Value| machine.ask("ecs", operation, input);
+    let placed = json!({ "awsvpcConfiguration": {
+        "subnets": [ground.subnets[0]], "securityGroups": [scene.group], "assignPublicIp": "ENABLED",
+    } });
+    ecs(
+        "CreateService",
+        json!({
+            "cluster": "test", "serviceName": "web", "launchType": "FARGATE", "desiredCount": 1,
+            "taskDefinition": ground.definition("well", &scene.image, &["sleep"], json!({})),
+            "networkConfiguration": placed,
+            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } },
+        }),
+    );
+    let completed = |definition: &str| {
+        eventually("it is deployed", || {
+            let service = ground.service("web");
+            let newest = &service["deployments"][0];
+            let is_there = service["deployments"].as_array().unwrap().len() == 1
+                && newest["rolloutState"] == "COMPLETED"
+                && text(&newest["taskDefinition"]).contains(definition);
+            is_there.then_some(()).ok_or_else(|| service.to_string())
+        });
+    };
+    completed("/well:");
+    let (report, code) = scene.why(&["web"]);
+    assert_eq!(
+        (report["outcome"].as_str(), code),
+        (Some("nothing-wrong"), 0)
+    );
+    let crash = ground.definition("crash", &scene.image, &["crash"], json!({}));
+    let update = json!({ "cluster": "test", "service": "web", "taskDefinition": crash });
+    ecs("UpdateService", update);
+    eventually("it is rolled back", || {
+        let events = ground.service("web")["events"].to_string();
+        events.contains("rolling back").then_some(()).ok_or(events)
+    });
+    completed("/well:");
+    assert_cause(
+        &scene.cause("web"),
+        "R2",
+        &["exit code 3", "crashing", "service web was rolled back"],
+    );
+}
+
+#[test]
+fn a_failure_in_a_nested_stack_is_told_of_the_innermost() {
+    let machine = Machine::start();
+    let Some(aws) = Aws::of(&machine) else {
+        return;
+    };
+    machine.ask(
+        "logs",
+        "CreateLogGroup",
+        json!({ "logGroupName": "/there" }),
+    );
+    let inner = json!({ "Resources": { "Group": {
+        "Type": "AWS::Logs::LogGroup", "Properties": { "LogGroupName": "/there" },
+    } } });
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("inner.json");
+    std::fs::write(&file, inner.to_string()).unwrap();
+    let file = file.display().to_string();
+    for command in [
+        &["s3", "mb", "s3://templates"][..],
+        &["s3", "cp", &file, "s3://templates/inner.json"],
+    ] {
+        let output = aws.run(command);
+        assert_eq!(output.code, 0, "{output:?}");
+    }
+    let outer = json!({ "Resources": { "Inner": {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": { "TemplateURL": "https://templates.s3.amazonaws.com/inner.json" },
+    } } });
+    let input = json!({ "StackName": "outer", "TemplateBody": outer.to_string() });
+    machine.ask("cloudformation", "CreateStack", input);
+    eventually("it has gone back", || {
+        let input = json!({ "StackName": "outer" });
+        let answer = machine.ask("cloudformation", "DescribeStacks", input);
+        let status = text(&answer["Stacks"][0]["StackStatus"]);
+        (status == "ROLLBACK_COMPLETE").then_some(()).ok_or(status)
+    });
+    let report = machine.run(&["why", "--json", "outer"]).json();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{report}");
+    let found = (text(&findings[0]["id"]), findings[0].to_string());
+    let parts = ["the resource Group", "stack outer is ROLLBACK_COMPLETE"];
+    assert_cause(&found, "C2", &parts);
+}
+
+#[test]
+fn one_name_of_several_things_is_about_each() {
+    let machine = Machine::start();
+    let scene = Scene::new(&machine);
+    let template = json!({ "Resources": { "Group": { "Type": "AWS::Logs::LogGroup" } } });
+    let input = json!({ "StackName": "crash", "TemplateBody": template.to_string() });
+    machine.ask("cloudformation", "CreateStack", input);
+    let definition = (scene.ground).definition("crash", &scene.image, &["crash"], json!({}));
+    let network = json!({ "awsvpcConfiguration": {
+        "subnets": [scene.ground.subnets[0]], "securityGroups": [scene.group], "assignPublicIp": "ENABLED",
+    } });
+    scene.failing_service("crash", &definition, &network);
+    let (report, _) = scene.why(&["crash"]);
+    assert_eq!(
+        report["thing"],
+        "stack crash, service crash in cluster test"
+    );
+    assert_cause(&scene.cause("crash"), "R2", &["exit code 3"]);
 }

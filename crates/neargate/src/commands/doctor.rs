@@ -184,12 +184,11 @@ fn unused_images(config: &Config) -> Finding {
     let said = match images::GivenUp::read(&config.state.join("images")) {
         None => "none was removed for want of room".to_owned(),
         Some(it) => format!(
-            "{} images and {} unpacked layers ({}) that nobody used were removed when the disk was short of \
-             room, {} minutes ago{}{}",
-            it.images,
-            it.layers,
+            "{} and {} ({}) that nobody used were removed when the disk was short of room, {} ago{}{}",
+            say::counted(it.images, "image"),
+            say::counted(it.layers, "unpacked layer"),
             engine::bytes_in_words(it.bytes),
-            minutes_since(it.at_ms),
+            say::counted(minutes_since(it.at_ms), "minute"),
             if it.names.is_empty() { "" } else { ": " },
             it.names.join(", ")
         ),
@@ -197,10 +196,10 @@ fn unused_images(config: &Config) -> Finding {
     Finding::new("unused images", Ok(said))
 }
 
-fn minutes_since(at_ms: i64) -> u64 {
+fn minutes_since(at_ms: i64) -> usize {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     let at = std::time::Duration::from_millis(u64::try_from(at_ms).unwrap_or_default());
-    since.saturating_sub(at).as_secs() / 60
+    usize::try_from(since.saturating_sub(at).as_secs() / 60).unwrap_or(usize::MAX)
 }
 
 /// Fewer tasks than this at a time are few for a machine that is worth having.

@@ -221,7 +221,7 @@ async fn leftovers(client: &Client, name: &str) -> Result<Vec<Left>> {
     if let Ok(images) = client.call(images).await {
         let count = images.image_details.unwrap_or_default().len();
         left.push(Left {
-            what: format!("repository {name} ({count} images)"),
+            what: format!("repository {name} ({})", say::counted(count, "image")),
             command: format!("aws ecr delete-repository --force --repository-name {name}"),
         });
     }

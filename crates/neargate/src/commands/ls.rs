@@ -6,6 +6,7 @@ use anyhow::Result;
 use comfy_table::{Table, presets};
 
 use super::application;
+use super::up::curl_hint;
 use crate::client::Client;
 use crate::config::Config;
 use crate::say;
@@ -33,5 +34,9 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
         ]);
     }
     say::line(table);
+    let first = applications.iter().find_map(|it| it.url.as_deref());
+    if let Some(hint) = first.and_then(|it| curl_hint(config, it)) {
+        say::note(hint);
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use super::application;
+use super::up::curl_hint;
 use crate::client::Client;
 use crate::config::Config;
 use crate::say;
@@ -19,6 +20,9 @@ pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     say::line(&url);
+    if let Some(hint) = curl_hint(config, &url) {
+        say::note(hint);
+    }
     let desktop =
         std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
     if desktop {

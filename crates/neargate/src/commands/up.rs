@@ -8,6 +8,7 @@ mod build;
 mod folder;
 mod given;
 mod live;
+mod size;
 mod stack;
 mod verdict;
 mod watch;
@@ -66,11 +67,16 @@ pub struct Up {
 
 /// `.localhost` names lead to 127.0.0.1: for another edge address, curl has to be told.
 fn curl(config: &Config, url: &str) -> String {
-    if config.edge == std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) {
-        format!("curl {url}")
-    } else {
-        format!("curl --connect-to ::{}: {url}", config.edge)
+    match curl_hint(config, url) {
+        None => format!("curl {url}"),
+        Some(hint) => hint,
     }
+}
+
+/// The command that gets there, where the name alone does not lead.
+pub(super) fn curl_hint(config: &Config, url: &str) -> Option<String> {
+    let is_default = config.edge == std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    (!is_default).then(|| format!("curl --connect-to ::{}: {url}", config.edge))
 }
 
 /// A step's name and how long it took, for `--json`.
@@ -79,6 +85,7 @@ pub(super) type Timings = Vec<(&'static str, Duration)>;
 impl Up {
     pub async fn run(&self, config: &Config) -> Result<ExitCode> {
         let began = Instant::now();
+        size::check(self.cpu, self.memory)?;
         let folder = Folder::look(&self.directory)?;
         let name = self.application_name(&folder)?;
         let mut timings = Timings::new();

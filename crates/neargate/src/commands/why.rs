@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use console::style;
+use console::{Term, measure_text_width, style};
 use http_body_util::BodyExt;
 use serde_json::json;
 use why::{Basis, Finding, Hop, MendPlace, Outcome, Report};
 
-use crate::client::Client;
+use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::say;
 
@@ -38,7 +38,7 @@ impl Why {
         if config.json {
             say::line(serde_json::to_string_pretty(&report)?);
         } else {
-            say::line(shown(&report).trim_end());
+            say::line(shown(&report, width()).trim_end());
         }
         Ok(match report.outcome {
             Outcome::NothingWrong => ExitCode::SUCCESS,
@@ -50,50 +50,67 @@ impl Why {
     async fn ask(&self, config: &Config) -> Result<Report> {
         let client = Client::new(config)?;
         let question = json!({ "thing": self.thing });
-        let answer = client.post("/_neargate/v1/why", &question);
-        let bytes = answer.await?.collect().await?.to_bytes();
+        let answer = client.post("/_neargate/v1/why", &question).await;
+        let bytes = answer.map_err(in_words)?.collect().await?.to_bytes();
         serde_json::from_slice(&bytes).context("the daemon's answer is not understood")
     }
 }
 
-fn shown(report: &Report) -> String {
+/// What the daemon says, without the code that is for programs.
+fn in_words(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<CallError>() {
+        Ok(known) => anyhow!(known.message),
+        Err(other) => other,
+    }
+}
+
+/// A label and its place before what it labels: `  because  `.
+const INDENT: usize = 11;
+
+/// How long lines may get; none where no terminal shows them.
+fn width() -> Option<usize> {
+    let terminal = Term::stdout();
+    let columns = terminal.size_checked().map(|it| usize::from(it.1));
+    columns.filter(|_| terminal.is_term())
+}
+
+fn shown(report: &Report, width: Option<usize>) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        text += &finding_shown(finding);
+        text += &finding_shown(finding, width);
     }
     for it in &report.unexplained {
         let mark = style("?").yellow().bold();
-        text += &format!(
-            "{mark} {}: no cause is known\n  it says: {}\n\n",
-            it.thing, it.symptom
-        );
+        text += &format!("{mark} {}: no cause is known\n", it.thing);
+        text += &labelled("it says", &it.symptom, width);
+        text.push('\n');
     }
     if report.outcome == Outcome::NothingWrong {
         let mark = style("✓").green().bold();
         text += &format!("{mark} {}: nothing is wrong\n", report.thing);
     }
     if report.outcome != Outcome::CauseFound {
-        let looked = report.looked_at.join(", ");
-        text += &format!(
-            "  looked at: {}\n",
-            if looked.is_empty() {
-                "nothing: there is nothing"
-            } else {
-                &looked
-            }
-        );
+        let looked = match report.looked_at.is_empty() {
+            true => "nothing: there is nothing".to_owned(),
+            false => report.looked_at.join(", "),
+        };
+        text += &hanging("  looked at: ", &looked, width, |it| it.to_owned());
     }
     if !report.not_looked_at.is_empty() {
-        text += &format!("  not looked at: {}\n", report.not_looked_at.join(", "));
+        let rest = report.not_looked_at.join(", ");
+        text += &hanging("  not looked at: ", &rest, width, |it| it.to_owned());
     }
     text
 }
 
-fn finding_shown(it: &Finding) -> String {
+fn finding_shown(it: &Finding, width: Option<usize>) -> String {
     let mark = style("✗").red().bold();
-    let mut text = format!("{mark} {}: {}\n", it.thing, style(&it.cause).bold());
+    let headline = format!("{}: {}", it.thing, it.cause);
+    let bold = |line: &str| style(line).bold().to_string();
+    let mut text = format!("{mark} {}", &hanging("  ", &headline, width, bold)[2..]);
     for evidence in &it.because {
-        text += &format!("  because  {}: {}\n", evidence.object, evidence.seen);
+        let seen = format!("{}: {}", evidence.object, evidence.seen);
+        text += &labelled("because", &seen, width);
     }
     for hop in &it.path {
         text += &format!("  path     {}\n", hop_shown(hop));
@@ -103,14 +120,17 @@ fn finding_shown(it: &Finding) -> String {
             MendPlace::Template => "template",
             MendPlace::Environment => "environment",
         };
-        text += &format!("  mend     {} ({place})\n", mend.what);
+        text += &labelled("mend", &format!("{} ({place})", mend.what), width);
         if let Some(command) = &mend.command {
+            // It is copied as one line.
             text += &format!("           $ {command}\n");
         }
     }
-    text += &format!("  AWS says {}\n", it.aws_says);
+    if !it.cause.contains(&it.aws_says) {
+        text += &labelled("AWS says", &it.aws_says, width);
+    }
     for other in &it.also_seen {
-        text += &format!("  and      {other}\n");
+        text += &labelled("and", other, width);
     }
     let basis = match it.basis {
         Basis::Observed => "observed",
@@ -118,6 +138,48 @@ fn finding_shown(it: &Finding) -> String {
         Basis::Guessed => "guessed",
     };
     text + &format!("  {} {}, {basis}\n\n", it.id, it.name)
+}
+
+fn labelled(label: &str, text: &str, width: Option<usize>) -> String {
+    let label = format!("  {label:<8} ");
+    hanging(&label, text, width, |it| it.to_owned())
+}
+
+/// The text behind its label, in lines that begin below each other. A word that is longer than a line stays whole:
+/// it is a name, and is copied.
+fn hanging(
+    label: &str,
+    text: &str,
+    width: Option<usize>,
+    styled: impl Fn(&str) -> String,
+) -> String {
+    let indent = measure_text_width(label).min(INDENT);
+    let room = width.map_or(usize::MAX, |it| it.saturating_sub(indent));
+    let (mut lines, mut used) = (vec![String::new()], measure_text_width(label) - indent);
+    for word in text.split_whitespace() {
+        let long = measure_text_width(word);
+        let line = lines
+            .last_mut()
+            .filter(|it| it.is_empty() || used < room.saturating_sub(long));
+        match line {
+            Some(line) => {
+                used += usize::from(!line.is_empty()) + long;
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            None => {
+                used = long;
+                lines.push(word.to_owned());
+            }
+        }
+    }
+    let lines: Vec<String> = lines.iter().map(|it| styled(it)).collect();
+    format!(
+        "{label}{}\n",
+        lines.join(&format!("\n{}", " ".repeat(indent)))
+    )
 }
 
 fn hop_shown(hop: &Hop) -> String {
@@ -130,4 +192,41 @@ fn hop_shown(hop: &Hop) -> String {
         text += &format!("  {more}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(label: &str, text: &str, width: Option<usize>) -> String {
+        hanging(label, text, width, |it| it.to_owned())
+    }
+
+    #[test]
+    fn long_lines_hang_below_their_beginning() {
+        let text = "one two three four";
+        assert_eq!(
+            plain("  mend     ", text, None),
+            format!("  mend     {text}\n")
+        );
+        assert_eq!(
+            plain("  mend     ", text, Some(20)),
+            "  mend     one two\n           three\n           four\n"
+        );
+        assert_eq!(
+            plain("  mend     ", text, Some(24)),
+            "  mend     one two three\n           four\n"
+        );
+        // A name stays whole, and a terminal without columns shows one word a line.
+        assert_eq!(
+            plain("  ", "see arn:aws:ecs:us-east-1:0 now", Some(12)),
+            "  see\n  arn:aws:ecs:us-east-1:0\n  now\n"
+        );
+        assert_eq!(plain("  ", "a b", Some(0)), "  a\n  b\n");
+        assert_eq!(plain("  ", "", Some(80)), "  \n");
+        assert_eq!(
+            plain("  not looked at: ", "one two", Some(21)),
+            "  not looked at: one\n           two\n"
+        );
+    }
 }

@@ -12,6 +12,14 @@ const TASKS_LOOKED_AT_MAX: usize = 3;
 /// What is remembered of a service's events.
 const EVENTS_MAX: usize = 20;
 
+/// What a service is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    AsItIs,
+    /// A deployment of it failed: that it runs now says nothing.
+    WhyItFailed,
+}
+
 pub fn facts(service: &Service) -> ServiceFacts {
     let configuration = service.deployment_configuration.clone().unwrap_or_default();
     let newest = newest(service);
@@ -38,6 +46,7 @@ pub fn facts(service: &Service) -> ServiceFacts {
             .and_then(|it| it.rollout_state_reason.clone())
             .unwrap_or_default(),
         failed_tasks: newest.and_then(|it| it.failed_tasks).unwrap_or_default(),
+        is_rolled_back: is_rolled_back(service),
     }
 }
 
@@ -46,8 +55,27 @@ fn newest(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().flatten().max_by_key(created)
 }
 
+/// Whether the circuit breaker went back to the deployment that is there.
+fn is_rolled_back(service: &Service) -> bool {
+    let Some(id) = newest(service).and_then(|it| it.id.as_deref()) else {
+        return false;
+    };
+    let says = format!("rolling back to deployment {id}.");
+    let messages = service
+        .events
+        .iter()
+        .flatten()
+        .filter_map(|it| it.message.as_deref());
+    messages.take(EVENTS_MAX).any(|it| it.ends_with(&says))
+}
+
 /// Looks at a service, once, adds what is wrong with it, and says whether something is.
-pub async fn look(cx: &Cx, service: &Service, gathered: &mut Gathered) -> Result<bool, Error> {
+pub async fn look(
+    cx: &Cx,
+    service: &Service,
+    asked: Asked,
+    gathered: &mut Gathered,
+) -> Result<bool, Error> {
     let own = facts(service);
     let shown = format!("service {} in cluster {}", own.name, own.cluster);
     if gathered.looked_at.contains(&shown) {
@@ -63,13 +91,19 @@ pub async fn look(cx: &Cx, service: &Service, gathered: &mut Gathered) -> Result
     let has_all = own.running >= own.desired && own.pending == 0;
     let rolls = newest(service).and_then(|it| it.rollout_state);
     let is_steady = has_all && matches!(rolls, None | Some(DeploymentRolloutState::Completed));
+    let goes_back = own.is_rolled_back || asked == Asked::WhyItFailed;
     let unwell = unwell(cx, service, &all).await?;
-    if is_steady && unwell.is_empty() {
+    let is_well = is_steady && unwell.is_empty();
+    if is_well && !goes_back {
         return Ok(false);
     }
-    let mut suspects = suspects(service, all);
-    suspects.extend(unwell);
+    // What still runs can be looked at better than what is over.
+    let mut suspects = unwell;
+    suspects.extend(failed(service, all));
     suspects.truncate(TASKS_LOOKED_AT_MAX);
+    if is_well && suspects.is_empty() {
+        return Ok(false);
+    }
     for task in &suspects {
         gathered
             .situations
@@ -91,15 +125,17 @@ pub async fn look(cx: &Cx, service: &Service, gathered: &mut Gathered) -> Result
     Ok(!suspects.is_empty())
 }
 
-/// Tasks of the newest deployment that failed, the first to fail first.
-fn suspects(service: &Service, all: Vec<Task>) -> Vec<Task> {
-    let deployment = newest(service).and_then(|it| it.id.clone());
-    let of_newest = |it: &Task| deployment.is_none() || it.started_by == deployment;
+/// Tasks that failed, of the newest deployment that has such, the first to fail first.
+fn failed(service: &Service, all: Vec<Task>) -> Vec<Task> {
     let mut failed: Vec<Task> = all.into_iter().filter(tasks::has_failed).collect();
-    if failed.iter().any(of_newest) {
-        failed.retain(of_newest);
-    }
     failed.sort_by(|one, other| tasks::moment(one).total_cmp(&tasks::moment(other)));
+    let newest = newest(service).and_then(|it| it.id.clone());
+    let of_newest = |it: &Task| newest.is_none() || it.started_by == newest;
+    let of = match failed.iter().any(of_newest) {
+        true => newest,
+        false => failed.last().and_then(|it| it.started_by.clone()),
+    };
+    failed.retain(|it| of.is_none() || it.started_by == of);
     failed
 }
 

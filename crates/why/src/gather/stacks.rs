@@ -6,39 +6,96 @@ use shapes::cloudformation::{
 };
 use shapes::ecs::{DescribeServicesInput, Service};
 
-use super::{Gathered, services};
+use super::services::Asked;
+use super::{Gathered, failed_task, services};
 use crate::report::{Basis, Evidence, Finding, Mend};
 
 /// Nested stacks are at most five deep on AWS; deeper ones are not followed.
 const DEPTH_MAX: usize = 5;
 const SERVICE: &str = "AWS::ECS::Service";
+const DEFINITION: &str = "AWS::ECS::TaskDefinition";
 const NESTED: &str = "AWS::CloudFormation::Stack";
+
+/// A stack that is to be looked at.
+struct Part {
+    name: String,
+    depth: usize,
+    /// The stack that it is nested in failed because of it.
+    is_blamed: bool,
+}
+
+/// What a stack is made of and that is looked at, by physical ids.
+struct Made {
+    services: Vec<String>,
+    nested: Vec<String>,
+    definitions: Vec<String>,
+}
 
 /// Looks at a stack, at what is nested in it, and at its services.
 pub async fn look(cx: &Cx, name: &str, gathered: &mut Gathered) -> Result<(), Error> {
-    let mut names = vec![(name.to_owned(), 0)];
-    while let Some((name, depth)) = names.pop() {
-        gathered.looked_at.push(format!("stack {}", last_of(&name)));
-        let Some(stack) = describe(cx, &name).await? else {
+    let mut rest = vec![Part {
+        name: name.to_owned(),
+        depth: 0,
+        is_blamed: false,
+    }];
+    // Each stack blames a part of itself, the innermost a resource.
+    let mut innermost: Option<Finding> = None;
+    while let Some(part) = rest.pop() {
+        let shown = format!("stack {}", last_of(&part.name));
+        gathered.looked_at.push(shown);
+        let Some(stack) = describe(cx, &part.name).await? else {
             continue;
         };
-        let (services, nested) = parts(cx, &name).await?;
-        let mut explained = false;
-        for arn in services {
-            if let Some(service) = service(cx, &arn).await? {
-                explained |= services::look(cx, &service, gathered).await?;
+        let failure = match is_red(&stack) || part.is_blamed {
+            true => first_failure(cx, &part).await?,
+            false => None,
+        };
+        let blamed = failure
+            .as_ref()
+            .and_then(|it| it.physical_resource_id.as_deref());
+        let made = made(cx, &part.name).await?;
+        let mut is_explained = false;
+        for arn in &made.services {
+            let asked = match blamed == Some(arn) {
+                true => Asked::WhyItFailed,
+                false => Asked::AsItIs,
+            };
+            if let Some(service) = service(cx, arn).await? {
+                let is_bad = services::look(cx, &service, asked, gathered).await?;
+                is_explained |= is_bad && asked == Asked::WhyItFailed;
             }
         }
-        if depth < DEPTH_MAX {
-            names.extend(nested.iter().map(|it| (it.clone(), depth + 1)));
+        if part.depth < DEPTH_MAX {
+            rest.extend(made.nested.iter().map(|it| Part {
+                name: it.clone(),
+                depth: part.depth + 1,
+                is_blamed: blamed == Some(it),
+            }));
         }
-        if is_red(&stack) && !explained {
-            gathered
-                .findings
-                .extend(first_failure(cx, &stack, &name).await?);
+        let is_of_chain = part.depth == 0 || part.is_blamed;
+        if is_explained && is_of_chain {
+            innermost = None;
+        } else if let Some(event) = &failure {
+            let own = match failed_task::finding(cx, &stack, event, &made.definitions).await? {
+                Some(own) => own,
+                None => finding(&stack, event),
+            };
+            match is_of_chain {
+                true => innermost = Some(within(own, innermost)),
+                false => gathered.findings.push(own),
+            }
         }
     }
+    gathered.findings.extend(innermost);
     Ok(())
+}
+
+/// The cause in a nested stack, with what it did to the one around it.
+fn within(mut inner: Finding, outer: Option<Finding>) -> Finding {
+    if let Some(outer) = outer {
+        inner.also_seen.extend(outer.also_seen);
+    }
+    inner
 }
 
 /// A stack's id names it in its middle.
@@ -63,8 +120,7 @@ async fn describe(cx: &Cx, name: &str) -> Result<Option<Stack>, Error> {
     }
 }
 
-/// The services of a stack, and the stacks nested in it, by their physical ids.
-async fn parts(cx: &Cx, name: &str) -> Result<(Vec<String>, Vec<String>), Error> {
+async fn made(cx: &Cx, name: &str) -> Result<Made, Error> {
     let found = cx.call(DescribeStackResourcesInput {
         stack_name: Some(name.to_owned()),
         ..Default::default()
@@ -80,7 +136,11 @@ async fn parts(cx: &Cx, name: &str) -> Result<(Vec<String>, Vec<String>), Error>
             .filter(|it| it.contains(':'))
             .collect()
     };
-    Ok((of(SERVICE), of(NESTED)))
+    Ok(Made {
+        services: of(SERVICE),
+        nested: of(NESTED),
+        definitions: of(DEFINITION),
+    })
 }
 
 async fn service(cx: &Cx, arn: &str) -> Result<Option<Service>, Error> {
@@ -101,18 +161,24 @@ async fn service(cx: &Cx, arn: &str) -> Result<Option<Service>, Error> {
     }
 }
 
-/// The first event of the last operation that says that a resource failed by itself.
-async fn first_failure(cx: &Cx, stack: &Stack, name: &str) -> Result<Option<Finding>, Error> {
+/// The first event of the last operation that says that a resource failed by itself. What a failed stack has taken
+/// away with it failed in the operation before that.
+async fn first_failure(cx: &Cx, part: &Part) -> Result<Option<StackEvent>, Error> {
     let (mut failed, mut next) = (None, None);
     loop {
         let page = cx.call(DescribeStackEventsInput {
-            stack_name: name.to_owned(),
+            stack_name: part.name.clone(),
             next_token: next,
         });
-        let page = page.await?;
+        let page = match page.await {
+            Ok(page) => page,
+            Err(error) if error.status < 500 => return Ok(failed),
+            Err(error) => return Err(error),
+        };
         for event in page.stack_events.unwrap_or_default() {
-            if begins_operation(&event) {
-                return Ok(failed.map(|it| finding(stack, &it)));
+            let goes_on = part.is_blamed && failed.is_none();
+            if begins_operation(&event) && !goes_on {
+                return Ok(failed);
             }
             if is_failure(&event) {
                 failed = Some(event);
@@ -120,7 +186,7 @@ async fn first_failure(cx: &Cx, stack: &Stack, name: &str) -> Result<Option<Find
         }
         next = page.next_token;
         if next.is_none() {
-            return Ok(failed.map(|it| finding(stack, &it)));
+            return Ok(failed);
         }
     }
 }
@@ -143,6 +209,14 @@ fn is_failure(event: &StackEvent) -> bool {
     status.ends_with("_FAILED") && !is_own && !reason.ends_with("cancelled")
 }
 
+pub fn status_shown(stack: &Stack) -> String {
+    format!(
+        "stack {} is {}",
+        stack.stack_name,
+        stack.stack_status.as_str()
+    )
+}
+
 /// Rows of the catalogue by what the event says; what no row knows is told as it is.
 fn finding(stack: &Stack, event: &StackEvent) -> Finding {
     let reason = event.resource_status_reason.clone().unwrap_or_default();
@@ -163,11 +237,24 @@ fn finding(stack: &Stack, event: &StackEvent) -> Finding {
             ),
         )],
         path: Vec::new(),
-        mend: vec![Mend::template(mend)],
+        mend: mends(stack, mend, &reason),
         aws_says: reason,
         basis: Basis::Observed,
-        also_seen: vec![format!("the stack is {}", stack.stack_status.as_str())],
+        also_seen: vec![status_shown(stack)],
     }
+}
+
+/// What ran and went back with the stack can be looked at only if the stack is left as it is.
+fn mends(stack: &Stack, mend: &str, reason: &str) -> Vec<Mend> {
+    let mut mends = vec![Mend::template(mend)];
+    if reason.contains("ELB health checks") {
+        let name = &stack.stack_name;
+        mends.push(
+            Mend::environment("or deploy it with `--disable-rollback`, and ask while its tasks run where they listen and what they answer")
+                .by(format!("neargate why {name}")),
+        );
+    }
+    mends
 }
 
 fn row(reason: &str) -> (&'static str, &'static str, &'static str) {
@@ -215,7 +302,7 @@ fn row(reason: &str) -> (&'static str, &'static str, &'static str) {
     if says(&[
         "Exceeded attempts to wait",
         "did not stabilize",
-        "circuit breaker",
+        "Circuit Breaker",
     ]) {
         return (
             "C6",

@@ -6,7 +6,7 @@ use cloud::{Cx, Error};
 use shapes::ec2::{DescribeNetworkInterfacesInput, Filter};
 use shapes::elbv2::{
     DescribeLoadBalancersInput, DescribeTargetGroupsInput, DescribeTargetHealthInput, LoadBalancer,
-    TargetGroup, TargetHealthDescription,
+    TargetDescription, TargetGroup, TargetHealthDescription,
 };
 
 use super::networks;
@@ -14,6 +14,47 @@ use crate::facts::{BalancerFacts, TargetFacts};
 
 /// Every target of a group, as it is now. None: there is no such group.
 pub async fn of_group(cx: &Cx, arn: &str) -> Result<Option<Vec<TargetFacts>>, Error> {
+    let Some((group, balancer)) = group(cx, arn).await? else {
+        return Ok(None);
+    };
+    let health = cx.call(DescribeTargetHealthInput {
+        target_group_arn: arn.to_owned(),
+        ..Default::default()
+    });
+    let health = health.await?.target_health_descriptions.unwrap_or_default();
+    Ok(Some(
+        health
+            .iter()
+            .map(|it| target(&group, balancer.as_ref(), it))
+            .collect(),
+    ))
+}
+
+/// A target that a group had and found unhealthy, without what it said of it.
+pub async fn given_up(
+    cx: &Cx,
+    arn: &str,
+    address: Option<IpAddr>,
+    port: Option<i32>,
+) -> Result<Option<TargetFacts>, Error> {
+    let Some((group, balancer)) = group(cx, arn).await? else {
+        return Ok(None);
+    };
+    let described = TargetHealthDescription {
+        target: Some(TargetDescription {
+            id: address.map(|it| it.to_string()).unwrap_or_default(),
+            port,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Ok(Some(TargetFacts {
+        state: "unhealthy".to_owned(),
+        ..target(&group, balancer.as_ref(), &described)
+    }))
+}
+
+async fn group(cx: &Cx, arn: &str) -> Result<Option<(TargetGroup, Option<BalancerFacts>)>, Error> {
     let groups = cx.call(DescribeTargetGroupsInput {
         target_group_arns: Some(vec![arn.to_owned()]),
         ..Default::default()
@@ -30,17 +71,7 @@ pub async fn of_group(cx: &Cx, arn: &str) -> Result<Option<Vec<TargetFacts>>, Er
         [arn, ..] => balancer(cx, arn).await?,
         [] => None,
     };
-    let health = cx.call(DescribeTargetHealthInput {
-        target_group_arn: arn.to_owned(),
-        ..Default::default()
-    });
-    let health = health.await?.target_health_descriptions.unwrap_or_default();
-    Ok(Some(
-        health
-            .iter()
-            .map(|it| target(&group, balancer.as_ref(), it))
-            .collect(),
-    ))
+    Ok(Some((group, balancer)))
 }
 
 fn target(

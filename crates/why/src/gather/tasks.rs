@@ -131,12 +131,19 @@ pub fn address(task: &Task) -> Option<IpAddr> {
     detail(task, "privateIPv4Address")?.parse().ok()
 }
 
-/// What balancers see of the task; for one that is over, nothing.
+/// What balancers see of the task; of one that they gave up, only whom they asked.
 async fn own_targets(cx: &Cx, task: &Task, service: &Service) -> Result<Vec<TargetFacts>, Error> {
     let address = address(task);
     let mut own = Vec::new();
     for balanced in service.load_balancers.iter().flatten() {
         let arn = balanced.target_group_arn.as_deref().unwrap_or_default();
+        if task.stop_code.is_some() {
+            let reason = task.stopped_reason.as_deref().unwrap_or_default();
+            if reason.contains(arn) {
+                own.extend(targets::given_up(cx, arn, address, balanced.container_port).await?);
+            }
+            continue;
+        }
         let all = targets::of_group(cx, arn).await?.unwrap_or_default();
         let is_own = |it: &TargetFacts| it.address.is_some() && it.address == address;
         own.extend(all.into_iter().filter(is_own));

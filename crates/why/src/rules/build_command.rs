@@ -3,7 +3,7 @@
 use super::{Clue, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
-use crate::texts::last_lines;
+use crate::texts::commands_lines;
 
 pub const RULE: Rule = Rule {
     id: "B4",
@@ -14,10 +14,6 @@ pub const RULE: Rule = Rule {
 
 fn find(situation: &Situation) -> Option<Clue> {
     let build = (situation.build.as_ref()).filter(|it| it.code == "COMMAND_EXECUTION_ERROR")?;
-    let printed = match build.printed.is_empty() {
-        true => "nothing was printed".to_owned(),
-        false => last_lines(&build.printed),
-    };
     Some(
         Clue::observed(
             format!(
@@ -26,7 +22,10 @@ fn find(situation: &Situation) -> Option<Clue> {
             ),
             format!("COMMAND_EXECUTION_ERROR: {}", build.message),
         )
-        .because(format!("build {}", build.id), printed)
+        .because(
+            format!("build {}", build.id),
+            commands_lines(&build.printed),
+        )
         .mend(Mend::template(
             "mend what the command says; the whole output is in the build's log group",
         )),

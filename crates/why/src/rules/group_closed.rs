@@ -2,7 +2,7 @@
 
 use super::{Clue, Layer, Rule};
 use crate::facts::{BalancerFacts, GroupFacts, Situation, TargetFacts};
-use crate::report::{Hop, Mend};
+use crate::report::{Basis, Hop, Mend};
 
 pub const RULE: Rule = Rule {
     id: "L1",
@@ -12,8 +12,12 @@ pub const RULE: Rule = Rule {
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let target = (situation.targets.iter())
-        .find(|it| it.state == "unhealthy" && it.reason == "Target.Timeout")?;
+    // Of a task that is over, nobody remembers what its balancer said.
+    let is_over = situation.task.as_ref().is_some_and(|it| it.failed_probes());
+    let target = (situation.targets.iter()).find(|it| {
+        let is_silent = it.reason == "Target.Timeout" || is_over && it.reason.is_empty();
+        it.state == "unhealthy" && is_silent
+    })?;
     let balancer = target.balancer.as_ref()?;
     let own = &situation.network.as_ref()?.groups;
     let lets_in = own.iter().flat_map(|it| &it.ingress).any(|it| {
@@ -22,7 +26,11 @@ fn find(situation: &Situation) -> Option<Clue> {
     if lets_in || own.is_empty() {
         return None;
     }
-    Some(clue(target, balancer, own))
+    let basis = match target.reason.is_empty() {
+        true => Basis::Derived,
+        false => Basis::Observed,
+    };
+    Some(clue(target, balancer, own).on(basis))
 }
 
 fn clue(target: &TargetFacts, balancer: &BalancerFacts, own: &[GroupFacts]) -> Clue {

@@ -30,7 +30,8 @@ fn find(cx: &Cx, arn: &str) -> Result<Option<record::Service>, Error> {
     cx.read(|tx| tx.get(&record::Service::key_of(&cx.region, cluster, name)))
 }
 
-/// Why the newest of the service's failed tasks stopped.
+/// Why the newest of the service's failed tasks stopped, which it was, and how its containers ended: when the
+/// stack goes back, the service goes, and nothing else tells of it.
 fn last_failure(cx: &Cx, service: &record::Service) -> Result<Option<String>, Error> {
     let prefix = Task::prefix_of(&service.region, &service.cluster, Some(&service.name));
     let stopped = cx.read(|tx| tx.list::<StoppedTask>(&prefix))?;
@@ -40,7 +41,20 @@ fn last_failure(cx: &Cx, service: &record::Service) -> Result<Option<String>, Er
             .is_some_and(|stop| stop.failure != crate::task_record::Failure::No)
     });
     let newest = failed.max_by_key(|it| it.stopped_ms);
-    Ok(newest.and_then(|it| it.stop).map(|it| it.reason))
+    Ok(newest.and_then(|it| {
+        let mut known = format!("task {}", it.id);
+        let exited = it.containers.iter().filter(|it| it.exit_code != Some(0));
+        for container in exited {
+            let Some(code) = container.exit_code else {
+                continue;
+            };
+            known += &format!("; container {}: exit code {code}", container.name);
+            if let Some(reason) = &container.reason {
+                known += &format!(": {reason}");
+            }
+        }
+        Some(format!("{} ({known})", it.stop?.reason))
+    }))
 }
 
 fn tripped(cx: &Cx, service: &record::Service) -> Result<Stability, ResourceError> {

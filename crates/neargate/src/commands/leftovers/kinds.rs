@@ -14,6 +14,7 @@ use wire::Operation;
 use super::Left;
 use super::owners::Owners;
 use crate::client::Client;
+use crate::say;
 
 /// Everything that is left, kind by kind.
 pub async fn list(client: &Client, owners: &Owners) -> Result<Vec<Left>> {
@@ -45,13 +46,6 @@ async fn pages<I: Operation>(
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
-}
-
 async fn buckets(client: &Client, owners: &Owners) -> Result<Vec<Left>> {
     let buckets = client.call(ListBucketsInput::default()).await?;
     let mut left = Vec::new();
@@ -71,7 +65,7 @@ async fn buckets(client: &Client, owners: &Owners) -> Result<Vec<Left>> {
             holds: format!(
                 "{}{}",
                 if more { "more than " } else { "" },
-                counted(count, "object")
+                say::counted(count, "object")
             ),
             stack: owners.retained_by(&name),
             command: format!("aws s3 rb s3://{name} --force"),
@@ -106,7 +100,7 @@ async fn repositories(client: &Client, owners: &Owners) -> Result<Vec<Left>> {
         let images = client.call(images).await?.image_details.unwrap_or_default();
         left.push(Left {
             kind: "ECR repository",
-            holds: counted(images.len(), "image"),
+            holds: say::counted(images.len(), "image"),
             stack: owners.retained_by(&name),
             command: format!("aws ecr delete-repository --force --repository-name {name}"),
             name,
@@ -177,7 +171,7 @@ async fn task_definitions(client: &Client, owners: &Owners) -> Result<Vec<Left>>
             };
             left.push(Left {
                 kind: "task definition",
-                holds: format!("{} ({status})", counted(revisions.len(), "revision")),
+                holds: format!("{} ({status})", say::counted(revisions.len(), "revision")),
                 stack: None,
                 command,
                 name: family,

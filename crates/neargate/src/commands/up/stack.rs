@@ -234,12 +234,17 @@ async fn wait(
             status if status.ends_with("IN_PROGRESS") => tokio::time::sleep(LOOK_EVERY).await,
             status => {
                 if let Some(verdict) = watch.verdict(wanted.for_verdict(is_update)).await {
-                    bail!("{verdict}\n\nThe stack `{name}` is {status}.");
+                    bail!(
+                        "{verdict}\n\nThe stack `{name}` is {status}; `neargate why {name}` says what is known of it."
+                    );
                 }
                 if failures.is_empty() {
                     failures.extend(stack.stack_status_reason.clone());
                 }
-                bail!("the stack `{name}` is {status}: {}", failures.join("; "));
+                bail!(
+                    "the stack `{name}` is {status}: {}\n\n`neargate why {name}` says what is known of it.",
+                    failures.join("; ")
+                );
             }
         }
     }
