@@ -40,6 +40,14 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// Of the role or user itself, which no namesake has.
+    pub fn id(&self) -> Option<&str> {
+        match &self.principal {
+            Principal::User { id, .. } | Principal::Session { role_id: id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     pub fn of(cx: &Cx) -> Result<Self, Error> {
         let mut context = known::of_call(cx)?;
         let account = cx.account().to_owned();

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use ::policy::Decision;
-use cloud::{Authority, Caller, Cx, Error, Need, Needs, Record};
+use cloud::{Authority, Caller, Cx, Error, Need, Needs, Record, Records};
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
@@ -30,7 +30,12 @@ pub enum Mode {
 
 /// Calls that are remembered to have been recorded. Past that all are written again, which costs time
 /// and no truth.
-const REMEMBERED_MAX: usize = 100_000;
+const REMEMBERED_MAX: usize = 10_000;
+/// So many resources of one action of one principal are recorded each by itself. Further ones are recorded by
+/// the folder that they are in (objects of a bucket, streams of a log group), and past the second number as
+/// everything, so that what is recorded does not grow with what is worked on.
+const RECORDED_MAX: usize = 50;
+const FOLDERS_RECORDED_MAX: usize = 200;
 
 pub struct Policies {
     mode: Mode,
@@ -66,6 +71,10 @@ impl Record for Call {
     }
 }
 
+fn calls_of_action(principal: &str, action: &str) -> String {
+    key(&format!("{principal}\n{action}\n"))
+}
+
 /// The prefix of the keys of a principal's calls.
 pub fn calls_of(principal: &str) -> String {
     key(&format!("{principal}\n"))
@@ -85,7 +94,7 @@ impl Policies {
             return Ok(());
         };
         let (now, allowed) = (cx.clock().now_ms(), decision.is_allowed());
-        let mut call = Call {
+        let call = Call {
             principal: principal.clone(),
             action: need.action.clone(),
             resource: resource_of(need).to_owned(),
@@ -96,6 +105,8 @@ impl Policies {
             last_ms: now,
         };
         let decided = (allowed, call.unknown.clone());
+        // A namesake that is made later is another principal, whose calls are recorded anew.
+        let remembered = format!("{}\n{}", who.id().unwrap_or_default(), call.key());
         {
             let mut recorded = self
                 .recorded
@@ -104,17 +115,46 @@ impl Policies {
             if recorded.len() >= REMEMBERED_MAX {
                 recorded.clear();
             }
-            if recorded.insert(call.key(), decided.clone()) == Some(decided) {
+            if recorded.insert(remembered, decided.clone()) == Some(decided) {
                 return Ok(());
             }
         }
-        cx.write(|tx| {
-            if let Some(before) = tx.get::<Call>(&call.key())? {
-                call.first_ms = before.first_ms;
-            }
-            tx.put(&call)
-        })
+        if cx.read(|tx| Ok(merged(tx, call.clone())?.1))? {
+            return Ok(());
+        }
+        cx.write(|tx| tx.put(&merged(tx, call)?.0))
     }
+}
+
+/// The call with what is recorded of it before, and whether that says the same already.
+fn merged(tx: &Records<'_>, mut call: Call) -> Result<(Call, bool), Error> {
+    if tx.get::<Call>(&call.key())?.is_none() {
+        call.resource = match tx.count::<Call>(&calls_of_action(&call.principal, &call.action))? {
+            few if few < RECORDED_MAX => call.resource,
+            some if some < FOLDERS_RECORDED_MAX => folder_of(&call.resource),
+            _ => "*".to_owned(),
+        };
+    }
+    let Some(before) = tx.get::<Call>(&call.key())? else {
+        return Ok((call, false));
+    };
+    call.first_ms = before.first_ms;
+    let is_same = before.allowed == call.allowed && before.unknown == call.unknown;
+    Ok((call, is_same))
+}
+
+/// Everything beside a resource, as a policy would name it.
+fn folder_of(resource: &str) -> String {
+    let end = resource.rfind(['/', ':']).map_or(0, |at| at + 1);
+    format!("{}*", &resource[..end])
+}
+
+/// Forgets the calls of a principal that is deleted: it needs nothing any more.
+pub fn forget_calls(tx: &Records<'_>, principal: &str) -> Result<(), Error> {
+    for call in tx.keys::<Call>(&calls_of(principal))? {
+        tx.delete::<Call>(&call)?;
+    }
+    Ok(())
 }
 
 impl Authority for Policies {

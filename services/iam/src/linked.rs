@@ -7,6 +7,7 @@ use serde_json::json;
 use shapes::iam::errors::InvalidInputException;
 use shapes::iam::*;
 
+use crate::authority;
 use crate::grants::Grants;
 use crate::managed;
 use crate::names::{arn, key, new_id, no_such, unsupported};
@@ -154,6 +155,7 @@ pub async fn delete_service_linked_role(
         }
         tx.delete::<RoleRecord>(&role.key())?;
         principals::forget(tx, &role.id)?;
+        authority::forget_calls(tx, &role.arn())?;
         Ok(DeleteServiceLinkedRoleOutput {
             deletion_task_id: format!("task{}{name}/{}", role.path, cloud::random_hex(32)),
         })

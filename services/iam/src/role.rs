@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shapes::iam::errors::{MalformedPolicyDocumentException, UnmodifiableEntityException};
 use shapes::iam::*;
 
+use crate::authority;
 use crate::boundary;
 use crate::document::check_trust;
 use crate::grants::{self, Grants, Holder};
@@ -205,6 +206,7 @@ pub async fn delete_role(cx: Cx, input: DeleteRoleInput) -> Result<DeleteRoleOut
         grants::check_empty(&role.grants)?;
         tx.delete::<RoleRecord>(&role.key())?;
         principals::forget(tx, &role.id)?;
+        authority::forget_calls(tx, &role.arn())?;
         Ok(DeleteRoleOutput {})
     })
 }

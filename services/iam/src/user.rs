@@ -6,6 +6,7 @@ use cloud::{Caller, Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::iam::*;
 
+use crate::authority;
 use crate::boundary;
 use crate::credentials::{AccessKey as KeyRecord, new_key_id, new_secret};
 use crate::grants::{self, Grants, Holder};
@@ -183,6 +184,7 @@ pub async fn delete_user(cx: Cx, input: DeleteUserInput) -> Result<DeleteUserOut
         grants::check_empty(&user.grants)?;
         tx.delete::<UserRecord>(&user.key())?;
         principals::forget(tx, &user.id)?;
+        authority::forget_calls(tx, &user.arn())?;
         Ok(DeleteUserOutput {})
     })
 }

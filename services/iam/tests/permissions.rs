@@ -258,3 +258,52 @@ async fn a_role_is_found_by_its_name_or_by_its_own_arn() {
         assert_eq!(may.is_ok(), found == Some(ROLE), "{given}");
     }
 }
+
+#[tokio::test]
+async fn what_is_recorded_grows_neither_with_resources_nor_with_roles_that_are_gone() {
+    let world = World::new(Mode::Audit).await;
+    for number in 0..120 {
+        let other = json!({"RoleName": format!("other{number}")});
+        world.ask("GetRole", other).await.unwrap_err();
+    }
+    let recorded = || iam::calls(&world.cloud, ROLE).unwrap();
+    assert_eq!(recorded().len(), 51);
+    let folder = "arn:aws:iam::000000000000:role/*";
+    assert!(
+        recorded()
+            .iter()
+            .any(|it| it.resource == folder && !it.allowed)
+    );
+    // One that was recorded by itself still is, and counts as it was decided last.
+    let owner = world.cloud.daemon_context("us-east-1");
+    let policy = PutRolePolicyInput {
+        role_name: "build".into(),
+        policy_name: "some".into(),
+        policy_document: json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*"},
+        ]})
+        .to_string(),
+    };
+    owner.call(policy).await.unwrap();
+    for name in ["other0", "other119"] {
+        world
+            .ask("GetRole", json!({"RoleName": name}))
+            .await
+            .unwrap_err();
+    }
+    let allowed: Vec<String> = (recorded().into_iter())
+        .filter(|it| it.allowed)
+        .map(|it| it.resource)
+        .collect();
+    assert_eq!(allowed, [folder, "arn:aws:iam::000000000000:role/other0"]);
+
+    let (role_name, policy_name) = ("build".to_owned(), "some".to_owned());
+    let gone = shapes::iam::DeleteRolePolicyInput {
+        role_name: role_name.clone(),
+        policy_name,
+    };
+    owner.call(gone).await.unwrap();
+    let gone = shapes::iam::DeleteRoleInput { role_name };
+    owner.call(gone).await.unwrap();
+    assert!(recorded().is_empty());
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use e2e::{Aws, Machine, Site, eventually, get};
 use serde_json::json;
@@ -16,6 +17,12 @@ fn the_command_line_copies_lists_syncs_and_removes() {
     let site = Site::page("site", "hello");
     site.write("notes +ü.txt", "one");
     let folder = site.path().display().to_string();
+    // S3 tells whole seconds: a file of the second that it is uploaded in would count as changed since.
+    let page = fs::File::options()
+        .append(true)
+        .open(site.path().join("index.html"));
+    let before = SystemTime::now() - Duration::from_secs(10);
+    page.unwrap().set_modified(before).unwrap();
     let s3 = |arguments: &[&str]| {
         let output = aws.run(&[&["s3"], arguments].concat());
         assert_eq!(output.code, 0, "{arguments:?}: {output:?}");

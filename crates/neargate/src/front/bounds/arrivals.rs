@@ -5,6 +5,7 @@
 //! one sender holds is bounded, and whoever is slower than a body on this machine takes has it for as long
 //! only as nobody else needs it: the oldest of those who hold most is given up for somebody who waits.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -117,8 +118,10 @@ impl Arrivals {
         }
         let late = table.by_number.iter();
         let late = late.filter(|(_, it)| helps(it) && it.is_late(now));
-        let of_most =
-            late.max_by_key(|(_, it)| (held[it.sender.as_str()], std::cmp::Reverse(it.since)));
+        let of_most = late.max_by_key(|(number, it)| {
+            let oldest = Reverse((it.since, **number));
+            (held[it.sender.as_str()], oldest)
+        });
         let Some(number) = of_most.map(|(number, _)| *number) else {
             return false;
         };
