@@ -38,7 +38,7 @@ pub use resource::{
     Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, Stability,
     TagChanges, as_properties, deletion, known_part,
 };
-pub use roles::{FoundRole, LendRole};
+pub use roles::{FoundRole, LendRole, LendTrust};
 pub use service::Service;
 pub use store::{Record, Store, StoreError};
 pub use wire::{Error, ErrorCode};

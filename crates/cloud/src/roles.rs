@@ -17,6 +17,9 @@ pub struct FoundRole {
 /// Finds a role by its name.
 pub type LendRole = fn(&Cx, &str) -> Result<Option<FoundRole>, Error>;
 
+/// Whether a role lets who calls take it on, in a session of this name.
+pub type LendTrust = fn(&Cx, &FoundRole, &str) -> Result<bool, Error>;
+
 impl Cx {
     /// The role that is given by its name or by its ARN, as templates and requests give both. A name
     /// leads to the role whatever its path, since no two roles have one name; an ARN is that role's own
@@ -35,6 +38,15 @@ impl Cx {
         }
         let found = lend(self, name)?;
         Ok(found.filter(|it| !is_arn || it.arn == given))
+    }
+
+    /// Whether a role lets who calls take it on, in a session of this name: what `sts:AssumeRole` would
+    /// decide, without a session that nobody uses. Where nobody keeps roles, nobody refuses.
+    pub fn may_assume(&self, role: &FoundRole, session: &str) -> Result<bool, Error> {
+        match self.cloud.services().find_map(|it| it.trust) {
+            Some(trusts) => trusts(self, role, session),
+            None => Ok(true),
+        }
     }
 
     /// The ARN of the role that is given, whether it is there or not: of one that is not, the one that it

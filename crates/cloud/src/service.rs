@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::{Error, ErrorCode, Node, Operation, Protocol, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
-use crate::{Cx, LendLogin, LendPrincipals, LendRole, Reconciler, ResourceType, Watch};
+use crate::{Cx, LendLogin, LendPrincipals, LendRole, LendTrust, Reconciler, ResourceType, Watch};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
@@ -43,6 +43,7 @@ pub struct Service {
     pub(crate) follows: Vec<Follow>,
     pub(crate) find: Option<fn(&Cx, &str) -> Touched>,
     pub(crate) role: Option<LendRole>,
+    pub(crate) trust: Option<LendTrust>,
     pub(crate) principals: Option<LendPrincipals>,
     pub(crate) login: Option<LendLogin>,
     dry_run: Option<ErrorCode>,
@@ -74,6 +75,7 @@ impl Service {
             follows: Vec::new(),
             find: None,
             role: None,
+            trust: None,
             principals: None,
             login: None,
             dry_run: None,
@@ -217,6 +219,13 @@ impl Service {
     #[must_use]
     pub fn lends_roles(mut self, role: LendRole) -> Self {
         self.role = Some(role);
+        self
+    }
+
+    /// Lends whom the account's roles trust: see [`Cx::may_assume`].
+    #[must_use]
+    pub fn lends_trust(mut self, trust: LendTrust) -> Self {
+        self.trust = Some(trust);
         self
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use shapes::sts::AssumeRoleInput;
 
 use crate::names::{cluster_arn, find_definition, task_arn};
-use crate::roles::task_role_arn;
+use crate::roles::{PRINCIPAL, task_role_arn};
 use crate::task_record::{Container, Task, TaskPlace};
 
 /// AWS renews a task's credentials every six hours; a session here may be an hour long.
@@ -62,7 +62,7 @@ pub async fn credentials(
         ..Default::default()
     };
     let own_arn = task_arn(&cx, &task.cluster, &task.id);
-    let service = cx.as_service_for("ecs-tasks.amazonaws.com", own_arn);
+    let service = cx.as_service_for(PRINCIPAL, own_arn);
     let session = service.call(input).await?;
     let session = session.credentials.unwrap_or_default();
     Ok(Some(json!({

@@ -1,5 +1,5 @@
 //! Roles of a task: its own and the one it is started with. Registering a definition checks no more than
-//! that they are named, as on AWS; when a task is to run they must be there.
+//! that they are named, as on AWS; when a task is to run they must be there and trust it.
 
 use cloud::{Cx, Error};
 use shapes::ecs::TaskOverride;
@@ -37,8 +37,12 @@ pub fn task_role_arn(
     given.map(|it| cx.role_arn(it)).transpose()
 }
 
-/// The first role that is not there, in AWS's words.
-pub fn missing_role(
+/// The service that takes on a task's roles, and the name of its session before there is a task.
+pub const PRINCIPAL: &str = "ecs-tasks.amazonaws.com";
+const SESSION: &str = "task";
+
+/// The first role that is not there, or does not trust ECS's tasks, in AWS's words.
+pub fn unusable_role(
     cx: &Cx,
     overrides: &TaskOverride,
     definition: &Definition,
@@ -48,7 +52,12 @@ pub fn missing_role(
         task_role(overrides, definition),
     ];
     for role in roles.into_iter().flatten() {
-        if cx.find_role(role)?.is_none() {
+        let tasks = cx.as_service_for(PRINCIPAL, cx.arn("ecs", "*"));
+        let usable = match cx.find_role(role)? {
+            Some(found) => tasks.may_assume(&found, SESSION)?,
+            None => false,
+        };
+        if !usable {
             return Ok(Some(format!(
                 "ECS was unable to assume the role '{role}' that was provided for this task. \
                  Please verify that the role being passed has the proper trust relationship and \

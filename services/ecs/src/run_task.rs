@@ -13,7 +13,7 @@ use crate::new_task::{NewTask, put_new_task};
 use crate::place::Spread;
 use crate::record::Definition;
 use crate::refuse::refuse;
-use crate::roles::missing_role;
+use crate::roles::unusable_role;
 use crate::task_record::{StoppedTask, Task, TaskPlace};
 use crate::task_view::view;
 
@@ -56,7 +56,7 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&overrides, &definition)?;
 
-    if let Some(reason) = missing_role(&cx, &overrides, &definition)? {
+    if let Some(reason) = unusable_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
     }
     let tags = all_tags(

@@ -120,7 +120,7 @@ pub async fn start(
     task: &mut Task,
     definition: &Definition,
 ) -> Result<Result<(), CannotStart>, converge::Error> {
-    if let Some(reason) = roles::missing_role(cx, &task.overrides, definition)? {
+    if let Some(reason) = roles::unusable_role(cx, &task.overrides, definition)? {
         return Ok(Err(CannotStart(reason)));
     }
     let mut ready = BTreeMap::new();

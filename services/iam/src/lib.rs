@@ -55,6 +55,7 @@ pub use suggest::{calls, policy_for};
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
         .lends_roles(lend_role)
+        .lends_trust(trust::lets)
         .lends_principals(LendPrincipals {
             keep: principals::keep,
             show: principals::show,

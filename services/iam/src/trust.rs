@@ -5,7 +5,7 @@
 //! goes the way of every other call: refused in `enforce`, recorded and let through in `audit`.
 
 use ::policy::Decision;
-use cloud::{ConditionKey, Cx, Error, Need, Needs, Touched};
+use cloud::{ConditionKey, Cx, Error, FoundRole, Need, Needs, Touched};
 use shapes::sts::AssumeRoleInput;
 
 use crate::asker::Asker;
@@ -36,6 +36,22 @@ pub fn check(
         }
     }
     cx.authorize("sts", &needs)
+}
+
+/// Whether a role lets who calls take it on, for who is to act with it later.
+pub fn lets(cx: &Cx, role: &FoundRole, session: &str) -> Result<bool, Error> {
+    let name = role.arn.rsplit('/').next().unwrap_or_default();
+    let record = cx.read(|tx| RoleRecord::find(tx, name))?;
+    let input = AssumeRoleInput {
+        role_arn: role.arn.clone(),
+        role_session_name: session.to_owned(),
+        ..Default::default()
+    };
+    match check(cx, &record, &input, &SessionExtras::default()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.status < 500 => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn needs(role: &RoleRecord, input: &AssumeRoleInput, extras: &SessionExtras) -> Needs {

@@ -69,6 +69,35 @@ fn a_stack_without_its_image_fails_and_leaves_nothing() {
 }
 
 #[test]
+fn a_role_that_does_not_trust_tasks_starts_none() {
+    let machine = Machine::start();
+    let ground = Ground::new(&machine);
+    let image = probe_image(&machine);
+    let group = ground.group("tasks");
+    let definition = ground.definition("sleep", &image, &["sleep"], json!({}));
+    let let_in = |service: &str| {
+        let trust = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole",
+        }] });
+        let input = json!({ "RoleName": "execution", "PolicyDocument": trust.to_string() });
+        machine.ask("iam", "UpdateAssumeRolePolicy", input);
+    };
+    let_in("codebuild.amazonaws.com");
+    let input = json!({
+        "cluster": "test", "taskDefinition": definition, "launchType": "FARGATE",
+        "networkConfiguration": ground.placed(&ground.subnets[0], &group),
+    });
+    let message = refused(machine.call("ecs", "RunTask", input), "ClientException");
+    assert!(
+        message.contains("ECS was unable to assume the role"),
+        "{message}"
+    );
+    let_in("ecs-tasks.amazonaws.com");
+    let task = ground.run(&definition, &ground.subnets[0], &group);
+    ground.task_when(&task, "RUNNING");
+}
+
+#[test]
 fn a_target_where_nothing_listens_is_unhealthy() {
     let machine = Machine::start();
     let ground = Ground::new(&machine);
