@@ -56,12 +56,10 @@ pub struct ServiceFacts {
     pub pending: i32,
     pub minimum_healthy_percent: i32,
     pub maximum_percent: i32,
-    pub grace_seconds: i32,
     /// The newest first.
     pub events: Vec<String>,
     /// State and reason of the newest deployment.
     pub rollout_state: String,
-    pub rollout_reason: String,
     pub failed_tasks: i32,
     /// What was to be deployed failed, and the version before runs again.
     pub is_rolled_back: bool,
@@ -70,15 +68,12 @@ pub struct ServiceFacts {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskFacts {
     pub id: String,
-    pub definition: String,
-    pub last_status: String,
     pub stop_code: String,
     pub stopped_reason: String,
     pub execution_role: Option<String>,
     pub memory_mib: Option<u32>,
     /// None: it never ran.
     pub ran_seconds: Option<u64>,
-    pub stopped_seconds: Option<u64>,
 }
 
 impl TaskFacts {
@@ -99,7 +94,6 @@ pub struct ContainerFacts {
     pub health: String,
     pub health_command: Vec<String>,
     pub user: String,
-    pub ports: Vec<u16>,
     pub log: Option<LogFacts>,
     /// Its last lines.
     pub printed: Vec<String>,
@@ -113,7 +107,6 @@ pub struct ImageFacts {
     /// Of the registry's name, when it is an ECR registry's.
     pub account: Option<String>,
     pub region: Option<String>,
-    pub config: Option<ImageConfigFacts>,
     /// What the image starts, looked up in it as the kernel would.
     pub program: Option<ProgramFacts>,
 }
@@ -128,13 +121,6 @@ pub struct OwnImage {
     pub tags: Vec<String>,
     /// Repositories that are there, when this one is not.
     pub repositories: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ImageConfigFacts {
-    pub entrypoint: Vec<String>,
-    pub command: Vec<String>,
-    pub exposed: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -153,7 +139,6 @@ pub struct LogFacts {
     pub is_there: bool,
     /// Other regions that have a group of this name.
     pub elsewhere: Vec<String>,
-    pub creates_group: bool,
 }
 
 /// How packets leave the interface of a task.
@@ -171,8 +156,6 @@ pub struct NetworkFacts {
     /// None: it is over, and nobody knows how it was asked for.
     pub has_public_address: Option<bool>,
     pub groups: Vec<GroupFacts>,
-    /// What the kernel said when it was asked now; None when the interface is gone.
-    pub way_out: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -220,11 +203,8 @@ pub struct TargetFacts {
     pub reason: String,
     pub description: String,
     pub check_path: String,
-    pub check_port: String,
     pub matcher: String,
     pub interval_seconds: i32,
-    pub timeout_seconds: i32,
-    pub unhealthy_threshold: i32,
     pub has_listener: bool,
     pub balancer: Option<BalancerFacts>,
 }
@@ -234,7 +214,6 @@ pub struct BalancerFacts {
     pub name: String,
     pub groups: Vec<GroupFacts>,
     pub addresses: Vec<IpAddr>,
-    pub zones: Vec<String>,
 }
 
 impl GroupRuleFacts {
@@ -328,6 +307,32 @@ impl Situation {
         ]
         .iter()
         .any(|it| reason.contains(it))
+    }
+
+    /// An image did not come.
+    pub fn pull_failed(&self) -> bool {
+        self.stopped_reason().contains("CannotPullContainerError")
+    }
+
+    /// The log group that a container was to write to and that is not there.
+    pub fn missing_log_group(&self) -> Option<(&ContainerFacts, &LogFacts)> {
+        const SAYS: &str = "The specified log group does not exist";
+        if !self.stopped_reason().contains(SAYS) {
+            return None;
+        }
+        let logs = self
+            .containers
+            .iter()
+            .filter_map(|it| Some((it, it.log.as_ref()?)));
+        logs.into_iter().find(|(_, log)| !log.is_there)
+    }
+
+    /// Something that the task is given was to be read, and was not.
+    pub fn secret_failed(&self) -> bool {
+        let reason = self.stopped_reason();
+        ["secret from asm", "secrets from ssm"]
+            .iter()
+            .any(|it| reason.contains(it))
     }
 
     /// The first container whose end ended the task, or that did not start.

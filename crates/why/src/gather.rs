@@ -71,7 +71,10 @@ pub fn symptom(situation: &Situation) -> String {
 
 /// Every service, every task that runs by itself, every stack, pipeline and build project.
 pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered {
+        not_looked_at: vec![format!("regions other than {}", cx.region)],
+        ..Gathered::default()
+    };
     for cluster in list::clusters(cx).await? {
         for service in list::services(cx, &cluster).await? {
             services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;

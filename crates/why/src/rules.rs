@@ -121,6 +121,18 @@ impl Clue {
         self
     }
 
+    /// An action that the task's execution role was asked for and has no right to.
+    #[must_use]
+    pub fn because_of_the_execution_role(self, situation: &Situation, action: &str) -> Self {
+        let task = situation.task.as_ref();
+        let role = task.and_then(|it| it.execution_role.as_deref());
+        self.because(
+            format!("execution role {}", role.unwrap_or_default()),
+            format!("was asked for {action} and has no right to it"),
+        )
+        .with_what_the_task_says(situation)
+    }
+
     /// What the task itself said, which most rules about its start rest on.
     #[must_use]
     pub fn with_what_the_task_says(self, situation: &Situation) -> Self {

@@ -103,7 +103,6 @@ fn probed(reason: &str, description: &str) -> Situation {
                     ..GroupFacts::default()
                 }],
                 addresses: vec!["10.0.0.5".parse().unwrap()],
-                zones: vec![],
             }),
             ..TargetFacts::default()
         }];

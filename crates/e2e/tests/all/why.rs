@@ -92,6 +92,8 @@ fn a_task_that_cannot_start_is_explained() {
         (Some("nothing-wrong"), 0),
         "{report}"
     );
+    let not = json!(["regions other than us-east-1"]);
+    assert_eq!(report["not_looked_at"], not, "{report}");
 
     let image = &scene.image;
     let define =

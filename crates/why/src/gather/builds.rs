@@ -5,9 +5,8 @@ use shapes::codebuild::{
     BatchGetBuildsInput, Build, BuildPhase, ListBuildsForProjectInput, ListProjectsInput,
     SortOrderType, StatusType,
 };
-use shapes::logs::GetLogEventsInput;
 
-use super::Gathered;
+use super::{Gathered, list};
 use crate::facts::{BuildFacts, Situation};
 
 /// So many of a build's last lines are looked at.
@@ -105,21 +104,8 @@ async fn facts(cx: &Cx, build: &Build) -> Result<BuildFacts, Error> {
 
 async fn printed(cx: &Cx, build: &Build) -> Result<Vec<String>, Error> {
     let logs = build.logs.clone().unwrap_or_default();
-    let (Some(group), Some(stream)) = (logs.group_name, logs.stream_name) else {
-        return Ok(Vec::new());
-    };
-    let events = cx.call(GetLogEventsInput {
-        log_group_name: Some(group),
-        log_stream_name: stream,
-        limit: Some(LINES_MAX),
-        start_from_head: Some(false),
-        ..Default::default()
-    });
-    match events.await {
-        Ok(it) => Ok((it.events.into_iter().flatten())
-            .filter_map(|it| it.message)
-            .collect()),
-        Err(error) if error.status < 500 => Ok(Vec::new()),
-        Err(error) => Err(error),
+    match (logs.group_name, logs.stream_name) {
+        (Some(group), Some(stream)) => list::last_events(cx, &group, &stream, LINES_MAX).await,
+        _ => Ok(Vec::new()),
     }
 }

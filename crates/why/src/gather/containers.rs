@@ -2,9 +2,9 @@
 
 use cloud::{Cx, Error};
 use shapes::ecs::{Container, ContainerDefinition, TaskDefinition};
-use shapes::logs::{DescribeLogGroupsInput, GetLogEventsInput};
+use shapes::logs::DescribeLogGroupsInput;
 
-use super::pictures;
+use super::{list, pictures};
 use crate::facts::{ContainerFacts, LogFacts};
 
 /// So many of a container's last lines are looked at.
@@ -69,11 +69,12 @@ async fn one(
     became: Option<&Container>,
 ) -> Result<ContainerFacts, Error> {
     let name = asked.name.clone().unwrap_or_default();
-    let ports = asked.port_mappings.iter().flatten();
     let log = log(cx, asked).await?;
     let printed = match &log {
         Some((facts, prefix)) if facts.is_there => {
-            printed(cx, facts, &format!("{prefix}/{name}/{task_id}")).await?
+            let there = cx.in_region(&facts.region);
+            let stream = format!("{prefix}/{name}/{task_id}");
+            list::last_events(&there, &facts.group, &stream, LINES_MAX).await?
         }
         _ => Vec::new(),
     };
@@ -99,9 +100,6 @@ async fn one(
             .map(|it| it.command.clone())
             .unwrap_or_default(),
         user: asked.user.clone().unwrap_or_default(),
-        ports: ports
-            .filter_map(|it| u16::try_from(it.container_port?).ok())
-            .collect(),
         log: log.map(|it| it.0),
         printed,
         name,
@@ -121,7 +119,6 @@ async fn log(cx: &Cx, asked: &ContainerDefinition) -> Result<Option<(LogFacts, S
     let mut facts = LogFacts {
         group: option("awslogs-group"),
         region: option("awslogs-region"),
-        creates_group: option("awslogs-create-group") == "true",
         ..LogFacts::default()
     };
     facts.is_there = has_group(cx, &facts.region, &facts.group).await?;
@@ -145,23 +142,4 @@ async fn has_group(cx: &Cx, region: &str, name: &str) -> Result<bool, Error> {
     Ok(found
         .iter()
         .any(|it| it.log_group_name.as_deref() == Some(name)))
-}
-
-async fn printed(cx: &Cx, log: &LogFacts, stream: &str) -> Result<Vec<String>, Error> {
-    let there = cx.in_region(&log.region);
-    let events = there.call(GetLogEventsInput {
-        log_group_name: Some(log.group.clone()),
-        log_stream_name: stream.to_owned(),
-        limit: Some(LINES_MAX),
-        start_from_head: Some(false),
-        ..Default::default()
-    });
-    match events.await {
-        Ok(it) => Ok((it.events.into_iter().flatten())
-            .filter_map(|it| it.message)
-            .collect()),
-        // The container never came to have a stream.
-        Err(error) if error.status < 500 => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }

@@ -6,7 +6,6 @@ use shapes::cloudformation::{Stack, StackEvent};
 use shapes::ecs::{Container, DescribeTaskDefinitionInput, TaskDefinition};
 
 use super::containers;
-use super::list::last_part;
 use super::stacks::status_shown;
 use crate::facts::{Situation, TaskFacts};
 use crate::report::{Evidence, Finding};
@@ -102,7 +101,6 @@ async fn situation(
             ..Container::default()
         });
     }
-    let arn = definition.task_definition_arn.as_deref();
     Ok(Situation {
         thing: format!("stack {}", stack.stack_name),
         region: cx.region.clone(),
@@ -110,8 +108,6 @@ async fn situation(
         containers: containers::of(cx, told.id, &definition, &became).await?,
         task: Some(TaskFacts {
             id: told.id.to_owned(),
-            definition: last_part(arn.unwrap_or_default()),
-            last_status: "STOPPED".to_owned(),
             stop_code: code.to_owned(),
             stopped_reason: told.reason.to_owned(),
             execution_role: definition.execution_role_arn.clone(),

@@ -9,6 +9,7 @@ use shapes::ecs::{
 use shapes::elbv2::{
     DescribeLoadBalancersInput, DescribeTargetGroupsInput, LoadBalancer, TargetGroup,
 };
+use shapes::logs::GetLogEventsInput;
 
 /// So many services may be described at once, and so many tasks (ECS API reference).
 const SERVICES_AT_ONCE: usize = 10;
@@ -155,5 +156,29 @@ pub async fn target_groups(cx: &Cx) -> Result<Vec<TargetGroup>, Error> {
         if next.is_none() {
             return Ok(all);
         }
+    }
+}
+
+/// The last events of a log stream, the oldest first; none of one that never came to be.
+pub async fn last_events(
+    cx: &Cx,
+    group: &str,
+    stream: &str,
+    limit: i32,
+) -> Result<Vec<String>, Error> {
+    let events = cx.call(GetLogEventsInput {
+        log_group_name: Some(group.to_owned()),
+        log_stream_name: stream.to_owned(),
+        limit: Some(limit),
+        start_from_head: Some(false),
+        ..Default::default()
+    });
+    match events.await {
+        Ok(it) => {
+            let events = it.events.into_iter().flatten();
+            Ok(events.filter_map(|it| it.message).collect())
+        }
+        Err(error) if error.status < 500 => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }

@@ -59,7 +59,6 @@ pub async fn of(cx: &Cx, place: &Place) -> Result<Option<NetworkFacts>, Error> {
         internet_gateway_attached: is_attached(cx, &vpc, &gateway).await?,
         has_public_address: place.asks_public_address,
         groups: groups(cx, &place.groups).await?,
-        way_out: None,
         vpc,
     };
     if let Some(interface) = &place.interface {
@@ -83,7 +82,6 @@ async fn look_at_interface(cx: &Cx, id: &str, facts: &mut NetworkFacts) -> Resul
         .filter_map(|it| it.group_id)
         .collect();
     facts.groups = groups(cx, &ids).await?;
-    facts.way_out = cx.engine().network.has_way_out(id).await.ok();
     Ok(())
 }
 

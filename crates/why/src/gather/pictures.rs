@@ -1,10 +1,13 @@
 //! Images: whether they are here, what they start, and whether that can be started.
 
-use cloud::{Cx, Error};
-use engine::{ImageName, Reference};
-use shapes::ecr::{DescribeImagesInput, DescribeRepositoriesInput};
+use std::cmp::Ordering;
 
-use crate::facts::{ImageConfigFacts, ImageFacts, OwnImage, ProgramFacts};
+use cloud::{Cx, Error};
+use engine::ImageName;
+use shapes::ecr::errors::RepositoryNotFoundException;
+use shapes::ecr::{DescribeImagesInput, DescribeRepositoriesInput, ImageDetail};
+
+use crate::facts::{ImageFacts, OwnImage, ProgramFacts};
 
 /// Where the kernel looks for a program without a slash when the image says nothing of it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -47,46 +50,41 @@ async fn own(cx: &Cx, name: &ImageName) -> Result<OwnImage, Error> {
     let mut own = OwnImage {
         tag: name.reference.to_string(),
         repository: repository.clone(),
+        // A name that leads to an image is right, whatever else there is.
+        has_repository: true,
+        has_tag: cx.engine().images.resolve(name).await.is_ok(),
         ..OwnImage::default()
     };
-    let listed = cx.call(DescribeRepositoriesInput::default()).await?;
-    let repositories = listed.repositories.into_iter().flatten();
-    let names: Vec<String> = repositories
-        .filter_map(|it| it.repository_name)
-        .take(NAMES_MAX)
-        .collect();
-    let asked = cx.call(DescribeRepositoriesInput {
-        repository_names: Some(vec![repository.clone()]),
-        ..Default::default()
-    });
-    own.has_repository = asked.await.is_ok();
-    if !own.has_repository {
-        own.repositories = names;
+    if own.has_tag {
         return Ok(own);
     }
     let images = cx.call(DescribeImagesInput {
         repository_name: repository,
         ..Default::default()
     });
-    let mut images = images.await?.image_details.unwrap_or_default();
-    images.sort_by(|one, other| {
-        other
-            .image_pushed_at
-            .partial_cmp(&one.image_pushed_at)
-            .unwrap_or(std::cmp::Ordering::Equal)
-    });
-    own.has_tag = match &name.reference {
-        Reference::Digest(digest) => {
-            (images.iter()).any(|it| it.image_digest.as_deref() == Some(digest.as_str()))
+    match images.await {
+        Ok(images) => own.tags = newest_tags(images.image_details.unwrap_or_default()),
+        Err(error) if error.is(RepositoryNotFoundException) => {
+            own.has_repository = false;
+            let listed = cx.call(DescribeRepositoriesInput::default()).await?;
+            let listed = listed.repositories.into_iter().flatten();
+            let names = listed.filter_map(|it| it.repository_name);
+            own.repositories = names.take(NAMES_MAX).collect();
         }
-        // The newest page need not have it: the name itself is asked for.
-        Reference::Tag(_) => cx.engine().images.resolve(name).await.is_ok(),
-    };
+        Err(error) => return Err(error),
+    }
+    Ok(own)
+}
+
+fn newest_tags(mut images: Vec<ImageDetail>) -> Vec<String> {
+    images.sort_by(|one, other| {
+        let newer = other.image_pushed_at.partial_cmp(&one.image_pushed_at);
+        newer.unwrap_or(Ordering::Equal)
+    });
     let tags = images
         .into_iter()
         .flat_map(|it| it.image_tags.unwrap_or_default());
-    own.tags = tags.take(NAMES_MAX).collect();
-    Ok(own)
+    tags.take(NAMES_MAX).collect()
 }
 
 /// Where a program is looked for: an image says where, and may be anybody's. Each place costs a look into
@@ -109,13 +107,6 @@ async fn look_inside(
         return;
     };
     let config = &image.config;
-    facts.config = Some(ImageConfigFacts {
-        entrypoint: config.entrypoint.clone(),
-        command: config.cmd.clone(),
-        exposed: (config.exposed_ports.iter())
-            .filter_map(|it| it.split('/').next()?.parse().ok())
-            .collect(),
-    });
     let own = config.entrypoint.first();
     let program = match (is_entry_point, own) {
         (false, Some(own)) => Some(own.as_str()),

@@ -32,9 +32,6 @@ pub fn facts(service: &Service) -> ServiceFacts {
         pending: service.pending_count.unwrap_or_default(),
         minimum_healthy_percent: configuration.minimum_healthy_percent.unwrap_or(100),
         maximum_percent: configuration.maximum_percent.unwrap_or(200),
-        grace_seconds: service
-            .health_check_grace_period_seconds
-            .unwrap_or_default(),
         events: events
             .filter_map(|it| it.message.clone())
             .take(EVENTS_MAX)
@@ -42,9 +39,6 @@ pub fn facts(service: &Service) -> ServiceFacts {
         rollout_state: newest
             .and_then(|it| it.rollout_state)
             .map_or(String::new(), |it| it.as_str().to_owned()),
-        rollout_reason: newest
-            .and_then(|it| it.rollout_state_reason.clone())
-            .unwrap_or_default(),
         failed_tasks: newest.and_then(|it| it.failed_tasks).unwrap_or_default(),
         is_rolled_back: is_rolled_back(service),
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use cloud::{Cx, Error};
 use shapes::ec2::{DescribeNetworkInterfacesInput, Filter};
 use shapes::elbv2::{
-    DescribeLoadBalancersInput, DescribeTargetGroupsInput, DescribeTargetHealthInput, LoadBalancer,
+    DescribeLoadBalancersInput, DescribeTargetGroupsInput, DescribeTargetHealthInput,
     TargetDescription, TargetGroup, TargetHealthDescription,
 };
 
@@ -100,11 +100,8 @@ fn target(
             .map_or(String::new(), |it| it.as_str().to_owned()),
         description: text(&health.description),
         check_path: text(&group.health_check_path),
-        check_port: text(&group.health_check_port),
         matcher: matcher.unwrap_or_default(),
         interval_seconds: group.health_check_interval_seconds.unwrap_or_default(),
-        timeout_seconds: group.health_check_timeout_seconds.unwrap_or_default(),
-        unhealthy_threshold: group.unhealthy_threshold_count.unwrap_or_default(),
         has_listener: !group
             .load_balancer_arns
             .as_deref()
@@ -127,14 +124,8 @@ async fn balancer(cx: &Cx, arn: &str) -> Result<Option<BalancerFacts>, Error> {
         groups: networks::groups(cx, balancer.security_groups.as_deref().unwrap_or_default())
             .await?,
         addresses: addresses(cx, arn).await?,
-        zones: zones(&balancer),
         name: balancer.load_balancer_name.unwrap_or_default(),
     }))
-}
-
-fn zones(balancer: &LoadBalancer) -> Vec<String> {
-    let zones = balancer.availability_zones.iter().flatten();
-    zones.filter_map(|it| it.zone_name.clone()).collect()
 }
 
 /// The addresses that a balancer connects from: those of its interfaces, which AWS describes by its name.

@@ -91,8 +91,6 @@ fn facts(cx: &Cx, id: String, task: &Task, execution_role: Option<String>) -> Ta
     let seconds = |it: f64| it.max(0.0) as u64;
     TaskFacts {
         id,
-        definition: last_part(&text(&task.task_definition_arn)),
-        last_status: text(&task.last_status),
         stop_code: task
             .stop_code
             .map_or(String::new(), |it| it.as_str().to_owned()),
@@ -102,7 +100,6 @@ fn facts(cx: &Cx, id: String, task: &Task, execution_role: Option<String>) -> Ta
         ran_seconds: task
             .started_at
             .map(|it| seconds(ended.unwrap_or(now) - it.0)),
-        stopped_seconds: task.stopped_at.map(|it| seconds(now - it.0)),
     }
 }
 

@@ -12,10 +12,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    if !situation
-        .stopped_reason()
-        .contains("CannotPullContainerError")
-    {
+    if !situation.pull_failed() {
         return None;
     }
     let (container, region) = situation.containers.iter().find_map(|it| {

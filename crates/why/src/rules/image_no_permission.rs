@@ -14,20 +14,15 @@ pub const RULE: Rule = Rule {
 
 fn find(situation: &Situation) -> Option<Clue> {
     let action = denied_action(situation.stopped_reason()).filter(|it| it.starts_with("ecr:"))?;
-    let role = situation
-        .task
-        .as_ref()?
-        .execution_role
-        .clone()
-        .unwrap_or_default();
+    let task = situation.task.as_ref()?;
+    let role = task.execution_role.as_deref().unwrap_or_default();
     let name = role.rsplit('/').next().unwrap_or_default();
     Some(
         Clue::observed(
             format!("the task's execution role may not pull the image: {action} is denied"),
             "… is not authorized to perform: ecr:… on resource … because no identity-based policy allows the … action",
         )
-        .because(format!("execution role {role}"), format!("was asked for {action} and has no right to it"))
-        .with_what_the_task_says(situation)
+        .because_of_the_execution_role(situation, action)
         .mend(Mend::template("attach AmazonECSTaskExecutionRolePolicy to the execution role").by(format!(
             "aws iam attach-role-policy --role-name {name} --policy-arn arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
         ))),

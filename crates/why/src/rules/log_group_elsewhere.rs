@@ -12,14 +12,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    if !situation
-        .stopped_reason()
-        .contains("The specified log group does not exist")
-    {
-        return None;
-    }
-    let (container, log) = (situation.containers.iter())
-        .find_map(|it| Some((it, it.log.as_ref()?)).filter(|it| !it.1.is_there))?;
+    let (container, log) = situation.missing_log_group()?;
     let there = log.elsewhere.first()?;
     Some(
         Clue::observed(

@@ -20,22 +20,12 @@ fn find(situation: &Situation) -> Option<Clue> {
         return None;
     }
     let action = denied_action(reason).unwrap_or("logs:CreateLogStream");
-    let role = situation
-        .task
-        .as_ref()?
-        .execution_role
-        .clone()
-        .unwrap_or_default();
     Some(
         Clue::observed(
             format!("the task's execution role may not write the log: {action} is denied"),
             "failed to create Cloudwatch log stream: … AccessDeniedException",
         )
-        .because(
-            format!("execution role {role}"),
-            format!("was asked for {action} and has no right to it"),
-        )
-        .with_what_the_task_says(situation)
+        .because_of_the_execution_role(situation, action)
         .mend(Mend::template(format!(
             "allow {action} on the log group, for example by AmazonECSTaskExecutionRolePolicy"
         ))),

@@ -13,22 +13,19 @@ pub const RULE: Rule = Rule {
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let pull_failed = situation
-        .stopped_reason()
-        .contains("CannotPullContainerError");
-    let missing = situation.containers.iter().find_map(|it| {
-        let here = it.image.here.as_ref().filter(|it| !it.has_repository)?;
-        pull_failed.then_some((&it.name, here))
-    });
-    let (
-        container,
-        OwnImage {
-            repository,
-            repositories,
-            tag,
-            ..
-        },
-    ) = missing?;
+    if !situation.pull_failed() {
+        return None;
+    }
+    let (container, here) = situation.containers.iter().find_map(|it| {
+        let here = it.image.here.as_ref()?;
+        (!here.has_repository).then_some((&it.name, here))
+    })?;
+    let OwnImage {
+        repository,
+        repositories,
+        tag,
+        ..
+    } = here;
     let near = match nearest(repository, repositories) {
         Some(near) => format!("there is none of that name; the nearest is `{near}`"),
         None => "there is none of that name".to_owned(),

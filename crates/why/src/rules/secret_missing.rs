@@ -13,10 +13,6 @@ pub const RULE: Rule = Rule {
 
 fn find(situation: &Situation) -> Option<Clue> {
     let reason = situation.stopped_reason();
-    let is_secret = ["secret from asm", "secrets from ssm"]
-        .iter()
-        .any(|it| reason.contains(it));
-
     let is_missing = [
         "ResourceNotFoundException",
         "invalid parameters",
@@ -25,7 +21,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     ]
     .iter()
     .any(|it| reason.contains(it));
-    if !is_secret || !is_missing {
+    if !situation.secret_failed() || !is_missing {
         return None;
     }
     Some(

@@ -13,28 +13,16 @@ pub const RULE: Rule = Rule {
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let reason = situation.stopped_reason();
-    let is_secret = ["secret from asm", "secrets from ssm"]
-        .iter()
-        .any(|it| reason.contains(it));
-
-    if !is_secret {
+    if !situation.secret_failed() {
         return None;
     }
-    let action = denied_action(reason)?;
-    let role = situation
-        .task
-        .as_ref()?
-        .execution_role
-        .clone()
-        .unwrap_or_default();
+    let action = denied_action(situation.stopped_reason())?;
     Some(
         Clue::observed(
             format!("the task's execution role may not read what the task is given: {action} is denied"),
             "ResourceInitializationError: unable to pull secrets or registry auth: … AccessDeniedException",
         )
-        .because(format!("execution role {role}"), format!("was asked for {action} and has no right to it"))
-        .with_what_the_task_says(situation)
+        .because_of_the_execution_role(situation, action)
         .mend(Mend::template(format!("allow {action} on the secret's ARN in a policy of the execution role"))),
     )
 }
