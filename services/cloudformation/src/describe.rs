@@ -244,6 +244,28 @@ fn listed(
     Ok((stacks, next_token))
 }
 
+/// The newest events of a stack, and the token of the page after them. A page begins before the event that
+/// its token names, so that events that are added meanwhile do not shift it.
+pub fn events_page(
+    tx: &Records<'_>,
+    stack: &Stack,
+    token: Option<&str>,
+) -> Result<(Vec<Event>, Option<String>), Error> {
+    let end: Option<u64> = token
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| invalid("The NextToken is not valid"))?;
+    let key = stack.key();
+    let end = end.map(|it| Event::key_of(&key, it));
+    let mut events: Vec<Event> =
+        tx.page_back(&format!("{key}/"), end.as_deref(), EVENTS_IN_A_PAGE + 1)?;
+    let has_more = events.len() > EVENTS_IN_A_PAGE;
+    events.truncate(EVENTS_IN_A_PAGE);
+    let next_token = events.last().filter(|_| has_more);
+    let next_token = next_token.map(|it| it.number.to_string());
+    Ok((events, next_token))
+}
+
 pub async fn describe_stack_events(
     cx: Cx,
     input: api::DescribeStackEventsInput,
@@ -252,22 +274,7 @@ pub async fn describe_stack_events(
         let stack = find_head(&cx, tx, &input.stack_name)?;
         let stack =
             stack.ok_or_else(|| invalid(format!("Stack [{}] does not exist", input.stack_name)))?;
-        // Newest first; a page begins before the event that its token names, so that events that
-        // are added meanwhile do not shift it.
-        let end: Option<u64> = (input.next_token.as_deref())
-            .map(str::parse)
-            .transpose()
-            .map_err(|_| invalid("The NextToken is not valid"))?;
-        let key = stack.key();
-        let end = end.map(|it| Event::key_of(&key, it));
-        let mut events: Vec<Event> =
-            tx.page_back(&format!("{key}/"), end.as_deref(), EVENTS_IN_A_PAGE + 1)?;
-        let has_more = events.len() > EVENTS_IN_A_PAGE;
-        events.truncate(EVENTS_IN_A_PAGE);
-        let next_token = events
-            .last()
-            .filter(|_| has_more)
-            .map(|it| it.number.to_string());
+        let (events, next_token) = events_page(tx, &stack, input.next_token.as_deref())?;
         let shown = |it: Event| api::StackEvent {
             stack_id: stack.id.clone(),
             event_id: it.event_id,

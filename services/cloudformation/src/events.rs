@@ -6,10 +6,9 @@ use wire::Timestamp;
 
 use crate::change_set::require_change_set;
 use crate::check::invalid;
+use crate::describe::events_page;
 use crate::lookup::require_head;
 use crate::record::{Event, Stack};
-
-const EVENTS_IN_A_PAGE: usize = 100;
 
 /// The id of one of a stack's operations: the stack's own with the operation's number at its end.
 fn operation_id(stack: &Stack, number: u64) -> String {
@@ -57,17 +56,7 @@ pub async fn describe_events(
             invalid("Either StackName, ChangeSetName or OperationId must be specified.")
         })?;
         let stack = require_head(&cx, tx, name)?;
-        let end: Option<u64> = (input.next_token.as_deref())
-            .map(str::parse)
-            .transpose()
-            .map_err(|_| invalid("The NextToken is not valid"))?;
-        let key = stack.key();
-        let end = end.map(|it| Event::key_of(&key, it));
-        let mut events: Vec<Event> =
-            tx.page_back(&format!("{key}/"), end.as_deref(), EVENTS_IN_A_PAGE + 1)?;
-        let has_more = events.len() > EVENTS_IN_A_PAGE;
-        events.truncate(EVENTS_IN_A_PAGE);
-        let next_token = (events.last().filter(|_| has_more)).map(|it| it.number.to_string());
+        let (events, next_token) = events_page(tx, &stack, input.next_token.as_deref())?;
         let is_wanted = |it: &api::OperationEvent| {
             (input.operation_id.is_none() || input.operation_id == it.operation_id)
                 && (!only_failed || it.event_type == Some(api::EventType::ProvisioningError))

@@ -200,16 +200,7 @@ pub fn new_stack(cx: &Cx, name: &str) -> Result<Stack, Error> {
 }
 
 pub fn new_uuid(cx: &Cx, what: &str) -> String {
-    let digits = cx.new_id(what, 32);
-    let digits = &digits[what.len()..];
-    format!(
-        "{}-{}-{}-{}-{}",
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..]
-    )
+    cloud::dashed(&cx.new_id(what, 32)[what.len()..])
 }
 
 pub fn begin(
