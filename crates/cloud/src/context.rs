@@ -7,7 +7,7 @@ use std::time::Duration;
 use converge::Converge;
 use engine::Engine;
 use store::Store;
-use wire::{Error, Node, Operation};
+use wire::{Error, ErrorCode, Node, Operation};
 
 use crate::service::{Follow, Form, Service, Typed};
 use crate::{
@@ -354,6 +354,19 @@ impl Cx {
             .downcast_ref::<Typed<I>>()
             .expect("the table is keyed by the name that the input type carries");
         typed(self.clone(), input).await
+    }
+
+    /// Makes, by another service, what is to be there once: it is no matter who made it, nor whether that
+    /// service is served at all. `exists` is what the service says of one that is there.
+    pub async fn make_once<I: Operation + Send + 'static>(
+        &self,
+        input: I,
+        exists: ErrorCode,
+    ) -> Result<(), Error> {
+        match self.call(input).await {
+            Err(error) if !error.is(exists) && !error.is(wire::codes::NotImplemented) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// A request from the network, already authenticated and routed.

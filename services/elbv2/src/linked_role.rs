@@ -1,5 +1,5 @@
-//! The role that AWS makes for load balancers with an account's first. What lists roles shows it, and what is to be made once and for all
-//! finds it made.
+//! The role that AWS makes for load balancers with an account's first. What lists roles shows it, and what
+//! is to be made once and for all finds it made.
 
 use cloud::{Cx, Error};
 use shapes::iam::CreateServiceLinkedRoleInput;
@@ -14,14 +14,5 @@ pub async fn ensure(cx: &Cx) -> Result<(), Error> {
         description: Some("Allows ELB to call AWS services on your behalf.".to_owned()),
         custom_suffix: None,
     };
-    match cx.call(input).await {
-        Ok(_) => Ok(()),
-        // It is there already.
-        Err(error) if error.code == InvalidInputException.code => Ok(()),
-        // Where IAM is not served, nobody could see the role.
-        Err(error) if error.status == NOT_SERVED => Ok(()),
-        Err(error) => Err(error),
-    }
+    cx.make_once(input, InvalidInputException).await
 }
-
-const NOT_SERVED: u16 = 501;
