@@ -53,6 +53,15 @@ pub struct Clock {
     set_by_ms: Arc<AtomicI64>,
 }
 
+/// One of the equal parts that time is cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Milliseconds since 1970.
+    pub begun_ms: i64,
+    pub length_ms: i64,
+    pub left: Duration,
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({:?}, {} ms)", self.pace, self.now_ms())
@@ -129,6 +138,19 @@ impl Clock {
         }
     }
 
+    /// The interval of a documented length, paced, that it is now. All of one length begin at the same
+    /// times, whoever asks.
+    pub fn interval(&self, documented: Duration) -> Interval {
+        let length_ms = i64::try_from(self.paced(documented).as_millis()).unwrap_or(i64::MAX);
+        let now_ms = self.now_ms();
+        let begun_ms = now_ms.div_euclid(length_ms) * length_ms;
+        Interval {
+            begun_ms,
+            length_ms,
+            left: Duration::from_millis((begun_ms + length_ms - now_ms).unsigned_abs()),
+        }
+    }
+
     /// How long failed checks say nothing of a program that has just been started, where AWS's own
     /// checks take `documented` to fail. A program starts no faster because waits are compressed.
     pub fn patience(&self, documented: Duration) -> Duration {
@@ -151,6 +173,17 @@ fn machine_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn intervals_follow_each_other_without_a_gap() {
+        let clock = Clock::new(Pace::Fast);
+        let one = clock.interval(Duration::from_secs(60));
+        assert_eq!(one.length_ms, 2000);
+        assert_eq!(one.begun_ms % one.length_ms, 0);
+        tokio::time::sleep(one.left).await;
+        let next = clock.interval(Duration::from_secs(60));
+        assert_eq!(next.begun_ms, one.begun_ms + one.length_ms);
+    }
 
     /// The machine's clock is set, both ways, and slewed; a test's own time goes on beside it.
     #[tokio::test(start_paused = true)]

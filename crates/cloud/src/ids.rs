@@ -22,6 +22,31 @@ pub fn token_hex(token: &str, what: &str, digits: usize) -> String {
     hex(digest.as_ref(), digits)
 }
 
+/// 32 hexadecimal digits in the form of a UUID, `8-4-4-4-12` (RFC 9562, section 4).
+pub fn dashed(hex: &str) -> String {
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    [
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    ]
+    .join("-")
+}
+
+/// The same as a UUID of version 4 (RFC 9562, section 5.4), which takes two of the digits.
+pub fn uuid(hex: &str) -> String {
+    let mut text = dashed(hex);
+    const VERSION: usize = 14;
+    const VARIANT: usize = 19;
+    if text.len() > VARIANT {
+        text.replace_range(VERSION..=VERSION, "4");
+        text.replace_range(VARIANT..=VARIANT, "a");
+    }
+    text
+}
+
 /// Capitals and digits, as CloudFormation adds to the names it makes.
 pub fn random_upper(length: usize) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -69,5 +94,12 @@ mod tests {
         assert_eq!(random_upper(12).len(), 12);
         assert_eq!(token_hex("a", "vpc", 17), token_hex("a", "vpc", 17));
         assert_ne!(token_hex("a", "vpc", 17), token_hex("a", "subnet", 17));
+    }
+
+    #[test]
+    fn uuids_have_their_dashes_version_and_variant() {
+        let hex = "00112233445566778899aabbccddeeff";
+        assert_eq!(dashed(hex), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(uuid(hex), "00112233-4455-4677-a899-aabbccddeeff");
     }
 }

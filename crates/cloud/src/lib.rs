@@ -23,10 +23,10 @@ mod roles;
 mod service;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
-pub use clock::{Clock, Pace, WallClock};
+pub use clock::{Clock, Interval, Pace, WallClock};
 pub use context::{Cloud, CloudParts, Cx, only_looks};
 pub use converge::Next;
-pub use ids::{arn, random_hex, random_upper, token_hex};
+pub use ids::{arn, dashed, random_hex, random_upper, token_hex, uuid};
 pub use login::{LendLogin, Login};
 pub use permission::{Authority, ConditionKey, Need, Needs, Permission, TagMap, Touched};
 pub use principals::{KeptPolicy, LendPrincipals, UnknownPrincipal};

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use cloud::{
-    Cloud, Cx, Error, Next, Reconciler, Record, Records, StoreError, all_keys, random_hex,
+    Cloud, Cx, Error, Next, Reconciler, Record, Records, StoreError, all_keys, dashed, random_hex,
     token_hex,
 };
 use serde::{Deserialize, Serialize};
@@ -115,17 +115,6 @@ fn alarm_name(resource_id: &str, policy_id: &str, which: &str) -> String {
 
 pub fn uuid() -> String {
     dashed(&random_hex(32))
-}
-
-fn dashed(hex: &str) -> String {
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    parts.join("-")
 }
 
 pub async fn put_scaling_policy(

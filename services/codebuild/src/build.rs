@@ -300,15 +300,7 @@ fn uuid(cx: &Cx) -> String {
         Some(token) => token_hex(token, "build", 32),
         None => cloud::random_hex(32),
     };
-    let part = |from: usize, to: usize| &hex[from..to];
-    format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    )
+    cloud::dashed(&hex)
 }
 
 /// Nine digits, as in the source folders of AWS.

@@ -11,15 +11,7 @@ use crate::token::TokenRecord;
 
 /// A version 4 UUID, as AWS's ids of connections are.
 fn new_id(cx: &Cx) -> String {
-    let hex = cx.new_id("", 32);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
+    cloud::uuid(&cx.new_id("", 32))
 }
 
 pub async fn create_connection(

@@ -12,21 +12,8 @@ pub fn timestamp(ms: i64) -> wire::Timestamp {
     wire::Timestamp(ms as f64 / 1000.0)
 }
 
-/// `8-4-4-4-12` hexadecimal digits, as the model's patterns want them.
-pub fn uuid(hex: &str) -> String {
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32),
-    ]
-    .join("-")
-}
-
 pub fn new_uuid() -> String {
-    uuid(&cloud::random_hex(32))
+    cloud::dashed(&cloud::random_hex(32))
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

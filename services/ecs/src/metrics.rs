@@ -55,12 +55,9 @@ impl Reconciler for MetricsReconciler {
     }
 
     async fn reconcile(&self, cx: Cx, _: &str) -> Result<Next, converge::Error> {
-        let minute = millis(cx.clock().paced(MINUTE));
         let now_ms = cx.clock().now_ms();
-        let begun_ms = now_ms.div_euclid(minute) * minute;
-        let next = Next::After(Duration::from_millis(
-            (begun_ms + minute - now_ms).unsigned_abs(),
-        ));
+        let minute = cx.clock().interval(MINUTE);
+        let (begun_ms, next) = (minute.begun_ms, Next::After(minute.left));
         let last_ms = self.read().minute_ms;
         if last_ms == Some(begun_ms) {
             return Ok(next);
@@ -79,7 +76,7 @@ impl Reconciler for MetricsReconciler {
             // A task that begins to run wakes this key.
             return Ok(Next::Idle);
         }
-        let at = Timestamp((begun_ms - minute) as f64 / 1000.0);
+        let at = Timestamp((begun_ms - minute.length_ms) as f64 / 1000.0);
         let insights = insights(&cx, &samples, at)?;
         let token = format!("{KIND}/{begun_ms}");
         for (namespace, data) in [(NAMESPACE, utilization(&samples, at)), (INSIGHTS, insights)] {
@@ -119,10 +116,6 @@ fn of_services(tx: &Records<'_>) -> Result<Vec<Task>, Error> {
             tasks.extend(tx.readable::<Task>(&key)?);
         }
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl MetricsReconciler {

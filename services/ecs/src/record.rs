@@ -269,15 +269,7 @@ pub fn timestamp(ms: i64) -> Timestamp {
 
 /// Random, in the form `8-4-4-4-12`.
 pub fn uuid() -> String {
-    let hex = cloud::random_hex(32);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    cloud::dashed(&cloud::random_hex(32))
 }
 
 /// `ecs-svc/` and 19 digits.

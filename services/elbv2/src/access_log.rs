@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Error, Next, Reconciler, StoreError};
+use cloud::{Cloud, Cx, Error, Interval, Next, Reconciler, StoreError};
 use engine::{AccessEntry, Fault};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -202,10 +202,7 @@ impl Reconciler for AccessLogReconciler {
             // One that begins to wakes this key.
             return Ok(Next::Idle);
         }
-        let interval = i64::try_from(cx.clock().paced_ms(INTERVAL)).unwrap_or(i64::MAX);
-        let now_ms = cx.clock().now_ms();
-        let begun_ms = now_ms.div_euclid(interval) * interval;
-        let left = Duration::from_millis((begun_ms + interval - now_ms).unsigned_abs());
+        let Interval { begun_ms, left, .. } = cx.clock().interval(INTERVAL);
         let last_ms = self
             .last_ms
             .lock()

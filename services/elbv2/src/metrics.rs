@@ -51,12 +51,8 @@ impl Reconciler for MetricsReconciler {
     }
 
     async fn reconcile(&self, cx: Cx, _: &str) -> Result<Next, converge::Error> {
-        let minute = i64::try_from(cx.clock().paced(MINUTE).as_millis()).unwrap_or(i64::MAX);
-        let now_ms = cx.clock().now_ms();
-        let begun_ms = now_ms.div_euclid(minute) * minute;
-        let next = Next::After(Duration::from_millis(
-            (begun_ms + minute - now_ms).unsigned_abs(),
-        ));
+        let minute = cx.clock().interval(MINUTE);
+        let (begun_ms, next) = (minute.begun_ms, Next::After(minute.left));
         let last_ms = self.read().minute_ms;
         if last_ms == Some(begun_ms) {
             return Ok(next);
@@ -84,7 +80,7 @@ impl Reconciler for MetricsReconciler {
             return Ok(Next::Idle);
         }
         let mut by_region: BTreeMap<String, Vec<MetricDatum>> = BTreeMap::new();
-        let at = Timestamp((begun_ms - minute) as f64 / 1000.0);
+        let at = Timestamp((begun_ms - minute.length_ms) as f64 / 1000.0);
         for ((pair, _, hosts), added) in found.iter().zip(added) {
             let told = data(pair, &added, *hosts, at);
             by_region

@@ -45,17 +45,7 @@ pub fn check_token(cx: &Cx, value: Option<&Value>, token: Option<&String>) -> Re
 
 /// A version's id is the caller's token, or a new UUID.
 pub fn version_id(cx: &Cx, token: Option<String>) -> String {
-    token.unwrap_or_else(|| {
-        let hex = cx.new_id("", 32);
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[13..16],
-            &hex[17..20],
-            &hex[20..]
-        )
-    })
+    token.unwrap_or_else(|| cloud::uuid(&cx.new_id("", 32)))
 }
 
 /// Adds a version and moves the labels to it; the caller puts the secret's record.

@@ -10,15 +10,7 @@ const S3: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// A version 4 UUID, as AWS's request ids are.
 pub fn for_aws() -> String {
-    let hex = cloud::random_hex(32);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
+    cloud::uuid(&cloud::random_hex(32))
 }
 
 /// S3's are shorter.

@@ -129,15 +129,7 @@ pub async fn start_query(cx: Cx, input: StartQueryInput) -> Result<StartQueryOut
     if from_ms > until_ms {
         return Err(invalid("The start time must not be after the end time."));
     }
-    let hex = cx.new_id("", 32);
-    let id = format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    );
+    let id = cloud::uuid(&cx.new_id("", 32));
     let limit = input.limit.and_then(|it| usize::try_from(it).ok());
     let query = InsightsQuery {
         region: cx.region.clone(),
