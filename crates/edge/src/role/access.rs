@@ -64,8 +64,15 @@ impl AccessLog {
     }
 }
 
+/// With all that a client may have made long.
 fn size_of(access: &AccessEntry) -> usize {
-    std::mem::size_of::<AccessEntry>() + access.url.len() + access.user_agent.len()
+    let redirect = access.redirect.as_ref().map_or(0, String::len);
+    std::mem::size_of::<AccessEntry>()
+        + access.method.len()
+        + access.url.len()
+        + access.user_agent.len()
+        + access.trace.len()
+        + redirect
 }
 
 /// One request under way, which is kept when this goes, whatever became of it.
@@ -229,4 +236,67 @@ fn us(time: Duration) -> u64 {
 fn now_us() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |it| i64::try_from(it.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> AccessEntry {
+        AccessEntry {
+            began_us: 0,
+            ended_us: 0,
+            client: "10.0.0.1:77".parse().unwrap(),
+            request_us: None,
+            target_us: None,
+            response_us: None,
+            status: 200,
+            received_bytes: 0,
+            sent_bytes: 0,
+            method: String::new(),
+            url: String::new(),
+            version: String::new(),
+            user_agent: String::new(),
+            group: None,
+            target: None,
+            trace: String::new(),
+            priority: None,
+            action: String::new(),
+            redirect: None,
+            upgraded: false,
+        }
+    }
+
+    #[test]
+    fn whatever_a_client_makes_long_takes_room() {
+        let long = || "a".repeat(TEXT_BYTES_MAX);
+        let method = AccessEntry {
+            method: long(),
+            ..entry()
+        };
+        let url = AccessEntry {
+            url: long(),
+            ..entry()
+        };
+        let user_agent = AccessEntry {
+            user_agent: long(),
+            ..entry()
+        };
+        let trace = AccessEntry {
+            trace: long(),
+            ..entry()
+        };
+        let redirect = AccessEntry {
+            redirect: Some(long()),
+            ..entry()
+        };
+        for access in [method, url, user_agent, trace, redirect] {
+            let log = AccessLog::default();
+            for _ in 0..=KEPT_BYTES_MAX / TEXT_BYTES_MAX {
+                log.keep(access.clone());
+            }
+            assert!(log.lock().all.len() < KEPT_BYTES_MAX / TEXT_BYTES_MAX);
+            assert!(log.take().len() <= TAKEN_BYTES_MAX / TEXT_BYTES_MAX);
+        }
+    }
 }
