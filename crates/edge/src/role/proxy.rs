@@ -67,19 +67,18 @@ async fn answer(
     if !frontend.admits.lets_in(client.address.ip()) {
         return Err(Refused);
     }
-    let accessing = frontend.access_log.clone().map(|log| {
+    let mut accessing = frontend.access_log.clone().map(|log| {
         let port = client.slot.port;
         Accessing::begin(log, &head, &host_name, client.address, port)
     });
     let arrived = Arrived {
-        accessing,
         head,
         body,
         upgraded,
         host,
         host_name,
     };
-    let (mut answered, accessing) = arrived.answer(client, frontend).await;
+    let mut answered = arrived.answer(client, frontend, &mut accessing).await;
     if let Some(mut accessing) = accessing {
         accessing.answers(&answered);
         match answered.body_mut() {
@@ -106,28 +105,16 @@ struct Arrived {
     host: Option<HeaderValue>,
     /// The same without its port; empty when it names none.
     host_name: String,
-    accessing: Option<Accessing>,
 }
 
 impl Arrived {
     async fn answer(
-        mut self,
-        client: &Rc<Client>,
-        frontend: &Frontend,
-    ) -> (Response<ResponseBody>, Option<Accessing>) {
-        let mut accessing = self.accessing.take();
-        let answered = self.answer_and_note(client, frontend, &mut accessing).await;
-        (answered, accessing)
-    }
-
-    async fn answer_and_note(
         self,
         client: &Rc<Client>,
         frontend: &Frontend,
         accessing: &mut Option<Accessing>,
     ) -> Response<ResponseBody> {
         let Self {
-            accessing: _,
             mut head,
             body,
             upgraded,
