@@ -1,5 +1,7 @@
 //! The store as handlers use it: its errors are already the caller's.
 
+use std::collections::BTreeSet;
+
 use store::{Record, Store, StoreError, Transaction};
 use wire::Error;
 
@@ -83,6 +85,20 @@ impl Records<'_> {
     /// that it does not find.
     pub fn readable<R: Record>(&self, prefix: &str) -> Result<Vec<R>, Error> {
         self.0.readable(prefix).map_err(failed)
+    }
+    /// The same with the keys of the others, for who hands the whole on and says what of it is not known.
+    pub fn readable_and_others<R: Record>(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<R>, Vec<String>), Error> {
+        let found = self.readable::<R>(prefix)?;
+        if self.count::<R>(prefix)? <= found.len() {
+            return Ok((found, Vec::new()));
+        }
+        let known: BTreeSet<String> = found.iter().map(R::key).collect();
+        let mut others = self.keys::<R>(prefix)?;
+        others.retain(|it| !known.contains(it));
+        Ok((found, others))
     }
     /// At most `limit` records whose key begins with `prefix` and comes after `after`, by key.
     pub fn page<R: Record>(

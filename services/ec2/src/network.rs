@@ -1,7 +1,5 @@
 //! Making networks real: records of a VPC and its parts become one description for the engine.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
 use engine::{
@@ -160,13 +158,8 @@ fn known<R: Record>(
     region: &str,
     unknown: &mut Vec<String>,
 ) -> Result<Vec<R>, cloud::Error> {
-    let found = tx.readable::<R>(region)?;
-    if tx.count::<R>(region)? > found.len() {
-        let known: BTreeSet<String> = found.iter().map(R::key).collect();
-        let keys = tx.keys::<R>(region)?;
-        let others = keys.iter().filter(|it| !known.contains(*it));
-        unknown.extend(others.map(|it| it[region.len()..].to_owned()));
-    }
+    let (found, others) = tx.readable_and_others::<R>(region)?;
+    unknown.extend(others.iter().map(|it| it[region.len()..].to_owned()));
     Ok(found)
 }
 

@@ -281,12 +281,8 @@ async fn set_waiting_aside(cx: &Cx, wanted: &mut Snapshot) -> BTreeSet<String> {
 
 /// The records that can be read; the keys of the others are added to `unknown`.
 fn known<R: Record>(tx: &Records<'_>, unknown: &mut Vec<String>) -> Result<Vec<R>, cloud::Error> {
-    let found = tx.readable::<R>("")?;
-    if tx.count::<R>("")? > found.len() {
-        let known: BTreeSet<String> = found.iter().map(R::key).collect();
-        let keys = tx.keys::<R>("")?.into_iter();
-        unknown.extend(keys.filter(|it| !known.contains(it)));
-    }
+    let (found, others) = tx.readable_and_others::<R>("")?;
+    unknown.extend(others);
     Ok(found)
 }
 
