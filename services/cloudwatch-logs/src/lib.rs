@@ -18,6 +18,7 @@ mod page;
 mod pattern;
 mod pattern_fields;
 mod pattern_json;
+mod pattern_reader;
 mod permissions;
 mod put;
 mod retention;

@@ -7,9 +7,7 @@
 use base::glob::matches_stars;
 use cloud::Error;
 
-use crate::names::invalid;
-use crate::pattern::{Expression, expression, quoted};
-use crate::pattern_json::Comparison;
+use crate::pattern_reader::{Comparison, Operand, Reader, malformed};
 
 /// Fields that a pattern names; more than a message of an access log has, by far.
 const FIELDS_MAX: usize = 100;
@@ -31,19 +29,7 @@ struct Field(Vec<Vec<FieldTest>>);
 #[derive(Debug, Clone, PartialEq)]
 struct FieldTest {
     comparison: Comparison,
-    value: FieldValue,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum FieldValue {
-    Number(f64),
-    /// `*` stands for any text.
-    Text(String),
-    Expression(Expression),
-}
-
-fn malformed(why: impl std::fmt::Display) -> Error {
-    invalid(format!("Invalid filter pattern: {why}"))
+    value: Operand,
 }
 
 impl Fields {
@@ -57,12 +43,12 @@ impl Fields {
             first: Vec::new(),
             last: None,
         };
-        let mut parser = FieldParser { rest: inner.trim() };
-        if parser.rest.is_empty() {
+        let mut reader = Reader { rest: inner.trim() };
+        if reader.rest.is_empty() {
             return Err(malformed("it names no field"));
         }
         loop {
-            match parser.field()? {
+            match field(&mut reader)? {
                 Some(field) => fields
                     .last
                     .as_mut()
@@ -75,11 +61,11 @@ impl Fields {
             if count > FIELDS_MAX {
                 return Err(malformed(format!("it names more than {FIELDS_MAX} fields")));
             }
-            if parser.rest.is_empty() {
+            if reader.rest.is_empty() {
                 return Ok(fields);
             }
-            if !parser.takes(",") {
-                return Err(malformed(format!("`{}` is not understood", parser.rest)));
+            if !reader.takes(",") {
+                return Err(malformed(format!("`{}` is not understood", reader.rest)));
             }
         }
     }
@@ -135,114 +121,45 @@ impl FieldTest {
     fn holds(&self, found: &str) -> bool {
         let number = found.parse::<f64>().ok();
         let equal = match &self.value {
-            FieldValue::Number(wanted) => number == Some(*wanted),
-            FieldValue::Text(wanted) => matches_stars(wanted, found),
-            FieldValue::Expression(expression) => expression.is_in(found),
+            Operand::Number(wanted) => number == Some(*wanted),
+            Operand::Text(wanted) => matches_stars(wanted, found),
+            Operand::Expression(expression) => expression.is_in(found),
         };
-        let ordered = |holds: fn(f64, f64) -> bool| match (&self.value, number) {
-            (FieldValue::Number(wanted), Some(number)) => holds(number, *wanted),
-            _ => false,
-        };
-        match self.comparison {
-            Comparison::Equal => equal,
-            Comparison::NotEqual => !equal,
-            Comparison::Less => ordered(|a, b| a < b),
-            Comparison::LessOrEqual => ordered(|a, b| a <= b),
-            Comparison::Greater => ordered(|a, b| a > b),
-            Comparison::GreaterOrEqual => ordered(|a, b| a >= b),
-        }
+        self.comparison.holds(equal, self.value.order(number))
     }
 }
 
-struct FieldParser<'a> {
-    rest: &'a str,
-}
-
-impl<'a> FieldParser<'a> {
-    fn takes(&mut self, text: &str) -> bool {
-        let Some(rest) = self.rest.strip_prefix(text) else {
-            return false;
-        };
-        self.rest = rest.trim_start();
-        true
+/// A field with its tests; None for `...`.
+fn field(reader: &mut Reader<'_>) -> Result<Option<Field>, Error> {
+    if reader.takes("...") {
+        return Ok(None);
     }
-
-    fn word(&mut self, is_part: impl Fn(char) -> bool) -> &'a str {
-        let end = self.rest.find(|it| !is_part(it)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest.trim_start();
-        word
-    }
-
-    /// A field with its tests; None for `...`.
-    fn field(&mut self) -> Result<Option<Field>, Error> {
-        if self.takes("...") {
-            return Ok(None);
+    let mut any = vec![Vec::new()];
+    let mut count = 0;
+    loop {
+        let name = reader.word(|it| !(it.is_alphanumeric() || "_-".contains(it)));
+        if name.is_empty() {
+            return Err(malformed("a field's name is missing"));
         }
-        let mut any = vec![Vec::new()];
-        let mut count = 0;
-        loop {
-            let name = self.word(|it| it.is_alphanumeric() || "_-".contains(it));
-            if name.is_empty() {
-                return Err(malformed("a field's name is missing"));
-            }
-            if let Some(test) = self.test()? {
-                any.last_mut().expect("it has one at least").push(test);
-            }
-            count += 1;
-            if count > TESTS_MAX {
-                return Err(malformed(format!("more than {TESTS_MAX} tests of a field")));
-            }
-            if self.takes("||") {
-                any.push(Vec::new());
-            } else if !self.takes("&&") {
-                break;
-            }
+        reader.rest = reader.rest.trim_start();
+        if let Some(comparison) = reader.comparison() {
+            let value = reader.operand(",&|]")?;
+            let test = FieldTest { comparison, value };
+            any.last_mut().expect("it has one at least").push(test);
         }
-        // A name alone asks for nothing.
-        any.retain(|all| !all.is_empty());
-        Ok(Some(Field(any)))
-    }
-
-    fn test(&mut self) -> Result<Option<FieldTest>, Error> {
-        use Comparison as Is;
-        const SIGNS: [(&str, Comparison); 6] = [
-            ("!=", Is::NotEqual),
-            ("<=", Is::LessOrEqual),
-            (">=", Is::GreaterOrEqual),
-            ("=", Is::Equal),
-            ("<", Is::Less),
-            (">", Is::Greater),
-        ];
-        let Some((_, comparison)) = SIGNS.iter().find(|(sign, _)| self.takes(sign)) else {
-            return Ok(None);
-        };
-        Ok(Some(FieldTest {
-            comparison: *comparison,
-            value: self.value()?,
-        }))
-    }
-
-    fn value(&mut self) -> Result<FieldValue, Error> {
-        if self.rest.starts_with('"') {
-            let (text, rest) = quoted(self.rest)?;
-            self.rest = rest.trim_start();
-            return Ok(FieldValue::Text(text));
+        count += 1;
+        if count > TESTS_MAX {
+            return Err(malformed(format!("more than {TESTS_MAX} tests of a field")));
         }
-        if self.rest.starts_with('%') {
-            let (expression, rest) = expression(self.rest)?;
-            self.rest = rest.trim_start();
-            return Ok(FieldValue::Expression(expression));
-        }
-        let text = self.word(|it| !it.is_whitespace() && !",&|]".contains(it));
-        match text {
-            "" => Err(malformed("a value is missing")),
-            text => Ok(match text.parse() {
-                Ok(number) => FieldValue::Number(number),
-                Err(_) => FieldValue::Text(text.to_owned()),
-            }),
+        if reader.takes("||") {
+            any.push(Vec::new());
+        } else if !reader.takes("&&") {
+            break;
         }
     }
+    // A name alone asks for nothing.
+    any.retain(|all| !all.is_empty());
+    Ok(Some(Field(any)))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use base::glob::matches_stars;
 use cloud::Error;
 use serde_json::Value as Json;
 
-use crate::names::invalid;
-use crate::pattern::{Expression, expression, quoted};
+use crate::pattern::quoted;
+use crate::pattern_reader::{Comparison, Operand, Reader, malformed};
 
 /// Parentheses within parentheses; more than anyone writes, few enough for the stack.
 const DEPTH_MAX: usize = 32;
@@ -30,24 +30,6 @@ pub enum Test {
     NotExists,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operand {
-    Number(f64),
-    /// `*` stands for any text.
-    Text(String),
-    Expression(Expression),
-}
-
 impl Condition {
     /// Parses a pattern in its braces.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -56,14 +38,17 @@ impl Condition {
             .and_then(|it| it.trim_end().strip_suffix('}'))
             .ok_or_else(|| malformed("the braces are not closed"))?;
         let mut parser = Parser {
-            rest: inner.trim(),
+            reader: Reader { rest: inner.trim() },
             depth: 0,
         };
         let condition = parser.any()?;
-        if parser.rest.is_empty() {
+        if parser.reader.rest.is_empty() {
             Ok(condition)
         } else {
-            Err(malformed(format!("`{}` is not understood", parser.rest)))
+            Err(malformed(format!(
+                "`{}` is not understood",
+                parser.reader.rest
+            )))
         }
     }
 
@@ -103,50 +88,18 @@ fn compare(comparison: Comparison, operand: &Operand, found: &Json) -> bool {
         (Operand::Text(wanted), Json::Bool(flag)) => *wanted == flag.to_string(),
         _ => false,
     };
-    let ordered = |holds: fn(f64, f64) -> bool| match (operand, found.as_f64()) {
-        (Operand::Number(wanted), Some(number)) => holds(number, *wanted),
-        _ => false,
-    };
-    match comparison {
-        Comparison::Equal => equal,
-        Comparison::NotEqual => !equal,
-        Comparison::Less => ordered(|a, b| a < b),
-        Comparison::LessOrEqual => ordered(|a, b| a <= b),
-        Comparison::Greater => ordered(|a, b| a > b),
-        Comparison::GreaterOrEqual => ordered(|a, b| a >= b),
-    }
-}
-
-fn malformed(why: impl std::fmt::Display) -> Error {
-    invalid(format!("Invalid filter pattern: {why}"))
+    comparison.holds(equal, operand.order(found.as_f64()))
 }
 
 struct Parser<'a> {
-    rest: &'a str,
+    reader: Reader<'a>,
     depth: usize,
 }
 
-impl<'a> Parser<'a> {
-    /// Takes `text` when it comes next.
-    fn takes(&mut self, text: &str) -> bool {
-        let Some(rest) = self.rest.strip_prefix(text) else {
-            return false;
-        };
-        self.rest = rest.trim_start();
-        true
-    }
-
-    /// Takes what comes before the first character that `ends`.
-    fn word(&mut self, ends: impl Fn(char) -> bool) -> &'a str {
-        let end = self.rest.find(ends).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        word
-    }
-
+impl Parser<'_> {
     fn any(&mut self) -> Result<Condition, Error> {
         let mut conditions = vec![self.all()?];
-        while self.takes("||") {
+        while self.reader.takes("||") {
             conditions.push(self.all()?);
         }
         Ok(one_or(conditions, Condition::Any))
@@ -154,21 +107,21 @@ impl<'a> Parser<'a> {
 
     fn all(&mut self) -> Result<Condition, Error> {
         let mut conditions = vec![self.one()?];
-        while self.takes("&&") {
+        while self.reader.takes("&&") {
             conditions.push(self.one()?);
         }
         Ok(one_or(conditions, Condition::All))
     }
 
     fn one(&mut self) -> Result<Condition, Error> {
-        if self.takes("(") {
+        if self.reader.takes("(") {
             self.depth += 1;
             if self.depth > DEPTH_MAX {
                 return Err(malformed("too many parentheses"));
             }
             let condition = self.any()?;
             self.depth -= 1;
-            if !self.takes(")") {
+            if !self.reader.takes(")") {
                 return Err(malformed("a parenthesis is not closed"));
             }
             return Ok(condition);
@@ -180,27 +133,29 @@ impl<'a> Parser<'a> {
 
     /// `$.a.b[0]["c d"]`.
     fn selector(&mut self) -> Result<Vec<Step>, Error> {
-        let Some(rest) = self.rest.strip_prefix('$') else {
+        let Some(rest) = self.reader.rest.strip_prefix('$') else {
             return Err(malformed(format!(
                 "a selector begins with `$`, not with `{}`",
-                self.rest
+                self.reader.rest
             )));
         };
-        self.rest = rest;
+        self.reader.rest = rest;
         let mut steps = Vec::new();
         loop {
-            if let Some(rest) = self.rest.strip_prefix('.') {
-                self.rest = rest;
-                let name = self.word(|c| !(c.is_alphanumeric() || "_-@".contains(c)));
+            if let Some(rest) = self.reader.rest.strip_prefix('.') {
+                self.reader.rest = rest;
+                let name = self
+                    .reader
+                    .word(|c| !(c.is_alphanumeric() || "_-@".contains(c)));
                 if name.is_empty() {
                     return Err(malformed("a selector's name is missing"));
                 }
                 steps.push(Step::Member(name.to_owned()));
-            } else if let Some(rest) = self.rest.strip_prefix('[') {
-                self.rest = rest;
+            } else if let Some(rest) = self.reader.rest.strip_prefix('[') {
+                self.reader.rest = rest;
                 steps.push(self.index()?);
             } else {
-                self.rest = self.rest.trim_start();
+                self.reader.rest = self.reader.rest.trim_start();
                 break;
             }
         }
@@ -211,77 +166,48 @@ impl<'a> Parser<'a> {
     }
 
     fn index(&mut self) -> Result<Step, Error> {
-        let step = if self.rest.starts_with('"') {
-            let (name, rest) = quoted(self.rest)?;
-            self.rest = rest;
+        let step = if self.reader.rest.starts_with('"') {
+            let (name, rest) = quoted(self.reader.rest)?;
+            self.reader.rest = rest;
             Step::Member(name)
         } else {
-            let index = self.word(|c| c == ']').trim();
+            let index = self.reader.word(|c| c == ']').trim();
             let number = index.parse();
             Step::Item(number.map_err(|_| malformed(format!("`{index}` is no index")))?)
         };
-        match self.rest.strip_prefix(']') {
-            Some(rest) => self.rest = rest,
+        match self.reader.rest.strip_prefix(']') {
+            Some(rest) => self.reader.rest = rest,
             None => return Err(malformed("a bracket is not closed")),
         }
         Ok(step)
     }
 
     fn test(&mut self) -> Result<Test, Error> {
-        if self.takes("IS ") {
+        if self.reader.takes("IS ") {
             for (word, value) in [
                 ("NULL", Json::Null),
                 ("TRUE", Json::Bool(true)),
                 ("FALSE", Json::Bool(false)),
             ] {
-                if self.takes(word) {
+                if self.reader.takes(word) {
                     return Ok(Test::Is(value));
                 }
             }
             return Err(malformed("IS takes NULL, TRUE or FALSE"));
         }
-        if self.takes("NOT ") {
-            return match self.takes("EXISTS") {
+        if self.reader.takes("NOT ") {
+            return match self.reader.takes("EXISTS") {
                 true => Ok(Test::NotExists),
                 false => Err(malformed("NOT takes EXISTS")),
             };
         }
-        // Longer signs before those that they begin with.
-        for (sign, comparison) in [
-            ("!=", Comparison::NotEqual),
-            ("<=", Comparison::LessOrEqual),
-            (">=", Comparison::GreaterOrEqual),
-            ("=", Comparison::Equal),
-            ("<", Comparison::Less),
-            (">", Comparison::Greater),
-        ] {
-            if self.takes(sign) {
-                return Ok(Test::Compare(comparison, self.operand()?));
-            }
+        match self.reader.comparison() {
+            Some(comparison) => Ok(Test::Compare(comparison, self.reader.operand("()&|{}")?)),
+            None => Err(malformed(format!(
+                "no comparison at `{}`",
+                self.reader.rest
+            ))),
         }
-        Err(malformed(format!("no comparison at `{}`", self.rest)))
-    }
-
-    fn operand(&mut self) -> Result<Operand, Error> {
-        if self.rest.starts_with('"') {
-            let (text, rest) = quoted(self.rest)?;
-            self.rest = rest.trim_start();
-            return Ok(Operand::Text(text));
-        }
-        if self.rest.starts_with('%') {
-            let (expression, rest) = expression(self.rest)?;
-            self.rest = rest.trim_start();
-            return Ok(Operand::Expression(expression));
-        }
-        let word = self.word(|c| c.is_whitespace() || "()&|{}".contains(c));
-        self.rest = self.rest.trim_start();
-        if word.is_empty() {
-            return Err(malformed("a value is missing"));
-        }
-        Ok(match word.parse() {
-            Ok(number) => Operand::Number(number),
-            Err(_) => Operand::Text(word.to_owned()),
-        })
     }
 }
 
