@@ -6,6 +6,7 @@ use cloud::Error;
 use crate::names::invalid;
 use crate::pattern_fields::Fields;
 use crate::pattern_json::Condition;
+use crate::pattern_reader::malformed;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Pattern {
@@ -129,8 +130,18 @@ fn bare(text: &str) -> Result<(String, &str), Error> {
     }
 }
 
-/// The most that a compiled expression may take: each pattern is compiled for one request.
+/// The most that a compiled expression may take: each is compiled for one request.
 const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
+
+/// # Errors
+/// In words for who wrote the expression.
+pub fn compile(text: &str) -> Result<regex::Regex, String> {
+    regex::RegexBuilder::new(text)
+        .size_limit(EXPRESSION_BYTES_MAX)
+        .dfa_size_limit(EXPRESSION_BYTES_MAX)
+        .build()
+        .map_err(|_| format!("`{text}` is not a regular expression, or too large a one"))
+}
 
 /// `%…%`, and what follows. The guide lists what may stand there: no groups, so that there are no references
 /// to them either.
@@ -146,15 +157,7 @@ pub fn expression(text: &str) -> Result<(Expression, &str), Error> {
             "Invalid filter pattern: `{inner}` has characters that no regular expression may have there"
         )));
     }
-    let compiled = regex::RegexBuilder::new(inner)
-        .size_limit(EXPRESSION_BYTES_MAX)
-        .dfa_size_limit(EXPRESSION_BYTES_MAX)
-        .build();
-    let compiled = compiled.map_err(|_| {
-        invalid(format!(
-            "Invalid filter pattern: `{inner}` is not a regular expression, or too large a one"
-        ))
-    })?;
+    let compiled = compile(inner).map_err(malformed)?;
     Ok((Expression(compiled), rest))
 }
 

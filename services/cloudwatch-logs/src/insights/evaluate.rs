@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::syntax::{Aggregate, By, Command, Parse, Predicate, Sign, Stats};
+use super::syntax::{Aggregate, By, Command, Parse, Predicate, Stats};
 
 /// Fields of a JSON message that are found without being asked for (User Guide, "Supported logs and discovered
 /// fields").
@@ -204,19 +204,9 @@ impl Predicate {
             }
             Self::Has(field, part) => row.get(field).is_some_and(|it| it.contains(part.as_str())),
             Self::Matches(field, how) => row.get(field).is_some_and(|it| how.is_match(it)),
-            Self::Compare(field, sign, value) => {
-                let Some(found) = row.get(field) else {
-                    return *sign == Sign::NotEqual;
-                };
-                let order = order(Some(found), Some(value));
-                match sign {
-                    Sign::Equal => order.is_eq(),
-                    Sign::NotEqual => order.is_ne(),
-                    Sign::Less => order.is_lt(),
-                    Sign::LessOrEqual => order.is_le(),
-                    Sign::Greater => order.is_gt(),
-                    Sign::GreaterOrEqual => order.is_ge(),
-                }
+            Self::Compare(field, comparison, value) => {
+                let order = (row.get(field)).map(|found| order(Some(found), Some(value)));
+                comparison.holds(order.is_some_and(std::cmp::Ordering::is_eq), order)
             }
         }
     }

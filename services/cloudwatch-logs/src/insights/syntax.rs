@@ -2,12 +2,13 @@
 //! `|` between, of which `fields`, `display`, `filter`, `parse`, `stats`, `sort` and `limit` are built. What else
 //! the language has is refused by name.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
+
+use crate::pattern::compile;
+use crate::pattern_reader::Comparison;
 
 /// Parentheses within parentheses; more than anyone writes, few enough for the stack.
 const DEPTH_MAX: usize = 32;
-/// The most that a compiled expression may take: each query is compiled for one request.
-const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -29,21 +30,11 @@ pub enum Predicate {
     All(Vec<Predicate>),
     Not(Box<Predicate>),
     Present(String),
-    Compare(String, Sign, String),
+    Compare(String, Comparison, String),
     In(String, Vec<String>),
     /// A part of the text.
     Has(String, String),
     Matches(String, Regex),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
 }
 
 /// New fields out of a part of a text.
@@ -165,14 +156,6 @@ fn enclosed(text: &str, sign: char) -> Result<(&str, &str), String> {
         }
     }
     Err(format!("`{sign}` is not closed"))
-}
-
-fn compile(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .size_limit(EXPRESSION_BYTES_MAX)
-        .dfa_size_limit(EXPRESSION_BYTES_MAX)
-        .build()
-        .map_err(|_| format!("`{text}` is not a regular expression, or too large a one"))
 }
 
 struct Reader<'a> {
@@ -462,16 +445,9 @@ impl Reader<'_> {
     }
 
     fn test(&mut self, field: String) -> Result<Predicate, String> {
-        const COMPARISONS: [(&str, Sign); 6] = [
-            ("!=", Sign::NotEqual),
-            ("<=", Sign::LessOrEqual),
-            (">=", Sign::GreaterOrEqual),
-            ("=", Sign::Equal),
-            ("<", Sign::Less),
-            (">", Sign::Greater),
-        ];
-        if let Some((_, sign)) = COMPARISONS.iter().find(|(text, _)| self.takes_sign(text)) {
-            return Ok(Predicate::Compare(field, *sign, self.value()?));
+        let mut signs = Comparison::SIGNS.into_iter();
+        if let Some((_, comparison)) = signs.find(|(sign, _)| self.takes_sign(sign)) {
+            return Ok(Predicate::Compare(field, comparison, self.value()?));
         }
         if self.takes_sign("=~") {
             return self.like(field);
