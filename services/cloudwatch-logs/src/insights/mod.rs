@@ -16,6 +16,7 @@ use shapes::logs::{
     QueryInfo, QueryLanguage, QueryStatistics, QueryStatus, ResultField, StartQueryInput,
     StartQueryOutput, StopQueryInput, StopQueryOutput,
 };
+use wire::Timestamp;
 
 use self::evaluate::{Row, discover, finish, passes};
 use crate::filter::read_stream;
@@ -59,26 +60,10 @@ impl Record for InsightsQuery {
 
 /// `2026-11-30 18:00:00.000`, as queries write times.
 fn time_text(ms: i64) -> String {
-    let days = ms.div_euclid(86_400_000);
-    let left = ms.rem_euclid(86_400_000);
-    let (year, month, day) = date(days);
-    let (hour, minute) = (left / 3_600_000, left / 60_000 % 60);
-    let (second, milli) = (left / 1000 % 60, left % 1000);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{milli:03}")
-}
-
-/// The date of a day since 1970, in the Gregorian calendar.
-fn date(days: i64) -> (i64, i64, i64) {
-    // Counted in eras of 400 years that begin in March, so that a leap day is a year's last.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let part = (5 * of_year + 2) / 153;
-    let month = if part < 10 { part + 3 } else { part - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, of_year - (153 * part + 2) / 5 + 1)
+    // `2026-11-30T18:00:00Z`
+    let second = Timestamp(ms.div_euclid(1000) as f64).to_string();
+    let second = second.trim_end_matches('Z').replace('T', " ");
+    format!("{second}.{:03}", ms.rem_euclid(1000))
 }
 
 fn malformed(why: &str) -> Error {
