@@ -4,7 +4,7 @@
 mod evaluate;
 mod syntax;
 
-use cloud::{Cx, Error, Record};
+use cloud::{Cx, Error, Record, Records};
 use engine::LogQuery;
 use serde::{Deserialize, Serialize};
 use shapes::logs::errors::{
@@ -143,8 +143,8 @@ pub async fn start_query(cx: Cx, input: StartQueryInput) -> Result<StartQueryOut
     Ok(StartQueryOutput { query_id: Some(id) })
 }
 
-fn recorded(cx: &Cx, id: &str) -> Result<InsightsQuery, Error> {
-    let found = cx.read(|tx| tx.get::<InsightsQuery>(&cx.key(id)))?;
+fn recorded(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<InsightsQuery, Error> {
+    let found = tx.get::<InsightsQuery>(&cx.key(id))?;
     found.ok_or_else(|| {
         ResourceNotFoundException.because(format!("The specified query {id} does not exist."))
     })
@@ -180,6 +180,9 @@ async fn scan(
                 limit: READ_EVENTS,
             };
             read_stream(cx, &group.key(), &stream.name, asked, |event| {
+                if scanned.is_too_much {
+                    return;
+                }
                 scanned.records += 1;
                 scanned.bytes += event.message.len();
                 let mut row = Row {
@@ -199,7 +202,7 @@ async fn scan(
                 ] {
                     row.fields.insert(field.to_owned(), value);
                 }
-                if scanned.is_too_much || !passes(commands, &mut row) {
+                if !passes(commands, &mut row) {
                     return;
                 }
                 scanned.rows_bytes += length;
@@ -220,7 +223,7 @@ pub async fn get_query_results(
     cx: Cx,
     input: GetQueryResultsInput,
 ) -> Result<GetQueryResultsOutput, Error> {
-    let query = recorded(&cx, &input.query_id)?;
+    let query = cx.read(|tx| recorded(&cx, tx, &input.query_id))?;
     let answer = |status, results, statistics| GetQueryResultsOutput {
         query_language: Some(QueryLanguage::Cwli),
         results: Some(results),
@@ -258,15 +261,12 @@ pub async fn get_query_results(
 }
 
 pub async fn stop_query(cx: Cx, input: StopQueryInput) -> Result<StopQueryOutput, Error> {
-    recorded(&cx, &input.query_id)?;
     // It is answered when it is fetched: there is nothing under way that could be stopped.
-    let mut stopped = false;
-    cx.write(|tx| {
-        if let Some(mut query) = tx.get::<InsightsQuery>(&cx.key(&input.query_id))? {
-            stopped = !std::mem::replace(&mut query.cancelled, true);
-            tx.put(&query)?;
-        }
-        Ok(())
+    let stopped = cx.write(|tx| {
+        let mut query = recorded(&cx, tx, &input.query_id)?;
+        let stopped = !std::mem::replace(&mut query.cancelled, true);
+        tx.put(&query)?;
+        Ok(stopped)
     })?;
     Ok(StopQueryOutput {
         success: Some(stopped),
@@ -316,7 +316,8 @@ pub async fn describe_queries(
 
 /// The groups that a query asks.
 pub fn groups_of(cx: &Cx, id: &str) -> Vec<String> {
-    recorded(cx, id).map(|it| it.groups).unwrap_or_default()
+    let found = cx.read(|tx| recorded(cx, tx, id));
+    found.map(|it| it.groups).unwrap_or_default()
 }
 
 #[cfg(test)]
