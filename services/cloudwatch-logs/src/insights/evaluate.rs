@@ -23,6 +23,13 @@ impl Row {
     fn get(&self, field: &str) -> Option<&str> {
         self.fields.get(field).map(String::as_str)
     }
+
+    /// What it takes in memory: a field has the names of all that it is in, so that a row may be many times
+    /// as long as the message that it was found in.
+    pub fn bytes(&self) -> usize {
+        let fields = self.fields.iter();
+        fields.map(|(name, value)| name.len() + value.len()).sum()
+    }
 }
 
 /// Adds the members of a message that is JSON, by their paths.
@@ -337,6 +344,14 @@ mod tests {
         let rows = finish(&commands, rows.collect(), 1000);
         let texts = |row: Vec<(String, String)>| row.into_iter().map(|(_, value)| value).collect();
         rows.into_iter().map(texts).collect()
+    }
+
+    #[test]
+    fn a_row_takes_what_its_fields_take() {
+        let mut row = Row::default();
+        discover(&mut row, r#"{"outer": {"a": 1, "b": "two"}}"#);
+        // `outer.a`, `1`, `outer.b` and `two`.
+        assert_eq!(row.bytes(), 7 + 1 + 7 + 3);
     }
 
     #[test]

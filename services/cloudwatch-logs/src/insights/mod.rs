@@ -191,7 +191,6 @@ async fn scan(
                 };
                 discover(&mut row, &event.message);
                 let pointer = format!("{name}/{}/{}", stream.name, event.offset);
-                let length = event.message.len() + pointer.len();
                 for (field, value) in [
                     ("@timestamp", time_text(event.timestamp_ms)),
                     ("@ingestionTime", time_text(event.ingested_ms)),
@@ -205,7 +204,7 @@ async fn scan(
                 if !passes(commands, &mut row) {
                     return;
                 }
-                scanned.rows_bytes += length;
+                scanned.rows_bytes += row.bytes();
                 scanned.rows.push(row);
                 scanned.is_too_much =
                     scanned.rows.len() > ROWS_MAX || scanned.rows_bytes > ROWS_BYTES_MAX;
