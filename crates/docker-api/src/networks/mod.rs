@@ -153,6 +153,12 @@ impl NetworkRecord {
     fn first(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.subnet.network()) + 1)
     }
+
+    /// Whether no container gets an address, not even one that asks for it.
+    fn is_reserved(&self, address: &Ipv4Addr) -> bool {
+        [self.gateway(), self.first()].contains(address)
+            || self.plan.others.values().any(|it| it == address)
+    }
 }
 
 fn vpc_id(network: &str) -> String {

@@ -128,8 +128,7 @@ impl Docker {
             let its = it.endpoint_in(&network.id);
             it.id != record.id && its.is_some_and(|it| it.address == Some(address))
         };
-        let is_own = [network.gateway(), network.first()].contains(&address);
-        match is_own || others.any(|it| has_it(&it)) {
+        match network.is_reserved(&address) || others.any(|it| has_it(&it)) {
             true => Err(Refusal::forbidden("Address already in use")),
             false => Ok(address),
         }
@@ -142,20 +141,15 @@ impl Docker {
         if let Some(own) = own.filter(|it| subnet.contains(it) && !taken.contains(it)) {
             return Ok(own);
         }
-        let plan = &network.plan;
-        let is_own = |it: &Ipv4Addr| {
-            [network.gateway(), network.first()].contains(it)
-                || plan.others.values().any(|other| other == it)
-        };
         let [first, last] = [subnet.network(), subnet.broadcast()];
-        let range = plan.range.unwrap_or(subnet);
+        let range = network.plan.range.unwrap_or(subnet);
         // Of a range within the subnet, its first and last address are hosts' as well.
         let all = u32::from(range.network())..=u32::from(range.broadcast());
         let mut hosts = all
             .map(Ipv4Addr::from)
             .filter(|it| ![first, last].contains(it));
         hosts
-            .find(|it| !is_own(it) && !taken.contains(it))
+            .find(|it| !network.is_reserved(it) && !taken.contains(it))
             .ok_or_else(|| Refusal::failed("no available IPv4 addresses on this network"))
     }
 
@@ -240,6 +234,30 @@ impl Docker {
                     "cannot tell hosts"
                 );
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::Networks;
+
+    #[test]
+    fn what_others_have_in_a_network_is_no_container_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let networks = Networks::open(folder.path().to_owned()).unwrap();
+        let mut network = networks.find(BRIDGE).unwrap();
+        network.plan.gateway = Some(Ipv4Addr::new(172, 17, 5, 1));
+        let printer = Ipv4Addr::new(172, 17, 5, 8);
+        network.plan.others.insert("printer".to_owned(), printer);
+        for (address, reserved) in [
+            (Ipv4Addr::new(172, 17, 0, 1), true),
+            (Ipv4Addr::new(172, 17, 5, 1), true),
+            (printer, true),
+            (Ipv4Addr::new(172, 17, 5, 9), false),
+        ] {
+            assert_eq!(network.is_reserved(&address), reserved, "{address}");
         }
     }
 }

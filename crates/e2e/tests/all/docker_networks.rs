@@ -350,6 +350,17 @@ fn addresses_are_as_somebody_planned_them() {
     let pid = docker.ask(&["inspect", "-f", "{{.State.Pid}}", "one"]);
     let link = fs::read_to_string(format!("/proc/{pid}/root/sys/class/net/eth0/address"));
     assert_eq!(link.unwrap().trim(), "02:42:00:00:00:77");
+    // What somebody else has is not given to who asks for it either.
+    let ask_for_it = [
+        "run",
+        "--network",
+        "planned",
+        "--ip",
+        taken.as_str(),
+        "probe",
+    ];
+    let refused = docker.refused(&ask_for_it);
+    assert!(refused.contains("Address already in use"), "{refused}");
     let option = ["-o", "com.docker.network.bridge.enable_icc=false"];
     let refused = docker.refused(&["network", "create", option[0], option[1], "apart"]);
     assert!(refused.contains("enable_icc"), "{refused}");
