@@ -110,7 +110,7 @@ async fn publish_again(docker: &Arc<Docker>, container: &Arc<Container>, record:
             host_ports: it.host_port..=it.host_port,
         })
         .collect();
-    let Some(address) = record.endpoints().iter().find_map(|it| it.address) else {
+    let Some(address) = record.address() else {
         return;
     };
     match docker.bind_ports(record, &wanted).await {

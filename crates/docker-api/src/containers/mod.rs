@@ -154,8 +154,7 @@ impl Container {
 
     /// Leads its published ports to where it is now.
     pub fn publish_at_address(&self) {
-        let record = self.record();
-        let address = record.endpoints().iter().find_map(|it| it.address);
+        let address = self.record().address();
         let published = self.published.lock().expect("no holder panics");
         if let (Some(published), Some(address)) = (&*published, address) {
             published.lead_to(address);

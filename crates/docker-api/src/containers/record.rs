@@ -261,10 +261,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// What its link is known by while it runs: what was asked for, or one that follows from its address.
+    /// What its link is known by at an address: what was asked for, or what follows from the address.
+    pub fn mac_at(&self, address: Ipv4Addr) -> [u8; 6] {
+        let [a, b, c, d] = address.octets();
+        self.mac.unwrap_or([0x02, 0x42, a, b, c, d])
+    }
+
+    /// What its link is known by while it runs.
     pub fn link_address(&self) -> Option<[u8; 6]> {
-        let [a, b, c, d] = self.address?.octets();
-        Some(self.mac.unwrap_or([0x02, 0x42, a, b, c, d]))
+        self.address.map(|it| self.mac_at(it))
     }
 }
 
@@ -434,6 +439,11 @@ impl Record {
             Joined::Network(endpoints) => endpoints,
             _ => &[],
         }
+    }
+
+    /// Where it is reached while it runs: in the first of its networks that it has an address in.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.endpoints().iter().find_map(|it| it.address)
     }
 
     pub fn endpoint_in(&self, network: &str) -> Option<&Endpoint> {

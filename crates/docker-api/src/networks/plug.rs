@@ -40,7 +40,7 @@ impl Docker {
         let record = container.record();
         Ok(Place {
             interface: Some(record.task()),
-            address: record.endpoints().iter().find_map(|it| it.address),
+            address: record.address(),
         })
     }
 
@@ -82,14 +82,12 @@ impl Docker {
             Some(address) => self.expect_free(&record, &network, address)?,
             None => self.free_address(&record, &network)?,
         };
-        let [a, b, c, d] = address.octets();
-        let mac = endpoint.mac.unwrap_or([0x02, 0x42, a, b, c, d]);
         let interface = InterfaceSpec {
             id: interface_id(&record, &network.id),
             vpc: super::vpc_id(&network.id),
             subnet: SUBNET.to_owned(),
             address,
-            mac,
+            mac: endpoint.mac_at(address),
             groups: vec![GROUP.to_owned()],
             public: false,
             names: record.names(endpoint),
