@@ -50,13 +50,6 @@ impl Scratch {
         Ok(Self { directory })
     }
 
-    /// Where the store that it belongs to is: one that was opened already.
-    pub fn beside(root: &Path) -> Self {
-        Self {
-            directory: root.join("uploads"),
-        }
-    }
-
     pub fn path(&self) -> PathBuf {
         self.directory.join(random_name())
     }

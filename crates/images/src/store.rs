@@ -40,6 +40,7 @@ type Needed = dyn Fn() -> Result<HashSet<Digest>> + Send + Sync;
 pub(crate) struct Inner {
     /// Where all of it is.
     pub root: PathBuf,
+    pub scratch: Arc<Scratch>,
     pub embedded: EmbeddedHosts,
     pub blobs: Blobs,
     pub names: Names,
@@ -66,12 +67,13 @@ impl ImageStore {
     pub fn open(root: PathBuf, embedded: EmbeddedHosts, reach: Reach) -> Result<Self> {
         let scratch = Arc::new(Scratch::open(root.join("uploads"))?);
         let inner = Inner {
-            root: root.clone(),
             embedded,
             blobs: Blobs::new(root.join("blobs"), scratch.clone()),
             names: Names::new(root.join("repositories"), scratch.clone()),
             holdings: Holdings::default(),
-            layers: Layers::open(root.join("layers"), scratch)?,
+            layers: Layers::open(root.join("layers"), scratch.clone())?,
+            scratch,
+            root,
             gate: RwLock::new(()),
             in_use: OnceLock::new(),
             needed: OnceLock::new(),

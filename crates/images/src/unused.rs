@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use engine::{Digest, Reference, Repository, Result, room_in};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Scratch};
+use crate::disk;
 use crate::document::{Content, Manifest};
 use crate::garbage::if_there;
 use crate::names::now_ms;
@@ -81,9 +81,8 @@ impl Inner {
                 names = told.names.join(" "),
                 "the disk is short of room: what nobody used was removed"
             );
-            let scratch = Scratch::beside(&self.root);
             let json = serde_json::to_vec(&told).expect("plain text and numbers are JSON");
-            scratch.write(&self.root.join(TOLD), &json)?;
+            self.scratch.write(&self.root.join(TOLD), &json)?;
         }
         freed += told.bytes;
         Ok(freed)
