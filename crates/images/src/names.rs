@@ -129,31 +129,32 @@ impl Names {
             },
             Reference::Tag(tag) => {
                 let bytes = disk::read(&tag_file(&path, tag)?)?.ok_or_else(missing)?;
-                target(&bytes).0
+                target(&bytes)
             }
         }
     }
 
     /// Offers what a tag stands for now. A tag that is moved offers nothing, until it is offered again.
     pub fn offer(&self, repository: &Repository, tag: &str) -> Result<()> {
-        let file = tag_file(&self.existing(repository)?, tag)?;
-        let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
-        self.scratch
-            .write(&file, format!("{digest} {OFFERED}").as_bytes())
+        self.mark(repository, tag, OFFERED)
     }
 
     /// Marks a tag as fetched for a task. Whoever names something so afterwards keeps it.
     pub fn mark_fetched(&self, repository: &Repository, tag: &str) -> Result<()> {
-        let file = tag_file(&self.existing(repository)?, tag)?;
-        let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
-        self.scratch
-            .write(&file, format!("{digest} {FETCHED}").as_bytes())
+        self.mark(repository, tag, FETCHED)
     }
 
     pub fn is_fetched(&self, repository: &Repository, tag: &str) -> Result<bool> {
         let bytes = disk::read(&tag_file(&self.path(repository)?, tag)?)?;
-        let text = bytes.map(|it| String::from_utf8_lossy(&it).into_owned());
-        Ok(text.is_some_and(|it| it.split_whitespace().nth(1) == Some(FETCHED)))
+        Ok(bytes.is_some_and(|it| is_marked(&it, FETCHED)))
+    }
+
+    /// Puts a word behind what a tag stands for now.
+    fn mark(&self, repository: &Repository, tag: &str, mark: &str) -> Result<()> {
+        let file = tag_file(&self.existing(repository)?, tag)?;
+        let digest = self.resolve(repository, &Reference::Tag(tag.to_owned()))?;
+        self.scratch
+            .write(&file, format!("{digest} {mark}").as_bytes())
     }
 
     /// What is offered under a tag; None when there is no such thing. Nothing is offered by its digest.
@@ -166,8 +167,8 @@ impl Names {
             return Ok(None);
         };
         let bytes = disk::read(&tag_file(&self.path(repository)?, tag)?)?;
-        let found = bytes.map(|bytes| target(&bytes)).filter(|it| it.1);
-        found.map(|it| it.0).transpose()
+        let found = bytes.filter(|it| is_marked(it, OFFERED));
+        found.map(|it| target(&it)).transpose()
     }
 
     /// Removes all repositories of the hosts that begin so.
@@ -209,22 +210,20 @@ impl Names {
         if let Some(tag) = tag {
             self.check_rule(repository, &path, digest, tag)?;
         }
-        {
-            let before = self.record(repository, digest)?;
-            let mut record = before.clone().unwrap_or_else(|| ManifestRecord {
-                media_type: media_type.to_owned(),
-                pushed_at_ms: now_ms(),
-                tags: Some(Vec::new()),
-                pulled_at_ms: None,
-            });
-            if let Some(tag) = tag {
-                self.note_tag(repository, digest, &mut record, tag)?;
-            }
-            if before.as_ref() != Some(&record) {
-                let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
-                self.scratch
-                    .write(&path.join(MANIFESTS).join(digest.hex()), &json)?;
-            }
+        let before = self.record(repository, digest)?;
+        let mut record = before.clone().unwrap_or_else(|| ManifestRecord {
+            media_type: media_type.to_owned(),
+            pushed_at_ms: now_ms(),
+            tags: Some(Vec::new()),
+            pulled_at_ms: None,
+        });
+        if let Some(tag) = tag {
+            self.note_tag(repository, digest, &mut record, tag)?;
+        }
+        if before.as_ref() != Some(&record) {
+            let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
+            self.scratch
+                .write(&path.join(MANIFESTS).join(digest.hex()), &json)?;
         }
         // The record comes first: it may name a tag too many, and never one too few.
         if let Some(file) = file {
@@ -262,7 +261,7 @@ impl Names {
             return Ok(());
         }
         let there = disk::read(&tag_file(path, tag)?)?;
-        let same = |bytes: &Vec<u8>| target(bytes).0.is_ok_and(|it| it == *digest);
+        let same = |bytes: &Vec<u8>| target(bytes).is_ok_and(|it| it == *digest);
         match there.is_none_or(|it| same(&it)) {
             true => Ok(()),
             false => Err(EngineError::conflict(format!(
@@ -329,7 +328,7 @@ impl Names {
         let mut tags = Vec::with_capacity(named.len());
         for tag in named {
             let bytes = disk::read(&tag_file(&path, tag)?)?;
-            if bytes.is_some_and(|it| target(&it).0.is_ok_and(|it| it == *digest)) {
+            if bytes.is_some_and(|it| target(&it).is_ok_and(|it| it == *digest)) {
                 tags.push(tag.clone());
             }
         }
@@ -357,7 +356,7 @@ impl Names {
         for tag in disk::list(&directory)? {
             // A tag that was removed since the listing is simply not there.
             if let Some(bytes) = disk::read(&directory.join(&tag))? {
-                tags.push((tag, target(&bytes).0?));
+                tags.push((tag, target(&bytes)?));
             }
         }
         Ok(tags)
@@ -410,12 +409,16 @@ fn collect_repositories(directory: &Path, path: &str, found: &mut Vec<String>) -
     Ok(())
 }
 
-/// What a tag's file says: what it stands for, and whether that is offered.
-fn target(bytes: &[u8]) -> (Result<Digest>, bool) {
+/// What a tag's file says that it stands for.
+fn target(bytes: &[u8]) -> Result<Digest> {
     let text = String::from_utf8_lossy(bytes);
-    let mut words = text.split_whitespace();
-    let digest = words.next().unwrap_or_default().parse();
-    (digest, words.next() == Some(OFFERED))
+    text.split_whitespace().next().unwrap_or_default().parse()
+}
+
+/// Whether this stands behind it.
+fn is_marked(bytes: &[u8], mark: &str) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    text.split_whitespace().nth(1) == Some(mark)
 }
 
 fn remove_durably(file: &Path) -> Result<()> {
