@@ -271,7 +271,7 @@ impl Names {
         }
     }
 
-    /// Notes that a manifest was fetched.
+    /// Notes that a manifest was fetched. It is fetched all the same when there is no room to say so.
     pub fn note_pull(&self, repository: &Repository, digest: &Digest) -> Result<()> {
         let path = self.existing(repository)?;
         let _alone = (self.recording.lock()).unwrap_or_else(PoisonError::into_inner);
@@ -285,7 +285,11 @@ impl Names {
         record.pulled_at_ms = Some(now_ms);
         let json = serde_json::to_vec(&record).expect("a record of plain text is JSON");
         let file = path.join(MANIFESTS).join(digest.hex());
-        self.scratch.write(&file, &json)
+        if let Err(error) = self.scratch.write(&file, &json) {
+            let error = error.chain();
+            tracing::debug!(%repository, %digest, error, "cannot note that an image was fetched");
+        }
+        Ok(())
     }
 
     /// Adds a tag to what a manifest's record names, and drops those that have left the manifest.
@@ -502,6 +506,22 @@ mod tests {
             let repository = self.directory.path().join("names/localhost/web");
             repository.join(directory).join(name)
         }
+    }
+
+    #[test]
+    fn what_is_fetched_is_noted_unless_nothing_can_be_written() {
+        let place = place();
+        place.put('a', None);
+        place.put('b', None);
+        let pulled_at_ms = |digit| {
+            let note = place.names.note_pull(&place.repository, &digest(digit));
+            note.unwrap();
+            let record = place.names.record(&place.repository, &digest(digit));
+            record.unwrap().unwrap().pulled_at_ms
+        };
+        assert!(pulled_at_ms('a').is_some());
+        fs::remove_dir(place.directory.path().join("scratch")).unwrap();
+        assert_eq!(pulled_at_ms('b'), None);
     }
 
     #[test]
