@@ -141,7 +141,7 @@ fn caller(
 }
 
 /// What somebody shows who logs in: a name and a password.
-fn login(shown: &str) -> Option<(String, String)> {
+pub fn login(shown: &str) -> Option<(String, String)> {
     let decoded = base64::engine::general_purpose::STANDARD
         .decode(shown.strip_prefix("Basic ")?.trim())
         .ok()?;

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use cloud::Origin;
 use engine::{Digest, Repository};
 use http_body_util::BodyExt;
@@ -13,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use images::{Access, Closed, Gate, RegistryScope};
 use serde_json::json;
 
+use super::git::login;
 use super::{Body, Front, Visit, full, request_id};
 use crate::daemon::RegistryClient;
 
@@ -86,12 +86,8 @@ fn client(
     origin: Arc<Origin>,
 ) -> Option<RegistryClient> {
     let shown = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(shown.strip_prefix("Basic ")?.trim())
-        .ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (username, password) = decoded.split_once(':')?;
-    RegistryClient::find(&front.cloud, username, password, origin)
+    let (username, password) = login(shown)?;
+    RegistryClient::find(&front.cloud, &username, &password, origin)
 }
 
 /// Who comes with an address that `GetDownloadUrlForLayer` made, and the host of the layer's repository. Such an
