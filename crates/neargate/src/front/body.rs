@@ -75,7 +75,7 @@ pub async fn read(
     let gathered = Gathered::new(told.unwrap_or_default())?;
     let reading = gather(body, limit, (client, sender), (gathered, reserved));
     let arrived = tokio::time::timeout(BODY_TIMEOUT, reading).await;
-    let (gathered, mut reserved) = arrived.map_err(|_| Trouble::Unfit)??;
+    let (gathered, reserved) = arrived.map_err(|_| Trouble::Unfit)??;
     reserved.arrived();
     Ok(Held {
         bytes: gathered.into_bytes(),

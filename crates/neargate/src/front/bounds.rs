@@ -194,7 +194,7 @@ pub enum Sender<'a> {
 pub struct Reserved {
     room: Vec<OwnedSemaphorePermit>,
     freed: Arc<Notify>,
-    arrival: Option<Arrival>,
+    arrival: Option<Arc<Arrival>>,
 }
 
 impl Reserved {
@@ -207,13 +207,15 @@ impl Reserved {
     }
 
     /// The body is there.
-    pub fn arrived(&mut self) {
-        self.arrival = None;
+    pub fn arrived(&self) {
+        if let Some(arrival) = &self.arrival {
+            arrival.settle();
+        }
     }
 
-    /// The same, told by whoever finds out who sent the body before it is there.
-    pub fn take_arrival(&mut self) -> Option<Arrival> {
-        self.arrival.take()
+    /// For whoever finds out who sent the body before it is there.
+    pub fn arrival(&self) -> Option<Arc<Arrival>> {
+        self.arrival.clone()
     }
 }
 
@@ -278,7 +280,7 @@ impl Client {
         }
         if let (Some(room), Sender::Says(key)) = (of_sender, sender) {
             let arrival = self.arrivals.begin(key, self.holder.clone(), room);
-            reserved.arrival = Some(arrival);
+            reserved.arrival = Some(Arc::new(arrival));
         }
         Ok(reserved)
     }
@@ -416,7 +418,7 @@ mod tests {
         let slow = client.reserve(LARGE, says).await.unwrap();
         tokio::time::sleep(Duration::from_secs(50)).await;
         assert!(slow.given_up().now_or_never().is_none());
-        let mut whole = client.reserve(LARGE, says).await.unwrap();
+        let whole = client.reserve(LARGE, says).await.unwrap();
         whole.arrived();
         // Its sender's share is free again, and the slow one goes when somebody waits.
         let third = client.reserve(LARGE, says).await.unwrap();

@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, Response};
 
-use super::bounds::{Arrival, Busy, Sender};
+use super::bounds::{Busy, Sender};
 use super::{Body, Front, Visit, body, find_key, full};
 
 /// What a signature for S3 ends its scope with, also in a query.
@@ -77,33 +77,26 @@ pub async fn answer(
         let error = SLOW_DOWN.because("Please reduce your request rate.");
         wire::refuse(wire::Protocol::S3, &visit.request_id, &error).map(full)
     };
-    let mut room = match held {
+    let room = match held {
         Ok(room) => room,
         Err(Busy) => return body::without(request.into_body(), slow_down()),
     };
-    let arrival: Option<Arc<Arrival>> = room.take_arrival().map(Arc::new);
     let request = request.map(::s3::Body::from);
-    let (believe, its_arrival) = (visit.client.believer(), arrival.clone());
+    let (believe, arrival) = (visit.client.believer(), room.arrival());
     let its_visit = ::s3::Visit {
         origin: visit.origin.clone(),
         request_id: visit.request_id.clone(),
         believe: Arc::new(move || {
-            if let Some(arrival) = &its_arrival {
+            if let Some(arrival) = &arrival {
                 arrival.settle();
             }
             believe();
         }),
     };
-    let given_up = async {
-        match &arrival {
-            Some(arrival) => arrival.given_up().await,
-            None => std::future::pending().await,
-        }
-    };
     let response = tokio::select! {
         response = front.s3.handle(request, its_visit) => response,
         // What is left of the form is not read: the connection ends.
-        () = given_up => return slow_down(),
+        () = room.given_up() => return slow_down(),
     };
     response.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }
