@@ -7,14 +7,13 @@ use std::process::Command;
 
 use e2e::{Docker, Machine, eventually};
 
+use crate::ground::docker_image;
+
+#[track_caller]
 fn image(docker: &Docker) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_probe"), folder.path().join("probe")).unwrap();
     let text =
         "FROM scratch\nCOPY probe /probe\nENTRYPOINT [\"/probe\"]\nCMD [\"greeter\", \"80\"]\n";
-    fs::write(folder.path().join("Dockerfile"), text).unwrap();
-    let built = docker.run_in(folder.path(), &["build", "-t", "probe", "."]);
-    assert_eq!(built.code, 0, "{built:?}");
+    docker_image(docker, "probe", text);
 }
 
 fn words(text: &str) -> Vec<&str> {

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use e2e::{Docker, Machine, eventually};
 
+use crate::ground::docker_image;
+
 /// An image `rea`, whose health check fails and says so.
+#[track_caller]
 fn image(docker: &Docker) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_probe"), folder.path().join("probe")).unwrap();
     let text = "FROM scratch\nCOPY probe /probe\nHEALTHCHECK --interval=100ms --retries=2 CMD [\"/probe\", \"crash\"]\nENTRYPOINT [\"/probe\"]\nCMD [\"sleep\"]\n";
-    fs::write(folder.path().join("Dockerfile"), text).unwrap();
-    let built = docker.run_in(folder.path(), &["build", "-t", "rea", "."]);
-    assert_eq!(built.code, 0, "{built:?}");
+    docker_image(docker, "rea", text);
 }
 
 #[track_caller]

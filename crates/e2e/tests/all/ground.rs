@@ -1,9 +1,10 @@
 //! What most tests stand on, made by operations one by one: a network with a way out, two subnets, a
 //! cluster, an image.
 
+use std::fs;
 use std::path::Path;
 
-use e2e::{Machine, Pushed, eventually};
+use e2e::{Docker, Machine, Pushed, eventually};
 use serde_json::{Value, json};
 use shapes::ec2::{
     AssociateRouteTableInput, AttachInternetGatewayInput, AuthorizeSecurityGroupEgressInput,
@@ -390,4 +391,14 @@ pub fn web_image(machine: &Machine, text: &str) -> String {
     }
     let probe = Path::new(env!("CARGO_BIN_EXE_probe"));
     Pushed::program(probe, &["serve", text]).push(machine, "web", text)
+}
+
+/// Has docker build an image out of a folder that holds the probe.
+#[track_caller]
+pub fn docker_image(docker: &Docker, name: &str, dockerfile: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_probe"), folder.path().join("probe")).unwrap();
+    fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let built = docker.run_in(folder.path(), &["build", "-t", name, "."]);
+    assert_eq!(built.code, 0, "{built:?}");
 }

@@ -1,20 +1,15 @@
 //! What a program finds in its container: names, its limits, and the powers that it may have.
 
-use std::fs;
-
 use e2e::{Docker, Machine, eventually};
 use serde_json::json;
 
-use crate::ground::{Ground, probe_image, text};
+use crate::ground::{Ground, docker_image, probe_image, text};
 
 /// An image of the probe, for Docker.
+#[track_caller]
 fn image(docker: &Docker) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_probe"), folder.path().join("probe")).unwrap();
     let dockerfile = "FROM scratch\nCOPY probe /probe\nENTRYPOINT [\"/probe\"]\nCMD [\"sleep\"]\n";
-    fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
-    let output = docker.run_in(folder.path(), &["build", ".", "-t", "probe"]);
-    assert_eq!(output.code, 0, "{output:?}");
+    docker_image(docker, "probe", dockerfile);
 }
 
 /// Lines that a command prints in a container of a network.
