@@ -39,8 +39,8 @@ impl ResourceType for LogGroupType {
     }
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
-        match properties["LogGroupName"].as_str() {
-            Some(name) if !name.contains(cloud::KNOWN_LATER) && !is_name(name) => Err(format!(
+        match cloud::known_part(properties)["LogGroupName"].as_str() {
+            Some(name) if !is_name(name) => Err(format!(
                 "Value '{name}' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+ and have at most {NAME_LENGTH_MAX} characters"
             )),
             _ => Ok(()),

@@ -97,12 +97,12 @@ impl ResourceType for AlarmType {
         if properties["ActionsEnabled"] == false {
             return Ok(());
         }
+        let known = cloud::known_part(properties);
         let lists = ["AlarmActions", "OKActions", "InsufficientDataActions"];
         let mut actions = (lists.iter())
-            .filter_map(|it| properties[*it].as_array())
+            .filter_map(|it| known[*it].as_array())
             .flatten()
-            .filter_map(Json::as_str)
-            .filter(|it| !it.contains(cloud::KNOWN_LATER));
+            .filter_map(Json::as_str);
         match actions.find(|it| !alarm_rules::is_action(it)) {
             None => Ok(()),
             Some(action) => Err(alarm_rules::unknown_action(action)),

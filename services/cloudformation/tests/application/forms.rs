@@ -120,6 +120,7 @@ async fn a_property_of_another_form_is_refused_whatever_its_type() {
 async fn what_is_not_built_is_refused_ahead() {
     let (cloud, _directory) = all();
     let later = cloud::KNOWN_LATER;
+    let reference = "{{resolve:ssm:a}}";
     let definition = |more: Json| {
         let mut whole =
             json!({"NetworkMode": "awsvpc", "ContainerDefinitions": [{"Name": "a", "Image": "b"}]});
@@ -185,6 +186,22 @@ async fn what_is_not_built_is_refused_ahead() {
             Some("configuredAtLaunch"),
         ),
         (task, json!({"NetworkMode": later}), None),
+        (task, json!({"NetworkMode": reference}), None),
+        (
+            task,
+            json!({"NetworkMode": "host"}),
+            Some("networkMode host"),
+        ),
+        (
+            "AWS::Logs::LogGroup",
+            json!({"LogGroupName": reference}),
+            None,
+        ),
+        (
+            "AWS::CloudWatch::Alarm",
+            json!({"AlarmActions": [reference], "OKActions": [later]}),
+            None,
+        ),
         (
             service,
             json!({"DeploymentController": {"Type": "CODE_DEPLOY"}}),

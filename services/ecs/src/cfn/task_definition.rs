@@ -26,10 +26,12 @@ impl ResourceType for TaskDefinition {
     }
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
-        match properties["NetworkMode"].as_str() {
+        let known = cloud::known_part(properties);
+        match known["NetworkMode"].as_str() {
             Some("awsvpc") => {}
-            Some(open) if open.contains(cloud::KNOWN_LATER) => {}
             Some(mode) => return Err(format!("networkMode {mode} is not supported by neargate")),
+            // It is given, and not known yet.
+            None if properties["NetworkMode"].is_string() => {}
             None => {
                 return Err(
                     "networkMode bridge (which is the default; ask for awsvpc) is not supported by neargate"
@@ -37,7 +39,6 @@ impl ResourceType for TaskDefinition {
                 );
             }
         }
-        let known = cloud::known_part(properties);
         // What cannot be read yet is left to the operation.
         let Ok(mut asked) = input::<RegisterTaskDefinitionInput>(&known, &["Tags"]) else {
             return Ok(());
