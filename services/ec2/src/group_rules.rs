@@ -177,6 +177,19 @@ fn rules_of(egress: bool, permission: &IpPermission) -> Result<Vec<Rule>, Error>
     Ok(rules)
 }
 
+/// Whether two permissions stand for the same rules, whatever their descriptions. What cannot be read is itself
+/// alone.
+pub fn says_the_same(egress: bool, one: &IpPermission, other: &IpPermission) -> bool {
+    let (Ok(rules), Ok(others)) = (rules_of(egress, one), rules_of(egress, other)) else {
+        return one == other;
+    };
+    rules.len() == others.len()
+        && rules
+            .iter()
+            .zip(&others)
+            .all(|(one, other)| one.same(other))
+}
+
 fn check_ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(), Error> {
     let (Some(from), Some(to)) = (from, to) else {
         return Err(InvalidParameterValue.because(format!(

@@ -12,6 +12,7 @@ use shapes::ec2::{
 };
 
 use super::{gone_is_fine, tag_specifications, text, update_tags};
+use crate::group_rules::says_the_same;
 
 const INGRESS: &[Property] = &[
     Property::text("CidrIp"),
@@ -158,33 +159,6 @@ async fn revoke(
     Ok(())
 }
 
-/// A rule without its descriptions, as EC2 tells rules apart; protocols by the names that EC2 has for them.
-fn said(rule: &IpPermission) -> IpPermission {
-    let mut said = rule.clone();
-    let protocol = said.ip_protocol.take().unwrap_or_default().to_lowercase();
-    said.ip_protocol = Some(match protocol.as_str() {
-        "6" => "tcp".to_owned(),
-        "17" => "udp".to_owned(),
-        "1" => "icmp".to_owned(),
-        "all" => "-1".to_owned(),
-        _ => protocol,
-    });
-    if said.ip_protocol.as_deref() == Some("-1") {
-        // Ports mean nothing then.
-        (said.from_port, said.to_port) = (None, None);
-    }
-    for it in said.ip_ranges.iter_mut().flatten() {
-        it.description = None;
-    }
-    for it in said.ipv6_ranges.iter_mut().flatten() {
-        it.description = None;
-    }
-    for it in said.user_id_group_pairs.iter_mut().flatten() {
-        it.description = None;
-    }
-    said
-}
-
 /// Gives rules that are there the descriptions of the new list.
 async fn describe_anew(
     cx: &Cx,
@@ -225,7 +199,7 @@ async fn change(
     old: Vec<IpPermission>,
     new: Vec<IpPermission>,
 ) -> Result<(), ResourceError> {
-    let has = |list: &[IpPermission], rule| list.iter().any(|it| said(it) == said(rule));
+    let has = |list: &[IpPermission], rule| list.iter().any(|it| says_the_same(egress, it, rule));
     let added = new.iter().filter(|it| !has(&old, it)).cloned().collect();
     let removed = old.iter().filter(|it| !has(&new, it)).cloned().collect();
     let kept = new.iter().filter(|it| has(&old, it) && !old.contains(it));

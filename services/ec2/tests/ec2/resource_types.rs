@@ -375,7 +375,20 @@ async fn a_rule_whose_description_alone_differs_is_the_same_rule() {
     assert_eq!(told(true).await, rule("0.0.0.0/0", all_out));
     let mut after = with("all", "two");
     after["SecurityGroupIngress"][0]["IpProtocol"] = json!("tcp");
-    update(&world, "SecurityGroup", &id, before, after).await;
+    update(&world, "SecurityGroup", &id, before, after.clone()).await;
     assert_eq!(told(true).await, rule("0.0.0.0/0", "all"));
     assert_eq!(told(false).await, rule("10.0.0.0/8", "two"));
+    // A protocol by its number, and ports where they mean nothing.
+    let other = |rule: Json| {
+        let mut other = after.clone();
+        other["SecurityGroupIngress"] = json!([rule]);
+        other
+    };
+    let numbered = other(json!({
+        "IpProtocol": "50", "FromPort": 1, "ToPort": 2, "CidrIp": "10.0.0.0/8", "Description": "two",
+    }));
+    let bare = other(json!({"IpProtocol": "50", "CidrIp": "10.0.0.0/8", "Description": "three"}));
+    update(&world, "SecurityGroup", &id, after, numbered.clone()).await;
+    update(&world, "SecurityGroup", &id, numbered, bare).await;
+    assert_eq!(told(false).await, rule("10.0.0.0/8", "three"));
 }
