@@ -2,7 +2,9 @@
 
 use cloud::{Property, Update};
 use serde_json::Value as Json;
-use template::{KNOWN_AFTER_APPLY, is_known_after_apply};
+use template::is_known_after_apply;
+
+use crate::forms::is_open;
 
 /// A changed property of a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +24,7 @@ pub fn differences(table: &[Property], before: &Json, after: &Json) -> Vec<Diffe
     // One object may stand for a list of one, so that both are brought to the form that their type says.
     let (mut before, mut after) = (before.clone(), after.clone());
     for it in [&mut before, &mut after] {
-        let _ = cloud::conform(table, it, &|text| text.contains(KNOWN_AFTER_APPLY));
+        let _ = cloud::conform(table, it, &is_open);
     }
     let old = before.as_object().unwrap_or(&empty);
     let new = after.as_object().unwrap_or(&empty);
@@ -145,5 +147,14 @@ mod tests {
             &[("Net", true)],
         );
         check(json!({"Odd": 1}), json!({"Odd": 2}), &[("Odd", false)]);
+    }
+
+    /// Nobody knows of what form it will be, and what stands behind it is brought to its own all the same.
+    #[test]
+    fn a_reference_hides_no_form() {
+        const TABLE: &[Property] = &[Property::number("Port"), Property::objects("Rules")];
+        let with = |rules: Json| json!({"Port": "{{resolve:ssm:port}}", "Rules": rules});
+        let (one, list) = (with(json!({"A": 1})), with(json!([{"A": 1}])));
+        assert_eq!(differences(TABLE, &one, &list).len(), 0);
     }
 }

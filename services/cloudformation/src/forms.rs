@@ -28,7 +28,7 @@ pub async fn check(
 }
 
 /// What stands in a text whose value is not known yet.
-fn is_open(text: &str) -> bool {
+pub fn is_open(text: &str) -> bool {
     text.contains(KNOWN_AFTER_APPLY) || text.contains(dynamic::BEGIN)
 }
 
