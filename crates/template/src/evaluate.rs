@@ -245,23 +245,23 @@ impl<'a> Evaluator<'a> {
             }
             Function::Cidr { block, count, bits } => {
                 let block = self.text(block, "Fn::Cidr")?;
-                if block.contains(KNOWN_AFTER_APPLY)
-                    && self.text(count, "Fn::Cidr")?.contains(KNOWN_AFTER_APPLY)
-                {
+                // Into how many blocks, nobody knows yet.
+                let Some(count) = self.known_number(count, "Fn::Cidr")? else {
                     return Ok(Some(KNOWN_AFTER_APPLY.into()));
-                }
-                let count = self.number(count, "Fn::Cidr")?;
-                let bits = match bits {
-                    Some(bits) => self.number(bits, "Fn::Cidr")?,
-                    None => cidr::BITS_DEFAULT,
                 };
-                match block.contains(KNOWN_AFTER_APPLY) {
-                    true => {
+                let bits = match bits {
+                    Some(bits) => self.known_number(bits, "Fn::Cidr")?,
+                    None => Some(cidr::BITS_DEFAULT),
+                };
+                match bits.filter(|_| !block.contains(KNOWN_AFTER_APPLY)) {
+                    None => {
                         vec![KNOWN_AFTER_APPLY; usize::try_from(count).unwrap_or(0).min(256)].into()
                     }
-                    false => cidr::blocks(&block, count, u32::try_from(bits).unwrap_or(u32::MAX))
-                        .map_err(wrong)?
-                        .into(),
+                    Some(bits) => {
+                        cidr::blocks(&block, count, u32::try_from(bits).unwrap_or(u32::MAX))
+                            .map_err(wrong)?
+                            .into()
+                    }
                 }
             }
             Function::And(_)
@@ -429,9 +429,13 @@ impl<'a> Evaluator<'a> {
         text_of(&evaluated, function, value.span)
     }
 
-    fn number(&self, value: &Value, function: &str) -> Result<u64> {
+    /// A whole number; None for one that nobody knows yet.
+    fn known_number(&self, value: &Value, function: &str) -> Result<Option<u64>> {
         let text = self.text(value, function)?;
-        text.trim().parse().map_err(|_| {
+        if text.contains(KNOWN_AFTER_APPLY) {
+            return Ok(None);
+        }
+        text.trim().parse().map(Some).map_err(|_| {
             TemplateError::meaning(
                 value.span,
                 format!("{function} needs a whole number and got `{text}`"),

@@ -1,4 +1,5 @@
 use serde_json::{Value as Json, json};
+use template::KNOWN_AFTER_APPLY;
 
 use crate::{error, properties};
 
@@ -70,6 +71,14 @@ fn every_function_computes() {
                 "192.168.0.128/27",
                 "192.168.0.160/27"
             ]),
+        ),
+        (
+            "!Cidr [10.0.0.0/16, '{{changeSet:KNOWN_AFTER_APPLY}}', 8]",
+            json!(KNOWN_AFTER_APPLY),
+        ),
+        (
+            "!Cidr [10.0.0.0/16, 2, '{{changeSet:KNOWN_AFTER_APPLY}}']",
+            json!([KNOWN_AFTER_APPLY, KNOWN_AFTER_APPLY]),
         ),
         (
             "[1, !Ref AWS::NoValue, {a: !Ref AWS::NoValue}]",
