@@ -4,7 +4,6 @@ use cloud::{Cx, Error, Record, Records};
 use shapes::cloudformation::{
     self as api, ChangeSetStatus, ChangeSetType, ExecutionStatus, StackStatus, errors,
 };
-use template::Template;
 use wire::Timestamp;
 
 use crate::asker::checked_role;
@@ -95,8 +94,7 @@ pub async fn create_change_set(
     let mut version = source
         .version(&cx, &stack.key(), number, previous.as_ref())
         .await?;
-    let changes = preview(&cx, &stack, &version, previous.as_ref()).await?;
-    let template = Template::parse(&version.template).map_err(invalid)?;
+    let (template, changes) = preview(&cx, &stack, &version, previous.as_ref()).await?;
     require_types(&template, input.resource_types.as_deref())?;
     keep_capabilities(&mut version, previous.as_ref());
     let disable_rollback = input.deployment_config.and_then(|it| it.disable_rollback);

@@ -199,7 +199,7 @@ pub async fn update(cx: &Cx, id: &str, request: &ResourceRequest) -> Result<(), 
     let previous = cx.read(|tx| version_of(tx, &stack))?;
     let number = stack.versions + 1;
     let version = version(cx, request, &parent, &stack.key(), number).await?;
-    let changes = preview(cx, &stack, &version, previous.as_ref()).await?;
+    let (_, changes) = preview(cx, &stack, &version, previous.as_ref()).await?;
     let is_same = previous.as_ref().is_some_and(|it| {
         *it == Version {
             number: it.number,

@@ -276,15 +276,8 @@ pub async fn surroundings(cx: &Cx, version: Option<&Version>) -> Result<Surround
     Ok(around)
 }
 
-/// The same for a template of no stack, whose exports nobody asks for.
-pub async fn all_surroundings(cx: &Cx) -> Result<Surroundings, Error> {
-    Ok(Surroundings {
-        zones: zones(cx).await?,
-        ..Default::default()
-    })
-}
-
-async fn zones(cx: &Cx) -> Result<BTreeMap<String, Vec<String>>, Error> {
+/// The region's zones.
+pub async fn zones(cx: &Cx) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let answer = cx
         .call(ec2::DescribeAvailabilityZonesInput::default())
         .await?;

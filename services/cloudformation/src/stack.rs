@@ -328,8 +328,7 @@ pub async fn update_stack(
     let mut version = source
         .version(&cx, &stack.key(), number, previous.as_ref())
         .await?;
-    let changes = preview(&cx, &stack, &version, previous.as_ref()).await?;
-    let template = Template::parse(&version.template).map_err(invalid)?;
+    let (template, changes) = preview(&cx, &stack, &version, previous.as_ref()).await?;
     require_types(&template, input.resource_types.as_deref())?;
     acknowledge_transforms(&version, &template)?;
     keep_capabilities(&mut version, previous.as_ref());
@@ -392,13 +391,13 @@ pub fn require_unchanged(checked: &Stack, fresh: &Stack) -> Result<(), Error> {
     )))
 }
 
-/// Checks a new version of a stack, and says what it would change.
+/// Checks a new version of a stack, and says what it would change. Hands on the parsed template.
 pub async fn preview(
     cx: &Cx,
     stack: &Stack,
     version: &Version,
     previous: Option<&Version>,
-) -> Result<Changes, Error> {
+) -> Result<(Template, Changes), Error> {
     let template = accept(cx, stack, version).await?;
     let around = surroundings(cx, Some(version)).await?;
     let values = version.values(&template).map_err(invalid)?;
@@ -419,7 +418,9 @@ pub async fn preview(
         tags: &version.tags,
         around: &around,
     };
-    changes(&cx.cloud, &comparison).map_err(invalid)
+    let changes = changes(&cx.cloud, &comparison).map_err(invalid)?;
+    drop(target);
+    Ok((template, changes))
 }
 
 /// A logical id is of one type for as long as it is there.

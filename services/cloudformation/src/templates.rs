@@ -10,9 +10,9 @@ use crate::change_set::require_change_set;
 use crate::check::{self, Required, invalid};
 use crate::describe::unless_empty;
 use crate::lookup::{find_head, version_of};
-use crate::reconcile::all_surroundings;
+use crate::reconcile::zones;
 use crate::record::Version;
-use crate::scope::environment;
+use crate::scope::{Surroundings, environment};
 use crate::source::{refuse, template_text};
 use crate::stack::new_stack;
 use crate::{forms, transforms};
@@ -79,7 +79,11 @@ async fn check_with_defaults(cx: &Cx, template: &Template) -> Result<(), Error> 
         return Ok(());
     }
     check::check(&cx.cloud, template, Branches::Chosen(&instance.conditions))?;
-    let around = all_surroundings(cx).await?;
+    // Exports that are not there are not known yet.
+    let around = Surroundings {
+        zones: zones(cx).await?,
+        ..Default::default()
+    };
     forms::check_all(cx, &stack, &instance, &around).map_err(invalid)
 }
 

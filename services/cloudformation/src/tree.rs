@@ -15,7 +15,7 @@ use template::{
 };
 
 use crate::check::{self, Required, invalid};
-use crate::reconcile::{all_surroundings, surroundings};
+use crate::reconcile::{surroundings, zones};
 use crate::record::{STACK_TYPE, Stack, Version};
 use crate::scope::{StackScope, Surroundings};
 use crate::source::fetch;
@@ -54,11 +54,11 @@ pub async fn look_ahead(
     if !(instance.resources()).any(|(_, it)| it.resource_type == STACK_TYPE) {
         return Ok(());
     }
-    // What is nested may ask for more than its parent does.
-    let around = Surroundings {
-        zones: all_surroundings(cx).await?.zones,
-        ..surroundings(cx, Some(version)).await?
-    };
+    let mut around = surroundings(cx, Some(version)).await?;
+    if around.zones.is_empty() {
+        // What is nested may ask for them where its parent does not.
+        around.zones = zones(cx).await?;
+    }
     let children = children(stack, &around, instance);
     let mut walk = Walk {
         cx,
