@@ -78,6 +78,7 @@ pub struct Comparison<'a> {
 pub fn changes(cloud: &Cloud, it: &Comparison<'_>) -> Result<Changes, TemplateError> {
     let (stack, target) = (it.stack, it.target);
     let shown = target.masked();
+    let shown_before = it.previous.map(template::Instance::masked);
     let mut unknown = BTreeSet::new();
     let mut changing = BTreeSet::new();
     let mut resources = Vec::new();
@@ -105,7 +106,7 @@ pub fn changes(cloud: &Cloud, it: &Comparison<'_>) -> Result<Changes, TemplateEr
         };
         let scope = StackScope::ahead(stack, it.around, &unknown, &changing);
         let after = context(&shown, &id, &scope)?;
-        let before = match it.previous {
+        let before = match &shown_before {
             Some(previous) => before(previous, stack, it.around, &id, current),
             None => serde_json::json!({ "Properties": current.goal.shown }),
         };
@@ -359,14 +360,9 @@ fn before(
     current: &Instance,
 ) -> Json {
     let scope = StackScope::new(stack, around);
-    let shown = context(&previous.masked(), id, &scope);
-    let mut shown = shown.unwrap_or_else(|_| Json::Object(serde_json::Map::new()));
-    if current
-        .goal
-        .shown
-        .as_object()
-        .is_some_and(|it| !it.is_empty())
-    {
+    let mut shown =
+        context(previous, id, &scope).unwrap_or_else(|_| Json::Object(serde_json::Map::new()));
+    if (current.goal.shown.as_object()).is_some_and(|it| !it.is_empty()) {
         shown["Properties"] = current.goal.shown.clone();
     }
     shown

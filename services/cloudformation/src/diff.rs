@@ -14,8 +14,6 @@ pub struct Difference {
     pub needs_replacement: bool,
     /// The new value is not known before the stack is built.
     pub is_dynamic: bool,
-    pub before: Option<Json>,
-    pub after: Option<Json>,
 }
 
 /// Compares by top-level property, in the order of their names.
@@ -38,8 +36,6 @@ pub fn differences(table: &[Property], before: &Json, after: &Json) -> Vec<Diffe
                 needs_replacement: (table.iter().find(|it| it.name == name))
                     .is_some_and(|property| replaces(property, before, after)),
                 is_dynamic: after.is_some_and(is_known_after_apply),
-                before: before.cloned(),
-                after: after.cloned(),
             }
         })
         .collect()
