@@ -17,6 +17,12 @@ pub fn entries(node: &Node) -> Option<&[(Key, Node)]> {
     }
 }
 
+/// What stands under a name.
+pub fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+    let found = entries(node)?.iter().find(|(key, _)| key.text == name)?;
+    Some(&found.1)
+}
+
 pub fn check_name(kind: &str, key: &Key) -> Result<()> {
     let is_alphanumeric = key.text.chars().all(|it| it.is_ascii_alphanumeric());
     if !is_alphanumeric || key.text.is_empty() {

@@ -17,7 +17,7 @@ use crate::error::{Result, TemplateError};
 use crate::limits::TRANSFORMED_NODES_MAX;
 use crate::node::{Content, Key, Node, Scalar, Span, type_plain};
 use crate::parse::read;
-use crate::section::entries;
+use crate::section::{entries, member};
 use crate::yaml::enter;
 
 pub const EXTENSIONS: &str = "AWS::LanguageExtensions";
@@ -33,24 +33,28 @@ pub fn needs(function: &str) -> String {
 
 /// The transforms that a template names at its top.
 pub fn named(root: &Node) -> Result<Vec<String>> {
+    let (span, asked) = asked(root);
+    asked.iter().map(|it| named_by(it, span)).collect()
+}
+
+/// What stands at a template's `Transform`, one by one, and where that is.
+fn asked(root: &Node) -> (Span, &[Node]) {
     let Content::Map(sections) = &root.content else {
-        return Ok(Vec::new());
+        return (root.span, &[]);
     };
-    let Some((key, node)) = sections.iter().find(|(key, _)| key.text == "Transform") else {
-        return Ok(Vec::new());
-    };
-    let items = match &node.content {
-        Content::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
-    };
-    items.iter().map(|it| named_by(it, key.span)).collect()
+    let found = sections.iter().find(|(key, _)| key.text == "Transform");
+    match found.map(|(key, node)| (key.span, node)) {
+        None => (root.span, &[]),
+        Some((span, node)) => match &node.content {
+            Content::List(items) => (span, items.as_slice()),
+            _ => (span, std::slice::from_ref(node)),
+        },
+    }
 }
 
 fn named_by(node: &Node, span: Span) -> Result<String> {
     let name = match entries(node) {
-        Some(members) => (members.iter())
-            .find(|(key, _)| key.text == "Name")
-            .and_then(|(_, it)| it.scalar_text()),
+        Some(_) => member(node, "Name").and_then(Node::scalar_text),
         None => node.scalar_text(),
     };
     match name {
@@ -107,22 +111,21 @@ fn include(node: &Node, names: &Names) -> Result<Option<String>> {
     let Content::Map(members) = &node.content else {
         return Ok(None);
     };
-    let member = |name: &str| {
+    // Whatever its tag, which may be `Transform` itself.
+    let own = |name: &str| {
         members
             .iter()
             .find(|(key, _)| key.text == name)
             .map(|it| &it.1)
     };
-    if member("Name").and_then(Node::scalar_text).as_deref() != Some(INCLUDE) {
+    if own("Name").and_then(Node::scalar_text).as_deref() != Some(INCLUDE) {
         return Ok(None);
     }
-    let location = (member("Parameters").and_then(entries))
-        .and_then(|it| it.iter().find(|(key, _)| key.text == "Location"));
-    let location = location.and_then(|(_, it)| text_of(it, names));
-    match location {
+    let location = own("Parameters").and_then(|it| member(it, "Location"));
+    match location.and_then(|it| text_of(it, names)) {
         Some(location) => Ok(Some(location)),
         // A resource may have properties of these names; only a transform has to have a location.
-        None if member("Parameters").is_none() => Ok(None),
+        None if own("Parameters").is_none() => Ok(None),
         None => Err(TemplateError::new(format!(
             "Transform {INCLUDE} failed with: The value of parameter Location under transform Include must resolve to a string"
         ))
@@ -175,15 +178,9 @@ fn function(node: &Node) -> Option<(&str, &Node)> {
 /// What is known of the parameters, with the defaults of those that were not given.
 fn with_defaults(root: &Node, names: &Names) -> Names {
     let mut names = names.clone();
-    let section = |name: &str| {
-        let found = entries(root)?.iter().find(|(key, _)| key.text == name)?;
-        entries(&found.1)
-    };
-    for (name, parameter) in section("Parameters").unwrap_or_default() {
-        let default = (entries(parameter).unwrap_or_default().iter())
-            .find(|(key, _)| key.text == "Default")
-            .and_then(|(_, it)| it.scalar_text());
-        if let Some(default) = default {
+    let parameters = member(root, "Parameters").and_then(entries);
+    for (name, parameter) in parameters.unwrap_or_default() {
+        if let Some(default) = member(parameter, "Default").and_then(Node::scalar_text) {
             names.texts.entry(name.text.clone()).or_insert(default);
         }
     }
@@ -207,9 +204,7 @@ pub fn carry_out(
         .collect::<Result<_>>()?;
     let mut work = Work {
         names: with_defaults(&root, names),
-        mappings: entries(&root)
-            .and_then(|it| it.iter().find(|(key, _)| key.text == "Mappings"))
-            .map(|(_, it)| it.clone()),
+        mappings: member(&root, "Mappings").cloned(),
         is_extended: transforms.iter().any(|it| it == EXTENSIONS),
         snippets,
         nodes_left: TRANSFORMED_NODES_MAX,
@@ -280,19 +275,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// What a transform of the whole template includes.
     fn at_top(&mut self, root: &Node) -> Result<Vec<(Key, Node)>> {
-        let section = |name: &str| {
-            let found = entries(root)?.iter().find(|(key, _)| key.text == name)?;
-            Some(&found.1)
-        };
-        let Some(node) = section("Transform") else {
-            return Ok(Vec::new());
-        };
-        let items = match &node.content {
-            Content::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
         let mut members = Vec::new();
-        for item in items {
+        for item in asked(root).1 {
             if let Some(Node {
                 content: Content::Map(more),
                 ..
@@ -472,7 +456,7 @@ impl Work<'_> {
                 let mut found = self.mappings.as_ref()?;
                 for index in 0..3 {
                     let key = argument(find, index)?;
-                    found = &(entries(found)?.iter()).find(|(it, _)| it.text == key)?.1;
+                    found = member(found, &key)?;
                 }
                 match &found.content {
                     Content::List(items) => items.iter().map(Node::scalar_text).collect(),
