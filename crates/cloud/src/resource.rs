@@ -102,7 +102,7 @@ impl ResourceRequest {
     /// parts where the service allows fewer characters.
     pub fn generated_name(&self, length_max: usize) -> String {
         const SUFFIX: usize = 12;
-        let suffix = token_hex(&self.token, "name", SUFFIX).to_uppercase();
+        let suffix = self.generated_suffix(SUFFIX);
         let room = length_max.saturating_sub(SUFFIX + 2);
         let (stack, logical) = (self.stack_name.as_str(), self.logical_id.as_str());
         if stack.len() + logical.len() <= room {

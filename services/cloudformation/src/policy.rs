@@ -75,7 +75,6 @@ fn is_statement(statement: &Json) -> bool {
         && !actions.is_empty()
         && actions.iter().all(|it| ACTIONS.contains(it) || *it == "*")
         // Nobody else is asked.
-        && matches!(statement.get("Principal"), None | Some(Json::String(_)))
         && statement.get("Principal").is_none_or(|it| it == "*")
         && !resources.is_empty()
         && conditions

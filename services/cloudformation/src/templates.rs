@@ -93,14 +93,11 @@ pub async fn validate_template(
 ) -> Result<api::ValidateTemplateOutput, Error> {
     let text = template_text(&cx, input.template_body, input.template_url.as_deref()).await?;
     let template = processed(&cx, text).await?;
-    match template.conditions.is_empty() {
-        // Which branches are built is not known before there are parameters.
-        false => check_with_defaults(&cx, &template).await?,
-        true => {
-            check::check(&cx.cloud, &template, Branches::Both)?;
-            check_with_defaults(&cx, &template).await?;
-        }
+    // With conditions, which branches are built is not known before there are parameters.
+    if template.conditions.is_empty() {
+        check::check(&cx.cloud, &template, Branches::Both)?;
     }
+    check_with_defaults(&cx, &template).await?;
     let required = Required::of(&cx.cloud, &template);
     let parameters = (template.parameters.iter())
         .map(|(name, it)| api::TemplateParameter {
