@@ -18,10 +18,13 @@ pub struct Matched {
 }
 
 /// The statements that apply to a request for sure.
-pub fn matched(request: &Request<'_>, documents: &[Document]) -> Vec<Matched> {
+pub fn matched<'d>(
+    request: &Request<'_>,
+    documents: impl IntoIterator<Item = &'d Document>,
+) -> Vec<Matched> {
     let asked = Asked::of(request);
     let mut matched = Vec::new();
-    for (document, it) in documents.iter().enumerate() {
+    for (document, it) in documents.into_iter().enumerate() {
         for (statement, it) in it.statements().iter().enumerate() {
             if asked.names(it) && asked.applies_to_it(it) == Truth::Yes {
                 matched.push(Matched {
@@ -36,9 +39,12 @@ pub fn matched(request: &Request<'_>, documents: &[Document]) -> Vec<Matched> {
 }
 
 /// The condition keys that the statements about this action ask for, as they are written.
-pub fn keys_asked(request: &Request<'_>, documents: &[Document]) -> BTreeSet<String> {
+pub fn keys_asked<'d>(
+    request: &Request<'_>,
+    documents: impl IntoIterator<Item = &'d Document>,
+) -> BTreeSet<String> {
     let asked = Asked::of(request);
-    let statements = documents.iter().flat_map(Document::statements);
+    let statements = documents.into_iter().flat_map(Document::statements);
     let concerned = statements.filter(|it| asked.is_action(it));
     concerned
         .flat_map(|it| it.keys())

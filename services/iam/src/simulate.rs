@@ -53,7 +53,7 @@ pub async fn simulate_custom_policy(
     }
     let asked = Simulation {
         sources: given(&input.policy_input_list),
-        boundaries: input.permissions_boundary_policy_input_list,
+        boundaries: (input.permissions_boundary_policy_input_list).unwrap_or_default(),
         caller: input.caller_arn,
         actions: input.action_names,
         resources: input.resource_arns,
@@ -61,7 +61,7 @@ pub async fn simulate_custom_policy(
         entries: input.context_entries,
         handling: input.resource_handling_option,
     };
-    let page = asked.page(&cx, Vec::new(), input.marker.as_deref(), input.max_items)?;
+    let page = asked.page(&cx, input.marker.as_deref(), input.max_items)?;
     Ok(SimulateCustomPolicyOutput {
         evaluation_results: Some(page.items),
         is_truncated: page.is_truncated,
@@ -87,14 +87,10 @@ pub async fn simulate_principal_policy(
             "CallerArn is required when a ResourcePolicy is given and the PolicySourceArn is not the ARN of a user",
         ));
     }
-    // A boundary that is given stands for the one that is there.
-    let boundary = match &input.permissions_boundary_policy_input_list {
-        Some(_) => Vec::new(),
-        None => boundary,
-    };
     let asked = Simulation {
         sources,
-        boundaries: input.permissions_boundary_policy_input_list,
+        // A boundary that is given stands for the one that is there.
+        boundaries: (input.permissions_boundary_policy_input_list).unwrap_or(boundary),
         caller: input.caller_arn.or(Some(arn.clone())),
         actions: input.action_names,
         resources: input.resource_arns,
@@ -102,7 +98,7 @@ pub async fn simulate_principal_policy(
         entries: input.context_entries,
         handling: input.resource_handling_option,
     };
-    let page = asked.page(&cx, boundary, input.marker.as_deref(), input.max_items)?;
+    let page = asked.page(&cx, input.marker.as_deref(), input.max_items)?;
     Ok(SimulatePrincipalPolicyOutput {
         evaluation_results: Some(page.items),
         is_truncated: page.is_truncated,
@@ -190,7 +186,7 @@ fn sources_of(cx: &Cx, arn: &str) -> Result<(Vec<SimulatedPolicy>, Vec<String>),
 /// What both operations are asked.
 struct Simulation {
     sources: Vec<SimulatedPolicy>,
-    boundaries: Option<Vec<String>>,
+    boundaries: Vec<String>,
     caller: Option<String>,
     actions: Vec<String>,
     resources: Option<Vec<String>>,
@@ -206,7 +202,6 @@ impl Simulation {
     fn page(
         self,
         cx: &Cx,
-        boundary: Vec<String>,
         marker: Option<&str>,
         max_items: Option<i32>,
     ) -> Result<Page<EvaluationResult>, Error> {
@@ -231,7 +226,7 @@ impl Simulation {
                 _ => return Err(invalid_marker(marker)),
             },
         };
-        let scene = self.scene(cx, boundary)?;
+        let scene = self.scene(cx)?;
         let most = (PAGE_BYTES_MAX / scene.bytes.max(1)).clamp(1, page_length(max_items));
         let end = all.min(first.saturating_add(most));
         let asked = (first..end).map(|at| (at / resources.len(), at % resources.len()));
@@ -243,7 +238,7 @@ impl Simulation {
         })
     }
 
-    fn scene(self, cx: &Cx, boundary: Vec<String>) -> Result<SimulatedScene, Error> {
+    fn scene(self, cx: &Cx) -> Result<SimulatedScene, Error> {
         let read = |text: &str, kind| {
             Document::parse(text, kind)
                 .map_err(|it| errors::InvalidInputException.because(it.to_string()))
@@ -257,9 +252,7 @@ impl Simulation {
             }
             documents.push(read(&source.text, Kind::Identity)?);
         }
-        let boundary_texts = self.boundaries.unwrap_or(boundary);
-        let boundaries: Result<Vec<_>, Error> = boundary_texts
-            .iter()
+        let boundaries: Result<Vec<_>, Error> = (self.boundaries.iter())
             .map(|it| read(it, Kind::Boundary))
             .collect();
         let boundaries = boundaries?;
@@ -274,7 +267,7 @@ impl Simulation {
         let resource_policy = resource_policy
             .map(|it| read(it, Kind::Resource))
             .transpose()?;
-        let given = self.resource_policy.iter().chain(&boundary_texts);
+        let given = self.resource_policy.iter().chain(&self.boundaries);
         let texts = self.sources.iter().map(|it| &it.text).chain(given);
         let bytes = texts.map(String::len).sum();
         let mut context = Context::new();
@@ -330,10 +323,8 @@ impl SimulatedScene {
         let decision = decide_within(&request, &self.documents, &self.bounds, attached);
         let missing = self.missing(&request);
         let statements = self.matched(&request, &decision);
-        let boundary = (!self.bounds.is_empty()).then(|| {
-            let bounding = self.bounds.iter().flat_map(|it| &it.documents);
-            let bounding: Vec<Document> = bounding.cloned().collect();
-            let by_it = decide_within(&request, &bounding, &[], Attached::None);
+        let boundary = self.bounds.first().map(|bound| {
+            let by_it = decide_within(&request, &bound.documents, &[], Attached::None);
             PermissionsBoundaryDecisionDetail {
                 allowed_by_permissions_boundary: Some(by_it.is_allowed()),
             }
@@ -370,8 +361,7 @@ impl SimulatedScene {
             .iter()
             .chain(bounding)
             .chain(&self.resource_policy);
-        let all: Vec<Document> = all.cloned().collect();
-        let keys = keys_asked(request, &all).into_iter();
+        let keys = keys_asked(request, all).into_iter();
         keys.filter(|it| matches!(self.context.get(it), ::policy::Value::Absent))
             .collect()
     }
@@ -383,9 +373,8 @@ impl SimulatedScene {
             Outcome::DeniedExplicitly(_) => Effect::Deny,
             Outcome::DeniedImplicitly(_) => return Vec::new(),
         };
-        let mut documents = self.documents.clone();
-        documents.extend(self.resource_policy.clone());
-        let statements = matched(request, &documents).into_iter();
+        let documents = self.documents.iter().chain(&self.resource_policy);
+        let statements = matched(request, documents).into_iter();
         let deciding = statements.filter(|it| it.effect == deciding);
         deciding.map(|it| self.shown(it)).collect()
     }
