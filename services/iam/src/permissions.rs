@@ -5,6 +5,7 @@ use cloud::{ConditionKey, Cx, Error, FoundRole, Record, Touched};
 use shapes::iam::UpdateGroupInput;
 use wire::Operation;
 
+use crate::grants::Holder;
 use crate::group::GroupRecord;
 use crate::names::{arn, key};
 use crate::policy::CustomerPolicy;
@@ -141,12 +142,10 @@ pub fn boundary_key(arn: Option<&String>) -> Vec<ConditionKey> {
     vec![ConditionKey::new(BOUNDARY[0], arn)]
 }
 
-fn boundary_of_role(cx: &Cx, name: &str) -> Option<String> {
-    found::<RoleRecord>(cx, name)?.grants.boundary
-}
-
-fn boundary_of_user(cx: &Cx, name: &str) -> Option<String> {
-    found::<UserRecord>(cx, name)?.grants.boundary
+/// The permissions boundary that a role or user has.
+fn boundary_of<R: Holder>(cx: &Cx, name: &str) -> Vec<ConditionKey> {
+    let holder = found::<R>(cx, name);
+    boundary_key(holder.as_ref().and_then(|it| it.grants().boundary.as_ref()))
 }
 
 /// A user, role or group that is given by its ARN, when it is of this kind.
@@ -172,42 +171,52 @@ pub const CREDENTIAL_NEW: &[&str] = &[
 ];
 pub const SERVICE_NAME: &[&str] = &["iam:AWSServiceName"];
 
-/// A change of a role, with the boundary that it has.
+/// How a role or user is touched that is called by its name.
+type TouchedByName = fn(&Cx, &str) -> Touched;
+
+/// A change of a role or user, with the boundary that it has.
+fn changed<R: Holder + 'static, I: Operation>(
+    touched: TouchedByName,
+    name: fn(&I) -> &str,
+) -> Permission<I> {
+    on(R::WHAT, move |cx: &Cx, it: &I| touched(cx, name(it)))
+        .supplying(BOUNDARY, move |cx, it: &I| boundary_of::<R>(cx, name(it)))
+}
+
 pub fn changed_role<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
-    on("role", move |cx, it: &I| role_touched(cx, name(it))).supplying(BOUNDARY, move |cx, it| {
-        boundary_key(boundary_of_role(cx, name(it)).as_ref())
-    })
+    changed::<RoleRecord, I>(role_touched, name)
 }
 
 pub fn changed_user<I: Operation>(name: fn(&I) -> &str) -> Permission<I> {
-    on("user", move |cx, it: &I| user_touched(cx, name(it))).supplying(BOUNDARY, move |cx, it| {
-        boundary_key(boundary_of_user(cx, name(it)).as_ref())
+    changed::<UserRecord, I>(user_touched, name)
+}
+
+/// That a managed policy is attached to a role or user, or detached.
+fn attachment<R: Holder + 'static, I: Operation>(
+    touched: TouchedByName,
+    name: fn(&I) -> &str,
+    policy_arn: fn(&I) -> &str,
+) -> Permission<I> {
+    let touched = move |cx: &Cx, it: &I| touched(cx, name(it));
+    on(R::WHAT, touched).supplying(BOUNDARY_AND_POLICY, move |cx, it: &I| {
+        let mut keys = boundary_of::<R>(cx, name(it));
+        keys.push(ConditionKey::new(POLICY[0], Some(policy_arn(it))));
+        keys
     })
 }
 
-/// That a managed policy is attached to a role, or detached.
 pub fn role_attachment<I: Operation>(
     name: fn(&I) -> &str,
     policy_arn: fn(&I) -> &str,
 ) -> Permission<I> {
-    let touched = move |cx: &Cx, it: &I| role_touched(cx, name(it));
-    on("role", touched).supplying(BOUNDARY_AND_POLICY, move |cx, it: &I| {
-        let mut keys = boundary_key(boundary_of_role(cx, name(it)).as_ref());
-        keys.push(ConditionKey::new(POLICY[0], Some(policy_arn(it))));
-        keys
-    })
+    attachment::<RoleRecord, I>(role_touched, name, policy_arn)
 }
 
 pub fn user_attachment<I: Operation>(
     name: fn(&I) -> &str,
     policy_arn: fn(&I) -> &str,
 ) -> Permission<I> {
-    let touched = move |cx: &Cx, it: &I| user_touched(cx, name(it));
-    on("user", touched).supplying(BOUNDARY_AND_POLICY, move |cx, it: &I| {
-        let mut keys = boundary_key(boundary_of_user(cx, name(it)).as_ref());
-        keys.push(ConditionKey::new(POLICY[0], Some(policy_arn(it))));
-        keys
-    })
+    attachment::<UserRecord, I>(user_touched, name, policy_arn)
 }
 
 /// Groups have no boundaries.
