@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use shapes::iam::*;
 
 use crate::boundary;
-use crate::grants::Grants;
-use crate::group::GroupRecord;
+use crate::document::{MANAGED_MAX, TRUST_MAX};
+use crate::grants::{ATTACHED_MAX, Grants, Holder};
+use crate::group::{GROUPS_PER_USER_MAX, GroupRecord};
 use crate::managed;
 use crate::names::{encoded, key, no_such, page, timestamp};
-use crate::policy::{self, CustomerPolicy, Holders};
+use crate::policy::{self, CustomerPolicy, Holders, VERSIONS_MAX};
 use crate::profile::Profile;
 use crate::role::RoleRecord;
 use crate::tags;
-use crate::user::{UserRecord, name_or_caller};
+use crate::user::{KEYS_MAX, UserRecord, name_or_caller};
 
 /// The alias of the account: at most one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +100,6 @@ pub async fn get_account_password_policy(
 
 /// The user that is named, or who calls, when it is there.
 fn existing_user(cx: &Cx, name: Option<String>) -> Result<UserRecord, Error> {
-    use crate::grants::Holder;
     let name = name_or_caller(cx, name)?;
     cx.read(|tx| UserRecord::find(tx, &name))
 }
@@ -188,17 +188,17 @@ pub async fn get_account_summary(
         // The owner's own key.
         ("AccountAccessKeysPresent", 1),
         ("GlobalEndpointTokenVersion", 1),
-        ("AccessKeysPerUserQuota", 2),
-        ("AssumeRolePolicySizeQuota", 2048),
-        ("AttachedPoliciesPerGroupQuota", 10),
-        ("AttachedPoliciesPerRoleQuota", 10),
-        ("AttachedPoliciesPerUserQuota", 10),
-        ("GroupPolicySizeQuota", 5120),
-        ("GroupsPerUserQuota", 10),
-        ("PolicySizeQuota", 6144),
-        ("RolePolicySizeQuota", 10_240),
-        ("UserPolicySizeQuota", 2048),
-        ("VersionsPerPolicyQuota", 5),
+        ("AccessKeysPerUserQuota", KEYS_MAX),
+        ("AssumeRolePolicySizeQuota", TRUST_MAX),
+        ("AttachedPoliciesPerGroupQuota", ATTACHED_MAX),
+        ("AttachedPoliciesPerRoleQuota", ATTACHED_MAX),
+        ("AttachedPoliciesPerUserQuota", ATTACHED_MAX),
+        ("GroupPolicySizeQuota", GroupRecord::INLINE_MAX),
+        ("GroupsPerUserQuota", GROUPS_PER_USER_MAX),
+        ("PolicySizeQuota", MANAGED_MAX),
+        ("RolePolicySizeQuota", RoleRecord::INLINE_MAX),
+        ("UserPolicySizeQuota", UserRecord::INLINE_MAX),
+        ("VersionsPerPolicyQuota", VERSIONS_MAX),
     ];
     let number = |it: usize| i32::try_from(it).unwrap_or(i32::MAX);
     let counts = counts.map(|(name, count)| (name.to_owned(), number(count)));

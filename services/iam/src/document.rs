@@ -8,9 +8,9 @@ use shapes::iam::errors::MalformedPolicyDocumentException;
 use crate::names::limit;
 
 /// AWS's default quota of a trust policy's length, in characters that are not white space.
-const TRUST_MAX: usize = 2048;
+pub const TRUST_MAX: usize = 2048;
 /// The same of a managed policy.
-const MANAGED_MAX: usize = 6144;
+pub const MANAGED_MAX: usize = 6144;
 
 /// The length of a document as quotas count it: without white space.
 pub fn length(text: &str) -> usize {

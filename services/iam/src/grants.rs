@@ -15,7 +15,7 @@ use crate::names::{Page, conflict, limit, no_such, page};
 use crate::policy;
 
 /// AWS's default quota of attached policies.
-const ATTACHED_MAX: usize = 10;
+pub const ATTACHED_MAX: usize = 10;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {

@@ -12,7 +12,7 @@ use crate::names::{
 use crate::user::UserRecord;
 
 /// AWS's quota of groups that a user is in.
-const GROUPS_PER_USER_MAX: usize = 10;
+pub const GROUPS_PER_USER_MAX: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupRecord {

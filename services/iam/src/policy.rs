@@ -17,7 +17,7 @@ use crate::tags::{self, Tags};
 use crate::user::UserRecord;
 
 /// AWS's quota.
-const VERSIONS_MAX: usize = 5;
+pub const VERSIONS_MAX: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CustomerPolicy {

@@ -18,7 +18,7 @@ use crate::service_credential::credentials_of;
 use crate::tags::{self, Tags};
 
 /// AWS's quota.
-const KEYS_MAX: usize = 2;
+pub const KEYS_MAX: usize = 2;
 /// The length of AWS's secrets.
 const SECRET_LENGTH: usize = 40;
 
