@@ -13,28 +13,9 @@ use crate::record::{self, NULL_VERSION};
 use crate::versions::{self as kept, Found};
 
 /// Where the bucket is, in the head of a listing of its objects.
-fn tell_region<T>(request: &S3Request<T>)
-where
-    T: InBucket,
-{
-    if let Some(bucket) = Seen::of(request).bucket(request.input.bucket_name()) {
+fn tell_region<T>(request: &S3Request<T>, bucket: &str) {
+    if let Some(bucket) = Seen::of(request).bucket(bucket) {
         AnswerHead::of(request).say("x-amz-bucket-region", &bucket.region);
-    }
-}
-
-trait InBucket {
-    fn bucket_name(&self) -> &str;
-}
-
-impl InBucket for ListObjectsInput {
-    fn bucket_name(&self) -> &str {
-        &self.bucket
-    }
-}
-
-impl InBucket for ListObjectsV2Input {
-    fn bucket_name(&self) -> &str {
-        &self.bucket
     }
 }
 
@@ -139,7 +120,7 @@ pub async fn objects(
     cx: Cx,
     request: S3Request<ListObjectsInput>,
 ) -> Result<ListObjectsOutput, Error> {
-    tell_region(&request);
+    tell_region(&request, &request.input.bucket);
     let input = request.input;
     let (max_keys, max) = page_size("maxKeys", input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
@@ -173,7 +154,7 @@ pub async fn objects_v2(
     cx: Cx,
     request: S3Request<ListObjectsV2Input>,
 ) -> Result<ListObjectsV2Output, Error> {
-    tell_region(&request);
+    tell_region(&request, &request.input.bucket);
     let input = request.input;
     let (max_keys, max) = page_size("maxKeys", input.max_keys)?;
     let query = query(&input.bucket, &input.prefix, &input.delimiter, max);
