@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use cloud::{ConditionKey, Error};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::chunks::Framing;
 use crate::authorize::RequestFacts;
@@ -390,20 +390,22 @@ pub fn take_signature(parts: &mut Parts, signed_in: SignedIn) -> Result<(), Erro
             return Err(InvalidRequest.because(format!("{name} is there twice")));
         }
     }
-    let path = parts.uri.path();
+    parts.uri = with_query(&parts.uri, &kept)?;
+    Ok(())
+}
+
+/// The path of an address, with what was kept of its query.
+pub fn with_query(uri: &Uri, kept: &[&str]) -> Result<Uri, Error> {
+    let path = match uri.path() {
+        "" => "/",
+        path => path,
+    };
     let text = match kept.is_empty() {
         true => path.to_owned(),
         false => format!("{path}?{}", kept.join("&")),
     };
-    let text = if text.is_empty() {
-        "/".to_owned()
-    } else {
-        text
-    };
-    parts.uri = text
-        .parse()
-        .map_err(|_| InvalidArgument.because("Couldn't parse the specified URI."))?;
-    Ok(())
+    text.parse()
+        .map_err(|_| InvalidArgument.because("Couldn't parse the specified URI."))
 }
 
 fn is_moved_header(name: &str) -> bool {

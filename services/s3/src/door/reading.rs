@@ -85,13 +85,13 @@ pub fn check_key(parts: &Parts) -> Result<(), Error> {
     }
 }
 
-/// Numbers of a query, and how S3 calls each where it is none.
-const NUMBERS: &[(&str, &str)] = &[
-    ("max-buckets", "Provided max-buckets"),
-    ("max-keys", "Provided max-keys"),
-    ("max-parts", "Provided max-parts"),
-    ("max-uploads", "Provided max-uploads"),
-    ("part-number-marker", "Provided part-number-marker"),
+/// Numbers of a query.
+const NUMBERS: &[&str] = &[
+    "max-buckets",
+    "max-keys",
+    "max-parts",
+    "max-uploads",
+    "part-number-marker",
 ];
 
 /// What has no value says nothing, except a version's id and a part's number, which have to be some.
@@ -103,7 +103,7 @@ fn read_query(parts: &mut Parts) -> Result<(), Error> {
             continue;
         };
         let (name, value) = (name.as_ref(), value.as_ref());
-        let number = NUMBERS.iter().find(|it| it.0 == name);
+        let number = NUMBERS.iter().find(|it| **it == name);
         match (name, number) {
             ("versionId", _) if value.is_empty() => {
                 let why = "Version id cannot be the empty string";
@@ -114,12 +114,12 @@ fn read_query(parts: &mut Parts) -> Result<(), Error> {
                 return Err(bad_argument("partNumber", value, why));
             }
             (_, Some(_)) if value.is_empty() => continue,
-            (_, Some((name, called))) => {
+            (_, Some(name)) => {
                 // What is more than any page holds is as much as a page holds.
                 let number = value.parse::<i64>().ok();
                 let number = number.filter(|it| i32::try_from(*it).is_ok());
                 if number.is_none() {
-                    let why = format!("{called} not an integer or within integer range");
+                    let why = format!("Provided {name} not an integer or within integer range");
                     return Err(bad_argument(name, value, &why));
                 }
             }
@@ -132,14 +132,7 @@ fn read_query(parts: &mut Parts) -> Result<(), Error> {
         }
         kept.push(pair);
     }
-    let path = parts.uri.path();
-    let text = match kept.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", kept.join("&")),
-    };
-    if let Ok(uri) = text.parse() {
-        parts.uri = uri;
-    }
+    parts.uri = head::with_query(&parts.uri, &kept)?;
     Ok(())
 }
 
@@ -269,17 +262,12 @@ fn check_sums(parts: &Parts) -> Result<(), Error> {
     let Some(algorithm) = text("x-amz-sdk-checksum-algorithm") else {
         return Ok(());
     };
-    let Some(algorithm) = Algorithm::named(algorithm) else {
-        return Err(
-            InvalidRequest.because("Value for x-amz-sdk-checksum-algorithm header is invalid.")
-        );
-    };
-    if named.first().is_some_and(|it| it.0 != algorithm) {
-        return Err(
-            InvalidRequest.because("Value for x-amz-sdk-checksum-algorithm header is invalid.")
-        );
+    match Algorithm::named(algorithm) {
+        Some(algorithm) if named.first().is_none_or(|it| it.0 == algorithm) => Ok(()),
+        _ => {
+            Err(InvalidRequest.because("Value for x-amz-sdk-checksum-algorithm header is invalid."))
+        }
     }
-    Ok(())
 }
 
 fn check_ownership(parts: &Parts) -> Result<(), Error> {
