@@ -1,5 +1,8 @@
 //! What a request's host says: a bucket, a bucket's website, or S3 itself.
 
+use http::Uri;
+use http::header::{HOST, HeaderMap};
+
 /// Where S3 is, by its own names or by ones that lead to this machine.
 const DOMAINS: &[&str] = &[".amazonaws.com", ".localhost"];
 
@@ -31,6 +34,17 @@ pub fn address(host: &str) -> Option<Address<'_>> {
         ("s3", Some(bucket)) => Some(Address::Bucket { bucket, region }),
         ("s3-website", Some(bucket)) => Some(Address::Website { bucket }),
         _ => None,
+    }
+}
+
+/// The bucket and the key that a request names, by its host or by its path, as they are written there.
+/// What it does not name is empty.
+pub fn bucket_and_key<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> (&'a str, &'a str) {
+    let host = headers.get(HOST).and_then(|it| it.to_str().ok());
+    let path = uri.path().trim_start_matches('/');
+    match address(host.unwrap_or_default()) {
+        Some(Address::Bucket { bucket, .. } | Address::Website { bucket }) => (bucket, path),
+        Some(Address::Service { .. }) | None => path.split_once('/').unwrap_or((path, "")),
     }
 }
 

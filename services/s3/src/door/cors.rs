@@ -9,7 +9,7 @@ use s3s::Body;
 
 use crate::config::Cors;
 use crate::errors::*;
-use crate::host::{Address, address};
+use crate::host::bucket_and_key;
 use crate::{bucket, cors};
 
 /// The part of a request that cross-origin rules are about.
@@ -33,19 +33,9 @@ impl Asked {
         let is_preflight = request.method() == Method::OPTIONS;
         let asked_method = text(header::ACCESS_CONTROL_REQUEST_METHOD);
         let asked_headers = text(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
-        let host = text(header::HOST).unwrap_or_default();
-        let path = request.uri().path().trim_start_matches('/');
-        let (bucket, key) = match address(&host) {
-            Some(Address::Bucket { bucket, .. } | Address::Website { bucket }) => {
-                (Some(bucket), path)
-            }
-            _ => {
-                let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-                (Some(bucket).filter(|it| !it.is_empty()), key)
-            }
-        };
+        let (bucket, key) = bucket_and_key(request.headers(), request.uri());
         Self {
-            bucket: bucket.map(str::to_owned),
+            bucket: (!bucket.is_empty()).then(|| bucket.to_owned()),
             origin: text(header::ORIGIN),
             is_about_object: !key.is_empty(),
             method: match asked_method.clone() {

@@ -2,7 +2,6 @@
 
 use cloud::Error;
 use http::Method;
-use http::header::HOST;
 use http::request::Parts;
 use s3s::Body;
 use s3s::dto::{BucketInfo, LocationInfo, Tag};
@@ -10,7 +9,7 @@ use s3s::xml::{DeError, DeResult, Deserialize, Deserializer};
 
 use super::{DOCUMENT_BYTES_MAX, convert};
 use crate::errors::malformed;
-use crate::host::{Address, address};
+use crate::host::bucket_and_key;
 
 /// The tags that a bucket is made with.
 #[derive(Debug, Clone, Default)]
@@ -44,12 +43,8 @@ impl<'xml> Deserialize<'xml> for NewBucketTags {
 
 /// Whether a request makes a bucket.
 fn makes_bucket(head: &Parts) -> bool {
-    let host = head.headers.get(HOST).and_then(|it| it.to_str().ok());
-    let path = head.uri.path().trim_matches('/');
-    let is_bucket = match address(host.unwrap_or_default()) {
-        Some(Address::Bucket { .. }) => path.is_empty(),
-        _ => !path.is_empty() && !path.contains('/'),
-    };
+    let (bucket, key) = bucket_and_key(&head.headers, &head.uri);
+    let is_bucket = !bucket.is_empty() && key.trim_matches('/').is_empty();
     let query = head.uri.query().unwrap_or_default();
     let says_nothing = |it: &str| it.is_empty() || it.starts_with("x-id=");
     head.method == Method::PUT && is_bucket && query.split('&').all(says_nothing)

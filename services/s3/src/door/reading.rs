@@ -7,9 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cloud::Error;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES, HOST,
-    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
-    RANGE,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES, HeaderName,
+    HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::request::Parts;
 use s3s::dto::{
@@ -19,7 +18,7 @@ use s3s::dto::{
 use super::head::{self, SignedIn};
 use crate::checksum::Algorithm;
 use crate::errors::*;
-use crate::host::{Address, address};
+use crate::host::bucket_and_key;
 use crate::names;
 
 /// What a head says that the library cannot pass on: texts that are no ASCII, and times that are none.
@@ -72,12 +71,7 @@ pub fn read(parts: &mut Parts, signed_in: SignedIn) -> Result<Told, Error> {
 
 /// A key that is too long is refused by how long it is, which the library does not say.
 pub fn check_key(parts: &Parts) -> Result<(), Error> {
-    let host = parts.headers.get(HOST).and_then(|it| it.to_str().ok());
-    let path = parts.uri.path().trim_start_matches('/');
-    let key = match address(host.unwrap_or_default()) {
-        Some(Address::Bucket { .. }) => path,
-        _ => path.split_once('/').map_or("", |it| it.1),
-    };
+    let (_, key) = bucket_and_key(&parts.headers, &parts.uri);
     let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
     match key.is_empty() {
         true => Ok(()),
