@@ -129,27 +129,29 @@ pub fn parse(cx: &Cx, tx: &Records<'_>, text: &str) -> Result<Named, Error> {
     Ok(Named { name, selector })
 }
 
-/// The name under which a parameter is kept: `a` and `/a` are one, and so are `a/b` and `/a/b` in an ARN.
-/// What is not there keeps the name that it was asked for by.
-pub fn spelled(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<String, Error> {
-    let is_there = |name: &str| Ok::<_, Error>(tx.get::<ParameterRecord>(&cx.key(name))?.is_some());
-    if is_there(name)? {
-        return Ok(name.to_owned());
+/// A parameter, when it is there: `a` and `/a` are one, and so are `a/b` and `/a/b` in an ARN.
+pub fn found(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<Option<ParameterRecord>, Error> {
+    if let Some(found) = tx.get(&cx.key(name))? {
+        return Ok(Some(found));
     }
     let other = match name.strip_prefix('/') {
         Some(rest) => rest.to_owned(),
         None => format!("/{name}"),
     };
-    let is_alone = !other.trim_start_matches('/').contains('/');
-    Ok(match is_alone && is_there(&other)? {
-        true => other,
-        false => name.to_owned(),
-    })
+    match other.trim_start_matches('/').contains('/') {
+        true => Ok(None),
+        false => tx.get(&cx.key(&other)),
+    }
+}
+
+/// The name under which a parameter is kept. What is not there keeps the name that it was asked for by.
+fn spelled(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<String, Error> {
+    let found = found(cx, tx, name)?;
+    Ok(found.map_or_else(|| name.to_owned(), |it| it.name))
 }
 
 pub fn find(cx: &Cx, tx: &Records<'_>, name: &str) -> Result<ParameterRecord, Error> {
-    let name = spelled(cx, tx, name)?;
-    tx.get(&cx.key(&name))?.ok_or_else(|| not_found(&name))
+    found(cx, tx, name)?.ok_or_else(|| not_found(name))
 }
 
 /// The version that is named: without a selector the latest.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud::{Cx, Error, Records};
 use shapes::ssm::*;
 
-use crate::names::{check_name, find, invalid, not_found, spelled, unsupported};
+use crate::names::{check_name, find, found, invalid, not_found, unsupported};
 use crate::record::{Hidden, ParameterRecord, Version};
 use crate::tags;
 
@@ -111,10 +111,12 @@ pub async fn put_parameter(cx: Cx, input: PutParameterInput) -> Result<PutParame
         ));
     }
     cx.write(|tx| {
-        // What is there keeps its spelling.
         let mut input = input;
-        input.name = spelled(&cx, tx, &input.name)?;
-        let there: Option<ParameterRecord> = tx.get(&cx.key(&input.name))?;
+        let there = found(&cx, tx, &input.name)?;
+        if let Some(there) = &there {
+            // What is there keeps its spelling.
+            input.name.clone_from(&there.name);
+        }
         let version = match there {
             Some(there) if cx.token.is_some() && there.made_by == cx.token && !overwrite => {
                 there.latest(tx)?
