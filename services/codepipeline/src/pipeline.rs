@@ -27,7 +27,7 @@ pub async fn create_pipeline(
     input: CreatePipelineInput,
 ) -> Result<CreatePipelineOutput, Error> {
     let tags = tags::new(input.tags.unwrap_or_default())?;
-    let declaration = checked(&cx, input.pipeline, None).await?;
+    let declaration = checked(&cx, input.pipeline, None)?;
     let (pipeline, new) = cx.write(|tx| {
         let key = Pipeline::key_of(&cx.region, &declaration.name);
         if let Some(there) = tx.get::<Pipeline>(&key)? {
@@ -91,7 +91,7 @@ fn variables_have_defaults(declaration: &PipelineDeclaration) -> bool {
 
 /// A structure with AWS's defaults in it, when it can work. `old` has the secrets that a caller who
 /// saw only their masks sends back.
-async fn checked(
+fn checked(
     cx: &Cx,
     mut declaration: PipelineDeclaration,
     old: Option<&PipelineDeclaration>,
@@ -112,19 +112,19 @@ async fn checked(
     structure::check(&declaration, &cx.region)?;
     let pipeline = arn(cx, &declaration.name);
     let service = cx.as_service_for(PRINCIPAL, pipeline);
-    declaration.role_arn = role(&service, &declaration.role_arn).await?;
+    declaration.role_arn = role(&service, &declaration.role_arn)?;
     for action in declaration.stages.iter_mut().flat_map(|it| &mut it.actions) {
         if let Some(own) = &mut action.role_arn {
             // The pipeline's role assumes it: whom it trusts is between the two.
-            *own = role(cx, own).await?;
+            *own = role(cx, own)?;
         }
     }
     Ok(declaration)
 }
 
 /// A role's ARN, when it may be assumed: it is given by its ARN or its name.
-async fn role(cx: &Cx, given: &str) -> Result<String, Error> {
-    let found = roles::check(cx, given).await?.map_err(|doubt| {
+fn role(cx: &Cx, given: &str) -> Result<String, Error> {
+    let found = roles::check(cx, given)?.map_err(|doubt| {
         InvalidStructureException.because(format!(
             "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
         ))
@@ -201,7 +201,7 @@ pub async fn update_pipeline(
     input: UpdatePipelineInput,
 ) -> Result<UpdatePipelineOutput, Error> {
     let old = cx.read(|tx| find::pipeline(&cx, tx, &input.pipeline.name))?;
-    let declaration = checked(&cx, input.pipeline, Some(&old.declaration)).await?;
+    let declaration = checked(&cx, input.pipeline, Some(&old.declaration))?;
     let declaration = cx.write(|tx| {
         let mut pipeline = find::pipeline(&cx, tx, &declaration.name)?;
         pipeline.version += 1;

@@ -87,7 +87,7 @@ pub async fn drive(cx: &Session, run: &mut ActionRun) -> Result<Progress, Troubl
 
 async fn begin(cx: &Session, run: &mut ActionRun) -> Result<Progress, Trouble> {
     if let Some(role) = run.setting("RoleArn")
-        && let Err(doubt) = roles::check(&cx.as_service(PRINCIPAL), role).await?
+        && let Err(doubt) = roles::check(&cx.as_service(PRINCIPAL), role)?
     {
         return Err(Trouble::Failure(failure(PERMISSION, doubt)));
     }

@@ -78,7 +78,6 @@ impl World {
                 codepipeline::service(),
                 fakes::s3(),
                 fakes::iam(),
-                fakes::sts(),
                 fakes::codecommit(),
                 fakes::codebuild(),
                 fakes::ecs(),
