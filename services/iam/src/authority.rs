@@ -128,14 +128,18 @@ impl Policies {
 
 /// The call with what is recorded of it before, and whether that says the same already.
 fn merged(tx: &Records<'_>, mut call: Call) -> Result<(Call, bool), Error> {
-    if tx.get::<Call>(&call.key())?.is_none() {
-        call.resource = match tx.count::<Call>(&calls_of_action(&call.principal, &call.action))? {
-            few if few < RECORDED_MAX => call.resource,
-            some if some < FOLDERS_RECORDED_MAX => folder_of(&call.resource),
-            _ => "*".to_owned(),
-        };
+    let mut known = tx.get::<Call>(&call.key())?;
+    if known.is_none() {
+        let recorded = tx.count::<Call>(&calls_of_action(&call.principal, &call.action))?;
+        if recorded >= RECORDED_MAX {
+            call.resource = match recorded < FOLDERS_RECORDED_MAX {
+                true => folder_of(&call.resource),
+                false => "*".to_owned(),
+            };
+            known = tx.get::<Call>(&call.key())?;
+        }
     }
-    let Some(before) = tx.get::<Call>(&call.key())? else {
+    let Some(before) = known else {
         return Ok((call, false));
     };
     call.first_ms = before.first_ms;
