@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::{
-    AssembleRequest, BuildEvent, BuildRequest, BuildScope, Builds, Built, Digest, EngineError,
-    ImageConfig, ImageName, Images, Layer, PrunedStep, Result, Steps,
+    AssembleRequest, BuildEvent, BuildRequest, BuildScope, Builds, Built, Digest, Downloads,
+    EngineError, Git, ImageConfig, ImageName, Images, Layer, PrunedStep, Result, Steps,
 };
 use tokio::sync::mpsc;
 
@@ -40,6 +40,9 @@ pub struct Shared {
     pub scratch: PathBuf,
     /// The folders of `RUN --mount=type=cache`.
     pub caches: PathBuf,
+    /// What ADD fetches with; without it, no address is added.
+    pub downloads: Option<Arc<dyn Downloads>>,
+    pub git: Option<Arc<dyn Git>>,
 }
 
 impl Builder {
@@ -68,8 +71,24 @@ impl Builder {
                 digests: Arc::new(FileDigests::open(root.join("digests"))?),
                 scratch,
                 caches,
+                downloads: None,
+                git: None,
             }),
         })
+    }
+
+    /// With it, ADD takes the addresses of files.
+    #[must_use]
+    pub fn downloading(mut self, downloads: Arc<dyn Downloads>) -> Self {
+        Arc::make_mut(&mut self.shared).downloads = Some(downloads);
+        self
+    }
+
+    /// With it, ADD takes the addresses of Git repositories.
+    #[must_use]
+    pub fn cloning(mut self, git: Arc<dyn Git>) -> Self {
+        Arc::make_mut(&mut self.shared).git = Some(git);
+        self
     }
 
     /// A step's key says what went into it, and not what it fetched, so a cache is worth what those who

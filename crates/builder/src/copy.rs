@@ -13,12 +13,15 @@ use crate::ignore::Ignore;
 use crate::layer::normalised;
 use crate::mode::FileMode;
 use crate::pattern::{Pattern, has_wildcard, is_pattern};
+use crate::remote::Remote;
 use crate::tree::{Node, Tree};
 
 /// A COPY with its variables replaced.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Whether archives of the context are unpacked, and those that are fetched.
     pub unpacks: bool,
+    pub unpacks_fetched: bool,
     pub sources: Vec<Source>,
     /// Absolute; a slash at the end says that it is a folder.
     pub to: String,
@@ -35,6 +38,13 @@ pub enum Source {
     Path(String),
     /// A heredoc: a name and a text.
     Text(String, String),
+    /// What is still to be fetched, and stands for nothing until then.
+    Remote(Remote),
+    Fetched {
+        tree: Tree,
+        path: PathBuf,
+        address: String,
+    },
 }
 
 /// Where paths are taken from.
@@ -57,6 +67,8 @@ pub enum Part {
         node: Box<Node>,
         items: Vec<Item>,
         above: Option<Above>,
+        /// Where it is, if it was fetched.
+        fetched: Option<Tree>,
     },
     Text {
         name: String,
@@ -85,6 +97,12 @@ pub fn find(request: &Request, origin: &Origin<'_>, digests: &FileDigests) -> Re
                 name: name.clone(),
                 text: text.clone(),
             }),
+            Source::Remote(_) => {}
+            Source::Fetched {
+                tree,
+                path,
+                address,
+            } => parts.push(find_fetched(tree, path, address, &gatherer)?),
             Source::Path(path) if request.parents => {
                 find_with_parents(path, &gatherer, origin, &mut parts)?;
             }
@@ -104,7 +122,9 @@ impl Found {
                     hasher.text(name);
                     hasher.text(text);
                 }
-                Part::Path { node, items, above } => {
+                Part::Path {
+                    node, items, above, ..
+                } => {
                     hasher.text("path");
                     if let Some(above) = above {
                         hasher.field(above.path.as_os_str().as_encoded_bytes());
@@ -129,6 +149,23 @@ impl Found {
     }
 }
 
+/// What was fetched, without what is excluded. No `.dockerignore` is about it.
+fn find_fetched(tree: &Tree, path: &Path, address: &str, gatherer: &Gatherer<'_>) -> Result<Part> {
+    let missing = || EngineError::invalid(format!("`{}` is not in `{address}`", path.display()));
+    let node = tree.find(path)?.ok_or_else(missing)?;
+    let gatherer = Gatherer {
+        tree,
+        ignore: None,
+        ..*gatherer
+    };
+    Ok(Part::Path {
+        items: gatherer.gather(&node)?,
+        node: Box::new(node),
+        above: None,
+        fetched: Some(tree.clone()),
+    })
+}
+
 /// What a source stands for: itself, or everything that matches when it is a pattern.
 fn find_path(
     path: &str,
@@ -151,6 +188,7 @@ fn find_path(
                 node: Box::new(node),
                 items,
                 above: None,
+                fetched: None,
             });
         }
     }
@@ -196,6 +234,7 @@ fn find_with_parents(
                 node: Box::new(node),
                 items,
                 above,
+                fetched: None,
             });
         }
     }

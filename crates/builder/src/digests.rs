@@ -145,7 +145,7 @@ fn is_settled(metadata: &Metadata) -> bool {
         .is_ok_and(|age| age > TICK_MARGIN)
 }
 
-fn hash(file: &mut File) -> std::io::Result<Sha256> {
+pub fn hash(file: &mut File) -> std::io::Result<Sha256> {
     let mut context = Context::new(&SHA256);
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     loop {

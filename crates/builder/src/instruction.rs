@@ -5,6 +5,7 @@ use engine::{Result, StepNetwork};
 use crate::lines::{self, Flag, Heredoc, Line, json_array, split_word};
 use crate::mode::FileMode;
 use crate::place::Place;
+use crate::remote::Remote;
 use crate::words::raw_words;
 
 #[derive(Debug, Clone)]
@@ -52,8 +53,12 @@ pub enum Command {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// ADD: archives of the context are unpacked.
-    pub unpacks: bool,
+    /// ADD: addresses are fetched, and archives of the context unpacked.
+    pub is_add: bool,
+    /// Whether archives are unpacked, wherever they come from; ADD's own rule when absent.
+    pub unpack: Option<bool>,
+    /// What a source that is fetched has to be.
+    pub checksum: Option<String>,
     pub from: Option<String>,
     pub chown: Option<String>,
     pub chmod: Option<String>,
@@ -319,9 +324,11 @@ impl Parser<'_> {
         ))
     }
 
-    fn copy(&self, unpacks: bool) -> Result<Kind> {
+    fn copy(&self, is_add: bool) -> Result<Kind> {
         let mut copy = Copy {
-            unpacks,
+            is_add,
+            unpack: None,
+            checksum: None,
             from: None,
             chown: None,
             chmod: None,
@@ -331,20 +338,26 @@ impl Parser<'_> {
             to: String::new(),
         };
         for flag in &self.line.flags {
-            match (flag.name.as_str(), &flag.value) {
-                ("from", Some(value)) if !unpacks => copy.from = Some(value.clone()),
-                ("chown", Some(value)) => copy.chown = Some(value.clone()),
+            match (flag.name.as_str(), flag.value.as_deref()) {
+                ("from", Some(value)) if !is_add => copy.from = Some(value.to_owned()),
+                ("chown", Some(value)) => copy.chown = Some(value.to_owned()),
                 ("chmod", Some(value)) => {
                     if !value.contains('$') {
                         FileMode::parse(value).map_err(|error| self.line.place.wrap(error))?;
                     }
-                    copy.chmod = Some(value.clone());
+                    copy.chmod = Some(value.to_owned());
                 }
-                ("exclude", Some(value)) => copy.excludes.push(value.clone()),
-                ("parents", None) if !unpacks => copy.parents = true,
-                ("parents", Some(value)) if !unpacks && is_truth(value) => {
+                ("exclude", Some(value)) => copy.excludes.push(value.to_owned()),
+                ("parents", None) if !is_add => copy.parents = true,
+                ("parents", Some(value)) if !is_add && is_truth(value) => {
                     copy.parents = value == "true";
                 }
+                ("checksum", Some(value)) if is_add => copy.checksum = Some(value.to_owned()),
+                ("unpack", None) if is_add => copy.unpack = Some(true),
+                ("unpack", Some(value)) if is_add && is_truth(value) => {
+                    copy.unpack = Some(value == "true");
+                }
+                ("keep-git-dir", Some("false")) if is_add => {}
                 // Every COPY is a layer of its own here, which is all that `--link` asks for.
                 ("link", None) => {}
                 ("link", Some(value)) if is_truth(value) => {}
@@ -365,6 +378,9 @@ impl Parser<'_> {
         for word in words {
             copy.sources.push(self.copy_source(word, &copy)?);
         }
+        if copy.checksum.is_some() && copy.sources.len() > 1 {
+            return Err(self.invalid("`--checksum` is of one source, and here are more"));
+        }
         Ok(Kind::Copy(copy))
     }
 
@@ -375,13 +391,9 @@ impl Parser<'_> {
             }
             return Ok(CopySource::Heredoc(heredoc.clone()));
         }
-        let is_remote = ["http://", "https://", "git@", "git://", "ssh://"]
-            .iter()
-            .any(|scheme| word.starts_with(scheme));
-        if is_remote {
-            return Err(self.invalid(format!(
-                "`{word}` is not in the context: fetching from a URL is not supported; download it first, or use RUN"
-            )));
+        let remote = Remote::parse(&word).map_err(|error| self.line.place.wrap(error))?;
+        if remote.is_some() && !copy.is_add {
+            return Err(self.invalid(format!("COPY takes no address like `{word}`; ADD does")));
         }
         Ok(CopySource::Path(word))
     }

@@ -32,6 +32,7 @@ mod pattern;
 mod place;
 mod placing;
 mod prepared;
+mod remote;
 mod run;
 mod settings;
 mod stage;

@@ -28,6 +28,8 @@ pub const ARCHIVE_MEMORY_KIB_MAX: u32 = 256 * 1024;
 pub const ARCHIVE_HEADER_BYTES_MAX: u64 = 256 * 1024;
 /// `/etc/passwd` of an image, read to resolve `--chown`.
 pub const PASSWD_BYTES_MAX: u64 = 1024 * 1024;
+/// One file that ADD downloads, kept on disk while the step runs: as much as an archive may hold.
+pub const DOWNLOAD_BYTES_MAX: u64 = ARCHIVE_BYTES_MAX;
 /// Digests remembered between builds: 48 bytes each, so 5 MB of memory at most.
 pub const REMEMBERED_DIGESTS_MAX: usize = 100_000;
 /// Steps remembered: a few hundred bytes each, and each is one file in one folder.

@@ -45,11 +45,11 @@ pub fn write(
     for (path, planned) in &placing.planned {
         match planned.other_name(path, &mut first_names) {
             Some(first) => layer.hard_link(path, &planned.attributes, first)?,
-            None => planned.write(path, origin.tree, &mut layer)?,
+            None => planned.write(path, &mut layer)?,
         }
     }
-    for (folder, node) in &placing.archives {
-        archive::unpack(|| origin.tree.open(node), folder, owner, below, &mut layer)?;
+    for (folder, tree, node) in &placing.archives {
+        archive::unpack(|| tree.open(node), folder, owner, below, &mut layer)?;
     }
     layer.finish().map(Some)
 }
@@ -75,7 +75,7 @@ struct Placing<'a> {
     below: &'a Tree,
     owner: Option<(u64, u64)>,
     planned: BTreeMap<PathBuf, Planned<'a>>,
-    archives: Vec<(PathBuf, &'a Node)>,
+    archives: Vec<(PathBuf, &'a Tree, &'a Node)>,
 }
 
 struct Planned<'a> {
@@ -88,12 +88,26 @@ enum Content<'a> {
     Text(&'a str),
     Link(&'a Path),
     File {
+        tree: &'a Tree,
         node: &'a Node,
         size: u64,
         digest: &'a Sha256,
         /// The source and the file of it, when that has several names: within one source they stay one.
         shared: Option<(usize, (u64, u64))>,
     },
+}
+
+/// One of the sources: its number, and where it is.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    number: usize,
+    tree: &'a Tree,
+}
+
+impl Of<'_> {
+    fn is_archive(self, node: &Node) -> Result<bool> {
+        archive::is_archive(self.tree.open(node)?, &node.path)
+    }
 }
 
 impl<'a> Planned<'a> {
@@ -119,15 +133,19 @@ impl<'a> Planned<'a> {
         }
     }
 
-    fn write(&self, path: &Path, origin: &Tree, layer: &mut LayerWriter) -> Result<()> {
+    fn write(&self, path: &Path, layer: &mut LayerWriter) -> Result<()> {
         let attributes = &self.attributes;
         match &self.content {
             Content::Folder => layer.folder(path, attributes),
             Content::Text(text) => layer.bytes(path, attributes, text.as_bytes()),
             Content::Link(target) => layer.symbolic_link(path, attributes, target),
             Content::File {
-                node, size, digest, ..
-            } => layer.file(path, attributes, *size, origin.open(node)?, Some(digest)),
+                tree,
+                node,
+                size,
+                digest,
+                ..
+            } => layer.file(path, attributes, *size, tree.open(node)?, Some(digest)),
         }
     }
 }
@@ -146,7 +164,8 @@ impl<'a> Placing<'a> {
                 self.request.to
             )));
         }
-        for (source, part) in found.parts.iter().enumerate() {
+        for (number, part) in found.parts.iter().enumerate() {
+            let source = |tree| Of { number, tree };
             match part {
                 Part::Text { name, text } => {
                     let path = if is_folder { to.join(name) } else { to.clone() };
@@ -157,36 +176,49 @@ impl<'a> Placing<'a> {
                     items,
                     above: Some(above),
                     ..
-                } => self.place_with_parents(source, items, above, &to)?,
-                Part::Path { node, items, .. } => {
-                    self.place(source, node, items, &to, is_folder)?;
+                } => {
+                    self.place_with_parents(source(self.origin.tree), items, above, &to)?;
+                }
+                Part::Path {
+                    node,
+                    items,
+                    fetched,
+                    ..
+                } => {
+                    let unpacks = match fetched {
+                        Some(_) => self.request.unpacks_fetched,
+                        None => self.request.unpacks,
+                    };
+                    let source = source(fetched.as_ref().unwrap_or(self.origin.tree));
+                    match unpacks && node.metadata.is_file() && source.is_archive(node)? {
+                        true => self.place_archive(source, node, &to)?,
+                        false => self.place(source, node, items, &to, is_folder)?,
+                    }
                 }
             }
         }
         Ok(())
     }
 
+    fn place_archive(&mut self, source: Of<'a>, node: &'a Node, to: &Path) -> Result<()> {
+        if self.request.chmod.is_some() {
+            return Err(EngineError::invalid(
+                "`--chmod` is not supported with an archive, which brings its own permissions",
+            ));
+        }
+        self.plan_folder(to.to_owned())?;
+        self.archives.push((to.to_owned(), source.tree, node));
+        Ok(())
+    }
+
     fn place(
         &mut self,
-        source: usize,
+        source: Of<'a>,
         node: &'a Node,
         items: &'a [Item],
         to: &Path,
         is_folder: bool,
     ) -> Result<()> {
-        let is_archive = self.request.unpacks
-            && node.metadata.is_file()
-            && archive::is_archive(self.origin.tree.open(node)?, &node.path)?;
-        if is_archive && self.request.chmod.is_some() {
-            return Err(EngineError::invalid(
-                "`--chmod` is not supported with an archive, which brings its own permissions",
-            ));
-        }
-        if is_archive {
-            self.plan_folder(to.to_owned())?;
-            self.archives.push((to.to_owned(), node));
-            return Ok(());
-        }
         if node.is_folder() {
             // The folder itself is not copied, what it holds is.
             self.plan_folder(to.to_owned())?;
@@ -206,7 +238,7 @@ impl<'a> Placing<'a> {
 
     fn place_with_parents(
         &mut self,
-        source: usize,
+        source: Of<'a>,
         items: &'a [Item],
         above: &Above,
         to: &Path,
@@ -232,7 +264,7 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn item(&mut self, source: usize, item: &'a Item, path: PathBuf) -> Result<()> {
+    fn item(&mut self, source: Of<'a>, item: &'a Item, path: PathBuf) -> Result<()> {
         let metadata = &item.node.metadata;
         let directory = match metadata.is_dir() {
             true => Directory::Yes,
@@ -249,7 +281,7 @@ impl<'a> Placing<'a> {
             ItemKind::File { size, digest } => {
                 attributes.modified_seconds = modified_seconds(item);
                 if self.origin.keeps_owners {
-                    let real = self.origin.tree.real_path(&item.node);
+                    let real = source.tree.real_path(&item.node);
                     let name = "security.capability";
                     let value = read_attribute(&real, name);
                     attributes.extended = value
@@ -258,10 +290,13 @@ impl<'a> Placing<'a> {
                         .collect();
                 }
                 Content::File {
+                    tree: source.tree,
                     node: &item.node,
                     size: *size,
                     digest,
-                    shared: item.file_of_several_names().map(|file| (source, file)),
+                    shared: item
+                        .file_of_several_names()
+                        .map(|file| (source.number, file)),
                 }
             }
         };

@@ -14,6 +14,7 @@ use crate::instruction::{self, Copy, CopySource, Instruction, Kind};
 use crate::lines::Heredoc;
 use crate::mode::FileMode;
 use crate::place::Place;
+use crate::remote::{Fetching, Remote};
 use crate::run::Build;
 use crate::stages::{Base, platform_arg};
 use crate::tree::Tree;
@@ -316,21 +317,53 @@ impl Run<'_, '_> {
             request.chmod, request.unpacks, request.parents, request.excludes
         ));
         match &copy.from {
-            None => self.copy_from_context(request, chown, hasher).await,
+            None => {
+                let checksum = self.checksum(copy, &request)?;
+                self.copy_from_context(request, chown, checksum, hasher)
+                    .await
+            }
             Some(from) => self.copy_from_image(request, chown, hasher, from).await,
         }
     }
 
-    /// From the context the key is what is found there.
+    /// What a source that is fetched has to be.
+    fn checksum(&self, copy: &Copy, request: &copy::Request) -> Result<Option<String>> {
+        let Some(checksum) = &copy.checksum else {
+            return Ok(None);
+        };
+        let checksum = self.expand(checksum)?;
+        match request.sources.as_slice() {
+            [Source::Remote(remote)] => remote.check(&checksum).map(|()| Some(checksum)),
+            _ => Err(EngineError::invalid(
+                "`--checksum` is for addresses, and the source is none",
+            )),
+        }
+    }
+
+    /// From the context the key is what is found there, and from elsewhere what is fetched.
     async fn copy_from_context(
         &mut self,
         request: copy::Request,
         chown: Option<String>,
+        checksum: Option<String>,
         mut hasher: Hasher,
     ) -> Result<()> {
+        let mut fetching = None;
+        for source in &request.sources {
+            let Source::Remote(remote) = source else {
+                continue;
+            };
+            if fetching.is_none() {
+                fetching = Some(Fetching::new(self.build.shared, checksum.clone())?);
+            }
+            if let Some(fetching) = &mut fetching {
+                hasher.text(&fetching.identity(remote).await?);
+                hasher.text(&format!("{}", request.unpacks_fetched));
+            }
+        }
         let context = self.build.context.clone();
         let digests = self.build.shared.digests.clone();
-        let (request, context, found) = blocking(move || {
+        let (mut request, context, found) = blocking(move || {
             let found = copy::find(&request, &context.origin(), &digests)?;
             Ok((request, context, found))
         })
@@ -341,10 +374,20 @@ impl Run<'_, '_> {
             self.state.push(step.layer);
             return Ok(());
         }
+        if let Some(fetching) = &mut fetching {
+            request.sources = fetching.sources(request.sources).await?;
+        }
         let (below, owner) = self.below_and_owner(chown).await?;
         let scratch = self.build.shared.scratch.clone();
+        let digests = self.build.shared.digests.clone();
+        let is_fetched = fetching.is_some();
         let tar = blocking(move || {
-            placing::write(&request, &found, &context.origin(), &below, owner, &scratch)
+            let origin = context.origin();
+            let found = match is_fetched {
+                true => copy::find(&request, &origin, &digests)?,
+                false => found,
+            };
+            placing::write(&request, &found, &origin, &below, owner, &scratch)
         })
         .await?;
         self.finish(&key, tar).await
@@ -408,7 +451,14 @@ impl Run<'_, '_> {
             .iter()
             .map(|source| match source {
                 // What an empty variable leaves is the top of the source.
-                CopySource::Path(path) => self.expand(path).map(Source::Path),
+                CopySource::Path(path) => {
+                    let path = self.expand(path)?;
+                    let remote = match copy.is_add {
+                        true => Remote::parse(&path)?,
+                        false => None,
+                    };
+                    Ok(remote.map_or(Source::Path(path), Source::Remote))
+                }
                 CopySource::Heredoc(heredoc) => {
                     let text = self.body(heredoc)?;
                     Ok(Source::Text(heredoc.name.clone(), text))
@@ -429,7 +479,8 @@ impl Run<'_, '_> {
         Ok(copy::Request {
             parents: copy.parents,
             excludes: Ignore::parse(&excludes.join("\n"))?,
-            unpacks: copy.unpacks,
+            unpacks: copy.is_add && copy.unpack != Some(false),
+            unpacks_fetched: copy.unpack == Some(true),
             sources,
             to: absolute(&to, &self.state.config.working_dir),
             chmod,

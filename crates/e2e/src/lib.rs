@@ -19,6 +19,7 @@ mod sign;
 mod site;
 mod traces;
 mod wait;
+mod web;
 
 pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
@@ -33,3 +34,4 @@ pub use sign::{Key, Signed, sign};
 pub use site::{Site, example};
 pub use traces::{find_remains, find_traces, find_work};
 pub use wait::{PATIENCE, eventually, eventually_within};
+pub use web::Web;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -167,6 +168,20 @@ pub enum StepSource {
 pub trait Steps: Send + Sync {
     /// Runs a step to its end and returns its exit code. Lines of output go to `output`.
     async fn run(&self, step: RunStep, output: mpsc::Sender<String>) -> Result<i32>;
+}
+
+/// Gets files of the world for builds. Implemented beside the pulling of images, used by the builder.
+#[async_trait]
+pub trait Downloads: Send + Sync {
+    /// Writes what an address (`http://…`, `https://…`) answers to a new file, as far as it is no larger
+    /// than that.
+    async fn download(&self, url: &str, into: &Path, bytes_max: u64) -> Result<Downloaded>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Downloaded {
+    /// When it was changed last, if the server says so.
+    pub modified: Option<SystemTime>,
 }
 
 /// A step's result as the cache keeps it.

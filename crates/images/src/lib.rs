@@ -54,6 +54,7 @@ mod unpack;
 mod unused;
 
 pub use hosts::EmbeddedHosts;
+pub use pull::download::Downloader;
 pub use registry::{Access, Closed, Gate, Registry, RegistryBody, RegistryScope};
 pub use store::ImageStore;
 pub use unused::GivenUp;

@@ -26,7 +26,7 @@ fn archive(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -51,7 +51,7 @@ fn world(name: &str, bytes: &[u8]) -> World {
     world
 }
 
-fn good() -> Vec<u8> {
+pub fn good() -> Vec<u8> {
     archive(&[
         ("./", EntryType::Directory, ""),
         ("./d/", EntryType::Directory, ""),

@@ -90,7 +90,12 @@ async fn files() {
         "COPY needs at least a source and a destination",
     )
     .await;
-    check_error(file, "COPY https://x/y /", "`https://x/y` is not in the context: fetching from a URL is not supported; download it first, or use RUN").await;
+    check_error(
+        file,
+        "COPY https://x/y /",
+        "COPY takes no address like `https://x/y`; ADD does",
+    )
+    .await;
     check_error(
         file,
         "ADD --parents a.txt /",

@@ -3,6 +3,7 @@
 //! `World` is what the tests know of the builder: files go in, an image and its layers' entries
 //! come out as text.
 
+mod adding;
 mod archives;
 mod assembling;
 mod caching;

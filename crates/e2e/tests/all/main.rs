@@ -1,5 +1,6 @@
 //! The real clients against the real executable. One binary, so that it is linked once.
 
+mod adding;
 mod at_rest;
 mod autoscaling;
 mod bounds;

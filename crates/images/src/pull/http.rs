@@ -74,22 +74,20 @@ impl Client {
         Self { tls, reach }
     }
 
-    /// Sends a GET and returns when the answer's head is there. `registry` is for the error's words.
+    /// Sends a GET and returns when the answer's head is there. `whom` is for the error's words.
     pub async fn get(
         &self,
-        registry: &str,
+        whom: &str,
         url: &Url,
         accept: &str,
         authorization: Option<&str>,
     ) -> Result<Response<Incoming>> {
-        let failed = |why: String| {
-            EngineError::unreachable(format!("cannot reach registry `{registry}`: {why}"))
-        };
+        let failed = |why: String| EngineError::unreachable(format!("cannot reach {whom}: {why}"));
         let (secure, host, port) = url.origin();
         // Every address comes through here: the registry's, its token server's, each redirect's.
         let target = Target::new(secure, &host, port)?;
         let addresses = self.reach.addresses(&target).await.map_err(|mut error| {
-            error.message = format!("cannot reach registry `{registry}`: {}", error.message);
+            error.message = format!("cannot reach {whom}: {}", error.message);
             error
         })?;
         let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(&addresses[..])).await {

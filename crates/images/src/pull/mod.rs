@@ -2,6 +2,7 @@
 //! kept under its own name, so that the next time nobody has to be asked.
 
 mod auth;
+pub mod download;
 mod http;
 mod session;
 mod tls;

@@ -38,6 +38,10 @@ impl<'a> Session<'a> {
         &self.repository.host
     }
 
+    fn whom(&self) -> String {
+        format!("registry `{}`", self.registry())
+    }
+
     /// A manifest's bytes, checked against the digest when that is what was asked for, and the
     /// media type that it was sent with.
     pub async fn manifest(&self, reference: &Reference) -> Result<(Vec<u8>, Option<String>)> {
@@ -95,7 +99,7 @@ impl<'a> Session<'a> {
             };
             let response = self
                 .client
-                .get(self.registry(), &url, accept, authorization.as_deref())
+                .get(&self.whom(), &url, accept, authorization.as_deref())
                 .await?;
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && !challenged && url.origin() == origin {
@@ -128,7 +132,7 @@ impl<'a> Session<'a> {
                     .with_query(&[("service", service.as_deref()), ("scope", Some(&scope))])?;
                 let response = self
                     .client
-                    .get(self.registry(), &url, "application/json", basic.as_deref())
+                    .get(&self.whom(), &url, "application/json", basic.as_deref())
                     .await?;
                 let response = self.expect_ok(response, "a token").await?;
                 let bytes = collect(response.into_body(), ANSWER_BYTES_MAX).await?;

@@ -73,8 +73,14 @@ pub async fn machine(config: &Config) -> Result<Machine> {
     .await?;
     let edge = Arc::new(edge);
     let images = Arc::new(store.clone());
+    let git = Arc::new(git::GitStore::open(
+        config.state.join("git"),
+        reach.clone(),
+    )?);
     let builds =
-        builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?;
+        builder::Builder::open(config.state.join("builds"), images.clone(), runtime.clone())?
+            .downloading(Arc::new(images::Downloader::new(reach)))
+            .cloning(git.clone());
     let builds = Arc::new(builds);
     let below = super::docker::Below {
         images: images.clone(),
@@ -83,7 +89,6 @@ pub async fn machine(config: &Config) -> Result<Machine> {
         network: network.clone(),
     };
     let docker = Arc::new(super::docker::engines(config, below));
-    let git = Arc::new(git::GitStore::open(config.state.join("git"), reach)?);
     let (doors, visits) = Doors::new(network.clone());
     let engine = Engine {
         images,
