@@ -38,6 +38,8 @@ pub struct Touched {
     pub tags: Option<TagMap>,
     /// The resource's own policy document, which is evaluated together with the caller's policies.
     pub policy: Option<String>,
+    /// Nothing is allowed that this policy does not allow, or leave to the account's own policies: a key's.
+    pub policy_must_grant: bool,
     /// Condition keys of the resource itself (`ec2:Vpc`): another resource of the call has others.
     pub keys: Vec<ConditionKey>,
 }
@@ -51,6 +53,7 @@ impl Touched {
             is_any: false,
             tags: None,
             policy: None,
+            policy_must_grant: false,
             keys: Vec::new(),
         }
     }
@@ -84,6 +87,14 @@ impl Touched {
     #[must_use]
     pub fn bound_by(mut self, policy: Option<String>) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The policy without which nobody may do anything with it, the owner included.
+    #[must_use]
+    pub fn granted_by(mut self, policy: String) -> Self {
+        self.policy = Some(policy);
+        self.policy_must_grant = true;
         self
     }
 
@@ -525,18 +536,18 @@ impl Needs {
     fn read_list(&mut self, items: &[Json]) {
         let mut seen = BTreeSet::new();
         for item in items {
-            let text = |names: [&str; 2]| {
+            let text = |names: [&str; 3]| {
                 let found = names.iter().find_map(|it| item.get(*it));
                 found.and_then(Json::as_str).map(str::to_owned)
             };
-            let Some(key) = text(["Key", "key"]) else {
+            let Some(key) = text(["Key", "key", "TagKey"]) else {
                 self.tag_keys.extend(item.as_str().map(str::to_owned));
                 continue;
             };
             if !seen.insert(key.clone()) {
                 self.repeated_tag.get_or_insert(key.clone());
             }
-            match text(["Value", "value"]) {
+            match text(["Value", "value", "TagValue"]) {
                 Some(value) => drop(self.request_tags.insert(key, value)),
                 None => self.tag_keys.push(key),
             }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What stands between a family and the rest of a key's name.
+const SEPARATORS: [char; 2] = ['/', ':'];
+
 /// The condition keys of a request. **A key that nothing was said about is unknown**, which is not the
 /// same as absent: no `Allow` is granted and no `Deny` is passed over because of it.
 ///
@@ -92,9 +95,13 @@ impl Context {
         }
     }
 
-    /// Everything is known of the keys that begin with `<family>/`: one that is not set is absent.
+    /// Everything is known of the keys that begin with `<family>/`: one that is not set is absent. A family
+    /// that ends in a colon is one of keys such as `kms:EncryptionContext:Stage`.
     pub fn know_family(&mut self, family: &str) {
-        let family = format!("{}/", lower(family));
+        let mut family = lower(family);
+        if !family.ends_with(SEPARATORS) {
+            family.push('/');
+        }
         self.keys.retain(|key, _| !key.starts_with(&family));
         self.families.insert(family);
     }
@@ -111,6 +118,13 @@ impl Context {
         self.is_all = true;
     }
 
+    /// What names a member of a family stands behind the first slash, or behind the second colon.
+    fn is_of_known_family(&self, key: &str) -> bool {
+        let colon = key.match_indices(':').nth(1).map(|it| it.0);
+        let mut ends = [key.find('/'), colon].into_iter().flatten();
+        ends.any(|at| self.families.contains(&key[..=at]))
+    }
+
     fn is_foreign(&self, key: &str) -> bool {
         let service = key.split(':').next().unwrap_or_default();
         let services = self.services.as_ref();
@@ -120,7 +134,7 @@ impl Context {
     /// Adds what another context knows; where both know a key, the other counts.
     pub fn extend(&mut self, other: &Self) {
         for family in &other.families {
-            self.know_family(family.trim_end_matches('/'));
+            self.know_family(family);
         }
         self.is_all |= other.is_all;
         if other.services.is_some() {
@@ -138,9 +152,7 @@ impl Context {
             Some(Known::Absent) => Value::Absent,
             Some(Known::Unknown) => Value::Unknown,
             None => {
-                let family = key.find('/').map(|at| &key[..=at]);
-                let is_known = family.is_some_and(|it| self.families.contains(it));
-                match is_known || self.is_all || self.is_foreign(&key) {
+                match self.is_of_known_family(&key) || self.is_all || self.is_foreign(&key) {
                     true => Value::Absent,
                     false => Value::Unknown,
                 }
@@ -198,6 +210,14 @@ mod tests {
         assert_eq!(context.get("aws:ResourceTag/Stage"), Value::Absent);
         assert_eq!(context.get("aws:ResourceTag/x"), Value::Unknown);
         assert_eq!(context.get("aws:RequestTag/Stage"), Value::Unknown);
+        context.know_family("kms:EncryptionContext:");
+        context.set("kms:EncryptionContext:Stage", "prod");
+        assert_eq!(
+            context.get("kms:encryptioncontext:stage"),
+            Value::Values(&["prod".to_owned()])
+        );
+        assert_eq!(context.get("kms:EncryptionContext:a/b"), Value::Absent);
+        assert_eq!(context.get("kms:EncryptionContextKeys"), Value::Unknown);
         let mut more = Context::new();
         more.set_tags("aws:ResourceTag", [("Stage", "b")]);
         context.extend(&more);

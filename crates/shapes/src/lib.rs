@@ -18,6 +18,7 @@ pub mod ecr;
 pub mod ecs;
 pub mod elbv2;
 pub mod iam;
+pub mod kms;
 pub mod known;
 pub mod logs;
 pub mod s3;

@@ -20,6 +20,7 @@ const TITLES: &[(&str, &str)] = &[
     ("ecs", "ECS"),
     ("elasticloadbalancing", "Elastic Load Balancing v2"),
     ("iam", "IAM"),
+    ("kms", "KMS"),
     ("logs", "CloudWatch Logs"),
     ("sts", "STS"),
 ];

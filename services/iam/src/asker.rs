@@ -199,11 +199,13 @@ impl Asker {
         } else {
             Kind::Resource
         };
-        let attached = need.resource.as_ref().and_then(|it| it.policy.as_deref());
+        let touched = need.resource.as_ref();
+        let must_grant = is_trust || touched.is_some_and(|it| it.policy_must_grant);
+        let attached = touched.and_then(|it| it.policy.as_deref());
         let attached = attached.map(|it| documents::parsed(it, kind));
         let attached = match &attached {
             None => Attached::None,
-            Some(trust) if is_trust => Attached::MustGrant(trust),
+            Some(document) if must_grant => Attached::MustGrant(document),
             Some(document) => Attached::Grants(document),
         };
         let decision = decide_within(&request, own, bounds, attached);

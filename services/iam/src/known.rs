@@ -197,7 +197,7 @@ pub fn add_need(context: &mut Context, account: &str, need: &Need, needs: &Needs
     // Those of the resource itself count before those of the call.
     let own = need.resource.iter().flat_map(|it| &it.keys);
     for key in need.keys.iter().chain(own) {
-        match key.name.strip_suffix("/*") {
+        match key.name.strip_suffix('*') {
             // All of a family is known: what does not follow is absent.
             Some(family) => context.know_family(family),
             None => context.set_all(&key.name, key.values.iter().flatten()),

@@ -167,6 +167,7 @@ pub fn services() -> Vec<cloud::Service> {
         elbv2::service(),
         iam::service(),
         iam::sts_service(),
+        kms::service(),
         s3::service(),
         secretsmanager::service(),
         ssm::service(),
