@@ -1,20 +1,17 @@
 //! What every service relies on, shown with two toy services.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{
-    Clock, Cloud, CloudParts, Cx, Error, ErrorCode, Next, Pace, Reconciler, Record, Service, Store,
-    StoreError, Watch, all_keys,
+    Cloud, Cx, Error, ErrorCode, Next, Reconciler, Record, Service, StoreError, Watch, all_keys,
 };
 use engine::{Algorithm, Edge, Snapshot, TargetGroup, TargetHealthCheck};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shapes::{ec2, elbv2};
 
-/// How long anything here may take to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
 const REFUSED: ErrorCode = ErrorCode::sender("Refused", 400);
 const DRY: ErrorCode = ErrorCode::sender("DryRunOperation", 412);
 
@@ -104,15 +101,9 @@ impl Diary {
     }
 
     async fn until(&self, entry: &str, count: usize) {
-        let start = std::time::Instant::now();
-        while self.count(entry) < count {
-            let seen = self.seen.lock().unwrap().clone();
-            assert!(
-                start.elapsed() < PATIENCE,
-                "`{entry}` {count} times: {seen:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let come = testkit::wait(async || (self.count(entry) >= count).then_some(())).await;
+        let seen = self.seen.lock().unwrap();
+        assert!(come.is_some(), "`{entry}` {count} times: {seen:?}");
     }
 }
 
@@ -153,60 +144,37 @@ impl Reconciler for Whole {
 }
 
 struct World {
-    cx: Cx,
-    cloud: Arc<Cloud>,
-    sim: sim::Sim,
+    world: testkit::World,
     diary: Diary,
-    _directory: tempfile::TempDir,
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.cloud.converge.stop();
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.world
     }
 }
 
 impl World {
     /// Nothing is reconciled yet.
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let (sim, diary) = (sim::Sim::default(), Diary::default());
+        let diary = Diary::default();
         let things = Service::new(&shapes::ec2::MODEL)
             .dry_run(DRY)
-            .on(
-                create_vpc,
-                cloud::permission::not_asked("an operation of a test's own"),
-            )
-            .on(
-                describe_vpcs,
-                cloud::permission::not_asked("an operation of a test's own"),
-            )
+            .on(create_vpc, testkit::not_asked())
+            .on(describe_vpcs, testkit::not_asked())
             .reconciles(Things(diary.clone()));
         let whole = Service::new(&shapes::elbv2::MODEL)
-            .on(
-                describe_load_balancers,
-                cloud::permission::not_asked("an operation of a test's own"),
-            )
+            .on(describe_load_balancers, testkit::not_asked())
             .reconciles(Whole(diary.clone()))
             .follows(Thing::KIND, WHOLE, "followed")
             .watches(Watch {
                 changes: |engine| engine.edge.changes(),
                 keys: |_, id| vec![(WHOLE, format!("watched {id}"))],
             });
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![things, whole],
-        });
         Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            sim,
+            world: testkit::world([things, whole]).at_rest(),
             diary,
-            _directory: directory,
         }
     }
 
@@ -420,32 +388,20 @@ async fn an_error_is_tried_again() {
     world.put("us-east-1", "a");
     world.run();
     world.diary.until("us-east-1/a in us-east-1", 2).await;
-    let start = std::time::Instant::now();
-    while *world.diary.failures.lock().unwrap() > 0 {
-        assert!(start.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let failed = || *world.diary.failures.lock().unwrap() == 0;
+    testkit::until("the last failure", failed).await;
 }
 
 #[test]
 #[should_panic(expected = "CreateVpc is in the table twice")]
 fn an_operation_stands_in_a_table_once() {
     let _ = Service::new(&shapes::ec2::MODEL)
-        .on(
-            create_vpc,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            create_vpc,
-            cloud::permission::not_asked("an operation of a test's own"),
-        );
+        .on(create_vpc, testkit::not_asked())
+        .on(create_vpc, testkit::not_asked());
 }
 
 #[test]
 #[should_panic(expected = "DescribeLoadBalancers belongs to another service")]
 fn an_operation_stands_in_its_own_services_table() {
-    let _ = Service::new(&shapes::ec2::MODEL).on(
-        describe_load_balancers,
-        cloud::permission::not_asked("an operation of a test's own"),
-    );
+    let _ = Service::new(&shapes::ec2::MODEL).on(describe_load_balancers, testkit::not_asked());
 }

@@ -2,7 +2,6 @@
 //!
 //! Every port is faked in memory and does at once what a real machine does in time. Tests reach in:
 //! let an image exist, let a container exit, let a target be unhealthy, and look at what was asked.
-//! [`Recorder`] looks at what calls need permission for.
 
 mod docker;
 mod doors;
@@ -13,7 +12,6 @@ mod inside;
 mod logs;
 mod network;
 mod objects;
-mod recorder;
 mod tasks;
 mod workspaces;
 
@@ -29,7 +27,6 @@ pub use inside::SimInside;
 pub use logs::SimLogs;
 pub use network::SimNetwork;
 pub use objects::SimObjects;
-pub use recorder::{Recorder, key_of, told};
 pub use tasks::SimTasks;
 pub use workspaces::SimWorkspaces;
 

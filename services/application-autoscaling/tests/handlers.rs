@@ -1,6 +1,6 @@
 //! The operations, beside an ECS that knows one service.
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Service, Store};
+use cloud::{Cx, Error, Service};
 use shapes::application_autoscaling::*;
 use shapes::ecs;
 
@@ -22,24 +22,14 @@ async fn one_service(
     })
 }
 
-fn world() -> (Cx, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let cloud = Cloud::new(CloudParts {
-        account: "000000000000".into(),
-        default_region: "us-east-1".into(),
-        store: Store::open(&directory.path().join("store.db")).unwrap(),
-        engine: sim::Sim::default().engine(),
-        clock: Clock::new(Pace::Fast),
-        services: vec![
-            application_autoscaling::service(),
-            cloudwatch::service(),
-            Service::new(&ecs::MODEL).on(
-                one_service,
-                cloud::permission::not_asked("an operation of a test's own"),
-            ),
-        ],
-    });
-    (cloud.daemon_context("us-east-1"), directory)
+fn world() -> testkit::World {
+    let ecs = Service::new(&ecs::MODEL).on(one_service, testkit::not_asked());
+    let services = [
+        application_autoscaling::service(),
+        cloudwatch::service(),
+        ecs,
+    ];
+    testkit::world(services).at_rest()
 }
 
 fn target(min: i32, max: i32) -> RegisterScalableTargetInput {
@@ -76,7 +66,8 @@ fn policy(name: &str) -> PutScalingPolicyInput {
 
 #[tokio::test]
 async fn what_cannot_be_scaled_is_refused() {
-    let (cx, _directory) = world();
+    let world = world();
+    let cx = &world.cx;
     let cases = [
         (
             RegisterScalableTargetInput {
@@ -124,7 +115,8 @@ async fn what_cannot_be_scaled_is_refused() {
 
 #[tokio::test]
 async fn targets_and_policies_are_records() {
-    let (cx, _directory) = world();
+    let world = world();
+    let cx = &world.cx;
     let arn = cx
         .call(target(1, 4))
         .await

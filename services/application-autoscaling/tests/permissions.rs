@@ -1,10 +1,10 @@
 //! What each operation needs permission for: the scalable target, by the resource and by its ARN.
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Service, Store};
+use cloud::{Cx, Error, Service};
 use serde_json::{Value as Json, json};
 use shapes::application_autoscaling::*;
 use shapes::ecs;
-use sim::{Recorder, key_of};
+use testkit::{Watched, key_of, told};
 
 const WEB: &str = "service/main/web";
 
@@ -25,53 +25,32 @@ async fn any_service(
 }
 
 struct World {
-    cx: Cx,
-    recorder: Recorder,
+    watched: Watched,
     arn: String,
-    _directory: tempfile::TempDir,
 }
 
 impl World {
     /// A target of the team `a`.
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                application_autoscaling::service(),
-                Service::new(&ecs::MODEL).on(
-                    any_service,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                ),
-            ],
-        });
-        let cx = cloud.daemon_context("us-east-1");
+        let ecs = Service::new(&ecs::MODEL).on(any_service, testkit::not_asked());
+        let world = testkit::world([application_autoscaling::service(), ecs]).at_rest();
         let made = json!({"MinCapacity": 1, "MaxCapacity": 2, "Tags": {"team": "a"}});
-        let made = cx.call(input::<RegisterScalableTargetInput>(made)).await;
+        let made = world.call(input::<RegisterScalableTargetInput>(made)).await;
         Self {
-            cx,
-            recorder: Recorder::watch(&cloud),
-            arn: made.unwrap().scalable_target_arn.unwrap(),
-            _directory: directory,
+            watched: world.watched(),
+            arn: made.scalable_target_arn.unwrap(),
         }
     }
 
-    async fn lines<I: wire::Operation + Send + 'static>(&self, more: Json) -> Vec<String> {
-        self.recorder.lines(&self.cx, input::<I>(more)).await
+    async fn lines<I: wire::Operation>(&self, more: Json) -> Vec<String> {
+        self.watched.lines(input::<I>(more)).await
     }
 }
 
 /// An input about the service `web`, and more.
 fn input<I: wire::Operation>(more: Json) -> I {
-    let mut all = json!({"ServiceNamespace": "ecs", "ResourceId": WEB, "ScalableDimension": "ecs:service:DesiredCount"});
-    for (key, value) in more.as_object().unwrap() {
-        all[key] = value.clone();
-    }
-    wire::from_json(all).unwrap()
+    let web = json!({"ServiceNamespace": "ecs", "ResourceId": WEB, "ScalableDimension": "ecs:service:DesiredCount"});
+    testkit::input_with(web, &more)
 }
 
 #[tokio::test]
@@ -130,10 +109,10 @@ async fn a_new_target_hands_its_role_over_and_is_tagged() {
         "Tags": {"team": "b"},
     });
     let needs = world
-        .recorder
-        .needs(&world.cx, input::<RegisterScalableTargetInput>(new))
+        .watched
+        .needs(input::<RegisterScalableTargetInput>(new))
         .await;
-    let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+    let told: Vec<String> = needs.all.iter().map(told).collect();
     let of_new = "arn:aws:application-autoscaling:us-east-1:000000000000:scalable-target/*";
     assert_eq!(
         told,

@@ -1,10 +1,10 @@
 //! Services that grow and shrink: CloudWatch's alarms and the policies together, beside an ECS that
 //! does at once what it is asked. Time is paused: minutes of the fast pace pass at once.
 
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Record, Service, Store};
+use cloud::{Cx, Error, Record, Service};
 use serde::{Deserialize, Serialize};
 use shapes::application_autoscaling::*;
 use shapes::cloudwatch as cw;
@@ -53,70 +53,36 @@ async fn update(cx: Cx, input: ecs::UpdateServiceInput) -> Result<ecs::UpdateSer
     Ok(ecs::UpdateServiceOutput::default())
 }
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    directory: tempfile::TempDir,
+struct World(testkit::World);
+
+fn services() -> [Service; 3] {
+    let ecs = Service::new(&ecs::MODEL)
+        .on(describe, testkit::not_asked())
+        .on(update, testkit::not_asked());
+    [
+        application_autoscaling::service(),
+        cloudwatch::service(),
+        ecs,
+    ]
 }
 
-fn open(directory: &tempfile::TempDir) -> Arc<Cloud> {
-    let cloud = Cloud::new(CloudParts {
-        account: "000000000000".into(),
-        default_region: "us-east-1".into(),
-        store: Store::open(&directory.path().join("store.db")).unwrap(),
-        engine: sim::Sim::default().engine(),
-        clock: Clock::new(Pace::Fast),
-        services: vec![
-            application_autoscaling::service(),
-            cloudwatch::service(),
-            Service::new(&ecs::MODEL)
-                .on(
-                    describe,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                )
-                .on(
-                    update,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                ),
-        ],
-    });
-    tokio::spawn(cloud.clone().run());
-    cloud
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new(desired: i32) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = open(&directory);
-        let cx = cloud.daemon_context("us-east-1");
-        cx.write(|tx| tx.put(&Web { desired })).unwrap();
-        Self {
-            cloud,
-            cx,
-            directory,
-        }
+        let world = testkit::world(services()).run();
+        world.cx.write(|tx| tx.put(&Web { desired })).unwrap();
+        Self(world)
     }
 
     /// The daemon dies, and another one goes on.
     fn crash(self) -> Self {
-        self.cloud.converge.stop();
-        let Self {
-            cloud,
-            cx,
-            directory,
-        } = self;
-        drop((cloud, cx));
-        let cloud = open(&directory);
-        let cx = cloud.daemon_context("us-east-1");
-        Self {
-            cloud,
-            cx,
-            directory,
-        }
-    }
-
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
+        Self(testkit::world(services()).on(&self.0.crash()).run())
     }
 
     async fn register(&self, min: i32, max: i32) {

@@ -1,42 +1,26 @@
 //! The operations over a machine that is not there.
 
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::logs::*;
 
 const GROUP: &str = "/web/app";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    sim: sim::Sim,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![cloudwatch_logs::service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        let cx = cloud.daemon_context("us-east-1");
-        Self {
-            cloud,
-            cx,
-            sim,
-            _directory: directory,
-        }
+        Self(testkit::world([cloudwatch_logs::service()]).run())
     }
 
     async fn with_stream() -> Self {
@@ -44,18 +28,6 @@ impl World {
         world.group(GROUP).await;
         world.stream("a").await;
         world
-    }
-
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> (&str, String)
-    where
-        I::Output: std::fmt::Debug,
-    {
-        let error = self.cx.call(input).await.unwrap_err();
-        (error.code, error.message)
     }
 
     async fn group(&self, name: &str) {
@@ -394,15 +366,9 @@ async fn a_deleted_group_takes_its_streams_along() {
 async fn a_stack_makes_changes_and_deletes_a_group() {
     let world = World::new();
     let group = world.cloud.resource_type("AWS::Logs::LogGroup").unwrap();
-    let mut request = ResourceRequest {
-        made: Default::default(),
-        stack_name: "web".into(),
-        stack_id: "stack".into(),
-        logical_id: "Logs".into(),
-        token: "t1".into(),
-        properties: json!({"RetentionInDays": "7", "Tags": [{"Key": "k", "Value": "v"}]}),
-        tags: Default::default(),
-    };
+    let properties = json!({"RetentionInDays": "7", "Tags": [{"Key": "k", "Value": "v"}]});
+    let mut request = testkit::request("web", "Logs", properties);
+    request.tags.clear();
     let made = group.create(&world.cx, &request).await.unwrap();
     assert!(made.physical_id.starts_with("web-Logs-"));
     let again = group.create(&world.cx, &request).await.unwrap();

@@ -2,48 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
 use shapes::logs::*;
-use sim::Recorder;
+use testkit::Watched;
 
 const PREFIX: &str = "arn:aws:logs:us-east-1:000000000000:log-group";
 
-struct World {
-    cx: Cx,
-    recorder: Recorder,
-    _directory: tempfile::TempDir,
-}
+struct World(Watched);
 
 impl World {
     /// A group `/web` of the team `a`.
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![cloudwatch_logs::service()],
-        });
-        let cx = cloud.daemon_context("us-east-1");
+        let world = testkit::world([cloudwatch_logs::service()]).at_rest();
         let input = CreateLogGroupInput {
             log_group_name: "/web".into(),
             tags: Some(team("a")),
             ..Default::default()
         };
-        cx.call(input).await.unwrap();
-        Self {
-            cx,
-            recorder: Recorder::watch(&cloud),
-            _directory: directory,
-        }
+        world.call(input).await;
+        Self(world.watched())
     }
 
-    async fn check<I: wire::Operation + Send + 'static>(&self, input: I, expected: &[&str]) {
-        let lines = self.recorder.lines(&self.cx, input).await;
+    async fn check<I: wire::Operation>(&self, input: I, expected: &[&str]) {
         let expected = expected.iter().map(|it| it.replace("GROUP", PREFIX));
-        assert_eq!(lines, expected.collect::<Vec<_>>(), "{}", I::NAME);
+        let expected: Vec<String> = expected.collect();
+        assert_eq!(self.0.lines(input).await, expected, "{}", I::NAME);
     }
 }
 
@@ -217,10 +199,7 @@ async fn tags_of_a_new_group_need_the_permission_to_tag() {
     };
     let needed = "logs:CreateLogGroup GROUP:/new:log-stream:";
     world.check(create(None), &[needed]).await;
-    let needs = world
-        .recorder
-        .needs(&world.cx, create(Some(team("b"))))
-        .await;
+    let needs = world.0.needs(create(Some(team("b")))).await;
     assert_eq!(needs.request_tags, team("b"));
     world
         .check(

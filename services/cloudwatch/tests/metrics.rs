@@ -1,46 +1,29 @@
 //! Metrics and alarms over the real store and loop, in paused time.
 
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::{Clock, Pace};
 use shapes::cloudwatch::*;
 use wire::Timestamp;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
-}
+struct World(testkit::World);
 
 fn world(pace: Pace) -> World {
-    let directory = tempfile::tempdir().unwrap();
-    let cloud = Cloud::new(CloudParts {
-        account: "000000000000".into(),
-        default_region: "us-east-1".into(),
-        store: Store::open(&directory.path().join("store.db")).unwrap(),
-        engine: sim::Sim::default().engine(),
-        clock: Clock::new(pace),
-        services: vec![cloudwatch::service()],
-    });
-    tokio::spawn(cloud.clone().run());
-    World {
-        cx: cloud.daemon_context("us-east-1"),
-        cloud,
-        _directory: directory,
+    let world = testkit::world([cloudwatch::service()]).by(Clock::new(pace));
+    World(world.run())
+}
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
     }
 }
 
 impl World {
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> String
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().to_string()
+    async fn refused<I: wire::Operation>(&self, input: I) -> String {
+        self.err(input).await.to_string()
     }
 
     fn now(&self) -> f64 {

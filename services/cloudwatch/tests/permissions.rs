@@ -1,42 +1,23 @@
 //! What each operation needs permission for, by an alarm's name and ARN.
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
 use serde_json::{Value as Json, json};
 use shapes::cloudwatch::*;
-use sim::{Recorder, key_of};
+use testkit::{Watched, key_of, told};
 
 const ALARM: &str = "arn:aws:cloudwatch:us-east-1:000000000000:alarm";
 
-struct World {
-    cx: Cx,
-    recorder: Recorder,
-    _directory: tempfile::TempDir,
-}
+struct World(Watched);
 
 impl World {
     /// An alarm `busy` of the team `a`.
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![cloudwatch::service()],
-        });
-        let cx = cloud.daemon_context("us-east-1");
-        cx.call(alarm("busy", true)).await.unwrap();
-        Self {
-            cx,
-            recorder: Recorder::watch(&cloud),
-            _directory: directory,
-        }
+        let world = testkit::world([cloudwatch::service()]).at_rest();
+        world.call(alarm("busy", true)).await;
+        Self(world.watched())
     }
 
-    async fn check<I: wire::Operation + Send + 'static>(&self, more: Json, expected: &[&str]) {
-        let input = wire::from_json::<I>(more).unwrap();
-        let lines = self.recorder.lines(&self.cx, input).await;
+    async fn check<I: wire::Operation>(&self, more: Json, expected: &[&str]) {
+        let lines = self.0.lines(wire::from_json::<I>(more).unwrap()).await;
         let expected = expected.iter().map(|it| it.replace("ALARM", ALARM));
         assert_eq!(lines, expected.collect::<Vec<_>>(), "{}", I::NAME);
     }
@@ -124,8 +105,8 @@ async fn a_call_that_names_no_alarm_is_about_all() {
 async fn metrics_are_no_resources_and_their_namespace_is_told() {
     let world = World::new().await;
     let input = wire::from_json::<PutMetricDataInput>(json!({"Namespace": "Shop"})).unwrap();
-    let needs = world.recorder.needs(&world.cx, input).await;
-    assert_eq!(sim::told(&needs.all[0]), "cloudwatch:PutMetricData *");
+    let needs = world.0.needs(input).await;
+    assert_eq!(told(&needs.all[0]), "cloudwatch:PutMetricData *");
     let namespace = key_of(&needs.all[0], "cloudwatch:namespace");
     assert_eq!(namespace.unwrap(), ["Shop"]);
     world
@@ -136,8 +117,8 @@ async fn metrics_are_no_resources_and_their_namespace_is_told() {
 #[tokio::test]
 async fn an_alarm_that_is_put_tells_all_its_actions_and_needs_the_permission_to_tag() {
     let world = World::new().await;
-    let needs = world.recorder.needs(&world.cx, alarm("new", true)).await;
-    let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+    let needs = world.0.needs(alarm("new", true)).await;
+    let told: Vec<String> = needs.all.iter().map(told).collect();
     let new = format!("{ALARM}:new");
     assert_eq!(
         told,
@@ -148,12 +129,12 @@ async fn an_alarm_that_is_put_tells_all_its_actions_and_needs_the_permission_to_
     );
     let actions = key_of(&needs.all[0], "cloudwatch:AlarmActions").unwrap();
     assert_eq!(actions.len(), 2);
-    let again = world.recorder.lines(&world.cx, alarm("busy", false)).await;
+    let again = world.0.lines(alarm("busy", false)).await;
     assert_eq!(
         again,
         [format!("cloudwatch:PutMetricAlarm {ALARM}:busy {{team=a}}")]
     );
     // The name is no pattern.
-    let star = world.recorder.lines(&world.cx, alarm("*", false)).await;
+    let star = world.0.lines(alarm("*", false)).await;
     assert_eq!(star, [format!("cloudwatch:PutMetricAlarm {ALARM}:*")]);
 }

@@ -1,49 +1,27 @@
 //! The operations over a machine that is not there.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use engine::GitSource;
 use serde_json::json;
 use shapes::codecommit::*;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    sim: sim::Sim,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![codecommit::service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            sim,
-            _directory: directory,
-        }
+        Self(testkit::world([codecommit::service()]).run())
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().code
+    async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
+        self.err(input).await.code
     }
 
     async fn create(&self) -> RepositoryMetadata {
@@ -289,15 +267,7 @@ async fn a_stacks_repository_is_made_once_and_follows_its_template() {
         .cloud
         .resource_type("AWS::CodeCommit::Repository")
         .unwrap();
-    let mut request = ResourceRequest {
-        made: Default::default(),
-        stack_name: "stack".into(),
-        stack_id: "stack-id".into(),
-        logical_id: "Code".into(),
-        token: "token".into(),
-        properties: json!({ "RepositoryName": "web" }),
-        tags: [("stack".into(), "stack".into())].into(),
-    };
+    let mut request = testkit::request("stack", "Code", json!({ "RepositoryName": "web" }));
     let made = kind.create(&world.cx, &request).await.unwrap();
     assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
     let old = request.properties.clone();

@@ -2,45 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
 use shapes::codecommit::*;
-use sim::{Recorder, key_of};
+use testkit::{Watched, key_of};
 
 const WEB: &str = "arn:aws:codecommit:us-east-1:000000000000:web";
 
-struct World {
-    cx: Cx,
-    recorder: Recorder,
-    _directory: tempfile::TempDir,
-}
+struct World(Watched);
 
 impl World {
     /// A repository `web` of the team `a`.
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![codecommit::service()],
-        });
-        let cx = cloud.daemon_context("us-east-1");
-        cx.call(create("web", Some(team("a")))).await.unwrap();
-        let found = codecommit::find_by_path(&cloud, "localhost", "web").unwrap();
+        let world = testkit::world([codecommit::service()]).at_rest();
+        world.call(create("web", Some(team("a")))).await;
+        let found = codecommit::find_by_path(&world.cloud, "localhost", "web").unwrap();
         assert_eq!((found.arn.as_str(), found.tags), (WEB, team("a")));
-        Self {
-            cx,
-            recorder: Recorder::watch(&cloud),
-            _directory: directory,
-        }
+        Self(world.watched())
     }
 
-    async fn check<I: wire::Operation + Send + 'static>(&self, input: I, expected: &[&str]) {
-        let lines = self.recorder.lines(&self.cx, input).await;
+    async fn check<I: wire::Operation>(&self, input: I, expected: &[&str]) {
         let expected = expected.iter().map(|it| it.replace("WEB", WEB));
-        assert_eq!(lines, expected.collect::<Vec<_>>(), "{}", I::NAME);
+        let expected: Vec<String> = expected.collect();
+        assert_eq!(self.0.lines(input).await, expected, "{}", I::NAME);
     }
 }
 
@@ -58,11 +40,7 @@ fn create(name: &str, tags: Option<BTreeMap<String, String>>) -> CreateRepositor
 
 /// The input of an operation on `web`, from JSON.
 fn input<I: wire::Operation>(more: serde_json::Value) -> I {
-    let mut all = serde_json::json!({ "repositoryName": "web" });
-    for (key, value) in more.as_object().unwrap() {
-        all[key] = value.clone();
-    }
-    wire::from_json(all).unwrap()
+    testkit::input_with(serde_json::json!({ "repositoryName": "web" }), &more)
 }
 
 #[tokio::test]
@@ -127,18 +105,12 @@ async fn each_of_several_counts_and_none_is_all() {
 async fn a_branch_is_told_as_a_reference() {
     let world = World::new().await;
     let put = serde_json::json!({"branchName": "main", "fileContent": "", "filePath": "a"});
-    let needs = world
-        .recorder
-        .needs(&world.cx, input::<PutFileInput>(put))
-        .await;
+    let needs = world.0.needs(input::<PutFileInput>(put)).await;
     let references = key_of(&needs.all[0], "codecommit:References");
     assert_eq!(references.unwrap(), ["refs/heads/main"]);
     let needs = world
-        .recorder
-        .needs(
-            &world.cx,
-            input::<GetRepositoryInput>(serde_json::json!({})),
-        )
+        .0
+        .needs(input::<GetRepositoryInput>(serde_json::json!({})))
         .await;
     assert_eq!(key_of(&needs.all[0], "codecommit:References"), None);
 }

@@ -1,50 +1,33 @@
 //! The operations over a machine that is not there.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::codeconnections::*;
 use shapes::codestar_connections as star;
 use shapes::secretsmanager::{CreateSecretInput, ListSecretsInput};
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                codeconnections::service(),
-                codeconnections::codestar_service(),
-                secretsmanager::service(),
-            ],
-        });
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
+        let world = testkit::world([
+            codeconnections::service(),
+            codeconnections::codestar_service(),
+            secretsmanager::service(),
+        ]);
+        Self(world.at_rest())
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().code
+    async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
+        self.err(input).await.code
     }
 
     async fn create(&self, name: &str) -> String {
@@ -263,15 +246,9 @@ async fn a_stacks_connection_is_made_once() {
         "AWS::CodeStarConnections::Connection",
     ] {
         let kind = world.cloud.resource_type(name).unwrap();
-        let request = ResourceRequest {
-            made: Default::default(),
-            stack_name: "stack".into(),
-            stack_id: "stack-id".into(),
-            logical_id: "Hub".into(),
-            token: name.into(),
-            properties: json!({ "ConnectionName": "hub", "ProviderType": "GitHub" }),
-            tags: [("stack".into(), "stack".into())].into(),
-        };
+        let properties = json!({ "ConnectionName": "hub", "ProviderType": "GitHub" });
+        let mut request = testkit::request("stack", "Hub", properties);
+        request.token = name.into();
         let made = kind.create(&world.cx, &request).await.unwrap();
         assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
         let status = kind

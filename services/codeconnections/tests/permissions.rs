@@ -1,54 +1,41 @@
 //! What each operation needs permission for, under both of the service's names.
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::{Value as Json, json};
 use shapes::codeconnections::*;
 use shapes::codestar_connections as star;
-use sim::{Recorder, key_of};
+use testkit::{Recorder, Watched, key_of};
 
 const ACCOUNT: &str = "us-east-1:000000000000";
 
 struct World {
-    cx: Cx,
-    recorder: Recorder,
+    watched: Watched,
     /// Made under the older name.
     connection: String,
     /// Made under the newer one.
     host: String,
-    _directory: tempfile::TempDir,
 }
 
 impl World {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                codeconnections::service(),
-                codeconnections::codestar_service(),
-            ],
-        });
-        let cx = cloud.daemon_context("us-east-1");
+        let services = [
+            codeconnections::service(),
+            codeconnections::codestar_service(),
+        ];
+        let world = testkit::world(services).at_rest();
         let tags = json!([{"Key": "team", "Value": "a"}]);
         let made = json!({"ConnectionName": "c", "ProviderType": "GitHub", "Tags": tags});
-        let made = cx.call(input::<star::CreateConnectionInput>(made)).await;
+        let made = world.call(input::<star::CreateConnectionInput>(made)).await;
         let host = json!({"Name": "h", "ProviderType": "GitLabSelfManaged", "ProviderEndpoint": "https://git.example", "Tags": tags});
-        let host = cx.call(input::<CreateHostInput>(host)).await;
+        let host = world.call(input::<CreateHostInput>(host)).await;
         Self {
-            cx,
-            recorder: Recorder::watch(&cloud),
-            connection: made.unwrap().connection_arn,
-            host: host.unwrap().host_arn.unwrap(),
-            _directory: directory,
+            watched: world.watched(),
+            connection: made.connection_arn,
+            host: host.host_arn.unwrap(),
         }
     }
 
-    async fn lines<I: wire::Operation + Send + 'static>(&self, more: Json) -> Vec<String> {
-        self.recorder.lines(&self.cx, input::<I>(more)).await
+    async fn lines<I: wire::Operation>(&self, more: Json) -> Vec<String> {
+        self.watched.lines(input::<I>(more)).await
     }
 }
 
@@ -100,20 +87,14 @@ async fn a_stack_makes_a_connection_by_the_operation_alone() {
             "codestar-connections:CreateConnection",
         ),
     ] {
-        let request = ResourceRequest {
-            made: Default::default(),
-            stack_name: "stack".into(),
-            stack_id: "stack-id".into(),
-            logical_id: "Hub".into(),
-            token: kind.into(),
-            properties: json!({ "ConnectionName": "hub", "ProviderType": "GitHub" }),
-            tags: [].into(),
-        };
-        let somebody = Recorder::somebody(&world.cx);
-        let kind = world.cx.cloud.resource_type(kind).unwrap();
+        let properties = json!({ "ConnectionName": "hub", "ProviderType": "GitHub" });
+        let mut request = testkit::request("stack", "Hub", properties);
+        request.tags.clear();
+        let somebody = Recorder::somebody(&world.watched.cx);
+        let kind = world.watched.cloud.resource_type(kind).unwrap();
         assert!(kind.create(&somebody, &request).await.is_err());
-        let needs = world.recorder.take().unwrap();
-        assert_eq!(sim::told(&needs.all[0]), format!("{action} *"));
+        let needs = world.watched.take().unwrap();
+        assert_eq!(testkit::told(&needs.all[0]), format!("{action} *"));
     }
 }
 
@@ -142,14 +123,14 @@ async fn the_provider_is_told_also_where_the_host_tells_it() {
     let world = World::new().await;
     let by_host = json!({"ConnectionName": "d", "HostArn": world.host});
     let needs = world
-        .recorder
-        .needs(&world.cx, input::<CreateConnectionInput>(by_host.clone()))
+        .watched
+        .needs(input::<CreateConnectionInput>(by_host.clone()))
         .await;
     let provider = key_of(&needs.all[0], "codeconnections:ProviderType");
     assert_eq!(provider.unwrap(), ["GitLabSelfManaged"]);
     let needs = world
-        .recorder
-        .needs(&world.cx, input::<star::CreateConnectionInput>(by_host))
+        .watched
+        .needs(input::<star::CreateConnectionInput>(by_host))
         .await;
     let provider = key_of(&needs.all[0], "codestar-connections:ProviderType");
     assert_eq!(provider.unwrap(), ["GitLabSelfManaged"]);

@@ -1,8 +1,7 @@
 //! The operations over a machine that is not there.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::ecr::*;
 
@@ -11,44 +10,18 @@ const HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 /// Lets everybody of the account pull.
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]}]}"#;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    sim: sim::Sim,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![ecr::service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            sim,
-            _directory: directory,
-        }
-    }
-
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> (&str, String)
-    where
-        I::Output: std::fmt::Debug,
-    {
-        let error = self.cx.call(input).await.unwrap_err();
-        (error.code, error.message)
+        Self(testkit::world([ecr::service()]).run())
     }
 
     async fn tags(&self) -> Vec<String> {
@@ -264,10 +237,7 @@ async fn images_are_listed_fetched_and_deleted() {
 #[tokio::test(start_paused = true)]
 async fn tokens_open_the_registry_for_twelve_hours() {
     let world = World::new();
-    let owner = cloud::OwnerKey::new("AKIAOWNER", "secret");
-    let owner = owner.find("AKIAOWNER", None).unwrap().if_secret("secret");
-    let origin = Arc::new(cloud::Origin::Internal);
-    let as_owner = world.cloud.context("us-east-1", owner.unwrap(), origin);
+    let as_owner = world.cx.with_caller(testkit::owner());
     let output = as_owner
         .call(GetAuthorizationTokenInput::default())
         .await
@@ -350,19 +320,12 @@ async fn policies_and_tags_are_kept() {
 async fn a_stack_makes_changes_and_deletes_a_repository() {
     let world = World::new();
     let kind = world.cloud.resource_type("AWS::ECR::Repository").unwrap();
-    let mut request = ResourceRequest {
-        made: Default::default(),
-        stack_name: "Web".into(),
-        stack_id: "stack".into(),
-        logical_id: "Images".into(),
-        token: "t".into(),
-        properties: json!({
-            "ImageScanningConfiguration": {"ScanOnPush": "true"},
-            "RepositoryPolicyText": {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}]},
-            "LifecyclePolicy": {"LifecyclePolicyText": r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]}"#},
-        }),
-        tags: Default::default(),
-    };
+    let properties = json!({
+        "ImageScanningConfiguration": {"ScanOnPush": "true"},
+        "RepositoryPolicyText": {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}]},
+        "LifecyclePolicy": {"LifecyclePolicyText": r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 14}, "action": {"type": "expire"}}]}"#},
+    });
+    let mut request = testkit::request("Web", "Images", properties);
     let made = kind.create(&world.cx, &request).await.unwrap();
     assert!(
         made.physical_id.starts_with("web-images-"),
@@ -472,7 +435,7 @@ async fn a_repository_brings_its_tags_and_its_policy() {
             ..Default::default()
         })
         .await;
-    let recorder = sim::Recorder::watch(&world.cloud);
+    let recorder = testkit::Recorder::watch(&world.cloud);
     let arn = "arn:aws:ecr:us-east-1:000000000000:repository/web";
     let list = ListImagesInput {
         repository_name: "web".into(),
@@ -480,7 +443,7 @@ async fn a_repository_brings_its_tags_and_its_policy() {
     };
     let needs = recorder.needs(&world.cx, list).await;
     assert_eq!(
-        sim::told(&needs.all[0]),
+        testkit::told(&needs.all[0]),
         format!("ecr:ListImages {arn} {{team=a}}")
     );
     let touched = needs.all[0].resource.as_ref().unwrap();

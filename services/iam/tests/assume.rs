@@ -1,12 +1,10 @@
 //! Who may assume a role, and what is known of a call when policies are held against it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cloud::{
-    Caller, ClientOrigin, Clock, Cloud, CloudParts, Cx, InsideOrigin, Need, Origin, OwnerKey, Pace,
-    Store, Touched,
-};
+use cloud::{Caller, ClientOrigin, Clock, Cx, InsideOrigin, Need, Pace, Touched};
 use iam::{Mode, Policies};
 use serde_json::{Value, json};
 use shapes::iam::*;
@@ -17,10 +15,15 @@ const ANN: &str = "arn:aws:iam::000000000000:user/ann";
 const TARGET: &str = "arn:aws:iam::000000000000:role/target";
 
 struct World {
-    cloud: Arc<Cloud>,
-    daemon: Cx,
+    world: testkit::World,
     ann: Caller,
-    _directory: tempfile::TempDir,
+}
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.world
+    }
 }
 
 impl World {
@@ -30,17 +33,10 @@ impl World {
     }
 
     async fn by(mode: Mode, clock: Clock) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: ACCOUNT.into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock,
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        cloud.decide_by(Arc::new(Policies::new(mode)));
-        let daemon = cloud.daemon_context("us-east-1");
+        let world = testkit::world([iam::service(), iam::sts_service()])
+            .by(clock)
+            .at_rest();
+        let world = world.decided_by(Policies::new(mode));
         let user = CreateUserInput {
             user_name: "ann".into(),
             tags: Some(vec![Tag {
@@ -49,18 +45,13 @@ impl World {
             }]),
             ..Default::default()
         };
-        let user = daemon.call(user).await.unwrap().user.unwrap();
+        let user = world.call(user).await.user.unwrap();
         let ann = Caller::User {
             arn: user.arn,
             id: user.user_id,
             access_key: "AKIAANN".into(),
         };
-        Self {
-            cloud,
-            daemon,
-            ann,
-            _directory: directory,
-        }
+        Self { world, ann }
     }
 
     async fn ann_may(&self, statements: Value) {
@@ -69,7 +60,7 @@ impl World {
             policy_name: "own".into(),
             policy_document: json!({"Version": "2012-10-17", "Statement": statements}).to_string(),
         };
-        self.daemon.call(policy).await.unwrap();
+        self.cx.call(policy).await.unwrap();
     }
 
     async fn role(&self, name: &str, trust: Value) {
@@ -79,30 +70,20 @@ impl World {
                 .to_string(),
             ..Default::default()
         };
-        self.daemon.call(role).await.unwrap();
+        self.cx.call(role).await.unwrap();
     }
 
     async fn trusts(&self, trust: Value) {
         let delete = DeleteRoleInput {
             role_name: "target".into(),
         };
-        self.daemon.call(delete).await.ok();
+        self.cx.call(delete).await.ok();
         self.role("target", trust).await;
-    }
-
-    fn client(&self, caller: Caller, origin: ClientOrigin) -> Cx {
-        let origin = Arc::new(Origin::Client(origin));
-        self.cloud.context("us-east-1", caller, origin)
     }
 
     async fn assume(&self, caller: Caller) -> Result<(), String> {
         let cx = self.client(caller, outside("192.0.2.7"));
         assume(&cx).await
-    }
-
-    fn owner(&self) -> Caller {
-        let signer = OwnerKey::new("AKIAOWNER", "secret").find("AKIAOWNER", None);
-        signer.unwrap().if_secret("secret").unwrap()
     }
 }
 
@@ -150,7 +131,7 @@ async fn naming_somebody_suffices_and_naming_the_account_does_not() {
         user_name: "bob".into(),
         ..Default::default()
     };
-    world.daemon.call(bob).await.unwrap();
+    world.cx.call(bob).await.unwrap();
     world
         .trusts(allow(json!({"AWS": "arn:aws:iam::000000000000:user/bob"})))
         .await;
@@ -181,7 +162,7 @@ async fn naming_somebody_suffices_and_naming_the_account_does_not() {
     );
     // The owner has no policies of its own that could refuse it.
     world.trusts(allow(json!({"AWS": ACCOUNT}))).await;
-    assert_eq!(world.assume(world.owner()).await, Ok(()));
+    assert_eq!(world.assume(testkit::owner()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -281,7 +262,7 @@ async fn a_service_is_trusted_by_its_name_and_by_what_is_known_of_it() {
 #[tokio::test]
 async fn what_is_called_through_a_service_says_so() {
     let world = World::new(Mode::Enforce).await;
-    let direct = world.daemon.acting_as(world.ann.clone());
+    let direct = world.cx.acting_as(world.ann.clone());
     let through = direct.clone().via("cloudformation.amazonaws.com");
     let direct = world.client(world.ann.clone(), outside("192.0.2.7"));
     for (condition, by_stack, by_hand) in [
@@ -321,7 +302,7 @@ async fn what_is_called_through_a_service_says_so() {
 #[tokio::test]
 async fn other_operations_of_sts_are_asked_about() {
     let world = World::new(Mode::Enforce).await;
-    let cx = world.daemon.acting_as(world.ann.clone());
+    let cx = world.cx.acting_as(world.ann.clone());
     let input = GetAccessKeyInfoInput {
         access_key_id: "AKIAANN".into(),
     };
@@ -506,20 +487,14 @@ async fn older_sessions_are_revoked_by_their_time() {
             ]})
             .to_string(),
         };
-        world.daemon.call(policy).await.unwrap();
+        world.cx.call(policy).await.unwrap();
     };
     let session = AssumeRoleInput {
         role_arn: TARGET.into(),
         role_session_name: "s".into(),
         ..Default::default()
     };
-    let session = world
-        .daemon
-        .call(session)
-        .await
-        .unwrap()
-        .credentials
-        .unwrap();
+    let session = world.cx.call(session).await.unwrap().credentials.unwrap();
     let signer = iam::find_key(
         &world.cloud,
         &session.access_key_id,
@@ -548,7 +523,7 @@ async fn a_resource_s_policy_binds_the_owner_and_grants_to_others() {
     };
     let statement = |effect: &str, principal: Value| json!({"Effect": effect, "Action": "secretsmanager:*", "Resource": "*", "Principal": principal});
     let world = World::new(Mode::Enforce).await;
-    let as_owner = world.client(world.owner(), outside("192.0.2.7"));
+    let as_owner = world.client(testkit::owner(), outside("192.0.2.7"));
     let as_ann = world.client(world.ann.clone(), outside("192.0.2.7"));
     let ask = |cx: &Cx, statements: Value| {
         let answer = cx.authorize_one("secretsmanager", need(statements));
@@ -563,7 +538,7 @@ async fn a_resource_s_policy_binds_the_owner_and_grants_to_others() {
              resource-based policy"
         )
     );
-    assert!(ask(&world.daemon, denial).is_ok());
+    assert!(ask(&world.cx, denial).is_ok());
     let others = statement("Deny", json!({"AWS": ANN}));
     assert!(ask(&as_owner, others).is_ok());
     assert!(ask(&as_ann, statement("Allow", json!({"AWS": ANN}))).is_ok());

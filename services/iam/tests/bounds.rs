@@ -1,19 +1,13 @@
 //! What groups, permissions boundaries and sessions' own policies give and take, by calls as they come
 //! from the network.
 
-use std::sync::Arc;
-
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::{Caller, Cx};
 use iam::{Mode, Policies};
 use serde_json::{Value, json};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/worker";
 
-struct World {
-    cloud: Arc<Cloud>,
-    owner: Cx,
-    _directory: tempfile::TempDir,
-}
+struct World(testkit::World);
 
 fn document(statements: Value) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
@@ -24,33 +18,24 @@ fn allow(actions: Value) -> String {
 }
 
 impl World {
-    async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        cloud.decide_by(Arc::new(Policies::new(Mode::Enforce)));
-        Self {
-            owner: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
+    fn new() -> Self {
+        let world = testkit::world([iam::service(), iam::sts_service()]).at_rest();
+        Self(world.decided_by(Policies::new(Mode::Enforce)))
     }
 
     async fn iam(&self, operation: &str, input: Value) -> Value {
-        let answer = self.owner.serve_json("iam", operation, input).await;
-        answer.unwrap_or_else(|error| panic!("{operation}: {}: {}", error.code, error.message))
+        let answer = testkit::serve(self.owner(), "iam", operation, input).await;
+        answer.unwrap_or_else(|error| panic!("{operation}: {error}"))
     }
 
     async fn refused(&self, operation: &str, input: Value) -> String {
-        let answer = self.owner.serve_json("iam", operation, input).await;
-        let error = answer.unwrap_err();
-        format!("{}: {}", error.code, error.message)
+        let answer = testkit::serve(self.owner(), "iam", operation, input).await;
+        answer.unwrap_err()
+    }
+
+    /// Who may do everything.
+    fn owner(&self) -> &Cx {
+        &self.0.cx
     }
 
     /// The ARN of a new managed policy.
@@ -64,7 +49,7 @@ impl World {
     async fn user(&self, name: &str) -> Cx {
         let made = self.iam("CreateUser", json!({"UserName": name})).await;
         let user = &made["User"];
-        self.owner.with_caller(Caller::User {
+        self.owner().with_caller(Caller::User {
             arn: user["Arn"].as_str().unwrap().into(),
             id: user["UserId"].as_str().unwrap().into(),
             access_key: "AKIA".into(),
@@ -90,12 +75,11 @@ impl World {
         for (name, value) in members.as_object().unwrap() {
             input[name] = value.clone();
         }
-        let answer = from.serve_json("sts", "AssumeRole", input).await;
-        let answer = answer.map_err(|it| format!("{}: {}", it.code, it.message))?;
+        let answer = testkit::serve(from, "sts", "AssumeRole", input).await?;
         let credentials = &answer["Credentials"];
         let key = credentials["AccessKeyId"].as_str().unwrap();
-        let caller = iam::find_holder(&self.cloud, key).unwrap();
-        Ok(self.owner.with_caller(caller))
+        let caller = iam::find_holder(&self.0.cloud, key).unwrap();
+        Ok(self.owner().with_caller(caller))
     }
 }
 
@@ -112,7 +96,7 @@ fn ends(outcome: Result<(), String>, reason: &str) {
 
 #[tokio::test]
 async fn a_group_gives_its_users_its_policies() {
-    let world = World::new().await;
+    let world = World::new();
     let ann = world.user("ann").await;
     world
         .iam("CreateGroup", json!({"GroupName": "staff"}))
@@ -182,7 +166,7 @@ async fn a_group_gives_its_users_its_policies() {
 
 #[tokio::test]
 async fn a_user_is_in_ten_groups_at_most() {
-    let world = World::new().await;
+    let world = World::new();
     world.user("ann").await;
     for at in 0..11 {
         let name = format!("g{at}");
@@ -202,7 +186,7 @@ async fn a_user_is_in_ten_groups_at_most() {
 
 #[tokio::test]
 async fn a_boundary_takes_what_it_does_not_allow() {
-    let world = World::new().await;
+    let world = World::new();
     let ann = world.user("ann").await;
     let input =
         json!({"UserName": "ann", "PolicyName": "own", "PolicyDocument": allow(json!("iam:*"))});
@@ -244,7 +228,7 @@ async fn a_boundary_takes_what_it_does_not_allow() {
 
     // The same for a role, and for those that are made with one.
     world.role(allow(json!("iam:*"))).await;
-    let session = world.session(&world.owner, json!({})).await.unwrap();
+    let session = world.session(world.owner(), json!({})).await.unwrap();
     assert_eq!(may(&session, "ListUsers").await, Ok(()));
     let bound = json!({"RoleName": "worker", "PermissionsBoundary": arn});
     world.iam("PutRolePermissionsBoundary", bound).await;
@@ -265,7 +249,7 @@ async fn a_boundary_takes_what_it_does_not_allow() {
 /// Who may do things to others within a boundary alone is held to it by the boundary that is asked for.
 #[tokio::test]
 async fn policies_see_the_boundary_that_is_given() {
-    let world = World::new().await;
+    let world = World::new();
     let ann = world.user("ann").await;
     let arn = world.policy("bound", allow(json!("iam:ListRoles"))).await;
     let only_bounded = document(
@@ -283,12 +267,12 @@ async fn policies_see_the_boundary_that_is_given() {
 
 #[tokio::test]
 async fn a_session_has_no_more_than_its_policies_allow() {
-    let world = World::new().await;
+    let world = World::new();
     world.role(allow(json!("iam:List*"))).await;
     let arn = world.policy("users", allow(json!("iam:ListUsers"))).await;
     let policy = allow(json!(["iam:ListRoles", "iam:CreateUser"]));
     let session = world
-        .session(&world.owner, json!({"Policy": policy}))
+        .session(world.owner(), json!({"Policy": policy}))
         .await
         .unwrap();
     assert_eq!(may(&session, "ListRoles").await, Ok(()));
@@ -307,13 +291,13 @@ async fn a_session_has_no_more_than_its_policies_allow() {
             .contains("no identity-based policy")
     );
     let both = json!({"Policy": policy, "PolicyArns": [{"arn": arn}]});
-    let session = world.session(&world.owner, both).await.unwrap();
+    let session = world.session(world.owner(), both).await.unwrap();
     assert_eq!(may(&session, "ListUsers").await, Ok(()));
     assert_eq!(may(&session, "ListRoles").await, Ok(()));
     let deny = document(json!([{"Effect": "Allow", "Action": "*", "Resource": "*"},
         {"Effect": "Deny", "Action": "iam:ListRoles", "Resource": "*"}]));
     let session = world
-        .session(&world.owner, json!({"Policy": deny}))
+        .session(world.owner(), json!({"Policy": deny}))
         .await
         .unwrap();
     ends(
@@ -332,7 +316,7 @@ async fn a_session_has_no_more_than_its_policies_allow() {
         ),
     ] {
         let refused = world
-            .session(&world.owner, members)
+            .session(world.owner(), members)
             .await
             .map(drop)
             .unwrap_err();
@@ -342,7 +326,7 @@ async fn a_session_has_no_more_than_its_policies_allow() {
 
 #[tokio::test]
 async fn tags_of_a_session_are_its_principals() {
-    let world = World::new().await;
+    let world = World::new();
     let by_team = |team: &str| {
         document(
             json!({"Effect": "Allow", "Action": ["iam:ListRoles", "sts:*"], "Resource": "*",
@@ -350,14 +334,14 @@ async fn tags_of_a_session_are_its_principals() {
         )
     };
     world.role(by_team("blue")).await;
-    let plain = world.session(&world.owner, json!({})).await.unwrap();
+    let plain = world.session(world.owner(), json!({})).await.unwrap();
     assert!(
         may(&plain, "ListRoles").await.is_err(),
         "the role's tag is red"
     );
     let tags = json!([{"Key": "team", "Value": "blue"}, {"Key": "x", "Value": "1"}]);
     let tagged = json!({"Tags": tags, "TransitiveTagKeys": ["team"]});
-    let session = world.session(&world.owner, tagged).await.unwrap();
+    let session = world.session(world.owner(), tagged).await.unwrap();
     assert_eq!(may(&session, "ListRoles").await, Ok(()));
     // What is transitive goes on to the next session, and cannot be set by it.
     let next = world.session(&session, json!({})).await.unwrap();
@@ -365,7 +349,7 @@ async fn tags_of_a_session_are_its_principals() {
     let again = json!({"Tags": [{"Key": "Team", "Value": "red"}]});
     assert!(world.session(&session, again).await.is_err());
     let unlisted = json!({"TransitiveTagKeys": ["team"]});
-    assert!(world.session(&world.owner, unlisted).await.is_err());
+    assert!(world.session(world.owner(), unlisted).await.is_err());
 
     // Tags and a source identity need a trust policy that lets them be set.
     let trust = document(
@@ -373,13 +357,13 @@ async fn tags_of_a_session_are_its_principals() {
     );
     let input = json!({"RoleName": "worker", "PolicyDocument": trust});
     world.iam("UpdateAssumeRolePolicy", input).await;
-    assert!(world.session(&world.owner, json!({})).await.is_ok());
+    assert!(world.session(world.owner(), json!({})).await.is_ok());
     for (members, action) in [
         (json!({"Tags": tags}), "sts:TagSession"),
         (json!({"SourceIdentity": "ann"}), "sts:SetSourceIdentity"),
     ] {
         let refused = world
-            .session(&world.owner, members)
+            .session(world.owner(), members)
             .await
             .map(drop)
             .unwrap_err();
@@ -392,19 +376,19 @@ async fn tags_of_a_session_are_its_principals() {
 
 #[tokio::test]
 async fn a_source_identity_stays_along_a_chain() {
-    let world = World::new().await;
+    let world = World::new();
     let only_ann = document(
         json!({"Effect": "Allow", "Action": ["iam:ListRoles", "sts:*"], "Resource": "*",
         "Condition": {"StringEquals": {"aws:SourceIdentity": "ann"}}}),
     );
     world.role(only_ann).await;
     let bob = world
-        .session(&world.owner, json!({"SourceIdentity": "bob"}))
+        .session(world.owner(), json!({"SourceIdentity": "bob"}))
         .await
         .unwrap();
     assert!(may(&bob, "ListRoles").await.is_err());
     let ann = world
-        .session(&world.owner, json!({"SourceIdentity": "ann"}))
+        .session(world.owner(), json!({"SourceIdentity": "ann"}))
         .await
         .unwrap();
     assert_eq!(may(&ann, "ListRoles").await, Ok(()));
@@ -421,7 +405,7 @@ async fn a_source_identity_stays_along_a_chain() {
 /// A policy by the condition keys that a trust policy has, whoever assumes.
 #[tokio::test]
 async fn a_trust_policy_sees_the_tags_that_are_asked_for() {
-    let world = World::new().await;
+    let world = World::new();
     world.role(allow(json!("iam:List*"))).await;
     let trust = document(
         json!({"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"],
@@ -437,28 +421,28 @@ async fn a_trust_policy_sees_the_tags_that_are_asked_for() {
     let tag = |key: &str, value: &str| json!({"Tags": [{"Key": key, "Value": value}]});
     assert!(
         world
-            .session(&world.owner, tag("team", "red"))
+            .session(world.owner(), tag("team", "red"))
             .await
             .is_ok()
     );
     for members in [json!({}), tag("team", "green"), tag("other", "red")] {
         assert!(
-            world.session(&world.owner, members.clone()).await.is_err(),
+            world.session(world.owner(), members.clone()).await.is_err(),
             "{members}"
         );
     }
     let mut other = tag("team", "red");
     other["ExternalId"] = json!("xyz");
-    assert!(world.session(&world.owner, other).await.is_err());
+    assert!(world.session(world.owner(), other).await.is_err());
 }
 
 /// What limits a session is kept with it: where that is gone, nothing is known of what it may do.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_has_ended_while_it_calls_is_not_its_whole_role() {
-    let world = World::new().await;
+    let world = World::new();
     world.role(allow(json!("*"))).await;
     let policy = json!({"Policy": allow(json!("iam:ListRoles")), "DurationSeconds": 900});
-    let session = world.session(&world.owner, policy).await.unwrap();
+    let session = world.session(world.owner(), policy).await.unwrap();
     assert_eq!(may(&session, "ListRoles").await, Ok(()));
     assert!(may(&session, "ListUsers").await.is_err());
     tokio::time::advance(std::time::Duration::from_secs(901)).await;
@@ -486,14 +470,14 @@ async fn a_session_that_has_ended_while_it_calls_is_not_its_whole_role() {
 
 #[tokio::test]
 async fn a_user_s_session_makes_nothing_that_outlives_it() {
-    let world = World::new().await;
+    let world = World::new();
     let ann = world.user("ann").await;
     let all = json!({"UserName": "ann", "PolicyName": "p", "PolicyDocument": allow(json!("*"))});
     world.iam("PutUserPolicy", all).await;
     let answer = ann.serve_json("sts", "GetSessionToken", json!({})).await;
     let answer = answer.unwrap_or_else(|it| panic!("{}", it.message));
     let key = answer["Credentials"]["AccessKeyId"].as_str().unwrap();
-    let session = (ann).with_caller(iam::find_holder(&world.cloud, key).unwrap());
+    let session = (ann).with_caller(iam::find_holder(&world.0.cloud, key).unwrap());
     let again = session
         .serve_json("sts", "GetSessionToken", json!({}))
         .await;
@@ -512,7 +496,7 @@ async fn a_user_s_session_makes_nothing_that_outlives_it() {
 
 #[tokio::test]
 async fn who_renames_a_group_may_have_both_names() {
-    let world = World::new().await;
+    let world = World::new();
     let ann = world.user("ann").await;
     let arn = "arn:aws:iam::000000000000:group";
     let policy = document(json!({"Effect": "Allow", "Action": "iam:UpdateGroup",

@@ -1,8 +1,8 @@
 //! The operations over records alone.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, OwnerKey, Pace, ResourceRequest, Store};
+use cloud::{Caller, Cx, ResourceRequest};
 use serde_json::json;
 use shapes::iam::*;
 use shapes::sts::{AssumeRoleInput, GetCallerIdentityInput, GetSessionTokenInput};
@@ -17,41 +17,18 @@ fn trust(principal: &str) -> String {
     )
 }
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
-    }
-
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> (String, String)
-    where
-        I::Output: std::fmt::Debug,
-    {
-        let error = self.cx.call(input).await.unwrap_err();
-        (error.code.to_owned(), error.message)
+        Self(testkit::world([iam::service(), iam::sts_service()]).run())
     }
 
     async fn role(&self, name: &str, principal: &str) -> Role {
@@ -65,9 +42,7 @@ impl World {
 
     /// The account's owner, as its own key makes it.
     fn owner(&self) -> Cx {
-        let signer = OwnerKey::new("AKIAOWNER", "secret").find("AKIAOWNER", None);
-        self.cx
-            .with_caller(signer.unwrap().if_secret("secret").unwrap())
+        self.cx.with_caller(testkit::owner())
     }
 }
 
@@ -79,8 +54,8 @@ fn new_role(name: &str, principal: &str) -> CreateRoleInput {
     }
 }
 
-fn refusal(code: &str, message: &str) -> (String, String) {
-    (code.to_owned(), message.to_owned())
+fn refusal<'a>(code: &'a str, message: &str) -> (&'a str, String) {
+    (code, message.to_owned())
 }
 
 #[tokio::test]
@@ -317,13 +292,9 @@ async fn sessions_end() {
 
 fn request(token: &str, properties: serde_json::Value) -> ResourceRequest {
     ResourceRequest {
-        made: Default::default(),
-        stack_name: "web".into(),
-        stack_id: "stack".into(),
-        logical_id: "It".into(),
         token: token.into(),
-        properties,
         tags: Default::default(),
+        ..testkit::request("web", "It", properties)
     }
 }
 
@@ -605,7 +576,7 @@ async fn documents_are_as_long_as_awss_quotas_let_them() {
         ..Default::default()
     };
     world.call(trust("long", 2048)).await;
-    let over = |message: &str| ("LimitExceeded".to_owned(), message.to_owned());
+    let over = |message: &str| ("LimitExceeded", message.to_owned());
     let quota = over("Cannot exceed quota for ACLSizePerRole: 2048");
     assert_eq!(world.refused(trust("longer", 2049)).await, quota);
     let update = UpdateAssumeRolePolicyInput {

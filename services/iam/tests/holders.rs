@@ -1,39 +1,26 @@
 //! Whom a key stands for, when what shows is derived from it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::Caller;
 use serde_json::json;
 use shapes::iam::*;
 use shapes::sts::{AssumeRoleInput, GetSessionTokenInput};
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
-    }
-
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
+        Self(testkit::world([iam::service(), iam::sts_service()]).at_rest())
     }
 
     async fn key_of(&self, user: &str) -> String {

@@ -1,39 +1,34 @@
 //! Permissions, decided over calls as they come from the network.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::{Caller, Cx};
 use iam::{Mode, Policies};
 use serde_json::{Value, json};
 use shapes::iam::{CreateRoleInput, PutRolePolicyInput};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/build";
 
-struct World {
-    cloud: Arc<Cloud>,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     /// With a role that may list roles, and see one of them.
     async fn new(mode: Mode) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        cloud.decide_by(Arc::new(Policies::new(mode)));
-        let owner = cloud.daemon_context("us-east-1");
+        let world = testkit::world([iam::service(), iam::sts_service()]).at_rest();
+        let world = world.decided_by(Policies::new(mode));
         let role = CreateRoleInput {
             role_name: "build".into(),
             assume_role_policy_document: json!({"Statement": {"Effect": "Allow", "Principal": {"Service": "codebuild.amazonaws.com"}, "Action": "sts:AssumeRole"}}).to_string(),
             ..Default::default()
         };
-        owner.call(role).await.unwrap();
+        world.call(role).await;
         let policy = PutRolePolicyInput {
             role_name: "build".into(),
             policy_name: "some".into(),
@@ -44,27 +39,21 @@ impl World {
             ]})
             .to_string(),
         };
-        owner.call(policy).await.unwrap();
-        Self {
-            cloud,
-            _directory: directory,
-        }
+        world.call(policy).await;
+        Self(world)
     }
 
     fn session(&self) -> Cx {
-        let mut cx = self.cloud.daemon_context("us-east-1");
-        cx.caller = Caller::AssumedRole {
+        self.cx.with_caller(Caller::AssumedRole {
             role_arn: ROLE.into(),
             role_id: None,
             session_name: "1".into(),
             access_key: "ASIA".into(),
-        };
-        cx
+        })
     }
 
     async fn ask(&self, operation: &str, input: Value) -> Result<Value, String> {
-        let answer = self.session().serve_json("iam", operation, input).await;
-        answer.map_err(|error| format!("{}: {}", error.code, error.message))
+        testkit::serve(&self.session(), "iam", operation, input).await
     }
 }
 
@@ -143,7 +132,7 @@ async fn an_audit_lets_everything_through_and_finds_out_what_is_needed() {
 #[tokio::test]
 async fn a_service_acts_with_the_permissions_of_its_role() {
     let world = World::new(Mode::Enforce).await;
-    let cx = world.cloud.daemon_context("us-east-1");
+    let cx = &world.cx;
     let get = |name: &str| shapes::iam::GetRoleInput {
         role_name: name.into(),
     };
@@ -159,7 +148,7 @@ async fn a_service_acts_with_the_permissions_of_its_role() {
 #[tokio::test]
 async fn a_namesake_lends_nobody_its_permissions() {
     let world = World::new(Mode::Enforce).await;
-    let cx = world.cloud.daemon_context("us-east-1");
+    let cx = &world.cx;
     let role = shapes::iam::GetRoleInput {
         role_name: "build".into(),
     };
@@ -212,7 +201,7 @@ async fn a_namesake_lends_nobody_its_permissions() {
 async fn nobody_may_do_nothing_in_any_mode() {
     for mode in [Mode::Audit, Mode::Enforce] {
         let world = World::new(mode).await;
-        let nobody = (world.cloud.daemon_context("us-east-1")).with_caller(Caller::Anonymous);
+        let nobody = world.cx.with_caller(Caller::Anonymous);
         let answer = nobody.serve_json("iam", "ListRoles", json!({})).await;
         assert_eq!(answer.unwrap_err().code, "AccessDenied");
     }
@@ -221,7 +210,7 @@ async fn nobody_may_do_nothing_in_any_mode() {
 #[tokio::test]
 async fn a_role_is_found_by_its_name_or_by_its_own_arn() {
     let world = World::new(Mode::Enforce).await;
-    let cx = world.cloud.daemon_context("us-east-1");
+    let cx = &world.cx;
     let role = CreateRoleInput {
         role_name: "deep".into(),
         path: Some("/team/a/".into()),
@@ -275,7 +264,7 @@ async fn what_is_recorded_grows_neither_with_resources_nor_with_roles_that_are_g
             .any(|it| it.resource == folder && !it.allowed)
     );
     // One that was recorded by itself still is, and counts as it was decided last.
-    let owner = world.cloud.daemon_context("us-east-1");
+    let owner = &world.cx;
     let policy = PutRolePolicyInput {
         role_name: "build".into(),
         policy_name: "some".into(),

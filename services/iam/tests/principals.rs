@@ -1,8 +1,8 @@
 //! A policy names whoever was there when it was put, and no namesake.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
+use cloud::{Caller, Error};
 use iam::{Mode, Policies};
 use serde_json::{Value, json};
 use shapes::iam::*;
@@ -12,30 +12,19 @@ const ANN: &str = "arn:aws:iam::000000000000:user/staff/ann";
 const HELPER: &str = "arn:aws:iam::000000000000:role/helper";
 const SESSION: &str = "arn:aws:sts::000000000000:assumed-role/helper/s";
 
-struct World {
-    cloud: Arc<Cloud>,
-    daemon: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        cloud.decide_by(Arc::new(Policies::new(Mode::Enforce)));
-        let daemon = cloud.daemon_context("us-east-1");
-        Self {
-            cloud,
-            daemon,
-            _directory: directory,
-        }
+        let world = testkit::world([iam::service(), iam::sts_service()]).at_rest();
+        Self(world.decided_by(Policies::new(Mode::Enforce)))
     }
 
     async fn user(&self) -> Caller {
@@ -44,7 +33,7 @@ impl World {
             path: Some("/staff/".into()),
             ..Default::default()
         };
-        let user = self.daemon.call(user).await.unwrap().user.unwrap();
+        let user = self.cx.call(user).await.unwrap().user.unwrap();
         assert_eq!(user.arn, ANN);
         Caller::User {
             arn: user.arn,
@@ -55,10 +44,7 @@ impl World {
 
     async fn without_user(&self) {
         let user_name = "ann".into();
-        self.daemon
-            .call(DeleteUserInput { user_name })
-            .await
-            .unwrap();
+        self.cx.call(DeleteUserInput { user_name }).await.unwrap();
     }
 
     async fn role(&self, name: &str, principal: Value) -> Result<Role, Error> {
@@ -67,15 +53,12 @@ impl World {
             assume_role_policy_document: trust(principal),
             ..Default::default()
         };
-        self.daemon.call(role).await.map(|it| it.role)
+        self.cx.call(role).await.map(|it| it.role)
     }
 
     async fn without_role(&self, name: &str) {
         let role_name = name.into();
-        self.daemon
-            .call(DeleteRoleInput { role_name })
-            .await
-            .unwrap();
+        self.cx.call(DeleteRoleInput { role_name }).await.unwrap();
     }
 
     async fn session_of(&self, role: &Role) -> Caller {
@@ -84,7 +67,7 @@ impl World {
             role_session_name: "s".into(),
             ..Default::default()
         };
-        let ecs = self.daemon.as_service("ecs.amazonaws.com");
+        let ecs = self.cx.as_service("ecs.amazonaws.com");
         let session = ecs.call(input).await.unwrap();
         Caller::AssumedRole {
             role_arn: role.arn.clone(),
@@ -100,14 +83,14 @@ impl World {
             role_session_name: "t".into(),
             ..Default::default()
         };
-        self.daemon.with_caller(who).call(input).await.is_ok()
+        self.cx.with_caller(who).call(input).await.is_ok()
     }
 
     /// Whom the trust policy names, as it is shown.
     async fn shown(&self) -> Value {
         let role_name = "target".into();
-        let role = self.daemon.call(GetRoleInput { role_name }).await.unwrap();
-        let listed = self.daemon.call(ListRolesInput::default()).await.unwrap();
+        let role = self.cx.call(GetRoleInput { role_name }).await.unwrap();
+        let listed = self.cx.call(ListRolesInput::default()).await.unwrap();
         let listed = listed.roles.into_iter().find(|it| it.role_name == "target");
         assert_eq!(
             listed.unwrap().assume_role_policy_document,
@@ -124,7 +107,7 @@ impl World {
             role_name: "target".into(),
             policy_document: trust(principal),
         };
-        self.daemon.call(input).await.map(drop)
+        self.cx.call(input).await.map(drop)
     }
 }
 
@@ -242,7 +225,7 @@ async fn users_have_tags_and_policies_know_them() {
         assume_role_policy_document: trust.to_string(),
         ..Default::default()
     };
-    world.daemon.call(role).await.unwrap();
+    world.cx.call(role).await.unwrap();
     assert!(!world.may_assume(ann.clone()).await);
     let tag = |value: &str| TagUserInput {
         user_name: "ann".into(),
@@ -251,21 +234,21 @@ async fn users_have_tags_and_policies_know_them() {
             value: value.into(),
         }],
     };
-    world.daemon.call(tag("b")).await.unwrap();
+    world.cx.call(tag("b")).await.unwrap();
     assert!(!world.may_assume(ann.clone()).await);
-    world.daemon.call(tag("a")).await.unwrap();
+    world.cx.call(tag("a")).await.unwrap();
     assert!(world.may_assume(ann.clone()).await);
     let list = ListUserTagsInput {
         user_name: "ann".into(),
         ..Default::default()
     };
-    let listed = world.daemon.call(list).await.unwrap().tags;
+    let listed = world.cx.call(list).await.unwrap().tags;
     assert_eq!((listed.len(), listed[0].value.as_str()), (1, "a"));
     let untag = UntagUserInput {
         user_name: "ann".into(),
         tag_keys: vec!["team".into()],
     };
-    world.daemon.call(untag).await.unwrap();
+    world.cx.call(untag).await.unwrap();
     assert!(!world.may_assume(ann).await);
 }
 
@@ -280,10 +263,10 @@ async fn refusals_do_not_tell_what_there_is() {
         assume_role_policy_document: trust(json!({"Service": "ecs.amazonaws.com"})),
         ..Default::default()
     };
-    world.daemon.call(role).await.unwrap();
+    world.cx.call(role).await.unwrap();
     let cx = world
         .cloud
-        .context("us-east-1", ann, world.daemon.origin.clone());
+        .context("us-east-1", ann, world.cx.origin.clone());
     for name in ["hidden", "nobody"] {
         let input = json!({"RoleName": name});
         let refused = cx.serve_json("iam", "GetRole", input).await.unwrap_err();

@@ -1,33 +1,16 @@
 //! What would be decided, and the account as a whole.
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
 use serde_json::{Value, json};
 
-struct World {
-    cx: Cx,
-    _directory: tempfile::TempDir,
-}
+struct World(testkit::World);
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![iam::service(), iam::sts_service()],
-        });
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            _directory: directory,
-        }
+        Self(testkit::world([iam::service(), iam::sts_service()]).at_rest())
     }
 
     async fn ask(&self, operation: &str, input: Value) -> Result<Value, String> {
-        let answer = self.cx.serve_json("iam", operation, input).await;
-        answer.map_err(|error| format!("{}: {}", error.code, error.message))
+        testkit::serve(&self.0.cx, "iam", operation, input).await
     }
 
     async fn ok(&self, operation: &str, input: Value) -> Value {

@@ -1,58 +1,41 @@
 //! The operations over a machine that is not there.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use cloud::{Caller, Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use cloud::{Caller, Cx, ResourceRequest};
 use serde_json::json;
 use shapes::kms::*;
 
 const ACCOUNT: &str = "000000000000";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
+}
+
+fn world() -> testkit::World {
+    testkit::world([kms::service(), iam::service()]).run()
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: ACCOUNT.into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![kms::service(), iam::service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
+        Self(world())
     }
 
     /// With policies that are enforced.
     fn guarded() -> Self {
-        let world = Self::new();
-        let policies = iam::Policies::new(iam::Mode::Enforce);
-        world.cloud.decide_by(Arc::new(policies));
-        world
+        Self(world().decided_by(iam::Policies::new(iam::Mode::Enforce)))
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().code
+    async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
+        self.err(input).await.code
     }
 
     async fn key(&self) -> KeyMetadata {
@@ -454,12 +437,7 @@ async fn a_keys_policy_decides_over_users_and_leaves_it_to_their_own_only_where_
     let blob = blob.ciphertext_blob.unwrap();
     bob.call(decrypt(&blob, stage)).await.unwrap();
     // Not even the owner gets in where the policy names somebody else.
-    let owner = cloud::OwnerKey::new("OWNER", "secret")
-        .find("OWNER", None)
-        .unwrap()
-        .if_secret("secret")
-        .unwrap();
-    let owner = world.cx.acting_as(owner);
+    let owner = world.cx.acting_as(testkit::owner());
     let refused = owner.call(decrypt(&blob, stage)).await.unwrap_err();
     assert_eq!(refused.code, "AccessDeniedException");
     // A key that AWS manages is used by way of its service alone.
@@ -529,13 +507,9 @@ async fn tags_are_kept_and_those_of_aws_are_not_anybodys() {
 
 fn request(kind: &str, properties: serde_json::Value) -> ResourceRequest {
     ResourceRequest {
-        stack_name: "web".into(),
-        stack_id: String::new(),
-        logical_id: "Thing".into(),
         token: format!("token-{kind}"),
-        properties,
         tags: BTreeMap::from([("aws:cloudformation:stack-name".into(), "web".into())]),
-        made: Default::default(),
+        ..testkit::request("web", "Thing", properties)
     }
 }
 

@@ -18,15 +18,7 @@ impl House {
     async fn new(properties: Json) -> Self {
         let ground = Ground::new();
         let kind = ground.cloud.resource_type("AWS::S3::Bucket").unwrap();
-        let request = cloud::ResourceRequest {
-            made: Default::default(),
-            stack_name: "s".into(),
-            stack_id: "s".into(),
-            logical_id: "B".into(),
-            token: "t".into(),
-            properties,
-            tags: Default::default(),
-        };
+        let request = testkit::request("s", "B", properties);
         kind.create(&ground.cx(), &request).await.unwrap();
         let door = s3::Door::new(ground.cloud.clone(), Arc::new(|_, _| None));
         Self { ground, door }

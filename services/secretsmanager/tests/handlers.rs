@@ -1,16 +1,20 @@
 //! The operations over a machine that is not there.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use cloud::{Clock, Cx, Pace};
 use serde_json::json;
 use shapes::secretsmanager::*;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
@@ -19,32 +23,11 @@ impl World {
     }
 
     fn by(clock: Clock) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock,
-            services: vec![secretsmanager::service()],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
+        Self(testkit::world([secretsmanager::service()]).by(clock).run())
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().code
+    async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
+        self.err(input).await.code
     }
 
     async fn get(&self, id: &str, stage: Option<&str>) -> GetSecretValueOutput {
@@ -320,19 +303,12 @@ async fn a_stacks_secret_is_generated_once() {
         .cloud
         .resource_type("AWS::SecretsManager::Secret")
         .unwrap();
-    let mut request = ResourceRequest {
-        made: Default::default(),
-        stack_name: "stack".into(),
-        stack_id: "stack-id".into(),
-        logical_id: "Database".into(),
-        token: "token".into(),
-        properties: json!({ "GenerateSecretString": {
-            "SecretStringTemplate": "{\"username\": \"admin\"}",
-            "GenerateStringKey": "password",
-            "PasswordLength": "20",
-        }}),
-        tags: Default::default(),
-    };
+    let properties = json!({ "GenerateSecretString": {
+        "SecretStringTemplate": "{\"username\": \"admin\"}",
+        "GenerateStringKey": "password",
+        "PasswordLength": "20",
+    }});
+    let mut request = testkit::request("stack", "Database", properties);
     let made = kind.create(&world.cx, &request).await.unwrap();
     assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
     let value = world.text(&made.physical_id).await;
@@ -432,7 +408,7 @@ async fn a_secret_is_one_resource_however_it_is_spelled() {
             ..Default::default()
         })
         .await;
-    let recorder = sim::Recorder::watch(&world.cloud);
+    let recorder = testkit::Recorder::watch(&world.cloud);
     let partial = &arn[..arn.len() - 7];
     for id in ["app/db", partial, &arn] {
         let needs = recorder
@@ -440,7 +416,7 @@ async fn a_secret_is_one_resource_however_it_is_spelled() {
             .await;
         let need = &needs.all[0];
         assert_eq!(
-            sim::told(need),
+            testkit::told(need),
             format!("secretsmanager:GetSecretValue {arn} {{team=a}}"),
             "{id}"
         );
@@ -450,9 +426,9 @@ async fn a_secret_is_one_resource_however_it_is_spelled() {
             ("secretsmanager:SecretId", &arn[..]),
             ("secretsmanager:VersionStage", "AWSPREVIOUS"),
         ] {
-            assert_eq!(sim::key_of(need, key), Some(&[value.to_owned()][..]));
+            assert_eq!(testkit::key_of(need, key), Some(&[value.to_owned()][..]));
         }
-        let version = sim::key_of(need, "secretsmanager:VersionId");
+        let version = testkit::key_of(need, "secretsmanager:VersionId");
         assert_eq!(version, Some(&[][..]));
     }
     // One that is not there is any of its name, and one of another region only what is written.
@@ -543,13 +519,7 @@ async fn a_version_that_was_current_waits_for_nothing() {
 #[tokio::test]
 async fn clients_name_versions_and_a_secret_that_is_gone_can_be_deleted() {
     let world = World::new();
-    let origin = cloud::Origin::Client(cloud::ClientOrigin {
-        address: None,
-        user_agent: None,
-        is_secure: false,
-        inside: None,
-    });
-    let client = (world.cloud).context("us-east-1", cloud::Caller::Daemon, Arc::new(origin));
+    let client = world.client(cloud::Caller::Daemon, testkit::from_outside());
     let error = client.call(create("a", "one")).await.unwrap_err();
     assert_eq!(error.code, "InvalidRequestException");
     assert_eq!(

@@ -1,44 +1,26 @@
 //! The operations over a machine that is not there.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
 use serde_json::json;
 use shapes::ssm::*;
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![ssm::service()],
-        });
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            _directory: directory,
-        }
+        Self(testkit::world([ssm::service()]).at_rest())
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> &'static str
-    where
-        I::Output: std::fmt::Debug,
-    {
-        self.cx.call(input).await.unwrap_err().code
+    async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
+        self.err(input).await.code
     }
 
     async fn put(&self, name: &str, kind: ParameterType, value: &str) -> i64 {
@@ -313,15 +295,11 @@ async fn parameters_are_found_by_path_and_filter() {
 async fn a_stacks_parameter_is_made_once_and_follows_its_template() {
     let world = World::new();
     let kind = world.cloud.resource_type("AWS::SSM::Parameter").unwrap();
-    let mut request = ResourceRequest {
-        made: Default::default(),
-        stack_name: "stack".into(),
-        stack_id: "stack-id".into(),
-        logical_id: "Url".into(),
-        token: "token".into(),
-        properties: json!({ "Type": "String", "Value": "a", "Tags": { "team": "web" } }),
-        tags: [("stack".into(), "stack".into())].into(),
-    };
+    let mut request = testkit::request(
+        "stack",
+        "Url",
+        json!({ "Type": "String", "Value": "a", "Tags": { "team": "web" } }),
+    );
     let made = kind.create(&world.cx, &request).await.unwrap();
     assert_eq!(kind.create(&world.cx, &request).await.unwrap(), made);
     assert_eq!(world.get(&made.physical_id, false).await.version, Some(1));
@@ -370,7 +348,7 @@ async fn a_parameter_is_one_resource_however_it_is_spelled() {
         }],
     };
     world.call(tagged.clone()).await;
-    let recorder = sim::Recorder::watch(&world.cloud);
+    let recorder = testkit::Recorder::watch(&world.cloud);
     let arn = "arn:aws:ssm:us-east-1:000000000000:parameter/web/key";
     for name in [
         "/web/key",
@@ -413,7 +391,7 @@ async fn a_parameter_is_one_resource_however_it_is_spelled() {
         ..parameter("/other", ParameterType::String, "1")
     };
     let needs = recorder.needs(&world.cx, put).await;
-    let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+    let told: Vec<String> = needs.all.iter().map(testkit::told).collect();
     assert_eq!(
         told,
         [
@@ -421,7 +399,7 @@ async fn a_parameter_is_one_resource_however_it_is_spelled() {
             format!("ssm:AddTagsToResource {other}"),
         ]
     );
-    let overwrite = sim::key_of(&needs.all[0], "ssm:Overwrite");
+    let overwrite = testkit::key_of(&needs.all[0], "ssm:Overwrite");
     assert_eq!(overwrite, Some(&["false".to_owned()][..]));
     for (path, expected) in [
         ("/web", "web"),
@@ -437,10 +415,10 @@ async fn a_parameter_is_one_resource_however_it_is_spelled() {
         let needs = recorder.needs(&world.cx, below).await;
         let arn = format!("arn:aws:ssm:us-east-1:000000000000:parameter/{expected}");
         assert_eq!(
-            sim::told(&needs.all[0]),
+            testkit::told(&needs.all[0]),
             format!("ssm:GetParametersByPath {arn}")
         );
-        let recursive = sim::key_of(&needs.all[0], "ssm:Recursive");
+        let recursive = testkit::key_of(&needs.all[0], "ssm:Recursive");
         assert_eq!(recursive, Some(&["true".to_owned()][..]));
     }
 }

@@ -43,12 +43,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("docker-api", &["engine"]),
     // for tests and for us
     ("fuzz", &[]),
-    ("sim", &["cloud", "engine", "wire"]),
+    ("sim", &["engine"]),
+    ("testkit", &["cloud", "engine", "sim", "store", "wire"]),
     ("xtask", &["wire"]),
 ];
 
 /// Crates that what is shipped never holds.
-const NOT_SHIPPED: &[&str] = &["sim", "e2e", "fuzz", "xtask"];
+const NOT_SHIPPED: &[&str] = &["sim", "testkit", "e2e", "fuzz", "xtask"];
 
 const COMPOSES: &[&str] = &["neargate", "e2e"];
 

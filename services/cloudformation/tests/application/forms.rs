@@ -1,37 +1,28 @@
 //! Every resource type of every service, given what no schema allows.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Made, Pace, Property, PropertyForm, ResourceRequest, Store};
+use cloud::{Made, Property, PropertyForm, ResourceRequest};
 use serde_json::{Value as Json, json};
 use shapes::cloudformation as api;
 
-fn all() -> (Arc<Cloud>, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let cloud = Cloud::new(CloudParts {
-        account: "000000000000".into(),
-        default_region: crate::REGION.into(),
-        store: Store::open(&directory.path().join("store.db")).unwrap(),
-        engine: sim::Sim::default().engine(),
-        clock: Clock::new(Pace::Fast),
-        services: vec![
-            application_autoscaling::service(),
-            cloudformation::service(),
-            cloudwatch::service(),
-            cloudwatch_logs::service(),
-            codecommit::service(),
-            ec2::service(),
-            ecr::service(),
-            ecs::service(),
-            elbv2::service(),
-            iam::service(),
-            iam::sts_service(),
-            secretsmanager::service(),
-            ssm::service(),
-        ],
-    });
-    (cloud, directory)
+fn all() -> testkit::World {
+    let world = testkit::world([
+        application_autoscaling::service(),
+        cloudformation::service(),
+        cloudwatch::service(),
+        cloudwatch_logs::service(),
+        codecommit::service(),
+        ec2::service(),
+        ecr::service(),
+        ecs::service(),
+        elbv2::service(),
+        iam::service(),
+        iam::sts_service(),
+        secretsmanager::service(),
+        ssm::service(),
+    ]);
+    world.at_rest()
 }
 
 /// A value of a property's form.
@@ -70,8 +61,9 @@ fn minimal(table: &[Property]) -> Json {
 /// No property of no type is taken for what it is not, also further down.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_property_of_another_form_is_refused_whatever_its_type() {
-    let (cloud, _directory) = all();
-    let cx = cloud.daemon_context(crate::REGION);
+    let world = all();
+    let cloud = &world.cloud;
+    let cx = &world.cx;
     let mut checked = 0;
     for resource_type in cloud.resource_types() {
         let table = resource_type.properties();
@@ -118,7 +110,8 @@ async fn a_property_of_another_form_is_refused_whatever_its_type() {
 /// What a type will never make is said before anything of its stack is made; what is not known yet is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_built_is_refused_ahead() {
-    let (cloud, _directory) = all();
+    let world = all();
+    let cloud = &world.cloud;
     let later = cloud::KNOWN_LATER;
     let reference = "{{resolve:ssm:a}}";
     let definition = |more: Json| {
@@ -329,7 +322,8 @@ const ROUNDS: usize = 40;
 /// Whatever properties a type is given, it answers: also those that nothing has looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_properties_make_a_type_panic() {
-    let (cloud, _directory) = all();
+    let world = all();
+    let cloud = &world.cloud;
     let mut dice = Dice(7);
     for resource_type in cloud.resource_types() {
         for round in 0..ROUNDS {

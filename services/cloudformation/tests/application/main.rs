@@ -3,55 +3,42 @@
 mod forms;
 mod wild;
 
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
 use shapes::cloudformation as api;
 
 const TEMPLATE: &str = include_str!("../../../../crates/neargate/src/templates/application.yaml");
 const REGION: &str = "us-east-1";
 
-struct World {
-    cx: Cx,
-    sim: sim::Sim,
-    _directory: tempfile::TempDir,
+struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        let cloud: Arc<Cloud> = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: REGION.into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                cloudformation::service(),
-                cloudwatch_logs::service(),
-                ec2::service(),
-                ecs::service(),
-                elbv2::service(),
-                iam::service(),
-                iam::sts_service(),
-            ],
-        });
-        tokio::spawn({
-            let cloud = cloud.clone();
-            async move { cloud.run().await.unwrap() }
-        });
+        let world = testkit::world([
+            cloudformation::service(),
+            cloudwatch_logs::service(),
+            ec2::service(),
+            ecs::service(),
+            elbv2::service(),
+            iam::service(),
+            iam::sts_service(),
+        ]);
+        let world = world.run();
+        let sim = &world.sim;
         sim.images
             .add("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1");
         sim.images
             .add("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:2");
         sim.edge.set_default_state(engine::TargetState::Healthy);
-        Self {
-            cx: cloud.daemon_context(REGION),
-            sim,
-            _directory: directory,
-        }
+        Self(world)
     }
 
     async fn stack(&self, id: &str) -> api::Stack {

@@ -2,15 +2,16 @@
 //! exists, and can fail, wait, or die in the middle of a call.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cloud::{
-    Clock, Cloud, CloudParts, Created, Cx, Error, Pace, Property, ResourceError, ResourceRequest,
-    ResourceType, Service, Stability, Store,
+    Created, Cx, Error, Property, ResourceError, ResourceRequest, ResourceType, Service, Stability,
 };
 use serde_json::Value as Json;
 use shapes::{cloudformation as api, ec2, s3, secretsmanager, ssm};
+use testkit::SimMachine;
 
 pub const REGION: &str = "eu-west-1";
 
@@ -365,10 +366,16 @@ async fn vpcs(_: Cx, input: ec2::DescribeVpcsInput) -> Result<ec2::DescribeVpcsO
 
 pub struct Bench {
     pub world: Arc<World>,
-    pub cloud: Arc<Cloud>,
-    directory: Arc<tempfile::TempDir>,
+    daemon: testkit::World,
     /// A daemon's own: a process that has died is dropped with all that it was doing.
     runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Deref for Bench {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.daemon
+    }
 }
 
 impl Drop for Bench {
@@ -381,66 +388,44 @@ impl Drop for Bench {
 
 impl Bench {
     pub fn start() -> Self {
-        Self::open(Arc::new(tempfile::tempdir().unwrap()), Arc::default())
+        Self::open(&SimMachine::default(), Arc::default())
     }
 
-    fn open(directory: Arc<tempfile::TempDir>, world: Arc<World>) -> Self {
+    fn open(machine: &SimMachine, world: Arc<World>) -> Self {
         let fakes = Service::new(&ec2::MODEL)
-            .on(
-                zones,
-                cloud::permission::not_asked("an operation of a test's own"),
-            )
-            .on(
-                vpcs,
-                cloud::permission::not_asked("an operation of a test's own"),
-            )
+            .on(zones, testkit::not_asked())
+            .on(vpcs, testkit::not_asked())
             .resource(Thing(world.clone()));
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: REGION.into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                cloudformation::service(),
-                fakes,
-                Service::new(&s3::MODEL).on(
-                    get_object,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                ),
-                Service::new(&ssm::MODEL).on(
-                    get_parameters,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                ),
-                Service::new(&secretsmanager::MODEL).on(
-                    get_secret,
-                    cloud::permission::not_asked("an operation of a test's own"),
-                ),
-            ],
-        });
+        let daemon = testkit::world([
+            cloudformation::service(),
+            fakes,
+            Service::new(&s3::MODEL).on(get_object, testkit::not_asked()),
+            Service::new(&ssm::MODEL).on(get_parameters, testkit::not_asked()),
+            Service::new(&secretsmanager::MODEL).on(get_secret, testkit::not_asked()),
+        ]);
+        let daemon = daemon.in_region(REGION).on(machine).at_rest();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
         runtime.spawn({
-            let cloud = cloud.clone();
+            let cloud = daemon.cloud.clone();
             async move { cloud.run().await.unwrap() }
         });
         Self {
             world,
-            cloud,
-            directory,
+            daemon,
             runtime: Some(runtime),
         }
     }
 
     /// The daemon ends, and another one starts over the same records and the same world.
     pub async fn restart(self) -> Self {
-        let (directory, world) = (self.directory.clone(), self.world.clone());
+        let (machine, world) = (self.machine.clone(), self.world.clone());
         self.stop().await;
         (world.lock().dead, world.lock().crashed) = (false, false);
-        Self::open(directory, world)
+        Self::open(&machine, world)
     }
 
     pub async fn stop(self) {
@@ -468,7 +453,7 @@ impl Bench {
     }
 
     pub fn cx(&self) -> Cx {
-        self.cloud.daemon_context(REGION)
+        self.daemon.cx.clone()
     }
 
     pub async fn call<I: wire::Operation + Send + 'static>(

@@ -2,10 +2,10 @@
 
 mod roles;
 
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, ResourceRequest, Store};
+use cloud::Service;
 use serde_json::json;
 use shapes::codebuild::*;
 use shapes::iam::CreateRoleInput;
@@ -15,16 +15,30 @@ const ENVIRONMENT: &str = "docker.io/aws/codebuild/environment:latest";
 const BUILDSPEC: &str = "version: 0.2\nphases:\n  build:\n    commands:\n      - make\n      - \
                          test\nartifacts:\n  files: out/**/*\n";
 
-struct World {
-    cloud: Arc<Cloud>,
-    cx: Cx,
-    sim: sim::Sim,
-    directory: Arc<tempfile::TempDir>,
+struct World(testkit::World);
+
+fn services() -> [Service; 7] {
+    [
+        codebuild::service(),
+        cloudwatch_logs::service(),
+        iam::service(),
+        iam::sts_service(),
+        s3::service(),
+        secretsmanager::service(),
+        ssm::service(),
+    ]
+}
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     async fn new() -> Self {
-        let world = Self::open(sim::Sim::default(), Arc::new(tempfile::tempdir().unwrap()));
+        let world = testkit::world(services()).run();
         for (name, service) in [("builder", "codebuild"), ("other", "ec2")] {
             let trust = json!({ "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole",
                 "Principal": { "Service": format!("{service}.amazonaws.com") } }] });
@@ -43,53 +57,16 @@ impl World {
             })
             .await;
         world.sim.images.add(ENVIRONMENT);
-        world
-    }
-
-    fn open(sim: sim::Sim, directory: Arc<tempfile::TempDir>) -> Self {
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                codebuild::service(),
-                cloudwatch_logs::service(),
-                iam::service(),
-                iam::sts_service(),
-                s3::service(),
-                secretsmanager::service(),
-                ssm::service(),
-            ],
-        });
-        tokio::spawn(cloud.clone().run());
-        Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            sim,
-            directory,
-        }
+        Self(world)
     }
 
     /// The daemon dies, and another one opens the same records on the same machine.
     fn crash(self) -> Self {
-        self.cloud.converge.stop();
-        let (sim, directory) = (self.sim.clone(), self.directory.clone());
-        drop(self);
-        Self::open(sim, directory)
+        Self(testkit::world(services()).on(&self.0.crash()).run())
     }
 
-    async fn call<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx.call(input).await.unwrap()
-    }
-
-    async fn refused<I: wire::Operation + Send + 'static>(&self, input: I) -> String
-    where
-        I::Output: std::fmt::Debug,
-    {
-        let error = self.cx.call(input).await.unwrap_err();
-        format!("{}: {}", error.code, error.message)
+    async fn refused<I: wire::Operation>(&self, input: I) -> String {
+        self.err(input).await.to_string()
     }
 
     /// Starts a build and answers with its id and its uuid.
@@ -110,13 +87,8 @@ impl World {
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        for _ in 0..2000 {
-            if holds().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{what} did not come true");
+        let come = testkit::wait(async || holds().await.then_some(())).await;
+        assert!(come.is_some(), "{what} did not come true");
     }
 
     async fn over(&self, id: &str) -> Build {
@@ -648,15 +620,7 @@ async fn a_stack_makes_changes_and_deletes_a_project() {
         .cloud
         .resource_type("AWS::CodeBuild::Project")
         .unwrap();
-    let request = |properties| ResourceRequest {
-        made: Default::default(),
-        stack_name: "s".into(),
-        stack_id: String::new(),
-        logical_id: "Project".into(),
-        token: "t".into(),
-        properties,
-        tags: Default::default(),
-    };
+    let request = |properties| testkit::request("s", "Project", properties);
     let mut properties = json!({
         "Artifacts": { "Type": "CODEPIPELINE" },
         "Source": { "Type": "CODEPIPELINE", "BuildSpec": BUILDSPEC },

@@ -1,5 +1,7 @@
 //! What a build's service role is asked for, and how a build without it ends.
 
+use std::sync::Arc;
+
 use super::*;
 
 /// What a role needs for a build of [`asked_project`]: each action, and what it is needed on.

@@ -11,13 +11,8 @@ use crate::support::*;
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
-        made: Default::default(),
-        stack_name: "stack".into(),
-        stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/stack/1".into(),
-        logical_id: logical_id.into(),
-        token: format!("token-{logical_id}"),
-        properties,
         tags: BTreeMap::from([("aws:cloudformation:stack-name".into(), "stack".into())]),
+        ..testkit::request("stack", logical_id, properties)
     }
 }
 
@@ -106,7 +101,7 @@ async fn a_pipeline_comes_changes_and_goes_with_its_stack() {
         resource_arn,
         ..Default::default()
     };
-    assert_eq!(world.ok(input).await.tags.unwrap().len(), 2);
+    assert_eq!(world.call(input).await.tags.unwrap().len(), 2);
 
     let mut third = request("Pipeline3", template());
     third.properties["RestartExecutionOnUpdate"] = true.into();
@@ -173,7 +168,7 @@ async fn a_webhook_has_an_address() {
         .await
         .unwrap();
     let left = world
-        .ok(ListWebhooksInput::default())
+        .call(ListWebhooksInput::default())
         .await
         .webhooks
         .unwrap();

@@ -2,31 +2,16 @@
 
 use std::time::Duration;
 
+use testkit::SimMachine;
+
 use crate::support::*;
 
-fn crash<A, B>(machine: &Machine, after: Duration, first: A, second: B)
+fn crash<A, B>(machine: &SimMachine, after: Duration, first: A, second: B)
 where
     A: AsyncFnOnce(&World),
     B: AsyncFnOnce(&World),
 {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    let life = runtime();
-    life.block_on(async {
-        let world = World::on(machine).await;
-        let work = async {
-            first(&world).await;
-            std::future::pending::<()>().await;
-        };
-        let _ = tokio::time::timeout(after, work).await;
-    });
-    drop(life);
-    runtime().block_on(async { second(&World::on(machine).await).await });
+    testkit::lose_daemon(after, async || World::on(machine).await, first, second);
 }
 
 #[test]
@@ -34,7 +19,7 @@ fn an_execution_ends_as_if_nothing_had_happened() {
     // Looks are a tenth of a second apart: around each, every millisecond.
     let points = (0..20_u64).chain(100..125).chain(200..225).chain(300..310);
     for after in points {
-        let machine = Machine::new();
+        let machine = machine();
         crash(
             &machine,
             Duration::from_millis(after),

@@ -238,7 +238,7 @@ async fn a_stack_that_fails_says_which_resource_failed_first() {
     );
     // What failed is replaced, when that is asked for.
     let updated = wire::lenient(deploy("REPLACE_ON_FAILURE")).unwrap();
-    world.ok(UpdatePipelineInput { pipeline: updated }).await;
+    world.call(UpdatePipelineInput { pipeline: updated }).await;
     push_template(&world, "good");
     assert_eq!(
         world.ended(2).await[0].status,

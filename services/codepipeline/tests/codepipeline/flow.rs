@@ -58,7 +58,7 @@ async fn what_is_shown_is_complete_and_holds_no_secret() {
     world.ended(1).await;
     let name = "shop".to_owned();
     let shown = world
-        .ok(GetPipelineInput {
+        .call(GetPipelineInput {
             name,
             version: None,
         })
@@ -106,13 +106,13 @@ async fn an_update_makes_a_version() {
     world.create(usual()).await;
     world.ended(1).await;
     let shown = world
-        .ok(GetPipelineInput {
+        .call(GetPipelineInput {
             name: "shop".into(),
             version: None,
         })
         .await;
     let pipeline = shown.pipeline.unwrap();
-    let updated = world.ok(UpdatePipelineInput { pipeline }).await;
+    let updated = world.call(UpdatePipelineInput { pipeline }).await;
     assert_eq!(updated.pipeline.unwrap().version, Some(2));
     let id = world.start().await;
     world.ended(2).await;
@@ -121,7 +121,7 @@ async fn an_update_makes_a_version() {
         name: "shop".into(),
         version: Some(1),
     };
-    assert_eq!(world.ok(old).await.pipeline.unwrap().version, Some(1));
+    assert_eq!(world.call(old).await.pipeline.unwrap().version, Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +160,7 @@ async fn a_disabled_transition_lets_nothing_in_and_says_why() {
     world.create(usual()).await;
     world.ended(1).await;
     world
-        .ok(DisableStageTransitionInput {
+        .call(DisableStageTransitionInput {
             pipeline_name: "shop".into(),
             stage_name: "Deploy".into(),
             transition_type: StageTransitionType::Inbound,
@@ -186,7 +186,7 @@ async fn a_disabled_transition_lets_nothing_in_and_says_why() {
     );
     // The way out of the stage before is the same way.
     world
-        .ok(EnableStageTransitionInput {
+        .call(EnableStageTransitionInput {
             pipeline_name: "shop".into(),
             stage_name: "Build".into(),
             transition_type: StageTransitionType::Outbound,
@@ -222,7 +222,7 @@ async fn a_failed_stage_is_retried_with_what_succeeded_kept() {
     let refused = world.err(retry("Nothing")).await;
     assert!(refused.is(errors::StageNotFoundException), "{refused}");
     world.recipe(|it| it.succeeds = true);
-    world.ok(retry("Build")).await;
+    world.call(retry("Build")).await;
     let all = world.ended(1).await;
     assert_eq!(all[0].status, Some(Succeeded));
     let retried = world.state().await[1].retry_stage_metadata.clone().unwrap();
@@ -253,14 +253,14 @@ async fn an_execution_is_stopped_after_its_actions_or_at_once() {
         abandon: Some(abandon),
         reason: Some("Wrong version".into()),
     };
-    world.ok(stop(false)).await;
+    world.call(stop(false)).await;
     assert_eq!(world.status(&id).await, PipelineExecutionStatus::Stopping);
     let refused = world.err(stop(false)).await;
     assert!(
         refused.is(errors::DuplicatedStopRequestException),
         "{refused}"
     );
-    world.ok(stop(true)).await;
+    world.call(stop(true)).await;
     let all = world.ended(1).await;
     assert_eq!(all[0].status, Some(Stopped));
     let reason = all[0].stop_trigger.clone().unwrap().reason;
@@ -277,7 +277,7 @@ async fn an_execution_is_stopped_after_its_actions_or_at_once() {
     let id = world.start().await;
     world.until(in_build).await;
     world
-        .ok(StopPipelineExecutionInput {
+        .call(StopPipelineExecutionInput {
             pipeline_name: "shop".into(),
             pipeline_execution_id: id.clone(),
             ..Default::default()
@@ -331,7 +331,7 @@ async fn nothing_is_deployed_before_it_is_approved() {
         refused.is(errors::InvalidApprovalTokenException),
         "{refused}"
     );
-    world.ok(result(&first, ApprovalStatus::Rejected)).await;
+    world.call(result(&first, ApprovalStatus::Rejected)).await;
     let all = world.ended(1).await;
     assert_eq!(all[0].status, Some(Failed));
     let run = world.action("Approve", "Look").await;
@@ -351,7 +351,7 @@ async fn nothing_is_deployed_before_it_is_approved() {
     // Asked again, the token is another.
     let id = all[0].pipeline_execution_id.clone().unwrap();
     world
-        .ok(RetryStageExecutionInput {
+        .call(RetryStageExecutionInput {
             pipeline_name: "shop".into(),
             stage_name: "Approve".into(),
             pipeline_execution_id: id.clone(),
@@ -360,7 +360,7 @@ async fn nothing_is_deployed_before_it_is_approved() {
         .await;
     let second = world.until(token).await;
     assert_ne!(first, second);
-    world.ok(result(&second, ApprovalStatus::Approved)).await;
+    world.call(result(&second, ApprovalStatus::Approved)).await;
     world.ended(1).await;
     assert_eq!(world.status(&id).await, Succeeded);
     assert_ne!(world.image(), "repo:old");
@@ -420,7 +420,7 @@ async fn a_stage_is_rolled_back_to_what_an_earlier_execution_deployed() {
     world.ended(2).await;
     assert_ne!(world.image(), before);
     let rolled = world
-        .ok(RollbackStageInput {
+        .call(RollbackStageInput {
             pipeline_name: "shop".into(),
             stage_name: "Deploy".into(),
             target_pipeline_execution_id: first.clone(),
@@ -432,7 +432,7 @@ async fn a_stage_is_rolled_back_to_what_an_earlier_execution_deployed() {
         pipeline_name: "shop".into(),
         pipeline_execution_id: rolled.pipeline_execution_id,
     };
-    let shown = world.ok(input).await.pipeline_execution.unwrap();
+    let shown = world.call(input).await.pipeline_execution.unwrap();
     assert_eq!(shown.execution_type, Some(ExecutionType::Rollback));
     let target = shown
         .rollback_metadata
@@ -451,8 +451,8 @@ async fn what_is_deleted_is_gone_and_its_name_is_free() {
     world.create(usual()).await;
     world.ended(1).await;
     let name = "shop".to_owned();
-    world.ok(DeletePipelineInput { name: name.clone() }).await;
-    world.ok(DeletePipelineInput { name: name.clone() }).await;
+    world.call(DeletePipelineInput { name: name.clone() }).await;
+    world.call(DeletePipelineInput { name: name.clone() }).await;
     let refused = world.err(GetPipelineStateInput { name }).await;
     assert!(refused.is(errors::PipelineNotFoundException), "{refused}");
     world.create(usual()).await;

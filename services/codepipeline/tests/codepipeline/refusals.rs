@@ -20,7 +20,7 @@ async fn refused(change: impl FnOnce(&mut Json), code: wire::ErrorCode, words: &
     assert!(error.message.contains(words), "{error}");
     // Nothing was made.
     let all = world
-        .ok(ListPipelinesInput::default())
+        .call(ListPipelinesInput::default())
         .await
         .pipelines
         .unwrap();

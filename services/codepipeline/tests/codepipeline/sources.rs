@@ -131,7 +131,7 @@ async fn an_object_is_a_source_and_its_versions_start_executions() {
             body: Some(wire::Blob(body.as_bytes().to_vec())),
             ..Default::default()
         };
-        world.ok(input)
+        world.call(input)
     };
     put("one").await;
     let configuration = json!({ "S3Bucket": "releases", "S3ObjectKey": "app.zip" });
@@ -213,8 +213,8 @@ async fn a_given_revision_is_taken_instead_of_the_newest() {
         client_request_token: Some("once".into()),
         ..Default::default()
     };
-    let first = world.ok(input.clone()).await;
-    assert_eq!(world.ok(input).await, first);
+    let first = world.call(input.clone()).await;
+    assert_eq!(world.call(input).await, first);
     world.ended(2).await;
     assert_eq!(world.image(), format!("repo:{old}"));
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
@@ -261,13 +261,13 @@ fn deliver(world: &World, path: &str, signature: Option<&str>, body: &str) -> (u
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_is_sent_again_starts_nothing() {
-    let machine = Machine::new();
+    let machine = machine();
     let world = World::on(&machine).await;
     let mut source = github_source();
     source["configuration"]["PollForSourceChanges"] = "false".into();
     world.create(with_source(source)).await;
     world.ended(1).await;
-    let made = world.ok(hook("$.ref")).await.webhook.unwrap();
+    let made = world.call(hook("$.ref")).await.webhook.unwrap();
     let path = made.url.rsplit('/').next().unwrap().to_owned();
     let (main, next) = (
         r#"{"ref": "refs/heads/main", "after": "1"}"#,
@@ -293,8 +293,8 @@ async fn a_delivery_that_is_sent_again_starts_nothing() {
     let gone = DeleteWebhookInput {
         name: "hook".into(),
     };
-    world.ok(gone).await;
-    world.ok(hook("$.ref")).await;
+    world.call(gone).await;
+    world.call(hook("$.ref")).await;
     assert_eq!(
         deliver(&world, &path, Some(&signature("hush", main)), main).0,
         404
@@ -308,7 +308,7 @@ async fn a_delivery_with_the_right_signature_and_branch_starts_the_pipeline() {
     source["configuration"]["PollForSourceChanges"] = "false".into();
     world.create(with_source(source)).await;
     world.ended(1).await;
-    let made = world.ok(hook("$.ref")).await.webhook.unwrap();
+    let made = world.call(hook("$.ref")).await.webhook.unwrap();
     assert!(!format!("{made:?}").contains("hush"));
     let path = made.url.rsplit('/').next().unwrap().to_owned();
     let deliver = |signature: Option<&str>, body: &str| deliver(&world, &path, signature, body).0;
@@ -335,17 +335,17 @@ async fn a_registered_webhook_is_served_by_looking() {
     source["configuration"]["PollForSourceChanges"] = "false".into();
     world.create(with_source(source)).await;
     world.ended(1).await;
-    world.ok(hook("$.ref")).await;
+    world.call(hook("$.ref")).await;
     let register = || RegisterWebhookWithThirdPartyInput {
         webhook_name: Some("hook".into()),
     };
-    world.ok(register()).await;
+    world.call(register()).await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     world.push("main", "puts 7");
     let all = world.ended(2).await;
     let trigger = all[0].trigger.clone().unwrap();
     assert_eq!(trigger.trigger_type, Some(TriggerType::Webhook));
-    world.ok(hook("$.head_commit.author")).await;
+    world.call(hook("$.head_commit.author")).await;
     let refused = world.err(register()).await;
     assert!(
         refused.is(errors::InvalidWebhookFilterPatternException),

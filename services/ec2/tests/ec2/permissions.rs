@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use shapes::ec2::*;
-use sim::{Recorder, key_of};
+use testkit::{Recorder, key_of};
 
 use crate::world::{World, text};
 
@@ -65,12 +65,8 @@ impl Looked {
         }
     }
 
-    async fn needs<I: wire::Operation + Default + Send + 'static>(
-        &self,
-        input: Json,
-    ) -> cloud::Needs {
-        let input =
-            wire::lenient::<I>(input).unwrap_or_else(|error| panic!("{}: {error}", I::NAME));
+    async fn needs<I: wire::Operation>(&self, input: Json) -> cloud::Needs {
+        let input = testkit::input::<I>(input);
         self.recorder.needs(&self.world.cx, input).await
     }
 
@@ -82,7 +78,7 @@ impl Looked {
         expected: &[&str],
     ) {
         let needs = self.needs::<I>(input.clone()).await;
-        let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+        let told: Vec<String> = needs.all.iter().map(testkit::told).collect();
         let expected: Vec<String> = (expected.iter())
             .map(|it| {
                 let (action, it) = it.split_once(' ').unwrap_or((I::NAME, it));
@@ -176,10 +172,10 @@ async fn what_is_not_named_but_used_counts() {
     // No group is named: any might be meant.
     let needs = it.needs::<DeleteSecurityGroupInput>(json!({})).await;
     let any = format!("ec2:DeleteSecurityGroup any {EC2}security-group/* {{?}}");
-    assert_eq!(sim::told(&needs.all[0]), any);
+    assert_eq!(testkit::told(&needs.all[0]), any);
     let needs = it.needs::<DisassociateAddressInput>(json!({})).await;
     let any = format!("ec2:DisassociateAddress any {EC2}elastic-ip/* {{?}}");
-    assert_eq!(sim::told(&needs.all[0]), any);
+    assert_eq!(testkit::told(&needs.all[0]), any);
 }
 
 #[tokio::test]

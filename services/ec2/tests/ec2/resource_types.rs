@@ -1,7 +1,5 @@
 //! The types that stacks may create: made, made again, read, changed, deleted, deleted again.
 
-use std::collections::BTreeMap;
-
 use cloud::{ResourceRequest, Stability};
 use serde_json::{Value as Json, json};
 use shapes::ec2::*;
@@ -9,15 +7,7 @@ use shapes::ec2::*;
 use crate::world::{World, text, texts};
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
-    ResourceRequest {
-        made: Default::default(),
-        stack_name: "web".into(),
-        stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/web/1".into(),
-        logical_id: logical_id.into(),
-        token: format!("web/{logical_id}"),
-        properties,
-        tags: BTreeMap::from([("stack".into(), "web".into())]),
-    }
+    testkit::request("web", logical_id, properties)
 }
 
 /// Creates twice with one token; checks that every attribute has a value and that others have none.

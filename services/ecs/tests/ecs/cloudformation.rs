@@ -11,13 +11,8 @@ use shapes::ecs::*;
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
-        made: Default::default(),
-        stack_name: "shop".into(),
-        stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/shop/1".into(),
-        logical_id: logical_id.into(),
-        token: format!("token-{logical_id}"),
-        properties,
         tags: BTreeMap::from([("aws:cloudformation:stack-name".into(), "shop".into())]),
+        ..testkit::request("shop", logical_id, properties)
     }
 }
 
@@ -185,7 +180,7 @@ async fn a_service_that_never_worked_fails_with_the_reason() {
     let world = World::new().await;
     let services = kind(&world, "AWS::ECS::Service");
     world
-        .ok(CreateClusterInput {
+        .call(CreateClusterInput {
             cluster_name: Some("shop".into()),
             ..Default::default()
         })

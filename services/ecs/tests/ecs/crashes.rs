@@ -4,33 +4,17 @@
 use std::time::Duration;
 
 use shapes::ecs::*;
+use testkit::SimMachine;
 
 use crate::support::*;
 
 /// Runs `first` for so long, loses the daemon, and runs `second` in the next one.
-fn crash<A, B>(machine: &Machine, after: Duration, first: A, second: B)
+fn crash<A, B>(machine: &SimMachine, after: Duration, first: A, second: B)
 where
     A: AsyncFnOnce(&World),
     B: AsyncFnOnce(&World),
 {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    let life = runtime();
-    life.block_on(async {
-        let world = World::on(machine).await;
-        let work = async {
-            first(&world).await;
-            std::future::pending::<()>().await;
-        };
-        let _ = tokio::time::timeout(after, work).await;
-    });
-    drop(life);
-    runtime().block_on(async { second(&World::on(machine).await).await });
+    testkit::lose_daemon(after, async || World::on(machine).await, first, second);
 }
 
 async fn assert_whole(world: &World, count: usize) {
@@ -45,23 +29,23 @@ const CRASHES: std::ops::Range<u64> = 0..40;
 #[test]
 fn a_service_that_is_being_created_comes_up() {
     for after in CRASHES {
-        let machine = Machine::new();
+        let machine = machine();
         crash(
             &machine,
             Duration::from_millis(after),
             async |world| {
                 world.register(IMAGE).await;
-                world.ok(balanced("web", "web", 2)).await;
+                world.call(balanced("web", "web", 2)).await;
             },
             async |world| {
                 let asked = DescribeServicesInput {
                     services: vec!["web".into()],
                     ..Default::default()
                 };
-                if world.ok(asked).await.services.unwrap().is_empty() {
+                if world.call(asked).await.services.unwrap().is_empty() {
                     // It was lost before the request was answered: the client asks again.
                     world.register(IMAGE).await;
-                    world.ok(balanced("web", "web", 2)).await;
+                    world.call(balanced("web", "web", 2)).await;
                 }
                 world.service_until("web", is_steady).await;
                 assert_whole(world, 2).await;
@@ -73,10 +57,10 @@ fn a_service_that_is_being_created_comes_up() {
 #[test]
 fn a_deployment_under_way_is_completed() {
     for after in CRASHES {
-        let machine = Machine::new();
+        let machine = machine();
         let up = async |world: &World| {
             world.register(IMAGE).await;
-            world.ok(balanced("web", "web", 2)).await;
+            world.call(balanced("web", "web", 2)).await;
             world.service_until("web", is_steady).await;
         };
         let change = async |world: &World| {
@@ -86,7 +70,7 @@ fn a_deployment_under_way_is_completed() {
                 task_definition: Some("web:2".into()),
                 ..Default::default()
             };
-            world.ok(input).await;
+            world.call(input).await;
         };
         crash(&machine, Duration::from_secs(60), up, async |_| ());
         crash(
@@ -108,16 +92,16 @@ fn a_deployment_under_way_is_completed() {
 #[test]
 fn a_service_that_is_being_deleted_goes_away() {
     for after in CRASHES {
-        let machine = Machine::new();
+        let machine = machine();
         let up = async |world: &World| {
             world.register(IMAGE).await;
-            world.ok(balanced("web", "web", 2)).await;
+            world.call(balanced("web", "web", 2)).await;
             world.service_until("web", is_steady).await;
         };
         let delete = async |world: &World| {
             let service = "web".to_owned();
             world
-                .ok(DeleteServiceInput {
+                .call(DeleteServiceInput {
                     service,
                     force: Some(true),
                     ..Default::default()
@@ -146,19 +130,23 @@ fn a_service_that_is_being_deleted_goes_away() {
 #[test]
 fn a_task_that_is_stopped_while_it_starts_leaves_no_interface() {
     for after in CRASHES {
-        let machine = Machine::new();
+        let machine = machine();
         crash(
             &machine,
             Duration::from_millis(after),
             async |world| {
                 world.register(IMAGE).await;
-                world.ok(run("web")).await;
+                world.call(run("web")).await;
             },
             async |world| {
-                let all = world.ok(ListTasksInput::default()).await.task_arns.unwrap();
+                let all = world
+                    .call(ListTasksInput::default())
+                    .await
+                    .task_arns
+                    .unwrap();
                 for arn in all {
                     world
-                        .ok(StopTaskInput {
+                        .call(StopTaskInput {
                             task: arn.clone(),
                             ..Default::default()
                         })

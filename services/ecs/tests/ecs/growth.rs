@@ -12,7 +12,7 @@ use shapes::ecs::*;
 
 impl World {
     async fn run_to_its_start(&self) -> String {
-        let task = self.ok(run("web")).await.tasks.unwrap().remove(0);
+        let task = self.call(run("web")).await.tasks.unwrap().remove(0);
         let arn = task.task_arn.unwrap();
         // Without a look at any record.
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -24,7 +24,7 @@ impl World {
             task: arn.into(),
             ..Default::default()
         };
-        self.ok(stop).await;
+        self.call(stop).await;
         self.task_until(arn, "STOPPED").await;
     }
 
@@ -33,7 +33,7 @@ impl World {
             desired_status: Some(status),
             ..Default::default()
         };
-        self.ok(input).await.task_arns.unwrap()
+        self.call(input).await.task_arns.unwrap()
     }
 
     async fn work_of<T>(&self, work: impl Future<Output = T>) -> u64 {
@@ -78,11 +78,11 @@ async fn a_family_costs_the_same_however_many_revisions_are_inactive() {
             task_definition: "web".into(),
             ..Default::default()
         };
-        let shown = world.ok(describe).await.task_definition.unwrap();
+        let shown = world.call(describe).await.task_definition.unwrap();
         let deregister = DeregisterTaskDefinitionInput {
             task_definition: shown.task_definition_arn.unwrap(),
         };
-        made + world.work_of(world.ok(deregister)).await
+        made + world.work_of(world.call(deregister)).await
     };
     let first = cost().await;
     for _ in 0..30 {
@@ -93,17 +93,17 @@ async fn a_family_costs_the_same_however_many_revisions_are_inactive() {
         status: Some(status),
         ..Default::default()
     };
-    let inactive = world.ok(list(TaskDefinitionStatus::Inactive)).await;
+    let inactive = world.call(list(TaskDefinitionStatus::Inactive)).await;
     let inactive = inactive.task_definition_arns.unwrap();
     assert_eq!(inactive.len(), 32);
     assert!(inactive[9].ends_with("web:10"), "{inactive:?}");
-    let active = world.ok(list(TaskDefinitionStatus::Active)).await;
+    let active = world.call(list(TaskDefinitionStatus::Active)).await;
     assert_eq!(active.task_definition_arns.unwrap().len(), 0);
     let families = ListTaskDefinitionFamiliesInput {
         status: Some(TaskDefinitionFamilyStatus::Inactive),
         ..Default::default()
     };
-    assert_eq!(world.ok(families).await.families.unwrap(), ["web"]);
+    assert_eq!(world.call(families).await.families.unwrap(), ["web"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn a_stopped_task_is_shown_for_two_hours() {
         tasks: vec![early],
         ..Default::default()
     };
-    let failures = world.ok(describe).await.failures.unwrap();
+    let failures = world.call(describe).await.failures.unwrap();
     assert_eq!(failures[0].reason.as_deref(), Some("MISSING"));
     tokio::time::sleep(Duration::from_secs(80 * 60)).await;
     assert_eq!(world.listed(DesiredStatus::Stopped).await, [""; 0]);
@@ -162,7 +162,7 @@ raw!(RawMoved, "ecs.history-moved", |_| "all".into());
 
 #[tokio::test(start_paused = true)]
 async fn the_history_of_the_version_before_is_moved_and_forgotten_in_its_time() {
-    let machine = Machine::new();
+    let machine = machine();
     let world = World::on(&machine).await;
     for _ in 0..3 {
         world.register(IMAGE).await;
@@ -172,7 +172,7 @@ async fn the_history_of_the_version_before_is_moved_and_forgotten_in_its_time() 
     let deregister = DeregisterTaskDefinitionInput {
         task_definition: "web:3".into(),
     };
-    world.ok(deregister).await;
+    world.call(deregister).await;
 
     // As it was kept before: all revisions of one kind, and no order among stopped tasks.
     let drop_all = |tx: &cloud::Records<'_>| {
@@ -195,7 +195,7 @@ async fn the_history_of_the_version_before_is_moved_and_forgotten_in_its_time() 
         task_definition: "web".into(),
         ..Default::default()
     };
-    let shown = world.ok(describe).await.task_definition.unwrap();
+    let shown = world.call(describe).await.task_definition.unwrap();
     assert_eq!(shown.revision, Some(2));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let kept =

@@ -37,7 +37,7 @@ async fn told(world: &World, namespace: &str, name: &str) -> Option<Datapoint> {
         ]),
         ..Default::default()
     };
-    world.ok(input).await.datapoints.unwrap().pop()
+    world.call(input).await.datapoints.unwrap().pop()
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,10 +45,10 @@ async fn tasks_tell_what_they_use_of_what_they_reserve() {
     let world = World::new().await;
     world.register(IMAGE).await;
     tokio::time::sleep(10 * MINUTE).await;
-    let metrics = world.ok(ListMetricsInput::default()).await.metrics;
+    let metrics = world.call(ListMetricsInput::default()).await.metrics;
     assert_eq!(metrics, Some(vec![]), "nothing runs, nothing is told");
 
-    world.ok(create("web", "web", 2)).await;
+    world.call(create("web", "web", 2)).await;
     world.service_until("web", is_steady).await;
     // Each has a quarter of a core and 512 MiB. One uses a tenth of a core, the other a fifth.
     for minute in 1..10u64 {
@@ -81,7 +81,7 @@ async fn tasks_tell_what_they_use_of_what_they_reserve() {
         value: Some("enabled".into()),
     };
     world
-        .ok(UpdateClusterSettingsInput {
+        .call(UpdateClusterSettingsInput {
             cluster: "default".into(),
             settings: vec![setting],
         })
@@ -98,7 +98,7 @@ async fn tasks_tell_what_they_use_of_what_they_reserve() {
     }
 
     world
-        .ok(DeleteServiceInput {
+        .call(DeleteServiceInput {
             service: "web".into(),
             force: Some(true),
             ..Default::default()

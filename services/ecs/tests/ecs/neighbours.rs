@@ -1,13 +1,15 @@
 //! ECS with the real services beside it: only the machine is simulated.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::Cx;
 use engine::{Changes, Edge, GroupTraffic, Snapshot, TargetHealth, TargetState};
 use shapes::ecs::*;
 use shapes::{ec2, elbv2, logs};
+use testkit::call;
 
 use crate::support::*;
 
@@ -40,69 +42,58 @@ impl Edge for QuietEdge {
 }
 
 struct House {
-    sim: sim::Sim,
-    cx: Cx,
+    world: testkit::World,
     subnet: String,
     group: String,
     target_group: String,
-    _directory: tempfile::TempDir,
 }
 
-async fn call<I: wire::Operation + Send + 'static>(cx: &Cx, input: I) -> I::Output {
-    cx.call(input)
-        .await
-        .unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
+impl Deref for House {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.world
+    }
 }
 
 impl House {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        sim.images.add(IMAGE);
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: engine::Engine {
-                edge: Arc::new(QuietEdge(sim.edge.clone())),
-                ..sim.engine()
-            },
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                ecs::service(),
-                ::ec2::service(),
-                ::elbv2::service(),
-                cloudwatch_logs::service(),
-                fakes_iam(),
-            ],
-        });
-        tokio::spawn(cloud.clone().run());
-        let cx = cloud.daemon_context("us-east-1");
-        let (subnet, other, vpc) = network_of(&cx).await;
+        let machine = machine();
+        let engine = engine::Engine {
+            edge: Arc::new(QuietEdge(machine.sim.edge.clone())),
+            ..machine.sim.engine()
+        };
+        let world = testkit::world([
+            ecs::service(),
+            ::ec2::service(),
+            ::elbv2::service(),
+            cloudwatch_logs::service(),
+            fakes_iam(),
+        ]);
+        let world = world.on(&machine).with_engine(engine).run();
+        let cx = &world.cx;
+        let (subnet, other, vpc) = network_of(cx).await;
         let group = ec2::CreateSecurityGroupInput {
             group_name: "web".into(),
             description: "web".into(),
             vpc_id: Some(vpc.clone()),
             ..Default::default()
         };
-        let group = call(&cx, group).await.group_id.unwrap();
-        let target_group = balancer_of(&cx, &vpc, &[&subnet, &other], &group).await;
+        let group = call(cx, group).await.group_id.unwrap();
+        let target_group = balancer_of(cx, &vpc, &[&subnet, &other], &group).await;
         call(
-            &cx,
+            cx,
             logs::CreateLogGroupInput {
                 log_group_name: "/web".into(),
                 ..Default::default()
             },
         )
         .await;
-        call(&cx, CreateClusterInput::default()).await;
+        call(cx, CreateClusterInput::default()).await;
         Self {
-            sim,
-            cx,
+            world,
             subnet,
             group,
             target_group,
-            _directory: directory,
         }
     }
 
@@ -115,13 +106,10 @@ impl House {
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&Service) -> bool) {
-        for _ in 0..3000 {
-            if wanted(&self.service().await) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let look = async || wanted(&self.service().await).then_some(());
+        if testkit::wait(look).await.is_none() {
+            panic!("never {what}: {:#?}", self.service().await);
         }
-        panic!("never {what}: {:#?}", self.service().await);
     }
 }
 

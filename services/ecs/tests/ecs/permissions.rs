@@ -20,7 +20,7 @@ impl Authority for Rule {
             matches!(&cx.caller, Caller::AssumedRole { role_arn, .. } if role_arn.ends_with(":role/execution"))
         );
         for need in &needs.all {
-            self.asked.lock().unwrap().push(sim::told(need));
+            self.asked.lock().unwrap().push(testkit::told(need));
             if need.action == self.denied {
                 return Err(wire::codes::AccessDeniedException.because(format!(
                     "User: {} is not authorized to perform: {}",
@@ -55,8 +55,8 @@ async fn start(denied: &'static str, status: &str) -> (Task, Vec<String>) {
         ),
         ..Default::default()
     });
-    world.ok(definition).await;
-    let made = world.ok(run("web")).await.tasks.unwrap().remove(0);
+    world.call(definition).await;
+    let made = world.call(run("web")).await.tasks.unwrap().remove(0);
     let task = world.task_until(&made.task_arn.unwrap(), status).await;
     let asked = asked.lock().unwrap().clone();
     (task, asked)
@@ -123,8 +123,8 @@ async fn what_calls_touch_is_found_however_it_is_spelled() {
     tagged.task_role_arn = Some("task".into());
     world.sim.images.add(IMAGE);
     let family = tagged.family.clone();
-    world.ok(tagged.clone()).await;
-    let recorder = sim::Recorder::watch(&world.cloud);
+    world.call(tagged.clone()).await;
+    let recorder = testkit::Recorder::watch(&world.cloud);
     let arn = "arn:aws:ecs:us-east-1:000000000000";
     let role = "arn:aws:iam::000000000000:role";
     for spelled in [
@@ -177,10 +177,10 @@ async fn what_calls_touch_is_found_however_it_is_spelled() {
         };
         let needs = recorder.needs(&world.cx, delete).await;
         assert_eq!(
-            sim::told(&needs.all[0]),
+            testkit::told(&needs.all[0]),
             format!("ecs:DeleteService {arn}:service/default/shop")
         );
-        let key = sim::key_of(&needs.all[0], "ecs:cluster").unwrap();
+        let key = testkit::key_of(&needs.all[0], "ecs:cluster").unwrap();
         assert_eq!(key, [format!("{arn}:cluster/default")]);
     }
 }

@@ -25,18 +25,18 @@ async fn put_values(world: &World) -> String {
         value: VALUE.into(),
         ..Default::default()
     };
-    world.ok(parameter).await;
+    world.call(parameter).await;
     let secret = CreateSecretInput {
         name: "db".into(),
         secret_string: Some(r#"{"password": "s3cret", "port": 5432}"#.into()),
         ..Default::default()
     };
-    world.ok(secret).await.arn.unwrap()
+    world.call(secret).await.arn.unwrap()
 }
 
 async fn start(world: &World, definition: RegisterTaskDefinitionInput) -> String {
-    world.ok(definition).await;
-    let made = world.ok(run("web")).await.tasks.unwrap().remove(0);
+    world.call(definition).await;
+    let made = world.call(run("web")).await.tasks.unwrap().remove(0);
     made.task_arn.unwrap()
 }
 
@@ -78,7 +78,7 @@ async fn containers_find_values_in_their_environment_and_nobody_else_does() {
         task_definition: "web".into(),
         ..Default::default()
     };
-    let described = format!("{:?}{shown:?}", world.ok(describe).await);
+    let described = format!("{:?}{shown:?}", world.call(describe).await);
     assert!(described.contains("/web/key"));
     assert!(!described.contains(VALUE) && !described.contains("s3cret"));
 }

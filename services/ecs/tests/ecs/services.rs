@@ -17,7 +17,7 @@ fn update(name: &str) -> UpdateServiceInput {
 async fn a_service_keeps_its_count_and_is_deleted_without_a_trace() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    let made = world.ok(create("web", "web", 2)).await.service.unwrap();
+    let made = world.call(create("web", "web", 2)).await.service.unwrap();
     assert_eq!(made.status.as_deref(), Some("ACTIVE"));
     let service = world.service_until("web", is_steady).await;
     assert_eq!(service.running_count, Some(2));
@@ -46,13 +46,13 @@ async fn a_service_keeps_its_count_and_is_deleted_without_a_trace() {
         force: Some(true),
         ..Default::default()
     };
-    world.ok(force).await;
+    world.call(force).await;
     world
         .service_until("web", |it| it.status.as_deref() == Some("INACTIVE"))
         .await;
     world.assert_clean();
     world
-        .ok(DeleteClusterInput {
+        .call(DeleteClusterInput {
             cluster: "default".into(),
         })
         .await;
@@ -69,10 +69,10 @@ async fn a_clock_that_is_set_does_not_stop_the_scheduler() {
         let now_ms = (world.cloud.clock.now() * 1000.0) as i64;
         world.sim.tasks.set_clock(now_ms + hours * HOUR_MS);
         let begun = tokio::time::Instant::now();
-        world.ok(create(name, "web", 1)).await;
+        world.call(create(name, "web", 1)).await;
         world.service_until(name, is_steady).await;
         world
-            .ok(UpdateServiceInput {
+            .call(UpdateServiceInput {
                 force_new_deployment: Some(true),
                 ..update(name)
             })
@@ -92,10 +92,10 @@ async fn a_clock_that_is_set_does_not_stop_the_scheduler() {
 async fn scaling_starts_and_stops_tasks() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    world.ok(create("web", "web", 1)).await;
+    world.call(create("web", "web", 1)).await;
     world.service_until("web", is_steady).await;
     world
-        .ok(UpdateServiceInput {
+        .call(UpdateServiceInput {
             desired_count: Some(3),
             ..update("web")
         })
@@ -105,7 +105,7 @@ async fn scaling_starts_and_stops_tasks() {
         .await;
     assert_eq!(service.deployments.unwrap().len(), 1);
     world
-        .ok(UpdateServiceInput {
+        .call(UpdateServiceInput {
             desired_count: Some(0),
             ..update("web")
         })
@@ -132,7 +132,7 @@ async fn scaling_starts_and_stops_tasks() {
 async fn a_rolling_deployment_always_has_a_healthy_target() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    world.ok(balanced("web", "web", 2)).await;
+    world.call(balanced("web", "web", 2)).await;
     world.service_until("web", is_steady).await;
     assert_eq!(world.targets().len(), 2);
     let probe = FakeProbe {
@@ -142,7 +142,7 @@ async fn a_rolling_deployment_always_has_a_healthy_target() {
     world.cx.write(|tx| tx.put(&probe)).unwrap();
     let old = world.tasks("web", DesiredStatus::Running).await;
     world
-        .ok(UpdateServiceInput {
+        .call(UpdateServiceInput {
             force_new_deployment: Some(true),
             ..update("web")
         })
@@ -218,14 +218,14 @@ async fn a_deployment_that_cannot_start_is_rolled_back() {
         }),
         ..Default::default()
     });
-    world.ok(input).await;
+    world.call(input).await;
     let before = world.service_until("web", is_steady).await;
     let kept = world.tasks("web", DesiredStatus::Running).await;
     world
         .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
         .await;
     world
-        .ok(UpdateServiceInput {
+        .call(UpdateServiceInput {
             task_definition: Some("web".into()),
             ..update("web")
         })
@@ -265,7 +265,7 @@ async fn a_first_deployment_that_cannot_start_fails_and_is_never_green() {
         }),
         ..Default::default()
     });
-    world.ok(input).await;
+    world.call(input).await;
     let failed = |it: &Service| {
         it.deployments.as_ref().unwrap()[0].rollout_state == Some(DeploymentRolloutState::Failed)
     };
@@ -286,7 +286,7 @@ async fn without_a_circuit_breaker_it_is_tried_again_ever_more_slowly() {
     world
         .register("000000000000.dkr.ecr.us-east-1.amazonaws.com/web:nope")
         .await;
-    world.ok(create("web", "web", 1)).await;
+    world.call(create("web", "web", 1)).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     let service = world.service("web").await;
     assert!(said(
@@ -306,7 +306,7 @@ async fn without_a_circuit_breaker_it_is_tried_again_ever_more_slowly() {
 async fn a_task_that_fails_its_probes_is_replaced() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    world.ok(balanced("web", "web", 1)).await;
+    world.call(balanced("web", "web", 1)).await;
     world.service_until("web", is_steady).await;
     let sick = world.tasks("web", DesiredStatus::Running).await.remove(0);
     let mut target = world.targets().remove(0);
@@ -342,7 +342,7 @@ async fn a_program_has_time_to_start_before_failed_probes_count() {
         slow_drain: false,
     };
     world.cx.write(|tx| tx.put(&probe)).unwrap();
-    world.ok(balanced("web", "web", 1)).await;
+    world.call(balanced("web", "web", 1)).await;
     let stopped = |service: &Service| said(service, "is unhealthy in (target-group");
     tokio::time::sleep(Duration::from_secs(9)).await;
     let service = world.service("web").await;
@@ -385,7 +385,7 @@ async fn services_that_make_no_sense_are_refused() {
             .message
             .contains("serviceConnectConfiguration")
     );
-    world.ok(create("web", "web", 0)).await;
+    world.call(create("web", "web", 0)).await;
     let error = world.err(create("web", "web", 0)).await;
     assert_eq!(error.message, "Creation of service was not idempotent.");
     let error = world

@@ -8,7 +8,7 @@ use shapes::ecs::*;
 async fn a_task_is_tagged_in_its_own_cluster() {
     let world = World::new().await;
     world.register(IMAGE).await;
-    let started = world.ok(run("web")).await.tasks.unwrap().remove(0);
+    let started = world.call(run("web")).await.tasks.unwrap().remove(0);
     let arn = started.task_arn.unwrap();
     let id = arn.rsplit('/').next().unwrap();
     let (head, _) = arn.split_once(":task/").unwrap();
@@ -21,7 +21,7 @@ async fn a_task_is_tagged_in_its_own_cluster() {
     };
     let refused = world.err(tagged(&format!("{head}:task/other/{id}"))).await;
     assert_eq!(refused.code, "ResourceNotFoundException");
-    world.ok(tagged(&arn)).await;
+    world.call(tagged(&arn)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +29,7 @@ async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
     let world = World::new().await;
     let definition = world.register(IMAGE).await;
     assert!(definition.ends_with("task-definition/web:1"));
-    let started = world.ok(run("web")).await.tasks.unwrap().remove(0);
+    let started = world.call(run("web")).await.tasks.unwrap().remove(0);
     assert_eq!(started.last_status.as_deref(), Some("PROVISIONING"));
     let arn = started.task_arn.unwrap();
 
@@ -57,7 +57,7 @@ async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
         reason: Some("enough".into()),
         ..Default::default()
     };
-    world.ok(stop).await;
+    world.call(stop).await;
     let task = world.task_until(&arn, "STOPPED").await;
     assert_eq!(task.stop_code, Some(TaskStopCode::UserInitiated));
     assert_eq!(task.stopped_reason.as_deref(), Some("enough"));
@@ -66,10 +66,10 @@ async fn a_task_runs_and_is_stopped_and_leaves_nothing_but_its_record() {
         desired_status: Some(DesiredStatus::Stopped),
         ..Default::default()
     };
-    assert_eq!(world.ok(stopped).await.task_arns.unwrap(), [arn]);
+    assert_eq!(world.call(stopped).await.task_arns.unwrap(), [arn]);
     assert!(
         world
-            .ok(ListTasksInput::default())
+            .call(ListTasksInput::default())
             .await
             .task_arns
             .unwrap()
@@ -83,7 +83,7 @@ async fn a_task_whose_container_exits_says_so() {
     let world = World::new().await;
     world.register(IMAGE).await;
     let arn = world
-        .ok(run("web"))
+        .call(run("web"))
         .await
         .tasks
         .unwrap()
@@ -107,7 +107,7 @@ async fn a_task_whose_container_exits_says_so() {
 
 async fn stopped_reason(world: &World, input: RunTaskInput) -> String {
     let arn = world
-        .ok(input)
+        .call(input)
         .await
         .tasks
         .unwrap()
@@ -155,7 +155,7 @@ async fn what_cannot_start_says_why_and_is_never_running() {
         ),
         secret_options: None,
     });
-    world.ok(logged).await;
+    world.call(logged).await;
     let reason = stopped_reason(&world, run("web")).await;
     assert!(
         reason.contains("The specified log group does not exist."),
@@ -186,9 +186,9 @@ async fn output_goes_to_a_stream_named_after_the_task() {
         ),
         secret_options: None,
     });
-    world.ok(logged).await;
+    world.call(logged).await;
     let arn = world
-        .ok(run("web"))
+        .call(run("web"))
         .await
         .tasks
         .unwrap()
@@ -234,7 +234,7 @@ async fn a_task_s_disk_has_20_gib_or_what_is_asked_for() {
         ephemeral_storage: of_gib(30),
         ..definition(IMAGE)
     };
-    world.ok(large).await;
+    world.call(large).await;
     world.register(IMAGE).await;
     let mut larger = run("large");
     larger.overrides = Some(TaskOverride {
@@ -253,7 +253,7 @@ async fn a_task_s_disk_has_20_gib_or_what_is_asked_for() {
         (larger, 40, true),
     ] {
         let arn = world
-            .ok(wanted)
+            .call(wanted)
             .await
             .tasks
             .unwrap()
@@ -360,7 +360,7 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         task_role_arn: Some("arn:aws:iam::000000000000:role/path/nobody".into()),
         ..definition(IMAGE)
     };
-    world.ok(stranger).await;
+    world.call(stranger).await;
     let error = world.err(run("stranger")).await;
     assert!(
         error
@@ -398,7 +398,7 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
             execution_role_arn: Some(execution.into()),
             ..definition(IMAGE)
         };
-        world.ok(with_roles).await;
+        world.call(with_roles).await;
         let overridden = RunTaskInput {
             overrides: Some(roles(task, execution)),
             ..run("web")
@@ -412,7 +412,7 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
     let old = DeregisterTaskDefinitionInput {
         task_definition: "web:1".into(),
     };
-    world.ok(old).await;
+    world.call(old).await;
     assert_eq!(
         world.err(run("web:1")).await.message,
         "TaskDefinition is inactive"
@@ -428,17 +428,17 @@ async fn the_same_client_token_runs_one_task() {
         ..run("web")
     };
     let first = world
-        .ok(input.clone())
+        .call(input.clone())
         .await
         .tasks
         .unwrap()
         .remove(0)
         .task_arn;
-    let second = world.ok(input).await.tasks.unwrap().remove(0).task_arn;
+    let second = world.call(input).await.tasks.unwrap().remove(0).task_arn;
     assert_eq!(first, second);
     assert_eq!(
         world
-            .ok(ListTasksInput::default())
+            .call(ListTasksInput::default())
             .await
             .task_arns
             .unwrap()
@@ -456,7 +456,7 @@ async fn a_route_that_is_being_put_in_force_is_waited_for() {
         ..run("web")
     };
     let arn = world
-        .ok(input)
+        .call(input)
         .await
         .tasks
         .unwrap()

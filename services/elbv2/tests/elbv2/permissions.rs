@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use shapes::elbv2::*;
-use sim::{Recorder, key_of};
+use testkit::{Recorder, key_of};
 
 use crate::world::{World, fixed};
 
@@ -38,12 +38,8 @@ impl Looked {
         }
     }
 
-    async fn needs<I: wire::Operation + Default + Send + 'static>(
-        &self,
-        input: Json,
-    ) -> cloud::Needs {
-        let input =
-            wire::lenient::<I>(input).unwrap_or_else(|error| panic!("{}: {error}", I::NAME));
+    async fn needs<I: wire::Operation>(&self, input: Json) -> cloud::Needs {
+        let input = testkit::input::<I>(input);
         self.recorder.needs(&self.world.cx, input).await
     }
 
@@ -54,7 +50,7 @@ impl Looked {
         expected: &[&str],
     ) {
         let needs = self.needs::<I>(input.clone()).await;
-        let told: Vec<String> = needs.all.iter().map(sim::told).collect();
+        let told: Vec<String> = needs.all.iter().map(testkit::told).collect();
         let expected: Vec<String> = (expected.iter())
             .map(|it| match it.starts_with("AddTags ") {
                 true => format!("elasticloadbalancing:{it}"),

@@ -1,6 +1,5 @@
 //! The types that stacks may create: made, made again, read, changed, deleted, deleted again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cloud::{ResourceRequest, Stability};
@@ -10,15 +9,7 @@ use shapes::elbv2::*;
 use crate::world::{World, fixed, forward, until};
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
-    ResourceRequest {
-        made: Default::default(),
-        stack_name: "web".into(),
-        stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/web/1".into(),
-        logical_id: logical_id.into(),
-        token: format!("web/{logical_id}"),
-        properties,
-        tags: BTreeMap::from([("stack".into(), "web".into())]),
-    }
+    testkit::request("web", logical_id, properties)
 }
 
 fn kind(world: &World, name: &str) -> std::sync::Arc<dyn cloud::ResourceType> {

@@ -1,33 +1,30 @@
 //! A cloud with EC2 and load balancing, a network in it, and the shortest way to ask something:
 //! inputs and outputs are JSON.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Pace, Store};
+use cloud::{Clock, Pace};
 use serde_json::{Value as Json, json};
 use shapes::{ec2, elbv2::*};
+use testkit::JsonWorld;
+
+pub use testkit::{ask, text, texts, until};
 
 pub struct World {
-    pub cx: Cx,
-    pub cloud: Arc<Cloud>,
-    pub sim: sim::Sim,
+    world: JsonWorld,
     pub vpc: String,
     /// In two zones.
     pub subnets: [String; 2],
     /// Lets port 80 in.
     pub group: String,
-    _directory: tempfile::TempDir,
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.cloud.converge.stop();
+impl Deref for World {
+    type Target = JsonWorld;
+    fn deref(&self) -> &JsonWorld {
+        &self.world
     }
 }
-
-/// How long anything here may take to become real.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl World {
     pub async fn new() -> Self {
@@ -35,25 +32,12 @@ impl World {
     }
 
     pub async fn by(clock: Clock) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sim = sim::Sim::default();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock,
-            services: vec![::ec2::service(), ::elbv2::service(), ::s3::service()],
-        });
-        tokio::spawn(cloud.clone().run());
+        let services = [::ec2::service(), ::elbv2::service(), ::s3::service()];
         let mut world = Self {
-            cx: cloud.daemon_context("us-east-1"),
-            cloud,
-            sim,
+            world: JsonWorld(testkit::world(services).by(clock).run()),
             vpc: String::new(),
             subnets: [String::new(), String::new()],
             group: String::new(),
-            _directory: directory,
         };
         world.vpc = world.vpc("10.0.0.0/16").await;
         world.subnets = [
@@ -67,37 +51,6 @@ impl World {
             .ok::<ec2::AuthorizeSecurityGroupIngressInput>(rule)
             .await;
         world
-    }
-
-    pub async fn ask<I: wire::Operation + Default>(
-        &self,
-        input: Json,
-    ) -> Result<Json, (String, String)> {
-        ask::<I>(&self.cx, input).await
-    }
-
-    pub async fn ok<I: wire::Operation + Default>(&self, input: Json) -> Json {
-        match self.ask::<I>(input.clone()).await {
-            Ok(answer) => answer,
-            Err((code, message)) => panic!("{} {input}: {code}: {message}", I::NAME),
-        }
-    }
-
-    pub async fn refused<I: wire::Operation + Default>(
-        &self,
-        input: Json,
-        code: &str,
-        message: &str,
-    ) {
-        match self.ask::<I>(input.clone()).await {
-            Ok(answer) => panic!("{} {input}: {answer}", I::NAME),
-            Err(found) => assert_eq!(
-                found,
-                (code.to_owned(), message.to_owned()),
-                "{} {input}",
-                I::NAME
-            ),
-        }
     }
 
     pub async fn vpc(&self, range: &str) -> String {
@@ -133,11 +86,8 @@ impl World {
     }
 
     pub async fn until_state(&self, arn: &str, code: &str) {
-        let start = std::time::Instant::now();
-        while self.state(arn).await["Code"] != code {
-            assert!(start.elapsed() < PATIENCE, "{arn} does not become {code}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let come = testkit::wait(async || (self.state(arn).await["Code"] == code).then_some(()));
+        assert!(come.await.is_some(), "{arn} does not become {code}");
     }
 
     pub async fn target_group(&self, name: &str) -> String {
@@ -185,35 +135,4 @@ pub fn fixed(status: &str) -> Json {
 
 pub fn forward(group: &str) -> Json {
     json!({"Type": "forward", "TargetGroupArn": group})
-}
-
-pub async fn ask<I: wire::Operation + Default>(
-    cx: &Cx,
-    input: Json,
-) -> Result<Json, (String, String)> {
-    let input = wire::lenient::<I>(input).unwrap_or_else(|error| panic!("{}: {error}", I::NAME));
-    match cx.call(input).await {
-        Ok(answer) => Ok(wire::to_json(&answer)),
-        Err(error) => Err((error.code.to_owned(), error.message)),
-    }
-}
-
-/// Waits until the machine is as it should be.
-pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    let start = std::time::Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "{what} does not come true");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-pub fn text(json: &Json) -> String {
-    json.as_str()
-        .unwrap_or_else(|| panic!("no text: {json}"))
-        .to_owned()
-}
-
-pub fn texts(list: &Json, member: &str) -> Vec<String> {
-    let list = list.as_array().unwrap_or_else(|| panic!("no list: {list}"));
-    list.iter().map(|it| text(&it[member])).collect()
 }

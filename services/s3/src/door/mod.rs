@@ -316,8 +316,6 @@ impl S3Host for Hosts {
 
 #[cfg(test)]
 mod tests {
-    use cloud::{Clock, CloudParts, Pace, Store};
-
     use super::*;
     use crate::permissions::Permitted;
 
@@ -325,18 +323,10 @@ mod tests {
     /// allowed.
     #[tokio::test]
     async fn whom_nobody_signed_for_is_nobody() {
-        let directory = tempfile::tempdir().unwrap();
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&directory.path().join("store.db")).unwrap(),
-            engine: sim::Sim::default().engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![crate::service()],
-        });
+        let world = testkit::world([crate::service()]).at_rest();
         let (parts, ()) = http::Request::new(()).into_parts();
         let api = Api {
-            cloud,
+            cloud: world.cloud.clone(),
             request_id: "id".into(),
             origin: Arc::new(Origin::Internal),
             caller: Caller::Anonymous,

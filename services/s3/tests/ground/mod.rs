@@ -1,12 +1,12 @@
 //! S3 on a machine that is not there.
 #![allow(dead_code)]
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
+use cloud::{Cx, Error};
 use shapes::s3::*;
-use sim::Sim;
+use testkit::SimMachine;
 
 pub mod shop;
 pub mod signing;
@@ -14,47 +14,34 @@ pub mod signing;
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-1";
 
-pub struct Ground {
-    pub cloud: Arc<Cloud>,
-    pub sim: Sim,
-    state: tempfile::TempDir,
-    running: tokio::task::JoinHandle<()>,
+pub struct Ground(testkit::World);
+
+impl Deref for Ground {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl Ground {
     pub fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), Sim::default())
+        Self::open(&SimMachine::default())
     }
 
-    fn open(state: tempfile::TempDir, sim: Sim) -> Self {
-        let cloud = Cloud::new(CloudParts {
-            account: ACCOUNT.into(),
-            default_region: REGION.into(),
-            store: Store::open(&state.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![s3::service()],
-        });
-        let run = cloud.clone();
-        let running = tokio::spawn(async move { run.run().await.unwrap() });
-        Self {
-            cloud,
-            sim,
-            state,
-            running,
-        }
+    fn open(machine: &SimMachine) -> Self {
+        let world = testkit::world([s3::service()]).on(machine);
+        Self(world.of_account(ACCOUNT).in_region(REGION).run())
     }
 
     /// The daemon died, and there is another.
     pub async fn restarted(self) -> Self {
-        self.cloud.converge.stop();
-        self.running.await.unwrap();
-        self.sim.objects.crash();
-        Self::open(self.state, self.sim)
+        let machine = self.0.stop().await;
+        machine.sim.objects.crash();
+        Self::open(&machine)
     }
 
     pub fn cx(&self) -> Cx {
-        self.cloud.daemon_context(REGION)
+        self.0.cx.clone()
     }
 
     /// The door, with a key that `signing` signs with.
@@ -167,14 +154,12 @@ impl Ground {
 
     /// Waits until so many contents are kept.
     pub async fn contents(&self, expected: usize) {
-        let mut seen = 0;
-        for _ in 0..500 {
-            seen = self.sim.objects.ids().len();
-            if seen == expected {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(4)).await;
-        }
-        panic!("{seen} contents are kept, and not {expected}");
+        let kept = || self.sim.objects.ids().len();
+        let come = testkit::wait(async || (kept() == expected).then_some(())).await;
+        assert!(
+            come.is_some(),
+            "{} contents are kept, and not {expected}",
+            kept()
+        );
     }
 }

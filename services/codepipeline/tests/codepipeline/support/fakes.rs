@@ -28,22 +28,10 @@ impl Record for FakeObject {
 
 pub fn s3() -> Service {
     Service::new(&s3::MODEL)
-        .on(
-            put_object,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            get_object,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            head_object,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            get_bucket_versioning,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(put_object, testkit::not_asked())
+        .on(get_object, testkit::not_asked())
+        .on(head_object, testkit::not_asked())
+        .on(get_bucket_versioning, testkit::not_asked())
 }
 
 const NO_BUCKET: cloud::ErrorCode = cloud::ErrorCode::sender("NoSuchBucket", 404);
@@ -137,14 +125,8 @@ fn lets(cx: &Cx, role: &cloud::FoundRole, _session: &str) -> Result<bool, Error>
 
 pub fn codecommit() -> Service {
     Service::new(&codecommit::MODEL)
-        .on(
-            get_repository,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            get_branch,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(get_repository, testkit::not_asked())
+        .on(get_branch, testkit::not_asked())
 }
 
 async fn get_repository(
@@ -217,14 +199,8 @@ impl Record for FakeBuild {
 
 pub fn codebuild() -> Service {
     Service::new(&codebuild::MODEL)
-        .on(
-            start_build,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            batch_get_builds,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(start_build, testkit::not_asked())
+        .on(batch_get_builds, testkit::not_asked())
 }
 
 async fn start_build(
@@ -359,30 +335,12 @@ impl Record for FakeDefinition {
 
 pub fn ecs() -> Service {
     Service::new(&ecs::MODEL)
-        .on(
-            describe_services,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_task_definition,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            register_task_definition,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            update_service,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            list_tasks,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_tasks,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(describe_services, testkit::not_asked())
+        .on(describe_task_definition, testkit::not_asked())
+        .on(register_task_definition, testkit::not_asked())
+        .on(update_service, testkit::not_asked())
+        .on(list_tasks, testkit::not_asked())
+        .on(describe_tasks, testkit::not_asked())
 }
 
 fn shown(it: &FakeService) -> ecs::Service {
@@ -522,10 +480,7 @@ async fn describe_tasks(
 
 /// A connection is available when its ARN does not end in `pending`.
 pub fn codeconnections() -> Service {
-    Service::new(&codeconnections::MODEL).on(
-        get_connection,
-        cloud::permission::not_asked("an operation of a test's own"),
-    )
+    Service::new(&codeconnections::MODEL).on(get_connection, testkit::not_asked())
 }
 
 async fn get_connection(
@@ -563,38 +518,14 @@ impl Record for FakeStack {
 
 pub fn cloudformation() -> Service {
     Service::new(&cloudformation::MODEL)
-        .on(
-            describe_stacks,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            create_stack,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            update_stack,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            delete_stack,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_stack_events,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            create_change_set,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_change_set,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            delete_change_set,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(describe_stacks, testkit::not_asked())
+        .on(create_stack, testkit::not_asked())
+        .on(update_stack, testkit::not_asked())
+        .on(delete_stack, testkit::not_asked())
+        .on(describe_stack_events, testkit::not_asked())
+        .on(create_change_set, testkit::not_asked())
+        .on(describe_change_set, testkit::not_asked())
+        .on(delete_change_set, testkit::not_asked())
 }
 
 /// The only change set, of the only stack.

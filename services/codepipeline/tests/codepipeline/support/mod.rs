@@ -3,13 +3,13 @@
 mod fakes;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
 use engine::GitSource;
 use serde_json::{Value as Json, json};
 use shapes::codepipeline::*;
+use testkit::SimMachine;
 
 pub use fakes::{
     FakeBuild, FakeChangeSet, FakeDefinition, FakeObject, FakeRecipe, FakeService, FakeStack,
@@ -17,32 +17,12 @@ pub use fakes::{
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/pipeline";
 
-/// What outlives a daemon.
-pub struct Machine {
-    pub sim: sim::Sim,
-    directory: tempfile::TempDir,
-}
-
-impl Machine {
-    pub fn new() -> Self {
-        let mut sim = sim::Sim::default();
-        sim.git = Arc::new(sim::SimGit::new(sim.workspaces.clone()));
-        let machine = Self {
-            sim,
-            directory: tempfile::tempdir().unwrap(),
-        };
-        machine.push("main", "puts 1");
-        machine
-    }
-
-    /// A push to the repository at GitHub.
-    pub fn push(&self, branch: &str, content: &str) -> String {
-        self.push_files(branch, &[("app.rb", content)])
-    }
-
-    pub fn push_files(&self, branch: &str, files: &[(&str, &str)]) -> String {
-        self.sim.git.push(&github(), branch, files).id
-    }
+/// A machine with a commit in the repository at GitHub.
+pub fn machine() -> SimMachine {
+    let mut sim = sim::Sim::default();
+    sim.git = Arc::new(sim::SimGit::new(sim.workspaces.clone()));
+    sim.git.push(&github(), "main", &[("app.rb", "puts 1")]);
+    SimMachine::new(sim)
 }
 
 pub fn github() -> GitSource {
@@ -52,50 +32,36 @@ pub fn github() -> GitSource {
     }
 }
 
-pub struct World {
-    pub sim: sim::Sim,
-    pub cloud: Arc<Cloud>,
-    pub cx: Cx,
-    machine: Option<Machine>,
+pub struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     pub async fn new() -> Self {
-        let machine = Machine::new();
-        let mut world = Self::on(&machine).await;
-        world.machine = Some(machine);
-        world
+        Self::on(&machine()).await
     }
 
-    pub async fn on(machine: &Machine) -> Self {
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&machine.directory.path().join("store.db")).unwrap(),
-            engine: machine.sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                codepipeline::service(),
-                fakes::s3(),
-                fakes::iam(),
-                fakes::codecommit(),
-                fakes::codebuild(),
-                fakes::ecs(),
-                fakes::codeconnections(),
-                fakes::cloudformation(),
-            ],
-        });
-        let cx = cloud.daemon_context("us-east-1");
-        let world = Self {
-            sim: machine.sim.clone(),
-            cloud: cloud.clone(),
-            cx,
-            machine: None,
-        };
+    pub async fn on(machine: &SimMachine) -> Self {
+        let world = testkit::world([
+            codepipeline::service(),
+            fakes::s3(),
+            fakes::iam(),
+            fakes::codecommit(),
+            fakes::codebuild(),
+            fakes::ecs(),
+            fakes::codeconnections(),
+            fakes::cloudformation(),
+        ]);
+        let mut world = Self(world.on(machine).at_rest());
         if world.get::<FakeService>("web").is_none() {
             world.first_life();
         }
-        tokio::spawn(cloud.run());
+        world.0.run();
         world
     }
 
@@ -114,12 +80,13 @@ impl World {
         self.recipe(|_| ());
     }
 
+    /// A push to the repository at GitHub.
     pub fn push(&self, branch: &str, content: &str) -> String {
-        self.machine.as_ref().unwrap().push(branch, content)
+        self.push_files(branch, &[("app.rb", content)])
     }
 
     pub fn push_files(&self, branch: &str, files: &[(&str, &str)]) -> String {
-        self.machine.as_ref().unwrap().push_files(branch, files)
+        self.sim.git.push(&github(), branch, files).id
     }
 
     pub fn get<R: cloud::Record>(&self, key: &str) -> Option<R> {
@@ -156,23 +123,9 @@ impl World {
         definition.image
     }
 
-    pub async fn ok<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx
-            .call(input)
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
-    }
-
-    pub async fn err<I: wire::Operation + Send + 'static>(&self, input: I) -> Error {
-        match self.cx.call(input).await {
-            Ok(_) => panic!("{} should have been refused", I::NAME),
-            Err(error) => error,
-        }
-    }
-
     pub async fn create(&self, pipeline: Json) {
         let pipeline = wire::lenient(pipeline).unwrap();
-        self.ok(CreatePipelineInput {
+        self.call(CreatePipelineInput {
             pipeline,
             tags: None,
         })
@@ -184,7 +137,7 @@ impl World {
             pipeline_name: "shop".into(),
             ..Default::default()
         };
-        self.ok(input).await.pipeline_execution_summaries.unwrap()
+        self.call(input).await.pipeline_execution_summaries.unwrap()
     }
 
     pub async fn status(&self, id: &str) -> PipelineExecutionStatus {
@@ -212,18 +165,15 @@ impl World {
 
     /// Time runs by itself when nothing else happens.
     pub async fn until<T>(&self, look: impl AsyncFn(&Self) -> Option<T>) -> T {
-        for _ in 0..3000 {
-            if let Some(found) = look(self).await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        match testkit::wait(async || look(self).await).await {
+            Some(found) => found,
+            None => panic!("it never came to it: {:#?}", self.state().await),
         }
-        panic!("it never came to it: {:#?}", self.state().await);
     }
 
     pub async fn state(&self) -> Vec<StageState> {
         let name = "shop".into();
-        let answer = self.ok(GetPipelineStateInput { name }).await;
+        let answer = self.call(GetPipelineStateInput { name }).await;
         answer.stage_states.unwrap()
     }
 
@@ -245,7 +195,7 @@ impl World {
             pipeline_name: "shop".into(),
             ..Default::default()
         };
-        self.ok(input).await.action_execution_details.unwrap()
+        self.call(input).await.action_execution_details.unwrap()
     }
 
     pub async fn start(&self) -> String {
@@ -253,7 +203,7 @@ impl World {
             name: "shop".into(),
             ..Default::default()
         };
-        self.ok(input).await.pipeline_execution_id.unwrap()
+        self.call(input).await.pipeline_execution_id.unwrap()
     }
 
     pub async fn assert_clean(&self) {

@@ -52,26 +52,11 @@ pub async fn make_network(sim: &sim::Sim) {
 
 pub fn ec2() -> Service {
     Service::new(&shapes::ec2::MODEL)
-        .on(
-            create_network_interface,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_network_interfaces,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            delete_network_interface,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_subnets,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_security_groups,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(create_network_interface, testkit::not_asked())
+        .on(describe_network_interfaces, testkit::not_asked())
+        .on(delete_network_interface, testkit::not_asked())
+        .on(describe_subnets, testkit::not_asked())
+        .on(describe_security_groups, testkit::not_asked())
 }
 
 /// Calls take a moment, so that a daemon can be lost between any two.
@@ -249,22 +234,10 @@ impl Record for FakeProbe {
 
 pub fn elbv2() -> Service {
     Service::new(&shapes::elbv2::MODEL)
-        .on(
-            describe_target_groups,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            register_targets,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            deregister_targets,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
-        .on(
-            describe_target_health,
-            cloud::permission::not_asked("an operation of a test's own"),
-        )
+        .on(describe_target_groups, testkit::not_asked())
+        .on(register_targets, testkit::not_asked())
+        .on(deregister_targets, testkit::not_asked())
+        .on(describe_target_health, testkit::not_asked())
 }
 
 async fn describe_target_groups(
@@ -373,10 +346,7 @@ pub fn iam() -> Service {
 }
 
 pub fn logs() -> Service {
-    Service::new(&shapes::logs::MODEL).on(
-        create_log_stream,
-        cloud::permission::not_asked("an operation of a test's own"),
-    )
+    Service::new(&shapes::logs::MODEL).on(create_log_stream, testkit::not_asked())
 }
 
 async fn create_log_stream(

@@ -3,101 +3,58 @@
 
 mod fakes;
 
-use std::time::Duration;
+use std::ops::Deref;
 
-use cloud::{Clock, Cloud, CloudParts, Cx, Error, Pace, Store};
 use shapes::ecs::*;
+use testkit::SimMachine;
 
 pub use fakes::{FakeProbe, FakeTarget, iam as fakes_iam};
 
 pub const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1";
 pub const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/1";
 
-/// What outlives a daemon: the machine, and the file.
-pub struct Machine {
-    pub sim: sim::Sim,
-    directory: tempfile::TempDir,
-}
-
-impl Machine {
-    pub fn new() -> Self {
-        let sim = sim::Sim::default();
-        sim.images.add(IMAGE);
-        Self {
-            sim,
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
+/// A machine that has [`IMAGE`].
+pub fn machine() -> SimMachine {
+    let machine = SimMachine::default();
+    machine.sim.images.add(IMAGE);
+    machine
 }
 
 /// A daemon on a machine.
-pub struct World {
-    pub sim: sim::Sim,
-    pub cloud: std::sync::Arc<Cloud>,
-    pub cx: Cx,
-    _machine: Option<Machine>,
+pub struct World(testkit::World);
+
+impl Deref for World {
+    type Target = testkit::World;
+    fn deref(&self) -> &testkit::World {
+        &self.0
+    }
 }
 
 impl World {
     /// With a machine of its own.
     pub async fn new() -> Self {
-        let machine = Machine::new();
-        Self::on(&machine).await.keep(machine)
+        Self::on(&machine()).await
     }
 
-    fn keep(mut self, machine: Machine) -> Self {
-        self._machine = Some(machine);
-        self
-    }
-
-    pub async fn on(machine: &Machine) -> Self {
-        let sim = machine.sim.clone();
-        fakes::make_network(&sim).await;
-        let cloud = Cloud::new(CloudParts {
-            account: "000000000000".into(),
-            default_region: "us-east-1".into(),
-            store: Store::open(&machine.directory.path().join("store.db")).unwrap(),
-            engine: sim.engine(),
-            clock: Clock::new(Pace::Fast),
-            services: vec![
-                ecs::service(),
-                fakes::ec2(),
-                fakes::elbv2(),
-                fakes::logs(),
-                fakes::iam(),
-                cloudwatch::service(),
-                secretsmanager::service(),
-                ssm::service(),
-            ],
-        });
-        tokio::spawn(cloud.clone().run());
-        let cx = cloud.daemon_context("us-east-1");
-        let world = Self {
-            sim,
-            cloud,
-            cx,
-            _machine: None,
-        };
-        world.ok(CreateClusterInput::default()).await;
-        world
-    }
-
-    pub async fn ok<I: wire::Operation + Send + 'static>(&self, input: I) -> I::Output {
-        self.cx
-            .call(input)
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error}", I::NAME))
-    }
-
-    pub async fn err<I: wire::Operation + Send + 'static>(&self, input: I) -> Error {
-        match self.cx.call(input).await {
-            Ok(_) => panic!("{} should have been refused", I::NAME),
-            Err(error) => error,
-        }
+    pub async fn on(machine: &SimMachine) -> Self {
+        fakes::make_network(&machine.sim).await;
+        let world = testkit::world([
+            ecs::service(),
+            fakes::ec2(),
+            fakes::elbv2(),
+            fakes::logs(),
+            fakes::iam(),
+            cloudwatch::service(),
+            secretsmanager::service(),
+            ssm::service(),
+        ]);
+        let world = world.on(machine).run();
+        world.call(CreateClusterInput::default()).await;
+        Self(world)
     }
 
     pub async fn register(&self, image: &str) -> String {
-        let made = self.ok(definition(image)).await.task_definition.unwrap();
+        let made = self.call(definition(image)).await.task_definition.unwrap();
         made.task_definition_arn.unwrap()
     }
 
@@ -106,7 +63,7 @@ impl World {
             tasks: vec![arn.into()],
             ..Default::default()
         };
-        let mut answer = self.ok(input).await;
+        let mut answer = self.call(input).await;
         answer.tasks.as_mut().unwrap().remove(0)
     }
 
@@ -115,30 +72,24 @@ impl World {
             services: vec![name.into()],
             ..Default::default()
         };
-        self.ok(input).await.services.unwrap().remove(0)
+        self.call(input).await.services.unwrap().remove(0)
     }
 
     /// Looks until `wanted` says so. Time runs by itself when nothing else happens.
     pub async fn service_until(&self, name: &str, wanted: impl Fn(&Service) -> bool) -> Service {
-        for _ in 0..2000 {
-            let service = self.service(name).await;
-            if wanted(&service) {
-                return service;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let look = async || Some(self.service(name).await).filter(|it| wanted(it));
+        match testkit::wait(look).await {
+            Some(service) => service,
+            None => panic!("it never came to it: {:#?}", self.service(name).await),
         }
-        panic!("it never came to it: {:#?}", self.service(name).await);
     }
 
     pub async fn task_until(&self, arn: &str, status: &str) -> Task {
-        for _ in 0..2000 {
-            let task = self.task(arn).await;
-            if task.last_status.as_deref() == Some(status) {
-                return task;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let is_there = |it: &Task| it.last_status.as_deref() == Some(status);
+        match testkit::wait(async || Some(self.task(arn).await).filter(is_there)).await {
+            Some(task) => task,
+            None => panic!("never {status}: {:#?}", self.task(arn).await),
         }
-        panic!("never {status}: {:#?}", self.task(arn).await);
     }
 
     /// ARNs of a service's tasks.
@@ -148,7 +99,7 @@ impl World {
             desired_status: Some(status),
             ..Default::default()
         };
-        self.ok(input).await.task_arns.unwrap()
+        self.call(input).await.task_arns.unwrap()
     }
 
     pub fn targets(&self) -> Vec<FakeTarget> {

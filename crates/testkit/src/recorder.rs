@@ -1,9 +1,12 @@
 //! An authority that lets nobody do anything, and tells what they would have needed.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use cloud::{Authority, Caller, Cloud, Cx, Need, Needs};
 use wire::{Error, Operation};
+
+use crate::World;
 
 /// Set with [`Recorder::watch`]; then a call can be asked what it needs.
 #[derive(Clone, Default)]
@@ -20,11 +23,7 @@ impl Recorder {
     }
 
     /// What a call by some role needs. It is not carried out.
-    ///
-    /// # Panics
-    ///
-    /// When nobody was asked about the call.
-    pub async fn needs<I: Operation + Send + 'static>(&self, cx: &Cx, input: I) -> Needs {
+    pub async fn needs<I: Operation>(&self, cx: &Cx, input: I) -> Needs {
         let outcome = Self::somebody(cx).call(input).await;
         assert!(outcome.is_err(), "{} was carried out", I::NAME);
         let seen = self.take();
@@ -47,9 +46,44 @@ impl Recorder {
     }
 
     /// [`Recorder::needs`] in a line for each, without the condition keys: [`told`].
-    pub async fn lines<I: Operation + Send + 'static>(&self, cx: &Cx, input: I) -> Vec<String> {
+    pub async fn lines<I: Operation>(&self, cx: &Cx, input: I) -> Vec<String> {
         let needs = self.needs(cx, input).await;
         needs.all.iter().map(told).collect()
+    }
+}
+
+/// A [`World`] whose calls are not carried out: each tells what it would have needed.
+pub struct Watched {
+    world: World,
+    recorder: Recorder,
+}
+
+impl Watched {
+    pub(crate) fn new(world: World) -> Self {
+        let recorder = Recorder::watch(&world.cloud);
+        Self { world, recorder }
+    }
+
+    /// [`Recorder::needs`]
+    pub async fn needs<I: Operation>(&self, input: I) -> Needs {
+        self.recorder.needs(&self.cx, input).await
+    }
+
+    /// [`Recorder::lines`]
+    pub async fn lines<I: Operation>(&self, input: I) -> Vec<String> {
+        self.recorder.lines(&self.cx, input).await
+    }
+
+    /// [`Recorder::take`]
+    pub fn take(&self) -> Option<Needs> {
+        self.recorder.take()
+    }
+}
+
+impl Deref for Watched {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
     }
 }
 
