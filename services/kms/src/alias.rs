@@ -4,7 +4,7 @@ use cloud::{Cx, Error, Record, Records};
 use shapes::kms::*;
 
 use crate::find::{self, ALIAS, invalid, limit, no_alias, not_pending};
-use crate::managed::PREDEFINED;
+use crate::managed::{PREDEFINED, predefined};
 use crate::record::{AliasRecord, KeyRecord, date};
 
 /// AWS's quota of aliases of one key.
@@ -118,9 +118,11 @@ pub async fn list_aliases(cx: Cx, input: ListAliasesInput) -> Result<ListAliases
     const PAGE_MAX: usize = 100;
     let count = limit(input.limit, PAGE, PAGE_MAX);
     let after = input.marker.unwrap_or_default();
-    let mut aliases = cx.read(|tx| {
+    let mut aliases: Vec<AliasListEntry> = cx.read(|tx| {
         let Some(id) = &input.key_id else {
-            return tx.page::<AliasRecord>(&cx.key(""), &cx.key(&after), count + 1);
+            let found: Vec<AliasRecord> = tx.page(&cx.key(""), &cx.key(&after), count + 1)?;
+            let found = found.into_iter().map(shown).collect();
+            return Ok(with_predefined(&cx, found, &after));
         };
         let key = find::key_itself(&cx, tx, id)?;
         let left = key.aliases.iter().filter(|it| **it > after);
@@ -131,15 +133,34 @@ pub async fn list_aliases(cx: Cx, input: ListAliasesInput) -> Result<ListAliases
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
             .flatten()
+            .map(shown)
             .collect())
     })?;
     let more = aliases.len() > count;
     aliases.truncate(count);
+    let last = aliases.last().filter(|_| more);
     Ok(ListAliasesOutput {
-        next_marker: aliases.last().filter(|_| more).map(|it| it.name.clone()),
-        aliases: Some(aliases.into_iter().map(shown).collect()),
+        next_marker: last.and_then(|it| it.alias_name.clone()),
+        aliases: Some(aliases),
         truncated: Some(more),
     })
+}
+
+/// With the predefined aliases whose key nobody has asked for yet: they are listed, and have no target.
+fn with_predefined(cx: &Cx, mut aliases: Vec<AliasListEntry>, after: &str) -> Vec<AliasListEntry> {
+    let name_of = |it: &AliasListEntry| it.alias_name.clone().unwrap_or_default();
+    for name in predefined().filter(|it| it.as_str() > after) {
+        let place = aliases.binary_search_by_key(&name, name_of);
+        if let Err(place) = place {
+            let entry = AliasListEntry {
+                alias_arn: Some(cx.arn("kms", &name)),
+                alias_name: Some(name),
+                ..Default::default()
+            };
+            aliases.insert(place, entry);
+        }
+    }
+    aliases
 }
 
 fn shown(alias: AliasRecord) -> AliasListEntry {

@@ -28,6 +28,11 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("ssm", "ssm", "SSM parameters"),
 ];
 
+/// The aliases that AWS predefines in every account.
+pub fn predefined() -> impl Iterator<Item = String> {
+    (SERVICES.iter()).map(|it| format!("{PREDEFINED}{}", it.0))
+}
+
 /// Services that act on keys for who asks them, as `kms:ViaService` tells.
 const ACTING: &[&str] = &["codebuild", "codepipeline", "logs"];
 

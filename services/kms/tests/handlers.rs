@@ -241,7 +241,8 @@ async fn a_disabled_key_does_nothing_and_a_deleted_one_is_gone_with_its_window()
     };
     assert_eq!(world.refused(describe).await, "NotFoundException");
     let aliases = world.call(ListAliasesInput::default()).await;
-    assert_eq!(aliases.aliases.unwrap().len(), 0);
+    let mut aliases = aliases.aliases.unwrap().into_iter();
+    assert!(aliases.all(|it| it.target_key_id.is_none()));
     // Who has lost the key has lost what it encrypted.
     assert_eq!(
         world.refused(decrypt(&blob, None)).await,
@@ -342,6 +343,9 @@ async fn aliases_move_and_reserved_ones_are_awss() {
             break;
         }
     }
+    // The predefined ones are there before their keys are.
+    assert!(names.is_sorted() && names.contains(&"alias/aws/s3".to_owned()));
+    names.retain(|it| !it.starts_with("alias/aws/"));
     assert_eq!(names, ["alias/b", "alias/c", "alias/web"]);
     // A predefined one stands for a key as soon as somebody asks for it, the same ever after.
     let managed = world.describe("alias/aws/s3").await;
