@@ -47,6 +47,11 @@ impl SimObjects {
         self.state().contents.keys().cloned().collect()
     }
 
+    /// What is kept by this id.
+    pub fn bytes(&self, id: &str) -> Option<Vec<u8>> {
+        self.state().contents.get(id).cloned()
+    }
+
     /// What is not settled now was left so by a run that has ended.
     pub fn crash(&self) {
         let mut state = self.state();

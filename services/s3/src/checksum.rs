@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use engine::ByteStream;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::record::Sum;
@@ -192,6 +192,44 @@ pub fn summed(body: ByteStream, algorithm: Algorithm) -> (ByteStream, Computed) 
         computed: computed.clone(),
     };
     (Box::pin(summed), computed)
+}
+
+/// How many bytes went by, and their MD5 in hexadecimal digits; nothing before the body has ended.
+type Counted = Arc<Mutex<Option<(u64, String)>>>;
+
+/// The same body; how long it is and its MD5 are known when it has ended.
+pub fn counted(body: ByteStream) -> (ByteStream, Taken) {
+    let counted = Counted::default();
+    let ended = counted.clone();
+    let body = stream::unfold(
+        (body, Md5::new(), 0),
+        move |(mut body, mut md5, mut size)| {
+            let ended = ended.clone();
+            async move {
+                let Some(piece) = body.next().await else {
+                    let digits = md5.finalize();
+                    let digits = digits.iter().map(|it| format!("{it:02x}")).collect();
+                    *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some((size, digits));
+                    return None;
+                };
+                if let Ok(bytes) = &piece {
+                    md5.update(bytes);
+                    size += bytes.len() as u64;
+                }
+                Some((piece, (body, md5, size)))
+            }
+        },
+    );
+    (Box::pin(body), Taken(counted))
+}
+
+/// See [`counted`].
+pub struct Taken(Counted);
+
+impl Taken {
+    pub fn take(&self) -> Option<(u64, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 #[cfg(test)]

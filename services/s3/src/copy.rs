@@ -8,11 +8,12 @@ use engine::ByteStream;
 use crate::acl::Acl;
 use crate::authorize::Seen;
 use crate::checksum::Algorithm;
+use crate::encryption::Asked;
 use crate::errors::*;
 use crate::get::{self, Selected, Wanted};
 use crate::multipart::{self, Place};
 use crate::put::{self, BODY_BYTES_MAX, Conditions, Declared, NewObject};
-use crate::record::{Meta, Object, Part};
+use crate::record::{Meta, Object, Part, Upload};
 
 pub struct Copy {
     pub source: Wanted,
@@ -26,6 +27,7 @@ pub struct Copy {
     pub algorithm: Option<Algorithm>,
     pub storage_class: Option<String>,
     pub conditions: Conditions,
+    pub encryption: Asked,
     /// The storage class or the encryption is named, which is a change by itself.
     pub is_change: bool,
 }
@@ -54,6 +56,7 @@ pub async fn copy(cx: &Cx, copy: Copy) -> Result<Copied, Error> {
         acl: copy.acl,
         storage_class: copy.storage_class,
         conditions: copy.conditions,
+        encryption: copy.encryption,
     };
     let declared = Declared {
         algorithm: copy.algorithm.or(from.sum.map(|it| it.algorithm)),
@@ -94,12 +97,12 @@ async fn open(cx: &Cx, source: &Wanted) -> Result<(Selected, ByteStream), Error>
     Ok((selected, body))
 }
 
-/// Answers the part, and the version of the source that it is of.
+/// Answers the part, its upload, and the version of the source that it is of.
 pub async fn copy_part(
     cx: &Cx,
     source: &Wanted,
     place: Place,
-) -> Result<(Part, Option<String>), Error> {
+) -> Result<(Part, Upload, Option<String>), Error> {
     let (selected, body) = open(cx, source).await?;
     if let Some(s3s::dto::Range::Int {
         last: Some(last), ..
@@ -118,6 +121,6 @@ pub async fn copy_part(
         ));
     }
     let version = selected.version_id();
-    let part = multipart::put_part(cx, place, body, Declared::default()).await?;
-    Ok((part, version))
+    let (part, upload) = multipart::put_part(cx, place, body, Declared::default()).await?;
+    Ok((part, upload, version))
 }

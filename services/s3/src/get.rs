@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use cloud::{Cx, Error, Records};
-use engine::{ByteStream, Fault};
+use engine::{ByteStream, EngineError, Fault};
+use futures_util::StreamExt;
 
 use crate::authorize::Seen;
 use crate::errors::*;
 use crate::record::{NULL_VERSION, Object, Versioning};
-use crate::{bucket, lifecycle, names, versions};
+use crate::{bucket, lifecycle, names, sealed, versions};
 
 /// An object may be replaced between the reading of its record and the opening of its content.
 const TRIES: usize = 5;
@@ -185,9 +186,7 @@ fn of_part(part: i32, object: &Object) -> Result<Range<u64>, Error> {
 pub async fn open(cx: &Cx, wanted: &Wanted) -> Result<(Selected, ByteStream), Error> {
     for _ in 0..TRIES {
         let selected = select(cx, wanted)?;
-        let objects = &cx.engine().objects;
-        let range = selected.range.clone();
-        match objects.get(&selected.object.content, range).await {
+        match content(cx, &selected).await? {
             Ok(body) => return Ok((selected, body)),
             Err(error) if error.fault == Fault::NotFound => {}
             Err(error) => return Err(cloud::internal(error)),
@@ -199,6 +198,45 @@ pub async fn open(cx: &Cx, wanted: &Wanted) -> Result<(Selected, ByteStream), Er
         "the content of an object is not there"
     );
     Err(wire::codes::InternalError.because("We encountered an internal error. Please try again."))
+}
+
+/// The bytes that were selected: decrypted, if they are encrypted and who reads may do that.
+async fn content(cx: &Cx, selected: &Selected) -> Result<Result<ByteStream, EngineError>, Error> {
+    let object = &selected.object;
+    let objects = &cx.engine().objects;
+    let Some(encryption) = &object.encryption else {
+        return Ok(objects.get(&object.content, selected.range.clone()).await);
+    };
+    let key = encryption.data_key(cx).await?;
+    let segments = object.segments();
+    let wanted = selected.range.clone().unwrap_or(0..object.size);
+    let Some(place) = sealed::place(&segments, wanted) else {
+        return Ok(objects.get(&object.content, Some(0..0)).await);
+    };
+    let read = async {
+        let salt = match place.salt.clone() {
+            None => None,
+            Some(range) => Some(whole(objects.get(&object.content, Some(range)).await?).await?),
+        };
+        let body = objects
+            .get(&object.content, Some(place.span.clone()))
+            .await?;
+        sealed::open(body, key, segments, place, salt.as_deref()).map_err(unreadable)
+    };
+    Ok(read.await)
+}
+
+/// What is short enough to be in memory.
+async fn whole(mut body: ByteStream) -> Result<Vec<u8>, EngineError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece.map_err(unreadable)?);
+    }
+    Ok(bytes)
+}
+
+fn unreadable(error: std::io::Error) -> EngineError {
+    EngineError::machine("an encrypted content cannot be read").because(error)
 }
 
 /// The object itself, for what is about its tags or its list of grants.

@@ -25,6 +25,7 @@ mod copy;
 mod cors;
 mod delete;
 mod door;
+mod encryption;
 mod errors;
 mod garbage;
 mod get;
@@ -38,6 +39,7 @@ mod permissions;
 mod put;
 mod record;
 mod refuse;
+mod sealed;
 mod versions;
 mod website;
 

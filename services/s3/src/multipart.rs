@@ -8,14 +8,14 @@ use crate::checksum::Algorithm;
 use crate::errors::*;
 use crate::put::{Conditions, Declared, NewObject, check_new, record, take};
 use crate::record::{Bucket, Object, Part, Sum, Upload, part_key, parts_of_upload, upload_key};
-use crate::{access, bucket, versions};
+use crate::{access, bucket, encryption, versions};
 
 /// User Guide, "Amazon S3 multipart upload limits".
 const PART_NUMBER_MAX: i32 = 10_000;
 /// Of every part but the last.
 const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 
-pub fn begin(
+pub async fn begin(
     cx: &Cx,
     new: NewObject,
     algorithm: Option<Algorithm>,
@@ -37,10 +37,14 @@ pub fn begin(
             algorithm.name().to_lowercase()
         )));
     }
+    let bucket = cx.read(|tx| bucket::find(tx, &new.bucket))?;
+    let asked = new.encryption.clone();
+    let encryption = encryption::begin(cx, asked, &bucket, &new.key).await?;
     cx.write(|tx| {
         let bucket = bucket::find(tx, &new.bucket)?;
         access::check_acl(&bucket, &new.acl)?;
         let upload = Upload {
+            encryption: encryption.map(|it| it.encryption),
             // By when it was begun, and hard to guess.
             id: format!(
                 "{:016x}{}",
@@ -89,7 +93,7 @@ pub async fn put_part(
     place: Place,
     body: ByteStream,
     mut declared: Declared,
-) -> Result<Part, Error> {
+) -> Result<(Part, Upload), Error> {
     let find = |tx: &Records<'_>| find(tx, &place.bucket, &place.key, &place.upload);
     let upload = cx.read(find)?;
     if !(1..=PART_NUMBER_MAX).contains(&place.number) {
@@ -111,18 +115,23 @@ pub async fn put_part(
         None => declared.algorithm = Some(upload.algorithm),
     }
     declared.with_default = !upload.algorithm_named;
-    let stored = take(cx, body, declared).await?;
+    // Who may not decrypt may not go on with what somebody began.
+    let key = match &upload.encryption {
+        Some(encryption) => Some(encryption.data_key(cx).await?),
+        None => None,
+    };
+    let stored = take(cx, body, declared, key.as_ref()).await?;
     let part = Part {
         upload: upload.id.clone(),
         number: place.number,
         content: stored.content.id.clone(),
-        size: stored.content.size_bytes,
+        size: stored.size,
         etag: stored.content.md5,
         sum: Some(stored.sum),
         default_sum: stored.default_sum,
         modified_ms: cx.clock().now_ms(),
     };
-    record(
+    let part = record(
         cx,
         &stored.content.id,
         |tx, _| {
@@ -136,7 +145,8 @@ pub async fn put_part(
         },
         &place.bucket,
     )
-    .await
+    .await?;
+    Ok((part, upload))
 }
 
 /// A part as the client lists it.
@@ -332,6 +342,7 @@ fn assemble(
         part_sums: part_sums.map(|it| it.value.clone()).collect(),
         storage_class: upload.storage_class.clone(),
         acl: upload.acl.clone(),
+        encryption: upload.encryption.clone(),
         modified_ms: cx.clock().now_ms(),
         ..Object::default()
     })

@@ -12,8 +12,10 @@ use futures_util::StreamExt;
 
 use crate::acl::Acl;
 use crate::checksum::{self, Algorithm};
+use crate::encryption::{self, Asked};
 use crate::errors::*;
 use crate::record::{Bucket, Meta, Object, Sum};
+use crate::sealed::{self, DataKey, sealed_length};
 use crate::{access, bucket, names, versions};
 
 /// Of one request (User Guide, "Amazon S3 multipart upload limits").
@@ -38,7 +40,11 @@ pub type Trailer = Box<dyn FnOnce(Algorithm) -> Option<String> + Send>;
 
 /// A body that has arrived, and is what it was declared to be.
 pub struct Stored {
+    /// Of what is on the disk: where it is encrypted, its MD5 is nobody's but the entity tag's, as on AWS.
     pub content: Content,
+    pub size: u64,
+    /// Of what arrived.
+    md5: String,
     pub sum: Sum,
     /// By the algorithm that S3 takes where the client names none, if that was asked for.
     pub default_sum: Option<String>,
@@ -53,6 +59,7 @@ pub struct NewObject {
     /// None: `STANDARD`.
     pub storage_class: Option<String>,
     pub conditions: Conditions,
+    pub encryption: Asked,
 }
 
 /// Of a write: what has to be there, or not.
@@ -142,19 +149,23 @@ pub async fn put(
 ) -> Result<Object, Error> {
     check_new(&new)?;
     // Before the body is taken in: it would be in vain.
-    cx.read(|tx| {
+    let bucket = cx.read(|tx| {
         let bucket = bucket::find(tx, &new.bucket)?;
         access::check_acl(&bucket, &new.acl)?;
-        new.conditions.check(tx, &new.bucket, &new.key)
+        new.conditions.check(tx, &new.bucket, &new.key)?;
+        Ok(bucket)
     })?;
-    let stored = take(cx, body, declared).await?;
+    let encryption = encryption::begin(cx, new.encryption, &bucket, &new.key).await?;
+    let data_key = encryption.as_ref().map(|it| &it.key);
+    let stored = take(cx, body, declared, data_key).await?;
     let id = stored.content.id.clone();
     let object = Object {
         bucket: new.bucket,
         key: new.key,
         content: stored.content.id,
-        size: stored.content.size_bytes,
+        size: stored.size,
         etag: stored.content.md5,
+        encryption: encryption.map(|it| it.encryption),
         meta: new.meta,
         tags: new.tags,
         sum: Some(stored.sum),
@@ -200,8 +211,13 @@ pub async fn record<T>(
     committed
 }
 
-/// Takes a body to its end and compares it with what was declared.
-pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Stored, Error> {
+/// Takes a body to its end, encrypts it with the key if there is one, and compares it with what was declared.
+pub async fn take(
+    cx: &Cx,
+    body: ByteStream,
+    declared: Declared,
+    key: Option<&DataKey>,
+) -> Result<Stored, Error> {
     let algorithm = declared.algorithm.unwrap_or_default();
     let (body, failure) = watched(body);
     let (body, computed) = checksum::summed(body, algorithm);
@@ -213,13 +229,27 @@ pub async fn take(cx: &Cx, body: ByteStream, declared: Declared) -> Result<Store
         }
         false => (body, None),
     };
+    let (body, size_max, plain) = match key {
+        None => (body, BODY_BYTES_MAX, None),
+        Some(key) => {
+            let (body, counted) = checksum::counted(body);
+            let sealed = sealed::seal(body, key).map_err(cloud::internal)?;
+            (sealed, sealed_length(BODY_BYTES_MAX), Some(counted))
+        }
+    };
     let objects = &cx.engine().objects;
-    let content = match objects.put(body, BODY_BYTES_MAX).await {
+    let content = match objects.put(body, size_max).await {
         Ok(content) => content,
         Err(error) if error.fault == Fault::Invalid => return Err(refused(&failure)),
         Err(error) => return Err(cloud::internal(error)),
     };
+    let (size, md5) = match plain {
+        None => (content.size_bytes, content.md5.clone()),
+        Some(plain) => plain.take().unwrap_or_default(),
+    };
     let stored = Stored {
+        size,
+        md5,
         sum: Sum {
             algorithm,
             value: computed.take().unwrap_or_default(),
@@ -246,11 +276,11 @@ fn compare(stored: &Stored, declared: Declared) -> Result<(), Error> {
                 .about("Content-MD5", &md5)
         })?;
         let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
-        if hex != stored.content.md5 {
+        if hex != stored.md5 {
             return Err(BadDigest
                 .because("The Content-MD5 you specified did not match what we received.")
                 .about("ExpectedDigest", md5)
-                .about("CalculatedDigest", &stored.content.md5));
+                .about("CalculatedDigest", &stored.md5));
         }
     }
     let algorithm = stored.sum.algorithm;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::Acl;
 use crate::config::{Cors, Lifecycle, Ownership, PublicAccess, Website};
+use crate::encryption::{BucketKms, Encryption};
 
 const ROOT: &str = "global";
 /// Ends an object's key in the keys of its versions and uploads.
@@ -58,6 +59,8 @@ pub struct Bucket {
     pub bucket_key_enabled: bool,
     /// Somebody said how the bucket is encrypted.
     pub encryption_set: bool,
+    /// By a key of KMS, where that is how.
+    pub kms: Option<BucketKms>,
     /// `EU`, which is how a region was called before regions had names, if it was called so.
     pub location_alias: Option<String>,
     pub website: Option<Website>,
@@ -126,6 +129,8 @@ pub struct Object {
     /// The upload that it was, so that a repeated completion finds it.
     pub upload: Option<String>,
     pub acl: Acl,
+    /// None: by S3's own keys, which leave the content as it is.
+    pub encryption: Option<Encryption>,
 }
 
 impl Record for Object {
@@ -142,6 +147,14 @@ impl Object {
 
     pub fn storage_class(&self) -> &str {
         self.storage_class.as_deref().unwrap_or(STANDARD)
+    }
+
+    /// How many bytes are in each of the pieces that its content is encrypted in.
+    pub fn segments(&self) -> Vec<u64> {
+        match self.parts.is_empty() {
+            true => vec![self.size],
+            false => self.parts.clone(),
+        }
     }
 
     pub fn quoted_etag(&self) -> String {
@@ -198,6 +211,9 @@ pub struct Upload {
     /// The sequence of the object that was there when it began.
     #[serde(default)]
     pub over: Option<i64>,
+    /// Of all of its parts.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
 }
 
 impl Upload {

@@ -2,7 +2,7 @@
 
 use cloud::Error;
 
-use crate::errors::{Detailed, InvalidArgument, InvalidStorageClass};
+use crate::errors::{Detailed, InvalidStorageClass};
 use crate::record::STANDARD;
 
 pub fn not_built(what: &str) -> Error {
@@ -50,17 +50,5 @@ pub fn storage_class(class: Option<&str>) -> Result<Option<String>, Error> {
         Some(other) => Err(InvalidStorageClass
             .because("The storage class you specified is not valid")
             .about("StorageClassRequested", other)),
-    }
-}
-
-/// Contents are as safe as the directory they are in. Who asks for S3's own keys is told so; who
-/// asks for a key of their own would be told what is not true.
-pub fn encryption(algorithm: Option<&str>) -> Result<(), Error> {
-    match algorithm {
-        None | Some("AES256") => Ok(()),
-        Some(other @ ("aws:kms" | "aws:kms:dsse")) => {
-            Err(not_built(&format!("server-side encryption with {other}")))
-        }
-        Some(_) => Err(InvalidArgument.because("The encryption method specified is not supported")),
     }
 }

@@ -90,8 +90,8 @@ async fn what_a_template_asks_for_in_vain_is_refused() {
     for (properties, why) in [
         (
             json!({"BucketEncryption": {"ServerSideEncryptionConfiguration": [
-                {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}}),
-            "aws:kms",
+                {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}]}}),
+            "aws:kms:dsse",
         ),
         (
             json!({"AccessControl": "PublicReadWrite"}),

@@ -170,14 +170,14 @@ async fn what_is_not_built_is_refused_by_name() {
         ..Default::default()
     };
     let kms = PutObjectInput {
-        server_side_encryption: Some(ServerSideEncryption::AwsKms),
+        server_side_encryption: Some(ServerSideEncryption::AwsKmsDsse),
         ..base()
     };
     let glacier = PutObjectInput {
         storage_class: Some(StorageClass::Glacier),
         ..base()
     };
-    for (input, name) in [(kms, "aws:kms"), (glacier, "GLACIER")] {
+    for (input, name) in [(kms, "aws:kms:dsse"), (glacier, "GLACIER")] {
         let error = cx.call(input).await.unwrap_err();
         assert_eq!(error.status, 501);
         assert!(error.message.contains(name), "{error}");

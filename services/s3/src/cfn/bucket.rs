@@ -11,10 +11,11 @@ use crate::bucket::{self, FIRST_REGION, NewBucket};
 use crate::config::{
     Cors, Filter, Lifecycle, Ownership, PublicAccess, RedirectAll, RoutingRule, Website,
 };
+use crate::encryption::BucketKms;
 use crate::names::{self, Tagged};
 use crate::record::{Bucket, Versioning};
-use crate::refuse::{encryption, not_built};
-use crate::{access, cors, lifecycle, website};
+use crate::refuse::not_built;
+use crate::{access, cors, encryption, lifecycle, website};
 
 pub struct BucketType;
 
@@ -74,8 +75,10 @@ const PUBLIC_ACCESS: &[Property] = &[
 
 const ENCRYPTION_RULE: &[Property] = &[
     Property::flag("BucketKeyEnabled"),
-    Property::object("ServerSideEncryptionByDefault")
-        .members(&[Property::text("SSEAlgorithm").required()]),
+    Property::object("ServerSideEncryptionByDefault").members(&[
+        Property::text("KMSMasterKeyID"),
+        Property::text("SSEAlgorithm").required(),
+    ]),
 ];
 
 const PROPERTIES: &[Property] = &[
@@ -128,16 +131,12 @@ impl ResourceType for BucketType {
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         let rules = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"];
-        let algorithm = |rule: &Json| {
-            let it = rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"].as_str()?;
-            it.starts_with("aws:kms").then(|| it.to_owned())
-        };
-        match rules.as_array().into_iter().flatten().find_map(algorithm) {
-            None => Ok(()),
-            Some(it) => Err(format!(
-                "server-side encryption with {it} is not supported by neargate (see `neargate coverage`)"
-            )),
-        }
+        let known = cloud::known_part(rules);
+        let named = known.as_array().into_iter().flatten();
+        let mut named =
+            named.filter_map(|it| it["ServerSideEncryptionByDefault"]["SSEAlgorithm"].as_str());
+        let refused = named.find_map(|it| encryption::check_algorithm(Some(it)).err());
+        refused.map_or(Ok(()), |it| Err(it.message))
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -239,7 +238,9 @@ fn settings(request: &ResourceRequest) -> Result<Bucket, ResourceError> {
             tags: names::tags(request.all_tags(), Tagged::OfStack)?,
             ownership: Some(ownership(&of["OwnershipControls"])?),
             public_access: Some(public_access(&of["PublicAccessBlockConfiguration"])),
-            bucket_key_enabled: bucket_key(&of["BucketEncryption"])?,
+            bucket_key_enabled: bucket_key(&of["BucketEncryption"]),
+            encryption_set: !of["BucketEncryption"].is_null(),
+            kms: kms(&of["BucketEncryption"])?,
             website: website_of(&of["WebsiteConfiguration"])?,
             ..Bucket::default()
         };
@@ -313,16 +314,27 @@ fn public_access(of: &Json) -> PublicAccess {
     }
 }
 
-fn bucket_key(of: &Json) -> Result<bool, ResourceError> {
-    let Some(rule) = list(of, "ServerSideEncryptionConfiguration")
-        .into_iter()
-        .next()
-    else {
-        return Ok(false);
+fn encryption_rule(of: &Json) -> Option<Json> {
+    let rules = list(of, "ServerSideEncryptionConfiguration");
+    rules.into_iter().next()
+}
+
+fn bucket_key(of: &Json) -> bool {
+    encryption_rule(of).is_some_and(|it| flag(&it, "BucketKeyEnabled"))
+}
+
+fn kms(of: &Json) -> Result<Option<BucketKms>, ResourceError> {
+    let Some(rule) = encryption_rule(of) else {
+        return Ok(None);
     };
-    let algorithm = text(&rule["ServerSideEncryptionByDefault"], "SSEAlgorithm");
-    encryption(algorithm.as_deref())?;
-    Ok(flag(&rule, "BucketKeyEnabled"))
+    let default = &rule["ServerSideEncryptionByDefault"];
+    match text(default, "SSEAlgorithm") {
+        None => Ok(None),
+        Some(it) => Ok(encryption::default_of(
+            &it,
+            text(default, "KMSMasterKeyID"),
+        )?),
+    }
 }
 
 fn website_of(of: &Json) -> Result<Option<Website>, ResourceError> {

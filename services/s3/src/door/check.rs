@@ -8,9 +8,9 @@ use s3s::access::{S3Access, S3AccessContext};
 
 use super::convert;
 use super::refusals::Refused;
-use crate::access;
 use crate::errors::InvalidBucketOwnerAWSAccountID;
-use crate::refuse::{encryption, not_built, storage_class};
+use crate::refuse::{not_built, storage_class};
+use crate::{access, encryption};
 
 pub struct Access {
     pub account: String,
@@ -71,8 +71,6 @@ fn check_owner(headers: &HeaderMap, account: &str) -> Result<(), Error> {
 const UNBUILT: &[&str] = &[
     "x-amz-server-side-encryption-customer-",
     "x-amz-copy-source-server-side-encryption-customer-",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-context",
     "x-amz-object-lock-",
     "x-amz-bucket-namespace",
     "x-amz-bucket-object-lock-enabled",
@@ -90,5 +88,5 @@ fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), Error> {
     }
     let value = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
     storage_class(value("x-amz-storage-class"))?;
-    encryption(value("x-amz-server-side-encryption"))
+    encryption::check_algorithm(value("x-amz-server-side-encryption"))
 }

@@ -17,13 +17,37 @@ use crate::{delete as deleting, permissions};
 /// API reference of `DeleteObjects`.
 const DELETED_AT_ONCE_MAX: usize = 1000;
 
-/// S3 names its own keys in every answer about an object, whether or not they were asked for
+/// How an object is encrypted is said in every answer about it, whether or not it was asked for
 /// (User Guide, "Setting default server-side encryption behavior for Amazon S3 buckets").
-pub(super) fn own_keys() -> Option<ServerSideEncryption> {
-    Some(ServerSideEncryption::from_static(
-        ServerSideEncryption::AES256,
-    ))
+macro_rules! say_encryption {
+    ($output:ident, $encryption:expr) => {
+        let encryption: Option<&crate::encryption::Encryption> = $encryption;
+        let algorithm = match encryption {
+            None => crate::encryption::OWN_KEYS,
+            Some(_) => crate::encryption::KMS,
+        };
+        $output.server_side_encryption = Some(ServerSideEncryption::from_static(algorithm));
+        $output.ssekms_key_id = encryption.map(|it| it.key_arn.clone());
+        $output.bucket_key_enabled = encryption.and_then(|it| it.bucket_key.then_some(true));
+    };
 }
+pub(super) use say_encryption;
+
+/// What an input says of how its object is to be encrypted.
+macro_rules! encryption_asked {
+    ($input:ident) => {
+        crate::encryption::Asked {
+            algorithm: $input
+                .server_side_encryption
+                .as_ref()
+                .map(|it| it.as_str().to_owned()),
+            key: $input.ssekms_key_id.clone(),
+            context: $input.ssekms_encryption_context.clone(),
+            bucket_key: $input.bucket_key_enabled,
+        }
+    };
+}
+pub(super) use encryption_asked;
 
 macro_rules! wanted {
     ($input:ident, $seen:ident) => {
@@ -68,10 +92,10 @@ macro_rules! described {
             content_language: $object.meta.content_language.clone(),
             expires: $object.meta.expires_ms.map(time),
             website_redirect_location: $object.meta.website_redirect.clone(),
-            server_side_encryption: own_keys(),
             metadata: Some($object.meta.user.clone().into_iter().collect()),
             ..Default::default()
         };
+        say_encryption!(output, $object.encryption.as_ref());
         output.expiration = $selected.expiration.clone();
         if let Some(class) = &$object.storage_class {
             output.storage_class = Some(StorageClass::from(class.clone()));

@@ -10,8 +10,8 @@ use crate::config::PublicAccess;
 use crate::errors::*;
 use crate::names::{self, Tagged};
 use crate::record::Versioning;
-use crate::refuse::{encryption, members};
-use crate::{access, bucket_policy};
+use crate::refuse::members;
+use crate::{access, bucket_policy, encryption};
 
 pub async fn get_versioning(
     cx: Cx,
@@ -254,7 +254,7 @@ pub async fn delete_ownership(
     Ok(DeleteBucketOwnershipControlsOutput {})
 }
 
-/// Every bucket has S3's own keys, whether or not they were asked for.
+/// Every bucket has S3's own keys where nothing else was asked for.
 pub async fn get_encryption(
     cx: Cx,
     request: S3Request<GetBucketEncryptionInput>,
@@ -262,8 +262,11 @@ pub async fn get_encryption(
     let bucket = get(&cx, &request.input.bucket)?;
     let rule = ServerSideEncryptionRule {
         apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
-            kms_master_key_id: None,
-            sse_algorithm: ServerSideEncryption::from_static(ServerSideEncryption::AES256),
+            sse_algorithm: ServerSideEncryption::from_static(match bucket.kms {
+                None => encryption::OWN_KEYS,
+                Some(_) => encryption::KMS,
+            }),
+            kms_master_key_id: bucket.kms.and_then(|it| it.key),
         }),
         bucket_key_enabled: Some(bucket.bucket_key_enabled),
     };
@@ -281,14 +284,18 @@ pub async fn put_encryption(
     let [rule] = &request.input.server_side_encryption_configuration.rules[..] else {
         return Err(malformed());
     };
-    if let Some(default) = &rule.apply_server_side_encryption_by_default {
-        encryption(Some(default.sse_algorithm.as_str()))?;
-        members(&[("KMSMasterKeyID", default.kms_master_key_id.is_some())])?;
-    }
+    let kms = match &rule.apply_server_side_encryption_by_default {
+        None => None,
+        Some(default) => {
+            let key = default.kms_master_key_id.clone();
+            encryption::default_of(default.sse_algorithm.as_str(), key)?
+        }
+    };
     let key = rule.bucket_key_enabled.unwrap_or(false);
     change(&cx, &request.input.bucket, |it| {
         it.bucket_key_enabled = key;
         it.encryption_set = true;
+        it.kms = kms;
         Ok(())
     })?;
     Ok(PutBucketEncryptionOutput {})
@@ -301,6 +308,7 @@ pub async fn delete_encryption(
     change(&cx, &request.input.bucket, |it| {
         it.bucket_key_enabled = false;
         it.encryption_set = false;
+        it.kms = None;
         Ok(())
     })?;
     Ok(DeleteBucketEncryptionOutput {})

@@ -6,7 +6,7 @@ use s3s::dto::*;
 
 use super::convert::{self, condition, etag, time};
 use super::grants::list_of;
-use super::objects::own_keys;
+use super::objects::{encryption_asked, say_encryption};
 use super::reading::Told;
 use super::sums::{declared, named_sum, set_sum};
 use super::writes::{meta, not_a_read, source};
@@ -55,26 +55,30 @@ pub async fn create(
         acl: list_of!(cx, input)?.unwrap_or_default(),
         storage_class: storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?,
         conditions: put::Conditions::default(),
+        encryption: encryption_asked!(input),
         meta: meta!(input, told),
         bucket: input.bucket,
         key: input.key,
     };
-    let upload = multipart::begin(&cx, new, algorithm, composite)?;
+    let upload = multipart::begin(&cx, new, algorithm, composite).await?;
     let kind = if upload.composite {
         "COMPOSITE"
     } else {
         "FULL_OBJECT"
     };
     let named = upload.algorithm_named;
-    Ok(CreateMultipartUploadOutput {
-        server_side_encryption: own_keys(),
+    let encryption = upload.encryption;
+    let mut output = CreateMultipartUploadOutput {
         checksum_algorithm: named.then(|| ChecksumAlgorithm::from_static(upload.algorithm.name())),
         checksum_type: named.then(|| ChecksumType::from_static(kind)),
         bucket: Some(upload.bucket),
         key: Some(upload.key),
         upload_id: Some(upload.id),
         ..Default::default()
-    })
+    };
+    say_encryption!(output, encryption.as_ref());
+    output.ssekms_encryption_context = encryption.and_then(|it| it.given_context);
+    Ok(output)
 }
 
 pub async fn part(cx: Cx, request: S3Request<UploadPartInput>) -> Result<UploadPartOutput, Error> {
@@ -92,12 +96,13 @@ pub async fn part(cx: Cx, request: S3Request<UploadPartInput>) -> Result<UploadP
         upload: input.upload_id,
         number: input.part_number,
     };
-    let part = multipart::put_part(&cx, place, convert::incoming(input.body), declared).await?;
+    let body = convert::incoming(input.body);
+    let (part, upload) = multipart::put_part(&cx, place, body, declared).await?;
     let mut output = UploadPartOutput {
         e_tag: Some(etag(&part.etag)),
-        server_side_encryption: own_keys(),
         ..Default::default()
     };
+    say_encryption!(output, upload.encryption.as_ref());
     set_sum!(output, part.sum, alone);
     Ok(output)
 }
@@ -135,19 +140,20 @@ pub async fn part_copy(
         number: input.part_number,
     };
     let copied = crate::copy::copy_part(&cx, &source, place).await;
-    let (part, source_version) = copied.map_err(not_a_read)?;
+    let (part, upload, source_version) = copied.map_err(not_a_read)?;
     let mut result = CopyPartResult {
         e_tag: Some(etag(&part.etag)),
         last_modified: Some(time(part.modified_ms)),
         ..Default::default()
     };
     set_sum!(result, part.sum, alone);
-    Ok(UploadPartCopyOutput {
+    let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source_version,
-        server_side_encryption: own_keys(),
         ..Default::default()
-    })
+    };
+    say_encryption!(output, upload.encryption.as_ref());
+    Ok(output)
 }
 
 pub async fn complete(
@@ -201,12 +207,12 @@ pub async fn complete(
             object.bucket,
             convert::url_encoded(&object.key)
         )),
-        server_side_encryption: own_keys(),
         bucket: Some(object.bucket),
         key: Some(object.key),
         version_id: object.version,
         ..Default::default()
     };
+    say_encryption!(output, object.encryption.as_ref());
     set_sum!(output, object.sum, with_type);
     Ok(output)
 }

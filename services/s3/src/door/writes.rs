@@ -8,7 +8,7 @@ use s3s::dto::*;
 
 use super::convert::{self, condition, etag, time};
 use super::grants::list_of;
-use super::objects::own_keys;
+use super::objects::{encryption_asked, say_encryption};
 use super::reading::Told;
 use super::sums::{declared, set_sum};
 use crate::authorize::Seen;
@@ -70,6 +70,7 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
         acl: list_of!(cx, input)?.unwrap_or_default(),
         storage_class: storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?,
         conditions,
+        encryption: encryption_asked!(input),
         meta: meta!(input, told),
         bucket: input.bucket,
         key: input.key,
@@ -86,10 +87,11 @@ pub async fn put(cx: Cx, request: S3Request<PutObjectInput>) -> Result<PutObject
     let mut output = PutObjectOutput {
         expiration: bucket.and_then(|it| lifecycle::expiration(&it.lifecycle, &object)),
         e_tag: Some(etag(&object.etag)),
-        server_side_encryption: own_keys(),
         version_id: object.version,
         ..Default::default()
     };
+    say_encryption!(output, object.encryption.as_ref());
+    output.ssekms_encryption_context = object.encryption.and_then(|it| it.given_context);
     set_sum!(output, object.sum, with_type);
     Ok(output)
 }
@@ -141,6 +143,7 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
         acl: list_of!(cx, input)?.unwrap_or_default(),
         algorithm: algorithm.and_then(|it| crate::checksum::Algorithm::named(it.as_str())),
         conditions,
+        encryption: encryption_asked!(input),
         is_change: input.storage_class.is_some() || input.server_side_encryption.is_some(),
         meta: replaced.then(|| meta!(input, told)),
         bucket: input.bucket,
@@ -154,13 +157,15 @@ pub async fn copy(cx: Cx, request: S3Request<CopyObjectInput>) -> Result<CopyObj
         ..Default::default()
     };
     set_sum!(result, object.sum, with_type);
-    Ok(CopyObjectOutput {
+    let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: copied.source_version,
-        server_side_encryption: own_keys(),
         version_id: copied.version,
         ..Default::default()
-    })
+    };
+    say_encryption!(output, object.encryption.as_ref());
+    output.ssekms_encryption_context = object.encryption.and_then(|it| it.given_context);
+    Ok(output)
 }
 
 /// The source's conditions are preconditions of the copy, also where a read would say "not modified".

@@ -9,12 +9,13 @@ use shapes::s3::{self as shape, *};
 use super::time;
 use crate::acl::Acl;
 use crate::checksum::Algorithm;
+use crate::encryption::Asked;
 use crate::errors::*;
 use crate::get::{Conditions, Selected, Wanted};
 use crate::list::{Entry, Query};
 use crate::put::{self, Declared, NewObject};
 use crate::record::Meta;
-use crate::refuse::{encryption, members, storage_class};
+use crate::refuse::{members, storage_class};
 use crate::{delete, get, list, names};
 
 /// Bodies are in memory here, on both sides: templates and artifacts, not archives.
@@ -30,14 +31,18 @@ pub async fn put_object(cx: Cx, input: PutObjectInput) -> Result<PutObjectOutput
             "SSECustomerAlgorithm",
             input.sse_customer_algorithm.is_some(),
         ),
-        ("SSEKMSKeyId", input.ssekms_key_id.is_some()),
         ("Expires", input.expires.is_some()),
         ("GrantRead", input.grant_read.is_some()),
         ("GrantFullControl", input.grant_full_control.is_some()),
         ("ObjectLockMode", input.object_lock_mode.is_some()),
         ("WriteOffsetBytes", input.write_offset_bytes.is_some()),
     ])?;
-    encryption(input.server_side_encryption.as_ref().map(|it| it.as_str()))?;
+    let encryption = Asked {
+        algorithm: (input.server_side_encryption).map(|it| it.as_str().to_owned()),
+        key: input.ssekms_key_id,
+        context: input.ssekms_encryption_context,
+        bucket_key: input.bucket_key_enabled,
+    };
     let storage_class = storage_class(input.storage_class.as_ref().map(|it| it.as_str()))?;
     let body = input.body.unwrap_or_default().0;
     if body.len() as u64 > BODY_BYTES_MAX {
@@ -82,6 +87,7 @@ pub async fn put_object(cx: Cx, input: PutObjectInput) -> Result<PutObjectOutput
         tags: names::tags_of_header(input.tagging.as_deref())?,
         acl: Acl::default(),
         storage_class,
+        encryption,
         conditions: put::Conditions {
             if_match: input.if_match.map(unquoted),
             if_none_match: input.if_none_match.map(unquoted),
@@ -122,8 +128,15 @@ macro_rules! described {
     ($output:ident, $selected:ident) => {{
         let (length, content_range) = ($selected.length(), $selected.content_range());
         let version_id = $selected.version_id();
-        let Selected { object, .. } = $selected;
+        let Selected { mut object, .. } = $selected;
+        let encryption = object.encryption.take();
         $output {
+            server_side_encryption: Some(match encryption {
+                None => ServerSideEncryption::Aes256,
+                Some(_) => ServerSideEncryption::AwsKms,
+            }),
+            bucket_key_enabled: encryption.as_ref().map(|it| it.bucket_key),
+            ssekms_key_id: encryption.map(|it| it.key_arn),
             content_length: i64::try_from(length).ok(),
             accept_ranges: Some("bytes".into()),
             last_modified: Some(time(object.modified_ms)),

@@ -28,6 +28,13 @@ impl Ground {
         Self::open(&SimMachine::default())
     }
 
+    /// With KMS, and with users.
+    pub fn with_keys() -> Self {
+        let services = [s3::service(), kms::service(), iam::service()];
+        let world = testkit::world(services).of_account(ACCOUNT);
+        Self(world.in_region(REGION).run())
+    }
+
     fn open(machine: &SimMachine) -> Self {
         let world = testkit::world([s3::service()]).on(machine);
         Self(world.of_account(ACCOUNT).in_region(REGION).run())
