@@ -58,6 +58,7 @@ async fn upload_one(
     let names = found.map_err(no_match)?;
     let bucket = bucket_of(target.location.as_deref().unwrap_or_default());
     let key = object_key(build, target, asked);
+    let kms_key = s3::own_key(build).filter(|_| target.encryption_disabled != Some(true));
     let mut made = BuildArtifacts {
         location: Some(format!("arn:aws:s3:::{bucket}/{key}")),
         override_artifact_name: target.override_artifact_name,
@@ -72,9 +73,10 @@ async fn upload_one(
             .map_err(no_match)?;
         let bytes = s3::collect(archive).await.map_err(Failure::client)?;
         made.sha256sum = Some(sha256(&bytes));
-        s3::put(cx, &bucket, &key, bytes).await?;
+        s3::put(cx, &bucket, &key, bytes, kms_key).await?;
     } else {
-        upload_files(cx, build, &selection, &names, (&bucket, &key)).await?;
+        let place = (bucket.as_str(), key.as_str(), kms_key);
+        upload_files(cx, build, &selection, &names, place).await?;
     }
     Ok(made)
 }
@@ -94,7 +96,7 @@ async fn upload_files(
     build: &BuildRecord,
     selection: &Selection,
     names: &[String],
-    (bucket, key): (&str, &str),
+    (bucket, key, kms_key): (&str, &str, Option<&str>),
 ) -> Result<(), Failure> {
     let workspace = build.source_workspace();
     for name in names {
@@ -112,7 +114,7 @@ async fn upload_files(
         let workspaces = &cx.engine().workspaces;
         let path = std::path::Path::new(&path);
         let bytes = workspaces.read(&workspace, path, FILE_BYTES_MAX).await?;
-        s3::put(cx, bucket, &format!("{key}/{name}"), bytes).await?;
+        s3::put(cx, bucket, &format!("{key}/{name}"), bytes, kms_key).await?;
     }
     Ok(())
 }

@@ -155,7 +155,7 @@ async fn merged(
         timeout_in_minutes: input.timeout_in_minutes_override.or(own.timeout_in_minutes),
         queued_timeout_in_minutes: (input.queued_timeout_in_minutes_override)
             .or(own.queued_timeout_in_minutes),
-        encryption_key: own.encryption_key.clone(),
+        encryption_key: (input.encryption_key_override).or_else(|| own.encryption_key.clone()),
         ..Default::default()
     };
     Ok(Planned {
@@ -172,10 +172,6 @@ fn refuse_overrides(input: &StartBuildInput) -> Result<(), Error> {
             input.build_status_config_override.is_some(),
         ),
         ("certificateOverride", input.certificate_override.is_some()),
-        (
-            "encryptionKeyOverride",
-            input.encryption_key_override.is_some(),
-        ),
         (
             "debugSessionEnabled",
             input.debug_session_enabled == Some(true),

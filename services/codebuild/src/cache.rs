@@ -123,7 +123,7 @@ pub async fn save(cx: &Cx, build: &BuildRecord, spec: &Buildspec) -> Result<(), 
     let workspaces = &cx.engine().workspaces;
     let saved = match workspaces.zip(&build.cache_workspace(), &selection).await {
         Ok(archive) => match s3::collect(archive).await {
-            Ok(bytes) => s3::put(cx, &bucket, &key, bytes)
+            Ok(bytes) => s3::put(cx, &bucket, &key, bytes, s3::own_key(build))
                 .await
                 .map_err(|error| error.message),
             Err(why) => Err(why),

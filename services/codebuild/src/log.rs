@@ -186,7 +186,8 @@ pub async fn upload(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
     let (bucket, key) = s3::split(&location)
         .ok_or_else(|| Failure::client(format!("Invalid location of logs `{location}`")))?;
     let bytes = packed.finish().unwrap_or_default();
-    s3::put(cx, &bucket, &key, bytes).await?;
+    let kms_key = s3::own_key(build).filter(|_| asked.encryption_disabled != Some(true));
+    s3::put(cx, &bucket, &key, bytes, kms_key).await?;
     let logs = build.shape.logs.get_or_insert_default();
     logs.s3_logs_arn = Some(format!("arn:aws:s3:::{bucket}/{key}"));
     Ok(())

@@ -75,22 +75,15 @@ pub async fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
     if project.concurrent_build_limit.is_some_and(|it| it < 1) {
         return Err(invalid("concurrentBuildLimit must be at least 1"));
     }
-    check_encryption(cx, project.encryption_key.as_deref())?;
     project.service_role = Some(check_role(cx, &name, project.service_role.as_deref()).await?);
     Ok(())
 }
 
-/// Only the key that S3 has for every account: neargate has no others.
-fn check_encryption(cx: &Cx, key: Option<&str>) -> Result<(), Error> {
-    match key {
-        None => Ok(()),
-        Some(key) if key == "alias/aws/s3" || key == default_key(cx) => Ok(()),
-        Some(_) => Err(unsupported("an encryptionKey other than alias/aws/s3")),
-    }
-}
+/// What the key is called that S3 has for every account.
+pub const DEFAULT_KEY: &str = "alias/aws/s3";
 
 pub fn default_key(cx: &Cx) -> String {
-    cx.arn("kms", "alias/aws/s3")
+    cx.arn("kms", DEFAULT_KEY)
 }
 
 /// The role by its ARN, when it is there and trusts CodeBuild. It may be given by its name.

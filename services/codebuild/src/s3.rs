@@ -5,7 +5,10 @@ use std::pin::Pin;
 use cloud::{Cx, Error};
 use engine::ByteStream;
 use futures_util::StreamExt;
-use shapes::s3::{GetObjectInput, ListObjectsV2Input, PutObjectInput};
+use shapes::s3::{GetObjectInput, ListObjectsV2Input, PutObjectInput, ServerSideEncryption};
+
+use crate::project_rules::DEFAULT_KEY;
+use crate::record::BuildRecord;
 
 /// What is read into memory at once: sources and artifacts of builds that one machine carries.
 const OBJECT_BYTES_MAX: usize = 2 << 30;
@@ -41,11 +44,25 @@ pub async fn get(cx: &Cx, bucket: &str, key: &str, version: Option<&str>) -> Res
     })
 }
 
-pub async fn put(cx: &Cx, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
+/// The key of KMS that a build's objects are encrypted by. None: they are as their bucket says.
+pub fn own_key(build: &BuildRecord) -> Option<&str> {
+    let key = build.shape.encryption_key.as_deref();
+    key.filter(|it| !it.ends_with(DEFAULT_KEY))
+}
+
+pub async fn put(
+    cx: &Cx,
+    bucket: &str,
+    key: &str,
+    bytes: Vec<u8>,
+    kms_key: Option<&str>,
+) -> Result<(), Error> {
     let asked = PutObjectInput {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         body: Some(wire::Blob(bytes)),
+        server_side_encryption: kms_key.map(|_| ServerSideEncryption::AwsKms),
+        ssekms_key_id: kms_key.map(str::to_owned),
         ..Default::default()
     };
     cx.call(asked).await.map(drop)

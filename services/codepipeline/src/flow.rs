@@ -337,6 +337,7 @@ impl<'a> Flow<'a> {
                 cut(artifact, ARTIFACT_CHARACTERS),
                 cloud::random_upper(7)
             ),
+            kms_key: (store.and_then(|it| it.encryption_key.as_ref())).map(|it| it.id.clone()),
         }
     }
 

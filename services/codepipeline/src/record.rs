@@ -103,6 +103,9 @@ impl Record for Version {
 pub struct Location {
     pub bucket: String,
     pub key: String,
+    /// The key of KMS that it is encrypted by. None: it is as its bucket says.
+    #[serde(default)]
+    pub kms_key: Option<String>,
 }
 
 /// What a source action took.

@@ -83,10 +83,10 @@ fn check_stores(pipeline: &PipelineDeclaration, region: &str) -> Result<(), Erro
             })?
         }
     };
-    if store.encryption_key.is_some() {
-        return Err(unbuilt("The artifact store's encryptionKey"));
+    match &store.encryption_key {
+        Some(key) if key.id.is_empty() => Err(structure("The encryptionKey has no id.")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_type(pipeline: &PipelineDeclaration) -> Result<(), Error> {

@@ -139,12 +139,6 @@ impl ResourceType for ProjectType {
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         let known = cloud::known_part(properties);
         let refused = |what: String| Err(format!("{what} is not supported by neargate"));
-        if let Some(key) = known["EncryptionKey"].as_str()
-            && key != "alias/aws/s3"
-            && !key.ends_with(":alias/aws/s3")
-        {
-            return refused("an encryptionKey other than alias/aws/s3".into());
-        }
         match known["Environment"]["Type"].as_str() {
             None | Some("LINUX_CONTAINER") => {}
             Some(other) => return refused(format!("environment type {other}")),

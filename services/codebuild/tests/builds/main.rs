@@ -17,12 +17,13 @@ const BUILDSPEC: &str = "version: 0.2\nphases:\n  build:\n    commands:\n      -
 
 struct World(testkit::World);
 
-fn services() -> [Service; 7] {
+fn services() -> [Service; 8] {
     [
         codebuild::service(),
         cloudwatch_logs::service(),
         iam::service(),
         iam::sts_service(),
+        kms::service(),
         s3::service(),
         secretsmanager::service(),
         ssm::service(),
@@ -183,7 +184,13 @@ fn error_of(build: &Build, phase: BuildPhaseType) -> String {
 #[tokio::test]
 async fn a_build_goes_through_its_phases_and_its_artifact_is_there() {
     let world = World::new().await;
-    world.call(project()).await;
+    let key = world.call(shapes::kms::CreateKeyInput::default()).await;
+    let key = key.key_metadata.unwrap().arn;
+    let input = CreateProjectInput {
+        encryption_key: key.clone(),
+        ..project()
+    };
+    world.call(input).await;
     let (id, uuid) = world.start().await;
     let spec = world.running(&uuid).await;
     let container = &spec.containers[0];
@@ -240,9 +247,10 @@ async fn a_build_goes_through_its_phases_and_its_artifact_is_there() {
         key: "web.zip".into(),
         ..Default::default()
     };
-    let body = world.call(object).await.body.unwrap().0;
-    let files = sim::SimWorkspaces::files(&body).unwrap();
+    let object = world.call(object).await;
+    let files = sim::SimWorkspaces::files(&object.body.unwrap().0).unwrap();
     assert_eq!(files["out/app"], "the app");
+    assert_eq!(object.ssekms_key_id, key);
     assert_eq!(
         build.artifacts.unwrap().location.as_deref(),
         Some("arn:aws:s3:::bucket/web.zip")
@@ -856,14 +864,7 @@ async fn a_stacks_project_that_is_not_built_is_refused_ahead() {
         .unwrap();
     let later = cloud::KNOWN_LATER;
     for (properties, expect) in [
-        (
-            json!({"EncryptionKey": "alias/mine"}),
-            Some("an encryptionKey other than alias/aws/s3"),
-        ),
-        (
-            json!({"EncryptionKey": "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"}),
-            None,
-        ),
+        (json!({"EncryptionKey": "alias/mine"}), None),
         (json!({"EncryptionKey": later}), None),
         (
             json!({"Environment": {"Type": "WINDOWS_CONTAINER"}}),

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use engine::{ByteStream, Selection};
 use futures_util::StreamExt;
-use shapes::s3::{GetObjectInput, PutObjectInput};
+use shapes::s3::{GetObjectInput, PutObjectInput, ServerSideEncryption};
 
 use super::{Session, Trouble};
 use crate::record::{ActionRun, Location};
@@ -31,6 +31,8 @@ pub async fn write(cx: &Session, location: &Location, archive: Vec<u8>) -> Resul
         content_type: Some("application/zip".into()),
         content_length: i64::try_from(archive.len()).ok(),
         body: Some(wire::Blob(archive)),
+        server_side_encryption: (location.kms_key.as_ref()).map(|_| ServerSideEncryption::AwsKms),
+        ssekms_key_id: location.kms_key.clone(),
         ..Default::default()
     };
     cx.call(input).await?;

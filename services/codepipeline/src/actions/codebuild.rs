@@ -103,6 +103,8 @@ fn request(cx: &Session, run: &ActionRun) -> Result<StartBuildInput, Trouble> {
         secondary_sources_override: Some(secondary.map(source).collect()),
         artifacts_override: Some(first),
         secondary_artifacts_override: Some(others),
+        // What the build makes is encrypted as the pipeline's own artifacts are.
+        encryption_key_override: run.outputs.first().and_then(|it| it.1.kms_key.clone()),
         environment_variables_override: Some(variables),
         idempotency_token: Some(run.id.clone()),
         ..Default::default()

@@ -13,7 +13,10 @@ pub struct PipelineType;
 const NAME_LENGTH_MAX: usize = 100;
 
 const STORE: &[Property] = &[
-    Property::object("EncryptionKey"),
+    Property::object("EncryptionKey").members(&[
+        Property::text("Id").required(),
+        Property::text("Type").required(),
+    ]),
     Property::text("Location").required(),
     Property::text("Type").required(),
 ];
@@ -211,15 +214,6 @@ impl ResourceType for PipelineType {
     }
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
-    }
-    fn refuse(&self, properties: &Json) -> Result<(), String> {
-        let several = properties["ArtifactStores"].as_array();
-        let several = several.into_iter().flatten().map(|it| &it["ArtifactStore"]);
-        let mut stores = several.chain([&properties["ArtifactStore"]]);
-        match stores.any(|it| it["EncryptionKey"].is_object()) {
-            true => Err("the artifact store's EncryptionKey is not supported by neargate".into()),
-            false => Ok(()),
-        }
     }
     fn attributes(&self) -> &'static [&'static str] {
         &["Version"]

@@ -174,22 +174,3 @@ async fn a_webhook_has_an_address() {
         .unwrap();
     assert!(left.is_empty());
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_key_of_an_artifact_store_is_refused_ahead() {
-    let world = World::new().await;
-    let pipeline = kind(&world, "AWS::CodePipeline::Pipeline");
-    assert_eq!(pipeline.refuse(&template()), Ok(()));
-    let key =
-        json!({"Type": "S3", "Location": "artifacts", "EncryptionKey": {"Id": "k", "Type": "KMS"}});
-    for store in [
-        json!({"ArtifactStore": key}),
-        json!({"ArtifactStores": [{"Region": "us-east-1", "ArtifactStore": key}]}),
-    ] {
-        let refused = pipeline.refuse(&store).unwrap_err();
-        assert!(
-            refused.contains("EncryptionKey is not supported by neargate"),
-            "{refused}"
-        );
-    }
-}

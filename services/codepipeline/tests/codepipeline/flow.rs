@@ -458,3 +458,16 @@ async fn what_is_deleted_is_gone_and_its_name_is_free() {
     world.create(usual()).await;
     assert_eq!(world.ended(1).await.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn artifacts_are_encrypted_by_the_pipelines_key() {
+    let world = World::new().await;
+    let mut pipeline = usual();
+    pipeline["artifactStore"]["encryptionKey"] = json!({"id": "alias/own", "type": "KMS"});
+    world.create(pipeline).await;
+    assert_eq!(world.ended(1).await[0].status, Some(Succeeded));
+    let build: FakeBuild = world.all().remove(0);
+    assert_eq!(build.kms_key.as_deref(), Some("alias/own"));
+    let source: FakeObject = world.get(&build.source).unwrap();
+    assert_eq!(source.kms_key.as_deref(), Some("alias/own"));
+}

@@ -176,10 +176,4 @@ async fn what_is_not_built_is_refused_by_name() {
         "NotificationArn",
     )
     .await;
-    refused(
-        |it| it["artifactStore"]["encryptionKey"] = json!({"id": "k", "type": "KMS"}),
-        Structure,
-        "encryptionKey",
-    )
-    .await;
 }

@@ -17,6 +17,7 @@ pub struct FakeObject {
     pub key: String,
     pub version: u64,
     pub body: String,
+    pub kms_key: Option<String>,
 }
 
 impl Record for FakeObject {
@@ -49,6 +50,7 @@ async fn put_object(cx: Cx, input: s3::PutObjectInput) -> Result<s3::PutObjectOu
             key: input.key,
             version,
             body: String::from_utf8(input.body.unwrap_or_default().0).unwrap(),
+            kms_key: input.ssekms_key_id,
         })
     })?;
     Ok(Default::default())
@@ -188,6 +190,7 @@ pub struct FakeBuild {
     /// `bucket/key`.
     pub target: String,
     pub variables: BTreeMap<String, String>,
+    pub kms_key: Option<String>,
 }
 
 impl Record for FakeBuild {
@@ -228,6 +231,7 @@ async fn start_build(
             .into_iter()
             .map(|it| (it.name, it.value))
             .collect(),
+        kms_key: input.encryption_key_override,
     };
     cx.write(|tx| tx.put(&build))?;
     moment().await;
@@ -266,6 +270,7 @@ async fn batch_get_builds(
                 key: key.into(),
                 version: 0,
                 body: String::from_utf8(sim::SimWorkspaces::archive(&files)).unwrap(),
+                kms_key: build.kms_key.clone(),
             })
         })?;
     }
