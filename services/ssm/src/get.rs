@@ -7,6 +7,7 @@ use crate::describe::{Filter, page};
 use crate::names::{check_path, parse, select};
 use crate::record::ParameterRecord;
 use crate::reference;
+use crate::seal::open;
 
 pub async fn get_parameter(cx: Cx, input: GetParameterInput) -> Result<GetParameterOutput, Error> {
     let decrypted = input.with_decryption == Some(true);
@@ -16,12 +17,13 @@ pub async fn get_parameter(cx: Cx, input: GetParameterInput) -> Result<GetParame
             parameter: Some(parameter),
         });
     }
-    let parameter = cx.read(|tx| {
+    let (mut version, selector) = cx.read(|tx| {
         let named = parse(&cx, tx, &input.name)?;
-        Ok(select(&cx, tx, &named)?.shown(&cx, decrypted, named.selector))
+        Ok((select(&cx, tx, &named)?, named.selector))
     })?;
+    open(&cx, &mut version, decrypted).await?;
     Ok(GetParameterOutput {
-        parameter: Some(parameter),
+        parameter: Some(version.shown(&cx, decrypted, selector)),
     })
 }
 
@@ -41,23 +43,27 @@ pub async fn get_parameters(
             Err(error) => return Err(error),
         }
     }
-    cx.read(|tx| {
-        let (mut parameters, mut missing) = (secrets, no_secrets);
+    let (versions, missing) = cx.read(|tx| {
+        let (mut versions, mut missing) = (Vec::new(), no_secrets);
         for name in &names {
             let found = parse(&cx, tx, name)
                 .and_then(|named| Ok((select(&cx, tx, &named)?, named.selector)));
             match found {
-                Ok((version, selector)) => {
-                    parameters.push(version.shown(&cx, decrypted, selector));
-                }
+                Ok(found) => versions.push(found),
                 Err(error) if error.status >= 500 => return Err(error),
                 Err(_) => missing.push(name.clone()),
             }
         }
-        Ok(GetParametersOutput {
-            parameters: Some(parameters),
-            invalid_parameters: Some(missing),
-        })
+        Ok((versions, missing))
+    })?;
+    let mut parameters = secrets;
+    for (mut version, selector) in versions {
+        open(&cx, &mut version, decrypted).await?;
+        parameters.push(version.shown(&cx, decrypted, selector));
+    }
+    Ok(GetParametersOutput {
+        parameters: Some(parameters),
+        invalid_parameters: Some(missing),
     })
 }
 
@@ -78,7 +84,7 @@ pub async fn get_parameters_by_path(
         input.recursive == Some(true),
         input.with_decryption == Some(true),
     );
-    cx.read(|tx| {
+    let (mut found, next_token) = cx.read(|tx| {
         let mut found = Vec::new();
         // What has no slash is in the outermost folder.
         let prefix = if folder == "/" { "" } else { folder.as_str() };
@@ -101,14 +107,14 @@ pub async fn get_parameters_by_path(
             }
         }
         let token = input.next_token.as_deref();
-        let (found, next_token) = page(found, |it| &it.name, token, input.max_results, PAGE);
-        Ok(GetParametersByPathOutput {
-            parameters: Some(
-                (found.iter())
-                    .map(|it| it.shown(&cx, decrypted, None))
-                    .collect(),
-            ),
-            next_token,
-        })
+        Ok(page(found, |it| &it.name, token, input.max_results, PAGE))
+    })?;
+    for version in &mut found {
+        open(&cx, version, decrypted).await?;
+    }
+    let shown = found.iter().map(|it| it.shown(&cx, decrypted, None));
+    Ok(GetParametersByPathOutput {
+        parameters: Some(shown.collect()),
+        next_token,
     })
 }

@@ -5,6 +5,7 @@ use shapes::ssm::*;
 
 use crate::names::{find, invalid};
 use crate::record::{Version, no_version};
+use crate::seal::open;
 
 /// AWS's limit of a version.
 const LABELS_MAX: usize = 10;
@@ -31,6 +32,9 @@ pub async fn get_parameter_history(
         .last()
         .filter(|_| more)
         .map(|it| it.number.to_string());
+    for version in &mut versions {
+        open(&cx, version, decrypted).await?;
+    }
     let shown = |it: Version| ParameterHistory {
         key_id: it.key_id(),
         last_modified_date: Some(it.date()),

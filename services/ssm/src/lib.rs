@@ -3,10 +3,10 @@
 //! A parameter is a record of what is true of its latest version; older versions are records of their
 //! own. Nothing has to become real: what is put can be got.
 //!
-//! **What a SecureString is here**: its value is stored as it is, in the store that only root can
-//! read, and encrypted by no key of its own. It is never shown without `WithDecryption`: what is shown
-//! instead is random text of the form of KMS's ciphertexts, the same for as long as the version
-//! lives. `alias/aws/ssm` is the only key.
+//! **What a SecureString is here**: without a key of one's own its value is sealed with the store, by
+//! no key of KMS. It is never shown without `WithDecryption`: what is shown instead is random text of the
+//! form of KMS's ciphertexts, the same for as long as the version lives. With a key of one's own
+//! (`KeyId`) KMS encrypts it, and decrypts it for who may use the key (`seal.rs`).
 //!
 //! `/a` and `a` are one parameter. Secrets are got as parameters ([`reference`]). AWS's public parameters
 //! (`/aws/service/…`) are not there: `ParameterNotFound`, which names them. Parameter policies,
@@ -21,6 +21,7 @@ mod permission;
 mod put;
 mod record;
 mod reference;
+mod seal;
 mod tags;
 
 use cloud::Service;

@@ -7,6 +7,7 @@ use shapes::ssm::*;
 
 use crate::names::{check_name, find, found, invalid, not_found, unsupported};
 use crate::record::{Hidden, ParameterRecord, Version};
+use crate::seal::{DEFAULT_KEY, Sealed, seal};
 use crate::tags;
 
 /// AWS's limits (Systems Manager quotas).
@@ -25,13 +26,28 @@ fn check_unsupported(input: &PutParameterInput) -> Result<(), Error> {
         None | Some("" | "text") => (),
         Some(other) => return Err(unsupported(&format!("the data type {other}"))),
     }
-    match input.key_id.as_deref() {
-        None | Some("" | "alias/aws/ssm") => Ok(()),
-        Some(other) => {
-            Err(errors::InvalidKeyId
-                .because(format!("the key {other} is not supported by neargate")))
-        }
+    Ok(())
+}
+
+/// The value as the key encrypts it that the request names. Whose type is not said has the type that it had.
+async fn sealed_by_own_key(cx: &Cx, input: &PutParameterInput) -> Result<Option<Sealed>, Error> {
+    let Some(key) = (input.key_id.as_deref()).filter(|it| !it.is_empty() && *it != DEFAULT_KEY)
+    else {
+        return Ok(None);
+    };
+    let there = cx.read(|tx| {
+        let there = found(cx, tx, &input.name)?;
+        let kind = there.as_ref().map(|it| it.latest(tx)).transpose()?;
+        Ok((there.map(|it| it.name), kind.map(|it| it.kind)))
+    })?;
+    let kind = input.r#type.or(there.1);
+    if kind != Some(ParameterType::SecureString) {
+        return Err(invalid(
+            "KeyId is required for SecureString type parameter only.",
+        ));
     }
+    let name = there.0.unwrap_or_else(|| input.name.clone());
+    seal(cx, key, &name, &input.value).await.map(Some)
 }
 
 /// The tier that the value gets.
@@ -110,6 +126,7 @@ pub async fn put_parameter(cx: Cx, input: PutParameterInput) -> Result<PutParame
             "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.",
         ));
     }
+    let own = sealed_by_own_key(&cx, &input).await?;
     cx.write(|tx| {
         let mut input = input;
         let there = found(&cx, tx, &input.name)?;
@@ -126,7 +143,7 @@ pub async fn put_parameter(cx: Cx, input: PutParameterInput) -> Result<PutParame
                     "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.",
                 ));
             }
-            there => put(&cx, tx, there, input)?,
+            there => put(&cx, tx, there, input, own)?,
         };
         Ok(PutParameterOutput {
             version: Some(version.number),
@@ -140,6 +157,7 @@ fn put(
     tx: &Records<'_>,
     there: Option<ParameterRecord>,
     input: PutParameterInput,
+    own: Option<Sealed>,
 ) -> Result<Version, Error> {
     let before = there.as_ref().map(|it| it.latest(tx)).transpose()?;
     let kind = match (input.r#type, before.as_ref().map(|it| it.kind)) {
@@ -174,9 +192,14 @@ fn put(
         region: cx.region.clone(),
         name: input.name,
         number: parameter.latest,
-        value: Hidden(input.value),
-        sealed: match kind {
-            ParameterType::SecureString => Some(sealed()?),
+        value: Hidden(match own {
+            None => input.value,
+            Some(_) => String::new(),
+        }),
+        own_key: own.as_ref().map(|it| it.key.clone()),
+        sealed: match (kind, own) {
+            (_, Some(own)) => Some(own.text),
+            (ParameterType::SecureString, None) => Some(sealed()?),
             _ => None,
         },
         kind,

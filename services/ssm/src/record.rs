@@ -6,6 +6,8 @@ use cloud::{Cx, Error, Record, Records};
 use serde::{Deserialize, Serialize};
 use shapes::ssm::{Parameter, ParameterTier, ParameterType, errors};
 
+use crate::seal::DEFAULT_KEY;
+
 /// Text that is never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hidden(pub String);
@@ -25,6 +27,10 @@ pub struct Version {
     pub value: Hidden,
     /// What is shown of a SecureString to those who do not ask for its value.
     pub sealed: Option<String>,
+    /// The key that encrypted it, as it was given: then what is shown is the ciphertext, and the value is nowhere
+    /// else. None: it is sealed with the store.
+    #[serde(default)]
+    pub own_key: Option<String>,
     pub kind: ParameterType,
     pub description: Option<String>,
     pub allowed_pattern: Option<String>,
@@ -83,7 +89,12 @@ impl ParameterRecord {
 
 impl Version {
     pub fn key_id(&self) -> Option<String> {
-        (self.kind == ParameterType::SecureString).then(|| "alias/aws/ssm".to_owned())
+        let key = || {
+            self.own_key
+                .clone()
+                .unwrap_or_else(|| DEFAULT_KEY.to_owned())
+        };
+        (self.kind == ParameterType::SecureString).then(key)
     }
 
     /// The value, for somebody who asked for it or not.

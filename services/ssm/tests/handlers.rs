@@ -16,7 +16,7 @@ impl Deref for World {
 
 impl World {
     fn new() -> Self {
-        Self(testkit::world([ssm::service()]).at_rest())
+        Self(testkit::world([ssm::service(), kms::service()]).at_rest())
     }
 
     async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
@@ -549,4 +549,49 @@ async fn filters_that_mean_nothing_are_refused() {
         world.cx.call(both).await.unwrap_err().message,
         "You can use either Filters or ParameterFilters in a single request."
     );
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_encrypts_and_decrypts_for_who_may_use_it() {
+    let world = World::new();
+    let made = world.call(shapes::kms::CreateKeyInput::default()).await;
+    let key_id = made.key_metadata.unwrap().key_id;
+    let secret = PutParameterInput {
+        key_id: Some(key_id.clone()),
+        ..parameter("/a/secret", ParameterType::SecureString, "hush")
+    };
+    world.call(secret).await;
+    let shown = world.get("/a/secret", false).await.value.unwrap();
+    assert_ne!(shown, "hush");
+    let opened = world.get("/a/secret", true).await;
+    assert_eq!(opened.value.as_deref(), Some("hush"));
+    let below = GetParametersByPathInput {
+        path: "/a".into(),
+        with_decryption: Some(true),
+        ..Default::default()
+    };
+    let below = world.call(below).await.parameters.unwrap().remove(0);
+    assert_eq!(below.value.as_deref(), Some("hush"));
+    let history = || GetParameterHistoryInput {
+        name: "/a/secret".into(),
+        with_decryption: Some(true),
+        ..Default::default()
+    };
+    let one = world.call(history()).await.parameters.unwrap().remove(0);
+    assert_eq!(one.value.as_deref(), Some("hush"));
+    assert_eq!(one.key_id, Some(key_id.clone()));
+    let plain = PutParameterInput {
+        key_id: Some(key_id.clone()),
+        ..parameter("/plain", ParameterType::String, "x")
+    };
+    assert_eq!(world.refused(plain).await, "ValidationException");
+    let disable = shapes::kms::DisableKeyInput { key_id };
+    world.call(disable).await;
+    let get = GetParameterInput {
+        name: "/a/secret".into(),
+        with_decryption: Some(true),
+    };
+    assert_eq!(world.refused(get).await, "InvalidKeyId");
+    // What it looks like is told without the key.
+    assert_eq!(world.get("/a/secret", false).await.value, Some(shown));
 }
