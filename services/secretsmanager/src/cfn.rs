@@ -90,6 +90,7 @@ impl ResourceType for SecretType {
             &[
                 Property::text("Description"),
                 Property::object("GenerateSecretString").members(GENERATE),
+                Property::text("KmsKeyId"),
                 Property::text("Name").names(),
                 Property::text("SecretString"),
                 Property::TAGS,
@@ -105,6 +106,7 @@ impl ResourceType for SecretType {
         let input = CreateSecretInput {
             name: name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX)),
             description: request.text("Description"),
+            kms_key_id: request.text("KmsKeyId"),
             secret_string: value(request)?,
             tags: Some(tag_list(request)),
             ..Default::default()
@@ -139,6 +141,7 @@ impl ResourceType for SecretType {
             secret_id: secret_id.clone(),
             client_request_token: Some(token),
             description: Some(request.text("Description").unwrap_or_default()),
+            kms_key_id: Some(request.text("KmsKeyId").unwrap_or_default()),
             secret_string: match changed && !done {
                 true => value(request)?,
                 false => None,

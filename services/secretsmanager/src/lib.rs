@@ -1,12 +1,12 @@
 //! AWS Secrets Manager.
 //!
-//! A secret is a record, and so is each of its versions. Values are stored as they are, in the store
-//! that only root can read, and encrypted by no key of their own; they are shown by GetSecretValue
+//! A secret is a record, and so is each of its versions. Values are sealed with the store, and by a key of
+//! KMS where the secret has one of its own (`seal.rs`); they are shown by GetSecretValue
 //! and BatchGetSecretValue alone. A deleted secret can be restored until its deletion date, which is
 //! as far away as AWS's whatever the pace: nobody waits for it. A secret's
 //! resource policy binds who uses it.
 //!
-//! Not built, and refused: rotation, replicas in other regions, keys of one's own, managed external
+//! Not built, and refused: rotation, replicas in other regions, managed external
 //! secrets, `BlockPublicPolicy`.
 
 mod cfn;
@@ -17,6 +17,7 @@ mod password;
 mod permission;
 mod policy;
 mod record;
+mod seal;
 mod secret;
 mod stages;
 mod value;

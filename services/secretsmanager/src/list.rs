@@ -109,6 +109,7 @@ fn entry(secret: SecretRecord) -> SecretListEntry {
         created_date: date(secret.created_ms),
         name: Some(secret.name),
         description: secret.description,
+        kms_key_id: secret.kms_key,
         ..Default::default()
     }
 }

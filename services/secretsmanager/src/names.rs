@@ -67,13 +67,6 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn check_key(key: Option<&str>) -> Result<(), Error> {
-    match key {
-        None | Some("alias/aws/secretsmanager" | "aws/secretsmanager") => Ok(()),
-        Some(other) => Err(unsupported(&format!("the key {other}"))),
-    }
-}
-
 pub fn add_tags(tags: &mut BTreeMap<String, String>, more: Vec<Tag>) -> Result<(), Error> {
     for tag in more {
         let key = tag

@@ -41,6 +41,9 @@ pub struct SecretRecord {
     /// The day on which its value was last read.
     #[serde(default)]
     pub read_ms: Option<i64>,
+    /// The key of KMS that encrypts its values, as it was given. None: they are sealed with the store.
+    #[serde(default)]
+    pub kms_key: Option<String>,
 }
 
 impl Record for SecretRecord {
@@ -54,6 +57,18 @@ impl Record for SecretRecord {
 pub enum Value {
     Text(String),
     Bytes(Vec<u8>),
+    /// Encrypted by a key of the account's own.
+    Sealed(SealedValue),
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedValue {
+    /// As the secret had it then.
+    pub key: String,
+    /// As KMS encrypted it.
+    pub data_key: Vec<u8>,
+    pub sealed: Vec<u8>,
+    pub is_text: bool,
 }
 
 impl std::fmt::Debug for Value {

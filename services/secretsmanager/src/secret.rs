@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error, Record};
 use shapes::secretsmanager::*;
 
-use crate::names::{add_tags, bad_request, check_key, check_name, find, find_any, unsupported};
-use crate::record::{CURRENT, SecretRecord, date};
+use crate::names::{add_tags, bad_request, check_name, find, find_any, unsupported};
+use crate::record::{CURRENT, SecretRecord, VersionRecord, date};
+use crate::seal::{open, own_key, seal};
 use crate::value::{add_version, check_token, given, version_id};
 
 /// The end of an ARN. A repeated request with a token gets the same.
@@ -20,7 +21,6 @@ pub fn suffix(cx: &Cx) -> String {
 
 pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSecretOutput, Error> {
     check_name(&input.name)?;
-    check_key(input.kms_key_id.as_deref())?;
     if input.add_replica_regions.is_some() || input.force_overwrite_replica_secret == Some(true) {
         return Err(unsupported("replicating a secret to other regions"));
     }
@@ -46,8 +46,13 @@ pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSec
         stages: BTreeMap::new(),
         made_by: cx.token.clone(),
         read_ms: None,
+        kms_key: own_key(input.kms_key_id.as_deref()),
     };
     add_tags(&mut secret.tags, input.tags.unwrap_or_default())?;
+    let value = match value {
+        Some(value) => Some(seal(&cx, &secret, &version, value).await?),
+        None => None,
+    };
     cx.write(|tx| {
         if let Some(there) = tx.get::<SecretRecord>(&secret.key())? {
             let repeated = there.made_by.is_some() && there.made_by == secret.made_by;
@@ -84,15 +89,37 @@ fn created(secret: &SecretRecord) -> CreateSecretOutput {
 }
 
 pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSecretOutput, Error> {
-    check_key(input.kms_key_id.as_deref())?;
     if input.r#type.is_some() {
         return Err(unsupported("a managed external secret"));
     }
     let value = given(input.secret_string, input.secret_binary)?;
     check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
+    let there = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
+    let kms_key = match &input.kms_key_id {
+        Some(given) => own_key(Some(given)),
+        None => there.kms_key.clone(),
+    };
+    let keyed = SecretRecord {
+        kms_key: kms_key.clone(),
+        ..there.clone()
+    };
+    let moved = match there.kms_key == kms_key {
+        true => Vec::new(),
+        false => sealed_anew(&cx, &there, &keyed).await?,
+    };
+    let value = match value {
+        Some(value) => Some(seal(&cx, &keyed, &version, value).await?),
+        None => None,
+    };
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
+        secret.kms_key = kms_key;
+        for (before, after) in moved {
+            if tx.get::<VersionRecord>(&after.key())?.as_ref() == Some(&before) {
+                tx.put(&after)?;
+            }
+        }
         if let Some(description) = input.description {
             secret.description = Some(description);
         }
@@ -111,6 +138,31 @@ pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSec
     })
 }
 
+/// The versions that have labels, each as it was and as the other key encrypts it.
+async fn sealed_anew(
+    cx: &Cx,
+    there: &SecretRecord,
+    keyed: &SecretRecord,
+) -> Result<Vec<(VersionRecord, VersionRecord)>, Error> {
+    let mut versions = cx.read(|tx| there.versions(tx))?;
+    versions.retain(|it| !there.stages_of(&it.id).is_empty());
+    let mut moved = Vec::new();
+    for before in versions {
+        let value = open(cx, there, &before.id, before.value.clone()).await?;
+        // The old key's is not what the new key would be asked to keep.
+        let value = match &keyed.kms_key {
+            None => value,
+            Some(_) => seal(cx, keyed, &before.id, value).await?,
+        };
+        let after = VersionRecord {
+            value,
+            ..before.clone()
+        };
+        moved.push((before, after));
+    }
+    Ok(moved)
+}
+
 pub async fn describe_secret(
     cx: Cx,
     input: DescribeSecretInput,
@@ -126,6 +178,7 @@ pub async fn describe_secret(
         created_date: date(secret.created_ms),
         name: Some(secret.name),
         description: secret.description,
+        kms_key_id: secret.kms_key,
         ..Default::default()
     })
 }

@@ -4,7 +4,7 @@ use cloud::{Cx, Error};
 use shapes::secretsmanager::*;
 
 use crate::names::{bad_request, find, find_any, invalid};
-use crate::record::{CURRENT, date};
+use crate::record::{CURRENT, Value, date};
 
 pub async fn list_secret_version_ids(
     cx: Cx,
@@ -32,8 +32,11 @@ pub async fn list_secret_version_ids(
         version_id: Some(it.id),
         created_date: date(it.created_ms),
         last_accessed_date: it.read_ms.and_then(date),
-        // There is one key, whose name AWS writes so.
-        kms_key_ids: Some(vec!["DefaultEncryptionKey".into()]),
+        // AWS writes so of the key that it manages.
+        kms_key_ids: Some(vec![match it.value {
+            Value::Sealed(sealed) => sealed.key,
+            _ => "DefaultEncryptionKey".into(),
+        }]),
     };
     Ok(ListSecretVersionIdsOutput {
         versions: Some(versions.into_iter().map(entry).collect()),

@@ -7,6 +7,7 @@ use crate::list::{check_filters, fits};
 use crate::names::{bad_request, find, invalid};
 use crate::permission::get_value;
 use crate::record::{CURRENT, SecretRecord, Value, VersionRecord, date, day_of};
+use crate::seal::{open, seal};
 
 /// AWS's limits (Secrets Manager quotas).
 const VALUE_BYTES_MAX: usize = 65_536;
@@ -141,6 +142,8 @@ fn parts(value: Value) -> (Option<String>, Option<wire::Blob>) {
     match value {
         Value::Text(text) => (Some(text), None),
         Value::Bytes(bytes) => (None, Some(wire::Blob(bytes))),
+        // It was opened before.
+        Value::Sealed(_) => (None, None),
     }
 }
 
@@ -154,8 +157,9 @@ pub async fn get_secret_value(
         let version = select(tx, &secret, id, stage)?;
         Ok((secret, version))
     })?;
+    let value = open(&cx, &secret, &version.id, version.value.clone()).await?;
     note_reading(&cx, &secret, &version)?;
-    let (secret_string, secret_binary) = parts(version.value);
+    let (secret_string, secret_binary) = parts(value);
     Ok(GetSecretValueOutput {
         arn: Some(secret.arn()),
         version_stages: Some(secret.stages_of(&version.id)),
@@ -205,6 +209,8 @@ pub async fn put_secret_value(
             "A version can have no more than {STAGES_MAX} staging labels."
         )));
     }
+    let there = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
+    let value = seal(&cx, &there, &version, value).await?;
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
         add_version(&cx, tx, &mut secret, &version, value, &stages)?;

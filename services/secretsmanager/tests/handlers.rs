@@ -23,7 +23,7 @@ impl World {
     }
 
     fn by(clock: Clock) -> Self {
-        Self(testkit::world([secretsmanager::service()]).by(clock).run())
+        Self(testkit::world([secretsmanager::service(), kms::service()]).by(clock).run())
     }
 
     async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
@@ -578,4 +578,50 @@ async fn every_word_that_is_looked_for_begins_a_word_of_the_description() {
     };
     let error = world.cx.call(nothing).await.unwrap_err();
     assert_eq!(error.message, "Invalid filter values for key: name");
+}
+
+#[tokio::test]
+async fn a_key_of_ones_own_encrypts_values_and_a_change_of_it_encrypts_them_anew() {
+    let world = World::new();
+    let key = async || {
+        let made = world.call(shapes::kms::CreateKeyInput::default()).await;
+        made.key_metadata.unwrap().key_id
+    };
+    let (one, two) = (key().await, key().await);
+    let long = "x".repeat(60_000);
+    let made = CreateSecretInput {
+        kms_key_id: Some(one.clone()),
+        client_request_token: Some("0".repeat(32)),
+        ..create("own", &long)
+    };
+    let first = world.call(made).await;
+    assert_eq!(world.text("own").await, long);
+    // The same again is the same version, and another value under its name is not.
+    let again = |value: &str| PutSecretValueInput {
+        client_request_token: Some("0".repeat(32)),
+        ..put("own", value)
+    };
+    assert_eq!(world.call(again(&long)).await.version_id, first.version_id);
+    assert_eq!(
+        world.refused(again("other")).await,
+        "ResourceExistsException"
+    );
+    let disable = |key_id: &str| shapes::kms::DisableKeyInput {
+        key_id: key_id.into(),
+    };
+    let moved = UpdateSecretInput {
+        secret_id: "own".into(),
+        kms_key_id: Some(two.clone()),
+        ..Default::default()
+    };
+    world.call(moved).await;
+    world.call(disable(&one)).await;
+    assert_eq!(world.text("own").await, long);
+    let describe = DescribeSecretInput {
+        secret_id: "own".into(),
+    };
+    assert_eq!(world.call(describe).await.kms_key_id, Some(two.clone()));
+    world.call(disable(&two)).await;
+    assert_eq!(world.refused(get("own", None)).await, "DecryptionFailure");
+    assert_eq!(world.refused(put("own", "x")).await, "EncryptionFailure");
 }
