@@ -151,12 +151,10 @@ impl Context {
             Some(Known::Values(values)) => Value::Values(values),
             Some(Known::Absent) => Value::Absent,
             Some(Known::Unknown) => Value::Unknown,
-            None => {
-                match self.is_of_known_family(&key) || self.is_all || self.is_foreign(&key) {
-                    true => Value::Absent,
-                    false => Value::Unknown,
-                }
-            }
+            None => match self.is_of_known_family(&key) || self.is_all || self.is_foreign(&key) {
+                true => Value::Absent,
+                false => Value::Unknown,
+            },
         }
     }
 }

@@ -23,7 +23,11 @@ impl World {
     }
 
     fn by(clock: Clock) -> Self {
-        Self(testkit::world([secretsmanager::service(), kms::service()]).by(clock).run())
+        Self(
+            testkit::world([secretsmanager::service(), kms::service()])
+                .by(clock)
+                .run(),
+        )
     }
 
     async fn refused<I: wire::Operation>(&self, input: I) -> &'static str {
