@@ -4,10 +4,11 @@
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is a daemon of one's own with everything that goes with
 //! it; `traces.rs` says what a daemon may not leave behind; `api.rs` asks operations in JSON;
-//! `aws.rs` runs AWS's command line; `push.rs` pushes images; `http.rs` and `load.rs` are the clients of the page.
+//! `aws.rs` runs AWS's command line, `cdk.rs` its CDK; `push.rs` pushes images; `http.rs` and `load.rs` are the clients of the page.
 
 mod api;
 mod aws;
+mod cdk;
 mod docker;
 mod executable;
 mod http;
@@ -23,6 +24,7 @@ mod web;
 
 pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
+pub use cdk::Cdk;
 pub use docker::Docker;
 pub use executable::neargate;
 pub use http::{Answer, Connection, get};

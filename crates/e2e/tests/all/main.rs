@@ -4,6 +4,7 @@ mod adding;
 mod at_rest;
 mod autoscaling;
 mod bounds;
+mod cdk;
 mod cli;
 mod codebuild;
 mod daemon;
