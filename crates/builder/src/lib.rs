@@ -27,6 +27,7 @@ mod limits;
 mod lines;
 mod mode;
 mod mounts;
+mod outline;
 mod owner;
 mod pattern;
 mod place;
@@ -46,3 +47,4 @@ mod writable;
 mod tests;
 
 pub use builder::Builder;
+pub use outline::{Outline, OutlineCopy, OutlineKind, OutlineStep, outline};

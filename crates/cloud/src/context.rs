@@ -11,7 +11,8 @@ use wire::{Error, ErrorCode, Node, Operation};
 
 use crate::service::{Follow, Form, Service, Typed};
 use crate::{
-    Authority, Caller, Clock, Origin, Records, ResourceType, random_hex, records, token_hex,
+    Authority, Caller, Clock, Origin, Records, ResourceType, ResourceTypes, random_hex, records,
+    token_hex,
 };
 
 /// How often it is looked whether the machine's clock was set: what is due then is late by no more.
@@ -38,6 +39,12 @@ pub struct Cloud {
     services: BTreeMap<&'static str, Service>,
     resource_types: BTreeMap<&'static str, Arc<dyn ResourceType>>,
     authority: OnceLock<Arc<dyn Authority>>,
+}
+
+impl ResourceTypes for Cloud {
+    fn named(&self, name: &str) -> Option<&dyn ResourceType> {
+        self.resource_types.get(name).map(|it| &**it)
+    }
 }
 
 impl Cloud {

@@ -35,8 +35,8 @@ pub use pull::PullRefused;
 pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
-    Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, Stability,
-    TagChanges, as_properties, deletion, known_part,
+    Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, ResourceTypes,
+    Stability, TagChanges, as_properties, deletion, known_part,
 };
 pub use roles::{FoundRole, LendRole, LendTrust};
 pub use service::Service;

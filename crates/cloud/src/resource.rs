@@ -272,6 +272,12 @@ pub fn known_part(properties: &Json) -> Json {
     }
 }
 
+/// Where resource types are found by their names.
+pub trait ResourceTypes: Sync {
+    /// `AWS::EC2::VPC`.
+    fn named(&self, name: &str) -> Option<&dyn ResourceType>;
+}
+
 /// A type that stacks may create. Every method may be repeated with the same request after a crash
 /// and must then end in the same state: calls go through `cx.with_token(&request.token)`, names that
 /// the template leaves open come from [`ResourceRequest::generated_name`].

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cloud::{Cloud, Error, Property, ResourceType};
+use cloud::{Cloud, Error, Property, ResourceType, ResourceTypes};
 use serde_json::Value as Json;
 use shapes::cloudformation::{Capability, errors::InsufficientCapabilitiesException};
 use template::{
-    Branches, DeletionPolicy, Function, KNOWN_AFTER_APPLY, Kind, Piece, Span, Template,
+    Branches, DeletionPolicy, Function, KNOWN_AFTER_APPLY, Kind, Piece, Resource, Span, Template,
     TemplateError, Value, WrittenPolicy,
 };
 
@@ -18,8 +18,33 @@ pub fn invalid(error: impl std::fmt::Display) -> Error {
 }
 
 /// Checks every resource of the template. `branches` are those that will be built.
-pub fn check(cloud: &Cloud, template: &Template, branches: Branches<'_>) -> Result<(), Error> {
-    check_types(cloud, template, branches).map_err(invalid)
+pub fn check(
+    types: &dyn ResourceTypes,
+    template: &Template,
+    branches: Branches<'_>,
+) -> Result<(), Error> {
+    let first = refusals(types, template, branches).into_iter().next();
+    first.map_or(Ok(()), |it| Err(invalid(it)))
+}
+
+/// Everything that stands in the way of building the template, whatever its properties are.
+pub fn refusals(
+    types: &dyn ResourceTypes,
+    template: &Template,
+    branches: Branches<'_>,
+) -> Vec<TemplateError> {
+    let mut wrong = Vec::new();
+    for (id, resource) in &template.resources {
+        if !is_left_out(branches, resource.condition.as_ref()) {
+            check_resource(types, template, id, resource, branches, &mut wrong);
+        }
+    }
+    for output in template.outputs.values() {
+        if !is_left_out(branches, output.condition.as_ref()) {
+            check_attributes(types, template, &output.value, branches, &mut wrong);
+        }
+    }
+    wrong
 }
 
 fn is_left_out(branches: Branches<'_>, condition: Option<&(String, Span)>) -> bool {
@@ -45,64 +70,57 @@ fn unknown_type(name: &str) -> String {
     format!("resource type {name}")
 }
 
-fn check_types(
-    cloud: &Cloud,
+fn check_resource(
+    types: &dyn ResourceTypes,
     template: &Template,
+    id: &str,
+    resource: &Resource,
     branches: Branches<'_>,
-) -> Result<(), TemplateError> {
-    for (id, resource) in &template.resources {
-        if is_left_out(branches, resource.condition.as_ref()) {
-            continue;
+    wrong: &mut Vec<TemplateError>,
+) {
+    let name = &resource.resource_type;
+    let Some(resource_type) = types.named(name) else {
+        wrong.push(unsupported(unknown_type(name), resource.type_span));
+        return;
+    };
+    let takes_signals = resource_type.takes_signals();
+    // An `UpdatePolicy` speaks of types that none of these is: AWS ignores it as well.
+    if let Some(policy) = resource.creation_policy.as_ref().filter(|_| !takes_signals) {
+        wrong.push(unsupported(
+            format!("CreationPolicy of {id} ({name})"),
+            policy.span,
+        ));
+    }
+    if let Kind::Map(entries) = &resource.properties.kind {
+        let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
+        if name == "AWS::CloudFormation::WaitCondition"
+            && !has("Handle")
+            && resource.creation_policy.is_none()
+        {
+            let message =
+                format!("Template error: {id} ({name}) needs a Handle or a CreationPolicy");
+            wrong.push(TemplateError::new(message).at(resource.span));
         }
-        let name = &resource.resource_type;
-        let Some(resource_type) = cloud.resource_type(name) else {
-            return Err(unsupported(unknown_type(name), resource.type_span));
-        };
-        let takes_signals = resource_type.takes_signals();
-        // An `UpdatePolicy` speaks of types that none of these is: AWS ignores it as well.
-        if let Some(policy) = resource.creation_policy.as_ref().filter(|_| !takes_signals) {
-            return Err(unsupported(
-                format!("CreationPolicy of {id} ({name})"),
-                policy.span,
-            ));
-        }
-        if let Kind::Map(entries) = &resource.properties.kind {
-            let has = |name: &str| entries.iter().any(|(key, _)| key.text == name);
-            if name == "AWS::CloudFormation::WaitCondition"
-                && !has("Handle")
-                && resource.creation_policy.is_none()
-            {
-                let message =
-                    format!("Template error: {id} ({name}) needs a Handle or a CreationPolicy");
-                return Err(TemplateError::new(message).at(resource.span));
-            }
-            // An empty table stands for anything further down, and for nothing here.
-            if let Some((key, _)) = entries.first()
-                && resource_type.properties().is_empty()
-            {
-                let what = format!("property {} of {id} ({name})", key.text);
-                return Err(unsupported(what, key.span));
-            }
-        }
-        let snapshot = WrittenPolicy::Literal(DeletionPolicy::Snapshot);
-        if resource.deletion_policy == snapshot || resource.update_replace_policy == snapshot {
-            return Err(unsupported(
-                format!("a snapshot of {id} ({name})"),
-                resource.span,
-            ));
-        }
-        let place = Place { id, name, branches };
-        place.check(&resource.properties, resource_type.properties(), "")?;
-        for value in resource.values() {
-            check_attributes(cloud, template, value, branches)?;
+        // An empty table stands for anything further down, and for nothing here.
+        if let Some((key, _)) = entries.first()
+            && resource_type.properties().is_empty()
+        {
+            let what = format!("property {} of {id} ({name})", key.text);
+            wrong.push(unsupported(what, key.span));
         }
     }
-    for output in template.outputs.values() {
-        if !is_left_out(branches, output.condition.as_ref()) {
-            check_attributes(cloud, template, &output.value, branches)?;
-        }
+    let snapshot = WrittenPolicy::Literal(DeletionPolicy::Snapshot);
+    if resource.deletion_policy == snapshot || resource.update_replace_policy == snapshot {
+        wrong.push(unsupported(
+            format!("a snapshot of {id} ({name})"),
+            resource.span,
+        ));
     }
-    Ok(())
+    let place = Place { id, name, branches };
+    place.check(&resource.properties, resource_type.properties(), "", wrong);
+    for value in resource.values() {
+        check_attributes(types, template, value, branches, wrong);
+    }
 }
 
 /// The resource whose properties are checked.
@@ -115,44 +133,48 @@ struct Place<'a> {
 impl Place<'_> {
     /// Every written property must be known, every required one written. What a function computes
     /// is left to the service.
-    fn check(&self, value: &Value, known: &[Property], path: &str) -> Result<(), TemplateError> {
+    fn check(&self, value: &Value, known: &[Property], path: &str, wrong: &mut Vec<TemplateError>) {
         if known.is_empty() {
-            return Ok(());
+            return;
         }
         match &value.kind {
             Kind::Map(entries) => {
                 for (key, value) in entries {
                     let Some(property) = known.iter().find(|it| it.name == key.text) else {
-                        if may_be_absent(value, self.branches) {
-                            continue;
+                        if !may_be_absent(value, self.branches) {
+                            let (id, name) = (self.id, self.name);
+                            let what = format!("property {path}{} of {id} ({name})", key.text);
+                            wrong.push(unsupported(what, key.span));
                         }
-                        let (id, name) = (self.id, self.name);
-                        return Err(unsupported(
-                            format!("property {path}{} of {id} ({name})", key.text),
-                            key.span,
-                        ));
+                        continue;
                     };
-                    self.check(value, property.members, &format!("{path}{}.", key.text))?;
+                    let path = format!("{path}{}.", key.text);
+                    self.check(value, property.members, &path, wrong);
                 }
-                let missing = known
-                    .iter()
-                    .find(|it| it.required && !entries.iter().any(|(key, _)| key.text == it.name));
-                match missing {
-                    None => Ok(()),
-                    Some(property) => Err(TemplateError::new(format!(
+                let missing = known.iter().filter(|it| {
+                    it.required && !entries.iter().any(|(key, _)| key.text == it.name)
+                });
+                for property in missing {
+                    let message = format!(
                         "Template error: property {path}{} of {} ({}) is required",
                         property.name, self.id, self.name
-                    ))
-                    .at(value.span)),
+                    );
+                    wrong.push(TemplateError::new(message).at(value.span));
                 }
             }
-            Kind::List(items) => items.iter().try_for_each(|it| self.check(it, known, path)),
-            Kind::Function(function) => match &**function {
-                Function::If { .. } => (function.arguments(self.branches).into_iter())
-                    .try_for_each(|it| self.check(it, known, path)),
-                _ => Ok(()),
-            },
-            Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) => Ok(()),
+            Kind::List(items) => {
+                for item in items {
+                    self.check(item, known, path, wrong);
+                }
+            }
+            Kind::Function(function) => {
+                if let Function::If { .. } = &**function {
+                    for argument in function.arguments(self.branches) {
+                        self.check(argument, known, path, wrong);
+                    }
+                }
+            }
+            Kind::Text(_) | Kind::Number(_) | Kind::Bool(_) => {}
         }
     }
 }
@@ -172,20 +194,20 @@ fn may_be_absent(value: &Value, branches: Branches<'_>) -> bool {
 }
 
 fn check_attributes(
-    cloud: &Cloud,
+    types: &dyn ResourceTypes,
     template: &Template,
     value: &Value,
     branches: Branches<'_>,
-) -> Result<(), TemplateError> {
-    let mut wrong = None;
+    wrong: &mut Vec<TemplateError>,
+) {
     value.functions(branches, &mut |function, span| {
         let mut check = |id: &str, attribute: &str| {
             let known = (template.resources.get(id))
-                .and_then(|it| cloud.resource_type(&it.resource_type))
+                .and_then(|it| types.named(&it.resource_type))
                 .is_none_or(|it| it.has_attribute(attribute));
             if !known {
                 let message = format!("Template error: resource {id} does not support attribute type {attribute} in Fn::GetAtt");
-                wrong.get_or_insert(TemplateError::new(message).at(span));
+                wrong.push(TemplateError::new(message).at(span));
             }
         };
         match function {
@@ -206,7 +228,6 @@ fn check_attributes(
             _ => {}
         }
     });
-    wrong.map_or(Ok(()), Err)
 }
 
 /// What has to be acknowledged, and which types of resources ask for it.

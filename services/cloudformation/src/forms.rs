@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use cloud::{Cx, Error, conform};
+use cloud::{Cx, Error, ResourceTypes, conform};
 use serde_json::Value as Json;
 use template::dynamic::{self, Reference};
-use template::{DeletionPolicy, Instance, KNOWN_AFTER_APPLY, TemplateError};
+use template::{DeletionPolicy, Instance, KNOWN_AFTER_APPLY, Resource, Scope, TemplateError};
 
 use crate::check::invalid;
 use crate::reconcile::surroundings;
@@ -59,34 +59,56 @@ pub fn check_all(
     let all: BTreeSet<String> = instance.resources().map(|(id, _)| id.clone()).collect();
     // Also of what is there already nobody knows whether it will be the same.
     let scope = StackScope::ahead(stack, around, &all, &all);
+    let first = refusals(&*cx.cloud, instance, &scope).into_iter().next();
+    first.map_or(Ok(()), Err)
+}
+
+/// Everything that cannot be computed, is not of its type's form, or will be refused. Of what does not exist
+/// yet, the scope answers a text with [`KNOWN_AFTER_APPLY`] in it.
+pub fn refusals(
+    types: &dyn ResourceTypes,
+    instance: &Instance<'_>,
+    scope: &dyn Scope,
+) -> Vec<TemplateError> {
+    let mut wrong = Vec::new();
     for (id, resource) in instance.resources() {
-        let policies = instance.policies(id);
-        if [policies.deletion, policies.update_replace].contains(&Some(DeletionPolicy::Snapshot)) {
-            let name = &resource.resource_type;
-            return Err(TemplateError::unsupported(
-                resource.span,
-                format!("a snapshot of {id} ({name})"),
-            ));
-        }
-        let Some(evaluated) = instance.properties(id, &scope)? else {
-            continue;
-        };
-        let Some(resource_type) = cx.cloud.resource_type(&resource.resource_type) else {
-            continue;
-        };
-        let mut properties = evaluated.value;
-        let at = |path: &str| evaluated.spans.of(path).unwrap_or(resource.span);
-        conform(resource_type.properties(), &mut properties, &is_open).map_err(|wrong| {
-            let message =
-                format!("Properties validation failed for resource {id} with message: [{wrong}]");
-            TemplateError::new(message).at(at(&wrong.path.join(".")))
-        })?;
-        refuse_public_parameters(&properties)
-            .map_err(|what| TemplateError::unsupported(at(""), what))?;
-        resource_type.refuse(&properties).map_err(|reason| {
-            let name = &resource.resource_type;
-            TemplateError::new(format!("Template error: {id} ({name}): {reason}")).at(at(""))
-        })?;
+        wrong.extend(check_one(types, instance, scope, id, resource).err());
     }
-    instance.outputs(&scope).map(drop)
+    wrong.extend(instance.outputs(scope).err());
+    wrong
+}
+
+fn check_one(
+    types: &dyn ResourceTypes,
+    instance: &Instance<'_>,
+    scope: &dyn Scope,
+    id: &str,
+    resource: &Resource,
+) -> Result<(), TemplateError> {
+    let name = &resource.resource_type;
+    let policies = instance.policies(id);
+    if [policies.deletion, policies.update_replace].contains(&Some(DeletionPolicy::Snapshot)) {
+        return Err(TemplateError::unsupported(
+            resource.span,
+            format!("a snapshot of {id} ({name})"),
+        ));
+    }
+    let Some(evaluated) = instance.properties(id, scope)? else {
+        return Ok(());
+    };
+    let Some(resource_type) = types.named(name) else {
+        return Ok(());
+    };
+    let mut properties = evaluated.value;
+    let at = |path: &str| evaluated.spans.of(path).unwrap_or(resource.span);
+    conform(resource_type.properties(), &mut properties, &is_open).map_err(|wrong| {
+        let message =
+            format!("Properties validation failed for resource {id} with message: [{wrong}]");
+        TemplateError::new(message).at(at(&wrong.path.join(".")))
+    })?;
+    refuse_public_parameters(&properties)
+        .map_err(|what| TemplateError::unsupported(at(""), what))?;
+    resource_type.refuse(&properties).map_err(|reason| {
+        TemplateError::new(format!("Template error: {id} ({name}): {reason}")).at(at(""))
+    })
 }

@@ -49,6 +49,10 @@ mod tree;
 mod undo;
 pub mod wait;
 
+pub use check::refusals as refusals_of_template;
+pub use forms::refusals as refusals_of_properties;
+pub use tree::parameters as parameters_of;
+
 use cloud::Service;
 use cloud::permission::{everywhere, touching};
 use shapes::cloudformation::{

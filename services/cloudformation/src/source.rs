@@ -183,7 +183,11 @@ pub async fn accept(cx: &Cx, stack: &Stack, version: &Version) -> Result<Templat
     let values = version.values(&template).map_err(invalid)?;
     let instance =
         (template.instantiate(values, environment(cx.account(), stack))).map_err(invalid)?;
-    check::check(&cx.cloud, &template, Branches::Chosen(&instance.conditions))?;
+    check::check(
+        &*cx.cloud,
+        &template,
+        Branches::Chosen(&instance.conditions),
+    )?;
     forms::check(cx, stack, version, &instance).await?;
     let mut required = Required::of(&cx.cloud, &template);
     tree::look_ahead(cx, stack, version, &instance, &mut required).await?;

@@ -78,7 +78,7 @@ async fn check_with_defaults(cx: &Cx, template: &Template) -> Result<(), Error> 
     if !instance.is_decided() {
         return Ok(());
     }
-    check::check(&cx.cloud, template, Branches::Chosen(&instance.conditions))?;
+    check::check(&*cx.cloud, template, Branches::Chosen(&instance.conditions))?;
     // Exports that are not there are not known yet.
     let around = Surroundings {
         zones: zones(cx).await?,
@@ -95,7 +95,7 @@ pub async fn validate_template(
     let template = processed(&cx, text).await?;
     // With conditions, which branches are built is not known before there are parameters.
     if template.conditions.is_empty() {
-        check::check(&cx.cloud, &template, Branches::Both)?;
+        check::check(&*cx.cloud, &template, Branches::Both)?;
     }
     check_with_defaults(&cx, &template).await?;
     let required = Required::of(&cx.cloud, &template);

@@ -179,7 +179,7 @@ fn enter<'a>(
             let instance =
                 (template.instantiate(values, environment(walk))).map_err(|error| told(&error))?;
             let conditions = Branches::Chosen(&instance.conditions);
-            check::check(&walk.cx.cloud, &template, conditions)
+            check::check(&*walk.cx.cloud, &template, conditions)
                 .map_err(|error| told(&error.message))?;
             if instance.is_decided() {
                 forms::check_all(walk.cx, walk.stack, &instance, &walk.around)

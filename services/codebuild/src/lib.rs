@@ -78,6 +78,7 @@ use permissions::{
     groups_of, project_keys, project_of, project_touched, projects, projects_of, roles,
 };
 
+pub use buildspec::{Buildspec, Phase as BuildspecPhase, parse as parse_buildspec};
 pub use inside::credentials;
 
 pub fn service() -> Service {

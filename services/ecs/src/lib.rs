@@ -61,6 +61,7 @@ use cloud::{Service, Watch};
 
 use permission::{by_arn, on_cluster, on_parts, on_service, on_setting};
 
+pub use cfn::refusal as refusal_of_definition;
 pub use fargate::task_size;
 pub use inside::{credentials, metadata};
 

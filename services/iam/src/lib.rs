@@ -52,6 +52,11 @@ pub use credentials::{find_holder, find_key};
 pub use service_credential::find_git_login;
 pub use suggest::{calls, policy_for};
 
+/// The document of one of AWS's own managed policies.
+pub fn managed_policy(arn: &str) -> Option<String> {
+    managed::find(arn).map(managed::Managed::document)
+}
+
 pub fn service() -> Service {
     let service = Service::new(&shapes::iam::MODEL)
         .lends_roles(lend_role)

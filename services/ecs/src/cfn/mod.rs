@@ -14,7 +14,7 @@ use shapes::ecs::{Tag, TagResourceInput, UntagResourceInput};
 
 pub use cluster::Cluster;
 pub use service::Service;
-pub use task_definition::TaskDefinition;
+pub use task_definition::{TaskDefinition, refusal};
 
 fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
     tags.into_iter()

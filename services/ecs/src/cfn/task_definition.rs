@@ -7,11 +7,39 @@ use shapes::ecs::*;
 
 use super::task_definition_properties::PROPERTIES;
 use super::{input, tag_list, update_tags};
-use crate::definition_rules::refuse_of_definition;
+use crate::definition_rules::{check, refuse_of_definition};
 
 pub struct TaskDefinition;
 
 const NAME_LENGTH_MAX: usize = 255;
+/// Stands for a value that nobody knows yet, and that is taken for one that is allowed.
+const ANY: &str = "later";
+
+/// What registering a definition would be refused with, as far as its properties are known.
+pub fn refusal(properties: &Json) -> Option<String> {
+    let mut asked = input::<RegisterTaskDefinitionInput>(&filled(properties), &["Tags"]).ok()?;
+    let is_open = |it: &Option<String>| it.as_deref() == Some(ANY);
+    if is_open(&asked.cpu) || is_open(&asked.memory) || asked.container_definitions.is_empty() {
+        return None;
+    }
+    if asked.family.is_empty() {
+        asked.family = ANY.to_owned();
+    }
+    check(&mut asked).err().map(|it| it.message)
+}
+
+fn filled(value: &Json) -> Json {
+    match value {
+        Json::String(text) if text.contains(cloud::KNOWN_LATER) => ANY.into(),
+        Json::Array(items) => items.iter().map(filled).collect(),
+        Json::Object(members) => Json::Object(
+            (members.iter())
+                .map(|(name, it)| (name.clone(), filled(it)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
 
 #[async_trait]
 impl ResourceType for TaskDefinition {
