@@ -316,7 +316,7 @@ pub struct ImageFile {
 
 impl ImageFile {
     /// Enough for the line that names a script's interpreter, and for the head of a program.
-    pub const HEAD_BYTES_MAX: usize = 256;
+    pub const HEAD_BYTES_MAX: usize = 4096;
 }
 
 /// Basic credentials for a remote registry.

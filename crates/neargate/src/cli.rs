@@ -39,6 +39,8 @@ enum Command {
     },
     /// Say what is wrong with a thing, or with whatever is red, and what mends it
     Why(commands::why::Why),
+    /// Say what is wrong with files before anything is made of them: templates, plans, Dockerfiles
+    Check(commands::check::Check),
     /// Say what deleted stacks and builds have left in the account, and what removes it
     Leftovers(commands::leftovers::Leftovers),
     /// Say what permissions a role needs, found out from its calls
@@ -118,6 +120,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Why(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Check(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
         Command::Image(it) => client_runtime()?.block_on(it.run(&config)),

@@ -6,6 +6,11 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
+use crate::report::Place;
+use crate::texts::{denied_action, not_executed};
+
 /// One task, or what is known of it through its service, with all that surrounds it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Situation {
@@ -22,6 +27,10 @@ pub struct Situation {
     pub targets: Vec<TargetFacts>,
     pub build: Option<BuildFacts>,
     pub action: Option<ActionFacts>,
+    /// Nothing of it is there yet: a file asks for it.
+    pub is_ahead: bool,
+    /// Where the file does.
+    pub place: Option<Place>,
 }
 
 /// A build that failed.
@@ -63,6 +72,8 @@ pub struct ServiceFacts {
     pub failed_tasks: i32,
     /// What was to be deployed failed, and the version before runs again.
     pub is_rolled_back: bool,
+    /// Where its counts are written.
+    pub place: Option<Place>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,6 +85,22 @@ pub struct TaskFacts {
     pub memory_mib: Option<u32>,
     /// None: it never ran.
     pub ran_seconds: Option<u64>,
+    /// The execution role, as far as it is known beforehand.
+    pub role: Option<RoleFacts>,
+    /// Where its definition is written.
+    pub place: Option<Place>,
+}
+
+/// A role that tasks are started by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RoleFacts {
+    pub name: String,
+    pub is_there: bool,
+    /// Whether `ecs-tasks.amazonaws.com` may assume it.
+    pub trusts_tasks: bool,
+    /// What the task will ask of it and none of its policies allows.
+    pub lacks: Vec<String>,
+    pub place: Option<Place>,
 }
 
 impl TaskFacts {
@@ -97,9 +124,26 @@ pub struct ContainerFacts {
     pub log: Option<LogFacts>,
     /// Its last lines.
     pub printed: Vec<String>,
+    /// What it is given by `secrets`, where that is known not to be there.
+    pub missing_secrets: Vec<MissingSecret>,
+    /// Other containers that it waits for, and for what.
+    pub waits_for: Vec<(String, String)>,
+    /// What it starts, with all arguments, as far as it is known beforehand.
+    pub command: Vec<String>,
+    pub ports: Vec<u16>,
+    /// A program that its health check needs and that its image is known to lack.
+    pub lacks_for_health: Option<String>,
+    pub place: Option<Place>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct MissingSecret {
+    pub variable: String,
+    pub value_from: String,
+    pub place: Option<Place>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageFacts {
     pub name: String,
     /// In this account's registry, or None when it is another's.
@@ -109,9 +153,21 @@ pub struct ImageFacts {
     pub region: Option<String>,
     /// What the image starts, looked up in it as the kernel would.
     pub program: Option<ProgramFacts>,
+    /// It was looked into, and neither it nor the definition says what to start.
+    pub says_nothing: bool,
+    /// The user that it is to run as is not in it.
+    pub lacks_user: Option<String>,
+    /// Programs that were asked for and are not in it.
+    pub lacks: Vec<String>,
+    /// The repository that the same file makes, which is empty when the first task starts.
+    pub is_of: Option<String>,
+    /// Tags of that repository never move.
+    pub is_immutable: bool,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnImage {
     pub repository: String,
     pub tag: String,
@@ -123,29 +179,46 @@ pub struct OwnImage {
     pub repositories: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProgramFacts {
     pub path: String,
     pub is_there: bool,
     pub mode: u32,
     /// Its first line, when it begins with `#!`.
     pub shebang: Option<String>,
+    /// What runs it and is not there: a script's interpreter, or a program's loader.
+    pub lacks_interpreter: Option<String>,
+    /// The processor that it is made for, when that is not this machine's.
+    pub foreign_machine: Option<String>,
+    /// Neither a script with a first line nor a program.
+    pub is_no_program: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogFacts {
     pub group: String,
     pub region: String,
     pub is_there: bool,
     /// Other regions that have a group of this name.
     pub elsewhere: Vec<String>,
+    /// Nobody could say whether it is there.
+    pub is_unknown: bool,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// How packets leave the interface of a task.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NetworkFacts {
     pub vpc: String,
+    /// The network's resolver answers nobody.
+    pub is_without_names: bool,
+    /// What the network has endpoints for, as `ecr.api`.
+    pub endpoints: Vec<String>,
     pub subnet: String,
+    pub zone: Option<String>,
+    /// So many addresses of the subnet are free.
+    pub free_addresses: Option<u32>,
     pub interface: Option<String>,
     pub route_table: String,
     /// No route table is associated with the subnet itself.
@@ -156,33 +229,67 @@ pub struct NetworkFacts {
     /// None: it is over, and nobody knows how it was asked for.
     pub has_public_address: Option<bool>,
     pub groups: Vec<GroupFacts>,
+    /// Where the task is told to be there.
+    #[serde(skip)]
+    pub place: Option<Place>,
+    /// Where its route table is written.
+    #[serde(skip)]
+    pub table_place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What a route leads to, as far as rules tell it apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Via {
+    InternetGateway,
+    Nat,
+    #[default]
+    Other,
+}
+
+impl Via {
+    pub fn of(id: &str) -> Self {
+        match id.split('-').next() {
+            Some("igw") => Self::InternetGateway,
+            Some("nat") => Self::Nat,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteFacts {
     pub destination: String,
     pub target: String,
+    pub via: Via,
     pub is_active: bool,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NatFacts {
     pub id: String,
     pub state: String,
     pub subnet: String,
     /// The default route of the gateway's own subnet.
-    pub subnets_default_route: Option<String>,
+    pub subnets_default_route: Option<RouteFacts>,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupFacts {
     pub id: String,
     pub name: String,
+    /// Where that is known.
+    pub vpc: Option<String>,
     pub ingress: Vec<GroupRuleFacts>,
     pub egress: Vec<GroupRuleFacts>,
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupRuleFacts {
     /// `-1`, `tcp`, `udp`, `icmp` or a number.
     pub protocol: String,
@@ -207,6 +314,17 @@ pub struct TargetFacts {
     pub interval_seconds: i32,
     pub has_listener: bool,
     pub balancer: Option<BalancerFacts>,
+    /// The port of the health check, when it is not the target's own.
+    pub health_port: Option<u16>,
+    /// `instance` or `ip`; empty where nobody asked.
+    pub target_type: String,
+    /// The container and port that the service registers.
+    pub container: Option<(String, u16)>,
+    /// What is made for the service may be made before the listener that leads to the group.
+    pub may_be_early: bool,
+    /// Where the service names it, and where it is written itself.
+    pub place: Option<Place>,
+    pub group_place: Option<Place>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -214,6 +332,9 @@ pub struct BalancerFacts {
     pub name: String,
     pub groups: Vec<GroupFacts>,
     pub addresses: Vec<IpAddr>,
+    /// The zones that it is in, where they are known.
+    pub zones: Vec<String>,
+    pub place: Option<Place>,
 }
 
 impl GroupRuleFacts {
@@ -290,6 +411,23 @@ impl NetworkFacts {
     }
 }
 
+impl ProgramFacts {
+    /// What the kernel will say when it is to start this.
+    pub fn why_not(&self) -> Option<&'static str> {
+        const EXECUTABLE: u32 = 0o111;
+        let ends_in_return = (self.shebang.as_ref()).is_some_and(|it| it.ends_with('\r'));
+        match self {
+            it if !it.is_there => Some("no such file or directory"),
+            it if it.mode & EXECUTABLE == 0 => Some("permission denied"),
+            it if ends_in_return || it.lacks_interpreter.is_some() => {
+                Some("no such file or directory")
+            }
+            it if it.is_no_program || it.foreign_machine.is_some() => Some("exec format error"),
+            _ => None,
+        }
+    }
+}
+
 impl Situation {
     pub fn stopped_reason(&self) -> &str {
         self.task
@@ -297,8 +435,12 @@ impl Situation {
             .map_or("", |it| it.stopped_reason.as_str())
     }
 
-    /// The task ended, or never began, because a place on the network was not reached.
+    /// The task ended, or never began, because a place on the network was not reached; or it will be, and its
+    /// image, secrets and logs have to be reached then.
     pub fn could_not_reach(&self) -> bool {
+        if self.is_ahead {
+            return true;
+        }
         let reason = self.stopped_reason();
         [
             "i/o timeout",
@@ -309,22 +451,23 @@ impl Situation {
         .any(|it| reason.contains(it))
     }
 
-    /// An image did not come.
+    /// An image did not come, or is still to come.
     pub fn pull_failed(&self) -> bool {
-        self.stopped_reason().contains("CannotPullContainerError")
+        self.is_ahead || self.stopped_reason().contains("CannotPullContainerError")
     }
 
     /// The log group that a container was to write to and that is not there.
     pub fn missing_log_group(&self) -> Option<(&ContainerFacts, &LogFacts)> {
         const SAYS: &str = "The specified log group does not exist";
-        if !self.stopped_reason().contains(SAYS) {
+        if !self.is_ahead && !self.stopped_reason().contains(SAYS) {
             return None;
         }
         let logs = self
             .containers
             .iter()
             .filter_map(|it| Some((it, it.log.as_ref()?)));
-        logs.into_iter().find(|(_, log)| !log.is_there)
+        logs.into_iter()
+            .find(|(_, log)| !log.is_there && !log.is_unknown)
     }
 
     /// Something that the task is given was to be read, and was not.
@@ -333,6 +476,39 @@ impl Situation {
         ["secret from asm", "secrets from ssm"]
             .iter()
             .any(|it| reason.contains(it))
+    }
+
+    /// The execution role, when it is known beforehand that it lacks something.
+    pub fn lacking_role(&self) -> Option<&RoleFacts> {
+        let role = self.task.as_ref()?.role.as_ref()?;
+        (self.is_ahead && role.is_there && !role.lacks.is_empty()).then_some(role)
+    }
+
+    /// An action of these that the task's execution role was denied, or will be.
+    pub fn denied<'a>(&'a self, is_own: impl Fn(&str) -> bool) -> Option<&'a str> {
+        if self.is_ahead {
+            let lacks = &self.lacking_role()?.lacks;
+            return lacks.iter().map(String::as_str).find(|it| is_own(it));
+        }
+        denied_action(self.stopped_reason()).filter(|it| is_own(it))
+    }
+
+    /// A container whose program was not started, or will not be: the program, and why, in the kernel's words.
+    pub fn not_started(
+        &self,
+        is_why: impl Fn(&str, Option<&ProgramFacts>) -> bool,
+    ) -> Option<(&ContainerFacts, &str, &str)> {
+        if !self.is_ahead {
+            let (program, why) = not_executed(self.stopped_reason())?;
+            let container = self.failed_container()?;
+            return is_why(why, container.image.program.as_ref())
+                .then_some((container, program, why));
+        }
+        self.containers.iter().find_map(|it| {
+            let program = it.image.program.as_ref()?;
+            let why = program.why_not()?;
+            is_why(why, Some(program)).then_some((it, program.path.as_str(), why))
+        })
     }
 
     /// The first container whose end ended the task, or that did not start.

@@ -1,11 +1,11 @@
 //! Facts: read through operations and the engine's looks, and put together for the rules.
 
 pub mod builds;
-mod containers;
+pub mod containers;
 mod failed_task;
 pub mod list;
-mod networks;
-mod pictures;
+pub mod networks;
+pub mod pictures;
 pub mod pipelines;
 mod services;
 mod stacks;
@@ -17,6 +17,7 @@ use shapes::ecs::Service;
 
 use crate::facts::{Situation, TargetFacts};
 use crate::report::Finding;
+pub use networks::Place;
 use services::Asked;
 
 /// What was seen of the things that were asked about.

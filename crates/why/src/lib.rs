@@ -10,7 +10,6 @@
 //! is named.
 
 mod explain;
-mod facts;
 mod gather;
 mod nearest;
 mod report;
@@ -20,10 +19,18 @@ mod rules_tests;
 mod subject;
 mod texts;
 
+pub mod ahead;
+pub mod elf;
+pub mod facts;
+pub mod rows;
+
 use cloud::{Cx, Error};
 use serde::Deserialize;
 
-pub use report::{Basis, Evidence, Finding, Hop, Mend, MendPlace, Outcome, Report, Unexplained};
+pub use report::{
+    Basis, Evidence, Finding, Hop, Mend, MendPlace, Outcome, Place, Report, Severity, Unexplained,
+};
+pub use rules::listens_on_loopback::loopback;
 
 use gather::Gathered;
 use subject::Subject;

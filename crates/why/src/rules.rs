@@ -8,15 +8,19 @@ mod buildspec_missing;
 mod code_mismatch;
 mod container_exceeds_memory;
 mod container_health;
+mod container_port;
 mod docker_unprivileged;
 mod egress_closed;
+mod endpoint_missing;
 mod entrypoint_missing;
 mod entrypoint_not_executable;
 mod exited_at_once;
 mod exited_nonzero;
 mod gateway_without_public_address;
 mod group_closed;
+mod group_of_other_network;
 mod group_unused;
+mod health_port;
 mod image_definitions;
 mod image_foreign_account;
 mod image_foreign_region;
@@ -24,13 +28,15 @@ mod image_no_permission;
 mod image_platform;
 mod image_rate_limit;
 mod image_reference;
+mod immutable_tag;
 mod internet_gateway_detached;
 mod killed_by_signal;
 mod listens_elsewhere;
-mod listens_on_loopback;
+pub mod listens_on_loopback;
 mod log_group_elsewhere;
 mod log_group_missing;
 mod log_permission;
+mod missing_dependency;
 mod nat_broken;
 mod nat_in_private_subnet;
 mod no_command;
@@ -39,20 +45,24 @@ mod packets;
 mod percent_deadlock;
 mod registry_login;
 mod repository_missing;
+mod resolver_off;
 mod role_not_assumable;
 mod script_interpreter;
 mod secret_key_missing;
 mod secret_missing;
 mod secret_permission;
 mod source_denied;
+mod subnet_full;
 mod tag_missing;
+mod target_type;
 mod user_missing;
 mod working_directory;
+mod zone_not_enabled;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Situation;
-use crate::report::{Basis, Evidence, Finding, Hop, Mend};
+use crate::report::{Basis, Evidence, Finding, Hop, Mend, MendPlace, Place, Severity};
 
 /// What has to work before what comes after it can: what fails further in is the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,12 +76,74 @@ pub enum Layer {
     Deployment,
 }
 
+/// What a rule decides by, and what has to be there to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// Routes, gateways and security groups.
+    Network,
+    /// Which images there are, by their names.
+    Image,
+    /// What is in an image, and what is made of it.
+    Program,
+    LogGroups,
+    Roles,
+    Secrets,
+    /// Containers, as the definition has them.
+    Definition,
+    /// Counts and percentages of a service.
+    Service,
+    /// Which target group a service registers at, and who leads to it.
+    Targets,
+    /// What a probe was answered.
+    Probes,
+    /// Why a task stopped.
+    StopReason,
+    /// What a container ended with, and what it printed.
+    Exit,
+    /// Where programs listen.
+    Sockets,
+    Build,
+    Action,
+}
+
+impl Fact {
+    /// Whether it is there before anything is made: a file says it, or the account and its images do.
+    pub fn exists_before(self) -> bool {
+        match self {
+            Self::Network
+            | Self::Image
+            | Self::Program
+            | Self::LogGroups
+            | Self::Roles
+            | Self::Secrets
+            | Self::Definition
+            | Self::Service
+            | Self::Targets => true,
+            Self::Probes
+            | Self::StopReason
+            | Self::Exit
+            | Self::Sockets
+            | Self::Build
+            | Self::Action => false,
+        }
+    }
+}
+
 /// A row of the catalogue.
 pub struct Rule {
     pub id: &'static str,
     pub name: &'static str,
     pub layer: Layer,
+    /// Without these it cannot say anything.
+    pub needs: &'static [Fact],
     pub find: fn(&Situation) -> Option<Clue>,
+}
+
+impl Rule {
+    /// Whether it can know before anything is made.
+    pub fn knows_before(&self) -> bool {
+        self.needs.iter().all(|it| it.exists_before())
+    }
 }
 
 /// What a rule found.
@@ -83,6 +155,10 @@ pub struct Clue {
     pub mend: Vec<Mend>,
     pub aws_says: String,
     pub basis: Basis,
+    /// Counts beforehand.
+    pub severity: Severity,
+    /// Where it is to be mended, when a file says it.
+    pub place: Option<Place>,
 }
 
 impl Clue {
@@ -94,7 +170,21 @@ impl Clue {
             mend: Vec::new(),
             aws_says: aws_says.into(),
             basis: Basis::Observed,
+            severity: Severity::Error,
+            place: None,
         }
+    }
+
+    #[must_use]
+    pub fn at(mut self, place: &Option<Place>) -> Self {
+        self.place.clone_from(place);
+        self
+    }
+
+    #[must_use]
+    pub fn warns(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
     }
 
     #[must_use]
@@ -124,6 +214,12 @@ impl Clue {
     /// An action that the task's execution role was asked for and has no right to.
     #[must_use]
     pub fn because_of_the_execution_role(self, situation: &Situation, action: &str) -> Self {
+        if let Some(role) = situation.lacking_role() {
+            return self.at(&role.place).because(
+                format!("execution role {}", role.name),
+                format!("none of its policies allows {action}"),
+            );
+        }
         let task = situation.task.as_ref();
         let role = task.and_then(|it| it.execution_role.as_deref());
         self.because(
@@ -136,6 +232,9 @@ impl Clue {
     /// What the task itself said, which most rules about its start rest on.
     #[must_use]
     pub fn with_what_the_task_says(self, situation: &Situation) -> Self {
+        if situation.is_ahead {
+            return self;
+        }
         let (object, seen) = task_said(situation);
         self.because(object, seen)
     }
@@ -157,6 +256,10 @@ pub const RULES: &[Rule] = &[
     nat_in_private_subnet::RULE,
     internet_gateway_detached::RULE,
     egress_closed::RULE,
+    endpoint_missing::RULE,
+    resolver_off::RULE,
+    subnet_full::RULE,
+    group_of_other_network::RULE,
     repository_missing::RULE,
     tag_missing::RULE,
     image_no_permission::RULE,
@@ -165,6 +268,7 @@ pub const RULES: &[Rule] = &[
     image_platform::RULE,
     image_reference::RULE,
     image_rate_limit::RULE,
+    immutable_tag::RULE,
     entrypoint_missing::RULE,
     entrypoint_not_executable::RULE,
     script_interpreter::RULE,
@@ -177,6 +281,7 @@ pub const RULES: &[Rule] = &[
     secret_key_missing::RULE,
     secret_permission::RULE,
     role_not_assumable::RULE,
+    missing_dependency::RULE,
     no_command::RULE,
     exited_at_once::RULE,
     exited_nonzero::RULE,
@@ -187,7 +292,11 @@ pub const RULES: &[Rule] = &[
     listens_elsewhere::RULE,
     group_closed::RULE,
     code_mismatch::RULE,
+    health_port::RULE,
     group_unused::RULE,
+    zone_not_enabled::RULE,
+    target_type::RULE,
+    container_port::RULE,
     percent_deadlock::RULE,
     source_denied::RULE,
     branch_missing::RULE,
@@ -213,7 +322,48 @@ pub fn find(situation: &Situation) -> Option<Finding> {
             it.name
         )
     });
+    let also_seen = found
+        .map(|(rule, clue)| format!("{} ({} {})", clue.cause, rule.id, rule.name))
+        .chain(rolled_back);
     Some(Finding {
+        also_seen: also_seen.collect(),
+        ..finding(rule, clue, situation)
+    })
+}
+
+/// The layer of a row.
+pub fn layer_of(id: &str) -> Option<Layer> {
+    RULES.iter().find(|it| it.id == id).map(|it| it.layer)
+}
+
+/// What is wrong with something that is not there yet: each of it is to be mended.
+pub fn find_ahead(situation: &Situation) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for rule in RULES.iter().filter(|it| it.knows_before()) {
+        let Some(mut clue) = (rule.find)(situation) else {
+            continue;
+        };
+        // Nothing of it was seen happening.
+        clue.basis = clue.basis.max(Basis::Derived);
+        let place = clue.place.take().or_else(|| situation.place.clone());
+        let severity = Some(clue.severity);
+        // What is not there has no id to type yet.
+        let by_file = |it: &&mut Mend| it.place == MendPlace::Template;
+        clue.mend
+            .iter_mut()
+            .filter(by_file)
+            .for_each(|it| it.command = None);
+        found.push(Finding {
+            severity,
+            place,
+            ..finding(rule, clue, situation)
+        });
+    }
+    found
+}
+
+fn finding(rule: &Rule, clue: Clue, situation: &Situation) -> Finding {
+    Finding {
         id: rule.id.to_owned(),
         name: rule.name.to_owned(),
         thing: situation.thing.clone(),
@@ -223,9 +373,8 @@ pub fn find(situation: &Situation) -> Option<Finding> {
         mend: clue.mend,
         aws_says: clue.aws_says,
         basis: clue.basis,
-        also_seen: found
-            .map(|(rule, clue)| format!("{} ({} {})", clue.cause, rule.id, rule.name))
-            .chain(rolled_back)
-            .collect(),
-    })
+        also_seen: Vec::new(),
+        severity: None,
+        place: None,
+    }
 }

@@ -1,11 +1,12 @@
 //! Every rule as data: what is seen, and the row that it makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::explain::explain;
 use crate::facts::*;
 use crate::report::{Basis, Finding};
 use crate::rules::find;
+use crate::{rows, rules};
 
 const TIMEOUT: &str =
     "ResourceInitializationError: unable to pull secrets or registry auth: dial tcp: i/o timeout";
@@ -16,7 +17,9 @@ fn route(target: &str) -> RouteFacts {
     RouteFacts {
         destination: EVERYWHERE.into(),
         target: target.into(),
+        via: Via::of(target),
         is_active: true,
+        place: None,
     }
 }
 
@@ -37,7 +40,7 @@ fn stopped(reason: &str) -> Situation {
         id: "sg-1".into(),
         name: "tasks".into(),
         egress: vec![rule("-1", 0, EVERYWHERE)],
-        ingress: vec![],
+        ..GroupFacts::default()
     };
     Situation {
         thing: "task 1".into(),
@@ -103,6 +106,7 @@ fn probed(reason: &str, description: &str) -> Situation {
                     ..GroupFacts::default()
                 }],
                 addresses: vec!["10.0.0.5".parse().unwrap()],
+                ..BalancerFacts::default()
             }),
             ..TargetFacts::default()
         }];
@@ -126,6 +130,7 @@ fn program(why: &str, found: Option<(u32, Option<&str>)>) -> Situation {
             is_there: found.is_some(),
             mode: found.map_or(0, |it| it.0),
             shebang: found.and_then(|it| it.1.map(str::to_owned)),
+            ..ProgramFacts::default()
         });
     })
 }
@@ -173,7 +178,8 @@ fn what_ends_a_packets_way_is_named_with_its_hop() {
                 id: "nat-1".into(),
                 state: state.into(),
                 subnet: "subnet-2".into(),
-                subnets_default_route: leads_to.map(str::to_owned),
+                subnets_default_route: leads_to.map(route),
+                place: None,
             });
         })
     };
@@ -567,12 +573,32 @@ fn a_task_without_a_cause_is_told_unless_its_service_is_explained() {
 }
 
 #[test]
-fn every_row_is_in_the_list_that_people_read() {
+fn the_list_that_people_read_has_every_row_and_no_other() {
     let list = include_str!("../../../docs/why.md");
-    for rule in crate::rules::RULES {
-        let row = format!("| {} | {} |", rule.id, rule.name);
-        assert!(list.contains(&row), "docs/why.md has no row `{row}`");
+    let (_, table) = list.split_once("## What is known").unwrap();
+    let written: BTreeMap<&str, (&str, bool)> = (table.lines())
+        .filter_map(|it| {
+            let cells: Vec<&str> = it.split('|').map(str::trim).collect();
+            let [_, id, name, _, check, _] = cells[..] else {
+                return None;
+            };
+            let is_row = id.starts_with(|it: char| it.is_ascii_uppercase());
+            is_row.then_some((id, (name, !check.is_empty())))
+        })
+        .collect();
+    let by_message = rows::ROWS.iter().chain(rows::OF_FILES);
+    let mut known: BTreeMap<&str, &str> = by_message.map(|it| (it.id, it.name)).collect();
+    for rule in rules::RULES {
+        known.insert(rule.id, rule.name);
+        let is_before = written.get(rule.id).is_some_and(|it| it.1);
+        let is_of_files = rows::OF_FILES.iter().any(|it| it.id == rule.id);
+        assert_eq!(is_before, rule.knows_before() || is_of_files, "{}", rule.id);
     }
+    let names: BTreeMap<&str, &str> = written.iter().map(|(id, it)| (*id, it.0)).collect();
+    assert_eq!(names, known);
+    let readme = include_str!("../../../README.md");
+    let says = format!("know {} causes", known.len());
+    assert!(readme.contains(&says), "README.md does not say `{says}`");
 }
 
 #[test]

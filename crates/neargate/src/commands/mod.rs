@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod check;
 pub mod connection;
 pub mod coverage;
 pub mod doctor;

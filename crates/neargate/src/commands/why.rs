@@ -7,7 +7,7 @@ use clap::Args;
 use console::{Term, measure_text_width, style};
 use http_body_util::BodyExt;
 use serde_json::json;
-use why::{Basis, Finding, Hop, MendPlace, Outcome, Report};
+use why::{Basis, Finding, Hop, MendPlace, Outcome, Report, Severity};
 
 use crate::client::{CallError, Client};
 use crate::config::Config;
@@ -68,7 +68,7 @@ fn in_words(error: anyhow::Error) -> anyhow::Error {
 const INDENT: usize = 11;
 
 /// How long lines may get; none where no terminal shows them.
-fn width() -> Option<usize> {
+pub fn width() -> Option<usize> {
     let terminal = Term::stdout();
     let columns = terminal.size_checked().map(|it| usize::from(it.1));
     columns.filter(|_| terminal.is_term())
@@ -103,9 +103,18 @@ fn shown(report: &Report, width: Option<usize>) -> String {
     text
 }
 
-fn finding_shown(it: &Finding, width: Option<usize>) -> String {
-    let mark = style("✗").red().bold();
-    let headline = format!("{}: {}", it.thing, it.cause);
+pub fn finding_shown(it: &Finding, width: Option<usize>) -> String {
+    let mark = match it.severity {
+        Some(Severity::Warning) => style("!").yellow().bold(),
+        Some(Severity::Note) => style("i").cyan().bold(),
+        Some(Severity::Error) | None => style("✗").red().bold(),
+    };
+    // Terminals and editors lead to a place that begins its line's text.
+    let place = it
+        .place
+        .as_ref()
+        .map_or(String::new(), |it| format!("{it}: "));
+    let headline = format!("{place}{}: {}", it.thing, it.cause);
     let bold = |line: &str| style(line).bold().to_string();
     let mut text = format!("{mark} {}", &hanging("  ", &headline, width, bold)[2..]);
     for evidence in &it.because {
@@ -147,7 +156,7 @@ fn labelled(label: &str, text: &str, width: Option<usize>) -> String {
 
 /// The text behind its label, in lines that begin below each other. A word that is longer than a line stays whole:
 /// it is a name, and is copied.
-fn hanging(
+pub fn hanging(
     label: &str,
     text: &str,
     width: Option<usize>,

@@ -91,6 +91,7 @@ pub async fn answer(
         ["build"] => build(front, input),
         ["listening"] => listening(&cx, &input).await,
         ["why"] => why(&cx, input).await,
+        ["known"] => known(&cx, input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
         ["iam", "calls"] => permissions::calls(&cx, &input),
         ["stop"] => {
@@ -191,6 +192,24 @@ async fn why(cx: &Cx, input: serde_json::Value) -> Response<Body> {
     };
     match why::answer(cx, &question).await {
         Ok(report) => json(StatusCode::OK, &json!(report)),
+        Err(error) => refused(&error, &cx.request_id),
+    }
+}
+
+/// What the account has of what files only name.
+async fn known(cx: &Cx, input: serde_json::Value) -> Response<Body> {
+    let wanted: why::ahead::Wanted = match serde_json::from_value(input) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "ValidationError",
+                &error.to_string(),
+            );
+        }
+    };
+    match why::ahead::look_up(cx, &wanted).await {
+        Ok(known) => json(StatusCode::OK, &json!(known)),
         Err(error) => refused(&error, &cx.request_id),
     }
 }

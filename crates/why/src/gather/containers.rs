@@ -103,6 +103,7 @@ async fn one(
         log: log.map(|it| it.0),
         printed,
         name,
+        ..ContainerFacts::default()
     })
 }
 
@@ -116,20 +117,26 @@ async fn log(cx: &Cx, asked: &ContainerDefinition) -> Result<Option<(LogFacts, S
         return Ok(None);
     };
     let option = |name: &str| options.get(name).cloned().unwrap_or_default();
+    let facts = log_group(cx, &option("awslogs-region"), &option("awslogs-group")).await?;
+    Ok(Some((facts, option("awslogs-stream-prefix"))))
+}
+
+/// A log group, and where it is instead.
+pub async fn log_group(cx: &Cx, region: &str, group: &str) -> Result<LogFacts, Error> {
     let mut facts = LogFacts {
-        group: option("awslogs-group"),
-        region: option("awslogs-region"),
+        group: group.to_owned(),
+        region: region.to_owned(),
+        is_there: has_group(cx, region, group).await?,
         ..LogFacts::default()
     };
-    facts.is_there = has_group(cx, &facts.region, &facts.group).await?;
     if !facts.is_there {
         for region in REGIONS.iter().filter(|it| **it != facts.region) {
-            if has_group(cx, region, &facts.group).await? {
+            if has_group(cx, region, group).await? {
                 facts.elsewhere.push((*region).to_owned());
             }
         }
     }
-    Ok(Some((facts, option("awslogs-stream-prefix"))))
+    Ok(facts)
 }
 
 async fn has_group(cx: &Cx, region: &str, name: &str) -> Result<bool, Error> {

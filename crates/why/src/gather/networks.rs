@@ -1,16 +1,19 @@
 //! How packets leave a task: its interface, groups, and the route table of its subnet.
 
 use cloud::{Cx, Error};
+use serde::{Deserialize, Serialize};
 use shapes::ec2::{
     DescribeInternetGatewaysInput, DescribeNatGatewaysInput, DescribeNetworkInterfacesInput,
     DescribeRouteTablesInput, DescribeSecurityGroupsInput, DescribeSubnetsInput, Filter,
     IpPermission, NatGatewayState, Route, RouteState, RouteTable, SecurityGroup,
 };
 
-use crate::facts::{EVERYWHERE, GroupFacts, GroupRuleFacts, NatFacts, NetworkFacts, RouteFacts};
+use crate::facts::{
+    EVERYWHERE, GroupFacts, GroupRuleFacts, NatFacts, NetworkFacts, RouteFacts, Via,
+};
 
 /// Where a task is, or was.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     pub subnet: String,
     pub interface: Option<String>,
@@ -60,6 +63,7 @@ pub async fn of(cx: &Cx, place: &Place) -> Result<Option<NetworkFacts>, Error> {
         has_public_address: place.asks_public_address,
         groups: groups(cx, &place.groups).await?,
         vpc,
+        ..NetworkFacts::default()
     };
     if let Some(interface) = &place.interface {
         look_at_interface(cx, interface, &mut facts).await?;
@@ -117,15 +121,14 @@ fn route(it: &Route) -> RouteFacts {
         .destination_cidr_block
         .as_ref()
         .or(it.destination_prefix_list_id.as_ref());
+    let target = target.into_iter().flatten().next().cloned();
+    let target = target.unwrap_or_default();
     RouteFacts {
         destination: destination.cloned().unwrap_or_default(),
-        target: target
-            .into_iter()
-            .flatten()
-            .next()
-            .cloned()
-            .unwrap_or_default(),
+        via: Via::of(&target),
+        target,
         is_active: it.state != Some(RouteState::Blackhole),
+        place: None,
     }
 }
 
@@ -151,10 +154,8 @@ async fn nat(cx: &Cx, vpc: &str, gateway: &str) -> Result<Option<NatFacts>, Erro
             .map_or("gone", NatGatewayState::as_str)
             .to_owned(),
         subnet,
-        subnets_default_route: routes
-            .into_iter()
-            .find(|it| it.destination == EVERYWHERE)
-            .map(|it| it.target),
+        subnets_default_route: routes.into_iter().find(|it| it.destination == EVERYWHERE),
+        place: None,
     }))
 }
 
@@ -198,6 +199,8 @@ fn group(it: SecurityGroup) -> GroupFacts {
             .flatten()
             .map(permission)
             .collect(),
+        vpc: it.vpc_id,
+        place: None,
     }
 }
 

@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 
 use cloud::{Cx, Error};
-use engine::ImageName;
+use engine::{ImageFile, ImageName, PreparedImage};
 use shapes::ecr::errors::RepositoryNotFoundException;
 use shapes::ecr::{DescribeImagesInput, DescribeRepositoriesInput, ImageDetail};
 
+use crate::ahead::WantedImage;
+use crate::elf;
 use crate::facts::{ImageFacts, OwnImage, ProgramFacts};
 
 /// Where the kernel looks for a program without a slash when the image says nothing of it.
@@ -40,7 +42,7 @@ pub async fn of(
 }
 
 /// Account and region of `<account>.dkr.ecr.<region>.amazonaws.com`.
-fn ecr_host(host: &str) -> Option<(&str, &str)> {
+pub fn ecr_host(host: &str) -> Option<(&str, &str)> {
     let (account, rest) = host.split_once(".dkr.ecr.")?;
     Some((account, rest.strip_suffix(".amazonaws.com")?))
 }
@@ -115,40 +117,120 @@ async fn look_inside(
     let Some(program) = program else {
         return;
     };
-    let path = config
-        .env
-        .iter()
-        .find_map(|it| it.strip_prefix("PATH="))
-        .unwrap_or(PATH);
+    facts.program = Some(match locate(cx, &image, program).await {
+        Some(file) => ProgramFacts {
+            path: file.path.clone(),
+            is_there: true,
+            mode: file.mode,
+            shebang: first_line(&file.head),
+            ..ProgramFacts::default()
+        },
+        None => ProgramFacts {
+            path: program.to_owned(),
+            ..ProgramFacts::default()
+        },
+    });
+}
+
+/// A program of an image, looked for as the kernel and its shell would.
+async fn locate(cx: &Cx, image: &PreparedImage, program: &str) -> Option<ImageFile> {
+    let config = &image.config;
+    let own = config.env.iter().find_map(|it| it.strip_prefix("PATH="));
     let candidates: Vec<String> = match (program.starts_with('/'), program.contains('/')) {
         (true, _) => vec![program.to_owned()],
         (false, true) => vec![format!("{}/{program}", config.working_dir)],
-        (false, false) => path
-            .split(':')
-            .take(PLACES_MAX)
+        (false, false) => (own.unwrap_or(PATH).split(':').take(PLACES_MAX))
             .map(|it| format!("{it}/{program}"))
             .collect(),
     };
-    let mut found = ProgramFacts {
-        path: program.to_owned(),
-        ..ProgramFacts::default()
-    };
     for candidate in candidates {
-        if let Ok(Some(file)) = images.look(&image, &candidate).await {
-            found = ProgramFacts {
-                path: file.path.clone(),
-                is_there: true,
-                mode: file.mode,
-                shebang: first_line(&file.head),
-            };
-            break;
+        if let Ok(Some(file)) = cx.engine().images.look(image, &candidate).await {
+            return Some(file);
         }
     }
-    facts.program = Some(found);
+    None
+}
+
+/// What only somebody who has not seen it run asks of an image that is here: who runs the program, and as whom.
+pub async fn look_further(cx: &Cx, wanted: &WantedImage, facts: &mut ImageFacts) {
+    let images = &cx.engine().images;
+    let Ok(name) = wanted.name.parse::<ImageName>() else {
+        return;
+    };
+    let Ok(digest) = images.resolve(&name).await else {
+        return;
+    };
+    let Ok(image) = images.prepare_digest(&digest).await else {
+        return;
+    };
+    match &mut facts.program {
+        None => facts.says_nothing = true,
+        Some(program) if program.is_there => {
+            if let Ok(Some(file)) = images.look(&image, &program.path).await {
+                look_at_program(cx, &image, &file, program).await;
+            }
+        }
+        Some(_) => {}
+    }
+    let own = Some(image.config.user.as_str()).filter(|it| !it.is_empty());
+    if let Some(user) = wanted.user.as_deref().or(own)
+        && lacks_user(cx, &image, user).await
+    {
+        facts.lacks_user = Some(user.to_owned());
+    }
+    for program in wanted.programs.iter().take(PLACES_MAX) {
+        if locate(cx, &image, program).await.is_none() {
+            facts.lacks.push(program.clone());
+        }
+    }
+}
+
+async fn look_at_program(
+    cx: &Cx,
+    image: &PreparedImage,
+    file: &ImageFile,
+    facts: &mut ProgramFacts,
+) {
+    let runner = match &facts.shebang {
+        Some(line) => elf::interpreter_of(line),
+        None => match elf::read(&file.head) {
+            None => {
+                facts.is_no_program = true;
+                return;
+            }
+            Some(header) => {
+                facts.foreign_machine = header.foreign_machine();
+                header.loader
+            }
+        },
+    };
+    if let Some(runner) = runner
+        && locate(cx, image, &runner).await.is_none()
+    {
+        facts.lacks_interpreter = Some(runner);
+    }
+}
+
+/// Whether the user is named, and not in the image's own list. A list that is longer than what is read of it may
+/// have everybody.
+async fn lacks_user(cx: &Cx, image: &PreparedImage, user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or_default();
+    if name.is_empty() || name.bytes().all(|it| it.is_ascii_digit()) {
+        return false;
+    }
+    let Ok(found) = cx.engine().images.look(image, "/etc/passwd").await else {
+        return false;
+    };
+    let Some(list) = found else {
+        return name != "root";
+    };
+    let is_whole = usize::try_from(list.size_bytes).is_ok_and(|it| it == list.head.len());
+    let text = String::from_utf8_lossy(&list.head);
+    is_whole && !text.lines().any(|it| it.split(':').next() == Some(name))
 }
 
 /// The first line of a script, with a carriage return at its end if it has one.
-fn first_line(head: &[u8]) -> Option<String> {
+pub fn first_line(head: &[u8]) -> Option<String> {
     let text = head.strip_prefix(b"#!")?;
     let line = text.split(|it| *it == b'\n').next().unwrap_or_default();
     Some(format!("#!{}", String::from_utf8_lossy(line)))

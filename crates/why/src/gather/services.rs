@@ -41,6 +41,7 @@ pub fn facts(service: &Service) -> ServiceFacts {
             .map_or(String::new(), |it| it.as_str().to_owned()),
         failed_tasks: newest.and_then(|it| it.failed_tasks).unwrap_or_default(),
         is_rolled_back: is_rolled_back(service),
+        place: None,
     }
 }
 

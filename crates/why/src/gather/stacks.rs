@@ -9,6 +9,7 @@ use shapes::ecs::{DescribeServicesInput, Service};
 use super::services::Asked;
 use super::{Gathered, failed_task, services};
 use crate::report::{Basis, Evidence, Finding, Mend};
+use crate::rows;
 
 /// Nested stacks are at most five deep on AWS; deeper ones are not followed.
 const DEPTH_MAX: usize = 5;
@@ -222,10 +223,10 @@ fn finding(stack: &Stack, event: &StackEvent) -> Finding {
     let reason = event.resource_status_reason.clone().unwrap_or_default();
     let kind = event.resource_type.clone().unwrap_or_default();
     let logical = event.logical_resource_id.clone().unwrap_or_default();
-    let (id, name, mend) = row(&reason);
+    let row = rows::of_message(&reason, &rows::RESOURCE_FAILED);
     Finding {
-        id: id.to_owned(),
-        name: name.to_owned(),
+        id: row.id.to_owned(),
+        name: row.name.to_owned(),
         thing: format!("stack {}", stack.stack_name),
         cause: format!("the resource {logical} ({kind}) failed: {reason}"),
         because: vec![Evidence::new(
@@ -237,10 +238,12 @@ fn finding(stack: &Stack, event: &StackEvent) -> Finding {
             ),
         )],
         path: Vec::new(),
-        mend: mends(stack, mend, &reason),
+        mend: mends(stack, row.mend, &reason),
         aws_says: reason,
         basis: Basis::Observed,
         also_seen: vec![status_shown(stack)],
+        severity: None,
+        place: None,
     }
 }
 
@@ -255,64 +258,4 @@ fn mends(stack: &Stack, mend: &str, reason: &str) -> Vec<Mend> {
         );
     }
     mends
-}
-
-fn row(reason: &str) -> (&'static str, &'static str, &'static str) {
-    let says = |words: &[&str]| words.iter().any(|it| reason.contains(it));
-    if says(&["already exists"]) {
-        return (
-            "C2",
-            "exists",
-            "give it another name, leave the name to CloudFormation, or import what is there",
-        );
-    }
-    if says(&["is in use by", "No export named"]) {
-        return (
-            "C5",
-            "export",
-            "deploy the stack that exports it first, and delete those that import it before it",
-        );
-    }
-    if says(&[
-        "DependencyViolation",
-        "not empty",
-        "still contains images",
-        "has dependent object",
-    ]) {
-        return (
-            "C8",
-            "delete-failed",
-            "remove what holds it first; `neargate leftovers` lists what is there",
-        );
-    }
-    if says(&["is not authorized to perform"]) {
-        return (
-            "C14",
-            "permission",
-            "allow the action to who deploys, or to the stack's role",
-        );
-    }
-    if says(&["Failed to receive"]) {
-        return (
-            "C7",
-            "signal",
-            "look at the log of what should have sent the signal",
-        );
-    }
-    if says(&[
-        "Exceeded attempts to wait",
-        "did not stabilize",
-        "Circuit Breaker",
-    ]) {
-        return (
-            "C6",
-            "not-stabilized",
-            "mend what keeps the resource from being ready, and deploy again",
-        );
-    }
-    (
-        "C15",
-        "resource-failed",
-        "mend what the reason says, and deploy again",
-    )
 }

@@ -108,6 +108,7 @@ fn target(
             .unwrap_or_default()
             .is_empty(),
         balancer: balancer.cloned(),
+        ..TargetFacts::default()
     }
 }
 
@@ -125,6 +126,7 @@ async fn balancer(cx: &Cx, arn: &str) -> Result<Option<BalancerFacts>, Error> {
             .await?,
         addresses: addresses(cx, arn).await?,
         name: balancer.load_balancer_name.unwrap_or_default(),
+        ..BalancerFacts::default()
     }))
 }
 

@@ -79,8 +79,7 @@ pub async fn situation(
             None => Vec::new(),
         },
         task: Some(facts(cx, id, task, definition.execution_role_arn)),
-        build: None,
-        action: None,
+        ..Situation::default()
     })
 }
 
@@ -100,6 +99,7 @@ fn facts(cx: &Cx, id: String, task: &Task, execution_role: Option<String>) -> Ta
         ran_seconds: task
             .started_at
             .map(|it| seconds(ended.unwrap_or(now) - it.0)),
+        ..TaskFacts::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! B2: a branch or object that a pipeline begins with does not exist.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B2",
     name: "branch-missing",
     layer: Layer::Deployment,
+    needs: &[Fact::Action],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! B4: a command of a build failed.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 use crate::texts::commands_lines;
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "B4",
     name: "command-failed",
     layer: Layer::Running,
+    needs: &[Fact::Build],
     find,
 };
 

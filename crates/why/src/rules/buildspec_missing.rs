@@ -1,6 +1,6 @@
 //! B3: the source has no build specification, or one that cannot be read.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B3",
     name: "buildspec-missing",
     layer: Layer::Start,
+    needs: &[Fact::Build],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! L3 and L4: the program answers the probe, with a code that does not count as healthy.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "L3",
     name: "code-mismatch",
     layer: Layer::Balancer,
+    needs: &[Fact::Probes],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! R3: the kernel ended a container that needed more memory than it has.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "R3",
     name: "oom",
     layer: Layer::Running,
+    needs: &[Fact::Exit],
     find,
 };
 

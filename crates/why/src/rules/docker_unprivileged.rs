@@ -1,6 +1,6 @@
 //! B5: a build uses Docker and is not privileged.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B5",
     name: "docker-unprivileged",
     layer: Layer::Start,
+    needs: &[Fact::Build],
     find,
 };
 

@@ -1,7 +1,7 @@
 //! N6: no security group of the task lets HTTPS out.
 
 use super::packets::{self, out_of_reach};
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "N6",
     name: "sg-egress-closed",
     layer: Layer::Network,
+    needs: &[Fact::Network],
     find,
 };
 
@@ -35,6 +36,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     }
     Some(
         clue.with_what_the_task_says(situation)
+            .at(&network.groups.first().and_then(|it| it.place.clone()))
             .along(packets::stopped_by_groups(network))
             .mend(Mend::template("let the task's security group send TCP 443 to 0.0.0.0/0").by(format!(
                 "aws ec2 authorize-security-group-egress --group-id {first} --protocol tcp --port 443 --cidr 0.0.0.0/0"

@@ -1,6 +1,6 @@
 //! R2: the program ended with an error of its own.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 use crate::texts::last_lines;
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "R2",
     name: "exit-nonzero",
     layer: Layer::Running,
+    needs: &[Fact::Exit],
     find,
 };
 

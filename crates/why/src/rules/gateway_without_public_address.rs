@@ -1,24 +1,26 @@
 //! N2: an internet gateway is of no use to who has no public address.
 
 use super::packets::{self, out_of_reach};
-use super::{Clue, Layer, Rule};
-use crate::facts::Situation;
+use super::{Clue, Fact, Layer, Rule};
+use crate::facts::{Situation, Via};
 use crate::report::Mend;
 
 pub const RULE: Rule = Rule {
     id: "N2",
     name: "igw-without-public-ip",
     layer: Layer::Network,
+    needs: &[Fact::Network],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let (network, Some(gateway)) = out_of_reach(situation)? else {
+    let (network, Some(route)) = out_of_reach(situation)? else {
         return None;
     };
-    if !gateway.starts_with("igw-") || network.has_public_address != Some(false) {
+    if route.via != Via::InternetGateway || network.has_public_address != Some(false) {
         return None;
     }
+    let gateway = route.target.as_str();
     let code = "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS";
     Some(
         Clue::observed(
@@ -32,6 +34,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because("the task's interface", "has no public address (`assignPublicIp` is not ENABLED)")
         .with_what_the_task_says(situation)
+        .at(&network.place)
         .along(packets::stopped(network, gateway.to_owned(), code, None))
         .mend(Mend::template("set `assignPublicIp: ENABLED` in the service's or task's network configuration"))
         .mend(Mend::template("or run the task in a private subnet whose route 0.0.0.0/0 leads to a NAT gateway")),

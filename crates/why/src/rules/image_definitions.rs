@@ -1,6 +1,6 @@
 //! B7: a deployment does not find which images to deploy.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B7",
     name: "image-definitions",
     layer: Layer::Deployment,
+    needs: &[Fact::Action],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! I6: the image is in another account's registry.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::{Basis, Mend};
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "I6",
     name: "other-account",
     layer: Layer::Image,
+    needs: &[Fact::Image],
     find,
 };
 
@@ -30,6 +31,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         .on(Basis::Derived)
         .because(format!("image {}", container.image.name), format!("belongs to account {account}"))
         .with_what_the_task_says(situation)
+        .at(&container.image.place)
         .mend(Mend::template("name the registry of this account, for example by `AWS::AccountId`, and push the image there"))
         .mend(Mend::environment(format!("or run the daemon as that account: `neargate serve --account {account}`"))),
     )

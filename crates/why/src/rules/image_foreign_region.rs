@@ -1,6 +1,6 @@
 //! I7: the image is looked for in another region's registry.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::{Basis, Mend};
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "I7",
     name: "wrong-region-uri",
     layer: Layer::Image,
+    needs: &[Fact::Image],
     find,
 };
 
@@ -31,6 +32,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         .on(Basis::Derived)
         .because(format!("image {}", container.image.name), format!("is looked for in {region}"))
         .with_what_the_task_says(situation)
+        .at(&container.image.place)
         .mend(Mend::template("name the registry of the task's own region, for example by `AWS::Region`")),
     )
 }

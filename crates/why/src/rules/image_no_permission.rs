@@ -1,21 +1,21 @@
 //! I3: the execution role may not pull.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
-use crate::texts::denied_action;
 
 pub const RULE: Rule = Rule {
     id: "I3",
     name: "image-no-permission",
     layer: Layer::Image,
+    needs: &[Fact::Roles],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let action = denied_action(situation.stopped_reason()).filter(|it| it.starts_with("ecr:"))?;
+    let action = situation.denied(|it| it.starts_with("ecr:"))?;
     let task = situation.task.as_ref()?;
-    let role = task.execution_role.as_deref().unwrap_or_default();
+    let role = task.execution_role.as_deref().unwrap_or("ROLE");
     let name = role.rsplit('/').next().unwrap_or_default();
     Some(
         Clue::observed(

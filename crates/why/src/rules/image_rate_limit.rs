@@ -1,6 +1,6 @@
 //! I11: the registry has had enough of this machine's pulls.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "I11",
     name: "hub-rate-limit",
     layer: Layer::Image,
+    needs: &[Fact::StopReason],
     find,
 };
 

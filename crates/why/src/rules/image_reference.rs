@@ -1,6 +1,6 @@
 //! I9: what the task definition names is not an image's name.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,18 +8,20 @@ pub const RULE: Rule = Rule {
     id: "I9",
     name: "invalid-reference",
     layer: Layer::Image,
+    needs: &[Fact::Image],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    if !situation
-        .stopped_reason()
-        .contains("invalid reference format")
-    {
+    let wrong = (situation.containers.iter()).find(|it| {
+        let is_known = !it.image.name.is_empty() && it.image.is_of.is_none();
+        is_known && it.image.name.parse::<engine::ImageName>().is_err()
+    });
+    let reason = situation.stopped_reason();
+    let is_said = reason.contains("invalid reference format");
+    if !is_said && !(situation.is_ahead && wrong.is_some()) {
         return None;
     }
-    let wrong = (situation.containers.iter())
-        .find(|it| it.image.name.parse::<engine::ImageName>().is_err());
     let name = wrong.map_or("…", |it| it.image.name.as_str());
     Some(
         Clue::observed(
@@ -27,6 +29,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "CannotPullContainerError: invalid reference format",
         )
         .with_what_the_task_says(situation)
+        .at(&wrong.and_then(|it| it.image.place.clone()))
         .mend(Mend::template(
             "write it as `REPOSITORY:TAG`, in lower case and without a scheme such as `https://`",
         )),

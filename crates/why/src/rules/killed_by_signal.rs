@@ -1,6 +1,6 @@
 //! R5: the program was ended by a signal.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 use crate::texts::last_lines;
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "R5",
     name: "segv-or-abort",
     layer: Layer::Running,
+    needs: &[Fact::Exit],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! R13: the program listens on another port than the balancer asks.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -11,6 +11,7 @@ pub const RULE: Rule = Rule {
     id: "R13",
     name: "listens-on-other-port",
     layer: Layer::Running,
+    needs: &[Fact::Sockets],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! S9: the log group is there, in another region.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "S9",
     name: "log-group-in-other-region",
     layer: Layer::Start,
+    needs: &[Fact::LogGroups],
     find,
 };
 
@@ -34,6 +35,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             format!("is in {}", log.elsewhere.join(", ")),
         )
         .with_what_the_task_says(situation)
+        .at(&log.place)
         .mend(Mend::template(format!(
             "set `awslogs-region` to {there}, or make the group in {}",
             log.region

@@ -1,25 +1,26 @@
 //! N3: the route leads to a NAT gateway that is not there, or not working.
 
 use super::packets::{self, out_of_reach};
-use super::{Clue, Layer, Rule};
-use crate::facts::Situation;
+use super::{Clue, Fact, Layer, Rule};
+use crate::facts::{Situation, Via};
 use crate::report::Mend;
 
 pub const RULE: Rule = Rule {
     id: "N3",
     name: "nat-broken",
     layer: Layer::Network,
+    needs: &[Fact::Network],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let (network, Some(gateway)) = out_of_reach(situation)? else {
+    let (network, Some(route)) = out_of_reach(situation)? else {
         return None;
     };
-    if !gateway.starts_with("nat-") {
+    if route.via != Via::Nat {
         return None;
     }
-    let route = network.default_route()?;
+    let gateway = route.target.as_str();
     let state = network.nat.as_ref().map_or("gone", |it| it.state.as_str());
     if route.is_active && state == "available" {
         return None;
@@ -40,6 +41,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(gateway, format!("is {state}"))
         .with_what_the_task_says(situation)
+        .at(&route.place)
         .along(packets::stopped(network, gateway.to_owned(), "BAD_STATE_ROUTE", None))
         .mend(Mend::environment("make a NAT gateway in a public subnet, and let the route lead to it").by(format!(
             "aws ec2 replace-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",

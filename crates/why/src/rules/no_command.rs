@@ -1,6 +1,6 @@
 //! S27: neither the image nor the definition says what to start.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,14 +8,16 @@ pub const RULE: Rule = Rule {
     id: "S27",
     name: "image-config",
     layer: Layer::Start,
+    needs: &[Fact::Program],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    if !situation.stopped_reason().contains("no command specified") {
-        return None;
-    }
-    let container = situation.failed_container()?;
+    let is_said = situation.stopped_reason().contains("no command specified");
+    let container = match situation.is_ahead {
+        true => (situation.containers.iter()).find(|it| it.image.says_nothing)?,
+        false => situation.failed_container().filter(|_| is_said)?,
+    };
     Some(
         Clue::observed(
             format!(
@@ -29,6 +31,7 @@ fn find(situation: &Situation) -> Option<Clue> {
             "has neither ENTRYPOINT nor CMD, and the definition has no `command`",
         )
         .with_what_the_task_says(situation)
+        .at(&container.image.place)
         .mend(Mend::template(
             "add CMD to the Dockerfile, or `command` to the container definition",
         )),

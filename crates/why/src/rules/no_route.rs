@@ -1,7 +1,7 @@
 //! N1: nothing leads out of the task's subnet.
 
 use super::packets::{self, out_of_reach};
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "N1",
     name: "no-route",
     layer: Layer::Network,
+    needs: &[Fact::Network],
     find,
 };
 
@@ -21,6 +22,10 @@ fn find(situation: &Situation) -> Option<Clue> {
         .collect();
     let table = network.route_table.clone();
     let path = packets::stopped(network, table, "NO_ROUTE_TO_DESTINATION", None);
+    let seen = match routes.is_empty() {
+        true => "has no route but that within the network".to_owned(),
+        false => format!("has {} and nothing for 0.0.0.0/0", routes.join(", ")),
+    };
     let add = format!(
         "aws ec2 create-route --route-table-id {} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
         network.route_table
@@ -36,9 +41,10 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(
             network.table_shown(),
-            format!("has {} and nothing for 0.0.0.0/0", routes.join(", ")),
+            seen,
         )
         .with_what_the_task_says(situation)
+        .at(&network.place)
         .along(path)
         .mend(Mend::template("give the subnet's route table a route 0.0.0.0/0 to a NAT gateway that is in a public subnet").by(add))
         .mend(Mend::template("or run the task in a public subnet with `assignPublicIp: ENABLED`")),

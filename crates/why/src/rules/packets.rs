@@ -1,6 +1,6 @@
 //! The way of a packet from a task to the world, as far as it gets.
 
-use crate::facts::{NetworkFacts, Situation};
+use crate::facts::{NetworkFacts, RouteFacts, Situation};
 use crate::report::Hop;
 
 /// What AWS says of every task that does not get out.
@@ -61,14 +61,12 @@ pub fn stopped_by_groups(network: &NetworkFacts) -> Vec<Hop> {
     to_the_table(network)
 }
 
-/// The network of a task that did not reach something, and the target of its default route.
-pub fn out_of_reach(situation: &Situation) -> Option<(&NetworkFacts, Option<&str>)> {
+/// The network of a task that did not reach something, and its default route. One with endpoints of its own has
+/// another way to AWS.
+pub fn out_of_reach(situation: &Situation) -> Option<(&NetworkFacts, Option<&RouteFacts>)> {
     let network = situation.network.as_ref()?;
-    if !situation.could_not_reach() {
+    if !situation.could_not_reach() || !network.endpoints.is_empty() {
         return None;
     }
-    Some((
-        network,
-        network.default_route().map(|it| it.target.as_str()),
-    ))
+    Some((network, network.default_route()))
 }

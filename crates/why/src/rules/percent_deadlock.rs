@@ -1,6 +1,6 @@
 //! D1: the deployment may neither start a task nor stop one.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "D1",
     name: "percent-deadlock",
     layer: Layer::Deployment,
+    needs: &[Fact::Service],
     find,
 };
 
@@ -19,7 +20,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     let is_stuck = desired > 0 && floor >= desired && ceiling <= desired;
     let said = (service.events.iter())
         .find(|it| it.contains("was unable to stop or start tasks during a deployment"));
-    if !is_stuck || said.is_none() {
+    if !is_stuck || said.is_none() && !situation.is_ahead {
         return None;
     }
     Some(
@@ -34,6 +35,7 @@ fn find(situation: &Situation) -> Option<Clue> {
                 service.minimum_healthy_percent, service.maximum_percent
             ),
         )
+        .at(&service.place)
         .mend(Mend::template("set `maximumPercent` to 200, or `minimumHealthyPercent` below 100")),
     )
 }

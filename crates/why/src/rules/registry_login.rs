@@ -1,6 +1,6 @@
 //! B6: a build pushes without having logged in.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B6",
     name: "ecr-login",
     layer: Layer::Start,
+    needs: &[Fact::Build],
     find,
 };
 

@@ -1,6 +1,6 @@
 //! I1: the registry has no such repository.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::{OwnImage, Situation};
 use crate::nearest::nearest;
 use crate::report::Mend;
@@ -9,6 +9,7 @@ pub const RULE: Rule = Rule {
     id: "I1",
     name: "repository-missing",
     layer: Layer::Image,
+    needs: &[Fact::Image],
     find,
 };
 
@@ -18,7 +19,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     }
     let (container, here) = situation.containers.iter().find_map(|it| {
         let here = it.image.here.as_ref()?;
-        (!here.has_repository).then_some((&it.name, here))
+        (!here.has_repository).then_some((it, here))
     })?;
     let OwnImage {
         repository,
@@ -32,11 +33,12 @@ fn find(situation: &Situation) -> Option<Clue> {
     };
     Some(
         Clue::observed(
-            format!("the repository `{repository}` that container `{container}` takes its image from does not exist"),
+            format!("the repository `{repository}` that container `{}` takes its image from does not exist", container.name),
             "CannotPullContainerError: … repository … not found",
         )
         .because(format!("ECR repositories in {}", situation.region), near)
         .with_what_the_task_says(situation)
+        .at(&container.image.place)
         .mend(Mend::environment(format!("make the repository and push `{tag}` to it")).by(format!(
             "aws ecr create-repository --repository-name {repository}"
         )))

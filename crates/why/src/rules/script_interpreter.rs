@@ -1,25 +1,24 @@
 //! S3: the program is there, and what is to run it is not.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
-use crate::texts::not_executed;
 
 pub const RULE: Rule = Rule {
     id: "S3",
     name: "bad-shebang",
     layer: Layer::Start,
+    needs: &[Fact::Program],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    let (program, why) = not_executed(situation.stopped_reason())?;
-    let container = situation.failed_container()?;
-    let found = container.image.program.as_ref().filter(|it| it.is_there)?;
-    let cannot = why.contains("no such file") || why.contains("exec format error");
-    if !cannot {
-        return None;
-    }
+    let (container, program, why) = situation.not_started(|why, found| {
+        let is_there = found.is_some_and(|it| it.is_there && it.foreign_machine.is_none());
+        let cannot = why.contains("no such file") || why.contains("exec format error");
+        is_there && cannot
+    })?;
+    let found = container.image.program.as_ref()?;
     let (seen, mend) = match &found.shebang {
         Some(line) if line.ends_with('\r') => (
             "its first line ends with a carriage return, so that its interpreter's name does".to_owned(),
@@ -45,6 +44,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(format!("`{}` in image {}", found.path, container.image.name), seen)
         .with_what_the_task_says(situation)
+        .at(&container.image.place)
         .mend(Mend::template(mend)),
     )
 }

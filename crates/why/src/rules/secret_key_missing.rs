@@ -1,6 +1,6 @@
 //! S14: a secret has no such key.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "S14",
     name: "secret-json-key",
     layer: Layer::Start,
+    needs: &[Fact::StopReason],
     find,
 };
 

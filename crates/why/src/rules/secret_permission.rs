@@ -1,22 +1,23 @@
 //! S15: the execution role may not read a secret.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
-use crate::texts::denied_action;
 
 pub const RULE: Rule = Rule {
     id: "S15",
     name: "secret-permission",
     layer: Layer::Start,
+    needs: &[Fact::Roles],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
-    if !situation.secret_failed() {
+    if !situation.is_ahead && !situation.secret_failed() {
         return None;
     }
-    let action = denied_action(situation.stopped_reason())?;
+    let is_reading = |it: &str| !it.starts_with("ecr:") && !it.starts_with("logs:");
+    let action = situation.denied(is_reading)?;
     Some(
         Clue::observed(
             format!("the task's execution role may not read what the task is given: {action} is denied"),

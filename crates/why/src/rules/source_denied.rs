@@ -1,6 +1,6 @@
 //! B1: the source of a pipeline cannot be read.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "B1",
     name: "source-denied",
     layer: Layer::Deployment,
+    needs: &[Fact::Action],
     find,
 };
 

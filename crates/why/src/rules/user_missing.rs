@@ -1,6 +1,6 @@
 //! S4: the user that the container is to run as is not in the image.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,15 +8,24 @@ pub const RULE: Rule = Rule {
     id: "S4",
     name: "user-missing",
     layer: Layer::Start,
+    needs: &[Fact::Program],
     find,
 };
 
 fn find(situation: &Situation) -> Option<Clue> {
     let reason = situation.stopped_reason();
-    if !reason.contains("unable to find user") && !reason.contains("unable to find group") {
-        return None;
-    }
-    let container = situation.failed_container()?;
+    let is_said = reason.contains("unable to find user") || reason.contains("unable to find group");
+    let container = match situation.is_ahead {
+        true => {
+            let mut all = situation.containers.iter();
+            all.find(|it| it.image.lacks_user.is_some())?
+        }
+        false => situation.failed_container().filter(|_| is_said)?,
+    };
+    let user = match &container.image.lacks_user {
+        Some(user) => user,
+        None => &container.user,
+    };
     Some(
         Clue::observed(
             format!(
@@ -27,9 +36,10 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(
             format!("image {}", container.image.name),
-            format!("its /etc/passwd or /etc/group has no `{}`", container.user),
+            format!("its /etc/passwd or /etc/group has no `{user}`"),
         )
         .with_what_the_task_says(situation)
+        .at(&container.place)
         .mend(Mend::template(
             "make the user in the Dockerfile (`RUN adduser …`), or name it by its number",
         )),

@@ -1,6 +1,6 @@
 //! S5: the working directory cannot be entered.
 
-use super::{Clue, Layer, Rule};
+use super::{Clue, Fact, Layer, Rule};
 use crate::facts::Situation;
 use crate::report::Mend;
 
@@ -8,6 +8,7 @@ pub const RULE: Rule = Rule {
     id: "S5",
     name: "workdir",
     layer: Layer::Start,
+    needs: &[Fact::StopReason],
     find,
 };
 
