@@ -18,6 +18,9 @@ pub struct VpcSpec {
     pub subnets: Vec<SubnetSpec>,
     pub route_tables: Vec<RouteTableSpec>,
     pub groups: Vec<GroupSpec>,
+    /// Guards of subnets. A subnet that none stands at lets everything in and out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardSpec>,
     /// Answers names to the interfaces. None: nobody does.
     #[serde(default)]
     pub resolver: Option<ResolverSpec>,
@@ -77,6 +80,7 @@ impl VpcSpec {
                     peer: Peer::Range(everywhere),
                 }],
             }],
+            guards: Vec::new(),
             resolver: None,
             machine: None,
             unknown: Vec::new(),
@@ -100,6 +104,8 @@ impl VpcSpec {
         self.route_tables.extend(tables.cloned());
         let groups = before.groups.iter().filter(|it| is_unknown(&it.id));
         self.groups.extend(groups.cloned());
+        let guards = before.guards.iter().filter(|it| is_unknown(&it.id));
+        self.guards.extend(guards.cloned());
     }
 }
 
@@ -152,10 +158,68 @@ pub struct GroupRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
     All,
-    Tcp { from: u16, to: u16 },
-    Udp { from: u16, to: u16 },
+    Tcp {
+        from: u16,
+        to: u16,
+    },
+    Udp {
+        from: u16,
+        to: u16,
+    },
     Icmp,
+    /// ICMP of one type, and of one code or any.
+    IcmpOf {
+        kind: u8,
+        code: Option<u8>,
+    },
     Other(u8),
+}
+
+/// What may enter subnets and what may leave them, by each packet alone: an answer needs an entry of its own,
+/// whoever asked. What goes from one interface of a subnet to another passes no guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSpec {
+    pub id: String,
+    /// The subnets that it stands at.
+    pub subnets: Vec<String>,
+    /// What passes through one of these subnets between two others, and its answers.
+    pub passages: Vec<Passage>,
+    /// The first entry that a packet matches decides. What none matches is dropped.
+    pub ingress: Vec<GuardEntry>,
+    pub egress: Vec<GuardEntry>,
+}
+
+/// Packets of a subnet that go through a NAT gateway which is in another one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Passage {
+    pub from: String,
+    /// Outside the network.
+    pub to: Ipv4Net,
+    /// Smaller ranges of these that have another way.
+    pub but: Vec<Ipv4Net>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardEntry {
+    pub decision: Decision,
+    pub protocol: Protocol,
+    /// Where a packet comes from that enters; where one goes that leaves.
+    pub peer: Ipv4Net,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    Allow,
+    Deny,
+}
+
+impl GuardEntry {
+    /// Everything matches it, and may pass.
+    pub fn is_open(&self) -> bool {
+        self.decision == Decision::Allow
+            && self.protocol == Protocol::All
+            && self.peer.prefix_len() == 0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -20,6 +20,11 @@ const ROUTE_TABLES_MAX: usize = 500;
 /// Groups and subnets of one network, for the same reason.
 const GROUPS_MAX: usize = 2500;
 const SUBNETS_MAX: usize = 500;
+/// Every packet of a guarded subnet is compared with each guard's subnet, and then with its entries.
+const GUARDS_MAX: usize = SUBNETS_MAX;
+const GUARD_ENTRIES_MAX: usize = 200;
+/// Each is a pair of rules for every packet: a route of each subnet, at the most of AWS's quota of routes.
+const PASSAGES_MAX: usize = 1000;
 
 pub(crate) fn id(kind: &str, id: &str) -> Result<()> {
     let fits = !id.is_empty() && id.len() <= ID_LENGTH_MAX;
@@ -113,6 +118,7 @@ pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
             )));
         }
     }
+    guards(spec)?;
     for group in &spec.groups {
         for rules in [&group.ingress, &group.egress] {
             at_most("rules of a group", rules.len(), RULES_MAX)?;
@@ -124,11 +130,37 @@ pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
     Ok(())
 }
 
-fn ports(group: &str, protocol: Protocol) -> Result<()> {
+fn guards(spec: &VpcSpec) -> Result<()> {
+    at_most("guards", spec.guards.len(), GUARDS_MAX)?;
+    unique("guard", spec.guards.iter().map(|guard| &guard.id))?;
+    let passages = spec.guards.iter().map(|guard| guard.passages.len()).sum();
+    at_most("passages", passages, PASSAGES_MAX)?;
+    for guard in &spec.guards {
+        let passing = guard.passages.iter().map(|it| &it.from);
+        let unknown = (guard.subnets.iter())
+            .chain(passing)
+            .find(|id| !spec.subnets.iter().any(|subnet| subnet.id == **id));
+        if let Some(id) = unknown {
+            return Err(EngineError::not_found(format!(
+                "guard `{}` names the subnet `{id}`, which is not in the network",
+                guard.id
+            )));
+        }
+        for entries in [&guard.ingress, &guard.egress] {
+            at_most("entries of a guard", entries.len(), GUARD_ENTRIES_MAX)?;
+            for entry in entries {
+                ports(&guard.id, entry.protocol)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ports(whose: &str, protocol: Protocol) -> Result<()> {
     match protocol {
         Protocol::Tcp { from, to } | Protocol::Udp { from, to } if from > to => {
             Err(EngineError::invalid(format!(
-                "group `{group}` has the ports {from} to {to}, which is backwards"
+                "`{whose}` has the ports {from} to {to}, which is backwards"
             )))
         }
         _ => Ok(()),

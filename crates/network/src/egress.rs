@@ -1,17 +1,27 @@
-//! Whether an interface's groups let HTTPS out of its network: registries and the cloud's own
-//! services are asked with it, from the task's place in the network.
+//! Whether an interface's groups, and its subnet's guards, let HTTPS out of its network: registries and the
+//! cloud's own services are asked with it, from the task's place in the network.
 
-use engine::{Peer, Protocol, VpcSpec};
+use engine::{InterfaceSpec, Peer, Protocol, VpcSpec};
+
+use crate::guards;
 
 const HTTPS: u16 = 443;
 
-pub fn lets_https_out(vpc: &VpcSpec, groups: &[String]) -> bool {
+pub fn lets_https_out(vpc: &VpcSpec, interface: &InterfaceSpec) -> bool {
+    groups_let_https_out(vpc, &interface.groups)
+        && guards::lets_tcp_out(vpc, &interface.subnet, HTTPS)
+}
+
+fn groups_let_https_out(vpc: &VpcSpec, groups: &[String]) -> bool {
     let own = vpc.groups.iter().filter(|it| groups.contains(&it.id));
     own.flat_map(|group| &group.egress).any(|rule| {
         let covers = match rule.protocol {
             Protocol::All => true,
             Protocol::Tcp { from, to } => (from..=to).contains(&HTTPS),
-            Protocol::Udp { .. } | Protocol::Icmp | Protocol::Other(_) => false,
+            Protocol::Udp { .. }
+            | Protocol::Icmp
+            | Protocol::IcmpOf { .. }
+            | Protocol::Other(_) => false,
         };
         let outside = match &rule.peer {
             Peer::Range(range) => !vpc.ranges.iter().any(|own| own.contains(range)),
@@ -43,12 +53,17 @@ mod tests {
                 ingress: vec![],
                 egress: egress.clone(),
             }],
+            guards: vec![],
             resolver: None,
             machine: None,
             unknown: vec![],
         };
-        assert_eq!(lets_https_out(&vpc, &["open".into()]), expect, "{egress:?}");
-        assert!(!lets_https_out(&vpc, &["other".into()]));
+        assert_eq!(
+            groups_let_https_out(&vpc, &["open".into()]),
+            expect,
+            "{egress:?}"
+        );
+        assert!(!groups_let_https_out(&vpc, &["other".into()]));
     }
 
     #[test]

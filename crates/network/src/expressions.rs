@@ -34,6 +34,14 @@ pub(crate) fn verdict(code: Verdict) -> Expressions {
     immediate(vec![VerdictAttribute::Code(code)])
 }
 
+/// The packet goes on in another chain, and comes back from there where that decides nothing.
+pub(crate) fn jump(chain: &str) -> Expressions {
+    immediate(vec![
+        VerdictAttribute::Code(Verdict::Jump),
+        VerdictAttribute::Chain(chain.to_owned()),
+    ])
+}
+
 /// The data of a verdict map's element.
 pub(crate) fn verdict_data(code: Verdict, chain: &str) -> DataAttribute {
     DataAttribute::Verdict(vec![
@@ -234,6 +242,28 @@ pub(crate) fn transport_is(protocol: u8) -> Rule {
     vec![
         load_meta(MetaKey::L4Proto),
         compare(Operator::Equal, &[protocol]),
+    ]
+}
+
+/// An ICMP message of a type, and of a code or any.
+pub(crate) fn icmp_is(kind: u8, code: Option<u8>) -> Rule {
+    let byte_is = |offset, value: u8| {
+        [
+            load_payload(TRANSPORT_HEADER, offset, 1, FIRST),
+            compare(Operator::Equal, &[value]),
+        ]
+    };
+    let mut rule = byte_is(0, kind).to_vec();
+    rule.extend(code.into_iter().flat_map(|code| byte_is(1, code)));
+    rule
+}
+
+/// The address is outside a range.
+pub(crate) fn address_outside(end: End, range: Ipv4Net) -> Rule {
+    vec![
+        load_address(end, FIRST),
+        mask(&range.netmask().octets(), &[0; 4]),
+        compare(Operator::NotEqual, &range.network().octets()),
     ]
 }
 

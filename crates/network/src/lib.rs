@@ -19,6 +19,7 @@ mod doctor;
 mod egress;
 mod expressions;
 mod firewall;
+mod guards;
 mod interfaces;
 mod links;
 mod machine;

@@ -223,7 +223,7 @@ impl Network for Machine {
         let id = interface.to_owned();
         self.work(move |state| {
             let (vpc, interface) = state.interface(&id)?;
-            if !egress::lets_https_out(&vpc.record.spec, &interface.spec.groups) {
+            if !egress::lets_https_out(&vpc.record.spec, &interface.spec) {
                 return Ok(false);
             }
             match vpc.firewall.mark_of(&interface)? {

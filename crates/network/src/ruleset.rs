@@ -6,7 +6,8 @@
 //! services     to where the specification has the resolver ──► to where it is
 //! input        from an interface, to a link-local address ──► accept   else drop
 //! (routing     the mark chooses the table with, or without, the internet gateway)
-//! forward      established ──► accept
+//! forward      leaves or enters a guarded subnet ──► its guard's entries, in order: denied ──► drop
+//!              established ──► accept
 //!              source ──► @combinations ──► @egress ──► chain: allowed ──► mark
 //!              not marked ──► drop
 //!              to the uplink ──► accept
@@ -28,6 +29,7 @@ use netlink_packet_netfilter::nftables::{DataAttribute, InetHookNumber, Verdict}
 
 use crate::batch::{Element, HookPoint, Policy, SetKind};
 use crate::expressions::*;
+use crate::guards;
 use crate::links::LOOPBACK_INDEX;
 use crate::records::InterfaceRecord;
 use crate::resolver;
@@ -108,6 +110,7 @@ pub(crate) fn ruleset<'a>(
         chains: base_rules(vpc),
         ..Ruleset::default()
     };
+    wanted.chains.extend(guards::chains(vpc));
     wanted.add_set(INTERFACES, SetKind::LinkAndAddressToMark);
     wanted.add_set(COMBINATIONS, SetKind::AddressToNumber);
     wanted.add_set(EGRESS, SetKind::NumberToVerdict);
@@ -149,10 +152,12 @@ fn base_rules(vpc: &VpcSpec) -> BTreeMap<String, Vec<Rule>> {
         then(came_by(UPLINK_INDEX), DROP),
         then(beside, ACCEPT),
     ];
-    let mut forward = vec![
+    // Guards know no connections: they are asked about answers, too.
+    let mut forward = guards::rules(vpc);
+    forward.extend([
         then(connection_is(ESTABLISHED_OR_RELATED), ACCEPT),
         then(connection_is(INVALID), DROP),
-    ];
+    ]);
     let mut postrouting = Vec::new();
     if let Some(machine) = vpc.machine {
         // Nobody but the machine sends by the uplink: it passes nothing on from elsewhere.
@@ -261,7 +266,7 @@ fn allow(vpc: &VpcSpec, rules: BTreeSet<&GroupRule>, peer: End, then: &Rule) -> 
     allowed
 }
 
-fn protocol_is(protocol: Protocol) -> Rule {
+pub(crate) fn protocol_is(protocol: Protocol) -> Rule {
     const ICMP: u8 = libc::IPPROTO_ICMP as u8;
     const TCP: u8 = libc::IPPROTO_TCP as u8;
     const UDP: u8 = libc::IPPROTO_UDP as u8;
@@ -270,6 +275,7 @@ fn protocol_is(protocol: Protocol) -> Rule {
         Protocol::Tcp { from, to } => [transport_is(TCP), port_in(from, to)].concat(),
         Protocol::Udp { from, to } => [transport_is(UDP), port_in(from, to)].concat(),
         Protocol::Icmp => transport_is(ICMP),
+        Protocol::IcmpOf { kind, code } => [transport_is(ICMP), icmp_is(kind, code)].concat(),
         Protocol::Other(number) => transport_is(number),
     }
 }

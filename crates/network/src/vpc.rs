@@ -189,6 +189,7 @@ pub(crate) fn empty(id: &str) -> VpcSpec {
         subnets: vec![],
         route_tables: vec![],
         groups: vec![],
+        guards: vec![],
         resolver: None,
         machine: None,
         unknown: vec![],

@@ -124,6 +124,7 @@ impl NetworkRecord {
                 ingress: vec![rule.clone()],
                 egress: vec![rule],
             }],
+            guards: vec![],
             resolver: self.has_names().then(|| self.resolver()),
             machine: (machine == Machine::Neighbour).then(|| self.gateway()),
             unknown: vec![],

@@ -64,7 +64,10 @@ impl Admission {
         let concerns = |rule: &&GroupRule| match rule.protocol {
             Protocol::All => true,
             Protocol::Tcp { from, to } => (from..=to).contains(&port),
-            Protocol::Udp { .. } | Protocol::Icmp | Protocol::Other(_) => false,
+            Protocol::Udp { .. }
+            | Protocol::Icmp
+            | Protocol::IcmpOf { .. }
+            | Protocol::Other(_) => false,
         };
         let ranges = rules
             .iter()

@@ -199,6 +199,23 @@ fn icmp_has_rules_of_its_own() {
 }
 
 #[test]
+fn icmp_may_be_of_one_type_and_code() {
+    on_a_machine(|lab| async move {
+        // What was let in once is known afterwards: the answers come last.
+        for (kind, code, expect) in [
+            (13, None, false),
+            (8, Some(1), false),
+            (8, Some(0), true),
+            (8, None, true),
+        ] {
+            client_and_server(&lab, Protocol::IcmpOf { kind, code }).await;
+            let answered = lab.inside("client", || ping("10.0.1.11")).await;
+            assert_eq!(answered, expect, "{kind} {code:?}");
+        }
+    });
+}
+
+#[test]
 fn a_protocol_may_be_a_number() {
     on_a_machine(|lab| async move {
         client_and_server(&lab, Protocol::Other(libc::IPPROTO_TCP as u8)).await;

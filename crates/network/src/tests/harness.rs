@@ -180,6 +180,7 @@ pub fn vpc(id: &str, groups: Vec<GroupSpec>) -> VpcSpec {
         subnets: vec![subnet("a", "10.0.1.0/24"), subnet("b", "10.0.2.0/24")],
         route_tables: vec![table("a"), table("b")],
         groups,
+        guards: vec![],
         resolver: None,
         machine: None,
         unknown: vec![],

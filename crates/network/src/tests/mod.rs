@@ -2,6 +2,7 @@
 //! network and mount namespaces, so that what it does to "the machine" is seen by nobody.
 
 mod groups;
+mod guards;
 mod harness;
 mod health;
 mod life;

@@ -14,11 +14,11 @@ use crate::namespaces;
 const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const MACHINE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 const CREDENTIALS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-const SERVER: &str = "203.0.113.1:80";
+pub const SERVER: &str = "203.0.113.1:80";
 
 /// Gives the machine a link to an "internet" with one server, which says who it was that asked.
 /// The server knows no way to any address but the machine's.
-fn make_internet(lab: &Lab) {
+pub fn make_internet(lab: &Lab) {
     let mut here = Links::open().unwrap();
     let pin = lab.run.join("internet");
     let (namespace, listener) = namespaces::make(&pin, || {

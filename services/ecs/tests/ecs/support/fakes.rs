@@ -43,6 +43,7 @@ pub async fn make_network(sim: &sim::Sim) {
             },
         ],
         groups: vec![open],
+        guards: vec![],
         resolver: None,
         machine: None,
         unknown: vec![],
