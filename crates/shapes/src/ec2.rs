@@ -948,6 +948,25 @@ impl wire::Operation for AssociateAddressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssociateDhcpOptionsInput {
+    #[aws(output = "DhcpOptionsId")]
+    pub dhcp_options_id: String,
+    #[aws(output = "VpcId")]
+    pub vpc_id: String,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct AssociateDhcpOptionsOutput {}
+
+impl wire::Operation for AssociateDhcpOptionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "AssociateDhcpOptions";
+    type Output = AssociateDhcpOptionsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct AssociateRouteTableInput {
     #[aws(output = "GatewayId")]
     pub gateway_id: Option<String>,
@@ -1093,6 +1112,72 @@ impl wire::Operation for AuthorizeSecurityGroupIngressInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "AuthorizeSecurityGroupIngress";
     type Output = AuthorizeSecurityGroupIngressOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDefaultSubnetInput {
+    #[aws(output = "AvailabilityZone")]
+    pub availability_zone: Option<String>,
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "Ipv6Native")]
+    pub ipv6_native: Option<bool>,
+    #[aws(output = "AvailabilityZoneId")]
+    pub availability_zone_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDefaultSubnetOutput {
+    pub subnet: Option<Subnet>,
+}
+
+impl wire::Operation for CreateDefaultSubnetInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateDefaultSubnet";
+    type Output = CreateDefaultSubnetOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDefaultVpcInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDefaultVpcOutput {
+    pub vpc: Option<Vpc>,
+}
+
+impl wire::Operation for CreateDefaultVpcInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateDefaultVpc";
+    type Output = CreateDefaultVpcOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDhcpOptionsInput {
+    #[aws(input = "DhcpConfiguration", output = "dhcpConfiguration")]
+    pub dhcp_configurations: Vec<NewDhcpConfiguration>,
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateDhcpOptionsOutput {
+    pub dhcp_options: Option<DhcpOptions>,
+}
+
+impl wire::Operation for CreateDhcpOptionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateDhcpOptions";
+    type Output = CreateDhcpOptionsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1540,6 +1625,23 @@ impl wire::Operation for CreateVpcEndpointInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteDhcpOptionsInput {
+    #[aws(output = "DhcpOptionsId")]
+    pub dhcp_options_id: String,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct DeleteDhcpOptionsOutput {}
+
+impl wire::Operation for DeleteDhcpOptionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteDhcpOptions";
+    type Output = DeleteDhcpOptionsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DeleteInternetGatewayInput {
     pub dry_run: Option<bool>,
     pub internet_gateway_id: String,
@@ -1881,6 +1983,34 @@ impl wire::Operation for DescribeAvailabilityZonesInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeAvailabilityZones";
     type Output = DescribeAvailabilityZonesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeDhcpOptionsInput {
+    #[aws(input = "DhcpOptionsId", output = "DhcpOptionsId")]
+    pub dhcp_options_ids: Option<Vec<String>>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+    #[aws(output = "MaxResults", limits = limits::DESCRIBE_DHCP_OPTIONS_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeDhcpOptionsOutput {
+    pub next_token: Option<String>,
+    #[aws(input = "DhcpOptionsSet", output = "dhcpOptionsSet")]
+    pub dhcp_options: Option<Vec<DhcpOptions>>,
+}
+
+impl wire::Operation for DescribeDhcpOptionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeDhcpOptions";
+    type Output = DescribeDhcpOptionsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3389,6 +3519,25 @@ pub struct CreditSpecification {
 pub struct CreditSpecificationRequest {
     #[aws(output = "CpuCredits")]
     pub cpu_credits: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DhcpConfiguration {
+    pub key: Option<String>,
+    #[aws(input = "ValueSet", output = "valueSet")]
+    pub values: Option<Vec<AttributeValue>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DhcpOptions {
+    pub owner_id: Option<String>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub dhcp_options_id: Option<String>,
+    #[aws(input = "DhcpConfigurationSet", output = "dhcpConfigurationSet")]
+    pub dhcp_configurations: Option<Vec<DhcpConfiguration>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4908,6 +5057,15 @@ pub struct NetworkInterfacePrivateIpAddress {
     pub primary: Option<bool>,
     pub private_dns_name: Option<String>,
     pub private_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NewDhcpConfiguration {
+    #[aws(output = "Key")]
+    pub key: Option<String>,
+    #[aws(input = "Value", output = "Value")]
+    pub values: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -6562,6 +6720,11 @@ pub mod limits {
     pub static ALLOWED_INSTANCE_TYPE_SET: Limits = Limits {
         max: Some(400),
         member: Some(&ALLOWED_INSTANCE_TYPE),
+        ..Limits::NONE
+    };
+    pub static DESCRIBE_DHCP_OPTIONS_MAX_RESULTS: Limits = Limits {
+        min: Some(5),
+        max: Some(1000),
         ..Limits::NONE
     };
     pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Limits = Limits {

@@ -604,6 +604,22 @@ impl wire::Operation for DeleteInstanceProfileInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct DeleteLoginProfileInput {
+    #[aws(limits = limits::USER_NAME_TYPE)]
+    pub user_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct DeleteLoginProfileOutput {}
+
+impl wire::Operation for DeleteLoginProfileInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteLoginProfile";
+    type Output = DeleteLoginProfileOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct DeletePolicyInput {
     #[aws(limits = limits::ARN_TYPE)]
     pub policy_arn: String,

@@ -8,6 +8,7 @@ use shapes::ec2::{
     DescribeAccountAttributesOutput, DescribeRegionsInput, DescribeRegionsOutput,
 };
 
+use crate::default_vpc;
 use crate::errors::InvalidParameterValue;
 use crate::filters::{Filtered, select};
 
@@ -126,18 +127,21 @@ pub async fn describe_regions(
     })
 }
 
-/// An account of today: VPCs only, and no default one.
+/// An account of today: VPCs only.
 pub async fn describe_account_attributes(
-    _cx: Cx,
+    cx: Cx,
     input: DescribeAccountAttributesInput,
 ) -> Result<DescribeAccountAttributesOutput, Error> {
+    default_vpc::ensure(&cx)?;
+    let default_vpc = cx.read(|tx| default_vpc::find(&cx, tx))?;
+    let default_vpc = default_vpc.map_or_else(|| "none".to_owned(), |it| it.id);
     let known = [
         ("supported-platforms", "VPC"),
         ("vpc-max-security-groups-per-interface", "5"),
         ("max-elastic-ips", "5"),
         ("max-instances", "0"),
         ("vpc-max-elastic-ips", "5"),
-        ("default-vpc", "none"),
+        ("default-vpc", default_vpc.as_str()),
     ];
     let asked = |name: &str| {
         let asked = input.attribute_names.as_ref();

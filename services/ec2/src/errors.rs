@@ -13,16 +13,22 @@ pub const DryRunOperation: ErrorCode = ErrorCode::sender("DryRunOperation", 412)
 
 codes! {
     AddressLimitExceeded = "AddressLimitExceeded";
+    DefaultSubnetAlreadyExists = "DefaultSubnetAlreadyExistsInAvailabilityZone";
+    DefaultVpcAlreadyExists = "DefaultVpcAlreadyExists";
+    DefaultVpcDoesNotExist = "DefaultVpcDoesNotExist";
     DependencyViolation = "DependencyViolation";
     GatewayNotAttached = "Gateway.NotAttached";
     InvalidAddressNotFound = "InvalidAddress.NotFound";
     InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound";
     InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound";
+    InvalidDhcpOptionIdNotFound = "InvalidDhcpOptionID.NotFound";
     InvalidGroupDuplicate = "InvalidGroup.Duplicate";
     InvalidGroupNotFound = "InvalidGroup.NotFound";
     InvalidIdNotFound = "InvalidID";
     InvalidNextToken = "InvalidNextToken";
     InvalidInternetGatewayIdNotFound = "InvalidInternetGatewayID.NotFound";
+    InvalidNetworkAclEntryNotFound = "InvalidNetworkAclEntry.NotFound";
+    InvalidNetworkAclIdNotFound = "InvalidNetworkAclID.NotFound";
     InvalidNetworkInterfaceIdNotFound = "InvalidNetworkInterfaceID.NotFound";
     InvalidParameterCombination = "InvalidParameterCombination";
     InvalidParameterValue = "InvalidParameterValue";
@@ -39,6 +45,8 @@ codes! {
     InvalidVpcRange = "InvalidVpc.Range";
     InsufficientFreeAddressesInSubnet = "InsufficientFreeAddressesInSubnet";
     InvalidIpAddressInUse = "InvalidIPAddress.InUse";
+    NetworkAclEntryAlreadyExists = "NetworkAclEntryAlreadyExists";
+    NetworkAclEntryLimitExceeded = "NetworkAclEntryLimitExceeded";
     NatGatewayNotFound = "NatGatewayNotFound";
     MissingParameter = "MissingParameter";
     PrivateIpAddressLimitExceeded = "PrivateIpAddressLimitExceeded";
@@ -46,6 +54,7 @@ codes! {
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated";
     RouteAlreadyExists = "RouteAlreadyExists";
     UnsupportedOperation = "UnsupportedOperation";
+    VpcIdNotSpecified = "VPCIdNotSpecified";
 }
 
 /// `The vpc ID 'vpc-1' does not exist`.

@@ -9,6 +9,7 @@ use shapes::ec2::{
     DetachInternetGatewayOutput, InternetGatewayAttachment, ResourceType,
 };
 
+use crate::default_vpc;
 use crate::errors::{
     DependencyViolation, GatewayNotAttached, InvalidInternetGatewayIdNotFound,
     ResourceAlreadyAssociated,
@@ -106,6 +107,11 @@ pub async fn describe_internet_gateways(
     cx: Cx,
     input: DescribeInternetGatewaysInput,
 ) -> Result<DescribeInternetGatewaysOutput, Error> {
+    default_vpc::before_listing(
+        &cx,
+        input.internet_gateway_ids.as_ref(),
+        input.filters.as_ref(),
+    )?;
     let found = cx.read(|tx| match &input.internet_gateway_ids {
         Some(ids) => ids.iter().map(|id| get(&cx, tx, id)).collect(),
         None => tx.list::<InternetGateway>(&cx.key("")),

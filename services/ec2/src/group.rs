@@ -8,6 +8,7 @@ use shapes::ec2::{
     ResourceType,
 };
 
+use crate::default_vpc;
 use crate::errors::{
     DependencyViolation, InvalidGroupDuplicate, InvalidGroupNotFound, InvalidParameterValue,
     MissingParameter,
@@ -61,11 +62,11 @@ pub async fn create_security_group(
     cx: Cx,
     input: CreateSecurityGroupInput,
 ) -> Result<CreateSecurityGroupOutput, Error> {
-    let vpc_id = input.vpc_id.as_deref().ok_or_else(|| {
-        MissingParameter.because(
-            "The request must contain the parameter VpcId: this account has no default VPC",
-        )
-    })?;
+    let vpc_id = match &input.vpc_id {
+        Some(id) => id.clone(),
+        None => default_vpc::meant(&cx)?,
+    };
+    let vpc_id = vpc_id.as_str();
     if input.group_name == "default" || input.group_name.starts_with("sg-") {
         return Err(InvalidParameterValue.because(format!(
             "Cannot use reserved security group name: {}",
@@ -180,6 +181,7 @@ pub async fn describe_security_groups(
     cx: Cx,
     input: DescribeSecurityGroupsInput,
 ) -> Result<DescribeSecurityGroupsOutput, Error> {
+    default_vpc::before_listing(&cx, input.group_ids.as_ref(), input.filters.as_ref())?;
     let found = cx.read(|tx| match &input.group_ids {
         Some(ids) => ids
             .iter()

@@ -12,6 +12,8 @@ pub const ZONE: &str = "ec2:AvailabilityZone";
 pub const ZONE_ID: &str = "ec2:AvailabilityZoneId";
 pub const GATEWAY_ID: &str = "ec2:InternetGatewayID";
 pub const TABLE_ID: &str = "ec2:RouteTableID";
+pub const ACL_ID: &str = "ec2:NetworkAclID";
+pub const DHCP_ID: &str = "ec2:DhcpOptionsID";
 pub const GROUP_ID: &str = "ec2:SecurityGroupID";
 pub const INTERFACE_ID: &str = "ec2:NetworkInterfaceID";
 pub const ALLOCATION_ID: &str = "ec2:AllocationId";
@@ -30,6 +32,11 @@ pub const OF_GATEWAY: Names = &[GATEWAY_ID, REGION];
 pub const OF_ATTACHMENT: Names = &[GATEWAY_ID, REGION, TENANCY, VPC_ID];
 pub const OF_NEW_TABLE: Names = &[REGION, TABLE_ID, TENANCY, VPC_ID];
 pub const OF_TABLE: Names = &[REGION, TABLE_ID, VPC];
+pub const OF_DHCP: Names = &[DHCP_ID, REGION];
+pub const OF_ASSOCIATED_DHCP: Names = &[DHCP_ID, REGION, TENANCY, VPC_ID];
+pub const OF_NEW_ACL: Names = &[ACL_ID, REGION, TENANCY, VPC_ID];
+pub const OF_ACL: Names = &[ACL_ID, REGION, VPC];
+pub const OF_MOVED_ACL: Names = &[ZONE, ZONE_ID, ACL_ID, REGION, SUBNET_ID, VPC];
 pub const OF_ASSOCIATION: Names = &[ZONE, ZONE_ID, GATEWAY_ID, REGION, TABLE_ID, SUBNET_ID, VPC];
 pub const OF_NEW_GROUP: Names = &[REGION, GROUP_ID, TENANCY, VPC_ID];
 pub const OF_GROUP: Names = &[REGION, GROUP_ID, VPC];
@@ -94,9 +101,11 @@ pub const OF_TAGGED: Names = &[
     ZONE,
     ZONE_ID,
     CREATE_ACTION,
+    DHCP_ID,
     DOMAIN,
     GATEWAY_ID,
     OPERATOR,
+    ACL_ID,
     INTERFACE_ID,
     PUBLIC_ADDRESS,
     REGION,

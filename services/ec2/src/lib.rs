@@ -1,4 +1,4 @@
-//! Amazon EC2's networking: VPCs, subnets, gateways, route tables, security groups, interfaces.
+//! Amazon EC2's networking: VPCs, subnets, gateways, route tables, network ACLs, security groups, interfaces.
 //!
 //! Handlers check and record. Two reconcilers make the records real: a VPC with everything in it
 //! but interfaces is handed to the engine as one description ([`network::VpcReconciler`]), and each
@@ -7,8 +7,11 @@
 //! Deleting marks the record; it goes when the machine has let go.
 
 mod account;
+mod acl_entry;
 mod addresses;
 mod cfn;
+mod default_vpc;
+mod dhcp_options;
 mod elastic_address;
 mod errors;
 mod filters;
@@ -19,6 +22,7 @@ mod interface;
 mod keys;
 mod nat_gateway;
 mod network;
+mod network_acl;
 mod permissions;
 mod route;
 mod subnet;
@@ -29,16 +33,18 @@ mod zones;
 use cloud::Service;
 use permissions::{
     describing, on_associated_address, on_association, on_attached, on_changed_interface,
-    on_detached, on_disassociated_address, on_ids, on_new, on_new_interface, on_one, on_released,
-    on_replaced_association, on_rules_of, on_some, on_tagged, region, touched,
+    on_detached, on_disassociated_address, on_ids, on_moved_acl, on_new, on_new_interface, on_one,
+    on_released, on_replaced_association, on_rules_of, on_some, on_tagged, region, touched,
 };
 use shapes::ec2::*;
 
+use dhcp_options::DhcpOptions;
 use elastic_address::ElasticAddress;
 use gateway::InternetGateway;
 use group::SecurityGroup;
 use interface::Interface;
 use nat_gateway::NatGateway;
+use network_acl::NetworkAcl;
 use route::RouteTable;
 use subnet::Subnet;
 use tags::Tagged;
@@ -55,6 +61,8 @@ pub fn service() -> Service {
                 .supplying(keys::OF_NEW_VPC, region),
         )
         .on(vpc::describe_vpcs, describing())
+        .on(default_vpc::create_default_vpc, describing())
+        .on(default_vpc::create_default_subnet, describing())
         .on(
             vpc::delete_vpc,
             on_one::<Vpc, DeleteVpcInput>(|it| &it.vpc_id).supplying(keys::OF_VPC, region),
@@ -73,6 +81,23 @@ pub fn service() -> Service {
             on_new::<Subnet, CreateSubnetInput>(|it| it.tag_specifications.as_ref())
                 .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
                 .supplying(keys::OF_NEW_SUBNET, region),
+        )
+        .on(
+            dhcp_options::create_dhcp_options,
+            on_new::<DhcpOptions, CreateDhcpOptionsInput>(|it| it.tag_specifications.as_ref())
+                .supplying(keys::OF_DHCP, region),
+        )
+        .on(dhcp_options::describe_dhcp_options, describing())
+        .on(
+            dhcp_options::delete_dhcp_options,
+            on_one::<DhcpOptions, DeleteDhcpOptionsInput>(|it| &it.dhcp_options_id)
+                .supplying(keys::OF_DHCP, region),
+        )
+        .on(
+            dhcp_options::associate_dhcp_options,
+            on_one::<DhcpOptions, AssociateDhcpOptionsInput>(|it| &it.dhcp_options_id)
+                .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
+                .supplying(keys::OF_ASSOCIATED_DHCP, region),
         )
         .on(subnet::describe_subnets, describing())
         .on(
@@ -139,6 +164,34 @@ pub fn service() -> Service {
         .on(
             route::replace_route_table_association,
             on_replaced_association(),
+        )
+        .on(
+            network_acl::create_network_acl,
+            on_new::<NetworkAcl, CreateNetworkAclInput>(|it| it.tag_specifications.as_ref())
+                .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
+                .supplying(keys::OF_NEW_ACL, region),
+        )
+        .on(network_acl::describe_network_acls, describing())
+        .on(
+            network_acl::delete_network_acl,
+            on_one::<NetworkAcl, DeleteNetworkAclInput>(|it| &it.network_acl_id)
+                .supplying(keys::OF_ACL, region),
+        )
+        .on(network_acl::replace_network_acl_association, on_moved_acl())
+        .on(
+            acl_entry::create_network_acl_entry,
+            on_one::<NetworkAcl, CreateNetworkAclEntryInput>(|it| &it.network_acl_id)
+                .supplying(keys::OF_ACL, region),
+        )
+        .on(
+            acl_entry::replace_network_acl_entry,
+            on_one::<NetworkAcl, ReplaceNetworkAclEntryInput>(|it| &it.network_acl_id)
+                .supplying(keys::OF_ACL, region),
+        )
+        .on(
+            acl_entry::delete_network_acl_entry,
+            on_one::<NetworkAcl, DeleteNetworkAclEntryInput>(|it| &it.network_acl_id)
+                .supplying(keys::OF_ACL, region),
         )
         .on(
             group::create_security_group,

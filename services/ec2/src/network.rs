@@ -3,16 +3,20 @@
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
 use engine::{
-    Fault, GroupRule, GroupSpec, InterfaceSpec, Peer, Protocol, ResolverSpec, RouteSpec,
-    RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
+    Fault, GroupRule, GroupSpec, GuardEntry, GuardSpec, InterfaceSpec, Passage, Peer, Protocol,
+    ResolverSpec, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
 };
 
+use crate::acl_entry::{self, Entry};
 use crate::addresses::{self, mac, private_domain};
+use crate::default_vpc;
+use crate::dhcp_options;
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::group_rules::{Rule, Source};
 use crate::interface::{self, Interface};
 use crate::nat_gateway::{self, NatGateway, has_way_out};
+use crate::network_acl::{self, NetworkAcl};
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::vpc::Vpc;
@@ -36,6 +40,10 @@ impl Reconciler for VpcReconciler {
             cx.engine().network.remove_vpc(&vpc.id).await?;
             cx.write(|tx| tx.delete::<Vpc>(key))?;
         } else {
+            network_acl::ensure_default(&cx, &vpc)?;
+            if default_vpc::is_unused(&cx, &vpc).await? {
+                return Ok(Next::Idle);
+            }
             let gateways = cx.read(|tx| tx.readable::<NatGateway>(&cx.key("")))?;
             let known = gateways.into_iter().filter(|it| it.vpc == vpc.id);
             let known: Vec<NatGateway> = known.collect();
@@ -110,6 +118,8 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
         subnets.retain(|it| it.vpc == vpc.id);
         let mut groups = known::<SecurityGroup>(tx, &all, &mut unknown)?;
         groups.retain(|it| it.vpc == vpc.id);
+        let mut acls = known::<NetworkAcl>(tx, &all, &mut unknown)?;
+        acls.retain(|it| it.vpc == vpc.id);
         let mut unknown_gateways = Vec::new();
         let gateways = known::<InternetGateway>(tx, &all, &mut unknown_gateways)?;
         let nat_gateways = known::<NatGateway>(tx, &all, &mut unknown_gateways)?;
@@ -124,10 +134,17 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
                 .iter()
                 .any(|it| it.id == id && it.vpc.as_ref() == Some(&vpc.id))
         };
+        let search = dhcp_options::search(cx, tx, vpc)?;
+        let resolver = search.filter(|_| vpc.dns_support);
+        let resolver = resolver.map(|search| resolver_of(cx, vpc, search));
+        let subnets: Vec<SubnetSpec> = subnets.iter().map(|it| subnet(it, &tables, vpc)).collect();
+        let passages = passages(&subnets, &tables, &nat_gateways);
+        let guards = acls.iter().map(|it| guard(it, &passages));
         Ok(VpcSpec {
             id: vpc.id.clone(),
             ranges: vec![vpc.range],
-            subnets: subnets.iter().map(|it| subnet(it, &tables, vpc)).collect(),
+            guards: guards.filter(|it| !lets_everything_pass(it)).collect(),
+            subnets,
             route_tables: applied
                 .map(|it| {
                     route_table(it, &|destination, target| {
@@ -145,7 +162,7 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
                 })
                 .collect(),
             groups: groups.iter().map(group).collect(),
-            resolver: vpc.dns_support.then(|| resolver(cx, vpc)),
+            resolver,
             machine: None,
             unknown,
         })
@@ -164,12 +181,11 @@ fn known<R: Record>(
 }
 
 /// What answers names at the VPC's `.2`.
-fn resolver(cx: &Cx, vpc: &Vpc) -> ResolverSpec {
-    let domain = private_domain(&cx.region);
+fn resolver_of(cx: &Cx, vpc: &Vpc, search: Vec<String>) -> ResolverSpec {
     ResolverSpec {
         at: Some(addresses::resolver(vpc.range)),
-        search: vec![domain.clone()],
-        address_domain: Some(domain),
+        search,
+        address_domain: Some(private_domain(&cx.region)),
         ..ResolverSpec::default()
     }
 }
@@ -197,6 +213,57 @@ fn route_table(
         id: table.id.clone(),
         routes: routes.collect(),
     }
+}
+
+/// What goes through a NAT gateway, with the subnet that this is in, where that is another one.
+fn passages(
+    subnets: &[SubnetSpec],
+    tables: &[RouteTable],
+    gateways: &[NatGateway],
+) -> Vec<(String, Passage)> {
+    let mut passages = Vec::new();
+    for subnet in subnets {
+        let table = tables.iter().find(|it| it.id == subnet.route_table);
+        let routes = || table.into_iter().flat_map(|it| &it.routes);
+        for (destination, target) in routes() {
+            let gateway = gateways.iter().find(|it| it.id == *target && it.lives());
+            let Some(gateway) = gateway.filter(|it| it.subnet != subnet.id) else {
+                continue;
+            };
+            let smaller = routes().map(|it| it.0);
+            let smaller = smaller.filter(|it| destination.contains(*it) && *it != destination);
+            let passage = Passage {
+                from: subnet.id.clone(),
+                to: *destination,
+                but: smaller.copied().collect(),
+            };
+            passages.push((gateway.subnet.clone(), passage));
+        }
+    }
+    passages
+}
+
+fn guard(acl: &NetworkAcl, passages: &[(String, Passage)]) -> GuardSpec {
+    let entries = |egress: bool| -> Vec<GuardEntry> {
+        let sorted = acl.sorted().into_iter();
+        let own = sorted.filter(|it| it.egress == egress);
+        own.filter_map(Entry::for_engine).collect()
+    };
+    let subnets: Vec<String> = acl.associations.values().cloned().collect();
+    let through = passages.iter().filter(|it| subnets.contains(&it.0));
+    GuardSpec {
+        id: acl.id.clone(),
+        passages: through.map(|it| it.1.clone()).collect(),
+        ingress: entries(false),
+        egress: entries(true),
+        subnets,
+    }
+}
+
+/// Such a one need not stand there.
+fn lets_everything_pass(guard: &GuardSpec) -> bool {
+    let is_open = |it: &[GuardEntry]| it.first().is_some_and(GuardEntry::is_open);
+    guard.subnets.is_empty() || is_open(&guard.ingress) && is_open(&guard.egress)
 }
 
 fn group(group: &SecurityGroup) -> GroupSpec {
@@ -232,7 +299,7 @@ fn rule(rule: &Rule) -> Option<GroupRule> {
         "-1" => Protocol::All,
         "tcp" => Protocol::Tcp { from, to },
         "udp" => Protocol::Udp { from, to },
-        "icmp" => Protocol::Icmp,
+        "icmp" => acl_entry::icmp(rule.from.zip(rule.to.or(Some(-1)))),
         number => Protocol::Other(number.parse().ok()?),
     };
     Some(GroupRule { protocol, peer })

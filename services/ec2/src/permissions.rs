@@ -7,16 +7,19 @@ use shapes::ec2::{
     AssociateAddressInput, AttachInternetGatewayInput, CreateNetworkInterfaceInput,
     CreateTagsInput, DetachInternetGatewayInput, DisassociateAddressInput,
     DisassociateRouteTableInput, ModifyNetworkInterfaceAttributeInput, ReleaseAddressInput,
-    ReplaceRouteTableAssociationInput, ResourceType, TagSpecification,
+    ReplaceNetworkAclAssociationInput, ReplaceRouteTableAssociationInput, ResourceType,
+    TagSpecification,
 };
 use wire::Operation;
 
+use crate::dhcp_options::DhcpOptions;
 use crate::elastic_address::{self, ElasticAddress};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::interface::Interface;
 use crate::keys;
 use crate::nat_gateway::NatGateway;
+use crate::network_acl::{self, NetworkAcl};
 use crate::route::{self, RouteTable};
 use crate::subnet::{self, Subnet};
 use crate::tags::{self, Tagged};
@@ -59,6 +62,21 @@ impl Touchable for RouteTable {
     fn keys(&self, cx: &Cx) -> Vec<(&'static str, String)> {
         vec![
             (keys::TABLE_ID, self.id.clone()),
+            (keys::VPC, arn::<Vpc>(cx, &self.vpc)),
+        ]
+    }
+}
+
+impl Touchable for DhcpOptions {
+    fn keys(&self, _: &Cx) -> Vec<(&'static str, String)> {
+        vec![(keys::DHCP_ID, self.id.clone())]
+    }
+}
+
+impl Touchable for NetworkAcl {
+    fn keys(&self, cx: &Cx) -> Vec<(&'static str, String)> {
+        vec![
+            (keys::ACL_ID, self.id.clone()),
             (keys::VPC, arn::<Vpc>(cx, &self.vpc)),
         ]
     }
@@ -234,6 +252,25 @@ pub fn on_replaced_association() -> Permission<ReplaceRouteTableAssociationInput
             associated_subnet(cx, &it.association_id)
         })
         .supplying(keys::OF_ASSOCIATION, region)
+}
+
+/// On the network ACL that gets a subnet, the one that had it, and the subnet.
+pub fn on_moved_acl() -> Permission<ReplaceNetworkAclAssociationInput> {
+    type Input = ReplaceNetworkAclAssociationInput;
+    let held = |cx: &Cx, it: &Input| -> Option<NetworkAcl> {
+        cx.read(|tx| network_acl::holder(cx, tx, &it.association_id))
+            .ok()
+    };
+    on_one::<NetworkAcl, Input>(|it| &it.network_acl_id)
+        .also(NetworkAcl::TYPE.as_str(), move |cx, it| {
+            held(cx, it).map(|it| of_record(cx, &it))
+        })
+        .also(Subnet::TYPE.as_str(), move |cx, it| {
+            let acl = held(cx, it)?;
+            let subnet = acl.associations.get(&it.association_id)?;
+            Some(touched::<Subnet>(cx, subnet))
+        })
+        .supplying(keys::OF_MOVED_ACL, region)
 }
 
 fn held_table(cx: &Cx, association: &str) -> Option<RouteTable> {

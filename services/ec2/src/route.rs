@@ -23,7 +23,7 @@ use crate::errors::{
 use crate::filters::{Filtered, page, select};
 use crate::tags::{self, Tags};
 use crate::vpc::{self, Vpc, parse_range};
-use crate::{gateway, nat_gateway, subnet};
+use crate::{default_vpc, gateway, nat_gateway, subnet};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteTable {
@@ -222,6 +222,7 @@ pub async fn describe_route_tables(
     cx: Cx,
     input: DescribeRouteTablesInput,
 ) -> Result<DescribeRouteTablesOutput, Error> {
+    default_vpc::before_listing(&cx, input.route_table_ids.as_ref(), input.filters.as_ref())?;
     cx.read(|tx| {
         let found = match &input.route_table_ids {
             Some(ids) => ids

@@ -17,7 +17,7 @@ use crate::filters::{Filtered, page, select};
 use crate::route::RouteTable;
 use crate::tags::{self, Tags};
 use crate::vpc::{self, parse_range};
-use crate::{addresses, interface, zones};
+use crate::{addresses, default_vpc, interface, network_acl, zones};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subnet {
@@ -28,6 +28,9 @@ pub struct Subnet {
     pub zone: String,
     pub public_on_launch: bool,
     pub tags: Tags,
+    /// Its zone's in the default VPC.
+    #[serde(default)]
+    pub is_default: bool,
 }
 
 impl Record for Subnet {
@@ -58,21 +61,11 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
     })?;
     let range = parse_range(text, "cidrBlock")?;
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::Subnet)?;
-    let zones = zones::names(&cx.region);
-    if let Some(zone) = input
-        .availability_zone
-        .as_ref()
-        .filter(|it| !zones.contains(it))
-    {
-        let known = zones.join(", ");
-        return Err(InvalidParameterValue.because(format!(
-            "Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {known}."
-        )));
-    }
-    let by_id = match &input.availability_zone_id {
-        None => None,
-        Some(id) => Some(zone_with_id(&zones, id)?),
-    };
+    let zone = asked_zone(
+        &cx,
+        input.availability_zone.as_ref(),
+        input.availability_zone_id.as_ref(),
+    )?;
     cx.write(|tx| {
         let id = cx.new_id("subnet-", 17);
         if let Some(existing) = tx.get::<Subnet>(&cx.key(&id))? {
@@ -95,20 +88,35 @@ pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSub
             region: cx.region.clone(),
             vpc: vpc.id.clone(),
             range,
-            zone: input
-                .availability_zone
-                .clone()
-                .or(by_id.clone())
-                .unwrap_or_else(|| zones[0].clone()),
+            zone: (zone.clone()).unwrap_or_else(|| zones::names(&cx.region)[0].clone()),
             public_on_launch: false,
             tags: tags.clone(),
+            is_default: false,
         };
         tx.put(&subnet)?;
+        network_acl::associate_new(&cx, tx, &subnet)?;
         vpc::touch(&cx, tx, &vpc.id)?;
         Ok(CreateSubnetOutput {
             subnet: Some(shown(&cx, tx, &subnet)?),
         })
     })
+}
+
+/// The zone that a request names, by its name or by its id.
+pub fn asked_zone(
+    cx: &Cx,
+    name: Option<&String>,
+    id: Option<&String>,
+) -> Result<Option<String>, Error> {
+    let zones = zones::names(&cx.region);
+    if let Some(zone) = name.filter(|it| !zones.contains(it)) {
+        let known = zones.join(", ");
+        return Err(InvalidParameterValue.because(format!(
+            "Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {known}."
+        )));
+    }
+    let by_id = id.map(|it| zone_with_id(&zones, it)).transpose()?;
+    Ok(name.cloned().or(by_id))
 }
 
 fn zone_with_id(zones: &[String], id: &str) -> Result<String, Error> {
@@ -122,7 +130,7 @@ fn zone_with_id(zones: &[String], id: &str) -> Result<String, Error> {
     })
 }
 
-fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Error> {
+pub fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Error> {
     let used = interface::addresses_in_use(cx, tx, &subnet.id)?;
     let free =
         addresses::capacity(subnet.range).saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
@@ -131,7 +139,7 @@ fn shown(cx: &Cx, tx: &Records<'_>, subnet: &Subnet) -> Result<ec2::Subnet, Erro
         availability_zone: Some(subnet.zone.clone()),
         available_ip_address_count: i32::try_from(free).ok(),
         cidr_block: Some(subnet.range.to_string()),
-        default_for_az: Some(false),
+        default_for_az: Some(subnet.is_default),
         map_public_ip_on_launch: Some(subnet.public_on_launch),
         assign_ipv6_address_on_creation: Some(false),
         ipv6_native: Some(false),
@@ -192,7 +200,7 @@ impl Filtered for Subnet {
             "availability-zone" | "availabilityZone" => self.zone.clone(),
             "availability-zone-id" => zones::id(&self.zone),
             "state" => "available".into(),
-            "default-for-az" | "defaultForAz" => "false".into(),
+            "default-for-az" | "defaultForAz" => self.is_default.to_string(),
             "map-public-ip-on-launch" => self.public_on_launch.to_string(),
             "private-dns-name-options-on-launch.hostname-type" => "ip-name".into(),
             "enable-dns64"
@@ -214,6 +222,7 @@ pub async fn describe_subnets(
     cx: Cx,
     input: DescribeSubnetsInput,
 ) -> Result<DescribeSubnetsOutput, Error> {
+    default_vpc::before_listing(&cx, input.subnet_ids.as_ref(), input.filters.as_ref())?;
     cx.read(|tx| {
         let found = match &input.subnet_ids {
             Some(ids) => ids
@@ -251,6 +260,7 @@ pub async fn delete_subnet(cx: Cx, input: DeleteSubnetInput) -> Result<DeleteSub
                 tx.put(&table)?;
             }
         }
+        network_acl::forget_subnet(&cx, tx, &subnet.id)?;
         tx.delete::<Subnet>(&subnet.key())?;
         vpc::touch(&cx, tx, &subnet.vpc)?;
         Ok(DeleteSubnetOutput {})

@@ -8,12 +8,13 @@ use shapes::ec2::{
     DescribeTagsOutput, ResourceType, Tag, TagDescription, TagSpecification,
 };
 
+use crate::dhcp_options::DhcpOptions;
 use crate::elastic_address::ElasticAddress;
 use crate::errors::{
-    InvalidAllocationIdNotFound, InvalidGroupNotFound, InvalidIdNotFound,
-    InvalidInternetGatewayIdNotFound, InvalidNetworkInterfaceIdNotFound, InvalidParameterValue,
-    InvalidRouteTableIdNotFound, InvalidSubnetIdNotFound, InvalidVpcIdNotFound, NatGatewayNotFound,
-    not_found,
+    InvalidAllocationIdNotFound, InvalidDhcpOptionIdNotFound, InvalidGroupNotFound,
+    InvalidIdNotFound, InvalidInternetGatewayIdNotFound, InvalidNetworkAclIdNotFound,
+    InvalidNetworkInterfaceIdNotFound, InvalidParameterValue, InvalidRouteTableIdNotFound,
+    InvalidSubnetIdNotFound, InvalidVpcIdNotFound, NatGatewayNotFound, not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
@@ -21,6 +22,7 @@ use crate::group::SecurityGroup;
 use crate::group_rules;
 use crate::interface::Interface;
 use crate::nat_gateway::NatGateway;
+use crate::network_acl::NetworkAcl;
 use crate::permissions;
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
@@ -151,6 +153,8 @@ tagged! {
     Subnet: "subnet-" = Subnet, "subnet", InvalidSubnetIdNotFound, |_| true;
     InternetGateway: "igw-" = InternetGateway, "internetGateway", InvalidInternetGatewayIdNotFound, |_| true;
     RouteTable: "rtb-" = RouteTable, "routeTable", InvalidRouteTableIdNotFound, |_| true;
+    DhcpOptions: "dopt-" = DhcpOptions, "dhcpOption", InvalidDhcpOptionIdNotFound, |_| true;
+    NetworkAcl: "acl-" = NetworkAcl, "networkAcl", InvalidNetworkAclIdNotFound, |_| true;
     SecurityGroup: "sg-" = SecurityGroup, "security group", InvalidGroupNotFound, |_| true;
     ElasticAddress: "eipalloc-" = ElasticIp, "allocation", InvalidAllocationIdNotFound, |_| true;
     NatGateway: "nat-" = Natgateway, "natGateway", NatGatewayNotFound, |it| it.deleted_ms.is_none();

@@ -12,6 +12,8 @@ use shapes::ec2::{
     VpcCidrBlockAssociation, VpcCidrBlockState, VpcCidrBlockStateCode, VpcState,
 };
 
+use crate::default_vpc;
+use crate::dhcp_options;
 use crate::errors::{
     DependencyViolation, InvalidParameterValue, InvalidVpcIdNotFound, InvalidVpcRange,
     MissingParameter, not_found, refuse,
@@ -19,6 +21,7 @@ use crate::errors::{
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::{self, SecurityGroup};
+use crate::network_acl::{self, NetworkAcl};
 use crate::route::RouteTable;
 use crate::subnet::Subnet;
 use crate::tags::{self, Tags};
@@ -38,6 +41,19 @@ pub struct Vpc {
     /// Counted up by every change to a part of the network.
     pub revision: u64,
     pub deleting: bool,
+    /// The one that the account has in the region without asking.
+    #[serde(default)]
+    pub is_default: bool,
+    /// A set of DHCP options other than the region's own.
+    #[serde(default)]
+    pub dhcp_options: Option<String>,
+}
+
+impl Vpc {
+    pub fn dhcp_options_id(&self) -> String {
+        let own = self.dhcp_options.clone();
+        own.unwrap_or_else(|| dhcp_options::default_id(&self.region))
+    }
 }
 
 impl Record for Vpc {
@@ -124,9 +140,12 @@ pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput
             tags: tags.clone(),
             revision: 1,
             deleting: false,
+            is_default: false,
+            dhcp_options: None,
         };
         tx.put(&table)?;
         tx.put(&group)?;
+        tx.put(&network_acl::default_acl(&vpc, std::iter::empty()))?;
         tx.put(&vpc)?;
         Ok(CreateVpcOutput {
             vpc: Some(shown(&cx, &vpc)),
@@ -134,7 +153,7 @@ pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput
     })
 }
 
-fn shown(cx: &Cx, vpc: &Vpc) -> ec2::Vpc {
+pub fn shown(cx: &Cx, vpc: &Vpc) -> ec2::Vpc {
     let association = VpcCidrBlockAssociation {
         association_id: Some(vpc.id.replace("vpc-", "vpc-cidr-assoc-")),
         cidr_block: Some(vpc.range.to_string()),
@@ -147,12 +166,12 @@ fn shown(cx: &Cx, vpc: &Vpc) -> ec2::Vpc {
         owner_id: Some(cx.account().to_owned()),
         instance_tenancy: Some(vpc.tenancy),
         cidr_block_association_set: Some(vec![association]),
-        is_default: Some(false),
+        is_default: Some(vpc.is_default),
         tags: tags::shown(&vpc.tags),
         vpc_id: Some(vpc.id.clone()),
         state: Some(VpcState::Available),
         cidr_block: Some(vpc.range.to_string()),
-        dhcp_options_id: Some(vpc.id.replace("vpc-", "dopt-")),
+        dhcp_options_id: Some(vpc.dhcp_options_id()),
         ..Default::default()
     }
 }
@@ -188,8 +207,8 @@ impl Filtered for Vpc {
             "cidr-block-association.association-id" => self.id.replace("vpc-", "vpc-cidr-assoc-"),
             "cidr-block-association.state" => "associated".into(),
             "state" => "available".into(),
-            "is-default" | "isDefault" => "false".into(),
-            "dhcp-options-id" => self.id.replace("vpc-", "dopt-"),
+            "is-default" | "isDefault" => self.is_default.to_string(),
+            "dhcp-options-id" => self.dhcp_options_id(),
             _ => return vec![],
         }]
     }
@@ -199,6 +218,7 @@ impl Filtered for Vpc {
 }
 
 pub async fn describe_vpcs(cx: Cx, input: DescribeVpcsInput) -> Result<DescribeVpcsOutput, Error> {
+    default_vpc::before_listing(&cx, input.vpc_ids.as_ref(), input.filters.as_ref())?;
     let found = cx.read(|tx| match &input.vpc_ids {
         Some(ids) => ids.iter().map(|id| get(&cx, tx, id)).collect(),
         None => tx.list::<Vpc>(&cx.key("")),
@@ -227,6 +247,7 @@ pub async fn delete_vpc(cx: Cx, input: DeleteVpcInput) -> Result<DeleteVpcOutput
             || groups
                 .iter()
                 .any(|it| it.vpc == *id && it.id != vpc.default_group)
+            || (tx.list::<NetworkAcl>(&all)?.iter()).any(|it| it.vpc == *id && !it.is_default)
             || tables
                 .iter()
                 .any(|it| it.vpc == *id && it.id != vpc.main_route_table);
@@ -236,6 +257,7 @@ pub async fn delete_vpc(cx: Cx, input: DeleteVpcInput) -> Result<DeleteVpcOutput
             )));
         }
         tx.delete::<SecurityGroup>(&cx.key(&vpc.default_group))?;
+        tx.delete::<NetworkAcl>(&cx.key(&network_acl::default_id(id)))?;
         tx.delete::<RouteTable>(&cx.key(&vpc.main_route_table))?;
         vpc.deleting = true;
         tx.put(&vpc)?;

@@ -109,10 +109,24 @@ pub async fn get_login_profile(
     input: GetLoginProfileInput,
 ) -> Result<GetLoginProfileOutput, Error> {
     let user = existing_user(&cx, input.user_name)?;
-    Err(no_such(format!(
+    Err(no_login_profile(&user))
+}
+
+/// Clients that delete a user take away all that it might have.
+pub async fn delete_login_profile(
+    cx: Cx,
+    input: DeleteLoginProfileInput,
+) -> Result<DeleteLoginProfileOutput, Error> {
+    let user = existing_user(&cx, input.user_name)?;
+    Err(no_login_profile(&user))
+}
+
+/// There is no console to log in to.
+fn no_login_profile(user: &UserRecord) -> Error {
+    no_such(format!(
         "Login Profile for User {} cannot be found.",
         user.name
-    )))
+    ))
 }
 
 pub async fn list_mfa_devices(

@@ -435,6 +435,10 @@ fn account_operations(service: Service) -> Service {
             touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
         )
         .on(
+            account::delete_login_profile,
+            touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
+        )
+        .on(
             account::list_mfa_devices,
             touching("user", |cx, it| user_or_caller(cx, it.user_name.as_ref())),
         )

@@ -293,11 +293,13 @@ async fn the_account_is_told_as_it_is() {
         .await;
 
     let ann = json!({"UserName": "ann"});
-    let none = world.ask("GetLoginProfile", ann.clone()).await.unwrap_err();
-    assert_eq!(
-        none,
-        "NoSuchEntity: Login Profile for User ann cannot be found."
-    );
+    for operation in ["GetLoginProfile", "DeleteLoginProfile"] {
+        let none = world.ask(operation, ann.clone()).await.unwrap_err();
+        assert_eq!(
+            none,
+            "NoSuchEntity: Login Profile for User ann cannot be found."
+        );
+    }
     assert_eq!(
         world.ok("ListMFADevices", ann).await["MFADevices"],
         json!([])

@@ -234,7 +234,7 @@ impl ResourceType for SecurityGroupType {
                 Property::objects("SecurityGroupEgress").members(EGRESS),
                 Property::objects("SecurityGroupIngress").members(INGRESS),
                 Property::TAGS,
-                Property::text("VpcId").required().replaces(),
+                Property::text("VpcId").replaces(),
             ]
         }
     }

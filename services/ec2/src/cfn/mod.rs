@@ -1,5 +1,7 @@
 //! EC2's types for CloudFormation (CloudFormation User Guide, "AWS::EC2::…").
 
+mod acl;
+mod dhcp;
 mod group;
 mod nat;
 mod network;
@@ -20,6 +22,11 @@ pub fn register(service: Service) -> Service {
         .resource(route::RouteTableType)
         .resource(route::RouteType)
         .resource(route::AssociationType)
+        .resource(acl::NetworkAclType)
+        .resource(acl::EntryType)
+        .resource(acl::AssociationType)
+        .resource(dhcp::DhcpOptionsType)
+        .resource(dhcp::AssociationType)
         .resource(nat::EipType)
         .resource(nat::NatGatewayType)
         .resource(group::SecurityGroupType)

@@ -10,7 +10,7 @@ use shapes::ec2::{
     ModifySubnetAttributeInput, ModifyVpcAttributeInput,
 };
 
-use super::{gone_is_fine, tag_specifications, text, update_tags};
+use super::{acl, gone_is_fine, tag_specifications, text, update_tags};
 use crate::group::SecurityGroup;
 use crate::vpc::Vpc;
 
@@ -62,6 +62,7 @@ impl ResourceType for VpcType {
             "VpcId",
             "CidrBlock",
             "DefaultSecurityGroup",
+            "DefaultNetworkAcl",
             "CidrBlockAssociations",
             "Ipv6CidrBlocks",
         ]
@@ -139,6 +140,7 @@ impl ResourceType for VpcType {
             }
             // Networks here have no IPv6.
             "Ipv6CidrBlocks" => json!([]),
+            "DefaultNetworkAcl" => json!(acl::default_of(cx, id).await?),
             "DefaultSecurityGroup" => {
                 json!(
                     groups
@@ -195,6 +197,7 @@ impl ResourceType for SubnetType {
             "AvailabilityZoneId",
             "CidrBlock",
             "Ipv6CidrBlocks",
+            "NetworkAclAssociationId",
         ]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -251,6 +254,9 @@ impl ResourceType for SubnetType {
             "AvailabilityZoneId" => json!(subnet.availability_zone_id),
             "CidrBlock" => json!(subnet.cidr_block),
             "Ipv6CidrBlocks" => json!([]),
+            "NetworkAclAssociationId" => {
+                json!(acl::association_of(cx, id).await?.map(|it| it.0))
+            }
             _ => return Err(ResourceError::unknown_attribute(name)),
         })
     }

@@ -1,10 +1,13 @@
 //! EC2 over a machine that is not there.
 
 mod addresses;
+mod default_vpc;
 mod deletion;
+mod dhcp_options;
 mod engine_side;
 mod filters;
 mod nat;
+mod network_acls;
 mod permissions;
 mod refusals;
 mod repetition;

@@ -22,6 +22,8 @@ struct Looked {
     interface: String,
     allocation: String,
     public: String,
+    acl: String,
+    acl_association: String,
 }
 
 impl Looked {
@@ -38,6 +40,10 @@ impl Looked {
         let association = world.ok::<AssociateRouteTableInput>(both).await;
         let address = world.ok::<AllocateAddressInput>(json!({})).await;
         let allocation = text(&address["allocationId"]);
+        let acls = world.ok::<DescribeNetworkAclsInput>(json!({})).await;
+        let acl = text(&acls["networkAclSet"][0]["networkAclId"]);
+        let held = &acls["networkAclSet"][0]["associationSet"][0];
+        let acl_association = text(&held["networkAclAssociationId"]);
         let all = [
             &vpc,
             &subnet,
@@ -46,6 +52,7 @@ impl Looked {
             &table,
             &interface,
             &allocation,
+            &acl,
         ];
         let tags = json!({"Resources": all, "Tags": [{"Key": "team", "Value": "a"}]});
         world.ok::<CreateTagsInput>(tags).await;
@@ -53,6 +60,8 @@ impl Looked {
             recorder: Recorder::watch(&world.cloud),
             association: text(&association["associationId"]),
             public: text(&address["publicIp"]),
+            acl,
+            acl_association,
             world,
             vpc,
             subnet,
@@ -114,6 +123,7 @@ async fn operations_are_on_the_records_that_they_name() {
         &a("network-interface", &it.interface),
     );
     let address = &a("elastic-ip", &it.allocation);
+    let acl = &a("network-acl", &it.acl);
     macro_rules! check {
         ($($input:ident $more:tt => [$($expected:expr),*];)*) => {
             $(it.check::<$input>(json!($more), &[$($expected),*]).await;)*
@@ -138,6 +148,13 @@ async fn operations_are_on_the_records_that_they_name() {
         DisassociateRouteTableInput {"AssociationId": it.association} => [table, subnet];
         ReplaceRouteTableAssociationInput {"AssociationId": it.association, "RouteTableId": "rtb-1"}
             => ["route-table/rtb-1", table, subnet];
+        CreateNetworkAclInput {"VpcId": it.vpc} => ["network-acl/*", vpc];
+        DeleteNetworkAclInput {"NetworkAclId": it.acl} => [acl];
+        CreateNetworkAclEntryInput {"NetworkAclId": it.acl, "RuleNumber": 1, "Protocol": "-1", "RuleAction": "allow", "Egress": true} => [acl];
+        ReplaceNetworkAclEntryInput {"NetworkAclId": it.acl, "RuleNumber": 1, "Protocol": "-1", "RuleAction": "allow", "Egress": true} => [acl];
+        DeleteNetworkAclEntryInput {"NetworkAclId": it.acl, "RuleNumber": 1, "Egress": true} => [acl];
+        ReplaceNetworkAclAssociationInput {"AssociationId": it.acl_association, "NetworkAclId": "acl-1"}
+            => ["network-acl/acl-1", acl, subnet];
         CreateSecurityGroupInput {"VpcId": it.vpc, "GroupName": "g", "Description": "d"} => ["security-group/*", vpc];
         DeleteSecurityGroupInput {"GroupId": it.group} => [group];
         AuthorizeSecurityGroupIngressInput {"GroupId": it.group} => [group];

@@ -173,7 +173,7 @@ async fn groups_and_their_rules() {
         CreateSecurityGroupInput { "VpcId": vpc, "GroupName": "web", "Description": "d" } => "InvalidGroup.Duplicate", format!("The security group 'web' already exists for VPC '{vpc}'");
         CreateSecurityGroupInput { "VpcId": vpc, "GroupName": "default", "Description": "d" } => "InvalidParameterValue", "Cannot use reserved security group name: default";
         CreateSecurityGroupInput { "VpcId": vpc, "GroupName": "sg-web", "Description": "d" } => "InvalidParameterValue", "Cannot use reserved security group name: sg-web";
-        CreateSecurityGroupInput { "GroupName": "web", "Description": "d" } => "MissingParameter", "The request must contain the parameter VpcId: this account has no default VPC";
+        CreateSecurityGroupInput { "GroupName": "web", "Description": "d" } => "VPCIdNotSpecified", "No default VPC for this user";
         DeleteSecurityGroupInput {} => "MissingParameter", "The request must contain the parameter GroupId";
         DeleteSecurityGroupInput { "GroupId": default } => "CannotDelete", format!("the specified group: \"{default}\" name: \"default\" cannot be deleted by a user");
         AuthorizeSecurityGroupIngressInput { "GroupId": group } => "MissingParameter", nothing;

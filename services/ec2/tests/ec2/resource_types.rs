@@ -278,6 +278,70 @@ async fn all_ten_from_creation_to_deletion() {
     assert_eq!(world.in_engine(&vpc), None);
 }
 
+#[tokio::test]
+async fn dhcp_options_from_creation_to_deletion() {
+    let world = World::unmoving();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let properties = json!({"DomainName": "example.com", "DomainNameServers": ["AmazonProvidedDNS"], "NetbiosNodeType": 2});
+    let options = create(&world, "DHCPOptions", properties.clone()).await;
+    let both = json!({"DhcpOptionsId": options, "VpcId": vpc});
+    let association = create(&world, "VPCDHCPOptionsAssociation", both.clone()).await;
+    let used = async || {
+        let found = world
+            .ok::<DescribeVpcsInput>(json!({"VpcIds": [vpc]}))
+            .await;
+        text(&found["vpcSet"][0]["dhcpOptionsId"])
+    };
+    assert_eq!(used().await, options);
+    delete(&world, "VPCDHCPOptionsAssociation", &association, both).await;
+    assert_ne!(used().await, options);
+    delete(&world, "DHCPOptions", &options, properties).await;
+}
+
+#[tokio::test]
+async fn network_acls_from_creation_to_deletion() {
+    let world = World::unmoving();
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let subnet = world.subnet(&vpc, "10.0.1.0/24").await;
+    let own = attribute(&world, "VPC", &vpc, "DefaultNetworkAcl").await;
+    let first = attribute(&world, "Subnet", &subnet, "NetworkAclAssociationId").await;
+    let acl = create(&world, "NetworkAcl", json!({"VpcId": vpc})).await;
+    assert_ne!(json!(acl), own);
+    let entry_properties = json!({"NetworkAclId": acl, "RuleNumber": 100, "Protocol": "6", "RuleAction": "allow",
+        "Egress": true, "CidrBlock": "0.0.0.0/0", "PortRange": {"From": "80", "To": 80}});
+    let entry = create(&world, "NetworkAclEntry", entry_properties.clone()).await;
+    assert_eq!(entry, format!("{acl}|egress|100"));
+    let mut denied = entry_properties.clone();
+    denied["RuleAction"] = json!("deny");
+    update(
+        &world,
+        "NetworkAclEntry",
+        &entry,
+        entry_properties,
+        denied.clone(),
+    )
+    .await;
+    let described = async || {
+        let input = json!({"NetworkAclIds": [acl]});
+        let found = world.ok::<DescribeNetworkAclsInput>(input).await;
+        found["networkAclSet"][0].clone()
+    };
+    let found = described().await;
+    assert_eq!(found["entrySet"][0]["ruleAction"], "deny");
+    assert_eq!(found["entrySet"][0]["portRange"]["from"], 80);
+    let both = json!({"NetworkAclId": acl, "SubnetId": subnet});
+    let association = create(&world, "SubnetNetworkAclAssociation", both.clone()).await;
+    assert_ne!(json!(association), first);
+    assert_eq!(
+        attribute(&world, "Subnet", &subnet, "NetworkAclAssociationId").await,
+        json!(association)
+    );
+    delete(&world, "SubnetNetworkAclAssociation", &association, both).await;
+    assert_eq!(described().await["associationSet"], json!([]));
+    delete(&world, "NetworkAclEntry", &entry, denied).await;
+    delete(&world, "NetworkAcl", &acl, json!({"VpcId": vpc})).await;
+}
+
 /// A deleted network is gone for its stack only when the machine has let go of it.
 #[tokio::test]
 async fn a_network_is_deleted_when_the_machine_has_let_go() {

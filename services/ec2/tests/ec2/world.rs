@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
-use cloud::{Caller, Cx};
+use cloud::{Caller, Cx, Record};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shapes::ec2::*;
 use testkit::JsonWorld;
@@ -19,13 +20,38 @@ impl Deref for World {
     }
 }
 
+/// What says that a region has had its default VPC.
+#[derive(Serialize, Deserialize)]
+struct DefaultVpcMade {
+    region: String,
+}
+
+impl Record for DefaultVpcMade {
+    const KIND: &'static str = "ec2.default-vpc-made";
+    fn key(&self) -> String {
+        format!("{}/", self.region)
+    }
+}
+
 impl World {
     pub fn new() -> Self {
-        Self(JsonWorld(testkit::world([ec2::service()]).run()))
+        let mut world = Self::unmoving();
+        world.0.0.run();
+        world
     }
 
     /// Nothing is made real here.
     pub fn unmoving() -> Self {
+        let world = Self::untouched();
+        let gone = DefaultVpcMade {
+            region: "us-east-1".into(),
+        };
+        world.cx.write(|tx| tx.put(&gone)).unwrap();
+        world
+    }
+
+    /// An account that nobody has looked into: it has its default VPC, which those above have deleted.
+    pub fn untouched() -> Self {
         Self(JsonWorld(testkit::world([ec2::service()]).at_rest()))
     }
 
