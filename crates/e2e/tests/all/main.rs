@@ -28,6 +28,7 @@ mod registry;
 mod s3;
 mod stacks;
 mod tasks;
+mod terraform;
 mod torment;
 mod truth;
 mod walk;
