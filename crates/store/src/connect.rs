@@ -24,6 +24,10 @@ use crate::StoreError;
 /// Connections of one process only, which share their index in memory.
 const VFS: &str = "unix-excl";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages that a connection keeps in memory, in KiB. What history leaves fills it once and is not asked for again;
+/// what is worked on is small, and everything else comes out of the kernel's own cache, which is given back when
+/// somebody needs it.
+const CACHE_KIB: i64 = 512;
 /// The store's files are its owner's alone.
 pub const PRIVATE: u32 = 0o600;
 
@@ -31,6 +35,8 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A negative number is one of KiB (SQLite, "PRAGMA cache_size").
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     distrust(&connection)?;
     Ok(connection)
 }
