@@ -157,6 +157,43 @@ impl ConditionKey {
             values: Some(values).filter(|it| !it.is_empty()),
         }
     }
+
+    /// All keys of a family (`s3:RequestObjectTag`, or `kms:EncryptionContext:` with its colon): what is not
+    /// among `entries`, which are written without the family, is absent. Names of keys count whatever their
+    /// case: what is there under several has all of their values, and no condition on one value holds or fails
+    /// for it.
+    pub fn of_family(
+        family: &str,
+        entries: impl IntoIterator<Item = (String, String)>,
+    ) -> Vec<Self> {
+        let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in entries {
+            let values = by_name.entry(name.to_ascii_lowercase()).or_default();
+            values.push(value);
+        }
+        let all = by_name.into_iter();
+        let family = match family.ends_with(':') {
+            true => family.to_owned(),
+            false => format!("{family}/"),
+        };
+        let all = all.map(|(name, values)| Self::of_many(format!("{family}{name}"), values));
+        std::iter::once(Self::whole(&family)).chain(all).collect()
+    }
+
+    /// That all keys of a family are known: those that do not follow are absent.
+    fn whole(family: &str) -> Self {
+        Self::new(format!("{family}*"), None::<String>)
+    }
+
+    /// The family of which this says that all of it is known, with the `/` or `:` at its end. What a request
+    /// says is never one, whatever it is called: it has a value.
+    pub fn family(&self) -> Option<&str> {
+        let family = self
+            .name
+            .strip_suffix('*')
+            .filter(|it| it.ends_with(['/', ':']));
+        family.filter(|_| self.values.is_none())
+    }
 }
 
 /// An action on a resource that one call needs.
@@ -170,6 +207,8 @@ pub struct Need {
     pub passed_to: Option<&'static str>,
     /// Condition keys beside those that every call has.
     pub keys: Vec<ConditionKey>,
+    /// Condition keys that it has only where they are given: see [`Permission::lacking`].
+    pub lacking: &'static [&'static str],
 }
 
 impl Need {
@@ -179,6 +218,7 @@ impl Need {
             resource,
             passed_to: None,
             keys: Vec::new(),
+            lacking: &[],
         }
     }
 
@@ -240,6 +280,7 @@ pub struct Permission<I> {
     passes: Vec<Pass<I>>,
     key_names: &'static [&'static str],
     keys: Option<KeysFn<I>>,
+    lacking: &'static [&'static str],
     /// Why no line stands here, for the few operations that everybody may call or that ask later.
     without: Option<&'static str>,
 }
@@ -296,6 +337,7 @@ impl<I> Permission<I> {
             passes: Vec::new(),
             key_names: &[],
             keys: None,
+            lacking: &[],
             without: None,
         }
     }
@@ -361,7 +403,8 @@ impl<I> Permission<I> {
 
     /// Condition keys of the service that the call supplies: all of `names`, each with a value or
     /// known to be absent. What `keys` leaves out is absent, but for a resource that has the key by
-    /// itself ([`Touched::with_key`]).
+    /// itself ([`Touched::with_key`]). A name that ends in one of the reference's variables
+    /// (`…/${name}.value`) is a family: all of it is known.
     #[must_use]
     pub fn supplying(
         mut self,
@@ -372,19 +415,21 @@ impl<I> Permission<I> {
         self.keys = Some(Box::new(keys));
         self
     }
+
+    /// Condition keys that AWS has for the actions on other things than those that are here, and of other
+    /// actions of the call: those that no resource has by itself are absent.
+    #[must_use]
+    pub fn lacking(mut self, names: &'static [&'static str]) -> Self {
+        self.lacking = names;
+        self
+    }
 }
 
 impl<I: Operation> Permission<I> {
     /// All that this call needs. `prefix` is that of the service's actions. An operation that asks for
     /// each of its parts asks as if each were a call of its own.
     pub fn needs(&self, cx: &Cx, prefix: &str, input: &I) -> Needs {
-        let mut keys: Vec<ConditionKey> =
-            self.keys.as_ref().map_or_else(Vec::new, |it| it(cx, input));
-        for name in self.key_names {
-            if !keys.iter().any(|it| it.name.eq_ignore_ascii_case(name)) {
-                keys.push(ConditionKey::new(*name, None::<String>));
-            }
-        }
+        let keys = self.keys_of_call(cx, input);
         let mut all = Vec::new();
         for line in &self.lines {
             let action = line.action_of::<I>(prefix);
@@ -407,6 +452,9 @@ impl<I: Operation> Permission<I> {
             let action = action.unwrap_or_else(|| format!("{prefix}:{}", I::NAME));
             all.push(Need::new(action, None).with_keys(keys));
         }
+        for need in &mut all {
+            need.lacking = self.lacking;
+        }
         for pass in &self.passes {
             for role in (pass.roles)(cx, input).iter().filter(|it| !it.is_empty()) {
                 all.push(Need::pass_role(passed(cx, role), pass.to));
@@ -420,6 +468,22 @@ impl<I: Operation> Permission<I> {
         Needs { all, ..tags }
     }
 
+    fn keys_of_call(&self, cx: &Cx, input: &I) -> Vec<ConditionKey> {
+        let given = self.keys.as_ref().map_or_else(Vec::new, |it| it(cx, input));
+        let is_given = |name: &str| given.iter().any(|it| it.name.eq_ignore_ascii_case(name));
+        let others = self.key_names.iter().filter(|name| !is_given(name));
+        let others = others.map(|name| match name.split_once("${") {
+            Some((family, _)) => ConditionKey::whole(family),
+            None => ConditionKey::new(*name, None::<String>),
+        });
+        // Of a family that is known as a whole, what is given comes after.
+        others
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain(given)
+            .collect()
+    }
+
     /// For the list of all permissions.
     pub(crate) fn described(&self, prefix: &str) -> Described {
         Described {
@@ -428,6 +492,7 @@ impl<I: Operation> Permission<I> {
                 .collect(),
             passes_to: self.passes.iter().map(|it| it.to).collect(),
             keys: self.key_names.to_vec(),
+            lacking: self.lacking,
             without: self.without,
         }
     }
@@ -449,6 +514,8 @@ pub struct Described {
     pub lines: Vec<(String, Option<&'static str>)>,
     pub passes_to: Vec<&'static str>,
     pub keys: Vec<&'static str>,
+    /// Condition keys that are absent where no resource has them.
+    pub lacking: &'static [&'static str],
     pub without: Option<&'static str>,
 }
 
@@ -579,6 +646,19 @@ mod tests {
             (tags, keys.iter().map(|it| (*it).to_owned()).collect()),
             "{input}"
         );
+    }
+
+    #[test]
+    fn no_request_makes_a_family_of_a_key() {
+        let pairs = [("stage", "a"), ("*", "b"), ("Stage", "c")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        for (family, start) in [("s3:Tag", "s3:Tag/"), ("kms:Context:", "kms:Context:")] {
+            let keys = ConditionKey::of_family(family, pairs.clone());
+            let families: Vec<_> = keys.iter().filter_map(ConditionKey::family).collect();
+            assert_eq!(families, [start]);
+            let stage = keys.iter().find(|it| it.name.ends_with("stage")).unwrap();
+            assert_eq!(stage.values.as_deref().unwrap(), ["a", "c"]);
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Context {
     families: BTreeSet<String>,
     /// The services whose keys the request may have, when that is known: `s3`, in small letters.
     services: Option<BTreeSet<String>>,
+    /// Keys that the request has only where they were set, by list.
+    lacking: Vec<&'static [&'static str]>,
     /// Nothing else is there.
     is_all: bool,
 }
@@ -106,6 +108,11 @@ impl Context {
         self.families.insert(family);
     }
 
+    /// The request has none of these keys, but those that are set: they are of other things than it is about.
+    pub fn lack(&mut self, keys: &'static [&'static str]) {
+        self.lacking.push(keys);
+    }
+
     /// The request may have keys of these services (`s3` for `s3:prefix`) and those that begin with
     /// `aws:`. Keys of all others are absent: a call of ECS has no `s3:prefix`.
     pub fn know_services<S: AsRef<str>>(&mut self, services: impl IntoIterator<Item = S>) {
@@ -137,6 +144,7 @@ impl Context {
             self.know_family(family);
         }
         self.is_all |= other.is_all;
+        self.lacking.extend(&other.lacking);
         if other.services.is_some() {
             self.services.clone_from(&other.services);
         }
@@ -145,16 +153,27 @@ impl Context {
         }
     }
 
+    fn is_lacking(&self, key: &str) -> bool {
+        let mut keys = self.lacking.iter().copied().flatten();
+        keys.any(|it| it.eq_ignore_ascii_case(key))
+    }
+
     pub fn get(&self, key: &str) -> Value<'_> {
         let key = lower(key);
         match self.keys.get(&key) {
             Some(Known::Values(values)) => Value::Values(values),
             Some(Known::Absent) => Value::Absent,
             Some(Known::Unknown) => Value::Unknown,
-            None => match self.is_of_known_family(&key) || self.is_all || self.is_foreign(&key) {
-                true => Value::Absent,
-                false => Value::Unknown,
-            },
+            None => {
+                match self.is_of_known_family(&key)
+                    || self.is_lacking(&key)
+                    || self.is_all
+                    || self.is_foreign(&key)
+                {
+                    true => Value::Absent,
+                    false => Value::Unknown,
+                }
+            }
         }
     }
 }
@@ -194,6 +213,19 @@ mod tests {
             context.get("iam:passedtoservice"),
             Value::Values(_)
         ));
+    }
+
+    #[test]
+    fn what_is_lacking_is_absent_unless_it_is_set() {
+        let mut context = Context::new();
+        context.lack(&["ec2:Vpc", "ec2:InstanceType"]);
+        context.set("ec2:Vpc", "vpc-1");
+        assert!(matches!(context.get("EC2:vpc"), Value::Values(_)));
+        assert_eq!(context.get("ec2:instancetype"), Value::Absent);
+        assert_eq!(context.get("ec2:Subnet"), Value::Unknown);
+        let mut more = Context::new();
+        more.extend(&context);
+        assert_eq!(more.get("ec2:InstanceType"), Value::Absent);
     }
 
     #[test]

@@ -110,8 +110,10 @@ pub fn told(need: &Need) -> String {
 
 /// The values of a condition key, by its name; None when it is unknown, and none when it is absent.
 pub fn key_of<'a>(need: &'a Need, name: &str) -> Option<&'a [String]> {
-    let key = need.keys.iter().find(|it| it.name == name)?;
-    Some(key.values.as_deref().unwrap_or_default())
+    match need.keys.iter().find(|it| it.name == name) {
+        Some(key) => Some(key.values.as_deref().unwrap_or_default()),
+        None => need.lacking.contains(&name).then_some(&[]),
+    }
 }
 
 impl Authority for Recorder {

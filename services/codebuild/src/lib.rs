@@ -52,6 +52,7 @@ mod hostile_input;
 mod image;
 mod inside;
 mod junit;
+mod keys;
 mod log;
 mod marks;
 mod names;
@@ -71,11 +72,14 @@ mod source;
 
 use cloud::permission::{everywhere, touching};
 use cloud::{Service, Watch};
-use shapes::codebuild::{CreateProjectInput, StartBuildInput, UpdateProjectInput};
+use shapes::codebuild::{
+    CreateProjectInput, CreateReportGroupInput, StartBuildInput, UpdateProjectInput,
+    UpdateReportGroupInput,
+};
 
 use permissions::{
-    CREDENTIAL_KEYS, PRINCIPAL, PROJECT_KEYS, credential_keys, group_of, group_touched, groups,
-    groups_of, project_keys, project_of, project_touched, projects, projects_of, roles,
+    PRINCIPAL, group_of, group_touched, groups, groups_of, project_of, project_touched, projects,
+    projects_of, roles,
 };
 
 pub use buildspec::{Buildspec, Phase as BuildspecPhase, parse as parse_buildspec};
@@ -88,7 +92,7 @@ pub fn service() -> Service {
             touching("project", |cx, it: &CreateProjectInput| {
                 project_touched(cx, &it.name)
             })
-            .supplying(PROJECT_KEYS, project_keys)
+            .supplying(keys::PROJECT, keys::of_members(keys::PROJECT))
             .passing(PRINCIPAL, |it| {
                 roles(Some(&it.service_role), it.build_batch_config.as_ref())
             }),
@@ -98,7 +102,7 @@ pub fn service() -> Service {
             touching("project", |cx, it: &UpdateProjectInput| {
                 project_touched(cx, &it.name)
             })
-            .supplying(PROJECT_KEYS, project_keys)
+            .supplying(keys::PROJECT, keys::of_members(keys::PROJECT))
             .passing(PRINCIPAL, |it| {
                 roles(it.service_role.as_deref(), it.build_batch_config.as_ref())
             }),
@@ -121,6 +125,7 @@ pub fn service() -> Service {
             touching("project", |cx, it: &StartBuildInput| {
                 project_touched(cx, &it.project_name)
             })
+            .supplying(keys::BUILD, keys::of_build)
             .passing(PRINCIPAL, |it| {
                 roles(it.service_role_override.as_deref(), None)
             }),
@@ -150,18 +155,24 @@ pub fn service() -> Service {
         )
         .on(
             credential::import_source_credentials,
-            everywhere().supplying(CREDENTIAL_KEYS, credential_keys),
+            everywhere().supplying(keys::CREDENTIAL, keys::of_credential),
         )
         .on(credential::list_source_credentials, everywhere())
         .on(credential::delete_source_credentials, everywhere())
         .on(curated::list_curated_environment_images, everywhere())
         .on(
             report::create_report_group,
-            touching("report-group", |cx, it| group_touched(cx, &it.name)),
+            touching("report-group", |cx, it: &CreateReportGroupInput| {
+                group_touched(cx, &it.name)
+            })
+            .supplying(keys::REPORT_GROUP, keys::of_members(keys::REPORT_GROUP)),
         )
         .on(
             report::update_report_group,
-            touching("report-group", |cx, it| group_touched(cx, &it.arn)),
+            touching("report-group", |cx, it: &UpdateReportGroupInput| {
+                group_touched(cx, &it.arn)
+            })
+            .supplying(keys::REPORT_GROUP, keys::of_members(keys::REPORT_GROUP)),
         )
         .on(
             report::delete_report_group,

@@ -1,9 +1,8 @@
 //! The projects and report groups that calls touch, for the table's permissions. A build is its
 //! project's and a report is its group's, as AWS has it.
 
-use cloud::{ConditionKey, Cx, Touched};
-use serde_json::Value as Json;
-use shapes::codebuild::{ImportSourceCredentialsInput, ProjectBuildBatchConfig, Tag};
+use cloud::{Cx, Touched};
+use shapes::codebuild::{ProjectBuildBatchConfig, Tag};
 
 use crate::names::{find_project, last_part, project_arn};
 use crate::report::{find_group, group_arn};
@@ -60,65 +59,6 @@ pub fn group_of(cx: &Cx, report: &str) -> Touched {
 
 pub fn groups_of(cx: &Cx, reports: &[String]) -> Vec<Touched> {
     reports.iter().map(|it| group_of(cx, it)).collect()
-}
-
-/// Condition keys that say how a project is: each is called as the member is, by its path.
-pub const PROJECT_KEYS: &[&str] = &[
-    "codebuild:serviceRole",
-    "codebuild:encryptionKey",
-    "codebuild:source.location",
-    "codebuild:source.buildspec",
-    "codebuild:artifacts.location",
-    "codebuild:environment.image",
-    "codebuild:environment.type",
-    "codebuild:environment.computeType",
-    "codebuild:environment.privilegedMode",
-    "codebuild:environment.imagePullCredentialsType",
-    "codebuild:cache.type",
-    "codebuild:cache.location",
-    "codebuild:vpcConfig.vpcId",
-    "codebuild:vpcConfig.subnets",
-    "codebuild:vpcConfig.securityGroupIds",
-];
-
-pub fn project_keys<I: wire::Operation>(_: &Cx, input: &I) -> Vec<ConditionKey> {
-    let input = wire::to_json(input);
-    let key = |name: &&str| {
-        let path = name.trim_start_matches("codebuild:").replace('.', "/");
-        let values = match input.pointer(&format!("/{path}"))? {
-            Json::Array(items) => items.iter().filter_map(text).collect(),
-            one => text(one).into_iter().collect(),
-        };
-        Some(ConditionKey::of_many(*name, values))
-    };
-    PROJECT_KEYS.iter().filter_map(key).collect()
-}
-
-/// Condition keys of the import of a credential. The token is not among them: it is a secret.
-pub const CREDENTIAL_KEYS: &[&str] = &[
-    "codebuild:authType",
-    "codebuild:serverType",
-    "codebuild:shouldOverwrite",
-    "codebuild:username",
-];
-
-pub fn credential_keys(_: &Cx, it: &ImportSourceCredentialsInput) -> Vec<ConditionKey> {
-    let overwrite = it.should_overwrite.unwrap_or(true);
-    vec![
-        ConditionKey::new("codebuild:authType", Some(it.auth_type.as_str())),
-        ConditionKey::new("codebuild:serverType", Some(it.server_type.as_str())),
-        ConditionKey::new("codebuild:shouldOverwrite", Some(overwrite)),
-        ConditionKey::new("codebuild:username", it.username.as_ref()),
-    ]
-}
-
-fn text(json: &Json) -> Option<String> {
-    match json {
-        Json::String(text) => Some(text.clone()),
-        Json::Bool(flag) => Some(flag.to_string()),
-        Json::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// The roles that a project is given: its own, and that of its batches.

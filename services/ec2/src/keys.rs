@@ -24,10 +24,12 @@ pub const OPERATOR: &str = "ec2:ManagedResourceOperator";
 
 type Names = &'static [&'static str];
 
-pub const OF_NEW_VPC: Names = &[REGION, VPC_ID];
+pub const OF_NEW_VPC: Names = &[REGION, VPC_ID, POOL, POOL_6];
 pub const OF_VPC: Names = &[REGION, TENANCY, VPC_ID];
-pub const OF_NEW_SUBNET: Names = &[REGION, SUBNET_ID, TENANCY, VPC_ID];
+pub const OF_NEW_SUBNET: Names = &[REGION, SUBNET_ID, TENANCY, VPC_ID, POOL, POOL_6];
 pub const OF_SUBNET: Names = &[ZONE, ZONE_ID, REGION, SUBNET_ID, VPC];
+pub const OF_CHANGED_VPC: Names = &[ATTRIBUTE, REGION, TENANCY, VPC_ID];
+pub const OF_CHANGED_SUBNET: Names = &[ATTRIBUTE, ZONE, ZONE_ID, REGION, SUBNET_ID, VPC];
 pub const OF_GATEWAY: Names = &[GATEWAY_ID, REGION];
 pub const OF_ATTACHMENT: Names = &[GATEWAY_ID, REGION, TENANCY, VPC_ID];
 pub const OF_NEW_TABLE: Names = &[REGION, TABLE_ID, TENANCY, VPC_ID];
@@ -59,6 +61,7 @@ pub const OF_CHANGED_INTERFACE: Names = &[
     GROUP_ID,
     SUBNET,
     VPC,
+    ATTRIBUTE,
 ];
 pub const OF_ADDRESS: Names = &[ALLOCATION_ID, DOMAIN, PUBLIC_ADDRESS, REGION];
 pub const OF_ASSOCIATED_ADDRESS: Names = &[
@@ -95,25 +98,136 @@ pub const OF_NEW_NAT_GATEWAY: Names = &[
     TENANCY,
     VPC,
     VPC_ID,
+    POOL,
+    POOL_6,
 ];
-pub const OF_TAGGED: Names = &[
-    ALLOCATION_ID,
-    ZONE,
-    ZONE_ID,
-    CREATE_ACTION,
-    DHCP_ID,
-    DOMAIN,
-    GATEWAY_ID,
-    OPERATOR,
-    ACL_ID,
-    INTERFACE_ID,
-    PUBLIC_ADDRESS,
-    REGION,
-    TABLE_ID,
-    GROUP_ID,
-    SUBNET,
-    SUBNET_ID,
-    TENANCY,
-    VPC,
-    VPC_ID,
+
+/// All that `ec2:CreateTags` has, on whatever is tagged. What is tagged has its own by itself, and the others
+/// are of things that it is not, most of which are not here: instances, volumes, transit gateways.
+pub const OF_ANYTHING: Names = &[
+    "ec2:AccepterVpc",
+    "ec2:AllocationId",
+    "ec2:AuthenticationType",
+    "ec2:AuthorizedUser",
+    "ec2:AutoPlacement",
+    "ec2:AvailabilityZone",
+    "ec2:AvailabilityZoneId",
+    "ec2:ClientRootCertificateChainArn",
+    "ec2:CloudwatchLogGroupArn",
+    "ec2:CloudwatchLogStreamArn",
+    "ec2:CpuOptionsAmdSevSnp",
+    "ec2:CreateAction",
+    "ec2:DPDTimeoutSeconds",
+    "ec2:DhcpOptionsID",
+    "ec2:DirectoryArn",
+    "ec2:Domain",
+    "ec2:EbsOptimized",
+    "ec2:ElasticGpuType",
+    "ec2:Encrypted",
+    "ec2:GatewayType",
+    "ec2:HostRecovery",
+    "ec2:IKEVersions",
+    "ec2:ImageID",
+    "ec2:ImageType",
+    "ec2:InsideTunnelCidr",
+    "ec2:InsideTunnelIpv6Cidr",
+    "ec2:InstanceAutoRecovery",
+    "ec2:InstanceBandwidthWeighting",
+    "ec2:InstanceID",
+    "ec2:InstanceMarketType",
+    "ec2:InstanceMetadataTags",
+    "ec2:InstanceProfile",
+    "ec2:InstanceType",
+    "ec2:InternetGatewayID",
+    "ec2:IpamPrefixListResolverTargetId",
+    "ec2:KeyPairName",
+    "ec2:KeyPairType",
+    "ec2:ManagedResourceOperator",
+    "ec2:MetadataHttpEndpoint",
+    "ec2:MetadataHttpPutResponseHopLimit",
+    "ec2:MetadataHttpTokens",
+    "ec2:NetworkAclID",
+    "ec2:NetworkInterfaceID",
+    "ec2:Owner",
+    "ec2:ParentSnapshot",
+    "ec2:ParentVolume",
+    "ec2:Permission",
+    "ec2:Phase1DHGroup",
+    "ec2:Phase1EncryptionAlgorithms",
+    "ec2:Phase1IntegrityAlgorithms",
+    "ec2:Phase1LifetimeSeconds",
+    "ec2:Phase2DHGroup",
+    "ec2:Phase2EncryptionAlgorithms",
+    "ec2:Phase2IntegrityAlgorithms",
+    "ec2:Phase2LifetimeSeconds",
+    "ec2:PlacementGroup",
+    "ec2:PlacementGroupName",
+    "ec2:PlacementGroupStrategy",
+    "ec2:ProductCode",
+    "ec2:Public",
+    "ec2:PublicIpAddress",
+    "ec2:Quantity",
+    "ec2:Region",
+    "ec2:RekeyFuzzPercentage",
+    "ec2:RekeyMarginTimeSeconds",
+    "ec2:ReplayWindowSizePackets",
+    "ec2:RequesterVpc",
+    "ec2:ReservedInstancesOfferingType",
+    "ec2:RootDeviceType",
+    "ec2:RouteTableID",
+    "ec2:RoutingType",
+    "ec2:SamlProviderArn",
+    "ec2:SecurityGroupID",
+    "ec2:ServerCertificateArn",
+    "ec2:SnapshotID",
+    "ec2:SnapshotTime",
+    "ec2:Subnet",
+    "ec2:SubnetID",
+    "ec2:Tenancy",
+    "ec2:VolumeID",
+    "ec2:VolumeInitializationRate",
+    "ec2:VolumeIops",
+    "ec2:VolumeSize",
+    "ec2:VolumeThroughput",
+    "ec2:VolumeType",
+    "ec2:Vpc",
+    "ec2:VpcID",
+    "ec2:VpcPeeringConnectionID",
+    "ec2:VpceMultiRegion",
+    "ec2:VpceServiceRegion",
+    "ec2:VpceSupportedRegion",
+    "ec2:transitGatewayAttachmentId",
+    "ec2:transitGatewayConnectPeerId",
+    "ec2:transitGatewayId",
+    "ec2:transitGatewayMeteringPolicyId",
+    "ec2:transitGatewayMulticastDomainId",
+    "ec2:transitGatewayPolicyTableId",
+    "ec2:transitGatewayRouteTableAnnouncementId",
+    "ec2:transitGatewayRouteTableId",
 ];
+
+/// Of an instance, which an address and an interface may have on AWS, and not here.
+pub const OF_INSTANCE: Names = &[
+    "ec2:CpuOptionsAmdSevSnp",
+    "ec2:EbsOptimized",
+    "ec2:InstanceAutoRecovery",
+    "ec2:InstanceBandwidthWeighting",
+    "ec2:InstanceID",
+    "ec2:InstanceMarketType",
+    "ec2:InstanceMetadataTags",
+    "ec2:InstanceProfile",
+    "ec2:InstanceType",
+    "ec2:MetadataHttpEndpoint",
+    "ec2:MetadataHttpPutResponseHopLimit",
+    "ec2:MetadataHttpTokens",
+    "ec2:PlacementGroup",
+    "ec2:ProductCode",
+    "ec2:RootDeviceType",
+    "ec2:Tenancy",
+];
+
+/// The pools that addresses are taken out of.
+pub const POOL: &str = "ec2:Ipv4IpamPoolId";
+pub const POOL_6: &str = "ec2:Ipv6IpamPoolId";
+/// Which attribute of something is changed.
+pub const ATTRIBUTE: &str = "ec2:Attribute";

@@ -35,6 +35,7 @@ use permissions::{
     describing, on_associated_address, on_association, on_attached, on_changed_interface,
     on_detached, on_disassociated_address, on_ids, on_moved_acl, on_new, on_new_interface, on_one,
     on_released, on_replaced_association, on_rules_of, on_some, on_tagged, region, touched,
+    with_attributes, with_pools,
 };
 use shapes::ec2::*;
 
@@ -57,8 +58,12 @@ pub fn service() -> Service {
         .dry_run(errors::DryRunOperation)
         .on(
             vpc::create_vpc,
-            on_new::<Vpc, CreateVpcInput>(|it| it.tag_specifications.as_ref())
-                .supplying(keys::OF_NEW_VPC, region),
+            on_new::<Vpc, CreateVpcInput>(|it| it.tag_specifications.as_ref()).supplying(
+                keys::OF_NEW_VPC,
+                with_pools(|it: &CreateVpcInput| {
+                    [it.ipv4_ipam_pool_id.as_ref(), it.ipv6_ipam_pool_id.as_ref()]
+                }),
+            ),
         )
         .on(vpc::describe_vpcs, describing())
         .on(default_vpc::create_default_vpc, describing())
@@ -69,7 +74,8 @@ pub fn service() -> Service {
         )
         .on(
             vpc::modify_vpc_attribute,
-            on_one::<Vpc, ModifyVpcAttributeInput>(|it| &it.vpc_id).supplying(keys::OF_VPC, region),
+            on_one::<Vpc, ModifyVpcAttributeInput>(|it| &it.vpc_id)
+                .supplying(keys::OF_CHANGED_VPC, with_attributes("VpcId")),
         )
         .on(
             vpc::describe_vpc_attribute,
@@ -80,7 +86,12 @@ pub fn service() -> Service {
             subnet::create_subnet,
             on_new::<Subnet, CreateSubnetInput>(|it| it.tag_specifications.as_ref())
                 .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
-                .supplying(keys::OF_NEW_SUBNET, region),
+                .supplying(
+                    keys::OF_NEW_SUBNET,
+                    with_pools(|it: &CreateSubnetInput| {
+                        [it.ipv4_ipam_pool_id.as_ref(), it.ipv6_ipam_pool_id.as_ref()]
+                    }),
+                ),
         )
         .on(
             dhcp_options::create_dhcp_options,
@@ -108,7 +119,7 @@ pub fn service() -> Service {
         .on(
             subnet::modify_subnet_attribute,
             on_one::<Subnet, ModifySubnetAttributeInput>(|it| &it.subnet_id)
-                .supplying(keys::OF_SUBNET, region),
+                .supplying(keys::OF_CHANGED_SUBNET, with_attributes("SubnetId")),
         )
         .on(
             gateway::create_internet_gateway,

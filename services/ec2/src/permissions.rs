@@ -3,6 +3,7 @@
 
 use cloud::permission::{everywhere, on};
 use cloud::{ConditionKey, Cx, Permission, Touched};
+use serde_json::Value as Json;
 use shapes::ec2::{
     AssociateAddressInput, AttachInternetGatewayInput, CreateNetworkInterfaceInput,
     CreateTagsInput, DetachInternetGatewayInput, DisassociateAddressInput,
@@ -157,6 +158,62 @@ pub fn region<I>(cx: &Cx, _: &I) -> Vec<ConditionKey> {
     vec![ConditionKey::new(keys::REGION, Some(&cx.region))]
 }
 
+/// [`region`], and the pools that something new takes its addresses out of: whoever names one is refused by
+/// the operation.
+pub fn with_pools<I>(
+    pools: fn(&I) -> [Option<&String>; 2],
+) -> impl Fn(&Cx, &I) -> Vec<ConditionKey> {
+    move |cx, input| {
+        let [four, six] = pools(input);
+        let mut keys = region(cx, input);
+        keys.push(ConditionKey::new(keys::POOL, four));
+        keys.push(ConditionKey::new(keys::POOL_6, six));
+        keys
+    }
+}
+
+/// [`region`], and the attributes that a request changes, which it calls by their names: all of its members
+/// but those that say of what.
+pub fn with_attributes<I: Operation>(of: &'static str) -> impl Fn(&Cx, &I) -> Vec<ConditionKey> {
+    move |cx, input| {
+        let members = wire::to_json(input);
+        let members = members.as_object().into_iter().flatten();
+        let given = members.filter(|(name, value)| {
+            let is_of = [of, "DryRun"]
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(name));
+            !is_of && !value.is_null()
+        });
+        let mut keys = region(cx, input);
+        let mut names = Vec::new();
+        for (name, value) in given {
+            let mut letters = name.chars();
+            let name: String = letters
+                .next()
+                .iter()
+                .flat_map(|it| it.to_uppercase())
+                .chain(letters)
+                .collect();
+            let key = format!("{}/{name}", keys::ATTRIBUTE);
+            keys.push(ConditionKey::of_many(key, values_of(value)));
+            names.push(name);
+        }
+        keys.push(ConditionKey::of_many(keys::ATTRIBUTE, names));
+        keys
+    }
+}
+
+/// Of `{"Value": true}`, of a list or of a text.
+fn values_of(value: &Json) -> Vec<String> {
+    match value {
+        Json::Object(members) => members.values().flat_map(values_of).collect(),
+        Json::Array(items) => items.iter().flat_map(values_of).collect(),
+        Json::String(text) => vec![text.clone()],
+        Json::Null => vec![],
+        scalar => vec![scalar.to_string()],
+    }
+}
+
 /// Describe operations name no resources.
 pub fn describing<I: 'static>() -> Permission<I> {
     everywhere().supplying(&[keys::REGION], region)
@@ -180,11 +237,11 @@ type Specified<I> = fn(&I) -> Option<&Vec<TagSpecification>>;
 
 /// On something to be made. Its tags need the permission to tag.
 pub fn on_new<R: Touchable, I: Operation>(tags: Specified<I>) -> Permission<I> {
-    on(R::TYPE.as_str(), |cx, _: &I| new(cx, R::TYPE)).and(
-        "ec2:CreateTags",
-        R::TYPE.as_str(),
-        move |cx, it| new_tagged(cx, R::TYPE, tags(it), I::NAME),
-    )
+    on(R::TYPE.as_str(), |cx, _: &I| new(cx, R::TYPE))
+        .and("ec2:CreateTags", R::TYPE.as_str(), move |cx, it| {
+            new_tagged(cx, R::TYPE, tags(it), I::NAME)
+        })
+        .lacking(keys::OF_ANYTHING)
 }
 
 fn new_tagged(
@@ -225,6 +282,7 @@ pub fn on_rules_of<I: Operation>(
             new_tagged(cx, RULE, tags(it), I::NAME)
         })
         .supplying(keys::OF_GROUP, region)
+        .lacking(keys::OF_ANYTHING)
 }
 
 /// On the table that holds an association, and on its subnet.
@@ -308,6 +366,7 @@ pub fn on_new_interface() -> Permission<CreateNetworkInterfaceInput> {
         new_tagged(cx, KIND, it.tag_specifications.as_ref(), Input::NAME)
     })
     .supplying(keys::OF_NEW_INTERFACE, region)
+    .lacking(keys::OF_ANYTHING)
 }
 
 fn groups(cx: &Cx, ids: &[String]) -> Vec<Touched> {
@@ -331,7 +390,11 @@ pub fn on_changed_interface() -> Permission<ModifyNetworkInterfaceAttributeInput
         .also(SecurityGroup::TYPE.as_str(), |cx, it| {
             groups(cx, it.groups.as_deref().unwrap_or_default())
         })
-        .supplying(keys::OF_CHANGED_INTERFACE, region)
+        .supplying(
+            keys::OF_CHANGED_INTERFACE,
+            with_attributes("NetworkInterfaceId"),
+        )
+        .lacking(keys::OF_INSTANCE)
 }
 
 pub fn on_released() -> Permission<ReleaseAddressInput> {
@@ -352,6 +415,7 @@ pub fn on_associated_address() -> Permission<AssociateAddressInput> {
         id.map(|it| touched::<Interface>(cx, it))
     })
     .supplying(keys::OF_ASSOCIATED_ADDRESS, region)
+    .lacking(keys::OF_INSTANCE)
 }
 
 /// On the address that an association id or the address itself names, and on its interface.
@@ -403,5 +467,7 @@ pub fn on_ids<I: 'static>(ids: fn(&I) -> &Vec<String>) -> Permission<I> {
 
 /// Whoever tags something that is there already creates nothing.
 pub fn on_tagged() -> Permission<CreateTagsInput> {
-    on_ids(|it: &CreateTagsInput| &it.resources).supplying(keys::OF_TAGGED, region)
+    on_ids(|it: &CreateTagsInput| &it.resources)
+        .supplying(&[keys::REGION], region)
+        .lacking(keys::OF_ANYTHING)
 }

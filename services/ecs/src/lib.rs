@@ -59,7 +59,9 @@ mod task_view;
 use cloud::permission::everywhere;
 use cloud::{Service, Watch};
 
-use permission::{by_arn, on_cluster, on_parts, on_service, on_setting};
+use shapes::ecs::TagResourceInput;
+
+use permission::{CREATE_ACTION, by_arn, on_cluster, on_parts, on_service, on_setting};
 
 pub use cfn::refusal as refusal_of_definition;
 pub use fargate::task_size;
@@ -131,7 +133,10 @@ pub fn service() -> Service {
             on_setting(|it| Some(it.name.as_str())),
         )
         .on(settings::list_account_settings, everywhere())
-        .on(tags::tag_resource, by_arn(|it| &it.resource_arn))
+        .on(
+            tags::tag_resource,
+            by_arn(|it: &TagResourceInput| &it.resource_arn).lacking(CREATE_ACTION),
+        )
         .on(tags::untag_resource, by_arn(|it| &it.resource_arn))
         .on(tags::list_tags_for_resource, by_arn(|it| &it.resource_arn))
         .resource(cfn::Cluster)

@@ -107,10 +107,13 @@ fn new_definition(cx: &Cx, family: &str) -> Touched {
 }
 
 /// Tags at once need permission of their own where the account says so.
+/// What is made with tags has it; whoever tags something that is there already creates nothing.
+pub const CREATE_ACTION: &[&str] = &["ecs:CreateAction"];
+
 fn tagged_at_once(cx: &Cx, tags: &Option<Vec<Tag>>, action: &str, it: Touched) -> Option<Touched> {
     let asked = tags.as_ref().is_some_and(|it| !it.is_empty())
         && crate::settings::is_on(cx, SettingName::TagResourceAuthorization);
-    asked.then(|| it.with_key("ecs:CreateAction", Some(action)))
+    asked.then(|| it.with_key(CREATE_ACTION[0], Some(action)))
 }
 
 pub fn on_cluster<I: 'static>(given: fn(&I) -> Option<&String>) -> Permission<I> {
@@ -139,6 +142,7 @@ pub fn create_cluster() -> Permission<CreateClusterInput> {
             ],
             |cx, it| vec![providers(cx, it.capacity_providers.iter().flatten())],
         )
+        .lacking(CREATE_ACTION)
 }
 
 pub fn update_cluster() -> Permission<UpdateClusterInput> {
@@ -224,6 +228,7 @@ pub fn register() -> Permission<RegisterTaskDefinitionInput> {
             ]
         },
     )
+    .lacking(CREATE_ACTION)
 }
 
 pub fn on_definitions() -> Permission<DeleteTaskDefinitionsInput> {
@@ -279,6 +284,7 @@ pub fn run() -> Permission<RunTaskInput> {
             ]
         },
     )
+    .lacking(CREATE_ACTION)
 }
 
 fn of_cluster(cx: &Cx, given: &Text) -> ConditionKey {
@@ -449,6 +455,7 @@ pub fn create_service() -> Permission<CreateServiceInput> {
         };
         wanted.keys(cx)
     })
+    .lacking(CREATE_ACTION)
 }
 
 pub fn update_service() -> Permission<UpdateServiceInput> {

@@ -19,6 +19,8 @@ const RULE: &str = "listener-rule/app";
 
 const ADD_TAGS: &str = "elasticloadbalancing:AddTags";
 const CREATE_ACTION: &str = "elasticloadbalancing:CreateAction";
+/// What is made with tags has it; whoever tags something that is there already creates nothing.
+const OF_TAGGING: &[&str] = &[CREATE_ACTION];
 const SCHEME: &str = "elasticloadbalancing:Scheme";
 const SECURITY_GROUP: &str = "elasticloadbalancing:SecurityGroup";
 const SUBNET: &str = "elasticloadbalancing:Subnet";
@@ -97,9 +99,8 @@ pub fn on_arns<I: 'static>(arns: fn(&I) -> &Vec<String>) -> Permission<I> {
         .also(RULE, of(Kind::Rule))
 }
 
-/// Whoever tags something that is there already creates nothing.
 pub fn on_tagged() -> Permission<AddTagsInput> {
-    on_arns(|it: &AddTagsInput| &it.resource_arns).supplying(&[CREATE_ACTION], |_, _| vec![])
+    on_arns(|it: &AddTagsInput| &it.resource_arns).lacking(OF_TAGGING)
 }
 
 pub fn on_new_balancer() -> Permission<CreateLoadBalancerInput> {
@@ -124,6 +125,7 @@ pub fn on_new_balancer() -> Permission<CreateLoadBalancerInput> {
                 ConditionKey::of_many(SUBNET, subnets),
             ]
         })
+        .lacking(OF_TAGGING)
 }
 
 pub fn on_new_group() -> Permission<CreateTargetGroupInput> {
@@ -131,9 +133,11 @@ pub fn on_new_group() -> Permission<CreateTargetGroupInput> {
         let resource = format!("targetgroup/{}/*", it.name);
         Touched::absent(cx.arn("elasticloadbalancing", &resource))
     };
-    on(GROUP, new).and(ADD_TAGS, GROUP, move |cx, it| {
-        tagged(it.tags.as_ref(), new(cx, it), "CreateTargetGroup")
-    })
+    on(GROUP, new)
+        .and(ADD_TAGS, GROUP, move |cx, it| {
+            tagged(it.tags.as_ref(), new(cx, it), "CreateTargetGroup")
+        })
+        .lacking(OF_TAGGING)
 }
 
 /// A listener is made on its load balancer; its tags are its own.
@@ -147,6 +151,7 @@ pub fn on_new_listener() -> Permission<CreateListenerInput> {
         .supplying(&[PROTOCOL, SECURITY_POLICY], |_, it| {
             protocol(it.protocol, it.ssl_policy.as_ref())
         })
+        .lacking(OF_TAGGING)
 }
 
 pub fn on_changed_listener() -> Permission<ModifyListenerInput> {
@@ -158,11 +163,13 @@ pub fn on_changed_listener() -> Permission<ModifyListenerInput> {
 
 /// A rule is made on its listener; its tags are its own.
 pub fn on_new_rule() -> Permission<CreateRuleInput> {
-    on_listener(|it: &CreateRuleInput| &it.listener_arn).and(ADD_TAGS, RULE, |cx, it| {
-        let of = listener(cx, &it.listener_arn);
-        let new = within(&of, ":listener/", ":listener-rule/");
-        tagged(it.tags.as_ref(), new, "CreateRule")
-    })
+    on_listener(|it: &CreateRuleInput| &it.listener_arn)
+        .and(ADD_TAGS, RULE, |cx, it| {
+            let of = listener(cx, &it.listener_arn);
+            let new = within(&of, ":listener/", ":listener-rule/");
+            tagged(it.tags.as_ref(), new, "CreateRule")
+        })
+        .lacking(OF_TAGGING)
 }
 
 fn protocol(protocol: Option<ProtocolEnum>, policy: Option<&String>) -> Vec<ConditionKey> {

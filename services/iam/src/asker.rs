@@ -11,7 +11,7 @@ use crate::group::groups_of;
 use crate::known::{self, PrincipalKeys};
 use crate::names::key;
 use crate::role::RoleRecord;
-use crate::session::SessionExtras;
+use crate::session::{self, SessionExtras};
 use crate::tags::Tags;
 use crate::user::UserRecord;
 
@@ -49,7 +49,8 @@ impl Asker {
     }
 
     pub fn of(cx: &Cx) -> Result<Self, Error> {
-        let mut context = known::of_call(cx)?;
+        let kept = session::kept(cx, &cx.caller)?;
+        let mut context = known::of_call(cx, kept.as_ref());
         let account = cx.account().to_owned();
         let caller_arn = cx.caller.arn(&account);
         let none = Tags::new();
@@ -120,7 +121,7 @@ impl Asker {
                 session_name,
                 ..
             } => {
-                let session = SessionExtras::of_caller(cx, &cx.caller)?;
+                let session = SessionExtras::of_kept(cx, &cx.caller, kept)?;
                 bounds.extend(documents::session_bound(cx, &session)?);
                 let role = cx.read(|tx| RoleRecord::of_arn(tx, role_arn))?;
                 let role = role.filter(|it| role_id.as_ref().is_none_or(|id| it.id == *id));

@@ -2,10 +2,9 @@
 //! keys"). What is not set here, and not by the operation's line in its service's table, is unknown.
 
 use ::policy::Context;
-use cloud::{Caller, Cx, Error, Need, Needs, Origin};
+use cloud::{Caller, Cx, Need, Needs, Origin};
 
 use crate::credentials::{Session, is_of_session};
-use crate::names::key;
 use crate::tags::Tags;
 
 /// Keys that no call here can have: there are no organizations, no VPC endpoints, no federation, and no
@@ -29,8 +28,8 @@ const NEVER: &[&str] = &[
     "aws:VpceOrgPaths",
 ];
 
-/// What is known of a call whoever makes it.
-pub fn of_call(cx: &Cx) -> Result<Context, Error> {
+/// What is known of a call whoever makes it, and of the session that it is made in.
+pub fn of_call(cx: &Cx, session: Option<&Session>) -> Context {
     let mut context = Context::new();
     for name in NEVER {
         context.set_absent(name);
@@ -45,8 +44,8 @@ pub fn of_call(cx: &Cx) -> Result<Context, Error> {
         _ => set_origin(&mut context, &cx.origin),
     }
     set_service(&mut context, cx);
-    set_session(&mut context, cx)?;
-    Ok(context)
+    set_session(&mut context, cx, session);
+    context
 }
 
 /// Where the call comes from.
@@ -115,7 +114,7 @@ fn is_service_role(caller: &Caller) -> bool {
 }
 
 /// What temporary keys have and others have not. Nobody signs in with a second factor here.
-fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
+fn set_session(context: &mut Context, cx: &Cx, session: Option<&Session>) {
     let access_key = match &cx.caller {
         Caller::User { access_key, .. }
         | Caller::AssumedRole { access_key, .. }
@@ -129,10 +128,8 @@ fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
         let issued_ms = match is_service_role(&cx.caller) {
             true => Some(cx.clock().now_ms()),
             false => {
-                let session: Option<Session> = cx.read(|tx| tx.get(&key(access_key)))?;
-                let (issued_ms, extras) = session.map(|it| (it.issued_ms, it.extras)).unzip();
-                source_identity = extras.and_then(|it| it.source_identity);
-                issued_ms.flatten()
+                source_identity = session.and_then(|it| it.extras.source_identity.as_ref());
+                session.and_then(|it| it.issued_ms)
             }
         };
         if let Some(ms) = issued_ms {
@@ -144,7 +141,6 @@ fn set_session(context: &mut Context, cx: &Cx) -> Result<(), Error> {
         context.set_absent("aws:TokenIssueTime");
     }
     context.set_or_absent("aws:SourceIdentity", source_identity);
-    Ok(())
 }
 
 /// Who calls, as every service is told.
@@ -196,8 +192,9 @@ pub fn add_need(context: &mut Context, account: &str, need: &Need, needs: &Needs
     }
     // Those of the resource itself count before those of the call.
     let own = need.resource.iter().flat_map(|it| &it.keys);
+    context.lack(need.lacking);
     for key in need.keys.iter().chain(own) {
-        match key.name.strip_suffix('*') {
+        match key.family() {
             // All of a family is known: what does not follow is absent.
             Some(family) => context.know_family(family),
             None => context.set_all(&key.name, key.values.iter().flatten()),

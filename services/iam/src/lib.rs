@@ -74,10 +74,7 @@ pub fn service() -> Service {
                 boundary_key(it.permissions_boundary.as_ref())
             }),
         )
-        .on(
-            role::get_role,
-            touching("role", |cx, it| role_touched(cx, &it.role_name)),
-        )
+        .on(role::get_role, changed_role(|it| &it.role_name))
         .on(role::list_roles, everywhere())
         .on(role::delete_role, changed_role(|it| &it.role_name))
         .on(role::update_role, changed_role(|it| &it.role_name))

@@ -8,6 +8,7 @@ use cloud::{Caller, Cx, Error};
 use serde::{Deserialize, Serialize};
 use shapes::sts::{AssumeRoleInput, errors};
 
+use crate::credentials::{Session, is_of_session};
 use crate::document;
 use crate::names::key;
 use crate::policy;
@@ -18,6 +19,22 @@ use crate::tags::Tags;
 const POLICY_CHARACTERS_MAX: usize = 2048;
 const POLICY_ARNS_MAX: usize = 10;
 const TAGS_MAX: usize = 50;
+
+/// What is kept of the session that a caller signs with, where it is one.
+pub fn kept(cx: &Cx, caller: &Caller) -> Result<Option<Session>, Error> {
+    let access_key = match caller {
+        Caller::User { access_key, .. }
+        | Caller::AssumedRole { access_key, .. }
+        | Caller::RootSession { access_key } => access_key,
+        Caller::Root(_) | Caller::Daemon | Caller::Service(_) | Caller::Anonymous => {
+            return Ok(None);
+        }
+    };
+    match is_of_session(access_key) {
+        true => cx.read(|tx| tx.get(&key(access_key))),
+        false => Ok(None),
+    }
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionExtras {
@@ -36,15 +53,18 @@ pub struct SessionExtras {
 }
 
 impl SessionExtras {
-    /// What the session of a caller has. A role's that is not kept has ended: what limited it is not known
-    /// any more, so that it may do nothing.
+    /// What the session of a caller has.
     pub fn of_caller(cx: &Cx, caller: &Caller) -> Result<Self, Error> {
-        let access_key = match caller {
+        Self::of_kept(cx, caller, kept(cx, caller)?)
+    }
+
+    /// What the session of a caller has, of which this is kept. A role's that is not kept has ended: what
+    /// limited it is not known any more, so that it may do nothing.
+    pub fn of_kept(cx: &Cx, caller: &Caller, kept: Option<Session>) -> Result<Self, Error> {
+        match caller {
             Caller::AssumedRole {
-                role_id: Some(_),
-                access_key,
-                ..
-            } => access_key,
+                role_id: Some(_), ..
+            } => {}
             // A service assumes its role anew for all that it does, and nothing limits it beside the role.
             Caller::AssumedRole { role_id: None, .. }
             | Caller::Root(_)
@@ -53,11 +73,9 @@ impl SessionExtras {
             | Caller::User { .. }
             | Caller::Service(_)
             | Caller::Anonymous => return Ok(Self::default()),
-        };
-        let found: Option<crate::credentials::Session> = cx.read(|tx| tx.get(&key(access_key)))?;
-        let found = found.filter(|it| cx.clock().now_ms() < it.expires_ms);
-        found
-            .map(|it| it.extras)
+        }
+        let kept = kept.filter(|it| cx.clock().now_ms() < it.expires_ms);
+        kept.map(|it| it.extras)
             .ok_or_else(crate::sts::expired_token)
     }
 

@@ -15,6 +15,7 @@
 //! key stores of one's own, grants, Nitro enclaves.
 
 mod alias;
+mod attestation;
 mod cfn;
 mod cipher;
 mod data_key;
@@ -56,7 +57,10 @@ pub fn service() -> Service {
             data_key::generate_data_key_without_plaintext,
             permission::data_key_without_plaintext(),
         )
-        .on(data_key::generate_random, everywhere())
+        .on(
+            data_key::generate_random,
+            everywhere().lacking(attestation::KEYS),
+        )
         .on(policies::get_key_policy, on_key(|it| &it.key_id))
         .on(policies::put_key_policy, permission::put_policy())
         .on(policies::list_key_policies, on_key(|it| &it.key_id))

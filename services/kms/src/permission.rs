@@ -5,6 +5,7 @@ use cloud::permission::{ConditionKey, Permission};
 use cloud::{Cx, Touched, permission};
 use shapes::kms::*;
 
+use crate::attestation;
 use crate::cipher::{EncryptionContext, Sealed};
 use crate::find::{self, Name};
 use crate::managed;
@@ -105,11 +106,8 @@ fn asked_as_alias(cx: &Cx, text: &str) -> Option<String> {
 fn within(mut touched: Touched, context: Option<&EncryptionContext>) -> Touched {
     let (family, _) = CONTEXT.split_at(CONTEXT.len() - "${EncryptionContextKey}".len());
     let keys = &mut touched.keys;
-    keys.push(ConditionKey::new(format!("{family}*"), None::<String>));
-    let pairs = context.into_iter().flatten();
-    keys.extend(
-        pairs.map(|(name, value)| ConditionKey::new(format!("{family}{name}"), Some(value))),
-    );
+    let pairs = context.cloned().into_iter().flatten();
+    keys.extend(ConditionKey::of_family(family, pairs));
     let names = context.into_iter().flatten().map(|it| it.0.clone());
     keys.push(ConditionKey::of_many(CONTEXT_KEYS, names.collect()));
     touched
@@ -248,6 +246,7 @@ pub fn data_key() -> Permission<GenerateDataKeyInput> {
         within(key(cx, &it.key_id), it.encryption_context.as_ref())
     })
     .supplying(OF_CIPHER, |cx, it| of_cipher(cx, Some(&it.key_id)))
+    .lacking(attestation::KEYS)
 }
 
 pub fn data_key_without_plaintext() -> Permission<GenerateDataKeyWithoutPlaintextInput> {
@@ -272,6 +271,7 @@ pub fn decrypt() -> Permission<DecryptInput> {
         within(touched, it.encryption_context.as_ref())
     })
     .supplying(OF_CIPHER, |cx, it| of_cipher(cx, it.key_id.as_deref()))
+    .lacking(attestation::KEYS)
 }
 
 /// On the key that it is decrypted with, and on the one that it is encrypted with.

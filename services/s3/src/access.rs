@@ -80,7 +80,7 @@ impl Scene<'_> {
             Origin::Internal => context.set("aws:SecureTransport", "true"),
         }
         for key in self.keys {
-            match key.name.strip_suffix("/*") {
+            match key.family() {
                 Some(family) => context.know_family(family),
                 None => context.set_all(&key.name, key.values.iter().flatten()),
             }

@@ -175,23 +175,12 @@ pub fn keys_of(ask: &Ask) -> Vec<ConditionKey> {
         })
         .collect();
     if let Some(tags) = &ask.request_tags {
-        add_family(&mut keys, "s3:RequestObjectTag", tags);
+        let pairs = tags.clone();
+        keys.extend(ConditionKey::of_family("s3:RequestObjectTag", pairs));
         let names = tags.keys().cloned().collect();
         keys.push(ConditionKey::of_many("s3:RequestObjectTagKeys", names));
     }
     keys
-}
-
-fn add_family(
-    keys: &mut Vec<ConditionKey>,
-    family: &str,
-    tags: &std::collections::BTreeMap<String, String>,
-) {
-    keys.push(ConditionKey::new(format!("{family}/*"), None::<String>));
-    keys.extend(
-        tags.iter()
-            .map(|(key, value)| ConditionKey::new(format!("{family}/{key}"), Some(value))),
-    );
 }
 
 fn keys(cx: &Cx, facts: &RequestFacts, ask: &Ask, subject: &Subject) -> Vec<ConditionKey> {
@@ -204,11 +193,13 @@ fn keys(cx: &Cx, facts: &RequestFacts, ask: &Ask, subject: &Subject) -> Vec<Cond
         keys.push(ConditionKey::new("s3:TlsVersion", None::<String>));
     }
     // A bucket's tags count only where its owner has turned that on, which cannot be done here.
-    for family in ["s3:BucketTag/*", "aws:ResourceTag/*"] {
-        keys.push(ConditionKey::new(family, None::<String>));
+    // Access points are not here.
+    for family in ["s3:BucketTag", "aws:ResourceTag", "s3:AccessPointTag"] {
+        keys.extend(ConditionKey::of_family(family, []));
     }
     let tags = subject.object.as_ref().map(|it| it.tags.clone());
-    add_family(&mut keys, "s3:ExistingObjectTag", &tags.unwrap_or_default());
+    let tags = tags.unwrap_or_default();
+    keys.extend(ConditionKey::of_family("s3:ExistingObjectTag", tags));
     keys
 }
 

@@ -48,6 +48,8 @@ use cloud::{Record, Service};
 
 pub use door::{Door, FORM_HEAD_BYTES_MAX, FindKey, OPERATIONS, PERMISSIONS, Visit};
 pub use host::{Address, address};
+/// The condition keys that requests to S3 supply.
+pub use permissions::{COMMON_KEYS, KEYS};
 /// What the door takes and gives.
 pub use s3s::Body;
 

@@ -68,6 +68,7 @@ pub const KEYS: &[&str] = &[
     "s3:DataAccessPointArn",
     "s3:InventoryAccessibleOptionalFields",
     "s3:LocationConstraint",
+    "s3:ObjectCreationOperation",
     "s3:VersionId",
     "s3:delimiter",
     "s3:if-match",
@@ -79,6 +80,7 @@ pub const KEYS: &[&str] = &[
     "s3:object-lock-retain-until-date",
     "s3:prefix",
     "s3:x-amz-acl",
+    "s3:x-amz-bucket-namespace",
     "s3:x-amz-copy-source",
     "s3:x-amz-grant-full-control",
     "s3:x-amz-grant-read",
@@ -92,6 +94,21 @@ pub const KEYS: &[&str] = &[
     "s3:x-amz-server-side-encryption-customer-algorithm",
     "s3:x-amz-storage-class",
     "s3:x-amz-website-redirect-location",
+];
+
+/// Those that every request to S3 has beside, and its families: [`crate::authorize`] supplies them.
+pub const COMMON_KEYS: &[&str] = &[
+    "s3:AccessPointTag/${TagKey}",
+    "s3:BucketTag/${TagKey}",
+    "s3:ExistingObjectTag/<key>",
+    "s3:RequestObjectTag/<key>",
+    "s3:RequestObjectTagKeys",
+    "s3:ResourceAccount",
+    "s3:TlsVersion",
+    "s3:authType",
+    "s3:signatureAge",
+    "s3:signatureversion",
+    "s3:x-amz-content-sha256",
 ];
 
 /// An action, and the reference's name of the type of resources that it is on.
@@ -223,6 +240,8 @@ struct Write<'a> {
     redirect: Option<&'a str>,
     if_match: Option<String>,
     if_none_match: Option<String>,
+    /// Whether there is an object when it is done: parts of one are none.
+    creates: bool,
     copied: Option<&'a ObjectRef>,
     metadata_directive: Option<&'a str>,
 }
@@ -242,6 +261,10 @@ impl Write<'_> {
             .key("s3:x-amz-website-redirect-location", self.redirect)
             .key("s3:if-match", self.if_match.as_deref())
             .key("s3:if-none-match", self.if_none_match.as_deref())
+            .key(
+                "s3:ObjectCreationOperation",
+                (action == "s3:PutObject").then_some(self.creates),
+            )
             .key("s3:x-amz-copy-source", source)
             .key("s3:x-amz-metadata-directive", self.metadata_directive)
             .tags(tags_of_header(self.tagging).ok())
@@ -405,9 +428,37 @@ macro_rules! of_upload {
 }
 
 of_upload! {
-    "s3:PutObject": dto::UploadPartInput, dto::CompleteMultipartUploadInput;
     "s3:AbortMultipartUpload": dto::AbortMultipartUploadInput;
     "s3:ListMultipartUploadParts": dto::ListPartsInput;
+}
+
+impl Permitted for dto::UploadPartInput {
+    const ACTIONS: &'static [Listed] = &[("s3:PutObject", OBJECT)];
+
+    fn asks(&self) -> Vec<Ask> {
+        let write = Write {
+            bucket: &self.bucket,
+            key: &self.key,
+            ..Write::default()
+        };
+        write.asks()
+    }
+}
+
+impl Permitted for dto::CompleteMultipartUploadInput {
+    const ACTIONS: &'static [Listed] = &[("s3:PutObject", OBJECT)];
+
+    fn asks(&self) -> Vec<Ask> {
+        let write = Write {
+            bucket: &self.bucket,
+            key: &self.key,
+            if_match: condition(self.if_match.as_ref()),
+            if_none_match: condition(self.if_none_match.as_ref()),
+            creates: true,
+            ..Write::default()
+        };
+        write.asks()
+    }
 }
 
 macro_rules! of_listing {
@@ -466,12 +517,14 @@ macro_rules! of_write {
 of_write! {
     dto::PutObjectInput {
         if_match: |it: &dto::PutObjectInput| condition(it.if_match.as_ref()),
-        if_none_match: |it: &dto::PutObjectInput| condition(it.if_none_match.as_ref())
+        if_none_match: |it: &dto::PutObjectInput| condition(it.if_none_match.as_ref()),
+        creates: |_: &dto::PutObjectInput| true
     };
     dto::CreateMultipartUploadInput;
     shapes::s3::PutObjectInput {
         if_match: |it: &shapes::s3::PutObjectInput| it.if_match.clone(),
-        if_none_match: |it: &shapes::s3::PutObjectInput| it.if_none_match.clone()
+        if_none_match: |it: &shapes::s3::PutObjectInput| it.if_none_match.clone(),
+        creates: |_: &shapes::s3::PutObjectInput| true
     };
 }
 
@@ -526,6 +579,7 @@ impl Permitted for dto::CopyObjectInput {
             kms_key: self.ssekms_key_id.as_deref(),
             storage_class: text!(self.storage_class),
             redirect: self.website_redirect_location.as_deref(),
+            creates: true,
             copied: copied.as_ref(),
             metadata_directive: text!(self.metadata_directive),
             ..Write::default()
@@ -730,6 +784,32 @@ mod tests {
         input.build().unwrap()
     }
 
+    /// A policy that asks for a condition of every write leaves the parts of an upload alone.
+    #[test]
+    fn a_part_creates_no_object_and_the_completion_does() {
+        let told = |asks: Vec<Ask>, name: &str| {
+            let found = asks[0].keys.iter().find(|it| it.0 == name);
+            found.map(|it| it.1.clone())
+        };
+        let creates = "s3:ObjectCreationOperation";
+        assert_eq!(told(put().asks(), creates).as_deref(), Some("true"));
+        let mut part = dto::UploadPartInput::builder();
+        part.set_bucket("b".into());
+        part.set_key("k".into());
+        part.set_part_number(1);
+        part.set_upload_id("u".into());
+        let part = part.build().unwrap();
+        assert_eq!(told(part.asks(), creates).as_deref(), Some("false"));
+        let mut whole = dto::CompleteMultipartUploadInput::builder();
+        whole.set_bucket("b".into());
+        whole.set_key("k".into());
+        whole.set_upload_id("u".into());
+        whole.set_if_none_match(Some(dto::IfNoneMatch::Any));
+        let whole = whole.build().unwrap();
+        assert_eq!(told(whole.asks(), creates).as_deref(), Some("true"));
+        assert_eq!(told(whole.asks(), "s3:if-none-match").as_deref(), Some("*"));
+    }
+
     fn copy(version: &str) -> dto::CopyObjectInput {
         let mut input = dto::CopyObjectInput::builder();
         input.set_bucket("b".into());
@@ -749,7 +829,9 @@ mod tests {
             &["PutObject b/k", "PutObjectAcl b/k", "PutObjectTagging b/k"],
         );
         let asks = input.asks();
-        assert_eq!(asks[0].keys, [("s3:x-amz-acl", "public-read".to_owned())]);
+        let creates = ("s3:ObjectCreationOperation", "true".to_owned());
+        let acl = ("s3:x-amz-acl", "public-read".to_owned());
+        assert_eq!(asks[0].keys, [acl, creates]);
         let tags = asks[0].request_tags.clone().unwrap();
         assert_eq!(tags["team"], "a");
         input.tagging = Some("a=1&a=2".into());

@@ -108,6 +108,8 @@ pub fn create() -> Permission<CreateSecretInput> {
                 ConditionKey::new("secretsmanager:Type", it.r#type.as_ref()),
             ]
         })
+        // A secret that is there has them.
+        .lacking(OF_SECRET)
 }
 
 pub fn update() -> Permission<UpdateSecretInput> {

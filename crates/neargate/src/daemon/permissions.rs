@@ -59,6 +59,7 @@ fn all() -> Vec<(&'static str, &'static str, Described)> {
             lines: lines.collect(),
             passes_to: Vec::new(),
             keys: Vec::new(),
+            lacking: &[],
             without: None,
         };
         ("s3", *operation, described)
@@ -71,7 +72,8 @@ fn all() -> Vec<(&'static str, &'static str, Described)> {
 fn listed() -> String {
     let mut text = String::from(
         "# Operation: IAM actions, each on its type of resource; services that get a role by the call\n\
-         # (iam:PassRole); condition keys that are supplied beside those of every call. Written by\n\
+         # (iam:PassRole); condition keys that are supplied beside those of every call, and those that are\n\
+         # known to be absent where the resource has none of its own. Written by\n\
          # `NEARGATE_BLESS=1 cargo test -p neargate permissions`.\n",
     );
     for (service, operation, it) in all() {
@@ -88,6 +90,19 @@ fn listed() -> String {
         }
         if !it.keys.is_empty() {
             let _ = write!(text, "; keys {}", it.keys.join(" "));
+        }
+        match it.lacking.len() {
+            0 => {}
+            few @ 1..=5 => {
+                let _ = write!(
+                    text,
+                    "; absent unless its own: {}",
+                    it.lacking[..few].join(" ")
+                );
+            }
+            many => {
+                let _ = write!(text, "; absent unless its own: {many} others");
+            }
         }
         text.push('\n');
     }
@@ -148,7 +163,7 @@ fn permissions_are_those_of_awss_reference() {
                 }
             }
         }
-        for key in &described.keys {
+        for key in described.keys.iter().chain(described.lacking) {
             if !keys_known.contains(key) {
                 wrong.push(format!(
                     "{service}:{operation}: no action has the key {key}"
@@ -157,6 +172,42 @@ fn permissions_are_those_of_awss_reference() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Keys that are left unknown, so that a denial with one denies and an allowance does not allow, and why.
+const UNSUPPLIED: &[(&str, &str)] = &[(
+    "ec2:Attribute/${AttributeName}",
+    "attributes are told by the names that the API has for them; whether AWS has others is not documented",
+)];
+
+/// Tags of a resource: every call supplies them where they are known.
+fn is_of_tags(key: &str) -> bool {
+    key.starts_with("aws:") || key.contains(":ResourceTag/") || key.contains(":resourceTag/")
+}
+
+/// No policy that names a condition key of AWS's finds it unknown where AWS would have known it.
+#[test]
+fn every_key_of_awss_reference_is_supplied() {
+    let reference: Reference = serde_json::from_str(REFERENCE).unwrap();
+    let mut wrong = Vec::new();
+    for (service, operation, described) in all() {
+        let of_s3 = s3::KEYS.iter().chain(s3::COMMON_KEYS);
+        let of_s3 = of_s3.filter(|_| service == "s3");
+        let own = described.keys.iter().chain(described.lacking);
+        let supplied: BTreeSet<String> =
+            own.chain(of_s3).map(|it| it.to_ascii_lowercase()).collect();
+        let actions = described.lines.iter().map(|it| it.0.as_str());
+        let facts = actions.filter_map(|it| reference.actions.get(it));
+        let unknown: BTreeSet<&String> = facts
+            .flat_map(|it| &it.keys)
+            .filter(|it| !is_of_tags(it) && !UNSUPPLIED.iter().any(|left| left.0 == **it))
+            .filter(|it| !supplied.contains(&it.to_ascii_lowercase()))
+            .collect();
+        if !unknown.is_empty() {
+            wrong.push(format!("{service}:{operation}: {unknown:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "not supplied:\n{}", wrong.join("\n"));
 }
 
 /// What is asked for where no table has a line: by the registry's door, by Git's, and for those who are

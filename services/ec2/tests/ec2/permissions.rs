@@ -241,7 +241,7 @@ async fn tags_of_something_new_need_the_permission_to_tag_it() {
         .await;
     let needs = it.needs::<CreateSubnetInput>(input).await;
     let action = |at: usize| key_of(&needs.all[at], "ec2:CreateAction");
-    assert_eq!(action(0), None);
+    assert_eq!(action(0), Some(&[][..]));
     assert_eq!(action(1).unwrap(), ["CreateSubnet"]);
     assert_eq!(needs.request_tags["team"], "b");
     let input = json!({"GroupId": it.group, "TagSpecifications": tagged("security-group-rule")});
@@ -282,6 +282,23 @@ async fn condition_keys_are_those_of_each_resource() {
         key_of(&needs.all[0], "ec2:AvailabilityZone").unwrap(),
         ["us-east-1a"]
     );
+    // Which attributes are changed, and to what.
+    let input = json!({"VpcId": it.vpc, "EnableDnsSupport": {"Value": true}});
+    let needs = it.needs::<ModifyVpcAttributeInput>(input).await;
+    let changed = |name: &str| key_of(&needs.all[0], name);
+    assert_eq!(changed("ec2:Attribute").unwrap(), ["EnableDnsSupport"]);
+    let of_it = changed("ec2:Attribute/EnableDnsSupport");
+    assert_eq!(of_it.unwrap(), ["true"]);
+    assert_eq!(changed("ec2:Attribute/EnableDnsHostnames"), None);
+    // A network has no keys of an instance.
+    let input = json!({"Resources": [it.vpc], "Tags": []});
+    let needs = it.needs::<CreateTagsInput>(input).await;
+    assert_eq!(key_of(&needs.all[0], "ec2:InstanceType"), none);
+    assert_eq!(
+        key_of(&needs.all[0], "ec2:VpcID").unwrap(),
+        [it.vpc.as_str()]
+    );
+    let input = json!({"SubnetId": it.subnet});
     // The interface to be made is in the VPC of its subnet.
     let needs = it.needs::<CreateNetworkInterfaceInput>(input).await;
     assert_eq!(key_of(&needs.all[0], "ec2:Vpc").unwrap(), vpc_arn);
