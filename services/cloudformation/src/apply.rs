@@ -228,7 +228,10 @@ async fn told(run: &Run, stack: &Stack) -> finish::Computed {
         Ok(computed) => computed,
         Err(reason) => return Some(Err(reason)),
     };
-    let cx = &acting(&run.cx, stack);
+    let cx = &match acting(&run.cx, stack) {
+        Ok(cx) => cx,
+        Err(error) => return Some(Err(error.message)),
+    };
     for output in &mut outputs {
         match secrets::shown(cx, &output.value).await {
             Ok(None) => {}
@@ -313,7 +316,7 @@ async fn perform(
 ) -> Result<Option<String>, ResourceError> {
     let physical_id = work.physical_id.as_deref().unwrap_or_default();
     let mut request = request(stack, id, work, made);
-    let cx = &acting(&run.cx, stack);
+    let cx = &acting(&run.cx, stack)?;
     if work.action != Action::Delete {
         request.properties = run.resolved(cx, resource_type, &request.properties).await?;
         conformed(resource_type, &mut request.properties).map_err(|error| ResourceError {

@@ -2,16 +2,15 @@
 //! the operation ("AWS CloudFormation service role", CloudFormation User Guide). That name's permissions
 //! decide over every call that makes, changes or deletes something.
 
-use cloud::{Caller, Cx, Error};
+use cloud::{Caller, Cx, Error, ResourceError};
 use serde::{Deserialize, Serialize};
-use shapes::sts::AssumeRoleInput;
 
 use crate::check::invalid;
 use crate::lookup::find_head;
 use crate::permissions::PRINCIPAL;
 use crate::record::Stack;
 
-/// Somebody other than the account's owner.
+/// Somebody other than the account's owner by its own key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asker {
     User {
@@ -33,6 +32,8 @@ pub enum Asker {
         #[serde(default)]
         key: String,
     },
+    /// The account's owner, in a session of its own, which may less than the owner.
+    OwnerInSession { key: String },
     /// Nobody who is known. It may do nothing.
     Nobody,
 }
@@ -44,9 +45,10 @@ impl Asker {
     /// None: the account's owner, or the daemon and its services.
     pub fn of(cx: &Cx) -> Option<Self> {
         match &cx.caller {
-            Caller::Root(_) | Caller::RootSession { .. } | Caller::Daemon | Caller::Service(_) => {
-                None
-            }
+            Caller::Root(_) | Caller::Daemon | Caller::Service(_) => None,
+            Caller::RootSession { access_key } => Some(Self::OwnerInSession {
+                key: access_key.clone(),
+            }),
             Caller::Anonymous => Some(Self::Nobody),
             Caller::User {
                 arn,
@@ -78,6 +80,9 @@ impl Asker {
                 id: id.clone(),
                 access_key: key.clone(),
             },
+            Self::OwnerInSession { key } => Caller::RootSession {
+                access_key: key.clone(),
+            },
             Self::Nobody => Caller::Anonymous,
             Self::Role {
                 arn,
@@ -94,48 +99,57 @@ impl Asker {
     }
 }
 
-/// The context for what is done to a stack's resources.
-pub fn acting(cx: &Cx, stack: &Stack) -> Cx {
+/// The context for what is done to a stack's resources. A stack's role has to trust CloudFormation whenever
+/// something is done with it: that it did when it was given is not enough.
+pub fn acting(cx: &Cx, stack: &Stack) -> Result<Cx, ResourceError> {
+    if let Some(arn) = &stack.role_arn {
+        match is_usable(cx, Some(&stack.id), arn) {
+            Ok(true) => {}
+            Ok(false) => return Err(ResourceError::new(unusable(arn))),
+            Err(error) => return Err(ResourceError::retry(error.message)),
+        }
+    }
     let role = stack.role_arn.as_ref().map(|arn| Asker::Role {
         arn: arn.clone(),
         id: None,
         session: SESSION.to_owned(),
         key: String::new(),
     });
-    match role.as_ref().or(stack.asked_by.as_ref()) {
+    Ok(match role.as_ref().or(stack.asked_by.as_ref()) {
         Some(asker) => cx.acting_as(asker.caller()).via(PRINCIPAL),
         None => cx.clone(),
+    })
+}
+
+fn unusable(role: &str) -> String {
+    format!("Role {role} is invalid or cannot be assumed")
+}
+
+/// Whether a role is there and trusts CloudFormation for the stack with this id.
+fn is_usable(cx: &Cx, stack_id: Option<&str>, arn: &str) -> Result<bool, Error> {
+    let found = cx.find_role(arn)?.filter(|it| it.arn == arn);
+    let service = match stack_id {
+        Some(id) => cx.as_service_for(PRINCIPAL, id),
+        // There is no such stack, which is told when it is looked for.
+        None => cx.as_service(PRINCIPAL),
+    };
+    match found {
+        Some(role) => service.may_assume(&role, SESSION),
+        None => Ok(false),
     }
 }
 
 /// A role that a request names: it has to be there and to trust CloudFormation for this stack, which is
 /// given by its name or its id.
-pub async fn checked_role(
-    cx: &Cx,
-    stack: &str,
-    role: Option<String>,
-) -> Result<Option<String>, Error> {
+pub fn checked_role(cx: &Cx, stack: &str, role: Option<String>) -> Result<Option<String>, Error> {
     let Some(arn) = role else { return Ok(None) };
     let source = match stack.starts_with("arn:") {
         true => Some(stack.to_owned()),
         false => cx.read(|tx| find_head(cx, tx, stack))?.map(|it| it.id),
     };
-    let input = AssumeRoleInput {
-        role_arn: arn.clone(),
-        role_session_name: SESSION.to_owned(),
-        ..Default::default()
-    };
-    let service = match source {
-        Some(stack_id) => cx.as_service_for(PRINCIPAL, stack_id),
-        // There is no such stack, which is told when it is looked for.
-        None => cx.as_service(PRINCIPAL),
-    };
-    match service.call(input).await {
-        Ok(_) => Ok(Some(arn)),
-        Err(error) if error.status >= 500 => Err(error),
-        Err(_) => Err(invalid(format!(
-            "Role {arn} is invalid or cannot be assumed"
-        ))),
+    match is_usable(cx, source.as_deref(), &arn)? {
+        true => Ok(Some(arn)),
+        false => Err(invalid(unusable(&arn))),
     }
 }
 

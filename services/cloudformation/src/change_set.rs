@@ -81,7 +81,7 @@ pub async fn create_change_set(
             (stack, false)
         }
     };
-    let role_arn = checked_role(&cx, &stack.id, input.role_arn).await?;
+    let role_arn = checked_role(&cx, &stack.id, input.role_arn)?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,

@@ -56,7 +56,7 @@ pub async fn create_stack(
     stack.timeout_minutes = input.timeout_in_minutes;
     stack.create_token = input.client_request_token;
     stack.policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;
-    stack.role_arn = checked_role(&cx, &stack.id, input.role_arn).await?;
+    stack.role_arn = checked_role(&cx, &stack.id, input.role_arn)?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,
@@ -315,7 +315,7 @@ pub async fn update_stack(
         return Ok(answer());
     }
     require_updatable(&stack)?;
-    let role = checked_role(&cx, &stack.id, input.role_arn).await?;
+    let role = checked_role(&cx, &stack.id, input.role_arn)?;
     let source = Source {
         template_body: input.template_body,
         template_url: input.template_url,

@@ -20,7 +20,7 @@ pub async fn delete_stack(
     cx: Cx,
     input: api::DeleteStackInput,
 ) -> Result<api::DeleteStackOutput, Error> {
-    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn)?;
     refuse_mode(input.deployment_config.as_ref())?;
     let is_forced = input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack);
     let mut retain: BTreeSet<String> = input
@@ -133,7 +133,7 @@ pub async fn continue_update_rollback(
     cx: Cx,
     input: api::ContinueUpdateRollbackInput,
 ) -> Result<api::ContinueUpdateRollbackOutput, Error> {
-    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn)?;
     let skip: BTreeSet<String> = input
         .resources_to_skip
         .unwrap_or_default()
@@ -238,7 +238,7 @@ pub async fn rollback_stack(
     input: api::RollbackStackInput,
 ) -> Result<api::RollbackStackOutput, Error> {
     refuse_mode(input.deployment_config.as_ref())?;
-    let role = checked_role(&cx, &input.stack_name, input.role_arn).await?;
+    let role = checked_role(&cx, &input.stack_name, input.role_arn)?;
     cx.write(|tx| {
         let stack = require_root(&cx, tx, &input.stack_name)?;
         let id = stack.id.clone();

@@ -25,7 +25,7 @@ pub async fn start_build(cx: Cx, input: StartBuildInput) -> Result<StartBuildOut
         Some(token) => cx.with_token(format!("{}/{token}", project.name)),
         None => cx,
     };
-    let plan = merged(&cx, &project, input).await?;
+    let plan = merged(&cx, &project, input)?;
     let record = cx.write(|tx| begin(&cx, tx, &project, plan))?;
     Ok(StartBuildOutput {
         build: Some(record.shape),
@@ -40,11 +40,7 @@ struct Planned {
 }
 
 /// The build that a project and a call make together.
-async fn merged(
-    cx: &Cx,
-    project: &ProjectRecord,
-    input: StartBuildInput,
-) -> Result<Planned, Error> {
+fn merged(cx: &Cx, project: &ProjectRecord, input: StartBuildInput) -> Result<Planned, Error> {
     refuse_overrides(&input)?;
     let own = &project.shape;
     let mut source = own.source.clone().unwrap_or_default();
@@ -94,7 +90,7 @@ async fn merged(
         project_rules::check_logs(logs)?;
     }
     let role = match input.service_role_override {
-        Some(role) => project_rules::check_role(cx, &project.name, Some(&role)).await?,
+        Some(role) => project_rules::check_role(cx, &project.name, Some(&role))?,
         None => own.service_role.clone().unwrap_or_default(),
     };
     let mut environment = own.environment.clone().unwrap_or_default();

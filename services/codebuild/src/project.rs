@@ -52,7 +52,7 @@ pub async fn create_project(
         auto_retry_limit: input.auto_retry_limit,
         ..Default::default()
     };
-    project_rules::check(&cx, &mut shape).await?;
+    project_rules::check(&cx, &mut shape)?;
     let record = ProjectRecord {
         region: cx.region.clone(),
         name: input.name,
@@ -167,7 +167,7 @@ pub async fn update_project(
     }
     shape.badge = badge(badge_enabled)?;
     shape.last_modified = Some(Timestamp(cx.clock().now()));
-    project_rules::check(&cx, &mut shape).await?;
+    project_rules::check(&cx, &mut shape)?;
     cx.write(|tx| {
         let mut record = find_project(&cx, tx, &known.name)?;
         record.shape = shape.clone();

@@ -21,7 +21,7 @@ fn refuse_flag(what: &str, given: Option<bool>) -> Result<(), Error> {
 }
 
 /// Checks a whole project, as it would be stored, and fills in what AWS fills in.
-pub async fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
+pub fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
     if let Some(source) = &project.source {
         check_source(source)?;
     }
@@ -75,7 +75,7 @@ pub async fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
     if project.concurrent_build_limit.is_some_and(|it| it < 1) {
         return Err(invalid("concurrentBuildLimit must be at least 1"));
     }
-    project.service_role = Some(check_role(cx, &name, project.service_role.as_deref()).await?);
+    project.service_role = Some(check_role(cx, &name, project.service_role.as_deref())?);
     Ok(())
 }
 
@@ -87,12 +87,14 @@ pub fn default_key(cx: &Cx) -> String {
 }
 
 /// The role by its ARN, when it is there and trusts CodeBuild. It may be given by its name.
-pub async fn check_role(cx: &Cx, project: &str, role: Option<&str>) -> Result<String, Error> {
+pub fn check_role(cx: &Cx, project: &str, role: Option<&str>) -> Result<String, Error> {
     let given = role.unwrap_or_default();
     let found = cx.find_role(given)?;
     let found = found.ok_or_else(|| role::not_authorized(given))?;
-    role::assume(cx, &found.arn, project, "check").await?;
-    Ok(found.arn)
+    match role::may_be_assumed(cx, &found, project)? {
+        true => Ok(found.arn),
+        false => Err(role::not_authorized(&found.arn)),
+    }
 }
 
 fn check_identifier(identifier: Option<&str>) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! The service role: CodeBuild assumes it, and what a build does to AWS is done in its name.
 
-use cloud::{Caller, Cx, Error};
+use cloud::{Caller, Cx, Error, FoundRole};
 use shapes::sts::{AssumeRoleInput, Credentials};
 
 use crate::names::{invalid, project_arn};
@@ -45,6 +45,12 @@ pub async fn assume(
         Err(error) if error.status >= 500 => Err(error),
         Err(_) => Err(not_authorized(role_arn)),
     }
+}
+
+/// Whether a role trusts CodeBuild for a project, in a session like that of a build.
+pub fn may_be_assumed(cx: &Cx, role: &FoundRole, project: &str) -> Result<bool, Error> {
+    let codebuild = cx.as_service_for(PRINCIPAL, project_arn(cx, project));
+    codebuild.may_assume(role, &session_name("check"))
 }
 
 fn session_name(session: &str) -> String {

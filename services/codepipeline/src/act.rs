@@ -33,7 +33,11 @@ impl Reconciler for ActionReconciler {
             return Ok(Next::Idle);
         };
         let mut now = run.clone();
-        let progress = match actions::drive(&session(&cx, &run), &mut now).await {
+        let driven = match session(&cx, &run) {
+            Ok(session) => actions::drive(&session, &mut now).await,
+            Err(trouble) => Err(trouble),
+        };
+        let progress = match driven {
             Ok(progress) => progress,
             Err(Trouble::Failure(failure)) => Progress::Failed(failure),
             Err(Trouble::Again(error)) => return Err(error.into()),
@@ -60,8 +64,15 @@ impl Reconciler for ActionReconciler {
 
 /// The context of everything that is done for an action: in whose name, where, and the token by which
 /// a repeated call is known.
-fn session(cx: &Cx, run: &ActionRun) -> Session {
-    Session::new(cx.with_token(&run.id), &run.role_arn, &run.execution_id)
+fn session(cx: &Cx, run: &ActionRun) -> Result<Session, Trouble> {
+    let (cx, name) = (cx.with_token(&run.id), &run.execution_id);
+    let Some(own) = &run.declared.role_arn else {
+        return Session::of_pipeline(cx, &run.pipeline, &run.role_arn, name);
+    };
+    let pipeline = cx.read(|tx| tx.get::<Pipeline>(&run.pipeline_key()))?;
+    let role = pipeline.map(|it| it.declaration.role_arn);
+    let role = role.unwrap_or_default();
+    Session::of_pipeline(cx, &run.pipeline, &role, name)?.of_action(own)
 }
 
 fn learn(cx: &Cx, before: &ActionRun, mut now: ActionRun) -> Result<(), Error> {

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, FoundRole, Record, Records};
 use shapes::codepipeline::errors::*;
 use shapes::codepipeline::*;
 
 use crate::catalog;
 use crate::find;
 use crate::page::page;
+use crate::permissions::PRINCIPAL;
 use crate::record::{
     ActionRun, Execution, Pipeline, SourceWatch, StageMemory, Version, Webhook, timestamp,
 };
@@ -20,7 +21,6 @@ use crate::tags;
 /// What stands in place of a secret.
 pub const MASK: &str = "****";
 /// Who assumes a pipeline's role.
-const PRINCIPAL: &str = "codepipeline.amazonaws.com";
 
 pub async fn create_pipeline(
     cx: Cx,
@@ -112,24 +112,26 @@ fn checked(
     structure::check(&declaration, &cx.region)?;
     let pipeline = arn(cx, &declaration.name);
     let service = cx.as_service_for(PRINCIPAL, pipeline);
-    declaration.role_arn = role(&service, &declaration.role_arn)?;
+    let found = roles::check(&service, &declaration.role_arn)?;
+    declaration.role_arn = usable(&declaration.role_arn, found)?;
     for action in declaration.stages.iter_mut().flat_map(|it| &mut it.actions) {
         if let Some(own) = &mut action.role_arn {
-            // The pipeline's role assumes it: whom it trusts is between the two.
-            *own = role(cx, own)?;
+            // The pipeline's role assumes it, which is asked about when it does.
+            *own = usable(own, roles::find(cx, own)?)?;
         }
     }
     Ok(declaration)
 }
 
 /// A role's ARN, when it may be assumed: it is given by its ARN or its name.
-fn role(cx: &Cx, given: &str) -> Result<String, Error> {
-    let found = roles::check(cx, given)?.map_err(|doubt| {
-        InvalidStructureException.because(format!(
-            "CodePipeline is not authorized to perform AssumeRole on role {given}: {doubt}"
-        ))
-    })?;
+fn usable(given: &str, found: Result<FoundRole, String>) -> Result<String, Error> {
+    let found = found.map_err(|doubt| InvalidStructureException.because(refused(given, &doubt)))?;
     Ok(found.arn)
+}
+
+/// In AWS's words, with why.
+pub fn refused(role: &str, doubt: &str) -> String {
+    format!("CodePipeline is not authorized to perform AssumeRole on role {role}: {doubt}")
 }
 
 fn keep_secrets(declaration: &mut PipelineDeclaration, old: &PipelineDeclaration) {

@@ -123,9 +123,14 @@ type Heads = BTreeMap<String, String>;
 async fn look(cx: &Cx, pipeline: &Pipeline, watch: &SourceWatch, it: &Source) -> Result<(), Error> {
     let key = &pipeline.key();
     let role = &pipeline.declaration.role_arn;
-    let session = Session::new(cx.clone(), role, "polling");
-    let heads = match heads(&session, it).await {
-        Ok(heads) => heads,
+    let looked = async {
+        let name = &pipeline.declaration.name;
+        let session = Session::of_pipeline(cx.clone(), name, role, "polling")?;
+        let heads = heads(&session, it).await?;
+        Ok::<_, Trouble>((session, heads))
+    };
+    let (session, heads) = match looked.await {
+        Ok(looked) => looked,
         // A source that cannot be read fails the executions that read it, and they say why.
         Err(trouble) => {
             tracing::debug!(?trouble, action = it.action.name, "cannot look for changes");

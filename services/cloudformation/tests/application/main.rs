@@ -281,4 +281,28 @@ async fn a_role_that_does_not_trust_cloudformation_is_refused() {
     world.cx.call(with("stacks")).await.unwrap();
     let stack = world.ends("web", "CREATE_COMPLETE").await;
     assert!(stack.role_arn.unwrap().ends_with("role/stacks"));
+    // It trusts CloudFormation no longer: nothing is done with it, though the stack has it.
+    let trust = serde_json::json!({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"}}});
+    let changed = shapes::iam::UpdateAssumeRolePolicyInput {
+        role_name: "stacks".into(),
+        policy_document: trust.to_string(),
+    };
+    world.cx.call(changed).await.unwrap();
+    let update = api::UpdateStackInput {
+        stack_name: "web".into(),
+        template_body: Some(
+            "Resources: {It: {Type: 'AWS::ECS::Cluster'}, More: {Type: 'AWS::ECS::Cluster'}}"
+                .into(),
+        ),
+        ..Default::default()
+    };
+    world.cx.call(update).await.unwrap();
+    world.ends("web", "UPDATE_ROLLBACK_COMPLETE").await;
+    let events = world.events(&stack.stack_id.unwrap()).await;
+    let refused = "Role arn:aws:iam::000000000000:role/stacks is invalid or cannot be assumed";
+    let why = events
+        .iter()
+        .find(|it| it.starts_with("More CREATE_FAILED"));
+    assert!(why.unwrap().contains(refused), "{events:?}");
 }

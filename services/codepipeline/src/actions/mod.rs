@@ -21,7 +21,9 @@ use shapes::codepipeline::ActionDeclaration;
 
 use crate::act::failure;
 use crate::catalog::{self, Driver};
+use crate::permissions::PRINCIPAL;
 use crate::record::{ActionRun, Failure};
+use crate::{pipeline, roles};
 
 /// Calls in the name of a pipeline's role: all that pipelines ask of other services goes through
 /// here. The rest of the context is as it is.
@@ -32,24 +34,47 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(cx: Cx, role_arn: &str, name: &str) -> Self {
-        Self {
+    /// In the name of a pipeline's role, which has to trust CodePipeline at this moment: that it did when the
+    /// pipeline was put is not enough.
+    pub fn of_pipeline(
+        cx: Cx,
+        pipeline: &str,
+        role_arn: &str,
+        name: &str,
+    ) -> Result<Self, Trouble> {
+        let service = cx.as_service_for(PRINCIPAL, pipeline::arn(&cx, pipeline));
+        take_on(&service, role_arn)?;
+        Ok(Self {
             cx,
             role_arn: role_arn.to_owned(),
             name: name.to_owned(),
-        }
+        })
     }
 
-    /// Whether the role may do something that is no operation.
-    pub fn authorize(&self, service: &str, need: cloud::Need) -> Result<(), Error> {
-        let cx = self.cx.with_caller(Caller::AssumedRole {
+    /// In the name of an action's own role, which the pipeline's role takes on.
+    pub fn of_action(self, role_arn: &str) -> Result<Self, Trouble> {
+        take_on(&self.cx.acting_as(self.caller()), role_arn)?;
+        Ok(Self {
+            role_arn: role_arn.to_owned(),
+            ..self
+        })
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::AssumedRole {
             role_arn: self.role_arn.clone(),
             // The pipeline assumes its role anew for each action.
             role_id: None,
             session_name: self.name.clone(),
             access_key: String::new(),
-        });
-        cx.authorize_one(service, need)
+        }
+    }
+
+    /// Whether the role may do something that is no operation.
+    pub fn authorize(&self, service: &str, need: cloud::Need) -> Result<(), Error> {
+        self.cx
+            .with_caller(self.caller())
+            .authorize_one(service, need)
     }
 
     pub async fn call<I: wire::Operation + Send + 'static>(
@@ -57,6 +82,17 @@ impl Session {
         input: I,
     ) -> Result<I::Output, Error> {
         self.cx.call_as(&self.role_arn, &self.name, input).await
+    }
+}
+
+/// That a role may be taken on by whom `cx` speaks for.
+fn take_on(cx: &Cx, role_arn: &str) -> Result<(), Trouble> {
+    match roles::check(cx, role_arn)? {
+        Ok(_) => Ok(()),
+        Err(doubt) => {
+            let message = pipeline::refused(role_arn, &doubt);
+            Err(Trouble::Failure(failure(PERMISSION, message)))
+        }
     }
 }
 

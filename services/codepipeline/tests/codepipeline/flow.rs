@@ -51,6 +51,32 @@ async fn a_new_pipeline_runs_at_once_and_with_every_push() {
     world.assert_clean().await;
 }
 
+/// A pipeline acts with its role as long as the role trusts CodePipeline: not only when it is put.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_trusts_nobody_any_more_is_not_acted_with() {
+    let world = World::new().await;
+    world.create(usual()).await;
+    let all = world.ended(1).await;
+    assert_eq!(all[0].status, Some(Succeeded));
+    let role = "pipeline".to_owned();
+    (world.cx.write(|tx| tx.put(&FakeDistrust { role }))).unwrap();
+    let name = "shop".to_owned();
+    world
+        .ok(StartPipelineExecutionInput {
+            name,
+            ..Default::default()
+        })
+        .await;
+    let all = world.ended(2).await;
+    assert_eq!(all[0].status, Some(Failed));
+    let state = format!("{:?}", world.state().await);
+    let refused = format!(
+        "CodePipeline is not authorized to perform AssumeRole on role {ROLE}: the role {ROLE} does not trust codepipeline.amazonaws.com"
+    );
+    assert!(state.contains(&refused), "{state}");
+    assert!(state.contains("PermissionError"), "{state}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_shown_is_complete_and_holds_no_secret() {
     let world = World::new().await;

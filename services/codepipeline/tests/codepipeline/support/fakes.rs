@@ -116,9 +116,25 @@ fn trusted(role: &str) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
+/// A role that trusts nobody any more.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FakeDistrust {
+    pub role: String,
+}
+
+impl Record for FakeDistrust {
+    const KIND: &'static str = "fake.distrust";
+    fn key(&self) -> String {
+        self.role.clone()
+    }
+}
+
 /// Decides as IAM does: nobody but it reads whom a role trusts.
 fn lets(cx: &Cx, role: &cloud::FoundRole, _session: &str) -> Result<bool, Error> {
     let name = role.arn.rsplit('/').next().unwrap();
+    if cx.read(|tx| tx.get::<FakeDistrust>(name))?.is_some() {
+        return Ok(false);
+    }
     Ok(trusted(name).is_some_and(|(service, source)| {
         cx.caller == cloud::Caller::Service(service)
             && (source.is_none() || cx.source_arn.as_deref() == source)

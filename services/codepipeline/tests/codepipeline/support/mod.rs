@@ -12,7 +12,8 @@ use shapes::codepipeline::*;
 use testkit::SimMachine;
 
 pub use fakes::{
-    FakeBuild, FakeChangeSet, FakeDefinition, FakeObject, FakeRecipe, FakeService, FakeStack,
+    FakeBuild, FakeChangeSet, FakeDefinition, FakeDistrust, FakeObject, FakeRecipe, FakeService,
+    FakeStack,
 };
 
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/pipeline";
