@@ -13,8 +13,8 @@ use wire::Signer;
 pub enum Caller {
     /// The account's owner, by the owner's own long-lived key.
     Root(Owner),
-    /// A session that the owner asked for with `GetSessionToken`. It may call every operation, and is
-    /// not let in where the owner's own key is asked for.
+    /// A session that the owner asked for with `GetSessionToken`. It may call every operation but IAM's, and
+    /// is not let in where the owner's own key is asked for.
     RootSession { access_key: String },
     /// The daemon itself: what it does to make records real.
     Daemon,
@@ -45,12 +45,15 @@ impl Caller {
         matches!(self, Self::Root(_) | Self::RootSession { .. })
     }
 
-    /// Whether an authority decides over its calls. The owner may do everything, and so may the daemon
-    /// and the services within it.
+    /// Whether an authority decides over its calls. The owner may do everything by its own key, and so may
+    /// the daemon and the services within it.
     pub fn is_asked_about(&self) -> bool {
         match self {
-            Self::Root(_) | Self::RootSession { .. } | Self::Daemon | Self::Service(_) => false,
-            Self::AssumedRole { .. } | Self::User { .. } | Self::Anonymous => true,
+            Self::Root(_) | Self::Daemon | Self::Service(_) => false,
+            Self::RootSession { .. }
+            | Self::AssumedRole { .. }
+            | Self::User { .. }
+            | Self::Anonymous => true,
         }
     }
 

@@ -180,15 +180,18 @@ impl Authority for Policies {
     }
 }
 
-/// A user's session calls no operation of IAM's unless a second factor was shown when it began, which
+/// A session of a user or of the owner calls no operation of IAM's unless a second factor was shown when it began, which
 /// nobody can here (STS API reference, "GetSessionToken"): who has got hold of one makes no keys with it that
 /// stay.
 fn check_factor(cx: &Cx, service: &str) -> Result<(), Error> {
-    match &cx.caller {
-        Caller::User { access_key, .. } if service == "iam" && is_of_session(access_key) => {
-            Err(INVALID_TOKEN.because("The security token included in the request is invalid"))
-        }
-        _ => Ok(()),
+    let is_session = match &cx.caller {
+        Caller::User { access_key, .. } => is_of_session(access_key),
+        Caller::RootSession { .. } => true,
+        _ => false,
+    };
+    match is_session && service == "iam" {
+        true => Err(INVALID_TOKEN.because("The security token included in the request is invalid")),
+        false => Ok(()),
     }
 }
 

@@ -123,6 +123,10 @@ fn check_role_arn(arn: &str) -> Result<(), Error> {
 
 pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOutput, Error> {
     check_role_arn(&input.role_arn)?;
+    // API reference, "AssumeRole": the account's owner has everything, and takes on nobody's rights.
+    if cx.caller.is_owner() {
+        return Err(wire::codes::AccessDenied.because("Roles may not be assumed by root accounts."));
+    }
     let some = |given: Option<usize>| given.is_some_and(|it| it > 0);
     refuse("SerialNumber", input.serial_number.is_some())?;
     refuse("TokenCode", input.token_code.is_some())?;

@@ -160,9 +160,17 @@ async fn naming_somebody_suffices_and_naming_the_account_does_not() {
         world.assume(world.ann.clone()).await.unwrap_err(),
         format!("{refused} with an explicit deny in an identity-based policy")
     );
-    // The owner has no policies of its own that could refuse it.
+    // The owner has everything, and takes on nobody's rights, whoever trusts it.
     world.trusts(allow(json!({"AWS": ACCOUNT}))).await;
-    assert_eq!(world.assume(testkit::owner()).await, Ok(()));
+    let session = Caller::RootSession {
+        access_key: "ASIAOWNER".into(),
+    };
+    for owner in [testkit::owner(), session] {
+        assert_eq!(
+            world.assume(owner).await.unwrap_err(),
+            "Roles may not be assumed by root accounts."
+        );
+    }
 }
 
 #[tokio::test]

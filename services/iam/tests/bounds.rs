@@ -487,6 +487,16 @@ async fn a_user_s_session_makes_nothing_that_outlives_it() {
         .serve_json("iam", "CreateAccessKey", key.clone())
         .await;
     assert_eq!(refused.unwrap_err().code, "InvalidClientTokenId");
+    let owner = Caller::RootSession {
+        access_key: "ASIAOWNER".into(),
+    };
+    let owner = ann.with_caller(owner);
+    let refused = owner
+        .serve_json("iam", "CreateAccessKey", key.clone())
+        .await;
+    assert_eq!(refused.unwrap_err().code, "InvalidClientTokenId");
+    let who = owner.serve_json("sts", "GetCallerIdentity", json!({}));
+    assert!(who.await.is_ok());
     // It is the user everywhere else, and the user itself may.
     world.role(allow(json!("*"))).await;
     world.session(&session, json!({})).await.unwrap();

@@ -490,7 +490,7 @@ async fn the_sessions_of_a_deleted_role_end_and_its_namesake_has_none_of_them() 
         role_session_name: "s".into(),
         ..Default::default()
     };
-    let session = world.owner().call(assume).await.unwrap();
+    let session = world.cx.call(assume).await.unwrap();
     let session = session.credentials.unwrap();
     let session = Held {
         key: session.access_key_id,

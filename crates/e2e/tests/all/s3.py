@@ -121,6 +121,9 @@ r = form(post, b"x" * 101); assert r[0] == 400, r
 iam, sts = boto3.client("iam"), boto3.client("sts")
 me = sts.get_caller_identity()["Account"]
 arn = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": me}, "Action": "sts:AssumeRole"}]}))["Role"]["Arn"]
+assert code(lambda: sts.assume_role(RoleArn=arn, RoleSessionName="session")) == ("AccessDenied", 403)
+iam.create_user(UserName="ann"); ann = iam.create_access_key(UserName="ann")["AccessKey"]
+sts = boto3.client("sts", aws_access_key_id=ann["AccessKeyId"], aws_secret_access_key=ann["SecretAccessKey"])
 k = sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
 s = boto3.client("s3", aws_access_key_id=k["AccessKeyId"], aws_secret_access_key=k["SecretAccessKey"], aws_session_token=k["SessionToken"])
 assert s.get_object(Bucket=b, Key="posted")["Body"].read() == b"form"
