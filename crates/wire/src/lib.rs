@@ -47,12 +47,13 @@ pub use receive::{
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
 pub use sigv4::{
-    Credentials, Doubt, FindKey, SignedTexts, Signer, check_head, is_signed, signed_texts, verify,
+    Credentials, Doubt, FindKey, SignedTexts, Signer, check_head, is_signed,     signed_texts, verify,
 };
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
 pub use validation::{decode_input, forbidden, validate};
 pub use value::{Blob, Document, Value, ValueKind};
+pub use xml::is_xml;
 
 #[doc(hidden)]
 pub mod derive_support {

@@ -68,6 +68,16 @@ pub(crate) fn close(out: &mut String, name: &str) {
     out.push('>');
 }
 
+/// Whether XML 1.0 can say a character at all, written out or by its number.
+pub fn is_xml(character: char) -> bool {
+    match character {
+        '\t' | '\n' | '\r' => true,
+        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => false,
+        _ => true,
+    }
+}
+
+/// Writes text; what XML cannot say becomes U+FFFD, so that every answer can be read.
 pub(crate) fn push_escaped(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
@@ -77,10 +87,8 @@ pub(crate) fn push_escaped(out: &mut String, text: &str) {
             '"' => out.push_str("&quot;"),
             // A parser would read a bare carriage return as a line feed.
             '\r' => out.push_str("&#xD;"),
-            '\t' | '\n' => out.push(character),
-            // XML 1.0 has no way to write these.
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            character => out.push(character),
+            character if is_xml(character) => out.push(character),
+            _ => out.push('\u{fffd}'),
         }
     }
 }
@@ -88,6 +96,15 @@ pub(crate) fn push_escaped(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_written_can_be_read() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let mut out = String::new();
+        push_escaped(&mut out, &all);
+        assert!(out.chars().all(is_xml));
+        assert!(!out.contains(['<', '>', '"', '\r']));
+    }
 
     #[test]
     fn every_kind_of_node_is_written() {

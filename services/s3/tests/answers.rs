@@ -417,3 +417,77 @@ async fn a_lifecycle_says_from_which_size_on() {
     let told = shop.done(get("/bucket").query("lifecycle", "")).await;
     assert_eq!(told.element("ExpiredObjectDeleteMarker"), Some("false"));
 }
+
+/// What XML cannot say: every answer is a document that a parser reads, whatever is asked for and whatever keys
+/// there are.
+#[tokio::test]
+async fn an_answer_is_xml_whatever_it_repeats() {
+    let shop = Shop::new().await;
+    let hostile: String = ('\0'..'\u{20}')
+        .chain("<&>\"\u{fffe}\u{ffff}\u{7f}]]>".chars())
+        .collect();
+    let key = &hostile[1..];
+    let path = format!("/bucket/{key}");
+    shop.done(ask("PUT", &path, "x")).await;
+    let upload = ask("POST", &path, "").query("uploads", "");
+    let begun = shop.done(upload).await;
+    let id = begun.element("UploadId").unwrap().to_owned();
+    let list = |query: &[(&str, &str)]| {
+        let query = query.iter();
+        query.fold(get("/bucket"), |ask, (name, value)| ask.query(name, value))
+    };
+    let all = [
+        get("/").query("prefix", key),
+        get("/")
+            .query("prefix", "b")
+            .query("continuation-token", key),
+        list(&[("prefix", key)]),
+        list(&[("delimiter", "\u{3}")]),
+        list(&[("delimiter", key), ("marker", "\u{1}")]),
+        list(&[
+            ("list-type", "2"),
+            ("delimiter", "\r"),
+            ("start-after", "\u{1}"),
+        ]),
+        list(&[("list-type", "2"), ("continuation-token", key)]),
+        list(&[("list-type", "2"), ("encoding-type", key)]),
+        list(&[("versions", ""), ("prefix", key), ("delimiter", "\u{7}")]),
+        list(&[
+            ("versions", ""),
+            ("key-marker", key),
+            ("version-id-marker", key),
+        ]),
+        list(&[("versions", ""), ("key-marker", "\u{1}")]),
+        list(&[("uploads", ""), ("prefix", key), ("delimiter", key)]),
+        list(&[("uploads", ""), ("key-marker", "\u{1}\u{2}")]),
+        list(&[
+            ("uploads", ""),
+            ("key-marker", key),
+            ("upload-id-marker", key),
+        ]),
+        list(&[(key, "")]),
+        get(&path).query("uploadId", &id),
+        get(&path).query("uploadId", key),
+        get(&path).query("versionId", key),
+        get(&path).query("tagging", ""),
+        get(&path).query("acl", ""),
+        get(&format!("{path}none")),
+        ask("PUT", "/bucket", &format!("<Tagging>{}</Tagging>", key)).query("tagging", ""),
+        ask("DELETE", &path, "").query("versionId", key),
+        copy("/bucket/copied", "bucket/none%01"),
+    ];
+    for asked in all {
+        let query = format!("{} {:?}", asked.method, asked.query);
+        let told = shop.tell(asked).await;
+        let body = told.body.clone();
+        if told.status == 204 {
+            continue;
+        }
+        assert!(body.starts_with("<?xml"), "{query}: {body:?}");
+        let wrong = body.chars().find(|it| *it == '\r' || !wire::is_xml(*it));
+        assert_eq!(wrong, None, "{query}: {body:?}");
+    }
+    // Whoever has such keys asks for them as in addresses.
+    let coded = shop.done(list(&[("encoding-type", "url")])).await;
+    assert!(coded.body.contains("%01%02%03"), "{}", coded.body);
+}

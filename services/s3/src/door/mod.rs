@@ -28,6 +28,7 @@ mod listings;
 mod marks;
 mod mismatch;
 mod objects;
+mod readable;
 mod reading;
 mod refusals;
 mod rules;
@@ -58,6 +59,7 @@ use crate::host::{Address, address};
 use crate::website::Ids;
 use execute::Executor;
 use head::{Head, SignedIn};
+use readable::readable;
 use refusals::{AskedFor, Refused};
 
 /// Finds an access key with the session token that came with it, and whose it is.
@@ -126,6 +128,7 @@ impl Door {
             None => self.serve(request, &asked, &visit).await,
         };
         cross.allow(&self.cloud, response.headers_mut());
+        let response = readable(response);
         signed_by(response, &visit.request_id, &host_id)
     }
 

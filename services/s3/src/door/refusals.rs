@@ -150,8 +150,8 @@ pub fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '\t' | '\n' | '\r' => out.push_str(&format!("&#{};", it as u32)),
-            it if it.is_control() || matches!(it, '\u{FFFE}' | '\u{FFFF}') => out.push('\u{FFFD}'),
-            it => out.push(it),
+            it if wire::is_xml(it) => out.push(it),
+            _ => out.push('\u{FFFD}'),
         }
     }
     out
