@@ -47,7 +47,8 @@ pub use receive::{
 pub use shape::{Member, Operation, Shape, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
 pub use sigv4::{
-    Credentials, Doubt, FindKey, SignedTexts, Signer, check_head, is_signed,     signed_texts, verify,
+    Credentials, Doubt, FindKey, SignedTexts, Signer, check_head, is_signed, resigned,
+    signed_texts, verify,
 };
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;

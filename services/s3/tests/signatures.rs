@@ -132,6 +132,35 @@ async fn a_body_that_is_not_the_one_that_was_signed_is_not_stored() {
     house.refused(request, "XAmzContentSHA256Mismatch").await;
 }
 
+/// Clients move the header of the hash into the query when they presign, and sign over the hash.
+#[tokio::test]
+async fn a_presigned_request_that_tells_its_bodys_hash_takes_no_other_body() {
+    let house = House::new().await;
+    let hash = sha256(b"body");
+    let told = |body: &str, hash: &str| put(body).query("X-Amz-Content-Sha256", hash);
+    let mismatch = "XAmzContentSHA256Mismatch";
+    let other = told("other", &hash);
+    house
+        .refused(other.presigned_over("60", &hash), mismatch)
+        .await;
+    house.refused(other.presigned("60"), mismatch).await;
+    let wrong = told("body", &hash).presigned_over("60", &sha256(b"other"));
+    house.refused(wrong, "SignatureDoesNotMatch").await;
+    let stranger = told("body", &hash).by("OWNER", "guessed");
+    let stranger = stranger.presigned_over("60", &hash);
+    house.refused(stranger, "SignatureDoesNotMatch").await;
+    let word = told("body", "anything").presigned_over("60", "anything");
+    house.refused(word, "InvalidArgument").await;
+    let twice = told("body", &hash).query("x-amz-content-sha256", &sha256(b"other"));
+    house
+        .refused(twice.presigned_over("60", &hash), "InvalidRequest")
+        .await;
+    let right = told("body", &hash).presigned_over("60", &hash);
+    house.stored(right, "body").await;
+    let open = told("open", UNSIGNED).presigned("60");
+    house.stored(open, "open").await;
+}
+
 #[tokio::test]
 async fn chunks_are_verified_one_by_one() {
     let house = House::new().await;

@@ -122,6 +122,35 @@ pub fn is_signed(
     hmac::verify(&key, text.as_bytes(), &signature).is_ok()
 }
 
+/// The signature that a request would have over `other` in the place of its body's hash, where the one that it
+/// has is right over `body_hash`: for a verifier that knows no hash but `other`.
+pub fn resigned(
+    head: &Parts,
+    credentials: &Credentials,
+    secret: &str,
+    (body_hash, other): (&str, &str),
+) -> Option<String> {
+    let texts = |hash| signed_texts(head, hash, credentials);
+    let Credentials {
+        date,
+        region,
+        service,
+        signature,
+        ..
+    } = credentials;
+    let is_right = is_signed(
+        secret,
+        date,
+        region,
+        service,
+        &texts(body_hash).to_sign,
+        signature,
+    );
+    let key = signing_key(secret, date, region, service);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    is_right.then(|| hex(hmac::sign(&key, texts(other).to_sign.as_bytes()).as_ref()))
+}
+
 fn sent_at(credentials: &Credentials) -> Result<f64, Doubt> {
     compact_time(&credentials.time)
         .ok_or_else(|| Doubt::Incomplete(format!("the time `{}` cannot be read", credentials.time)))

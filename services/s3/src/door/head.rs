@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::chunks::Framing;
+use super::hash;
 use crate::authorize::RequestFacts;
 use crate::checksum::Algorithm;
 use crate::errors::*;
@@ -29,7 +30,7 @@ const TOKEN: &str = "x-amz-security-token";
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// What S3 calls version 2.
 pub const OLD_ALGORITHM: &str = "AWS";
-const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+pub const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 /// What the value of [`CONTENT_SHA256`] begins with when the body comes in chunks.
 const STREAMING: &str = "STREAMING-";
 
@@ -134,6 +135,8 @@ pub struct Head {
     /// `20261130T110000Z`, as it is signed.
     pub signed_at: Option<String>,
     pub content_sha256: Option<String>,
+    /// The same where it stands in the query of a presigned request.
+    pub content_sha256_hoisted: Option<String>,
     /// How the body is framed, when it comes in chunks.
     pub framing: Option<Framing>,
 }
@@ -171,6 +174,7 @@ pub fn look(parts: &Parts) -> Result<Head, Error> {
         token: None,
         signed_at: None,
         content_sha256: text(CONTENT_SHA256),
+        content_sha256_hoisted: None,
         framing: None,
     };
     match signed_in {
@@ -188,6 +192,7 @@ pub fn look(parts: &Parts) -> Result<Head, Error> {
             check_covered(&parts.headers, &signed.split(';').collect::<Vec<_>>())?;
             head.token = value("X-Amz-Security-Token").map(str::to_owned);
             head.signed_at = value("X-Amz-Date").map(str::to_owned);
+            head.content_sha256_hoisted = hoisted(&query)?;
         }
         SignedIn::OldQuery => {
             check_old(&parts.method, &query)?;
@@ -247,6 +252,30 @@ fn one<'a>(query: &'a Query<'_>, name: &str) -> Option<&'a str> {
     match (found.next(), found.next()) {
         (Some((_, value)), None) => Some(value),
         _ => None,
+    }
+}
+
+/// The hash of the body, or the word in its place, that a query tells.
+fn hoisted(query: &Query<'_>) -> Result<Option<String>, Error> {
+    let told = query.iter();
+    let mut told = told.filter(|(name, _)| name.eq_ignore_ascii_case(CONTENT_SHA256));
+    match (told.next(), told.next()) {
+        (None, _) => Ok(None),
+        (Some((_, value)), None) if value == UNSIGNED || hash::is_hash(value) => {
+            Ok(Some(value.to_string()))
+        }
+        (Some((_, value)), None) if value.starts_with(STREAMING) => Err(not_built(&format!(
+            "{CONTENT_SHA256}: {value} of a presigned request"
+        ))),
+        (Some(_), None) => {
+            let why = format!(
+                "{CONTENT_SHA256} must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."
+            );
+            Err(InvalidArgument.because(why))
+        }
+        (Some(_), Some(_)) => {
+            Err(InvalidRequest.because(format!("{CONTENT_SHA256} is there twice")))
+        }
     }
 }
 

@@ -102,7 +102,8 @@ pub fn signed_text(access_key: &str, text: &str, signature: &str) -> Details {
 fn of_new(head: &Parts) -> Option<Details> {
     let credentials = Credentials::of(head).ok()?;
     let hash = match header(head, "x-amz-content-sha256") {
-        stated if stated.is_empty() => "UNSIGNED-PAYLOAD".to_owned(),
+        stated if stated.is_empty() => parameter(head, "X-Amz-Content-Sha256")
+            .unwrap_or_else(|| super::head::UNSIGNED.to_owned()),
         stated => stated,
     };
     let texts = wire::signed_texts(head, &hash, &credentials);

@@ -22,6 +22,7 @@ mod forms;
 mod grants;
 mod hash;
 mod head;
+mod hoisted;
 #[cfg(test)]
 mod hostile_input;
 mod listings;
@@ -167,6 +168,11 @@ impl Door {
             response.map(|it| posted.reply.answer(it))
         } else {
             let shown = mismatch::Shown::of(&head, &request);
+            let hoisted = head.content_sha256_hoisted.clone();
+            let request = match hoisted.filter(|it| hash::is_hash(it)) {
+                Some(hash) => hoisted::for_library(request, &hash, &*self.find_key),
+                None => request,
+            };
             let verified = verify::Verification {
                 find_key: self.find_key.clone(),
                 config: self.config.clone(),

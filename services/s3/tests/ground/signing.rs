@@ -196,6 +196,11 @@ impl Ask {
 
     /// Signed in its query.
     pub fn presigned(&self, expires: &str) -> Request<s3::Body> {
+        self.presigned_over(expires, UNSIGNED)
+    }
+
+    /// Signed in its query, over what is told of its body.
+    pub fn presigned_over(&self, expires: &str, hash: &str) -> Request<s3::Body> {
         let headers = self.sorted(&[("host", HOST)]);
         let names: Vec<&str> = headers.iter().map(|it| it.0.as_str()).collect();
         let mut query = self.query.clone();
@@ -210,7 +215,7 @@ impl Ask {
             query.push((name.into(), value.into()));
         }
         let text = Self::canonical_query(&query);
-        let signature = self.signature(&text, &headers, UNSIGNED);
+        let signature = self.signature(&text, &headers, hash);
         let text = format!("{text}&X-Amz-Signature={signature}");
         self.request(&text, &headers)
     }
