@@ -253,3 +253,33 @@ fn strangers_learn_that_a_daemon_is_there_and_no_more() {
     let refused = machine.post(&stranger, "neargate", path, &[], b"{}");
     assert_eq!(refused.unwrap().status, 403);
 }
+
+/// What is refused before all of it was sent ends its connection, which a client that keeps it has to know.
+#[test]
+fn an_answer_that_ends_its_connection_says_so() {
+    let machine = Machine::start();
+    let mut connection = TcpStream::connect(machine.listen).unwrap();
+    let timeout = Some(std::time::Duration::from_secs(10));
+    connection.set_read_timeout(timeout).unwrap();
+    let mut refused = |line: &str, rest: &str| {
+        let request = format!(
+            "{line} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-amz-date: 20261130T000000Z\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD\r\nauthorization: AWS4-HMAC-SHA256 Credential=AKIANOBODY/20261130/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=00\r\n{rest}"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("</Error>") {
+            let mut piece = [0; 4096];
+            let length = std::io::Read::read(&mut connection, &mut piece).unwrap();
+            assert!(length > 0, "the connection ended: {answer}");
+            answer.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+        }
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        answer.to_ascii_lowercase().contains("connection: close")
+    };
+    assert!(!refused("GET /bucket/k", "\r\n"));
+    assert!(!refused("PUT /bucket/k", "content-length: 0\r\n\r\n"));
+    assert!(refused(
+        "PUT /bucket/k",
+        "content-length: 1000000\r\n\r\nmore follows"
+    ));
+}

@@ -3,6 +3,8 @@
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use hyper::Response;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use memmap2::MmapMut;
+use tokio::runtime::Handle;
 
 use super::Body;
 use super::bounds::{Busy, Client, Reserved, SMALL_BODY_BYTES, Sender, Turn};
@@ -194,14 +197,96 @@ pub fn is_at_most(body: &Incoming, limit: usize) -> bool {
 
 /// An answer to a request whose body nobody wants. What the client still sends is dropped as it comes,
 /// for a while, and its connection ends.
-pub fn without(body: Incoming, mut answer: Response<Body>) -> Response<Body> {
-    tokio::spawn(tokio::time::timeout(LINGER, async move {
-        let mut body = body;
-        while let Some(Ok(_)) = body.frame().await {}
-    }));
+pub fn without(body: Incoming, answer: Response<Body>) -> Response<Body> {
+    drain(body);
+    last(answer)
+}
+
+fn drain(mut body: Incoming) {
+    // A daemon that ends drops what it has, and nobody is left to read.
+    let Ok(runtime) = Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(async move {
+        let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = tokio::time::timeout(LINGER, reading).await;
+    });
+}
+
+/// The last answer of its connection, which says so: a client sends its next request on another.
+fn last(mut answer: Response<Body>) -> Response<Body> {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(CONNECTION, close);
     answer
+}
+
+/// Whether somebody has left off reading a body before its end.
+#[derive(Clone, Default)]
+pub struct LeftOff(Arc<AtomicBool>);
+
+impl LeftOff {
+    /// The answer to the request. Where its body was not read, the connection cannot go on, and says so: a
+    /// client that did not know would lose its next request. S3 does the same.
+    pub fn tell(&self, answer: Response<Body>) -> Response<Body> {
+        match self.0.load(Ordering::Relaxed) {
+            true => last(answer),
+            false => answer,
+        }
+    }
+}
+
+/// A body that somebody reads as far as they want to.
+pub struct Read {
+    /// None only while it is dropped.
+    body: Option<Incoming>,
+    is_over: bool,
+    left_off: LeftOff,
+}
+
+impl Read {
+    pub fn new(body: Incoming, left_off: &LeftOff) -> Self {
+        Self {
+            body: Some(body),
+            is_over: false,
+            left_off: left_off.clone(),
+        }
+    }
+}
+
+impl hyper::body::Body for Read {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+        self.is_over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map(Incoming::size_hint)
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        let rest = self.body.take().filter(|it| !it.is_end_stream());
+        if let Some(rest) = rest.filter(|_| !self.is_over) {
+            self.left_off.0.store(true, Ordering::Relaxed);
+            drain(rest);
+        }
+    }
 }
 
 /// The body of an answer, whose request is under way until it has been sent or is given up.

@@ -81,7 +81,8 @@ pub async fn answer(
         Ok(room) => room,
         Err(Busy) => return body::without(request.into_body(), slow_down()),
     };
-    let request = request.map(::s3::Body::from);
+    let left_off = body::LeftOff::default();
+    let request = request.map(|it| ::s3::Body::http_body_unsync(body::Read::new(it, &left_off)));
     let (believe, arrival) = (visit.client.believer(), room.arrival());
     let its_visit = ::s3::Visit {
         origin: visit.origin.clone(),
@@ -95,8 +96,7 @@ pub async fn answer(
     };
     let response = tokio::select! {
         response = front.s3.handle(request, its_visit) => response,
-        // What is left of the form is not read: the connection ends.
-        () = room.given_up() => return slow_down(),
+        () = room.given_up() => return left_off.tell(slow_down()),
     };
-    response.map(|body| body.map_err(io::Error::other).boxed_unsync())
+    left_off.tell(response.map(|body| body.map_err(io::Error::other).boxed_unsync()))
 }
