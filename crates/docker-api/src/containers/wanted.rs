@@ -468,6 +468,8 @@ mod tests {
             json!({ "Devices": [{ "PathOnHost": "/dev/null", "PathInContainer": "/data/null" }] }),
             json!({ "Devices": [{ "PathOnHost": "/dev/../etc/x" }] }),
             json!({ "PidMode": "container:x" }),
+            json!({ "StorageOpt": { "size": "10G" } }),
+            json!({ "StorageOpt": { "size": "0" } }),
             json!({ "UTSMode": "host" }),
         ] {
             assert_eq!(
