@@ -1,6 +1,8 @@
 //! Builds as callers see them: started, stopped, retried, described. What happens to them is in
 //! [`crate::reconciler`].
 
+use std::collections::BTreeSet;
+
 use cloud::{Caller, Cx, Error, Records, token_hex};
 use shapes::codebuild::errors::AccountLimitExceededException;
 use shapes::codebuild::*;
@@ -111,10 +113,12 @@ fn merged(cx: &Cx, project: &ProjectRecord, input: StartBuildInput) -> Result<Pl
         .or(environment.image_pull_credentials_type);
     override_variables(&mut environment, input.environment_variables_override);
     project_rules::check_environment(&mut environment)?;
+    // Only a pipeline tells these: whoever else calls a variable so gives it to the commands, and no more.
+    let is_told = is_service(&cx.caller);
     let given = |name: &str| {
         let variables = environment.environment_variables.iter().flatten();
         variables
-            .filter(|it| it.name == name)
+            .filter(|it| is_told && it.name == name)
             .map(|it| it.value.clone())
             .next_back()
     };
@@ -192,7 +196,8 @@ fn override_variables(
 ) {
     let given = given.unwrap_or_default();
     let own = environment.environment_variables.get_or_insert_default();
-    own.retain(|it| !given.iter().any(|new| new.name == it.name));
+    let names: BTreeSet<&str> = given.iter().map(|it| it.name.as_str()).collect();
+    own.retain(|it| !names.contains(it.name.as_str()));
     own.extend(given);
 }
 
@@ -205,6 +210,17 @@ fn artifacts_of(it: &ProjectArtifacts) -> BuildArtifacts {
         artifact_identifier: it.artifact_identifier.clone(),
         bucket_owner_access: it.bucket_owner_access,
         ..Default::default()
+    }
+}
+
+/// Whether a service calls, with a role that it assumes for what it does.
+fn is_service(caller: &Caller) -> bool {
+    match caller {
+        Caller::Daemon | Caller::Service(_) => true,
+        Caller::AssumedRole { role_id, .. } => role_id.is_none(),
+        Caller::Root(_) | Caller::RootSession { .. } | Caller::User { .. } | Caller::Anonymous => {
+            false
+        }
     }
 }
 

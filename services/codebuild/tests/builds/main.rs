@@ -855,6 +855,30 @@ async fn a_pipelines_build_takes_its_archive_and_shows_its_commit() {
     );
 }
 
+/// Who started a build is who did, and not what a variable says.
+#[tokio::test(start_paused = true)]
+async fn a_user_starts_no_build_in_a_pipeline_s_name() {
+    let world = World::new().await;
+    world.call(project()).await;
+    let ann = cloud::Caller::User {
+        arn: "arn:aws:iam::000000000000:user/ann".into(),
+        id: "AIDAANN".into(),
+        access_key: "AKIAANN".into(),
+    };
+    let variable = EnvironmentVariable {
+        name: "CODEBUILD_INITIATOR".into(),
+        value: "codepipeline/p".into(),
+        r#type: Some(EnvironmentVariableType::Plaintext),
+    };
+    let start = StartBuildInput {
+        project_name: "web".into(),
+        environment_variables_override: Some(vec![variable]),
+        ..Default::default()
+    };
+    let build = world.cx.with_caller(ann).call(start).await.unwrap();
+    assert_eq!(build.build.unwrap().initiator.as_deref(), Some("ann"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stacks_project_that_is_not_built_is_refused_ahead() {
     let world = World::new().await;
