@@ -4,22 +4,24 @@
 //! image are followed only within the image, device nodes and deletion marks are refused, and
 //! entries and bytes are counted.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use engine::{EngineError, Result};
 use lzma_rust2::XzReader;
 use tar::EntryType;
 
 use crate::assemble::parents;
-use crate::layer::{Attributes, LayerWriter};
+use crate::layer::{Attributes, LayerWriter, normalised};
 use crate::limits::{
     ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_HEADER_BYTES_MAX, ARCHIVE_MEMORY_KIB_MAX,
+    LINKS_MAX,
 };
 use crate::place::During;
-use crate::tree::Tree;
+use crate::tree::{Tree, components};
 
 const BLOCK_BYTES: usize = 512;
 
@@ -101,9 +103,6 @@ fn is_tar_header(block: &[u8]) -> bool {
     let Ok(bytes) = <&[u8; BLOCK_BYTES]>::try_from(block) else {
         return false;
     };
-    if bytes[0] == 0 {
-        return false;
-    }
     let written = tar::Header::from_byte_slice(bytes).cksum().ok();
     // The checksum counts its own field as spaces.
     let counted: u32 = bytes
@@ -117,12 +116,12 @@ fn is_tar_header(block: &[u8]) -> bool {
     written == Some(counted)
 }
 
-/// Copies all entries of the archive into the layer, below `folder`. They belong to `owner`, or to
-/// whom the archive says.
+/// Copies all entries of the archive into the layer, below `folder`, as `tar` would unpack them there with that
+/// folder as its root: they belong to whom the archive says, folders that are there already look as in the
+/// archive, and what is of another kind is replaced.
 pub fn unpack(
     open: impl Fn() -> Result<File>,
     folder: &Path,
-    owner: Option<(u64, u64)>,
     below: &Tree,
     layer: &mut LayerWriter,
 ) -> Result<()> {
@@ -131,10 +130,9 @@ pub fn unpack(
     let mut archive = tar::Archive::new(reader(open()?)?);
     let mut unpacking = Unpacking {
         folder,
-        owner,
         below,
         layer,
-        written: BTreeSet::new(),
+        written: BTreeMap::new(),
     };
     for entry in archive.entries().during(what)? {
         unpacking.entry(entry.during(what)?)?;
@@ -178,29 +176,42 @@ fn check_sizes(archive: &mut tar::Archive<Box<dyn Read>>) -> Result<()> {
 
 struct Unpacking<'a> {
     folder: &'a Path,
-    owner: Option<(u64, u64)>,
     below: &'a Tree,
     layer: &'a mut LayerWriter,
-    /// Folders that the layer holds so far because of this archive.
-    written: BTreeSet<PathBuf>,
+    /// What the layer holds so far because of this archive.
+    written: BTreeMap<PathBuf, Written>,
+}
+
+enum Written {
+    Folder,
+    Link(PathBuf),
+    Other,
+}
+
+/// What is at a path by now.
+enum There {
+    Folder(Option<Attributes>),
+    Link(PathBuf),
+    Other,
+    Nothing,
 }
 
 impl Unpacking<'_> {
     fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<()> {
         let what = || "cannot read the archive".to_owned();
+        let header = entry.header();
+        // It says something of the entries that follow, and is none.
+        if header.entry_type() == EntryType::XGlobalHeader {
+            return Ok(());
+        }
         let name = entry.path().during(what)?.into_owned();
         let Some(path) = self.destination(&name)? else {
             return Ok(());
         };
-        let header = entry.header();
-        let (uid, gid) = match self.owner {
-            Some(owner) => owner,
-            None => (header.uid().during(what)?, header.gid().during(what)?),
-        };
-        let attributes = Attributes {
+        let mut attributes = Attributes {
             mode: header.mode().during(what)? & 0o7777,
-            uid,
-            gid,
+            uid: header.uid().during(what)?,
+            gid: header.gid().during(what)?,
             modified_seconds: header.mtime().during(what)?,
             extended: Vec::new(),
         };
@@ -211,69 +222,114 @@ impl Unpacking<'_> {
             .during(what)?
             .map(|link| link.into_owned());
         self.parents(&path)?;
-        match (kind, link) {
-            (EntryType::Directory, _) => self.directory(path, &attributes),
+        let written = match (kind, link) {
+            (EntryType::Directory, _) => {
+                self.layer.folder(&path, &attributes)?;
+                Written::Folder
+            }
             (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, _) => {
-                self.layer.stream(&path, &attributes, size, &mut entry)
+                self.layer.stream(&path, &attributes, size, &mut entry)?;
+                Written::Other
             }
             (EntryType::Symlink, Some(target)) => {
-                self.layer.symbolic_link(&path, &attributes, &target)
+                attributes.mode = 0o777;
+                self.layer.symbolic_link(&path, &attributes, &target)?;
+                Written::Link(target)
             }
-            (EntryType::Link, Some(target)) => match self.destination(&target)? {
-                Some(target) => self.layer.hard_link(&path, &attributes, &target),
-                None => Err(refuse(&name, "links to the archive's root")),
-            },
-            (EntryType::Fifo, _) => self.layer.fifo(&path, &attributes),
-            (EntryType::XGlobalHeader, _) => Ok(()),
-            (EntryType::Block | EntryType::Char, _) => Err(refuse(&name, "is a device node")),
-            _ => Err(refuse(&name, "is of an unknown kind")),
-        }
+            (EntryType::Link, Some(target)) => {
+                let Some(target) = self.destination(&target)? else {
+                    return Err(refuse(&name, "links to the archive's root"));
+                };
+                self.layer.hard_link(&path, &attributes, &target)?;
+                Written::Other
+            }
+            (EntryType::Fifo, _) => {
+                self.layer.fifo(&path, &attributes)?;
+                Written::Other
+            }
+            (EntryType::Block | EntryType::Char, _) => {
+                return Err(refuse(&name, "is a device node"));
+            }
+            _ => return Err(refuse(&name, "is of an unknown kind")),
+        };
+        self.written.insert(path, written);
+        Ok(())
     }
 
-    fn directory(&mut self, path: PathBuf, attributes: &Attributes) -> Result<()> {
-        let existing = self.below.find(&path)?;
-        if existing.is_some_and(|node| node.is_folder()) || !self.written.insert(path.clone()) {
-            return Ok(());
-        }
-        self.layer.folder(&path, attributes)
-    }
-
-    /// Where a name of the archive lands; `None` for the archive's own root.
+    /// Where a name of the archive lands; `None` for the archive's own root. What leads up from there stays
+    /// there.
     fn destination(&self, name: &Path) -> Result<Option<PathBuf>> {
-        let mut path = PathBuf::new();
-        for component in name.components() {
-            match component {
-                Component::Normal(part) => {
-                    if part.as_encoded_bytes().starts_with(b".wh.") {
-                        return Err(refuse(name, "means a deletion in a layer"));
-                    }
-                    path.push(part);
-                }
-                Component::ParentDir => return Err(refuse(name, "leads out of the archive")),
-                Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-            }
+        let path = normalised(name);
+        let means_deletion = |it: &OsStr| it.as_encoded_bytes().starts_with(b".wh.");
+        if path.iter().any(means_deletion) {
+            return Err(refuse(name, "means a deletion in a layer"));
         }
-        let Some(file_name) = path.file_name() else {
+        let (Some(parent), Some(file_name)) = (path.parent(), path.file_name()) else {
             return Ok(None);
         };
-        let parent = self.folder.join(path.parent().unwrap_or(Path::new("")));
-        Ok(Some(self.below.resolve(&parent)?.join(file_name)))
+        Ok(Some(self.resolve(parent)?.join(file_name)))
+    }
+
+    /// Follows links, those of the archive as well, with the destination as the root.
+    fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        let mut ahead = components(path);
+        ahead.reverse();
+        let mut resolved = PathBuf::new();
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                resolved.pop();
+                continue;
+            }
+            let here = resolved.join(&name);
+            let There::Link(target) = self.there(&self.folder.join(&here))? else {
+                resolved = here;
+                continue;
+            };
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(refuse(path, "has too many links in a row"));
+            }
+            if target.is_absolute() {
+                resolved = PathBuf::new();
+            }
+            ahead.extend(components(&target).into_iter().rev());
+        }
+        Ok(self.folder.join(resolved))
+    }
+
+    fn there(&self, path: &Path) -> Result<There> {
+        match self.written.get(path) {
+            Some(Written::Folder) => return Ok(There::Folder(None)),
+            Some(Written::Link(target)) => return Ok(There::Link(target.clone())),
+            Some(Written::Other) => return Ok(There::Other),
+            None => {}
+        }
+        Ok(match self.below.find_itself(path)? {
+            None => There::Nothing,
+            Some(node) if node.is_folder() => {
+                There::Folder(Some(crate::placing::attributes_of(&node)))
+            }
+            Some(node) if node.metadata.is_symlink() => There::Link(self.below.link_target(&node)?),
+            Some(_) => There::Other,
+        })
     }
 
     fn parents(&mut self, path: &Path) -> Result<()> {
         for parent in parents(path) {
-            if self.written.contains(&parent) || self.folder.starts_with(&parent) {
+            if self.folder.starts_with(&parent) {
                 continue;
             }
-            let attributes = match self.below.find_itself(&parent)? {
-                Some(node) if node.is_folder() => crate::placing::attributes_of(&node),
-                Some(_) => {
+            let attributes = match self.there(&parent)? {
+                There::Folder(None) => continue,
+                There::Folder(Some(attributes)) => attributes,
+                There::Nothing => Attributes::root(0o755),
+                There::Link(_) | There::Other => {
                     return Err(refuse(path, "lies below what is not a folder in the image"));
                 }
-                None => Attributes::root(0o755),
             };
             self.layer.folder(&parent, &attributes)?;
-            self.written.insert(parent);
+            self.written.insert(parent, Written::Folder);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! COPY and ADD: what the sources are. Where they land is worked out in [`crate::placing`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::gather::{Gatherer, Item};
 use crate::ignore::Ignore;
 use crate::layer::normalised;
 use crate::mode::FileMode;
-use crate::pattern::{Pattern, has_wildcard, is_pattern};
+use crate::pattern::{Pattern, Stars, has_wildcard, is_pattern};
 use crate::remote::Remote;
 use crate::tree::{Node, Tree};
 
@@ -64,6 +65,8 @@ pub struct Found {
 
 pub enum Part {
     Path {
+        /// What it lands as in a folder: a link's own name, and not that of what it leads to.
+        name: OsString,
         node: Box<Node>,
         items: Vec<Item>,
         above: Option<Above>,
@@ -123,7 +126,7 @@ impl Found {
                     hasher.text(text);
                 }
                 Part::Path {
-                    node, items, above, ..
+                    name, items, above, ..
                 } => {
                     hasher.text("path");
                     if let Some(above) = above {
@@ -132,7 +135,6 @@ impl Found {
                             hasher.field(&folder.metadata.mode().to_le_bytes());
                         }
                     }
-                    let name = node.path.file_name().unwrap_or_default();
                     hasher.field(name.as_encoded_bytes());
                     hasher.field(&(items.len() as u64).to_le_bytes());
                     let mut first_names = BTreeMap::new();
@@ -159,6 +161,7 @@ fn find_fetched(tree: &Tree, path: &Path, address: &str, gatherer: &Gatherer<'_>
         ..*gatherer
     };
     Ok(Part::Path {
+        name: node.path.file_name().unwrap_or_default().to_owned(),
         items: gatherer.gather(&node)?,
         node: Box::new(node),
         above: None,
@@ -173,18 +176,20 @@ fn find_path(
     origin: &Origin<'_>,
     parts: &mut Vec<Part>,
 ) -> Result<()> {
-    let nodes = if is_pattern(path) {
+    let named = if is_pattern(path) {
         matching_pattern(path, origin)?
     } else {
-        origin.tree.find(Path::new(path))?.into_iter().collect()
+        let node = origin.tree.find(Path::new(path))?;
+        node.into_iter().map(|it| (name_of(path), it)).collect()
     };
     let before = parts.len();
-    let is_hidden = !nodes.is_empty();
-    for node in nodes {
+    let is_hidden = !named.is_empty();
+    for (name, node) in named {
         let items = gatherer.gather(&node)?;
         // Empty when `.dockerignore` hides it and all below it.
         if !items.is_empty() {
             parts.push(Part::Path {
+                name,
                 node: Box::new(node),
                 items,
                 above: None,
@@ -211,8 +216,11 @@ fn find_with_parents(
 ) -> Result<()> {
     let (base, rest) = path.split_once("/./").unwrap_or(("", path));
     let bases = match is_pattern(base) {
-        true => matching_pattern(base, origin)?,
-        false => origin.tree.find(Path::new(base))?.into_iter().collect(),
+        true => matching_pattern(base, origin)?
+            .into_iter()
+            .map(|it| it.1)
+            .collect(),
+        false => Vec::from_iter(origin.tree.find(Path::new(base))?),
     };
     let mut is_found = false;
     for base in bases {
@@ -231,6 +239,7 @@ fn find_with_parents(
             }
             let above = Some(Above { path, folders });
             parts.push(Part::Path {
+                name: OsString::new(),
                 node: Box::new(node),
                 items,
                 above,
@@ -250,29 +259,37 @@ fn find_with_parents(
 /// What a path or pattern stands for below a folder. A link is itself here: it keeps its place.
 fn below(base: &Node, path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
     if is_pattern(path) {
-        return matching_below(base, path, origin);
+        return matching_below(base, path, Stars::AnyDepth, origin);
     }
     let path = base.path.join(normalised(Path::new(path)));
     Ok(origin.tree.find_itself(&path)?.into_iter().collect())
 }
 
-fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
+/// The last part of a path as it is written.
+fn name_of(path: &str) -> OsString {
+    let path = normalised(Path::new(path));
+    path.file_name().unwrap_or_default().to_owned()
+}
+
+/// What a pattern finds, each by the name that it was found by.
+fn matching_pattern(path: &str, origin: &Origin<'_>) -> Result<Vec<(OsString, Node)>> {
     let Some(root) = origin.tree.find(Path::new(""))? else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    for node in matching_below(&root, path, origin)? {
+    for node in matching_below(&root, path, Stars::OnePart, origin)? {
         // A link that a pattern finds is copied as what it leads to, as if it was named.
-        found.extend(origin.tree.find(&node.path)?);
+        let name = node.path.file_name().unwrap_or_default().to_owned();
+        found.extend(origin.tree.find(&node.path)?.map(|it| (name, it)));
     }
     Ok(found)
 }
 
-fn matching_below(base: &Node, path: &str, origin: &Origin<'_>) -> Result<Vec<Node>> {
+fn matching_below(base: &Node, path: &str, stars: Stars, origin: &Origin<'_>) -> Result<Vec<Node>> {
     let path = path.trim_start_matches("./").trim_matches('/');
-    let pattern = Pattern::parse(path)?;
+    let pattern = Pattern::parse(path, stars)?;
     // Without `**` a pattern matches only at its own depth, so nothing deeper is looked at.
-    let depth_max = if path.contains("**") {
+    let depth_max = if stars == Stars::AnyDepth && path.contains("**") {
         crate::limits::FOLDER_DEPTH_MAX
     } else {
         path.matches('/').count() + 1
@@ -321,4 +338,13 @@ pub fn absolute(path: &str, working_dir: &str) -> String {
         absolute.push('/');
     }
     absolute
+}
+
+/// What an image says of its working folder: an absolute path stays as it is written.
+pub fn working_dir(path: &str, above: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let whole = Path::new("/").join(above).join(path);
+    format!("/{}", normalised(&whole).display())
 }

@@ -9,7 +9,7 @@ use engine::{EngineError, Result};
 
 use crate::layer::normalised;
 use crate::limits::{IGNORE_BYTES_MAX, IGNORE_PATTERNS_MAX};
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Stars};
 use crate::tree::Tree;
 
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ impl Ignore {
                     ".dockerignore: more than {IGNORE_PATTERNS_MAX} patterns"
                 )));
             }
-            let pattern = Pattern::parse(&pattern).map_err(|error| {
+            let pattern = Pattern::parse(&pattern, Stars::AnyDepth).map_err(|error| {
                 EngineError::invalid(format!(".dockerignore:{}: {error}", index + 1))
             })?;
             rules.push(Rule { shows, pattern });

@@ -376,7 +376,7 @@ impl Parser<'_> {
         }
         copy.to = words.pop().expect("there are at least two");
         for word in words {
-            copy.sources.push(self.copy_source(word, &copy)?);
+            copy.sources.push(self.copy_source(word, is_add)?);
         }
         if copy.checksum.is_some() && copy.sources.len() > 1 {
             return Err(self.invalid("`--checksum` is of one source, and here are more"));
@@ -384,15 +384,12 @@ impl Parser<'_> {
         Ok(Kind::Copy(copy))
     }
 
-    fn copy_source(&self, word: String, copy: &Copy) -> Result<CopySource> {
+    fn copy_source(&self, word: String, is_add: bool) -> Result<CopySource> {
         if let Some(heredoc) = self.line.heredocs.iter().find(|doc| doc.word == word) {
-            if copy.from.is_some() {
-                return Err(self.invalid("a heredoc cannot come out of `--from`"));
-            }
             return Ok(CopySource::Heredoc(heredoc.clone()));
         }
         let remote = Remote::parse(&word).map_err(|error| self.line.place.wrap(error))?;
-        if remote.is_some() && !copy.is_add {
+        if remote.is_some() && !is_add {
             return Err(self.invalid(format!("COPY takes no address like `{word}`; ADD does")));
         }
         Ok(CopySource::Path(word))

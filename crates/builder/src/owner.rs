@@ -9,7 +9,8 @@ use crate::limits::PASSWD_BYTES_MAX;
 use crate::place::During;
 use crate::tree::Tree;
 
-/// The owner that `text` names. A number is its own; a name without a group brings its group along.
+/// The owner that `text` names. A number is its own; a name without a group brings its group along. A
+/// user that the image does not know is root, and a group that it does not know is the user's, as BuildKit has it.
 pub fn resolve(text: &str, image: &Tree) -> Result<(u64, u64)> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -23,7 +24,7 @@ pub fn resolve(text: &str, image: &Tree) -> Result<(u64, u64)> {
         None | Some("") => own_gid,
         Some(group) => match number(group) {
             Some(gid) => gid,
-            None => group_by_name(group, image)?,
+            None => group_by_name(group, image)?.unwrap_or(own_gid),
         },
     };
     Ok((uid, gid))
@@ -34,27 +35,22 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn user_by_name(name: &str, image: &Tree) -> Result<(u64, u64)> {
-    if name == "root" {
+    if matches!(name, "" | "root") {
         return Ok((0, 0));
     }
-    let file = read(image, "etc/passwd")?;
-    fields_of(&file, name)
-        .and_then(|fields| Some((number(fields.get(2)?)?, number(fields.get(3)?)?)))
-        .ok_or_else(|| {
-            EngineError::invalid(format!("the image's `/etc/passwd` has no user `{name}`"))
-        })
+    let file = read(image, "etc/passwd", name)?;
+    let found = fields_of(&file, name);
+    let ids = found.and_then(|it| Some((number(it.get(2)?)?, number(it.get(3)?)?)));
+    Ok(ids.unwrap_or_default())
 }
 
-fn group_by_name(name: &str, image: &Tree) -> Result<u64> {
+fn group_by_name(name: &str, image: &Tree) -> Result<Option<u64>> {
     if name == "root" {
-        return Ok(0);
+        return Ok(Some(0));
     }
-    let file = read(image, "etc/group")?;
-    fields_of(&file, name)
-        .and_then(|fields| number(fields.get(2)?))
-        .ok_or_else(|| {
-            EngineError::invalid(format!("the image's `/etc/group` has no group `{name}`"))
-        })
+    let file = read(image, "etc/group", name)?;
+    let found = fields_of(&file, name);
+    Ok(found.and_then(|it| number(it.get(2)?)))
 }
 
 fn fields_of<'a>(file: &'a str, name: &str) -> Option<Vec<&'a str>> {
@@ -63,7 +59,13 @@ fn fields_of<'a>(file: &'a str, name: &str) -> Option<Vec<&'a str>> {
         .find(|fields| fields[0] == name)
 }
 
-fn read(image: &Tree, path: &str) -> Result<String> {
+/// Nobody is known where there is nothing at all.
+fn read(image: &Tree, path: &str, name: &str) -> Result<String> {
+    if image.is_nothing() {
+        return Err(EngineError::invalid(format!(
+            "there is no `/{path}` yet that could know `{name}`; name a number instead"
+        )));
+    }
     let Some(node) = image
         .find(Path::new(path))?
         .filter(|node| node.metadata.is_file())

@@ -1,6 +1,6 @@
 //! Patterns of paths, for `.dockerignore` and for the sources of COPY: `*` and `?` within a
-//! component, `**` over components, `[a-z]` and `[^a-z]`, and `\` before a character that is meant
-//! as it is.
+//! component, `**` over components (in `.dockerignore` and with `--parents` only, as in Docker),
+//! `[a-z]` and `[^a-z]`, and `\` before a character that is meant as it is.
 //!
 //! Matching keeps a set of positions instead of backtracking, so that no pattern takes longer than
 //! its length times the path's.
@@ -33,8 +33,17 @@ pub struct Pattern {
     tokens: Vec<Token>,
 }
 
+/// What two stars and more stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stars {
+    /// Anything, over folders too.
+    AnyDepth,
+    /// What one stands for.
+    OnePart,
+}
+
 impl Pattern {
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str, stars: Stars) -> Result<Self> {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(EngineError::invalid(
                 "a pattern is longer than a path may be",
@@ -47,7 +56,9 @@ impl Pattern {
             let token = match character {
                 '*' if characters.next_if_eq(&'*').is_some() => {
                     while characters.next_if_eq(&'*').is_some() {}
-                    if characters.next_if_eq(&'/').is_some() {
+                    if stars == Stars::OnePart {
+                        Token::Some
+                    } else if characters.next_if_eq(&'/').is_some() {
                         tokens.push(Token::FoldersOrNothing);
                         Token::Folders
                     } else {

@@ -49,7 +49,7 @@ pub fn write(
         }
     }
     for (folder, tree, node) in &placing.archives {
-        archive::unpack(|| tree.open(node), folder, owner, below, &mut layer)?;
+        archive::unpack(|| tree.open(node), folder, below, &mut layer)?;
     }
     layer.finish().map(Some)
 }
@@ -158,14 +158,17 @@ impl<'a> Placing<'a> {
             || names_folder(&self.request.to)
             || existing.is_some_and(|node| node.is_folder())
             || to.as_os_str().is_empty();
-        if found.parts.len() > 1 && !is_folder {
-            return Err(EngineError::invalid(format!(
-                "more than one source needs a folder as destination: end `{}` with a `/`",
-                self.request.to
-            )));
-        }
         for (number, part) in found.parts.iter().enumerate() {
             let source = |tree| Of { number, tree };
+            // One after the other: what a folder before has made is a folder for those that follow.
+            let planned = self.planned.get(&to).map(|it| &it.content);
+            let is_folder = is_folder || matches!(planned, Some(Content::Folder));
+            if planned.is_some() && !is_folder {
+                return Err(EngineError::invalid(format!(
+                    "more than one source needs a folder as destination: end `{}` with a `/`",
+                    self.request.to
+                )));
+            }
             match part {
                 Part::Text { name, text } => {
                     let path = if is_folder { to.join(name) } else { to.clone() };
@@ -180,6 +183,7 @@ impl<'a> Placing<'a> {
                     self.place_with_parents(source(self.origin.tree), items, above, &to)?;
                 }
                 Part::Path {
+                    name,
                     node,
                     items,
                     fetched,
@@ -189,10 +193,14 @@ impl<'a> Placing<'a> {
                         Some(_) => self.request.unpacks_fetched,
                         None => self.request.unpacks,
                     };
+                    let path = match is_folder {
+                        true => to.join(name),
+                        false => to.clone(),
+                    };
                     let source = source(fetched.as_ref().unwrap_or(self.origin.tree));
                     match unpacks && node.metadata.is_file() && source.is_archive(node)? {
                         true => self.place_archive(source, node, &to)?,
-                        false => self.place(source, node, items, &to, is_folder)?,
+                        false => self.place(source, node, items, &to, &path)?,
                     }
                 }
             }
@@ -201,11 +209,6 @@ impl<'a> Placing<'a> {
     }
 
     fn place_archive(&mut self, source: Of<'a>, node: &'a Node, to: &Path) -> Result<()> {
-        if self.request.chmod.is_some() {
-            return Err(EngineError::invalid(
-                "`--chmod` is not supported with an archive, which brings its own permissions",
-            ));
-        }
         self.plan_folder(to.to_owned())?;
         self.archives.push((to.to_owned(), source.tree, node));
         Ok(())
@@ -217,7 +220,7 @@ impl<'a> Placing<'a> {
         node: &'a Node,
         items: &'a [Item],
         to: &Path,
-        is_folder: bool,
+        path: &Path,
     ) -> Result<()> {
         if node.is_folder() {
             // The folder itself is not copied, what it holds is.
@@ -227,13 +230,9 @@ impl<'a> Placing<'a> {
                 .filter(|item| !item.path.as_os_str().is_empty())
                 .try_for_each(|item| self.item(source, item, to.join(&item.path)));
         }
-        let path = match node.path.file_name() {
-            Some(name) if is_folder => to.join(name),
-            _ => to.to_owned(),
-        };
         items
             .iter()
-            .try_for_each(|item| self.item(source, item, joined(&path, &item.path)))
+            .try_for_each(|item| self.item(source, item, joined(path, &item.path)))
     }
 
     fn place_with_parents(

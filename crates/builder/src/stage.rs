@@ -22,7 +22,7 @@ use crate::words::Expander;
 use crate::{command, owner, placing, settings};
 
 /// Part of every key: raise it when layers are written in another way.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// An image in the making.
 #[derive(Debug, Clone, Default)]
@@ -249,12 +249,13 @@ impl Run<'_, '_> {
         if path.is_empty() {
             return Err(EngineError::invalid("the WORKDIR is empty here"));
         }
-        let path = absolute(&path, &self.state.config.working_dir);
+        let above = std::mem::take(&mut self.state.config.working_dir);
+        self.state.config.working_dir = copy::working_dir(&path, &above);
+        let path = absolute(&path, &above);
         let path = match path.trim_end_matches('/') {
             "" => "/".to_owned(),
             path => path.to_owned(),
         };
-        self.state.config.working_dir = path.clone();
         let mut hasher = self.state.key("workdir");
         hasher.text(&path);
         hasher.text(&self.state.config.user);

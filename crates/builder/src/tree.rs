@@ -47,6 +47,11 @@ impl Tree {
         Self::new(vec![folder])
     }
 
+    /// Whether it has no root: that of `scratch`, before anything is put there.
+    pub fn is_nothing(&self) -> bool {
+        self.folders.is_empty()
+    }
+
     /// What `path` is, following links as a process whose root this tree is would.
     pub fn find(&self, path: &Path) -> Result<Option<Node>> {
         self.walk(path, true).map(|(_, node)| node)
@@ -239,7 +244,7 @@ impl Tree {
     }
 }
 
-fn components(path: &Path) -> Vec<OsString> {
+pub fn components(path: &Path) -> Vec<OsString> {
     path.components()
         .filter_map(|component| match component {
             Component::Normal(name) => Some(name.to_owned()),

@@ -4,7 +4,7 @@ use engine::{EngineError, Result};
 
 use crate::limits::{EXPANSION_BYTES_MAX, EXPANSION_DEPTH_MAX};
 use crate::lines::split_quoted_word;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Stars};
 
 /// Looks up a variable; `None` when it is not set.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -369,5 +369,5 @@ fn shell_pattern(text: &str) -> Result<Pattern> {
             "a pattern in a variable is longer than {PATTERN_OPERAND_BYTES_MAX} bytes"
         )));
     }
-    Pattern::parse(&as_path_pattern(text)?)
+    Pattern::parse(&as_path_pattern(text)?, Stars::AnyDepth)
 }

@@ -374,3 +374,21 @@ async fn the_escape_directive() {
             .starts_with("Dockerfile:2: the directive `escape`")
     );
 }
+
+#[tokio::test]
+async fn a_working_folder_is_said_as_it_is_written() {
+    for (instructions, expected) in [
+        ("WORKDIR /a/b/", "/a/b/"),
+        ("WORKDIR /a//b/../c", "/a//b/../c"),
+        ("WORKDIR /a/\nWORKDIR b", "/a/b"),
+        ("WORKDIR /a\nWORKDIR b/../c/", "/a/c"),
+        ("WORKDIR /a/b/.", "/a/b/."),
+        ("WORKDIR /a/\nWORKDIR .", "/a"),
+        ("WORKDIR a\nWORKDIR ../../..", "/"),
+    ] {
+        let config = config(&format!("FROM scratch\n{instructions}\n")).await;
+        assert_eq!(config.working_dir, expected, "{instructions}");
+    }
+    // Whom the image does not know works as root.
+    config("FROM scratch\nWORKDIR /x\nUSER nobody-knows\nWORKDIR y\n").await;
+}
