@@ -7,7 +7,8 @@ use crate::error::{Failure, Result};
 pub(crate) struct User {
     pub uid: u32,
     pub gid: u32,
-    /// Further groups that list the user as a member.
+    /// All groups that it is in, its own first: who has given up a group's rights is told by its not being
+    /// there.
     pub groups: Vec<u32>,
     pub home: String,
 }
@@ -64,14 +65,11 @@ fn resolve(text: &str, passwd: &str, group: &str) -> Result<User> {
     };
     let name = entry.as_ref().map_or("", |entry| entry.name);
     // An explicit group replaces the lists' ones.
-    let groups = if group_text.is_some() || name.is_empty() {
-        Vec::new()
-    } else {
-        group_entries(group)
-            .filter(|entry| entry.members.contains(&name) && entry.gid != gid)
-            .map(|entry| entry.gid)
-            .collect()
-    };
+    let mut groups = vec![gid];
+    if group_text.is_none() && !name.is_empty() {
+        let of_user = |entry: &GroupEntry| entry.members.contains(&name) && entry.gid != gid;
+        groups.extend(group_entries(group).filter(of_user).map(|it| it.gid));
+    }
     let home = entry.map_or("/", |entry| entry.home);
     Ok(User {
         uid,
@@ -139,12 +137,12 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_by_number() {
-        check("", 0, 0, &[], "/root");
-        check("app", 1000, 1001, &[44], "/home/app");
-        check("1000", 1000, 1001, &[44], "/home/app");
-        check("app:video", 1000, 44, &[], "/home/app");
-        check("4321:55", 4321, 55, &[], "/");
-        check("4321", 4321, 0, &[], "/");
+        check("", 0, 0, &[0], "/root");
+        check("app", 1000, 1001, &[1001, 44], "/home/app");
+        check("1000", 1000, 1001, &[1001, 44], "/home/app");
+        check("app:video", 1000, 44, &[44], "/home/app");
+        check("4321:55", 4321, 55, &[55], "/");
+        check("4321", 4321, 0, &[0], "/");
     }
 
     #[test]
