@@ -39,6 +39,9 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
     if let Some(network) = instruction.network {
         hasher.text(&format!("{network:?}"));
     }
+    for (address, name) in &run.build.hosts {
+        hasher.text(&format!("{address} {name}"));
+    }
     for mount in &mounts {
         hash_mount(run, mount, &mut hasher).await?;
     }
@@ -79,6 +82,8 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
         mounts: prepared.mounts,
         stdin: None,
         network: instruction.network.unwrap_or(run.build.network),
+        hosts: run.build.hosts.clone(),
+        shm_bytes: run.build.shm_bytes,
     };
     execute(run, step).await?;
     drop(prepared.locks);
@@ -119,14 +124,14 @@ impl Call {
         let keyed_env = env.clone();
         for (name, value) in &run.build.args {
             let is_proxy = PROXY_ARGS.contains(&name.to_ascii_uppercase().as_str());
-            if is_proxy && settings::get_env(&env, name).is_none() {
-                env.push(format!("{name}={value}"));
+            // Some programs look for the one form, and some for the other.
+            for name in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
+                if is_proxy && settings::get_env(&env, &name).is_none() {
+                    env.push(format!("{name}={value}"));
+                }
             }
         }
-        let working_dir = match config.working_dir.as_str() {
-            "" => "/".to_owned(),
-            path => path.to_owned(),
-        };
+        let working_dir = absolute(&config.working_dir, "/");
         Ok(Self {
             argv: settings::argv(&command, config),
             env,
@@ -263,6 +268,7 @@ async fn execute(run: &Run<'_, '_>, step: RunStep) -> Result<()> {
         last
     };
     let steps = &run.build.shared.steps;
+    let command = step.argv.clone();
     let (code, last) = futures_util::future::join(steps.run(step, sender), output).await;
     match code? {
         0 => Ok(()),
@@ -272,6 +278,12 @@ async fn execute(run: &Run<'_, '_>, step: RunStep) -> Result<()> {
                 message.push_str("; its last output was: ");
                 message.push_str(&Vec::from(last).join(" / "));
             }
+            let failed = BuildEvent::Failed {
+                number,
+                command,
+                code,
+            };
+            run.build.tell(failed).await;
             Err(EngineError::invalid(message))
         }
     }

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use engine::{
-    BuildEvent, BuildRequest, Built, ImageName, Reference, RegistryLogin, Result, StepNetwork,
+    BuildEvent, BuildRequest, Built, EngineError, ImageName, Reference, RegistryLogin, Result,
+    StepNetwork,
 };
 use http::Method;
 use rustix::fs::OFlags;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::answer::{self, Answer, Lines, Refusal};
 use crate::archive::{Owners, check, spool, unpack};
 use crate::clock::now_ms;
+use crate::containers::check_hosts;
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::events::Event;
@@ -38,11 +40,8 @@ const REFUSED: &[&str] = &[
     "cpuperiod",
     "cpusetcpus",
     "cpusetmems",
-    "shmsize",
     "ulimits",
-    "extrahosts",
     "securityopt",
-    "isolation",
     "cgroupparent",
     "outputs",
 ];
@@ -51,6 +50,8 @@ pub async fn build(call: Call) -> Answer {
     let query = &call.query;
     query.refuse(REFUSED)?;
     let mut request = request(query, |name| call.docker.kept(name))?;
+    request.hosts = hosts(query, &call.docker)?;
+    request.no_cache |= !is_cache_there(query, &call.docker).await?;
     if request.network == StepNetwork::Host {
         call.docker.policy().allow("the host's network")?;
     }
@@ -91,7 +92,14 @@ pub async fn build(call: Call) -> Answer {
         };
         match outcome {
             Ok((built, names)) => tell_built(&lines, &built, &names, quiet).await,
-            Err(error) => lines.error(error.chain()).await,
+            Err(BuildFailure::Other(error)) => lines.error(error.chain()).await,
+            Err(BuildFailure::Command { command, code }) => {
+                let message = format!("The command '{command}' returned a non-zero code: {code}");
+                let detail = json!({ "code": code, "message": message });
+                lines
+                    .say(json!({ "errorDetail": detail, "error": message }))
+                    .await;
+            }
         }
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
     });
@@ -169,6 +177,13 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
             own_platform()
         )));
     }
+    if !matches!(query.get("isolation").unwrap_or_default(), "" | "default") {
+        return Err(Refusal::bad(
+            "Unsupported isolation: linux knows `default` only",
+        ));
+    }
+    let shm_bytes = query.number("shmsize")?.map(u64::try_from).transpose();
+    let shm_bytes = shm_bytes.map_err(|_| Refusal::bad("invalid `shmsize`"))?;
     let network = match query.get("networkmode") {
         None | Some("" | "default" | "bridge") => StepNetwork::Outward,
         Some("none") => StepNetwork::None,
@@ -189,9 +204,36 @@ fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<Buil
         labels: query.json("labels")?,
         names,
         no_cache: query.flag("nocache"),
+        shm_bytes: shm_bytes.filter(|it| *it > 0),
         network,
         ..BuildRequest::default()
     })
+}
+
+/// `--add-host`: addresses and names.
+fn hosts(query: &Query, docker: &Docker) -> Result<Vec<(String, String)>, Refusal> {
+    let asked: Vec<&str> = query
+        .all("extrahosts")
+        .flat_map(|it| it.split(','))
+        .collect();
+    let asked: Vec<String> = asked
+        .into_iter()
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect();
+    check_hosts(&asked, docker.policy())?;
+    Ok(docker.entries_of_hosts(&asked))
+}
+
+/// A build whose cache is to be that of certain images has none when none of them is there.
+async fn is_cache_there(query: &Query, docker: &Docker) -> Result<bool, Refusal> {
+    let images: Vec<String> = query.json("cachefrom")?;
+    for image in &images {
+        if docker.find_image(image).await.is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(images.is_empty())
 }
 
 /// Logins by host, for images that the build stands on.
@@ -264,23 +306,46 @@ async fn pull_bases(docker: &Docker, bases: &[ImageName], logins: &Logins) -> Re
     Ok(())
 }
 
+/// Why there is no image.
+enum BuildFailure {
+    /// A RUN step's command ended badly. Clients read its code.
+    Command {
+        command: String,
+        code: i32,
+    },
+    Other(EngineError),
+}
+
+impl From<EngineError> for BuildFailure {
+    fn from(error: EngineError) -> Self {
+        Self::Other(error)
+    }
+}
+
 /// Builds and gives an image without a name a place, so that it stays.
 async fn run(
     docker: &Docker,
     request: BuildRequest,
     told: Option<Lines>,
-) -> Result<(Built, Vec<ImageName>)> {
+) -> Result<(Built, Vec<ImageName>), BuildFailure> {
     let names = request.names.clone();
     let (sender, mut events) = mpsc::channel(PIECES_MAX);
     let telling = async {
+        let mut failed = None;
         while let Some(event) = events.recv().await {
-            if let Some(lines) = &told {
+            if let BuildEvent::Failed { command, code, .. } = event {
+                failed = Some((command.join(" "), code));
+            } else if let Some(lines) = &told {
                 lines.stream(text_of(event)).await;
             }
         }
+        failed
     };
-    let (built, ()) = tokio::join!(docker.builds.build(request, sender), telling);
-    let built = built?;
+    let (built, failed) = tokio::join!(docker.builds.build(request, sender), telling);
+    let built = built.map_err(|error| match failed {
+        None => BuildFailure::Other(error),
+        Some((command, code)) => BuildFailure::Command { command, code },
+    })?;
     if names.is_empty() {
         docker.keep_unnamed(&built.digest).await?;
     }
@@ -306,6 +371,8 @@ fn text_of(event: BuildEvent) -> String {
         }
         BuildEvent::Cached { .. } => " ---> Using cache\n".to_owned(),
         BuildEvent::Output { line, .. } => line + "\n",
+        // It is the build's error, which comes last.
+        BuildEvent::Failed { .. } => String::new(),
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use engine::Result;
+use engine::{EngineError, Result};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::{now_ms, rfc3339};
+use crate::containers::check_driver;
 use crate::disk::{self, blocking, random_id};
 use crate::docker::Docker;
 use crate::events::Event;
@@ -203,12 +204,7 @@ fn list(call: &Call) -> Answer {
 
 async fn create(call: Call) -> Answer {
     let request: CreateRequest = call.json().await?;
-    if !matches!(request.driver.as_str(), "" | "local") {
-        return Err(Refusal::not_built(format!(
-            "the volume driver `{}`",
-            request.driver
-        )));
-    }
+    check_driver(&request.driver, &request.name)?;
     if !request.driver_opts.is_empty() || request.cluster_volume_spec.is_some() {
         return Err(Refusal::not_built("an option of a volume's driver"));
     }
@@ -287,16 +283,18 @@ async fn prune(call: Call) -> Answer {
     let named_too = filters.flag("all").unwrap_or(call.version < (1, 42));
     let docker = &call.docker;
     let all = docker.volumes.all.lock().expect("no holder panics").clone();
-    let mut removed = Vec::new();
+    let (mut removed, mut bytes) = (Vec::new(), 0_u64);
     for volume in all.values() {
         let wanted = (named_too || volume.anonymous)
             && filters.labels(&volume.labels)
             && docker.users_of_volume(&volume.name).is_empty();
         if wanted {
+            let data = docker.volumes.data(&volume.name);
+            bytes += blocking(move || Ok::<_, EngineError>(disk::bytes_below(&data))).await?;
             docker.remove_volume(&volume.name).await?;
             docker.events.tell(event("destroy", volume));
             removed.push(&volume.name);
         }
     }
-    answer::ok(json!({ "VolumesDeleted": removed, "SpaceReclaimed": 0 }))
+    answer::ok(json!({ "VolumesDeleted": removed, "SpaceReclaimed": bytes }))
 }

@@ -37,6 +37,10 @@ pub struct BuildRequest {
     pub logins: BTreeMap<String, RegistryLogin>,
     /// Whose build it is; the owner's when absent.
     pub scope: Option<BuildScope>,
+    /// Addresses and names for the hosts files of RUN steps.
+    pub hosts: Vec<(String, String)>,
+    /// The size of their `/dev/shm`. None: 64 MiB.
+    pub shm_bytes: Option<u64>,
 }
 
 /// Known to the step that asks for it, and in no image, key or log.
@@ -84,6 +88,12 @@ pub enum BuildEvent {
     Cached { number: usize },
     /// Output of a RUN step.
     Output { number: usize, line: String },
+    /// The command of a RUN step ended badly, and so does the build.
+    Failed {
+        number: usize,
+        command: Vec<String>,
+        code: i32,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -145,6 +155,10 @@ pub struct RunStep {
     /// What the command reads on its standard input (a heredoc), if anything.
     pub stdin: Option<String>,
     pub network: StepNetwork,
+    /// Addresses and names for its hosts file.
+    pub hosts: Vec<(String, String)>,
+    /// The size of `/dev/shm`. None: 64 MiB.
+    pub shm_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Networks: a VPC is a network namespace that routes; an interface is a namespace with one veth
 //! into it. Security groups are enforced on every packet, also within a subnet.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
@@ -243,6 +244,9 @@ pub struct InterfaceSpec {
     /// What its network's resolver calls it, the first before others; several may share a name.
     #[serde(default)]
     pub names: Vec<String>,
+    /// What whoever asks from it calls others, and what its network's resolver calls these.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
     /// The namespace that it is put into, beside others: see [`Network::make_namespace`]. The first is called
     /// `eth0` there; the first whose network leads out is the way to everywhere. None: one of its own.
     #[serde(default)]

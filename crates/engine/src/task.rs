@@ -156,6 +156,12 @@ pub struct Tuning {
     /// It sees the machine's processes, or shares memory with them.
     pub host_pid: bool,
     pub host_ipc: bool,
+    /// It sees the processes that this process sees, which is of a container that runs.
+    pub beside_process: Option<i32>,
+    /// It is called as the machine is, and may call the machine otherwise.
+    pub host_uts: bool,
+    /// Devices that it may make and use besides, as `c 7:128 rwm`: whoever asks has looked.
+    pub device_rules: Vec<DeviceRule>,
     /// Options of those `tmpfs` that have some, as in `fstab`.
     pub tmpfs_options: BTreeMap<PathBuf, Vec<String>>,
 }
@@ -167,6 +173,44 @@ pub struct DeviceSpec {
     pub path: PathBuf,
     /// Of `rwm`.
     pub access: String,
+}
+
+/// Devices of one kind by number; none is any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRule {
+    /// `a`, `b` or `c`.
+    pub kind: char,
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
+    /// Of `rwm`.
+    pub access: String,
+}
+
+impl std::str::FromStr for DeviceRule {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [kind @ ("a" | "b" | "c"), numbers, access] = words[..] else {
+            return Err(());
+        };
+        let (major, minor) = numbers.split_once(':').ok_or(())?;
+        let number = |text: &str| match text {
+            "*" => Ok(None),
+            digits if digits.bytes().all(|it| it.is_ascii_digit()) => {
+                digits.parse().map(Some).map_err(drop)
+            }
+            _ => Err(()),
+        };
+        let is_access =
+            (1..=3).contains(&access.len()) && access.chars().all(|it| "rwm".contains(it));
+        Ok(Self {
+            kind: kind.chars().next().ok_or(())?,
+            major: number(major)?,
+            minor: number(minor)?,
+            access: is_access.then(|| access.to_owned()).ok_or(())?,
+        })
+    }
 }
 
 /// Limits that are changed while a container runs. None leaves one as it is.

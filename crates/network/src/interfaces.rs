@@ -105,6 +105,7 @@ impl Vpc {
         let may_change = |spec: &InterfaceSpec| InterfaceSpec {
             groups: vec![],
             names: vec![],
+            aliases: Default::default(),
             public: false,
             ..spec.clone()
         };

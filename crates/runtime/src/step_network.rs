@@ -125,6 +125,7 @@ fn interface(number: u32) -> InterfaceSpec {
         groups: vec![NETWORK.to_owned()],
         public: false,
         names: vec![],
+        aliases: Default::default(),
         namespace: None,
     }
 }

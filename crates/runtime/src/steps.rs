@@ -134,6 +134,7 @@ fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
         env: step.env.clone(),
         working_dir: step.working_dir.clone(),
         user: step.user.clone(),
+        shm_bytes: step.shm_bytes,
         essential: true,
         ..ContainerSpec::default()
     };
@@ -142,7 +143,7 @@ fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
         interface,
         hostname: "build".to_owned(),
         dns: Vec::new(),
-        hosts: Vec::new(),
+        hosts: step.hosts.clone(),
         cpu_units: None,
         memory_mib: None,
         pids_max: None,

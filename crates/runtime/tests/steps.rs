@@ -21,6 +21,8 @@ fn step(machine: &Machine, commands: &str) -> RunStep {
         mounts: Vec::new(),
         stdin: None,
         network: StepNetwork::Host,
+        hosts: Vec::new(),
+        shm_bytes: None,
     }
 }
 

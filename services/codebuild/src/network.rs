@@ -38,6 +38,7 @@ pub async fn plug(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
         groups: vec![vpc.clone()],
         public: false,
         names: vec![],
+        aliases: Default::default(),
         namespace: None,
     };
     let engine = cx.engine();

@@ -188,6 +188,63 @@ async fn output_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_step_is_given_hosts_shared_memory_and_proxies_in_both_forms() {
+    let world = World::new();
+    let hosts = vec![("10.1.2.3".to_owned(), "db".to_owned())];
+    let request = |hosts: &[(String, String)]| engine::BuildRequest {
+        context: world.context(),
+        dockerfile_text: Some("FROM scratch\nRUN write a A".into()),
+        hosts: hosts.to_vec(),
+        shm_bytes: Some(1 << 20),
+        args: [("http_proxy".to_owned(), "http://p".to_owned())].into(),
+        ..Default::default()
+    };
+    let build = async |request| {
+        let (events, _) = tokio::sync::mpsc::channel(1);
+        let built = engine::Builds::build(&world.builder, request, events);
+        built.await.unwrap().cached_steps
+    };
+    assert_eq!(build(request(&hosts)).await, 0);
+    let step = world.steps.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        (step.hosts.clone(), step.shm_bytes),
+        (hosts.clone(), Some(1 << 20))
+    );
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        assert!(
+            step.env.contains(&format!("{name}=http://p")),
+            "{:?}",
+            step.env
+        );
+    }
+    assert_eq!(build(request(&hosts)).await, 1);
+    // What a name leads to may be what a command does.
+    assert_eq!(build(request(&[])).await, 0);
+}
+
+#[tokio::test]
+async fn a_failed_command_is_told_by_its_code() {
+    let world = World::new();
+    let request = engine::BuildRequest {
+        context: world.context(),
+        dockerfile_text: Some("FROM scratch\nRUN print no && exit 3".into()),
+        ..Default::default()
+    };
+    let (events, mut told) = tokio::sync::mpsc::channel(100);
+    let built = engine::Builds::build(&world.builder, request, events).await;
+    assert!(built.is_err());
+    let mut failed = None;
+    while let Some(event) = told.recv().await {
+        if let BuildEvent::Failed { command, code, .. } = event {
+            failed = Some((command, code));
+        }
+    }
+    let (command, code) = failed.unwrap();
+    assert_eq!(command, ["/bin/sh", "-c", "print no && exit 3"]);
+    assert_eq!(code, 3);
+}
+
+#[tokio::test]
 async fn a_failed_command_says_what_it_said() {
     let world = World::new();
     let error = world

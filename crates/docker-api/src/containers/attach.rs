@@ -140,7 +140,7 @@ pub async fn carry(
     reader: Option<ReadHalf<TokioIo<Upgraded>>>,
     output: &mut Output,
     wanted: Wanted,
-    keys: DetachKeys,
+    keys: Option<DetachKeys>,
 ) -> End {
     let Attached {
         input,
@@ -155,7 +155,7 @@ pub async fn carry(
         End::Whole
     };
     let reading = async {
-        let keys = wanted.terminal.then(|| Typed::new(keys));
+        let keys = keys.map(Typed::new);
         if let (Some(reader), Some(input)) = (reader, input)
             && copy_input(reader, input, keys).await == End::Detached
         {
@@ -216,6 +216,7 @@ pub async fn attach(call: Call, container: Arc<Container>) -> Answer {
         false => AttachInput::Leave,
     };
     let keys = DetachKeys::parse(query.get("detachKeys").unwrap_or_default())?;
+    let keys = record.config.tty.then_some(keys);
     let with_logs = query.flag("logs");
     let with_stream = query.flag_or("stream", "0");
     let docker = call.docker.clone();

@@ -45,7 +45,13 @@ pub async fn create(call: Call) -> Answer {
     let of_image: ImageConfig = image_config(&details.run_config());
     let image = request.config.image.clone();
     let mut config = merge(request.config, &of_image);
-    let host = request.host_config;
+    let mut host = request.host_config;
+    if let Some(other) = host.pid_mode.strip_prefix("container:") {
+        // By its id, which stays when it is called otherwise.
+        let other = docker.containers.find(other);
+        let other = other.map_err(|refusal| Refusal::bad(refusal.message))?;
+        host.pid_mode = format!("container:{}", other.record().id);
+    }
     let id = random_id();
     // Clients take "not found" for the image, and would pull it.
     let joined = docker
@@ -56,6 +62,7 @@ pub async fn create(call: Call) -> Answer {
         })?;
     if config.hostname.is_empty() {
         config.hostname = match joined {
+            _ if host.uts_mode == "host" => own_hostname(),
             Joined::Host => own_hostname(),
             _ => id[..12].to_owned(),
         };
@@ -181,6 +188,8 @@ fn generated_name(docker: &Docker, id: &str) -> String {
 pub async fn rename(call: Call, container: &Arc<Container>) -> Answer {
     let docker = &call.docker;
     let naming = docker.containers.naming.lock().await;
+    // Whoever ends it meanwhile takes it off the network.
+    let _working = container.working.lock().await;
     let name = free_name(docker, call.query.get("name").unwrap_or_default())?;
     let old = container.record().name;
     container.change(|record| record.name = name)?;

@@ -14,7 +14,9 @@ pub fn host(record: &Record, network_mode: &str) -> Value {
         host.extend(asked);
     }
     host["NetworkMode"] = json!(network_mode);
-    host["LogConfig"] = json!({ "Type": "json-file", "Config": asked.log_config.config });
+    if asked.log_config.kind.is_empty() {
+        host["LogConfig"]["Type"] = json!("json-file");
+    }
     if asked.restart_policy.name.is_empty() {
         host["RestartPolicy"]["Name"] = json!("no");
     }
@@ -85,6 +87,8 @@ mod tests {
             ("Runtime", json!("neargate")),
             ("NetworkMode", json!("bridge")),
             ("PidsLimit", Value::Null),
+            ("Isolation", json!("")),
+            ("LogConfig", json!({ "Type": "json-file", "Config": {} })),
         ] {
             assert_eq!(shown[name], value, "{name}");
         }
@@ -97,8 +101,16 @@ mod tests {
         );
         record.host.privileged = true;
         record.host.shm_size = 1 << 20;
+        record.host.isolation = "default".to_owned();
+        record.host.runtime = "runc".to_owned();
+        record.host.log_config.kind = "none".to_owned();
         let shown = host(&record, "host");
         assert_eq!(shown["ShmSize"], 1 << 20);
+        assert_eq!(
+            (&shown["Isolation"], &shown["Runtime"]),
+            (&json!("default"), &json!("runc"))
+        );
+        assert_eq!(shown["LogConfig"]["Type"], "none");
         assert_eq!(shown["MaskedPaths"], Value::Null);
     }
 }

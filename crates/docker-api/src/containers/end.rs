@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::Result;
+use engine::{EngineError, Result};
 use http::{Response, StatusCode, header};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::record::{MountKind, Record, Status};
+use super::record::{MountKind, Record, Status, link_of};
 use super::start::{self, stop_signal, stop_timeout_s};
 use super::{Container, MAIN, not_running};
 use crate::answer::{self, Answer, Refusal};
 use crate::clock::now_ms;
-use crate::disk::blocking;
+use crate::disk::{blocking, bytes_below};
 use crate::docker::Docker;
 use crate::routes::Call;
 
@@ -168,17 +168,22 @@ pub async fn wait(call: Call, container: Arc<Container>) -> Answer {
 
 /// `DELETE /containers/{id}`
 pub async fn remove(call: Call, container: &Arc<Container>) -> Answer {
-    call.query.refuse(&["link"])?;
+    if call.query.flag("link") {
+        return Err(Refusal::bad(
+            "a link is named by its container and its alias: `container/alias`",
+        ));
+    }
     let docker = &call.docker;
     let (force, volumes) = (call.query.flag("force"), call.query.flag("v"));
     let record = container.record();
+    if record.is_alive() && !force {
+        return Err(Refusal::conflict(format!(
+            "cannot remove container \"/{}\": container is {}: stop the container before removing or force remove",
+            record.name,
+            record.status_word()
+        )));
+    }
     if record.is_running() {
-        if !force {
-            return Err(Refusal::conflict(format!(
-                "cannot remove container \"{}\": container is running: stop the container before removing or force remove",
-                record.name
-            )));
-        }
         end(docker, container, "SIGKILL", 0).await?;
     }
     let _working = container.working.lock().await;
@@ -187,6 +192,30 @@ pub async fn remove(call: Call, container: &Arc<Container>) -> Answer {
             return Err(not_running(&record));
         }
         docker.remove_with(container, volumes).await?;
+    }
+    answer::empty(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /containers/{id}/{alias}?link=1`: it calls the other so no longer.
+pub async fn remove_link(call: Call, container: &Arc<Container>, alias: &str) -> Answer {
+    if !call.query.flag("link") {
+        return Err(Refusal::not_found("page not found"));
+    }
+    let _working = container.working.lock().await;
+    let is_it = |text: &String| link_of(text).1 == alias;
+    let record = container.record();
+    if !record.host.links.iter().any(is_it) {
+        return Err(Refusal::not_found(format!(
+            "Could not get parent /{} for name, link /{}/{alias}",
+            record.name, record.name
+        )));
+    }
+    container.change(|record| record.host.links.retain(|it| !is_it(it)))?;
+    if record.is_running() {
+        call.docker.plug(container).await?;
+        // Told even if this was its last.
+        let hosts = call.docker.hosts_of(&container.record());
+        call.docker.tasks.set_hosts(&record.task(), hosts).await?;
     }
     answer::empty(StatusCode::NO_CONTENT)
 }
@@ -225,16 +254,18 @@ impl Docker {
 pub async fn prune(call: Call) -> Answer {
     let filters = call.query.filters(&["label", "label!", "until"])?;
     let until = filters.until(now_ms())?;
-    let mut removed = Vec::new();
+    let (mut removed, mut bytes) = (Vec::new(), 0_u64);
     for container in call.docker.containers.all() {
         let _working = container.working.lock().await;
         let record = container.record();
         let at_rest = matches!(record.state.status, Status::Created | Status::Exited);
         let wanted = filters.labels(&record.config.labels) && until.takes(record.created_ms);
         if at_rest && !container.is_removed() && wanted {
+            let upper = container.upper();
+            bytes += blocking(move || Ok::<_, EngineError>(bytes_below(&upper))).await?;
             call.docker.remove_with(&container, false).await?;
             removed.push(record.id);
         }
     }
-    answer::ok(json!({ "ContainersDeleted": removed, "SpaceReclaimed": 0 }))
+    answer::ok(json!({ "ContainersDeleted": removed, "SpaceReclaimed": bytes }))
 }

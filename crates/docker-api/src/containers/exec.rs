@@ -52,6 +52,8 @@ struct CreateRequest {
     attach_stdin: bool,
     attach_stdout: bool,
     attach_stderr: bool,
+    /// Docker's client in Python has its own form of this name, and docker reads names in any.
+    #[serde(alias = "detachKeys")]
     detach_keys: String,
     tty: bool,
     privileged: bool,
@@ -159,6 +161,8 @@ async fn resize(call: Call, exec: &Exec) -> Answer {
 #[serde(default, rename_all = "PascalCase")]
 struct StartRequest {
     detach: bool,
+    /// Whether its output is sent as it is. That of a terminal need not be.
+    tty: bool,
     console_size: Option<[u16; 2]>,
 }
 
@@ -188,22 +192,21 @@ async fn start(call: Call, exec: Arc<Exec>) -> Answer {
     );
     if request.detach {
         let session = begin(&docker, &exec, spec).await;
-        let session =
-            session.inspect_err(|error| ended(&docker, &exec, exit_code_of(&error.message)))?;
+        let session = session.inspect_err(|_| ended(&docker, &exec, CANNOT_BE_INVOKED))?;
         tokio::spawn(finish(docker, exec, session.exit));
         return answer::empty(StatusCode::OK);
     }
     let wanted = Wanted {
         stdout: exec.stdout,
         stderr: exec.stderr,
-        terminal: exec.spec.terminal,
+        terminal: request.tty,
     };
     // Not before the client has its answer: what is written at once could come along with it.
     hijack(call, wanted, move |client| async move {
         let (reader, mut output) = client.split();
         match begin(&docker, &exec, spec).await {
             Ok(ExecSession { attached, exit, .. }) => {
-                let keys = exec.keys.clone();
+                let keys = exec.spec.terminal.then(|| exec.keys.clone());
                 if carry(attached, reader, &mut output, wanted, keys).await == End::Detached {
                     let id = [("execID", exec.spec.id.clone())];
                     docker.tell(&exec.container, "exec_detach", &id);
@@ -240,13 +243,10 @@ async fn tell_failure(
 ) {
     let program = exec.spec.argv.first().map_or("", String::as_str);
     let lower = why.to_lowercase();
-    let code = exit_code_of(why);
-    let cause = match code {
-        _ if why.starts_with("exec: ") => why.to_owned(),
-        127 if lower.contains("not found") || lower.contains("no such file") => {
-            format!("exec: \"{program}\": executable file not found in $PATH: {why}")
-        }
-        _ => why.to_owned(),
+    let is_absent = lower.contains("not found") || lower.contains("no such file");
+    let cause = match why.starts_with("exec: ") || !is_absent {
+        true => why.to_owned(),
+        false => format!("exec: \"{program}\": executable file not found in $PATH: {why}"),
     };
     let text = format!(
         "OCI runtime exec failed: exec failed: unable to start container process: {cause}\r\n"
@@ -254,15 +254,11 @@ async fn tell_failure(
     output
         .write(wanted.frame(OutputStream::Stdout, &Bytes::from(text)))
         .await;
-    ended(docker, exec, code);
+    ended(docker, exec, CANNOT_BE_INVOKED);
 }
 
-fn exit_code_of(why: &str) -> i32 {
-    match why.to_lowercase().contains("permission denied") {
-        true => 126,
-        false => 127,
-    }
-}
+/// Docker's for a command that could not be started in a container, whatever the reason.
+const CANNOT_BE_INVOKED: i32 = 126;
 
 async fn finish(
     docker: Arc<Docker>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{OutputStream, parse_log_line, tagged_output};
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -219,6 +219,12 @@ pub async fn logs(call: Call, container: &Arc<Container>) -> Answer {
         return Err(Refusal::bad(
             "Bad parameters: you must choose at least one stream",
         ));
+    }
+    if !container.record().host.log_config.is_kept() {
+        return Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            message: "configured logging driver does not support reading".to_owned(),
+        });
     }
     let options = LogOptions {
         wanted,

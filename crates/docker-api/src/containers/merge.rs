@@ -64,11 +64,8 @@ pub fn merge(mut config: Config, image: &ImageConfig) -> Config {
     };
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let own: BTreeSet<String> = config.env.iter().map(|it| name(it)).collect();
-    let mut env: Vec<String> = image.env.clone();
-    env.retain(|it| !own.contains(&name(it)));
-    // A name alone takes a variable away.
-    env.extend(config.env.into_iter().filter(|it| it.contains('=')));
-    config.env = env;
+    let of_image = image.env.iter().filter(|it| !own.contains(&name(it)));
+    config.env.extend(of_image.cloned());
     let or = |own: String, image: &String| if own.is_empty() { image.clone() } else { own };
     config.working_dir = or(config.working_dir, &image.working_dir);
     config.user = or(config.user, &image.user);
@@ -115,7 +112,7 @@ mod tests {
         let image = ImageConfig {
             entrypoint: words(&["/entry"]),
             cmd: words(&["serve"]),
-            env: words(&["PATH=/bin", "A=image"]),
+            env: words(&["PATH=/bin", "A=image", "B=image"]),
             user: "app".to_owned(),
             ..ImageConfig::default()
         };
@@ -127,13 +124,15 @@ mod tests {
                 ..Config::default()
             };
             let merged = merge(config, &image);
-            let argv: Vec<String> = [merged.entrypoint, merged.cmd]
+            let argv: Vec<String> = [merged.entrypoint.clone(), merged.cmd.clone()]
                 .into_iter()
                 .flatten()
                 .flatten()
                 .collect();
             assert_eq!(argv, expect);
-            assert_eq!(merged.env, ["A=own"]);
+            // A name alone takes a variable away, and is seen to do so.
+            assert_eq!(merged.env, ["A=own", "PATH", "B=image"]);
+            assert_eq!(merged.variables(), ["A=own", "B=image"]);
             assert_eq!(merged.user, "app");
         };
         check(None, None, &["/entry", "serve"]);

@@ -60,6 +60,7 @@ pub use record::{
     Bound, Config, Empty, Endpoint, EndpointRequest, HOST_GATEWAY, HostConfig, Joined,
     NetworkingConfig, PortProtocol, Record, is_plain, link_of, parse_mac, show_mac,
 };
+pub use wanted::{check_driver, check_hosts};
 
 /// The one container of a task.
 pub const MAIN: &str = "main";
@@ -331,6 +332,11 @@ pub async fn route(call: Call, method: &Method, words: &[&str]) -> Answer {
     }
     let (text, what) = match words {
         [text] => (*text, ""),
+        // Only what no path below a container is called can be a link's alias here.
+        [text, alias] if method == Method::DELETE => {
+            let container = call.docker.containers.find(text)?;
+            return end::remove_link(call, &container, alias).await;
+        }
         [text, what] => (*text, *what),
         _ => return Err(Refusal::not_found("page not found")),
     };

@@ -49,6 +49,14 @@ pub struct Config {
     pub rest: BTreeMap<String, Value>,
 }
 
+impl Config {
+    /// What its programs find in their environment: a name alone is of a variable that they do not find.
+    pub fn variables(&self) -> Vec<String> {
+        let all = self.env.iter().filter(|it| it.contains('='));
+        all.cloned().collect()
+    }
+}
+
 /// Times are nanoseconds; zero is the default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -99,6 +107,16 @@ pub struct HostConfig {
     pub ulimits: Vec<Ulimit>,
     pub security_opt: Vec<String>,
     pub log_config: LogConfig,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub runtime: String,
+    #[serde(rename = "UTSMode", skip_serializing_if = "String::is_empty")]
+    pub uts_mode: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub volume_driver: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_cgroup_rules: Vec<String>,
     #[serde(flatten, skip_serializing)]
     pub rest: BTreeMap<String, Value>,
 }
@@ -109,6 +127,13 @@ pub struct LogConfig {
     #[serde(rename = "Type")]
     pub kind: String,
     pub config: BTreeMap<String, String>,
+}
+
+impl LogConfig {
+    /// Whether output is kept to be read again.
+    pub fn is_kept(&self) -> bool {
+        self.kind != "none"
+    }
 }
 
 /// A device of the host's.
@@ -178,6 +203,7 @@ pub struct EndpointRequest {
     #[serde(rename = "IPAMConfig")]
     pub ipam: BTreeMap<String, Value>,
     pub links: Vec<String>,
+    pub driver_opts: BTreeMap<String, String>,
     #[serde(flatten, skip_serializing)]
     pub rest: BTreeMap<String, Value>,
 }
@@ -258,6 +284,9 @@ pub struct Endpoint {
     /// That it has to have.
     #[serde(default)]
     pub mac: Option<[u8; 6]>,
+    /// What was said to the network's driver, which has no use for it.
+    #[serde(default)]
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 impl Endpoint {
@@ -495,6 +524,39 @@ impl Record {
         self.state.status == Status::Running
     }
 
+    /// What programs of before links had names for their places: variables that tell where a linked container
+    /// is, and what it is like.
+    pub fn variables_of_link(&self, alias: &str, linked: &Record) -> Vec<String> {
+        let upper = alias.to_ascii_uppercase().replace('-', "_");
+        let mut variables = Vec::new();
+        let mut ports: Vec<(u16, &str)> = (linked.config.exposed_ports.keys())
+            .filter_map(|port| {
+                let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+                Some((number.parse().ok()?, protocol))
+            })
+            .collect();
+        ports.sort_by_key(|(number, protocol)| (*protocol != "tcp", *number));
+        if let Some(address) = linked.address() {
+            for (index, (port, protocol)) in ports.into_iter().enumerate() {
+                let url = format!("{protocol}://{address}:{port}");
+                let name = format!("{upper}_PORT_{port}_{}", protocol.to_ascii_uppercase());
+                if index == 0 {
+                    variables.push(format!("{upper}_PORT={url}"));
+                }
+                variables.push(format!("{name}={url}"));
+                variables.push(format!("{name}_ADDR={address}"));
+                variables.push(format!("{name}_PORT={port}"));
+                variables.push(format!("{name}_PROTO={protocol}"));
+            }
+        }
+        variables.push(format!("{upper}_NAME=/{}/{alias}", self.name));
+        let is_own = |it: &&String| !it.starts_with("HOME=") && !it.starts_with("PATH=");
+        let of_linked = linked.config.variables();
+        let shown = of_linked.iter().filter(is_own);
+        variables.extend(shown.map(|it| format!("{upper}_ENV_{it}")));
+        variables
+    }
+
     /// It runs, or will again without anybody's doing.
     pub fn is_alive(&self) -> bool {
         matches!(self.state.status, Status::Running | Status::Restarting)
@@ -541,7 +603,7 @@ impl Record {
         ImageConfig {
             entrypoint: config.entrypoint.clone().unwrap_or_default(),
             cmd: config.cmd.clone().unwrap_or_default(),
-            env: config.env.clone(),
+            env: config.variables(),
             working_dir: config.working_dir.clone(),
             user: config.user.clone(),
             exposed_ports: config.exposed_ports.keys().cloned().collect(),
@@ -610,6 +672,40 @@ pub mod tests {
         assert!(matches!(read(r#"{"Network":null}"#), Joined::Network(all) if all.is_empty()));
         let now = serde_json::to_string(&read(one)).unwrap();
         assert!(matches!(read(&now), Joined::Network(all) if all[0].network == "a"));
+    }
+
+    #[test]
+    fn a_linked_container_is_told_of_in_variables() {
+        let (own, mut linked) = (a_record(), a_record());
+        linked.config.env = ["PATH=/x", "FOO=1", "UNSET"].map(str::to_owned).into();
+        for port in ["53/udp", "443/tcp", "80/tcp"] {
+            linked
+                .config
+                .exposed_ports
+                .insert(port.to_owned(), Empty::new());
+        }
+        let names = ["MY_DB_NAME=/one/my-db", "MY_DB_ENV_FOO=1"];
+        assert_eq!(own.variables_of_link("my-db", &linked), names);
+        let address = Some(Ipv4Addr::new(172, 17, 0, 2));
+        linked.joined = Joined::Network(vec![Endpoint {
+            network: "a".to_owned(),
+            aliases: Vec::new(),
+            links: Vec::new(),
+            fixed: None,
+            address,
+            mac: None,
+            driver_opts: BTreeMap::new(),
+        }]);
+        let all = own.variables_of_link("my-db", &linked);
+        assert_eq!(all[0], "MY_DB_PORT=tcp://172.17.0.2:80");
+        for expected in [
+            "MY_DB_PORT_80_TCP=tcp://172.17.0.2:80",
+            "MY_DB_PORT_443_TCP_ADDR=172.17.0.2",
+            "MY_DB_PORT_53_UDP_PORT=53",
+            "MY_DB_PORT_53_UDP_PROTO=udp",
+        ] {
+            assert!(all.iter().any(|it| it == expected), "{expected} {all:?}");
+        }
     }
 
     #[test]

@@ -139,14 +139,12 @@ fn endpoint_of(record: &Record, endpoint: &Endpoint, network: &NetworkRecord) ->
     let address = endpoint.address;
     let fixed = endpoint.fixed.map(|it| json!({ "IPv4Address": it }));
     let has_names = network.name != BRIDGE;
-    let mut aliases = endpoint.aliases.clone();
-    if has_names {
-        aliases.push(record.id[..12].to_owned());
-    }
+    let aliases = Some(&endpoint.aliases).filter(|it| !it.is_empty());
+    let driver_opts = Some(&endpoint.driver_opts).filter(|it| !it.is_empty());
     let links = Some(&endpoint.links).filter(|it| !it.is_empty());
     let mac = endpoint.link_address().or(endpoint.mac).map(show_mac);
     json!({
-        "IPAMConfig": fixed, "Links": links, "Aliases": aliases, "DriverOpts": null,
+        "IPAMConfig": fixed, "Links": links, "Aliases": aliases, "DriverOpts": driver_opts,
         "NetworkID": network.id, "EndpointID": if address.is_some() { record.id.as_str() } else { "" },
         "Gateway": address.map(|_| network.gateway().to_string()).unwrap_or_default(),
         "IPAddress": address.map(|it| it.to_string()).unwrap_or_default(),
@@ -155,6 +153,22 @@ fn endpoint_of(record: &Record, endpoint: &Endpoint, network: &NetworkRecord) ->
         "MacAddress": mac.unwrap_or_default(),
         "DNSNames": if has_names { json!(record.names(endpoint)) } else { Value::Null },
     })
+}
+
+/// Since this version, aliases are those that somebody gave.
+const ALIASES_AS_GIVEN: (u32, u32) = (1, 45);
+
+/// Before, what a container is called anyway was among its aliases.
+fn add_own_names(record: &Record, networks: &mut Map<String, Value>) {
+    for network in networks.values_mut().filter(|it| !it["DNSNames"].is_null()) {
+        let mut aliases: Vec<Value> = network["Aliases"].as_array().cloned().unwrap_or_default();
+        for name in [&record.id[..12], &record.config.hostname] {
+            if !name.is_empty() && !aliases.iter().any(|it| it == name) {
+                aliases.push(json!(name));
+            }
+        }
+        network["Aliases"] = Value::Array(aliases);
+    }
 }
 
 /// A line of `ps`.
@@ -265,7 +279,10 @@ pub async fn inspect(call: Call, container: &Arc<Container>) -> Answer {
     let mut config = json!(record.config);
     config["Image"] = json!(record.image);
     config["OnBuild"] = Value::Null;
-    let networks = networks(docker, &record);
+    let mut networks = networks(docker, &record);
+    if call.version < ALIASES_AS_GIVEN {
+        add_own_names(&record, &mut networks);
+    }
     // As in docker, what is not in the default network has none of its own.
     let first = networks.get(BRIDGE).cloned().unwrap_or_default();
     let of_first = |name: &str| match &first[name] {
@@ -377,6 +394,18 @@ fn process(pid: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_s_own_names_were_aliases_once() {
+        let record = crate::containers::record::tests::a_record();
+        let given = json!({ "Aliases": ["web"], "DNSNames": ["one"] });
+        let bridge = json!({ "Aliases": null, "DNSNames": null });
+        let both = [("a".to_owned(), given), ("bridge".to_owned(), bridge)];
+        let mut networks = Map::from_iter(both);
+        add_own_names(&record, &mut networks);
+        assert_eq!(networks["a"]["Aliases"], json!(["web", &record.id[..12]]));
+        assert_eq!(networks["bridge"]["Aliases"], Value::Null);
+    }
 
     #[test]
     fn durations_are_dockers() {

@@ -116,7 +116,11 @@ async fn start_fresh(docker: &Arc<Docker>, container: &Arc<Container>) -> Result
         .lock()
         .expect("no holder panics")
         .is_empty();
-    let spec = spec(docker, container, &image, &place, waiting);
+    let mut spec = spec(docker, container, &image, &place, waiting);
+    if let Some(other) = record.host.pid_mode.strip_prefix("container:") {
+        let beside = Some(process_of(docker, other).await?);
+        spec.containers[0].tuning.beside_process = beside;
+    }
     let mut changes = docker.tasks.changes();
     docker.tasks.start(spec).await?;
     join_waiting(docker, container, &task).await;
@@ -138,6 +142,19 @@ async fn start_fresh(docker: &Arc<Docker>, container: &Arc<Container>) -> Result
     docker.tell(container, "start", &[]);
     docker.tell_hosts().await;
     Ok(())
+}
+
+/// The first process of another container, which has to run.
+async fn process_of(docker: &Docker, other: &str) -> Result<i32, Refusal> {
+    let other = docker.containers.find(other)?.record();
+    let status = docker.tasks.status(&other.task()).await?;
+    let process = status.and_then(|it| it.containers.first()?.pid);
+    process.filter(|_| other.is_running()).ok_or_else(|| {
+        Refusal::conflict(format!(
+            "cannot join PID namespace of a non running container: {}",
+            other.id
+        ))
+    })
 }
 
 /// Gives those who attached before the start what they wait for.
@@ -285,7 +302,14 @@ fn spec(
             (volume, mount)
         })
         .unzip();
-    let mut env = config.env.clone();
+    let mut env = config.variables();
+    for variable in docker.variables_of_links(&record) {
+        let name = |it: &str| it.split('=').next().unwrap_or_default().to_owned();
+        // What was said of the container itself goes before.
+        if !env.iter().any(|it| name(it) == name(&variable)) {
+            env.push(variable);
+        }
+    }
     if !env.iter().any(|it| it.starts_with("HOSTNAME=")) {
         env.push(format!("HOSTNAME={}", config.hostname));
     }
@@ -326,7 +350,7 @@ fn spec(
         stop_signal: stop_signal(&record),
         stop_timeout_ms: stop_timeout_s(&record).saturating_mul(1000) as u64,
         start_timeout_ms: None,
-        log_file: Some(container.log_file()),
+        log_file: host.log_config.is_kept().then(|| container.log_file()),
         log_tags: true,
         log_hides: Vec::new(),
         upper: Some(docker.containers.upper(&record.id)),
@@ -373,6 +397,11 @@ fn tuning(record: &Record) -> Tuning {
         devices: devices.collect(),
         host_pid: host.pid_mode == "host",
         host_ipc: host.ipc_mode == "host",
+        beside_process: None,
+        host_uts: host.uts_mode == "host",
+        device_rules: (host.device_cgroup_rules.iter())
+            .filter_map(|it| it.parse().ok())
+            .collect(),
         tmpfs_options: tmpfs::options(host),
     }
 }

@@ -93,18 +93,14 @@ pub fn check(
     if !request.config.domainname.is_empty() {
         return Err(Refusal::not_built("`Domainname`"));
     }
-    if !matches!(host.log_config.kind.as_str(), "" | "json-file" | "local") {
-        return Err(Refusal::not_built(format!(
-            "the log driver `{}`",
-            host.log_config.kind
-        )));
-    }
+    check_log_driver(&host.log_config.kind)?;
     if !host.log_config.config.is_empty() {
         let text =
             "Options of log drivers are not supported: they have no effect, the log is kept whole";
         warnings.push(text.to_owned());
     }
     check_machine(host, policy)?;
+    check_names_of_others(&request.config, host, policy)?;
     if host
         .cap_add
         .iter()
@@ -126,7 +122,14 @@ pub fn check(
     if !host.port_bindings.is_empty() || host.publish_all_ports {
         policy.allow("publishing ports of the host")?;
     }
-    for entry in &host.extra_hosts {
+    check_hosts(&host.extra_hosts, policy)?;
+    check_memory(host.memory, host.memory_reservation)?;
+    tmpfs::check(host)
+}
+
+/// `name:address`, for a hosts file.
+pub fn check_hosts(entries: &[String], policy: Policy) -> Result<(), Refusal> {
+    for entry in entries {
         let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
         let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
         if address == HOST_GATEWAY {
@@ -141,8 +144,74 @@ pub fn check(
             )));
         }
     }
-    check_memory(host.memory, host.memory_reservation)?;
-    tmpfs::check(host)
+    Ok(())
+}
+
+/// Those of docker's that write elsewhere.
+const LOG_DRIVERS: [&str; 9] = [
+    "awslogs",
+    "etwlogs",
+    "fluentd",
+    "gcplogs",
+    "gelf",
+    "journald",
+    "logentries",
+    "splunk",
+    "syslog",
+];
+
+fn check_log_driver(name: &str) -> Result<(), Refusal> {
+    match name {
+        "" | "json-file" | "local" | "none" => Ok(()),
+        name if LOG_DRIVERS.contains(&name) => {
+            Err(Refusal::not_built(format!("the log driver `{name}`")))
+        }
+        name => Err(Refusal::bad(format!(
+            "error looking up logging plugin {name}: plugin \"{name}\" not found"
+        ))),
+    }
+}
+
+/// What runs a container and how it is kept apart: there is one way, and clients name it in many.
+fn check_names_of_others(
+    config: &Config,
+    host: &HostConfig,
+    policy: Policy,
+) -> Result<(), Refusal> {
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(Refusal::failed(format!(
+            "Invalid isolation: \"{}\" - linux only supports 'default'",
+            host.isolation
+        )));
+    }
+    if !matches!(
+        host.runtime.as_str(),
+        "" | "runc" | "io.containerd.runc.v2" | "neargate"
+    ) {
+        return Err(Refusal::bad(format!(
+            "unknown or invalid runtime name: {}",
+            host.runtime
+        )));
+    }
+    match host.uts_mode.as_str() {
+        "" => {}
+        "host" if !config.hostname.is_empty() => {
+            return Err(Refusal::bad(
+                "conflicting options: hostname and the UTS mode",
+            ));
+        }
+        "host" => policy.allow("the host's namespace (`UTSMode`)")?,
+        mode => return Err(Refusal::bad(format!("invalid UTS mode: {mode}"))),
+    }
+    for rule in &host.device_cgroup_rules {
+        if rule.parse::<engine::DeviceRule>().is_err() {
+            return Err(Refusal::bad(format!(
+                "invalid device cgroup rule format: '{rule}'"
+            )));
+        }
+        policy.allow("devices of the host")?;
+    }
+    Ok(())
 }
 
 /// What would give its users the machine, and what only its own namespaces have.
@@ -178,6 +247,8 @@ fn check_machine(host: &HostConfig, policy: Policy) -> Result<(), Refusal> {
             "" | "private" => {}
             mode if mode == own => {}
             "host" => policy.allow(&format!("the host's namespace (`{name}`)"))?,
+            // Which one is looked for when it is made.
+            mode if name == "PidMode" && mode.starts_with("container:") => {}
             mode => return Err(Refusal::not_built(format!("`{name}` ({mode})"))),
         }
     }
@@ -284,6 +355,9 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
     for bind in &host.binds {
         let bad = || Refusal::bad(format!("invalid volume specification: '{bind}'"));
         let (source, rest) = bind.split_once(':').ok_or_else(bad)?;
+        if !source.starts_with('/') {
+            check_driver(&host.volume_driver, source)?;
+        }
         let (destination, options) = rest.split_once(':').unwrap_or((rest, ""));
         let (mut read_only, mut no_copy) = (false, false);
         for option in options.split(',') {
@@ -314,14 +388,18 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
                 )));
             }
             "bind" | "volume" => {
+                let volume = asked.rest.get("VolumeOptions");
+                if asked.kind == "volume" && volume.is_none_or(|it| it["DriverConfig"].is_null()) {
+                    check_driver(&host.volume_driver, &asked.source)?;
+                }
                 let labels = asked.rest.get("VolumeOptions").map(|it| &it["Labels"]);
                 let labels = labels.and_then(|it| serde_json::from_value(it.clone()).ok());
-                if let Some(labels) =
-                    labels.filter(|_| asked.kind == "volume" && !asked.source.is_empty())
-                {
-                    docker.volumes.ensure_with(Some(&asked.source), labels)?;
+                let mut source = asked.source.clone();
+                if let Some(labels) = labels.filter(|_| asked.kind == "volume") {
+                    let name = Some(source.as_str()).filter(|it| !it.is_empty());
+                    source = docker.volumes.ensure_with(name, labels)?.name;
                 }
-                let mounted = mount(docker, &asked.source, &asked.target, asked.read_only)?;
+                let mounted = mount(docker, &source, &asked.target, asked.read_only)?;
                 let no_copy = asked.rest.get("VolumeOptions").map(|it| &it["NoCopy"]);
                 let no_copy = no_copy == Some(&Value::Bool(true));
                 mounts.push(Mount { no_copy, ..mounted });
@@ -353,10 +431,21 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
     for destination in config.volumes.keys() {
         let tmpfs = host.tmpfs.contains_key(destination);
         if !tmpfs && !taken.contains(destination.trim_end_matches('/')) {
+            check_driver(&host.volume_driver, "")?;
             mounts.push(mount(docker, "", destination, false)?);
         }
     }
     Ok(mounts)
+}
+
+/// Whether volumes are made by what is there.
+pub fn check_driver(driver: &str, volume: &str) -> Result<(), Refusal> {
+    match driver {
+        "" | "local" => Ok(()),
+        driver => Err(Refusal::not_found(format!(
+            "create {volume}: error looking up volume plugin {driver}: plugin \"{driver}\" not found"
+        ))),
+    }
 }
 
 /// What is mounted in another container: `name`, `name:ro`.
@@ -467,10 +556,11 @@ mod tests {
             json!({ "DeviceRequests": [{ "Driver": "nvidia", "Count": -1 }] }),
             json!({ "Devices": [{ "PathOnHost": "/dev/null", "PathInContainer": "/data/null" }] }),
             json!({ "Devices": [{ "PathOnHost": "/dev/../etc/x" }] }),
-            json!({ "PidMode": "container:x" }),
             json!({ "StorageOpt": { "size": "10G" } }),
             json!({ "StorageOpt": { "size": "0" } }),
-            json!({ "UTSMode": "host" }),
+            json!({ "PidMode": "x" }),
+            json!({ "IpcMode": "container:x" }),
+            json!({ "LogConfig": { "Type": "syslog" } }),
         ] {
             assert_eq!(
                 request(host).unwrap_err().status,
@@ -525,6 +615,60 @@ mod tests {
     }
 
     #[test]
+    fn there_is_one_runtime_with_many_names_and_no_other() {
+        for host in [
+            json!({ "Isolation": "default", "Runtime": "runc", "UTSMode": "host" }),
+            json!({ "Runtime": "io.containerd.runc.v2", "LogConfig": { "Type": "none" } }),
+            json!({ "DeviceCgroupRules": ["c 7:128 rwm", "a *:* r", "b 8:* m"] }),
+            // Of nothing that is mounted here.
+            json!({ "VolumeDriver": "nfs" }),
+        ] {
+            asked(host, Policy::Owner).unwrap();
+        }
+        for (host, message) in [
+            (json!({ "Isolation": "hyperv" }), "Invalid isolation"),
+            (
+                json!({ "Runtime": "kata" }),
+                "unknown or invalid runtime name: kata",
+            ),
+            (json!({ "UTSMode": "x" }), "invalid UTS mode"),
+            (
+                json!({ "LogConfig": { "Type": "x" } }),
+                "plugin \"x\" not found",
+            ),
+            (json!({ "DeviceCgroupRules": ["c 7 rwm"] }), "'c 7 rwm'"),
+            (
+                json!({ "DeviceCgroupRules": ["c 7:1:2 rwm"] }),
+                "invalid device",
+            ),
+            (
+                json!({ "DeviceCgroupRules": ["c +7:1 rwm"] }),
+                "invalid device",
+            ),
+            (
+                json!({ "DeviceCgroupRules": ["d 7:1 rwm"] }),
+                "invalid device",
+            ),
+            (
+                json!({ "DeviceCgroupRules": ["c 7:1 x"] }),
+                "invalid device",
+            ),
+        ] {
+            let refused = asked(host.clone(), Policy::Owner).unwrap_err();
+            assert!(
+                refused.message.contains(message),
+                "{host} {}",
+                refused.message
+            );
+        }
+        let named: CreateRequest =
+            serde_json::from_value(json!({ "Hostname": "x", "HostConfig": { "UTSMode": "host" } }))
+                .unwrap();
+        let refused = check(&named, Policy::Owner, &mut Vec::new()).unwrap_err();
+        assert!(refused.message.contains("hostname and the UTS mode"));
+    }
+
+    #[test]
     fn what_is_harmless_is_warned_about_by_name() {
         let host = json!({
             "BlkioWeight": 100, "OomScoreAdj": 5, "MemorySwap": 1 << 30, "CgroupParent": "x",
@@ -544,6 +688,7 @@ mod tests {
             json!({ "Devices": [{ "PathOnHost": "/dev/kvm", "CgroupPermissions": "rw" }] }),
             json!({ "PidMode": "host" }),
             json!({ "IpcMode": "host" }),
+            json!({ "DeviceCgroupRules": ["c 7:128 rwm"] }),
         ] {
             asked(host.clone(), Policy::Owner).unwrap();
             let refused = asked(host, Policy::Build).unwrap_err();

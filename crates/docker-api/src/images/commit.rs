@@ -144,11 +144,15 @@ pub async fn commit(call: Call) -> Answer {
     let text = |name: &str| call.query.get(name).unwrap_or_default().to_owned();
     let step = Step {
         made_ms: now_ms(),
-        created_by: record.config.cmd.unwrap_or_default().join(" "),
+        created_by: record.config.cmd.clone().unwrap_or_default().join(" "),
         author: text("author"),
         comment: text("comment"),
     };
-    let document = document(details.config, &config, &layer, &step);
+    let mut document = document(details.config, &config, &layer, &step);
+    document["parent"] = json!(record.image_id);
+    document["container"] = json!(record.id);
+    document["container_config"] = json!(record.config);
+    document["container_config"]["Image"] = json!(record.image);
     let mut layers = prepared.layers;
     layers.push(layer);
     let bytes = document.to_string().into_bytes();

@@ -72,6 +72,11 @@ impl Details {
             .unwrap_or_default()
     }
 
+    /// A member of the configuration file that is a text.
+    pub fn text(&self, name: &str) -> &str {
+        self.config[name].as_str().unwrap_or_default()
+    }
+
     pub fn labels(&self) -> BTreeMap<String, String> {
         serde_json::from_value(self.config["config"]["Labels"].clone()).unwrap_or_default()
     }

@@ -53,17 +53,20 @@ pub async fn load(call: Call) -> Answer {
     let file = spool(&call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(&scratch)?;
     let path = folder.path().to_owned();
-    let layout = blocking(move || {
-        check(&file)?;
-        let root = open_directory(&path)?;
-        unpack(&file, &root, Links::Refuse, Path::new(""), Owners::Own)?;
-        Ok(Layout { root, scratch })
-    })
-    .await?;
-    let layout = Arc::new(layout);
     let (lines, answer) = Lines::new();
+    // Whatever is wrong with the archive is told as the answer's last line, as clients expect it.
     tokio::spawn(async move {
-        if let Err(error) = load_layout(&call.docker, &layout, &lines).await {
+        let unpacking = blocking(move || {
+            check(&file)?;
+            let root = open_directory(&path)?;
+            unpack(&file, &root, Links::Refuse, Path::new(""), Owners::Own)?;
+            Ok::<_, EngineError>(Layout { root, scratch })
+        });
+        let loaded = match unpacking.await {
+            Ok(layout) => load_layout(&call.docker, &Arc::new(layout), &lines).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = loaded {
             lines.error(error.chain()).await;
         }
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;

@@ -170,6 +170,7 @@ pub async fn prune(call: Call) -> Answer {
     let dangling_only = filters.flag("dangling").unwrap_or(true);
     let docker = &call.docker;
     let mut told = Vec::new();
+    let mut layers = Layers::of(docker).await?;
     for image in docker.local_images().await? {
         let unwanted = image.names.is_empty() || !dangling_only;
         let is_old = until.takes(image.created_ms);
@@ -182,15 +183,70 @@ pub async fn prune(call: Call) -> Answer {
         };
         if filters.labels(&labels) {
             remove_whole(docker, &image, &mut told).await?;
+            layers.forget(&image.id);
         }
     }
-    // Content is shared, and taken away later, when it was unused for a while.
-    answer::ok(json!({ "ImagesDeleted": told, "SpaceReclaimed": 0 }))
+    // Content is taken away later, when it was unused for a while.
+    answer::ok(json!({ "ImagesDeleted": told, "SpaceReclaimed": layers.unused_bytes() }))
+}
+
+/// Which images have which layers.
+#[derive(Default)]
+struct Layers {
+    of_images: BTreeMap<Digest, BTreeMap<Digest, u64>>,
+    /// Layers of images that are gone.
+    gone: BTreeMap<Digest, u64>,
+}
+
+impl Layers {
+    async fn of(docker: &Docker) -> Result<Self, Refusal> {
+        let mut all = Self::default();
+        for image in docker.local_images().await? {
+            // One whose documents cannot be read counts for nothing.
+            let Ok(details) = docker.details(&image.id).await else {
+                continue;
+            };
+            let layers = details.layers.into_iter();
+            let layers = layers.map(|it| (it.digest, it.size_bytes)).collect();
+            all.of_images.insert(image.id, layers);
+        }
+        Ok(all)
+    }
+
+    fn forget(&mut self, image: &Digest) {
+        let layers = self.of_images.remove(image);
+        self.gone.extend(layers.into_iter().flatten());
+    }
+
+    /// Of the layers that only images had which are gone.
+    fn unused_bytes(&self) -> u64 {
+        let is_used = |it: &Digest| self.of_images.values().any(|image| image.contains_key(it));
+        let unused = self.gone.iter().filter(|it| !is_used(it.0));
+        unused.map(|it| it.1).sum()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_image_has_is_not_reclaimed() {
+        let digest =
+            |digit: &str| -> Digest { format!("sha256:{}", digit.repeat(64)).parse().unwrap() };
+        let mut layers = Layers::default();
+        for (image, has) in [("a", &["1", "2"][..]), ("b", &["1", "3"]), ("c", &["2"])] {
+            let has = has.iter().map(|it| (digest(it), 10)).collect();
+            layers.of_images.insert(digest(image), has);
+        }
+        assert_eq!(layers.unused_bytes(), 0);
+        layers.forget(&digest("a"));
+        assert_eq!(layers.unused_bytes(), 0);
+        layers.forget(&digest("c"));
+        assert_eq!(layers.unused_bytes(), 10);
+        layers.forget(&digest("b"));
+        assert_eq!(layers.unused_bytes(), 30);
+    }
 
     #[test]
     fn what_is_removed_is_dockers_choice() {

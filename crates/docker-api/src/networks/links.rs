@@ -1,5 +1,6 @@
 //! Links: what one container alone calls others of its network (`--link db:database`). Their names are
-//! in its hosts file for as long as they run.
+//! in its hosts file for as long as they run, and its network's resolver answers it for them. In the default
+//! network it finds them in its environment as well.
 
 use crate::answer::Refusal;
 use crate::containers::{Record, link_of};
@@ -36,6 +37,20 @@ impl Docker {
             })?;
         }
         Ok(())
+    }
+
+    /// In the default network, what linked containers are and where.
+    pub(crate) fn variables_of_links(&self, record: &Record) -> Vec<String> {
+        let bridge = self.networks.find(super::BRIDGE);
+        let is_in_it = bridge.is_ok_and(|it| record.endpoint_in(&it.id).is_some());
+        let mut variables = Vec::new();
+        for text in record.host.links.iter().filter(|_| is_in_it) {
+            let (name, alias) = link_of(text);
+            if let Ok(linked) = self.containers.find(name) {
+                variables.extend(record.variables_of_link(alias, &linked.record()));
+            }
+        }
+        variables
     }
 
     /// Of the linked containers that are in the same network now.

@@ -338,16 +338,18 @@ fn mac_of(text: &str) -> Result<[u8; 6], Refusal> {
 
 fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoint, Refusal> {
     links::check(&request.links)?;
-    for name in ["DriverOpts", "GwPriority"] {
-        let value = request.rest.get(name).unwrap_or(&Value::Null);
-        let is_nothing = value.as_str() == Some("")
-            || value.as_i64() == Some(0)
-            || value.as_object().is_some_and(|it| it.is_empty());
-        if !value.is_null() && !is_nothing {
-            return Err(Refusal::not_built(format!(
-                "`{name}` ({value}) in a network"
-            )));
-        }
+    let priority = request.rest.get("GwPriority").and_then(Value::as_i64);
+    if let Some(priority) = priority.filter(|it| *it != 0) {
+        return Err(Refusal::not_built(format!(
+            "`GwPriority` ({priority}) in a network"
+        )));
+    }
+    // What its driver has a meaning for begins so; everything else is kept for who asks for it again.
+    let mut meant = request.driver_opts.iter();
+    if let Some((name, value)) = meant.find(|it| it.0.starts_with("com.docker.network.")) {
+        return Err(Refusal::not_built(format!(
+            "the option `{name}` ({value}) in a network"
+        )));
     }
     let mac = request.rest.get("MacAddress").and_then(Value::as_str);
     let mac = mac.filter(|it| !it.is_empty()).map(mac_of).transpose()?;
@@ -387,6 +389,7 @@ fn endpoint(network: &NetworkRecord, request: EndpointRequest) -> Result<Endpoin
         fixed,
         address: None,
         mac,
+        driver_opts: request.driver_opts,
     })
 }
 

@@ -91,6 +91,9 @@ impl Docker {
             groups: vec![GROUP.to_owned()],
             public: false,
             names: record.names(endpoint),
+            aliases: (record.links())
+                .map(|(name, alias)| (alias.to_owned(), name.to_owned()))
+                .collect(),
             namespace: Some(record.task()),
         };
         self.network.attach(interface).await?;
@@ -200,18 +203,21 @@ impl Docker {
             }
         }
         hosts.extend(self.hosts_of_links(record));
-        for entry in &record.host.extra_hosts {
-            let Some((name, address)) = entry.split_once([':', '=']) else {
-                continue;
-            };
-            let gateway = || self.gateway_of_machine().to_string();
+        hosts.extend(self.entries_of_hosts(&record.host.extra_hosts));
+        hosts
+    }
+
+    /// What is written as `name:address`, as addresses and names.
+    pub(crate) fn entries_of_hosts(&self, texts: &[String]) -> Vec<(String, String)> {
+        let entries = texts.iter().filter_map(|text| {
+            let (name, address) = text.split_once([':', '='])?;
             let address = match address {
-                HOST_GATEWAY => gateway(),
+                HOST_GATEWAY => self.gateway_of_machine().to_string(),
                 address => address.trim_matches(['[', ']']).to_owned(),
             };
-            hosts.push((address, name.to_owned()));
-        }
-        hosts
+            Some((address, name.to_owned()))
+        });
+        entries.collect()
     }
 
     /// Tells running containers that ask name servers of their own, or are linked to others, what their

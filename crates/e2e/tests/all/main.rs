@@ -11,6 +11,7 @@ mod daemon;
 mod delivery;
 mod docker;
 mod docker_answers;
+mod docker_clients;
 mod docker_networks;
 mod docker_running;
 mod door;

@@ -1,7 +1,7 @@
 //! What is answered to a question, as bytes. Whoever asks is not trusted, and whoever is asked in turn
 //! no more.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
@@ -50,6 +50,7 @@ pub(super) struct Asked {
 pub(super) fn answer(
     bytes: &[u8],
     transport: Transport,
+    from: IpAddr,
     networks: impl Iterator<Item: Deref<Target = Names>>,
 ) -> Outcome {
     let Some(id) = question_id(bytes) else {
@@ -75,7 +76,7 @@ pub(super) fn answer(
         message,
         transport,
     };
-    asked.answer(networks)
+    asked.answer(from, networks)
 }
 
 /// The id of what may be a question: long enough, and not itself an answer, which is never answered.
@@ -86,15 +87,22 @@ fn question_id(bytes: &[u8]) -> Option<u16> {
 }
 
 impl Asked {
-    fn answer(self, networks: impl Iterator<Item: Deref<Target = Names>>) -> Outcome {
+    fn answer(self, from: IpAddr, networks: impl Iterator<Item: Deref<Target = Names>>) -> Outcome {
         if self.query.query_class != DNSClass::IN {
             return self.outcome(ResponseCode::Refused, vec![]);
         }
         let mut leads_out = false;
+        let mut name = plain(&self.query.name);
         for names in networks {
+            // The first is the network that it is asked in, which knows who asks.
+            if let IpAddr::V4(from) = from
+                && let Some(meant) = names.alias(from, &name)
+            {
+                name = meant.to_owned();
+            }
             let known = match self.query.query_type {
                 RecordType::PTR => self.name(&names),
-                kind => self.addresses(kind, &names),
+                kind => self.addresses(kind, &name, &names),
             };
             if let Some((code, records)) = known {
                 return self.outcome(code, records);
@@ -107,8 +115,13 @@ impl Asked {
         }
     }
 
-    fn addresses(&self, kind: RecordType, names: &Names) -> Option<(ResponseCode, Vec<Record>)> {
-        let mut addresses = match names.addresses_of(&plain(&self.query.name)) {
+    fn addresses(
+        &self,
+        kind: RecordType,
+        name: &str,
+        names: &Names,
+    ) -> Option<(ResponseCode, Vec<Record>)> {
+        let mut addresses = match names.addresses_of(name) {
             Found::Addresses(addresses) => addresses,
             Found::Nothing => return Some((ResponseCode::NXDomain, vec![])),
             Found::Unknown => return None,

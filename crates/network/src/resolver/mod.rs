@@ -16,7 +16,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -102,16 +102,16 @@ impl Resolver {
     /// An interface is called what its specification says, from now on.
     pub fn put(&self, interface: &InterfaceSpec) {
         let names = self.known.names.write();
-        names
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(interface.address, &interface.names);
+        let mut names = names.unwrap_or_else(PoisonError::into_inner);
+        names.put(interface.address, &interface.names);
+        names.put_aliases(interface.address, &interface.aliases);
     }
 
     pub fn remove(&self, address: Ipv4Addr) {
         let names = self.known.names.write();
-        names
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(address, &[]);
+        let mut names = names.unwrap_or_else(PoisonError::into_inner);
+        names.put(address, &[]);
+        names.put_aliases(address, &BTreeMap::new());
     }
 }
 
@@ -141,6 +141,7 @@ pub(crate) fn names<'a>(
     let mut names = Names::new(spec, vpc.ranges.clone(), leads_out);
     for interface in interfaces {
         names.put(interface.address, &interface.names);
+        names.put_aliases(interface.address, &interface.aliases);
     }
     Some(names)
 }

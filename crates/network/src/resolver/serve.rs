@@ -74,7 +74,7 @@ fn decide(bytes: &[u8], transport: Transport, known: &Known, from: IpAddr) -> Ou
     // One is looked at after the other: no two are held at the same time.
     let all = std::iter::once(&known.names).chain(&others);
     let names = all.map(|it| it.read().unwrap_or_else(PoisonError::into_inner));
-    answer(bytes, transport, names)
+    answer(bytes, transport, from, names)
 }
 
 /// Answers datagrams for ever.

@@ -29,6 +29,8 @@ pub(crate) struct Names {
     ranges: Vec<Ipv4Net>,
     interfaces: InterfaceNames,
     addresses: Option<AddressNames>,
+    /// What those who ask call others, by their address.
+    aliases: BTreeMap<Ipv4Addr, BTreeMap<String, String>>,
 }
 
 impl Names {
@@ -48,7 +50,25 @@ impl Names {
                 ..InterfaceNames::default()
             },
             addresses,
+            aliases: BTreeMap::new(),
         }
+    }
+
+    /// Whoever asks from this address calls others so.
+    pub fn put_aliases(&mut self, from: Ipv4Addr, aliases: &BTreeMap<String, String>) {
+        let lower = aliases.iter().map(|(alias, name)| {
+            let lower = str::to_ascii_lowercase;
+            (lower(alias), lower(name))
+        });
+        match aliases.is_empty() {
+            true => drop(self.aliases.remove(&from)),
+            false => drop(self.aliases.insert(from, lower.collect())),
+        }
+    }
+
+    /// What somebody has a name of his own for.
+    pub fn alias(&self, from: Ipv4Addr, name: &str) -> Option<&str> {
+        self.aliases.get(&from)?.get(name).map(String::as_str)
     }
 
     /// What has this address is called so, and no longer what it was called.

@@ -1,6 +1,6 @@
 //! What is answered to which question, without a socket.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use engine::ResolverSpec;
 use fuzz::Target;
@@ -9,6 +9,8 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use super::Names;
 use super::answer::{Outcome, Transport, answer};
+
+const ASKER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 10));
 
 fn names(leads_out: bool) -> Names {
     let spec = ResolverSpec {
@@ -25,6 +27,9 @@ fn names(leads_out: bool) -> Names {
     put("10.0.1.11", &["Second", "front"]);
     put("10.0.1.12", &["gone"]);
     put("10.0.1.12", &[]);
+    let aliases = [("DB", "Second"), ("nobody", "not-there")];
+    let aliases = aliases.map(|(alias, name)| (alias.to_owned(), name.to_owned()));
+    names.put_aliases(Ipv4Addr::new(10, 0, 1, 10), &aliases.into());
     names
 }
 
@@ -38,7 +43,7 @@ fn question(name: &str, kind: RecordType) -> Message {
 /// What comes of a question: its code and the data of its answers; or that somebody else is asked.
 fn outcome(message: &Message, names: &Names) -> String {
     let bytes = message.to_vec().unwrap();
-    match answer(&bytes, Transport::Datagram, std::iter::once(names)) {
+    match answer(&bytes, Transport::Datagram, ASKER, std::iter::once(names)) {
         Outcome::Reply(reply) => {
             let reply = Message::from_vec(&reply).unwrap();
             let asked = &message.metadata;
@@ -54,6 +59,17 @@ fn outcome(message: &Message, names: &Names) -> String {
         Outcome::Ask(_) => "asks".to_owned(),
         Outcome::Silence => "silence".to_owned(),
     }
+}
+
+#[test]
+fn what_one_calls_another_is_its_own_name_for_it() {
+    check("db", RecordType::A, "NoError 10.0.1.11");
+    check("nobody", RecordType::A, "asks");
+    let bytes = question("db", RecordType::A).to_vec().unwrap();
+    let other = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 11));
+    let networks = std::iter::once(names(true)).map(Box::new);
+    let answered = answer(&bytes, Transport::Datagram, other, networks);
+    assert!(matches!(answered, Outcome::Ask(_)));
 }
 
 fn check(name: &str, kind: RecordType, expect: &str) {
@@ -148,7 +164,7 @@ fn an_answer_that_does_not_fit_says_so() {
     }
     let reply = |message: &Message, transport| {
         let bytes = message.to_vec().unwrap();
-        match answer(&bytes, transport, std::iter::once(&names)) {
+        match answer(&bytes, transport, ASKER, std::iter::once(&names)) {
             Outcome::Reply(reply) => (reply.len(), Message::from_vec(&reply).unwrap()),
             _ => panic!("no reply"),
         }
@@ -175,8 +191,12 @@ fn an_answer_that_does_not_fit_says_so() {
 fn only_the_answer_to_the_question_is_passed_on() {
     let message = question("example.com.", RecordType::A);
     let bytes = message.to_vec().unwrap();
-    let Outcome::Ask(asked) = answer(&bytes, Transport::Datagram, std::iter::once(&names(true)))
-    else {
+    let Outcome::Ask(asked) = answer(
+        &bytes,
+        Transport::Datagram,
+        ASKER,
+        std::iter::once(&names(true)),
+    ) else {
         panic!("nobody is asked");
     };
     let ours = asked.in_our_words().unwrap();
@@ -229,7 +249,7 @@ fn fuzz_dns() {
             b"\x04arpa",
         ])
         .run(
-            |input| match answer(input, Transport::Datagram, std::iter::once(&known)) {
+            |input| match answer(input, Transport::Datagram, ASKER, std::iter::once(&known)) {
                 Outcome::Reply(reply) => {
                     assert!(reply.len() <= 1232);
                     let read = Message::from_vec(&reply).expect("what is said is well formed");

@@ -243,6 +243,7 @@ pub fn interface(vpc: &str, id: &str, address: &str, groups: &[&str]) -> Interfa
         groups: groups.iter().map(|group| (*group).into()).collect(),
         public: false,
         names: vec![],
+        aliases: Default::default(),
         namespace: None,
     }
 }

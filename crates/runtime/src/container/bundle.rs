@@ -191,11 +191,16 @@ pub(crate) fn write_bundle(
     let own = own_capabilities()?;
     let capabilities = capabilities(add, drop, container.privileged, own, guarded)?;
     let process = process(container, &user, working_dir, &capabilities)?;
+    // The machine's own name is not a container's to change.
+    let hostname = match container.tuning.host_uts {
+        true => Value::Null,
+        false => json!(order.spec.hostname),
+    };
     let config = json!({
         "ociVersion": "1.0.2",
         "process": process,
         "root": { "path": root_path, "readonly": container.read_only_root },
-        "hostname": order.spec.hostname,
+        "hostname": hostname,
         "mounts": mounts(&root, order, index, task_mounts)?,
         "linux": linux(order, index)?,
     });
@@ -288,14 +293,19 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
     let own = [
         ("pid", !tuning.host_pid),
         ("ipc", !tuning.host_ipc),
-        ("uts", true),
+        ("uts", !tuning.host_uts),
         ("mount", true),
         ("cgroup", true),
     ];
     let mut namespaces: Vec<Value> = own
         .iter()
         .filter(|it| it.1)
-        .map(|it| json!({ "type": it.0 }))
+        .map(|it| match (it.0, tuning.beside_process) {
+            ("pid", Some(process)) => {
+                json!({ "type": "pid", "path": format!("/proc/{process}/ns/pid") })
+            }
+            (kind, _) => json!({ "type": kind }),
+        })
         .collect();
     let mut sysctl = json!({});
     let is_alone = order.step.as_ref().is_some_and(StepOrder::is_alone);
@@ -323,6 +333,15 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
             "major": device["major"], "minor": device["minor"],
         }));
         devices.push(device);
+    }
+    for rule in &tuning.device_rules {
+        let mut allow = json!({ "allow": true, "access": rule.access, "type": rule.kind });
+        for (name, number) in [("major", rule.major), ("minor", rule.minor)] {
+            if let Some(number) = number {
+                allow[name] = json!(number);
+            }
+        }
+        allowed.push(allow);
     }
     let mut resources = json!({ "devices": allowed });
     if let Some(units) = container.cpu_units {

@@ -157,7 +157,8 @@ fn show(event: &BuildEvent, step: &Step) {
             total,
             text,
         } => step.detail(&format!("[{number}/{total}] {text}")),
-        BuildEvent::Cached { .. } => {}
+        // The build's own error says so.
+        BuildEvent::Cached { .. } | BuildEvent::Failed { .. } => {}
         BuildEvent::Output { line, .. } => step.line(line),
     }
 }

@@ -112,6 +112,7 @@ async fn create_network_interface(
         groups: input.groups.unwrap_or_default(),
         public: false,
         names: vec![],
+        aliases: Default::default(),
         namespace: None,
     };
     cx.engine().network.attach(spec).await.unwrap();
