@@ -40,7 +40,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("objects", &["engine"]),
     ("workspaces", &["engine"]),
     ("git", &["engine", "reach"]),
-    ("docker-api", &["engine"]),
+    ("buildkit", &[]),
+    ("docker-api", &["buildkit", "engine"]),
     // for tests and for us
     ("fuzz", &[]),
     ("sim", &["engine"]),
