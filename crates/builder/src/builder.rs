@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::{
     AssembleRequest, BuildEvent, BuildRequest, BuildScope, Builds, Built, Digest, Downloads,
-    EngineError, Git, ImageConfig, ImageName, Images, Layer, PrunedStep, Result, Steps,
+    EngineError, Foreseen, Git, ImageConfig, ImageName, Images, Layer, PrunedStep, Result, Steps,
 };
 use tokio::sync::mpsc;
 
@@ -145,6 +145,11 @@ impl Builds for Builder {
                 crate::run::build(&shared, request, events).await
             }
         }
+    }
+
+    async fn foresee(&self, request: &BuildRequest) -> Result<Foreseen> {
+        let request = request.clone();
+        blocking(move || crate::run::foresee(&request)).await
     }
 
     async fn assemble(&self, request: AssembleRequest) -> Result<Built> {

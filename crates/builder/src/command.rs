@@ -278,12 +278,12 @@ async fn execute(run: &Run<'_, '_>, step: RunStep) -> Result<()> {
                 message.push_str("; its last output was: ");
                 message.push_str(&Vec::from(last).join(" / "));
             }
-            let failed = BuildEvent::Failed {
+            let exited = BuildEvent::Exited {
                 number,
                 command,
                 code,
             };
-            run.build.tell(failed).await;
+            run.build.tell(exited).await;
             Err(EngineError::invalid(message))
         }
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{ImageName, Result, StepNetwork};
+use engine::{ImageName, Result};
 
 use crate::instruction::{Command, CopySource, Kind};
 use crate::lines;
-use crate::stages::{Base, Given, Plan, platform_arg};
+use crate::stages::{Base, Plan, platform_arg};
 use crate::words::Expander;
 
 /// The stages that the target consists of, as one list of steps.
@@ -60,12 +60,7 @@ pub fn outline(
     args: &BTreeMap<String, String>,
     target: Option<&str>,
 ) -> Result<Outline> {
-    let given = Given {
-        network: StepNetwork::Host,
-        secrets: &BTreeMap::new(),
-        agents: &BTreeMap::new(),
-    };
-    let plan = Plan::new(lines::read(file, text)?, file, args, target, &given)?;
+    let plan = Plan::new(lines::read(file, text)?, file, args, target, None)?;
     // Stages that begin with each other, the innermost first.
     let mut chain = vec![plan.target];
     let base = loop {

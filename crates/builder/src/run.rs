@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{
-    BuildEvent, BuildRequest, BuildSecret, Built, EngineError, ImageConfig, ImageName,
+    BuildEvent, BuildRequest, BuildSecret, Built, EngineError, Foreseen, ImageConfig, ImageName,
     PreparedImage, RegistryLogin, Result, StepNetwork,
 };
 use futures_util::future::{BoxFuture, try_join_all};
@@ -19,7 +19,7 @@ use crate::ignore::Ignore;
 use crate::limits::DOCKERFILE_BYTES_MAX;
 use crate::place::During;
 use crate::stage::{self, State};
-use crate::stages::{Given, Plan};
+use crate::stages::{Base, Given, Plan};
 use crate::tree::Tree;
 
 pub struct Build<'a> {
@@ -73,7 +73,7 @@ pub async fn build(
         agents: &request.agents,
     };
     let target = request.target.as_deref();
-    let plan = Plan::new(lines, &dockerfile, &request.args, target, &given)?;
+    let plan = Plan::new(lines, &dockerfile, &request.args, target, Some(&given))?;
     let build = Build::new(shared, plan, context, &request, events);
     let state = build.stage(build.plan.target).await?;
     let mut config: ImageConfig = state.config.clone();
@@ -87,6 +87,14 @@ pub async fn build(
         steps: build.layer_steps.load(Ordering::Relaxed),
         cached_steps: build.cached_steps.load(Ordering::Relaxed),
     })
+}
+
+/// See [`engine::Builds::foresee`].
+pub fn foresee(request: &BuildRequest) -> Result<Foreseen> {
+    let (dockerfile, text, _) = inputs(request)?;
+    let lines = crate::lines::read(&dockerfile, &text)?;
+    let target = request.target.as_deref();
+    Plan::new(lines, &dockerfile, &request.args, target, None)?.foresee()
 }
 
 /// The Dockerfile's name and text, and the context.
@@ -111,7 +119,10 @@ fn inputs(request: &BuildRequest) -> Result<(String, String, Arc<Context>)> {
         None => read_dockerfile(&tree, name)?,
     };
     let is_of_context = request.dockerfile_text.is_none() && name.is_relative();
-    let ignore = Ignore::of_context(&tree, is_of_context.then_some(name))?;
+    let ignore = match &request.ignore_text {
+        Some(text) => Ignore::parse(text)?,
+        None => Ignore::of_context(&tree, is_of_context.then_some(name))?,
+    };
     Ok((
         name.display().to_string(),
         text,
@@ -208,7 +219,21 @@ impl<'a> Build<'a> {
     }
 
     pub async fn tell_step(&self, stage: usize, step: usize, text: &str) {
+        let counted = match (step, &self.plan.stages[stage].base) {
+            (0, Base::Image(name)) => format!("FROM {name}"),
+            _ => text.to_owned(),
+        };
+        self.tell_as(stage, step, text, &counted).await;
+    }
+
+    /// A step that the image below wants done. It is counted as its FROM is.
+    pub async fn tell_trigger(&self, stage: usize, text: &str) {
+        self.tell_as(stage, 0, text, text).await;
+    }
+
+    async fn tell_as(&self, stage: usize, step: usize, text: &str, counted: &str) {
         let plan = &self.plan.stages[stage];
+        let place = self.plan.counted(stage, step);
         let event = BuildEvent::Step {
             number: self.step_number(stage, step),
             total: self.total_steps,
@@ -218,6 +243,15 @@ impl<'a> Build<'a> {
                 step + 1,
                 plan.instructions.len() + 1
             ),
+            counted: place.map(|place| format!("{place} {counted}")),
+        };
+        self.tell(event).await;
+    }
+
+    pub async fn tell_end<T>(&self, stage: usize, step: usize, outcome: &Result<T>) {
+        let event = BuildEvent::Ended {
+            number: self.step_number(stage, step),
+            error: outcome.as_ref().err().map(EngineError::chain),
         };
         self.tell(event).await;
     }

@@ -16,7 +16,7 @@ use crate::mode::FileMode;
 use crate::place::Place;
 use crate::remote::{Fetching, Remote};
 use crate::run::Build;
-use crate::stages::{Base, platform_arg};
+use crate::stages::{Base, platform_arg, sources};
 use crate::tree::Tree;
 use crate::words::Expander;
 use crate::{command, owner, placing, settings};
@@ -97,7 +97,9 @@ pub async fn run(build: &Build<'_>, index: usize) -> Result<State> {
     build.tell_step(index, 0, &text).await;
     let state = base(build, &stage.base)
         .await
-        .map_err(|error| stage.place.wrap(error))?;
+        .map_err(|error| stage.place.wrap(error));
+    build.tell_end(index, 0, &state).await;
+    let state = state?;
     let mut run = Run {
         build,
         index,
@@ -109,9 +111,10 @@ pub async fn run(build: &Build<'_>, index: usize) -> Result<State> {
         run.step = position + 1;
         let text = instruction.place.short_text();
         build.tell_step(index, run.step, &text).await;
-        run.instruction(instruction)
-            .await
-            .map_err(|error| instruction.place.wrap(error))?;
+        let ended = run.instruction(instruction).await;
+        let ended = ended.map_err(|error| instruction.place.wrap(error));
+        build.tell_end(index, run.step, &ended).await;
+        ended?;
         run.state.history.push(text);
     }
     Ok(run.state)
@@ -163,16 +166,17 @@ impl Run<'_, '_> {
         let mut triggers = Vec::new();
         for text in std::mem::take(&mut self.state.config.on_build) {
             let trigger = instruction::parse_trigger(&text, from)?;
-            let sources = self.build.given().sources(&trigger.kind);
-            sources.map_err(|error| trigger.place.wrap(error))?;
+            let given = self.build.given();
+            sources(&trigger.kind, Some(&given)).map_err(|error| trigger.place.wrap(error))?;
             triggers.push(trigger);
         }
         for trigger in triggers {
             let text = trigger.place.short_text();
-            self.build.tell_step(self.index, 0, &text).await;
-            self.instruction(&trigger)
-                .await
-                .map_err(|error| trigger.place.wrap(error))?;
+            self.build.tell_trigger(self.index, &text).await;
+            let ended = self.instruction(&trigger).await;
+            let ended = ended.map_err(|error| trigger.place.wrap(error));
+            self.build.tell_end(self.index, 0, &ended).await;
+            ended?;
             self.state.history.push(text);
         }
         Ok(())

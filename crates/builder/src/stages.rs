@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::{BuildSecret, EngineError, ImageName, Result, StepNetwork};
+use engine::{BuildSecret, EngineError, Foreseen, ImageName, Result, StepNetwork};
 
 use crate::instruction::{self, From, Instruction, Kind};
 use crate::lines::Lines;
@@ -47,7 +47,7 @@ impl Plan {
         file: &str,
         args: &BTreeMap<String, String>,
         target: Option<&str>,
-        given: &Given<'_>,
+        given: Option<&Given<'_>>,
     ) -> Result<Self> {
         let escape = lines.escape;
         let mut plan = Self {
@@ -83,6 +83,61 @@ impl Plan {
             })?,
         };
         Ok(plan)
+    }
+
+    /// What the target asks for from outside.
+    pub fn foresee(&self) -> Result<Foreseen> {
+        let mut foreseen = Foreseen::default();
+        for index in self.needed() {
+            let stage = &self.stages[index];
+            if let Base::Image(name) = &stage.base {
+                foreseen.images.insert(name.clone());
+            }
+            for instruction in &stage.instructions {
+                for from in sources(&instruction.kind, None)? {
+                    if let Base::Image(name) = self.source(&from, index)? {
+                        foreseen.images.insert(name);
+                    }
+                }
+                let Kind::Run(run) = &instruction.kind else {
+                    continue;
+                };
+                for mount in &run.mounts {
+                    // One with variables in it is read when they are known; its name seldom has any.
+                    let Ok(flag) = MountFlag::parse(mount, &|value| Ok(value.to_owned())) else {
+                        continue;
+                    };
+                    let name = flag.given_name().to_owned();
+                    match flag.kind {
+                        MountKind::Secret => foreseen.secrets.insert(name),
+                        MountKind::Ssh => foreseen.agents.insert(name),
+                        _ => false,
+                    };
+                }
+            }
+        }
+        Ok(foreseen)
+    }
+
+    /// How BuildKit counts a stage's step (0 is its FROM): `[builder 2/3]`. None for what it does not count.
+    pub fn counted(&self, index: usize, step: usize) -> Option<String> {
+        let stage = &self.stages[index];
+        let begins = usize::from(matches!(stage.base, Base::Image(_)));
+        let counts =
+            |it: &&Instruction| matches!(it.kind, Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_));
+        let number = match step.checked_sub(1) {
+            None => begins,
+            Some(last) => {
+                stage.instructions.get(last).filter(counts)?;
+                begins + stage.instructions[..step].iter().filter(counts).count()
+            }
+        };
+        let total = begins + stage.instructions.iter().filter(counts).count();
+        let name = match self.stages.len() {
+            1 => String::new(),
+            _ => format!("{} ", stage.name),
+        };
+        (number > 0).then(|| format!("[{name}{number}/{total}]"))
     }
 
     /// The stages that the target needs, in the order of the file, the target last.
@@ -188,11 +243,10 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, instruction: Instruction, given: &Given<'_>) -> Result<()> {
+    fn add(&mut self, instruction: Instruction, given: Option<&Given<'_>>) -> Result<()> {
         let current = self.stages.len() - 1;
-        let sources = given
-            .sources(&instruction.kind)
-            .map_err(|error| instruction.place.wrap(error))?;
+        let sources =
+            sources(&instruction.kind, given).map_err(|error| instruction.place.wrap(error))?;
         for from in sources {
             let base = self
                 .source(&from, current)
@@ -215,30 +269,34 @@ pub struct Given<'a> {
     pub agents: &'a BTreeMap<String, PathBuf>,
 }
 
-impl Given<'_> {
-    /// The stages and images that an instruction copies or mounts from.
-    pub fn sources(&self, kind: &Kind) -> Result<Vec<String>> {
-        let mut sources = Vec::new();
-        match kind {
-            Kind::Copy(copy) => sources.extend(copy.from.clone()),
-            Kind::Run(run) => {
-                if run.network == Some(StepNetwork::Host) && self.network != StepNetwork::Host {
-                    return Err(EngineError::invalid(
-                        "`--network=host` is the machine's own network, which this build was not given; build with `docker build --network host`",
-                    ));
-                }
-                for mount in &run.mounts {
-                    if let Some(flag) = MountFlag::foresee(mount)? {
-                        self.check(&flag)?;
-                    }
-                    sources.extend(MountFlag::source_stage(mount)?);
-                }
+/// The stages and images that an instruction copies or mounts from. Where it is said what the build was
+/// given, an instruction that needs more is an error.
+pub fn sources(kind: &Kind, given: Option<&Given<'_>>) -> Result<Vec<String>> {
+    let mut sources = Vec::new();
+    match kind {
+        Kind::Copy(copy) => sources.extend(copy.from.clone()),
+        Kind::Run(run) => {
+            let has_network = given.is_none_or(|it| it.network == StepNetwork::Host);
+            if run.network == Some(StepNetwork::Host) && !has_network {
+                return Err(EngineError::invalid(
+                    "`--network=host` is the machine's own network, which this build was not given; build with `docker build --network host`",
+                ));
             }
-            _ => {}
+            for mount in &run.mounts {
+                if let Some(flag) = MountFlag::foresee(mount)?
+                    && let Some(given) = given
+                {
+                    given.check(&flag)?;
+                }
+                sources.extend(MountFlag::source_stage(mount)?);
+            }
         }
-        Ok(sources)
+        _ => {}
     }
+    Ok(sources)
+}
 
+impl Given<'_> {
     /// A secret or an agent that is required and was not given is an error.
     pub fn check(&self, flag: &MountFlag) -> Result<()> {
         let name = flag.given_name();
@@ -250,7 +308,7 @@ impl Given<'_> {
         match flag.required {
             false => Ok(()),
             true => Err(EngineError::invalid(format!(
-                "the {missing} `{name}` was not given to this build; give it with `neargate up --{}`",
+                "the {missing} `{name}` was not given to this build; give it with `--{}`",
                 match flag.kind {
                     MountKind::Secret => "secret",
                     _ => "ssh",

@@ -134,37 +134,25 @@ pub async fn prune(call: Call) -> Answer {
     answer::ok(json!({ "CachesDeleted": ids, "SpaceReclaimed": bytes }))
 }
 
-/// Whether a request is one of BuildKit's clients: for its doors, for a build by it, or for the container
-/// that `docker buildx create` runs it in. Whatever else such a request holds, this is what to say to it.
-pub fn wants_buildkit(method: &Method, words: &[&str], query: &Query) -> bool {
+/// Why a request is refused that asks for BuildKit in a way that is not there: as clients did before they
+/// had buildx, or in the container that `docker buildx create` runs it in. Whatever else such a request
+/// holds, this is what to say to it.
+pub fn other_buildkit(method: &Method, words: &[&str], query: &Query) -> Option<Refusal> {
     let is_its_container = |it: &str| it.starts_with("buildx_buildkit_");
-    match (method.as_str(), words) {
-        (_, ["grpc" | "session"]) => true,
-        ("POST", ["build"]) => query.get("version") == Some("2"),
-        ("POST", ["containers", "create"]) => query.get("name").is_some_and(is_its_container),
-        _ => false,
-    }
-}
-
-pub fn no_buildkit() -> Refusal {
-    Refusal::not_built(
-        "BuildKit (set DOCKER_BUILDKIT=0, as `neargate env` does, and build with `docker build`)",
-    )
+    let what = match (method.as_str(), words) {
+        ("POST", ["build"]) if query.get("version") == Some("2") => {
+            "BuildKit by `POST /build` (install buildx, or a client that comes with it)"
+        }
+        ("POST", ["containers", "create"]) if query.get("name").is_some_and(is_its_container) => {
+            "BuildKit in a container (use buildx's driver `docker`: `docker buildx use default`)"
+        }
+        _ => return None,
+    };
+    Some(Refusal::not_built(what))
 }
 
 fn request(query: &Query, kept: impl Fn(&ImageName) -> ImageName) -> Result<BuildRequest, Refusal> {
-    let names = query.all("t").filter(|it| !it.is_empty()).map(|text| {
-        let name: ImageName = text
-            .parse()
-            .map_err(|_| Refusal::bad(format!("invalid reference format: `{text}`")))?;
-        match name.reference {
-            Reference::Tag(_) => Ok(kept(&name)),
-            Reference::Digest(_) => Err(Refusal::bad(
-                "refusing to create a tag with a digest reference",
-            )),
-        }
-    });
-    let names = names.collect::<Result<_, _>>()?;
+    let names = names_of(query.all("t").filter(|it| !it.is_empty()), kept)?;
     // An argument without a value is one that the client's environment does not have.
     let args: BTreeMap<String, Option<String>> = query.json("buildargs")?;
     let args = args
@@ -236,6 +224,25 @@ async fn is_cache_there(query: &Query, docker: &Docker) -> Result<bool, Refusal>
     Ok(images.is_empty())
 }
 
+/// Names for the image that is built, as they are kept.
+pub fn names_of<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    kept: impl Fn(&ImageName) -> ImageName,
+) -> Result<Vec<ImageName>, Refusal> {
+    let names = texts.map(|text| {
+        let name: ImageName = text
+            .parse()
+            .map_err(|_| Refusal::bad(format!("invalid reference format: `{text}`")))?;
+        match name.reference {
+            Reference::Tag(_) => Ok(kept(&name)),
+            Reference::Digest(_) => Err(Refusal::bad(
+                "refusing to create a tag with a digest reference",
+            )),
+        }
+    });
+    names.collect()
+}
+
 /// Logins by host, for images that the build stands on.
 type Logins = BTreeMap<String, RegistryLogin>;
 
@@ -296,7 +303,7 @@ fn bases_in(text: &str) -> Result<Vec<ImageName>, Refusal> {
     Ok(bases)
 }
 
-async fn pull_bases(docker: &Docker, bases: &[ImageName], logins: &Logins) -> Result<()> {
+pub async fn pull_bases(docker: &Docker, bases: &[ImageName], logins: &Logins) -> Result<()> {
     for name in bases {
         let host = &name.repository.host;
         if !docker.registry.is_own(host) {
@@ -333,10 +340,10 @@ async fn run(
     let telling = async {
         let mut failed = None;
         while let Some(event) = events.recv().await {
-            if let BuildEvent::Failed { command, code, .. } = event {
+            if let BuildEvent::Exited { command, code, .. } = event {
                 failed = Some((command.join(" "), code));
-            } else if let Some(lines) = &told {
-                lines.stream(text_of(event)).await;
+            } else if let (Some(lines), Some(text)) = (&told, text_of(event)) {
+                lines.stream(text).await;
             }
         }
         failed
@@ -358,12 +365,13 @@ async fn run(
     Ok((built, names))
 }
 
-fn text_of(event: BuildEvent) -> String {
-    match event {
+fn text_of(event: BuildEvent) -> Option<String> {
+    Some(match event {
         BuildEvent::Step {
             number,
             total,
             text,
+            ..
         } => {
             // Ours begins with the stage: `[builder 1/3] FROM …`.
             let plain = text.split_once("] ").map_or(text.as_str(), |it| it.1);
@@ -371,9 +379,9 @@ fn text_of(event: BuildEvent) -> String {
         }
         BuildEvent::Cached { .. } => " ---> Using cache\n".to_owned(),
         BuildEvent::Output { line, .. } => line + "\n",
-        // It is the build's error, which comes last.
-        BuildEvent::Failed { .. } => String::new(),
-    }
+        // What a command ended with is the build's error, which comes last.
+        BuildEvent::Exited { .. } | BuildEvent::Ended { .. } => return None,
+    })
 }
 
 async fn tell_built(lines: &Lines, built: &Built, names: &[ImageName], quiet: bool) {
@@ -415,11 +423,12 @@ mod tests {
     fn buildkits_clients_are_told_what_to_do() {
         let check = |method: Method, path: &str, query: &str, expected: bool| {
             let words: Vec<&str> = path.split('/').collect();
-            let wants = wants_buildkit(&method, &words, &Query::parse(query));
-            assert_eq!(wants, expected, "{method} {path}?{query}");
+            let refusal = other_buildkit(&method, &words, &Query::parse(query));
+            assert_eq!(refusal.is_some(), expected, "{method} {path}?{query}");
+            assert!(refusal.is_none_or(|it| it.message.contains("buildx")));
         };
-        check(Method::POST, "grpc", "", true);
-        check(Method::POST, "session", "", true);
+        check(Method::POST, "grpc", "", false);
+        check(Method::POST, "session", "", false);
         check(Method::POST, "build", "version=2&cgroupparent=x", true);
         check(Method::POST, "build", "version=1", false);
         check(Method::POST, "build", "", false);
@@ -428,7 +437,6 @@ mod tests {
         check(Method::POST, create, "name=own", false);
         check(Method::POST, create, "", false);
         check(Method::GET, "containers/json", "", false);
-        assert!(no_buildkit().message.contains("DOCKER_BUILDKIT=0"));
     }
 
     #[test]
@@ -450,7 +458,9 @@ mod tests {
             number: 2,
             total: 3,
             text: "[stage-0 2/3] RUN [ -e /x ] && echo".to_owned(),
+            counted: None,
         };
-        assert_eq!(text_of(step), "Step 2/3 : RUN [ -e /x ] && echo\n");
+        let text = text_of(step).unwrap();
+        assert_eq!(text, "Step 2/3 : RUN [ -e /x ] && echo\n");
     }
 }

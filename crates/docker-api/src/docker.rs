@@ -13,6 +13,7 @@ use engine::{
 use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
+use crate::buildkit::BuildKit;
 use crate::containers::Containers;
 use crate::disk;
 use crate::events::Events;
@@ -104,6 +105,7 @@ pub struct Docker {
     /// What requests are sending now, to files that have no name there.
     received_bytes: AtomicU64,
     pub(crate) events: Events,
+    pub(crate) buildkit: BuildKit,
     pub(crate) containers: Containers,
     pub(crate) networks: Networks,
     pub(crate) volumes: Volumes,
@@ -148,6 +150,7 @@ impl Docker {
             version: parts.version,
             directory,
             events: Events::default(),
+            buildkit: BuildKit::default(),
             is_open: tokio::sync::RwLock::new(true),
         }))
     }

@@ -31,6 +31,7 @@
 mod answer;
 mod archive;
 mod build;
+mod buildkit;
 mod clock;
 mod containers;
 mod datagrams;

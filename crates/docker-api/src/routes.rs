@@ -12,7 +12,7 @@ use crate::answer::{Answer, Body, Refusal};
 use crate::docker::Docker;
 use crate::query::{Query, decode};
 use crate::upload::Upload;
-use crate::{build, containers, events, images, networks, system, volumes};
+use crate::{build, buildkit, containers, events, images, networks, system, volumes};
 
 /// The newest version of the API that is spoken, and the oldest.
 pub const VERSION_MAX: (u32, u32) = (1, 50);
@@ -121,8 +121,8 @@ async fn dispatch(docker: Arc<Docker>, head: Parts, body: Upload) -> Answer {
         Method::HEAD if !words.ends_with(&["archive"]) => Method::GET,
         method => method,
     };
-    if build::wants_buildkit(&method, &words, &call.query) {
-        return Err(build::no_buildkit());
+    if let Some(refusal) = build::other_buildkit(&method, &words, &call.query) {
+        return Err(refusal);
     }
     match (method.as_str(), &words[..]) {
         ("GET", ["_ping"]) => system::ping(),
@@ -133,6 +133,8 @@ async fn dispatch(docker: Arc<Docker>, head: Parts, body: Upload) -> Answer {
         ("POST", ["auth"]) => system::log_in(call).await,
         ("POST", ["build"]) => build::build(call).await,
         ("POST", ["build", "prune"]) => build::prune(call).await,
+        ("POST", ["session"]) => buildkit::session(call),
+        ("POST", ["grpc"]) => buildkit::grpc(call),
         ("POST", ["commit"]) => images::commit(call).await,
         (_, ["images", rest @ ..]) if !rest.is_empty() => images::route(call, &method, rest).await,
         ("GET", ["distribution", rest @ .., "json"]) if !rest.is_empty() => {

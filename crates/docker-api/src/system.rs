@@ -34,8 +34,8 @@ pub fn sign(docker: &Docker, response: &mut Response<Body>) {
 
 pub fn ping() -> Answer {
     let mut response = answer::text("OK");
-    // The classic builder: BuildKit is not spoken here.
-    answer::set(&mut response, "builder-version", "1");
+    // BuildKit's API, which clients take when they have buildx, and else the classic builder.
+    answer::set(&mut response, "builder-version", "2");
     answer::set(&mut response, "swarm", "inactive");
     answer::set(
         &mut response,

@@ -170,6 +170,14 @@ impl<'a> Tree<'a> {
         dress(file.into(), attributes, path)
     }
 
+    /// Opens a file to write more to it. What is no file by then is not waited for.
+    pub fn append_to(&self, path: &Path) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK;
+        let file = self.open(path, flags);
+        file.map(File::from)
+            .map_err(|error| failed("open", path, error))
+    }
+
     pub fn make_link(&self, path: &Path, to: &Path, attributes: &Attributes) -> Result<()> {
         let (above, name) = self.parent(path)?;
         self.remove(&above, name, path)?;
@@ -234,7 +242,8 @@ fn times(attributes: &Attributes) -> Timestamps {
     }
 }
 
-fn dress(file: OwnedFd, attributes: &Attributes, path: &Path) -> Result<()> {
+/// Gives what is open its owner, its mode and its time.
+pub fn dress(file: OwnedFd, attributes: &Attributes, path: &Path) -> Result<()> {
     let (uid, gid) = owner(attributes);
     // The owner first: it takes set-user-id bits away.
     fchown(&file, uid, gid)

@@ -16,7 +16,12 @@ impl Docker {
     /// None, with a loud word, when docker's client is not there.
     pub fn of(machine: &Machine) -> Option<Self> {
         has_program("docker").then(|| Self {
-            environment: shell_environment(machine, &["DOCKER_"]),
+            environment: {
+                let mut environment = shell_environment(machine, &["DOCKER_"]);
+                // The classic builder, whether or not the machine's client has BuildKit's.
+                environment.push(("DOCKER_BUILDKIT".to_owned(), "0".to_owned()));
+                environment
+            },
             directory: tempfile::tempdir().unwrap(),
         })
     }

@@ -8,6 +8,7 @@
 
 mod api;
 mod aws;
+mod buildx;
 mod cdk;
 mod docker;
 mod executable;
@@ -25,6 +26,7 @@ mod web;
 
 pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
+pub use buildx::{Buildx, Outcome, Wanted};
 pub use cdk::Cdk;
 pub use docker::Docker;
 pub use executable::neargate;

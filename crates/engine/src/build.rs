@@ -1,6 +1,6 @@
 //! Builds: a folder and a Dockerfile become an image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Digest, ImageConfig, ImageName, Layer, RegistryLogin, Result};
+use crate::{Digest, EngineError, ImageConfig, ImageName, Layer, RegistryLogin, Result};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +20,8 @@ pub struct BuildRequest {
     pub dockerfile: PathBuf,
     /// The Dockerfile's text, when it is not to be read from a file.
     pub dockerfile_text: Option<String>,
+    /// What of the context is left out (`.dockerignore`), when it is not to be read from there.
+    pub ignore_text: Option<String>,
     pub args: BTreeMap<String, String>,
     /// The stage to stop at; the last one when absent.
     pub target: Option<String>,
@@ -83,17 +85,25 @@ pub enum BuildEvent {
         number: usize,
         total: usize,
         text: String,
+        /// The same counted as BuildKit counts (`[builder 2/3] RUN …`), which knows steps that make a
+        /// layer and images that stages begin with; None for the others.
+        counted: Option<String>,
+    },
+    /// The command of a RUN step ended badly, and so does the build.
+    Exited {
+        number: usize,
+        command: Vec<String>,
+        code: i32,
+    },
+    /// The step is over, well or with an error.
+    Ended {
+        number: usize,
+        error: Option<String>,
     },
     /// The step was found in the cache.
     Cached { number: usize },
     /// Output of a RUN step.
     Output { number: usize, line: String },
-    /// The command of a RUN step ended badly, and so does the build.
-    Failed {
-        number: usize,
-        command: Vec<String>,
-        code: i32,
-    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,6 +120,11 @@ pub trait Builds: Send + Sync {
     /// build. Dropping the future stops it and removes what it left half done.
     async fn build(&self, request: BuildRequest, events: mpsc::Sender<BuildEvent>)
     -> Result<Built>;
+    /// What a build is going to ask for, as far as its Dockerfile tells. Nothing is run.
+    async fn foresee(&self, request: &BuildRequest) -> Result<Foreseen> {
+        let _ = request;
+        Err(EngineError::machine("builds cannot be foreseen here"))
+    }
     /// An image of one or more folders of plain files, with no Dockerfile: each entry of `files` is
     /// copied to its path in the image. Cached by content.
     async fn assemble(&self, request: AssembleRequest) -> Result<Built>;
@@ -120,6 +135,16 @@ pub trait Builds: Send + Sync {
         scope: Option<&BuildScope>,
         before_ms: Option<i64>,
     ) -> Result<Vec<PrunedStep>>;
+}
+
+/// See [`Builds::foresee`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// That stages begin with or copy from.
+    pub images: BTreeSet<ImageName>,
+    /// Ids of secrets and SSH agents.
+    pub secrets: BTreeSet<String>,
+    pub agents: BTreeSet<String>,
 }
 
 /// A step that is remembered no longer.

@@ -152,7 +152,6 @@ fn own_variables(cx: &Cx, build: &BuildRecord, out: &mut Variables) {
             "DOCKER_HOST",
             format!("unix://{DOCKER_DIR}/{DOCKER_SOCKET}"),
         );
-        out.set("DOCKER_BUILDKIT", "0");
     }
 }
 

@@ -180,7 +180,7 @@ fn read(text: &str) {
             secrets: &secrets,
             agents: &agents,
         };
-        if let Ok(plan) = crate::stages::Plan::new(lines, "Dockerfile", &args, None, &given) {
+        if let Ok(plan) = crate::stages::Plan::new(lines, "Dockerfile", &args, None, Some(&given)) {
             assert!(plan.needed().contains(&plan.target));
         }
     }

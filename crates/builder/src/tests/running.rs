@@ -235,7 +235,7 @@ async fn a_failed_command_is_told_by_its_code() {
     assert!(built.is_err());
     let mut failed = None;
     while let Some(event) = told.recv().await {
-        if let BuildEvent::Failed { command, code, .. } = event {
+        if let BuildEvent::Exited { command, code, .. } = event {
             failed = Some((command, code));
         }
     }
@@ -415,11 +415,11 @@ async fn secrets_and_agents_are_seen_by_the_step_alone() {
     for (flag, missing) in [
         (
             "type=secret,id=s,required",
-            "the secret `s` was not given to this build; give it with `neargate up --secret`",
+            "the secret `s` was not given to this build; give it with `--secret`",
         ),
         (
             "type=ssh,required=true",
-            "the SSH agent `default` was not given to this build; give it with `neargate up --ssh`",
+            "the SSH agent `default` was not given to this build; give it with `--ssh`",
         ),
     ] {
         let dockerfile = format!("FROM scratch\nRUN exit 1\nRUN --mount={flag} true");

@@ -13,6 +13,7 @@ fn steps(outcome: &Outcome) -> Vec<String> {
                 number,
                 total,
                 text,
+                ..
             } => Some(format!("{number}/{total} {text}")),
             _ => None,
         })
@@ -223,4 +224,65 @@ async fn all_names_stand_for_the_image() {
     let histories = world.images.histories.lock().unwrap();
     assert_eq!(histories[&outcome.built.digest], ["ENV a=1"]);
     assert_eq!(world.images.layers_put.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn steps_are_counted_as_buildkit_counts() {
+    let world = World::with(&[("a", "A")]);
+    world.image("base", "FROM scratch\nCOPY a /").await;
+    let counted = async |dockerfile: &str| -> Vec<String> {
+        let outcome = world.build(dockerfile).await.unwrap();
+        let events = outcome.events.iter();
+        let counted = events.filter_map(|event| match event {
+            BuildEvent::Step { counted, .. } => counted.clone(),
+            _ => None,
+        });
+        counted.collect()
+    };
+    assert_eq!(
+        counted("FROM base\nENV a=b\nCOPY a /b\nWORKDIR /w\nCMD x\n").await,
+        [
+            "[1/3] FROM docker.io/library/base:latest",
+            "[2/3] COPY a /b",
+            "[3/3] WORKDIR /w"
+        ]
+    );
+    world.image("parent", "FROM base\nONBUILD COPY a /c").await;
+    assert_eq!(
+        counted("FROM parent\nCOPY a /b\n").await,
+        [
+            "[1/2] FROM docker.io/library/parent:latest",
+            "[1/2] ONBUILD COPY a /c",
+            "[2/2] COPY a /b"
+        ]
+    );
+    assert_eq!(
+        counted("FROM scratch AS one\nCOPY a /\nFROM one\nLABEL a=b\nCOPY a /b\n").await,
+        ["[one 1/1] COPY a /", "[stage-1 1/1] COPY a /b"]
+    );
+}
+
+#[tokio::test]
+async fn what_a_build_asks_for_is_foreseen() {
+    use engine::Builds;
+    let world = World::new();
+    let request = engine::BuildRequest {
+        context: world.context(),
+        dockerfile_text: Some(
+            "ARG V=1\nFROM unused AS no\nFROM base:$V AS b\nRUN --mount=type=secret,id=s --mount=type=ssh --mount=from=tools,target=/t x\nFROM b\nCOPY --from=other /a /\n".into(),
+        ),
+        args: [("V".to_owned(), "2".to_owned())].into(),
+        ..engine::BuildRequest::default()
+    };
+    let foreseen = world.builder.foresee(&request).await.unwrap();
+    let images: Vec<String> = foreseen.images.iter().map(|it| it.to_string()).collect();
+    assert_eq!(
+        images,
+        [
+            "docker.io/library/base:2",
+            "docker.io/library/other:latest",
+            "docker.io/library/tools:latest"
+        ]
+    );
+    assert!(foreseen.secrets.iter().eq(["s"]) && foreseen.agents.iter().eq(["default"]));
 }

@@ -45,6 +45,10 @@ fn main() -> ExitCode {
             println!("{}", std::env::var(name).unwrap_or_default());
             sleep()
         }
+        ["tell", name] => {
+            println!("{}", std::env::var(name).unwrap_or_default());
+            ExitCode::SUCCESS
+        }
         ["echo"] => echo(),
         ["look-up", ref names @ ..] => look_up(names),
         ["limits"] => limits(),

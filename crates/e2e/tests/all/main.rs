@@ -4,6 +4,7 @@ mod adding;
 mod at_rest;
 mod autoscaling;
 mod bounds;
+mod buildkit;
 mod cdk;
 mod cli;
 mod codebuild;

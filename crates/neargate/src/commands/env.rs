@@ -41,8 +41,6 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         ("AWS_DEFAULT_REGION", config.region.clone()),
         ("AWS_REGION", config.region.clone()),
         ("DOCKER_HOST", format!("unix://{}", docker_socket.display())),
-        // The classic builder: BuildKit's own protocol is not spoken.
-        ("DOCKER_BUILDKIT", "0".to_owned()),
     ];
     if config.json {
         let map: serde_json::Map<String, serde_json::Value> = variables

@@ -156,9 +156,10 @@ fn show(event: &BuildEvent, step: &Step) {
             number,
             total,
             text,
+            ..
         } => step.detail(&format!("[{number}/{total}] {text}")),
-        // The build's own error says so.
-        BuildEvent::Cached { .. } | BuildEvent::Failed { .. } => {}
+        // The build's own error says how a command ended.
+        BuildEvent::Cached { .. } | BuildEvent::Exited { .. } | BuildEvent::Ended { .. } => {}
         BuildEvent::Output { line, .. } => step.line(line),
     }
 }
