@@ -18,5 +18,4 @@ pub mod messages;
 mod session;
 
 pub use files::{Entry, FileKind, Step, Transfer, go_mode};
-pub use limits::MESSAGE_BYTES_MAX;
 pub use session::{Header, SESSION_ID, SESSION_METHOD, Session, Sessions};

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-/// One message. BuildKit's own client sends and takes 16 MiB; a packet of a file has 32 KiB.
+/// One message that answers a call of ours. BuildKit's own clients send and take 16 MiB; a packet of a file
+/// has 32 KiB, but a whole archive may come as one.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// One message of a call that is answered: a build's options are a few KiB.
+pub const ASKED_BYTES_MAX: usize = 1 << 20;
 /// Calls on one connection at a time: a client has a handful for each build.
-pub const CALLS_MAX: u32 = 100;
+pub const CALLS_MAX: u32 = 32;
 /// Messages of one call that wait for a slow reader.
 pub const MESSAGES_QUEUED: usize = 64;
 /// The text of an error goes into a header, which peers bound.

@@ -10,7 +10,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 use super::{Code, Status};
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{ASKED_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 const HEAD_BYTES: usize = 5;
 
@@ -24,31 +24,44 @@ pub(super) fn encode(message: &impl Message) -> Bytes {
 }
 
 /// Takes whole messages out of what has come.
-#[derive(Default)]
-struct Decoder(BytesMut);
+struct Decoder {
+    bytes: BytesMut,
+    /// Of one message.
+    bytes_max: usize,
+}
 
 impl Decoder {
+    fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            bytes_max,
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Bytes>, Status> {
-        if self.0.len() < HEAD_BYTES {
+        if self.bytes.len() < HEAD_BYTES {
             return Ok(None);
         }
-        if self.0[0] != 0 {
+        if self.bytes[0] != 0 {
             return Err(Status::unimplemented("a compressed message"));
         }
-        let length = u32::from_be_bytes([self.0[1], self.0[2], self.0[3], self.0[4]]) as usize;
-        if length > MESSAGE_BYTES_MAX {
+        let length =
+            u32::from_be_bytes([self.bytes[1], self.bytes[2], self.bytes[3], self.bytes[4]])
+                as usize;
+        if length > self.bytes_max {
             return Err(Status::new(
                 Code::ResourceExhausted,
                 format!(
-                    "a message of {length} bytes is larger than the {MESSAGE_BYTES_MAX} allowed"
+                    "a message of {length} bytes is larger than the {} allowed",
+                    self.bytes_max
                 ),
             ));
         }
-        if self.0.len() < HEAD_BYTES + length {
+        if self.bytes.len() < HEAD_BYTES + length {
             return Ok(None);
         }
-        self.0.advance(HEAD_BYTES);
-        Ok(Some(self.0.split_to(length).freeze()))
+        self.bytes.advance(HEAD_BYTES);
+        Ok(Some(self.bytes.split_to(length).freeze()))
     }
 }
 
@@ -72,23 +85,23 @@ enum Source {
 impl Messages {
     /// Of a call that is answered.
     pub(super) fn new(body: Incoming) -> Self {
-        Self::of(Source::Here {
+        let source = Source::Here {
             body,
             owes_outcome: false,
-        })
+        };
+        Self {
+            source,
+            decoder: Decoder::new(ASKED_BYTES_MAX),
+        }
     }
 
     /// Of a call that was made.
     pub(super) fn coming(
         answer: impl Future<Output = Result<(Incoming, bool), Status>> + Send + 'static,
     ) -> Self {
-        Self::of(Source::Coming(answer.boxed()))
-    }
-
-    fn of(source: Source) -> Self {
         Self {
-            source,
-            decoder: Decoder::default(),
+            source: Source::Coming(answer.boxed()),
+            decoder: Decoder::new(MESSAGE_BYTES_MAX),
         }
     }
 
@@ -100,7 +113,7 @@ impl Messages {
             }
             match self.more().await {
                 Ok(true) => {}
-                Ok(false) if self.decoder.0.is_empty() => return Ok(None),
+                Ok(false) if self.decoder.bytes.is_empty() => return Ok(None),
                 Ok(false) => return Err(Status::broken("a message breaks off")),
                 Err(status) => {
                     self.source = Source::Over;
@@ -126,7 +139,7 @@ impl Messages {
                 None => self.source = Source::Over,
                 Some(Err(error)) => return Err(Status::new(Code::Unavailable, error.to_string())),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => self.decoder.0.extend_from_slice(&bytes),
+                    Ok(bytes) => self.decoder.bytes.extend_from_slice(&bytes),
                     Err(frame) if *owes_outcome => {
                         *owes_outcome = false;
                         let trailers = frame.into_trailers().unwrap_or_default();
@@ -183,23 +196,27 @@ mod tests {
         let message = SecretRequest { id: "abc".into() };
         let bytes = [encode(&message), encode(&message)].concat();
         for size in 1..bytes.len() {
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::new(100);
             let mut found = Vec::new();
             for piece in bytes.chunks(size) {
-                decoder.0.extend_from_slice(piece);
+                decoder.bytes.extend_from_slice(piece);
                 while let Some(bytes) = decoder.next().unwrap() {
                     found.push(decode::<SecretRequest>(bytes).unwrap());
                 }
             }
             assert_eq!(found, [message.clone(), message.clone()]);
-            assert!(decoder.0.is_empty());
+            assert!(decoder.bytes.is_empty());
         }
     }
 
     #[test]
     fn what_is_too_large_or_compressed_is_refused_before_it_has_come() {
-        let of = |head: [u8; 5]| Decoder(BytesMut::from(&head[..])).next().unwrap_err();
-        assert_eq!(of([0, 0x7f, 0, 0, 0]).code, Code::ResourceExhausted);
+        let of = |head: [u8; 5]| {
+            let mut decoder = Decoder::new(100);
+            decoder.bytes.extend_from_slice(&head);
+            decoder.next().unwrap_err()
+        };
+        assert_eq!(of([0, 0, 0, 0, 101]).code, Code::ResourceExhausted);
         assert_eq!(of([1, 0, 0, 0, 0]).code, Code::Unimplemented);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::progress::Progress;
 
 /// Builds of one engine at a time: each may have megabytes of output.
-const JOBS_MAX: usize = 64;
+const JOBS_MAX: usize = 32;
 /// The same with those that have just ended.
 const JOBS_KEPT_MAX: usize = 2 * JOBS_MAX;
 /// What a client that leads its build may ask for in one.

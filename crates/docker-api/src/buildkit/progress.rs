@@ -13,8 +13,9 @@ use crate::disk::random_id;
 
 /// Output of one step that is passed on.
 const STEP_BYTES_MAX: usize = 2 << 20;
-/// Output of all steps of one build, which is kept until its end.
+/// Output of all steps of one build, which is kept until its end, with what each line takes besides.
 const BUILD_BYTES_MAX: usize = 32 << 20;
+const LINE_BYTES: usize = 256;
 /// Where output goes that is told from errors. Here both come as one.
 const STDOUT: i64 = 1;
 
@@ -151,7 +152,7 @@ impl Step {
         self.log_bytes += line.len() + 1;
         let total = {
             let mut told = self.progress.lock();
-            told.log_bytes += line.len() + 1;
+            told.log_bytes += line.len() + LINE_BYTES;
             told.log_bytes
         };
         let text = match self.log_bytes > STEP_BYTES_MAX || total > BUILD_BYTES_MAX {
