@@ -89,7 +89,7 @@ impl Reconciler for InterfaceReconciler {
             groups: interface.groups.clone(),
             public: interface.public_address.is_some(),
             names: vec![],
-        aliases: Default::default(),
+            aliases: Default::default(),
             namespace: None,
         };
         match network.attach(spec.clone()).await {
