@@ -64,6 +64,13 @@ impl Cx {
         }
     }
 
+    /// A context whose calls are made with the rights of who asked, by way of a service: what it asks others for
+    /// to answer that request.
+    #[must_use]
+    pub fn in_the_callers_name(&self, service: &'static str) -> Self {
+        self.acting_as(self.caller.clone()).via(service)
+    }
+
     /// A call in the name of a role that a service acts with: checked like one from the network.
     pub async fn call_as<I: Operation + Send + 'static>(
         &self,

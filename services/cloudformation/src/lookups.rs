@@ -72,7 +72,7 @@ async fn stored(
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    let asking = cx.acting_as(cx.caller.clone()).via(PRINCIPAL);
+    let asking = cx.in_the_callers_name(PRINCIPAL);
     let mut found = BTreeMap::new();
     for names in names.chunks(NAMES_IN_A_CALL) {
         let answer = asking

@@ -61,8 +61,7 @@ pub async fn fetch(cx: &Cx, url: &str) -> Result<String, Error> {
     let location = Location::parse(url, &cx.engine().access.api).map_err(invalid)?;
     let place = format!("{}/{}", location.bucket, location.key);
     let answer = cx
-        .acting_as(cx.caller.clone())
-        .via(PRINCIPAL)
+        .in_the_callers_name(PRINCIPAL)
         .call(s3::GetObjectInput {
             bucket: location.bucket,
             key: location.key,

@@ -165,7 +165,11 @@ pub async fn begin(
         encryption_context: Some(plan.context.clone()),
         ..Default::default()
     };
-    let made = in_its_name(cx, &bucket.region).call(input).await;
+    let made = cx
+        .in_the_callers_name(PRINCIPAL)
+        .in_region(&bucket.region)
+        .call(input)
+        .await;
     let made = made.map_err(refusal)?;
     let plaintext = made.plaintext.unwrap_or_default().0;
     let blob = made.ciphertext_blob.unwrap_or_default().0;
@@ -191,16 +195,14 @@ impl Encryption {
             encryption_context: Some(self.context.clone()),
             ..Default::default()
         };
-        let opened = in_its_name(cx, region).call(input).await;
+        let opened = cx
+            .in_the_callers_name(PRINCIPAL)
+            .in_region(region)
+            .call(input)
+            .await;
         let plaintext = opened.map_err(refusal)?.plaintext.unwrap_or_default().0;
         DataKey::new(&plaintext).ok_or_else(no_key)
     }
-}
-
-fn in_its_name(cx: &Cx, region: &str) -> Cx {
-    cx.acting_as(cx.caller.clone())
-        .via(PRINCIPAL)
-        .in_region(region)
 }
 
 fn no_key() -> Error {

@@ -29,10 +29,6 @@ fn context(secret: &SecretRecord, version: &str) -> Option<BTreeMap<String, Stri
     ]))
 }
 
-fn in_its_name(cx: &Cx) -> Cx {
-    cx.acting_as(cx.caller.clone()).via(PRINCIPAL)
-}
-
 fn cipher(data_key: &[u8]) -> Result<LessSafeKey, Error> {
     let key = UnboundKey::new(&AES_256_GCM, data_key).map_err(|_| unusable_key())?;
     Ok(LessSafeKey::new(key))
@@ -92,7 +88,7 @@ pub async fn seal(
         encryption_context: context(secret, version),
         ..Default::default()
     };
-    let made = in_its_name(cx).call(input).await;
+    let made = cx.in_the_callers_name(PRINCIPAL).call(input).await;
     let made = made.map_err(|error| match is_denied(&error) {
         true => denied(error),
         false => unusable_key(),
@@ -123,7 +119,7 @@ pub async fn open(
         encryption_context: context(secret, version),
         ..Default::default()
     };
-    let opened = in_its_name(cx).call(input).await;
+    let opened = cx.in_the_callers_name(PRINCIPAL).call(input).await;
     let opened = opened.map_err(|error| match is_denied(&error) {
         true => denied(error),
         false => unreadable(),

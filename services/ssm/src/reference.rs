@@ -8,6 +8,7 @@ use shapes::ssm::{Parameter, ParameterType, errors};
 
 use crate::names::invalid;
 use crate::record::arn;
+use crate::seal::PRINCIPAL;
 
 const PREFIX: &str = "/aws/reference/secretsmanager/";
 
@@ -26,7 +27,7 @@ pub async fn parameter(cx: &Cx, secret: &str, decrypted: bool) -> Result<Paramet
         secret_id: secret.to_owned(),
         ..Default::default()
     };
-    let asking = cx.acting_as(cx.caller.clone()).via("ssm.amazonaws.com");
+    let asking = cx.in_the_callers_name(PRINCIPAL);
     let found = match asking.call(input).await {
         Err(error) if error.is(secret_errors::ResourceNotFoundException) => {
             return Err(errors::ParameterNotFound.because(format!(

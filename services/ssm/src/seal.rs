@@ -12,7 +12,7 @@ use crate::record::{Hidden, Version, arn};
 
 /// The key of SecureStrings that name none. What it would encrypt is sealed with the store.
 pub const DEFAULT_KEY: &str = "alias/aws/ssm";
-const PRINCIPAL: &str = "ssm.amazonaws.com";
+pub const PRINCIPAL: &str = "ssm.amazonaws.com";
 const CONTEXT: &str = "PARAMETER_ARN";
 
 type Context = std::collections::BTreeMap<String, String>;
@@ -27,10 +27,6 @@ fn context(cx: &Cx, name: &str) -> Option<Context> {
     Some(Context::from([(CONTEXT.to_owned(), arn(cx, name))]))
 }
 
-fn in_its_name(cx: &Cx) -> Cx {
-    cx.acting_as(cx.caller.clone()).via(PRINCIPAL)
-}
-
 pub async fn seal(cx: &Cx, key: &str, name: &str, value: &str) -> Result<Sealed, Error> {
     let input = EncryptInput {
         key_id: key.to_owned(),
@@ -38,7 +34,11 @@ pub async fn seal(cx: &Cx, key: &str, name: &str, value: &str) -> Result<Sealed,
         encryption_context: context(cx, name),
         ..Default::default()
     };
-    let sealed = in_its_name(cx).call(input).await.map_err(refusal)?;
+    let sealed = cx
+        .in_the_callers_name(PRINCIPAL)
+        .call(input)
+        .await
+        .map_err(refusal)?;
     Ok(Sealed {
         key: key.to_owned(),
         text: BASE64.encode(sealed.ciphertext_blob.unwrap_or_default().0),
@@ -56,7 +56,11 @@ pub async fn open(cx: &Cx, version: &mut Version, decrypted: bool) -> Result<(),
         encryption_context: context(cx, &version.name),
         ..Default::default()
     };
-    let opened = in_its_name(cx).call(input).await.map_err(refusal)?;
+    let opened = cx
+        .in_the_callers_name(PRINCIPAL)
+        .call(input)
+        .await
+        .map_err(refusal)?;
     let value = String::from_utf8(opened.plaintext.unwrap_or_default().0);
     version.value = Hidden(value.map_err(cloud::internal)?);
     Ok(())
