@@ -34,8 +34,10 @@ pub fn sign(docker: &Docker, response: &mut Response<Body>) {
 
 pub fn ping() -> Answer {
     let mut response = answer::text("OK");
-    // BuildKit's API, which clients take when they have buildx, and else the classic builder.
-    answer::set(&mut response, "builder-version", "2");
+    // Clients with buildx speak BuildKit's API whatever is said here. Older ones, which have BuildKit's client
+    // built in (20.10), would take "2" for `POST /build?version=2`, which is not built: they take the classic
+    // builder.
+    answer::set(&mut response, "builder-version", "1");
     answer::set(&mut response, "swarm", "inactive");
     answer::set(
         &mut response,

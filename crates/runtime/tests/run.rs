@@ -84,7 +84,7 @@ async fn a_container_sees_what_it_was_given() {
     has("HOME=/home/app");
     has("pid=1");
     has("Uid: 1000 1000 1000 1000");
-    has("Groups: 44");
+    has("Groups: 44 1001");
     has("box");
     has("nameserver 10.0.0.2");
     has("10.0.0.9\tfriend");

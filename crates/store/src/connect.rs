@@ -35,10 +35,14 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // A negative number is one of KiB (SQLite, "PRAGMA cache_size").
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     distrust(&connection)?;
     Ok(connection)
+}
+
+/// Reads the file's schema: only a store that was looked over is asked this.
+pub fn keep_little(connection: &Connection) -> Result<(), StoreError> {
+    // A negative number is one of KiB (SQLite, "PRAGMA cache_size").
+    Ok(connection.pragma_update(None, "cache_size", -CACHE_KIB)?)
 }
 
 /// Nothing that a file brings along is run, and nobody writes past SQLite's own ways, whatever the file
@@ -61,6 +65,7 @@ pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
 /// processes; it refuses to write all the same.
 pub fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = writer(path)?;
+    keep_little(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }

@@ -315,6 +315,7 @@ fn told_of_shrinking<T: Default>(done: Result<T, StoreError>) -> T {
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    connect::keep_little(connection)?;
     // One large transaction leaves no large log behind.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     // What is deleted or replaced is overwritten in the file.

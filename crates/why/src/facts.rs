@@ -485,7 +485,7 @@ impl Situation {
     }
 
     /// An action of these that the task's execution role was denied, or will be.
-    pub fn denied<'a>(&'a self, is_own: impl Fn(&str) -> bool) -> Option<&'a str> {
+    pub fn denied(&self, is_own: impl Fn(&str) -> bool) -> Option<&str> {
         if self.is_ahead {
             let lacks = &self.lacking_role()?.lacks;
             return lacks.iter().map(String::as_str).find(|it| is_own(it));

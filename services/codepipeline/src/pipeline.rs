@@ -20,7 +20,6 @@ use crate::tags;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "****";
-/// Who assumes a pipeline's role.
 
 pub async fn create_pipeline(
     cx: Cx,

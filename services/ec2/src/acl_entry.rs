@@ -321,7 +321,7 @@ pub async fn create_network_acl_entry(
     Ok(CreateNetworkAclEntryOutput {})
 }
 
-fn find<'a>(acl: &'a mut NetworkAcl, egress: bool, number: i32) -> Result<&'a mut Entry, Error> {
+fn find(acl: &mut NetworkAcl, egress: bool, number: i32) -> Result<&mut Entry, Error> {
     let mut entries = acl.entries.iter_mut();
     let found = entries.find(|it| it.egress == egress && it.number == number);
     found.ok_or_else(|| {

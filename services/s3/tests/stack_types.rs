@@ -170,7 +170,7 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 /// Days go by as fast as nothing is left to do in them.
 #[tokio::test(start_paused = true)]
 async fn what_a_lifecycle_says_is_deleted_is() {
-    let ground = Ground::new();
+    let ground = Ground::in_the_morning();
     let rules = json!({
         "BucketName": "aging",
         "VersioningConfiguration": {"Status": "Enabled"},

@@ -106,14 +106,14 @@ impl Builder {
     }
 
     fn pong(&self) -> PongResponse {
-        let capability = |id: &&str| Capability {
-            id: (*id).to_owned(),
+        let capability = |id: &str| Capability {
+            id: id.to_owned(),
             enabled: true,
         };
         PongResponse {
-            frontend_capabilities: CAPABILITIES.iter().map(|it| capability(it)).collect(),
+            frontend_capabilities: CAPABILITIES.iter().copied().map(capability).collect(),
             // Of graphs of steps, none are taken; an empty list would mean some.
-            capabilities: vec![capability(&"constraints")],
+            capabilities: vec![capability("constraints")],
             workers: vec![self.worker()],
         }
     }

@@ -215,7 +215,11 @@ pub async fn remove_link(call: Call, container: &Arc<Container>, alias: &str) ->
         call.docker.plug(container).await?;
         // Told even if this was its last.
         let hosts = call.docker.hosts_of(&container.record());
-        call.docker.tasks.set_hosts(&record.task(), hosts).await?;
+        let told = call.docker.tasks.set_hosts(&record.task(), hosts).await;
+        // One that has ended in this moment looks for nobody any more.
+        if !Docker::is_absent(&told) {
+            told?;
+        }
     }
     answer::empty(StatusCode::NO_CONTENT)
 }

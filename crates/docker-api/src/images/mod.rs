@@ -276,30 +276,24 @@ async fn inspect(call: Call, text: &str) -> Answer {
         .ok_or_else(|| no_such(text))?;
     let details = docker.details(&image.id).await?;
     let created = clock::rfc3339(image.created_ms);
-    let mut shown = json!({
+    // Docker left both out of answers of newer versions; docker-compose 1.29 reads them in any.
+    let of_container = match &details.config["container_config"] {
+        Value::Null => details.run_config(),
+        config => config.clone(),
+    };
+    answer::ok(json!({
         "Id": image.id, "RepoTags": image.tags(), "RepoDigests": image.digests(),
         "Parent": details.text("parent"), "Comment": details.comment(), "Created": created, "DockerVersion": "",
         "Author": details.text("author"), "Config": details.run_config(),
+        "Container": details.text("container"), "ContainerConfig": of_container,
         "Architecture": details.config["architecture"], "Os": details.config["os"],
         "Size": image.size_bytes, "VirtualSize": image.size_bytes,
         "GraphDriver": { "Name": "overlay2", "Data": {} },
         "RootFS": { "Type": "layers", "Layers": details.config["rootfs"]["diff_ids"] },
         "Metadata": { "LastTagTime": created },
         "Descriptor": { "mediaType": details.media_type, "digest": image.id, "size": details.manifest_bytes },
-    });
-    let container = details.text("container");
-    if call.version < WITHOUT_ITS_CONTAINER || !container.is_empty() {
-        shown["Container"] = json!(container);
-        shown["ContainerConfig"] = match &details.config["container_config"] {
-            Value::Null => details.run_config(),
-            config => config.clone(),
-        };
-    }
-    answer::ok(shown)
+    }))
 }
-
-/// Since this version, an image that was made of no container has no word of one.
-const WITHOUT_ITS_CONTAINER: (u32, u32) = (1, 45);
 
 async fn tag(call: Call, text: &str) -> Answer {
     let docker = &call.docker;

@@ -21,7 +21,6 @@ fn folder(dockerfile: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
 fn ask(machine: &Machine, request: &str) -> String {
     let mut stream = UnixStream::connect(machine.state.join("run/docker.sock")).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -224,7 +223,7 @@ fn files_of_an_image_are_sent_to_its_client() {
 fn the_socket_says_what_it_speaks() {
     let machine = Machine::start();
     let ping = ask(&machine, "GET /_ping HTTP/1.0\r\n\r\n").to_ascii_lowercase();
-    assert!(ping.contains("builder-version: 2"), "{ping}");
+    assert!(ping.contains("builder-version: 1"), "{ping}");
     let plain = ask(
         &machine,
         "POST /grpc HTTP/1.1\r\nhost: d\r\nconnection: close\r\n\r\n",

@@ -139,9 +139,9 @@ fn how_a_container_ended_is_told() {
     );
 
     // What is not built is refused by name, before anything is made.
-    let refused = docker.refused(&["create", "--uts", "host", "rea"]);
+    let refused = docker.refused(&["create", "--ipc", "container:failing", "rea"]);
     assert!(
-        refused.contains("`UTSMode`") && refused.contains("not supported"),
+        refused.contains("`IpcMode`") && refused.contains("not supported"),
         "{refused}"
     );
     let refused = docker.refused(&["create", "-p", "53:53/sctp", "rea"]);

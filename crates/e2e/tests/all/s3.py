@@ -151,8 +151,8 @@ s3.put_bucket_ownership_controls(Bucket=b, OwnershipControls={"Rules": [{"Object
 s3.put_object_acl(Bucket=b, Key="posted", ACL="public-read"); assert req("GET", s3.meta.endpoint_url + "/" + b + "/posted") == (200, b"form")
 assert len(s3.get_object_acl(Bucket=b, Key="posted")["Grants"]) == 2
 s3.put_bucket_encryption(Bucket=b, ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
-for f in [lambda: s3.put_bucket_encryption(Bucket=b, ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}),
-          lambda: s3.put_object(Bucket=b, Key="x", StorageClass="GLACIER"), lambda: s3.put_object(Bucket=b, Key="x", ServerSideEncryption="aws:kms"),
+for f in [lambda: s3.put_bucket_encryption(Bucket=b, ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}]}),
+          lambda: s3.put_object(Bucket=b, Key="x", StorageClass="GLACIER"), lambda: s3.put_object(Bucket=b, Key="x", ServerSideEncryption="aws:kms:dsse"),
           lambda: s3.put_bucket_notification_configuration(Bucket=b, NotificationConfiguration={"EventBridgeConfiguration": {}}),
           lambda: s3.put_bucket_replication(Bucket=b, ReplicationConfiguration={"Role": "r", "Rules": [{"Status": "Enabled", "Destination": {"Bucket": "b"}}]}),
           lambda: s3.restore_object(Bucket=b, Key="posted", RestoreRequest={"Days": 1}), lambda: s3.select_object_content(Bucket=b, Key="k", Expression="x", ExpressionType="SQL", InputSerialization={"CSV": {}}, OutputSerialization={"CSV": {}})]:

@@ -19,7 +19,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     });
     let reason = situation.stopped_reason();
     let is_said = reason.contains("invalid reference format");
-    if !is_said && !(situation.is_ahead && wrong.is_some()) {
+    if !(is_said || situation.is_ahead && wrong.is_some()) {
         return None;
     }
     let name = wrong.map_or("…", |it| it.image.name.as_str());

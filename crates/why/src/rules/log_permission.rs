@@ -17,7 +17,7 @@ fn find(situation: &Situation) -> Option<Clue> {
     let is_said =
         reason.contains("failed to create Cloudwatch log") && reason.contains("AccessDenied");
     let denied = situation.denied(|it| it.starts_with("logs:"));
-    if !is_said && !(situation.is_ahead && denied.is_some()) {
+    if !(is_said || situation.is_ahead && denied.is_some()) {
         return None;
     }
     let action = denied.unwrap_or("logs:CreateLogStream");

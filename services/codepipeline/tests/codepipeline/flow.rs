@@ -62,7 +62,7 @@ async fn a_role_that_trusts_nobody_any_more_is_not_acted_with() {
     (world.cx.write(|tx| tx.put(&FakeDistrust { role }))).unwrap();
     let name = "shop".to_owned();
     world
-        .ok(StartPipelineExecutionInput {
+        .call(StartPipelineExecutionInput {
             name,
             ..Default::default()
         })

@@ -92,7 +92,8 @@ async fn a_set_that_is_in_use_stays() {
 #[tokio::test]
 async fn what_nobody_here_would_heed_is_refused() {
     let world = World::unmoving();
-    let cases: [(&[(&str, &[&str])], &str, &str); 4] = [
+    type Options = &'static [(&'static str, &'static [&'static str])];
+    let cases: [(Options, &str, &str); 4] = [
         (
             &[("domain-name-servers", &["10.0.0.2"])],
             "UnsupportedOperation",

@@ -65,8 +65,12 @@ async fn set_enabled(
 ) -> Result<(), ResourceError> {
     let key_id = key_id.to_owned();
     match request.flag("Enabled") {
-        Some(false) => drop(cx.call(DisableKeyInput { key_id }).await?),
-        _ => drop(cx.call(EnableKeyInput { key_id }).await?),
+        Some(false) => {
+            cx.call(DisableKeyInput { key_id }).await?;
+        }
+        _ => {
+            cx.call(EnableKeyInput { key_id }).await?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use cloud::{Cx, Error};
+use cloud::{Clock, Cx, Error, Pace};
 use shapes::s3::*;
 use testkit::SimMachine;
 
@@ -26,6 +26,14 @@ impl Deref for Ground {
 impl Ground {
     pub fn new() -> Self {
         Self::open(&SimMachine::default())
+    }
+
+    /// It is six o'clock in the morning, whenever the test runs: lifecycles count days from midnight.
+    pub fn in_the_morning() -> Self {
+        const SIX_MS: i64 = 6 * 60 * 60 * 1000;
+        let clock = Clock::by(Pace::Fast, Arc::new(|| SIX_MS));
+        let world = testkit::world([s3::service()]).by(clock);
+        Self(world.of_account(ACCOUNT).in_region(REGION).run())
     }
 
     /// With KMS, and with users.

@@ -514,12 +514,10 @@ fn nested_templates_are_looked_into_with_what_they_are_given() {
     let folder = Folder::new();
     let (before, after) = SITE.split_once("  Cluster:\n").unwrap();
     let outputs = "\nOutputs:\n  Subnets: { Value: !Join [\",\", [!Ref PrivateA]] }\n  Group: { Value: !Ref TaskGroup }\n  Targets: { Value: !Ref Targets }\n  Role: { Value: !GetAtt Execution.Arn }\n  Logs: { Value: !Ref Logs }\n";
-    let network = before
-        .replace("NatGatewayId: !Ref Nat }", "NatGatewayId: !Ref Nat }")
-        .replace(
-            "DestinationCidrBlock: 0.0.0.0/0, NatGatewayId",
-            "DestinationCidrBlock: 192.0.2.0/24, NatGatewayId",
-        );
+    let network = before.replace(
+        "DestinationCidrBlock: 0.0.0.0/0, NatGatewayId",
+        "DestinationCidrBlock: 192.0.2.0/24, NatGatewayId",
+    );
     folder.write("parts/network.yaml", &format!("{network}{outputs}"));
     let parameters = "Parameters:\n  Image: { Type: String, Default: nginx }\n  Subnets: { Type: 'List<AWS::EC2::Subnet::Id>' }\n  TaskGroup: { Type: String }\n  Targets: { Type: String }\n  Role: { Type: String }\n  Logs: { Type: String }\nResources:\n";
     let service = after
