@@ -204,11 +204,16 @@ fn greet(worker: &Rc<Worker>, slot: &Arc<Slot>, stream: TcpStream, address: Sock
         since: Instant::now(),
         activity,
     });
-    tokio::task::spawn_local(talk(client, stream, idle_timeout.unwrap_or_default()));
+    // From here on, and not only when its turn comes: who stops meanwhile waits for it.
+    let open = worker.count_connection();
+    let talk = talk(client, stream, idle_timeout.unwrap_or_default());
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        talk.await;
+    });
 }
 
 async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
-    let _open = client.worker.count_connection();
     let stream = WatchedStream::new(stream, Arc::clone(&client.activity));
     let handler = Rc::clone(&client);
     let connection = server_options()
