@@ -3,6 +3,8 @@
 //! `true` where it is there, and so is a buildspec, whose text is nobody's condition. Of lists, the values of
 //! all are told, and under their names those of each: `codebuild:secondarySources/${sourceIdentifier}.location`.
 
+use std::sync::LazyLock;
+
 use cloud::{ConditionKey, Cx};
 use serde_json::{Map, Value as Json, json};
 use shapes::codebuild::{ImportSourceCredentialsInput, StartBuildInput};
@@ -95,72 +97,19 @@ pub const PROJECT: &[&str] = &[
     "codebuild:vpcConfig.vpcId",
 ];
 
-/// Of starting a build: what it overrides of its project.
-pub const BUILD: &[&str] = &[
-    "codebuild:artifacts",
-    "codebuild:artifacts.bucketOwnerAccess",
-    "codebuild:artifacts.encryptionDisabled",
-    "codebuild:artifacts.location",
-    "codebuild:autoRetryLimit",
-    "codebuild:cache",
-    "codebuild:cache.location",
-    "codebuild:cache.modes",
-    "codebuild:cache.type",
-    "codebuild:encryptionKey",
-    "codebuild:environment",
-    "codebuild:environment.certificate",
-    "codebuild:environment.computeType",
-    "codebuild:environment.environmentVariables",
-    "codebuild:environment.environmentVariables.name",
-    "codebuild:environment.environmentVariables.value",
-    "codebuild:environment.environmentVariables/${name}.value",
-    "codebuild:environment.fleet.fleetArn",
-    "codebuild:environment.image",
-    "codebuild:environment.imagePullCredentialsType",
-    "codebuild:environment.privilegedMode",
-    "codebuild:environment.registryCredential",
-    "codebuild:environment.registryCredential.credential",
-    "codebuild:environment.registryCredential.credentialProvider",
-    "codebuild:environment.type",
-    "codebuild:logsConfig",
-    "codebuild:logsConfig.s3Logs",
-    "codebuild:logsConfig.s3Logs.bucketOwnerAccess",
-    "codebuild:logsConfig.s3Logs.encryptionDisabled",
-    "codebuild:logsConfig.s3Logs.location",
-    "codebuild:logsConfig.s3Logs.status",
-    "codebuild:secondaryArtifacts",
-    "codebuild:secondaryArtifacts.artifactIdentifier",
-    "codebuild:secondaryArtifacts.bucketOwnerAccess",
-    "codebuild:secondaryArtifacts.encryptionDisabled",
-    "codebuild:secondaryArtifacts.location",
-    "codebuild:secondaryArtifacts/${artifactIdentifier}.bucketOwnerAccess",
-    "codebuild:secondaryArtifacts/${artifactIdentifier}.encryptionDisabled",
-    "codebuild:secondaryArtifacts/${artifactIdentifier}.location",
-    "codebuild:secondarySources",
-    "codebuild:secondarySources.auth.resource",
-    "codebuild:secondarySources.auth.type",
-    "codebuild:secondarySources.buildStatusConfig.context",
-    "codebuild:secondarySources.buildStatusConfig.targetUrl",
-    "codebuild:secondarySources.buildspec",
-    "codebuild:secondarySources.insecureSsl",
-    "codebuild:secondarySources.location",
-    "codebuild:secondarySources.sourceIdentifier",
-    "codebuild:secondarySources/${sourceIdentifier}.auth.resource",
-    "codebuild:secondarySources/${sourceIdentifier}.auth.type",
-    "codebuild:secondarySources/${sourceIdentifier}.buildStatusConfig.context",
-    "codebuild:secondarySources/${sourceIdentifier}.buildStatusConfig.targetUrl",
-    "codebuild:secondarySources/${sourceIdentifier}.buildspec",
-    "codebuild:secondarySources/${sourceIdentifier}.insecureSsl",
-    "codebuild:secondarySources/${sourceIdentifier}.location",
-    "codebuild:serviceRole",
-    "codebuild:source",
-    "codebuild:source.auth.resource",
-    "codebuild:source.auth.type",
-    "codebuild:source.buildStatusConfig.context",
-    "codebuild:source.buildStatusConfig.targetUrl",
-    "codebuild:source.buildspec",
-    "codebuild:source.insecureSsl",
-    "codebuild:source.location",
+/// Of starting a build: those of what it may override of its project.
+pub static BUILD: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let is_of_build = |name: &&str| !OF_PROJECTS_ALONE.iter().any(|it| name.starts_with(it));
+    PROJECT.iter().copied().filter(is_of_build).collect()
+});
+
+/// What keys begin with that a build has none of.
+const OF_PROJECTS_ALONE: &[&str] = &[
+    "codebuild:buildBatchConfig",
+    "codebuild:concurrentBuildLimit",
+    "codebuild:environment.computeConfiguration",
+    "codebuild:fileSystemLocations",
+    "codebuild:vpcConfig",
 ];
 
 /// Of making and changing a report group.
@@ -197,7 +146,7 @@ pub fn of_build(_: &Cx, input: &StartBuildInput) -> Vec<ConditionKey> {
             put(&mut project, path, value.clone());
         }
     }
-    of_tree(&project, BUILD)
+    of_tree(&project, &BUILD)
 }
 
 /// What stands for which part of the project.
@@ -426,7 +375,7 @@ mod tests {
             put(&mut project, path, json!("x"));
             assert_ne!(project, json!({}), "{path}");
         }
-        for name in BUILD {
+        for name in BUILD.iter() {
             let path = name.strip_prefix(PREFIX).unwrap();
             let is_of = |it: &&(&str, &str)| {
                 let whole = path.starts_with(it.0) || it.0.starts_with(path);

@@ -125,7 +125,7 @@ pub fn service() -> Service {
             touching("project", |cx, it: &StartBuildInput| {
                 project_touched(cx, &it.project_name)
             })
-            .supplying(keys::BUILD, keys::of_build)
+            .supplying(&keys::BUILD, keys::of_build)
             .passing(PRINCIPAL, |it| {
                 roles(it.service_role_override.as_deref(), None)
             }),
