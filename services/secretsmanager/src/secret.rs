@@ -149,13 +149,8 @@ async fn sealed_anew(
     let mut moved = Vec::new();
     for before in versions {
         let value = open(cx, there, &before.id, before.value.clone()).await?;
-        // The old key's is not what the new key would be asked to keep.
-        let value = match &keyed.kms_key {
-            None => value,
-            Some(_) => seal(cx, keyed, &before.id, value).await?,
-        };
         let after = VersionRecord {
-            value,
+            value: seal(cx, keyed, &before.id, value).await?,
             ..before.clone()
         };
         moved.push((before, after));
