@@ -96,15 +96,11 @@ pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSec
     check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
     let there = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
-    let kms_key = match &input.kms_key_id {
-        Some(given) => own_key(Some(given)),
-        None => there.kms_key.clone(),
-    };
-    let keyed = SecretRecord {
-        kms_key: kms_key.clone(),
-        ..there.clone()
-    };
-    let moved = match there.kms_key == kms_key {
+    let mut keyed = there.clone();
+    if let Some(given) = &input.kms_key_id {
+        keyed.kms_key = own_key(Some(given));
+    }
+    let moved = match there.kms_key == keyed.kms_key {
         true => Vec::new(),
         false => sealed_anew(&cx, &there, &keyed).await?,
     };
@@ -114,7 +110,10 @@ pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSec
     };
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
-        secret.kms_key = kms_key;
+        // KMS was asked since it was read: who names no key leaves the one that it has by now.
+        if input.kms_key_id.is_some() {
+            secret.kms_key = keyed.kms_key;
+        }
         for (before, after) in moved {
             if tx.get::<VersionRecord>(&after.key())?.as_ref() == Some(&before) {
                 tx.put(&after)?;

@@ -629,3 +629,45 @@ async fn a_key_of_ones_own_encrypts_values_and_a_change_of_it_encrypts_them_anew
     assert_eq!(world.refused(get("own", None)).await, "DecryptionFailure");
     assert_eq!(world.refused(put("own", "x")).await, "EncryptionFailure");
 }
+
+/// KMS, where somebody gives the secret another key while it is asked.
+async fn data_key_while_the_key_changes(
+    cx: Cx,
+    _: shapes::kms::GenerateDataKeyInput,
+) -> Result<shapes::kms::GenerateDataKeyOutput, cloud::Error> {
+    let change = UpdateSecretInput {
+        secret_id: "own".into(),
+        kms_key_id: Some("two".into()),
+        ..Default::default()
+    };
+    cx.call(change).await?;
+    Ok(shapes::kms::GenerateDataKeyOutput {
+        ciphertext_blob: Some(wire::Blob(vec![0; 32])),
+        plaintext: Some(wire::Blob(vec![0; 32])),
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn who_names_no_key_does_not_undo_that_somebody_else_did() {
+    let kms = cloud::Service::new(&shapes::kms::MODEL)
+        .on(data_key_while_the_key_changes, testkit::not_asked());
+    let world = testkit::world([secretsmanager::service(), kms]).run();
+    let made = CreateSecretInput {
+        name: "own".into(),
+        kms_key_id: Some("one".into()),
+        ..Default::default()
+    };
+    world.call(made).await;
+    let update = UpdateSecretInput {
+        secret_id: "own".into(),
+        secret_string: Some("x".into()),
+        ..Default::default()
+    };
+    world.call(update).await;
+    let describe = DescribeSecretInput {
+        secret_id: "own".into(),
+    };
+    let shown = world.call(describe).await;
+    assert_eq!(shown.kms_key_id.as_deref(), Some("two"));
+}
