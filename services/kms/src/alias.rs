@@ -90,9 +90,8 @@ pub async fn update_alias(cx: Cx, input: UpdateAliasInput) -> Result<UpdateAlias
     cx.write(|tx| {
         let there = tx.get::<AliasRecord>(&cx.key(&input.alias_name))?;
         let mut alias = there.ok_or_else(|| no_alias(&cx, &input.alias_name))?;
-        target(&cx, tx, &input.target_key_id)?;
         unlink(&cx, tx, &alias)?;
-        // Read again: it may be the same key.
+        // Read after that: it may be the same key.
         let key = target(&cx, tx, &input.target_key_id)?;
         alias.key_id.clone_from(&key.id);
         alias.updated_ms = cx.clock().now_ms();
