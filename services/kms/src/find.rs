@@ -171,7 +171,7 @@ pub fn dry_run(wanted: Option<bool>) -> Result<(), Error> {
     }
 }
 
-/// The items after a marker, how many fit, and whether there are more.
+/// How many items one page has.
 pub fn limit(given: Option<i32>, usual: usize, most: usize) -> usize {
     let given = given.and_then(|it| usize::try_from(it).ok());
     given.unwrap_or(usual).clamp(1, most)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud::{Cx, Error, Record, Records};
 use shapes::kms::*;
 
-use crate::cipher::{MATERIAL_BYTES, fill, hex};
+use crate::cipher::{MATERIAL_BYTES, fill};
 use crate::find::{self, invalid, limit, no_grants, not_pending, unsupported};
 use crate::record::{KeyRecord, MaterialFacts, MaterialRecord, State};
 use crate::{managed, policies, tags};
@@ -107,11 +107,12 @@ pub fn add_material(
     key: &mut KeyRecord,
     rotated: Option<RotationType>,
 ) -> Result<(), Error> {
-    let (mut secret, mut id) = ([0; MATERIAL_BYTES], [0; MATERIAL_BYTES]);
+    /// As long as AWS's are.
+    const ID_DIGITS: usize = 64;
+    let mut secret = [0; MATERIAL_BYTES];
     fill(&mut secret)?;
-    fill(&mut id)?;
     key.materials.push(MaterialFacts {
-        id: hex(&id),
+        id: cloud::random_hex(ID_DIGITS),
         made_ms: cx.clock().now_ms(),
         rotated,
     });

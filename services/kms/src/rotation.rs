@@ -7,7 +7,7 @@ use crate::find::{self, key_itself, limit, own_key, usable};
 use crate::key::add_material;
 use crate::record::{KeyRecord, Rotation, State, date};
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// AWS's default.
 const PERIOD_DAYS: i32 = 365;
 /// AWS's quota of rotations that somebody asked for, per key.

@@ -8,9 +8,8 @@ use shapes::kms::*;
 
 use crate::find::{invalid, not_pending, own_key};
 use crate::record::{KeyRecord, State, date};
-use crate::rotation;
+use crate::rotation::{self, DAY_MS};
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// AWS's default and highest, and its lowest.
 const WINDOW_DAYS: i32 = 30;
 const WINDOW_DAYS_MIN: i32 = 7;
