@@ -194,26 +194,31 @@ pub fn summed(body: ByteStream, algorithm: Algorithm) -> (ByteStream, Computed) 
     (Box::pin(summed), computed)
 }
 
-/// How many bytes went by, and their MD5 in hexadecimal digits; nothing before the body has ended.
-type Counted = Arc<Mutex<Option<(u64, String)>>>;
+/// How many bytes went by, and their MD5 in hexadecimal digits where it is asked for; nothing before the body
+/// has ended.
+type Counted = Arc<Mutex<Option<(u64, Option<String>)>>>;
 
-/// The same body; how long it is and its MD5 are known when it has ended.
-pub fn counted(body: ByteStream) -> (ByteStream, Taken) {
+/// The same body; how long it is is known when it has ended, and its MD5 if that will be compared.
+pub fn counted(body: ByteStream, with_md5: bool) -> (ByteStream, Taken) {
     let counted = Counted::default();
     let ended = counted.clone();
     let body = stream::unfold(
-        (body, Md5::new(), 0),
+        (body, with_md5.then(Md5::new), 0),
         move |(mut body, mut md5, mut size)| {
             let ended = ended.clone();
             async move {
                 let Some(piece) = body.next().await else {
-                    let digits = md5.finalize();
-                    let digits = digits.iter().map(|it| format!("{it:02x}")).collect();
+                    let digits = md5.map(|it| {
+                        let digits = it.finalize();
+                        digits.iter().map(|it| format!("{it:02x}")).collect()
+                    });
                     *ended.lock().unwrap_or_else(PoisonError::into_inner) = Some((size, digits));
                     return None;
                 };
                 if let Ok(bytes) = &piece {
-                    md5.update(bytes);
+                    if let Some(md5) = &mut md5 {
+                        md5.update(bytes);
+                    }
                     size += bytes.len() as u64;
                 }
                 Some((piece, (body, md5, size)))
@@ -227,7 +232,7 @@ pub fn counted(body: ByteStream) -> (ByteStream, Taken) {
 pub struct Taken(Counted);
 
 impl Taken {
-    pub fn take(&self) -> Option<(u64, String)> {
+    pub fn take(&self) -> Option<(u64, Option<String>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

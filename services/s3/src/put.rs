@@ -43,8 +43,8 @@ pub struct Stored {
     /// Of what is on the disk: where it is encrypted, its MD5 is nobody's but the entity tag's, as on AWS.
     pub content: Content,
     pub size: u64,
-    /// Of what arrived.
-    md5: String,
+    /// Of what arrived; of what is encrypted, only where one was declared.
+    md5: Option<String>,
     pub sum: Sum,
     /// By the algorithm that S3 takes where the client names none, if that was asked for.
     pub default_sum: Option<String>,
@@ -232,7 +232,7 @@ pub async fn take(
     let (body, size_max, plain) = match key {
         None => (body, BODY_BYTES_MAX, None),
         Some(key) => {
-            let (body, counted) = checksum::counted(body);
+            let (body, counted) = checksum::counted(body, declared.md5.is_some());
             let sealed = sealed::seal(body, key).map_err(cloud::internal)?;
             (sealed, sealed_length(BODY_BYTES_MAX), Some(counted))
         }
@@ -244,7 +244,7 @@ pub async fn take(
         Err(error) => return Err(cloud::internal(error)),
     };
     let (size, md5) = match plain {
-        None => (content.size_bytes, content.md5.clone()),
+        None => (content.size_bytes, Some(content.md5.clone())),
         Some(plain) => plain.take().unwrap_or_default(),
     };
     let stored = Stored {
@@ -276,11 +276,12 @@ fn compare(stored: &Stored, declared: Declared) -> Result<(), Error> {
                 .about("Content-MD5", &md5)
         })?;
         let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
-        if hex != stored.md5 {
+        let found = stored.md5.as_deref().unwrap_or_default();
+        if hex != found {
             return Err(BadDigest
                 .because("The Content-MD5 you specified did not match what we received.")
                 .about("ExpectedDigest", md5)
-                .about("CalculatedDigest", &stored.md5));
+                .about("CalculatedDigest", found));
         }
     }
     let algorithm = stored.sum.algorithm;
