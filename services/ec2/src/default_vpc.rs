@@ -109,8 +109,11 @@ pub async fn is_unused(cx: &Cx, vpc: &Vpc) -> Result<bool, converge::Error> {
         }
         Ok::<_, Error>(false)
     })?;
+    if used {
+        return Ok(false);
+    }
     let (known, _) = cx.engine().network.list().await?;
-    Ok(!used && !known.contains(&vpc.id))
+    Ok(!known.contains(&vpc.id))
 }
 
 fn make(cx: &Cx, tx: &Records<'_>) -> Result<Vpc, Error> {
