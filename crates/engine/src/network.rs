@@ -176,6 +176,17 @@ pub enum Protocol {
     Other(u8),
 }
 
+impl Protocol {
+    /// Whether TCP to this port is among what it says.
+    pub fn has_tcp_to(self, port: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tcp { from, to } => (from..=to).contains(&port),
+            Self::Udp { .. } | Self::Icmp | Self::IcmpOf { .. } | Self::Other(_) => false,
+        }
+    }
+}
+
 /// What may enter subnets and what may leave them, by each packet alone: an answer needs an entry of its own,
 /// whoever asked. What goes from one interface of a subnet to another passes no guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Whether an interface's groups, and its subnet's guards, let HTTPS out of its network: registries and the
 //! cloud's own services are asked with it, from the task's place in the network.
 
-use engine::{InterfaceSpec, Peer, Protocol, VpcSpec};
+use engine::{InterfaceSpec, Peer, VpcSpec};
 
 use crate::guards;
 
@@ -15,25 +15,17 @@ pub fn lets_https_out(vpc: &VpcSpec, interface: &InterfaceSpec) -> bool {
 fn groups_let_https_out(vpc: &VpcSpec, groups: &[String]) -> bool {
     let own = vpc.groups.iter().filter(|it| groups.contains(&it.id));
     own.flat_map(|group| &group.egress).any(|rule| {
-        let covers = match rule.protocol {
-            Protocol::All => true,
-            Protocol::Tcp { from, to } => (from..=to).contains(&HTTPS),
-            Protocol::Udp { .. }
-            | Protocol::Icmp
-            | Protocol::IcmpOf { .. }
-            | Protocol::Other(_) => false,
-        };
         let outside = match &rule.peer {
             Peer::Range(range) => !vpc.ranges.iter().any(|own| own.contains(range)),
             Peer::Group(_) => false,
         };
-        covers && outside
+        rule.protocol.has_tcp_to(HTTPS) && outside
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::{GroupRule, GroupSpec};
+    use engine::{GroupRule, GroupSpec, Protocol};
 
     use super::*;
 

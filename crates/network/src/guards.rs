@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Decision, GuardEntry, GuardSpec, Passage, Protocol, VpcSpec};
+use engine::{Decision, GuardEntry, GuardSpec, Passage, VpcSpec};
 use ipnet::Ipv4Net;
 
 use crate::expressions::*;
@@ -184,13 +184,9 @@ pub(crate) fn lets_tcp_out(vpc: &VpcSpec, subnet: &str, port: u16) -> bool {
 
 /// Whether such a peer may be the other end of TCP to this port.
 fn lets_some_pass(entries: &[GuardEntry], port: u16, is_peer: &dyn Fn(&Ipv4Net) -> bool) -> bool {
-    let concerns = |entry: &&GuardEntry| match entry.protocol {
-        Protocol::All => true,
-        Protocol::Tcp { from, to } => (from..=to).contains(&port),
-        _ => false,
-    };
+    let concerns = entries.iter().filter(|it| it.protocol.has_tcp_to(port));
     let mut denied: Vec<Ipv4Net> = Vec::new();
-    for entry in entries.iter().filter(concerns) {
+    for entry in concerns {
         let is_denied = denied.iter().any(|it| it.contains(&entry.peer));
         match entry.decision {
             Decision::Allow if is_peer(&entry.peer) && !is_denied => return true,

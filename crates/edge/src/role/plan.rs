@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use engine::{Action, Condition, GroupRule, HttpSettings, Peer, Protocol, Rule};
+use engine::{Action, Condition, GroupRule, HttpSettings, Peer, Rule};
 use ipnet::Ipv4Net;
 
 use super::access::AccessLog;
@@ -61,17 +61,9 @@ pub struct Forward {
 impl Admission {
     /// What security rules say about TCP to a port, from the world outside.
     pub fn by_rules(rules: &[GroupRule], port: u16) -> Self {
-        let concerns = |rule: &&GroupRule| match rule.protocol {
-            Protocol::All => true,
-            Protocol::Tcp { from, to } => (from..=to).contains(&port),
-            Protocol::Udp { .. }
-            | Protocol::Icmp
-            | Protocol::IcmpOf { .. }
-            | Protocol::Other(_) => false,
-        };
         let ranges = rules
             .iter()
-            .filter(concerns)
+            .filter(|rule| rule.protocol.has_tcp_to(port))
             .filter_map(|rule| match rule.peer {
                 Peer::Range(range) => Some(range),
                 Peer::Group(_) => None,
