@@ -106,10 +106,10 @@ fn new_definition(cx: &Cx, family: &str) -> Touched {
     }
 }
 
-/// Tags at once need permission of their own where the account says so.
 /// What is made with tags has it; whoever tags something that is there already creates nothing.
 pub const CREATE_ACTION: &[&str] = &["ecs:CreateAction"];
 
+/// Tags at once need permission of their own where the account says so.
 fn tagged_at_once(cx: &Cx, tags: &Option<Vec<Tag>>, action: &str, it: Touched) -> Option<Touched> {
     let asked = tags.as_ref().is_some_and(|it| !it.is_empty())
         && crate::settings::is_on(cx, SettingName::TagResourceAuthorization);
