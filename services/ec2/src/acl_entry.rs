@@ -162,6 +162,12 @@ pub fn icmp(given: Option<(i32, i32)>) -> Protocol {
     }
 }
 
+/// Whether there is such a type with such a code. Every type has every code.
+pub fn is_icmp(kind: i32, code: i32) -> bool {
+    let valid = -1..=255;
+    valid.contains(&kind) && valid.contains(&code) && (kind != -1 || code == -1)
+}
+
 /// The entry that a request describes: creating one and replacing one have the same members.
 macro_rules! entry_of {
     ($input:expr) => {
@@ -251,10 +257,7 @@ impl Asked<'_> {
         let (kind, code) = given.ok_or_else(|| {
             MissingParameter.because("The request must contain the parameter icmpTypeCode")
         })?;
-        let valid = -1..=255;
-        // Every type has every code.
-        let is_odd = kind == -1 && code != -1;
-        if !valid.contains(&kind) || !valid.contains(&code) || is_odd {
+        if !is_icmp(kind, code) {
             return Err(InvalidParameterValue
                 .because(format!("Invalid ICMP type and code ({kind}:{code})")));
         }

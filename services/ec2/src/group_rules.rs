@@ -18,6 +18,7 @@ use shapes::ec2::{
     UpdateSecurityGroupRuleDescriptionsIngressOutput, UserIdGroupPair,
 };
 
+use crate::acl_entry;
 use crate::errors::{
     InvalidGroupNotFound, InvalidParameterValue, InvalidPermissionDuplicate,
     InvalidPermissionMalformed, InvalidPermissionNotFound, InvalidSecurityGroupRuleIdNotFound,
@@ -198,6 +199,11 @@ fn check_ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<(),
         )));
     };
     let transport = matches!(protocol, "tcp" | "udp");
+    if !transport && !acl_entry::is_icmp(from, to) {
+        return Err(
+            InvalidPermissionMalformed.because(format!("Invalid ICMP type and code ({from}:{to})"))
+        );
+    }
     if transport && (!(0..=65535).contains(&from) || !(0..=65535).contains(&to) || from > to) {
         return Err(
             InvalidPermissionMalformed.because(format!("Invalid TCP port range ({from} to {to})"))

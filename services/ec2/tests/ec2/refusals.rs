@@ -167,6 +167,7 @@ async fn groups_and_their_rules() {
     let tcp = |from: i32, to: i32| json!([{"IpProtocol": "TCP", "FromPort": from, "ToPort": to, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]);
     let rule = json!({"GroupId": group, "IpPermissions": tcp(80, 9292)});
     world.ok::<AuthorizeSecurityGroupIngressInput>(rule).await;
+    let icmp = |kind: i32, code: i32| json!([{"IpProtocol": "icmp", "FromPort": kind, "ToPort": code, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]);
     let peer = |id: &str| json!([{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": id}]}]);
     let nothing = "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.";
     refusals! { world;
@@ -185,6 +186,9 @@ async fn groups_and_their_rules() {
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": tcp(90, 80) } => "InvalidPermission.Malformed", "Invalid TCP port range (90 to 80)";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": tcp(0, 65536) } => "InvalidPermission.Malformed", "Invalid TCP port range (0 to 65536)";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": [{"IpProtocol": "tcp"}] } => "InvalidParameterValue", "Invalid value 'Must specify both from and to ports with TCP.' for portRange.";
+        AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": icmp(300, 0) } => "InvalidPermission.Malformed", "Invalid ICMP type and code (300:0)";
+        AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": icmp(8, 256) } => "InvalidPermission.Malformed", "Invalid ICMP type and code (8:256)";
+        AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": icmp(-1, 0) } => "InvalidPermission.Malformed", "Invalid ICMP type and code (-1:0)";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": [{"IpProtocol": "http"}] } => "InvalidPermission.Malformed", "Unsupported IP protocol \"http\" - supported: [icmp, tcp, udp, icmpv6, all]";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": [{"IpRanges": []}] } => "MissingParameter", "The request must contain the parameter ipProtocol";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": peer("sg-00000000000000000") } => "InvalidGroup.NotFound", "The security group 'sg-00000000000000000' does not exist";
