@@ -239,6 +239,10 @@ pub async fn delete_dhcp_options(
                 options.id
             )));
         }
+        // There is no record of it that could go.
+        if options.id == default_id(&cx.region) {
+            return Err(unsupported("deleting a region's own set of DHCP options"));
+        }
         tx.delete::<DhcpOptions>(&options.key())?;
         Ok(DeleteDhcpOptionsOutput {})
     })

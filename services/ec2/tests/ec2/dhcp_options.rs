@@ -86,7 +86,12 @@ async fn a_set_that_is_in_use_stays() {
     // The region's own is in use by what has none of its own.
     let used = format!("The dhcpOptions '{own}' has dependencies and cannot be deleted.");
     let input = json!({"DhcpOptionsId": own});
-    (world.refused::<DeleteDhcpOptionsInput>(input, "DependencyViolation", &used)).await;
+    (world.refused::<DeleteDhcpOptionsInput>(input.clone(), "DependencyViolation", &used)).await;
+    // It stays also where nothing uses it.
+    let none = json!({"DhcpOptionsId": "default", "VpcId": vpc});
+    world.ok::<AssociateDhcpOptionsInput>(none).await;
+    let stays = "deleting a region's own set of DHCP options is not supported by neargate";
+    (world.refused::<DeleteDhcpOptionsInput>(input, "UnsupportedOperation", stays)).await;
 }
 
 #[tokio::test]
