@@ -232,6 +232,12 @@ pub enum Owners {
     Own,
 }
 
+/// Looks a stranger's archive through, and unpacks it to a new folder, where all belongs to whoever runs this.
+pub fn unpack_new(file: &File, root: &OwnedFd) -> Result<()> {
+    check(file)?;
+    unpack(file, root, Links::Refuse, Path::new(""), Owners::Own)
+}
+
 /// Unpacks an archive that was checked into a folder of the tree.
 pub fn unpack(
     file: &File,

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::answer::{self, Answer, Lines, Refusal};
-use crate::archive::{Owners, check, spool, unpack};
+use crate::archive::{spool, unpack_new};
 use crate::clock::now_ms;
 use crate::containers::check_hosts;
 use crate::disk::blocking;
@@ -59,17 +59,7 @@ pub async fn build(call: Call) -> Answer {
     let file = spool(&call.body, &call.docker).await?;
     let folder = tempfile::tempdir_in(call.docker.scratch())?;
     let path = folder.path().to_owned();
-    blocking(move || {
-        check(&file)?;
-        unpack(
-            &file,
-            &open_directory(&path)?,
-            Links::Refuse,
-            "".as_ref(),
-            Owners::Own,
-        )
-    })
-    .await?;
+    blocking(move || unpack_new(&file, &open_directory(&path)?)).await?;
     request.context = folder.path().to_owned();
     request.scope = call.docker.scope.clone();
     let logins = logins_of(&call)?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{failed, progress};
-use crate::archive::{Owners, check, unpack};
+use crate::archive::unpack_new;
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::limits::{ARCHIVE_BYTES_MAX, BODY_TIMEOUT, PIECES_MAX};
@@ -174,11 +174,7 @@ pub async fn receive_archive(
         });
         file = written.await.map_err(failed)?;
     }
-    let unpacking = blocking(move || {
-        check(&file)?;
-        let folder = open_directory(&into)?;
-        unpack(&file, &folder, Links::Refuse, Path::new(""), Owners::Own)
-    });
+    let unpacking = blocking(move || unpack_new(&file, &open_directory(&into)?));
     unpacking.await.map_err(failed)?;
     telling.step.part(telling.name, bytes, true);
     Ok(())

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Lines, Refusal};
-use crate::archive::{Owners, check, reader, spool, unpack};
+use crate::archive::{check, reader, spool, unpack_new};
 use crate::disk::blocking;
 use crate::docker::Docker;
 use crate::events::Event;
@@ -57,9 +57,8 @@ pub async fn load(call: Call) -> Answer {
     // Whatever is wrong with the archive is told as the answer's last line, as clients expect it.
     tokio::spawn(async move {
         let unpacking = blocking(move || {
-            check(&file)?;
             let root = open_directory(&path)?;
-            unpack(&file, &root, Links::Refuse, Path::new(""), Owners::Own)?;
+            unpack_new(&file, &root)?;
             Ok::<_, EngineError>(Layout { root, scratch })
         });
         let loaded = match unpacking.await {
