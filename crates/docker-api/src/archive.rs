@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::answer::{Body, Refusal, pieces};
 use crate::disk::blocking;
-use crate::docker::Docker;
+use crate::docker::{Docker, Receiving};
 use crate::limits::{
     ARCHIVE_BYTES_MAX, ARCHIVE_ENTRIES_MAX, ARCHIVE_FREE_BYTES, ARCHIVE_HEADER_BYTES_MAX,
     ARCHIVE_RATIO_MAX, FOLDER_DEPTH_MAX, PIECE_BYTES, PIECES_MAX,
@@ -44,27 +44,47 @@ fn cannot_read(error: io::Error) -> EngineError {
 
 /// Writes a body to a file without a name.
 pub async fn spool(body: &Upload, docker: &Docker) -> Result<File, Refusal> {
-    let mut file = tempfile::tempfile_in(docker.scratch())?;
-    let mut receiving = docker.receive()?;
-    let mut written = 0_u64;
+    let mut spool = Spool::new(docker)?;
     while let Some(frame) = body.frame().await? {
-        let Ok(bytes) = frame.into_data() else {
-            continue;
-        };
-        written += bytes.len() as u64;
-        if written > ARCHIVE_BYTES_MAX {
+        if let Ok(bytes) = frame.into_data() {
+            spool = spool.add(bytes).await?;
+        }
+    }
+    Ok(spool.file)
+}
+
+/// A file without a name that an archive is written to as it comes.
+pub struct Spool<'a> {
+    pub file: File,
+    pub written: u64,
+    receiving: Receiving<'a>,
+}
+
+impl<'a> Spool<'a> {
+    pub fn new(docker: &'a Docker) -> Result<Self, Refusal> {
+        Ok(Self {
+            file: tempfile::tempfile_in(docker.scratch())?,
+            written: 0,
+            receiving: docker.receive()?,
+        })
+    }
+
+    pub async fn add(mut self, bytes: Bytes) -> Result<Self, Refusal> {
+        self.written += bytes.len() as u64;
+        if self.written > ARCHIVE_BYTES_MAX {
             return Err(Refusal::bad(format!(
                 "the archive has more than the {ARCHIVE_BYTES_MAX} bytes allowed"
             )));
         }
-        receiving.add(bytes.len() as u64)?;
-        file = blocking(move || {
+        self.receiving.add(bytes.len() as u64)?;
+        let mut file = self.file;
+        let file = blocking(move || {
             file.write_all(&bytes)?;
             Ok(file)
         })
         .await?;
+        Ok(Self { file, ..self })
     }
-    Ok(file)
 }
 
 /// A file's content, decompressed when it is compressed.

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{failed, progress};
-use crate::archive::unpack_new;
+use crate::archive::{Spool, unpack_new};
 use crate::disk::blocking;
 use crate::docker::Docker;
-use crate::limits::{ARCHIVE_BYTES_MAX, BODY_TIMEOUT, PIECES_MAX};
+use crate::limits::{BODY_TIMEOUT, PIECES_MAX};
 use crate::tree::{Attributes, Links, Tree, clean, dress, open_directory};
 
 /// How much comes between two words about it.
@@ -153,27 +153,15 @@ pub async fn receive_archive(
     into: PathBuf,
     telling: Telling<'_>,
 ) -> Result<(), Status> {
-    let mut receiving = docker.receive()?;
-    let mut file = tempfile::tempfile_in(docker.scratch()).map_err(|error| failed(error.into()))?;
-    let mut bytes = 0_u64;
+    let mut spool = Spool::new(docker)?;
     loop {
         let message = timeout(BODY_TIMEOUT, call.messages.next::<BytesMessage>()).await;
         let Some(message) = message.map_err(late)?? else {
             break;
         };
-        bytes += message.data.len() as u64;
-        if bytes > ARCHIVE_BYTES_MAX {
-            let message =
-                format!("the archive has more than the {ARCHIVE_BYTES_MAX} bytes allowed");
-            return Err(Status::new(Code::InvalidArgument, message));
-        }
-        receiving.add(message.data.len() as u64)?;
-        let written = blocking(move || {
-            file.write_all(&message.data)?;
-            Ok(file)
-        });
-        file = written.await.map_err(failed)?;
+        spool = spool.add(message.data).await?;
     }
+    let (file, bytes) = (spool.file, spool.written);
     let unpacking = blocking(move || unpack_new(&file, &open_directory(&into)?));
     unpacking.await.map_err(failed)?;
     telling.step.part(telling.name, bytes, true);
