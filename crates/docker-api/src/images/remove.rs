@@ -170,8 +170,9 @@ pub async fn prune(call: Call) -> Answer {
     let dangling_only = filters.flag("dangling").unwrap_or(true);
     let docker = &call.docker;
     let mut told = Vec::new();
-    let mut layers = Layers::of(docker).await?;
-    for image in docker.local_images().await? {
+    let images = docker.local_images().await?;
+    let mut layers = Layers::of(docker, &images).await;
+    for image in images {
         let unwanted = image.names.is_empty() || !dangling_only;
         let is_old = until.takes(image.created_ms);
         if !unwanted || !is_old || docker.containers.user_of_image(&image.id).is_some() {
@@ -199,18 +200,18 @@ struct Layers {
 }
 
 impl Layers {
-    async fn of(docker: &Docker) -> Result<Self, Refusal> {
+    async fn of(docker: &Docker, images: &[LocalImage]) -> Self {
         let mut all = Self::default();
-        for image in docker.local_images().await? {
+        for image in images {
             // One whose documents cannot be read counts for nothing.
             let Ok(details) = docker.details(&image.id).await else {
                 continue;
             };
             let layers = details.layers.into_iter();
             let layers = layers.map(|it| (it.digest, it.size_bytes)).collect();
-            all.of_images.insert(image.id, layers);
+            all.of_images.insert(image.id.clone(), layers);
         }
-        Ok(all)
+        all
     }
 
     fn forget(&mut self, image: &Digest) {
