@@ -392,7 +392,7 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
                 if asked.kind == "volume" && volume.is_none_or(|it| it["DriverConfig"].is_null()) {
                     check_driver(&host.volume_driver, &asked.source)?;
                 }
-                let labels = asked.rest.get("VolumeOptions").map(|it| &it["Labels"]);
+                let labels = volume.map(|it| &it["Labels"]);
                 let labels = labels.and_then(|it| serde_json::from_value(it.clone()).ok());
                 let mut source = asked.source.clone();
                 if let Some(labels) = labels.filter(|_| asked.kind == "volume") {
@@ -400,7 +400,7 @@ pub fn mounts(docker: &Docker, config: &Config, host: &HostConfig) -> Result<Vec
                     source = docker.volumes.ensure_with(name, labels)?.name;
                 }
                 let mounted = mount(docker, &source, &asked.target, asked.read_only)?;
-                let no_copy = asked.rest.get("VolumeOptions").map(|it| &it["NoCopy"]);
+                let no_copy = volume.map(|it| &it["NoCopy"]);
                 let no_copy = no_copy == Some(&Value::Bool(true));
                 mounts.push(Mount { no_copy, ..mounted });
             }
