@@ -190,21 +190,29 @@ impl Wanted {
 /// What of a request is refused before anything is done, and what is only warned about.
 pub fn check(request: &SolveRequest) -> Result<Vec<String>, Status> {
     let has = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_some_and(|it| !it.is_empty());
-    if has(&request.definition) {
-        return Err(Status::unimplemented("a build of a graph of steps (LLB)"));
-    }
+    refuse_graphs(request.definition.as_deref(), &request.inputs)?;
     if has(&request.source_policy) {
         return Err(Status::unimplemented("a source policy"));
-    }
-    if !request.inputs.is_empty() {
-        return Err(Status::unimplemented(
-            "an input of a build that is another build's result",
-        ));
     }
     if !["", "dockerfile.v0"].contains(&request.frontend.as_str()) {
         return Err(frontend(&request.frontend));
     }
     cache(&request.cache.clone().unwrap_or_default())
+}
+
+/// Steps that are no Dockerfile's, as either of the two ways to ask for a build can bring them.
+pub fn refuse_graphs(
+    definition: Option<&[u8]>,
+    inputs: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), Status> {
+    if definition.is_some_and(|it| !it.is_empty()) {
+        return Err(Status::unimplemented("a build of a graph of steps (LLB)"));
+    }
+    if !inputs.is_empty() {
+        let what = "an input of a build that is another build's result";
+        return Err(Status::unimplemented(what));
+    }
+    Ok(())
 }
 
 pub fn frontend(name: &str) -> Status {

@@ -176,13 +176,7 @@ impl Builder {
         job: &Job,
         request: BridgeSolveRequest,
     ) -> Result<BridgeSolveResponse, Status> {
-        if request.definition.as_ref().is_some_and(|it| !it.is_empty()) {
-            return Err(Status::unimplemented("a build of a graph of steps (LLB)"));
-        }
-        if !request.inputs.is_empty() {
-            let what = "an input of a build that is another build's result";
-            return Err(Status::unimplemented(what));
-        }
+        options::refuse_graphs(request.definition.as_deref(), &request.inputs)?;
         if request.frontend != "dockerfile.v0" {
             return Err(options::frontend(&request.frontend));
         }
