@@ -132,6 +132,15 @@ struct Plan<'a> {
     configuration: &'a Json,
 }
 
+/// What references lead to.
+#[derive(Default)]
+struct Led<'a> {
+    addresses: Vec<&'a str>,
+    /// By module and reference. Modules that hand on what they were handed mention it many times over, and all of
+    /// them lead to the same.
+    followed: BTreeSet<(String, String)>,
+}
+
 impl<'a> Plan<'a> {
     fn enter(&mut self, module: &'a Json, path: &str) {
         for it in module["resources"].as_array().into_iter().flatten() {
@@ -171,8 +180,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Addresses that a reference of a module leads to.
-    fn lead(&self, module: &str, reference: &str, depth: usize, found: &mut Vec<&'a str>) {
-        if depth > DEPTH_MAX {
+    fn lead(&self, module: &str, reference: &str, depth: usize, found: &mut Led<'a>) {
+        let own = (module.to_owned(), reference.to_owned());
+        if depth > DEPTH_MAX || !found.followed.insert(own) {
             return;
         }
         let mut words = reference.splitn(3, '.');
@@ -214,17 +224,18 @@ impl<'a> Plan<'a> {
                         false => plain == exact,
                     }
                 };
-                let all = self.all.iter().map(|it| it.address);
-                for address in all.filter(|it| is_it(it)) {
-                    if !found.contains(&address) {
-                        found.push(address);
+                let name = bare(second);
+                let all = (self.all.iter()).filter(|it| it.kind == first && it.name == name);
+                for address in all.map(|it| it.address).filter(|it| is_it(it)) {
+                    if !found.addresses.contains(&address) {
+                        found.addresses.push(address);
                     }
                 }
             }
         }
     }
 
-    fn lead_all(&self, module: &str, expression: &Json, depth: usize, found: &mut Vec<&'a str>) {
+    fn lead_all(&self, module: &str, expression: &Json, depth: usize, found: &mut Led<'a>) {
         for reference in references(expression) {
             self.lead(module, reference, depth + 1, found);
         }
@@ -307,13 +318,18 @@ impl View<'_> {
         self.it.address
     }
 
-    fn expressions(&self) -> &Json {
-        let configured = self.plan.configured(&self.it.module);
-        let mut all = configured["resources"].as_array().into_iter().flatten();
+    /// The resource as it is configured. A source of data may have its type and name, too.
+    fn configured(&self) -> &Json {
+        let module = self.plan.configured(&self.it.module);
+        let mut all = module["resources"].as_array().into_iter().flatten();
         let own = all.find(|it| {
             it["type"] == self.it.kind && it["name"] == self.it.name && it["mode"] == "managed"
         });
-        own.map_or(&Json::Null, |it| &it["expressions"])
+        own.unwrap_or(&Json::Null)
+    }
+
+    fn expressions(&self) -> &Json {
+        &self.configured()["expressions"]
     }
 
     /// The expression at `network_configuration.0.subnets`.
@@ -339,11 +355,10 @@ impl View<'_> {
     }
 
     fn leads_to(&self, path: &str) -> Vec<Json> {
-        let mut found = Vec::new();
+        let mut found = Led::default();
         self.plan
             .lead_all(&self.it.module, self.expression(path), 0, &mut found);
-        found
-            .into_iter()
+        (found.addresses.into_iter())
             .map(|it| reference(it, None).into())
             .collect()
     }
@@ -390,7 +405,7 @@ impl View<'_> {
 
     /// Everything that its expressions mention.
     fn needs(&self) -> BTreeSet<String> {
-        let mut found = Vec::new();
+        let mut found = Led::default();
         let mut ahead = vec![self.expressions()];
         while let Some(it) = ahead.pop() {
             self.plan.lead_all(&self.it.module, it, 0, &mut found);
@@ -400,28 +415,80 @@ impl View<'_> {
                 _ => {}
             }
         }
-        let configured = self.plan.configured(&self.it.module);
-        let mut all = configured["resources"].as_array().into_iter().flatten();
-        let own = all.find(|it| it["type"] == self.it.kind && it["name"] == self.it.name);
-        for it in own
-            .and_then(|it| it["depends_on"].as_array())
-            .into_iter()
-            .flatten()
-        {
-            self.plan.lead(
-                &self.it.module,
-                it.as_str().unwrap_or_default(),
-                0,
-                &mut found,
-            );
+        let named = self.configured()["depends_on"].as_array();
+        for it in named.into_iter().flatten().filter_map(Json::as_str) {
+            self.plan.lead(&self.it.module, it, 0, &mut found);
         }
-        found.into_iter().map(str::to_owned).collect()
+        found.addresses.into_iter().map(str::to_owned).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn planned<'a>(address: &'a str, module: &str, kind: &'a str, name: &'a str) -> Planned<'a> {
+        Planned {
+            address,
+            module: module.to_owned(),
+            kind,
+            name,
+            values: &Json::Null,
+        }
+    }
+
+    #[test]
+    fn what_modules_hand_on_many_times_is_followed_once() {
+        const LEVELS: usize = 12;
+        let subnet = json!({ "mode": "managed", "type": "aws_subnet", "name": "a",
+            "expressions": { "vpc_id": { "references": ["var.vpc"] } } });
+        let mut configuration = json!({ "resources": [subnet] });
+        for level in 1..=LEVELS {
+            let handed = match level {
+                LEVELS => vec!["aws_vpc.main.id", "aws_vpc.main"],
+                _ => vec!["var.vpc"; 8],
+            };
+            let expressions = json!({ "vpc": { "references": handed } });
+            configuration = json!({ "module_calls": { "m": { "module": configuration, "expressions": expressions } } });
+        }
+        let module = "module.m.".repeat(LEVELS);
+        let address = format!("{module}aws_subnet.a");
+        let plan = Plan {
+            all: vec![
+                planned("aws_vpc.main", "", "aws_vpc", "main"),
+                planned(&address, &module, "aws_subnet", "a"),
+            ],
+            configuration: &configuration,
+        };
+        let view = View {
+            plan: &plan,
+            it: &plan.all[1],
+        };
+        assert_eq!(view.one("vpc_id"), json!(reference("aws_vpc.main", None)));
+        assert_eq!(view.needs(), BTreeSet::from(["aws_vpc.main".to_owned()]));
+    }
+
+    #[test]
+    fn a_source_of_data_of_the_same_name_is_another_thing() {
+        let configuration = json!({ "resources": [
+            { "mode": "data", "type": "aws_vpc", "name": "main", "depends_on": ["aws_iam_role.a"] },
+            { "mode": "managed", "type": "aws_vpc", "name": "main", "depends_on": ["aws_iam_role.b"] },
+        ] });
+        let plan = Plan {
+            all: vec![
+                planned("aws_iam_role.a", "", "aws_iam_role", "a"),
+                planned("aws_iam_role.b", "", "aws_iam_role", "b"),
+                planned("aws_vpc.main", "", "aws_vpc", "main"),
+            ],
+            configuration: &configuration,
+        };
+        let view = View {
+            plan: &plan,
+            it: &plan.all[2],
+        };
+        assert_eq!(view.needs(), BTreeSet::from(["aws_iam_role.b".to_owned()]));
+    }
 
     #[test]
     fn addresses_are_read() {
