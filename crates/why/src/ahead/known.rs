@@ -1,5 +1,6 @@
 //! What the account has that files only name: asked of a daemon, in one go.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::{Cx, Error};
@@ -55,6 +56,20 @@ impl Wanted {
         self.secrets.extend(other.secrets);
         self.networks.extend(other.networks);
     }
+
+    /// What is more of its kind than is looked at.
+    fn left(&self) -> Self {
+        fn rest<T: Clone + Ord>(all: &BTreeSet<T>) -> BTreeSet<T> {
+            all.iter().skip(EACH_MAX).cloned().collect()
+        }
+        Self {
+            images: self.images.iter().skip(EACH_MAX).cloned().collect(),
+            log_groups: rest(&self.log_groups),
+            roles: rest(&self.roles),
+            secrets: rest(&self.secrets),
+            networks: rest(&self.networks),
+        }
+    }
 }
 
 impl WantedImage {
@@ -76,8 +91,10 @@ pub struct Known {
     /// Those that are there.
     pub roles: BTreeMap<String, KnownRole>,
     pub missing_secrets: BTreeSet<String>,
-    /// By their subnets.
+    /// By their subnets, with the groups of all who are to be in one.
     pub networks: BTreeMap<String, NetworkFacts>,
+    /// What was not looked at, and is not known to be there or not.
+    pub left: Wanted,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -96,12 +113,24 @@ impl Known {
         let mut all = self.networks.values().flat_map(|it| &it.groups);
         all.find(|it| it.id == id)
     }
+
+    fn add_network(&mut self, subnet: &str, found: NetworkFacts) {
+        match self.networks.entry(subnet.to_owned()) {
+            Entry::Vacant(it) => {
+                it.insert(found);
+            }
+            Entry::Occupied(mut it) => it.get_mut().groups.extend(found.groups),
+        }
+    }
 }
 
 /// Looks at what is wanted, in the name of whoever asks. What is not there is left out.
 pub async fn look_up(cx: &Cx, wanted: &Wanted) -> Result<Known, Error> {
     let cx = &crate::looking(cx);
-    let mut known = Known::default();
+    let mut known = Known {
+        left: wanted.left(),
+        ..Known::default()
+    };
     for it in wanted.images.iter().take(EACH_MAX) {
         let starts = it.starts.as_deref();
         let mut found = pictures::of(cx, &it.name, it.is_entry_point, starts).await?;
@@ -125,7 +154,7 @@ pub async fn look_up(cx: &Cx, wanted: &Wanted) -> Result<Known, Error> {
     }
     for place in wanted.networks.iter().take(EACH_MAX) {
         if let Some(network) = networks::of(cx, place).await? {
-            known.networks.insert(place.subnet.clone(), network);
+            known.add_network(&place.subnet, network);
         }
     }
     Ok(known)
@@ -248,7 +277,34 @@ async fn has_no_parameter(cx: &Cx, name: &str) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::decoded;
+    use super::*;
+
+    #[test]
+    fn what_is_not_looked_at_is_told() {
+        let mut wanted = Wanted {
+            roles: (0..EACH_MAX).map(|it| format!("{it:04}")).collect(),
+            ..Wanted::default()
+        };
+        assert!(wanted.left().roles.is_empty());
+        wanted.roles.insert("last".to_owned());
+        assert_eq!(wanted.left().roles, BTreeSet::from(["last".to_owned()]));
+    }
+
+    #[test]
+    fn tasks_of_one_subnet_have_groups_of_their_own() {
+        let in_group = |id: &str| NetworkFacts {
+            groups: vec![GroupFacts {
+                id: id.to_owned(),
+                ..GroupFacts::default()
+            }],
+            ..NetworkFacts::default()
+        };
+        let mut known = Known::default();
+        for group in ["sg-1", "sg-2"] {
+            known.add_network("subnet-1", in_group(group));
+        }
+        assert!(known.group("sg-1").is_some() && known.group("sg-2").is_some());
+    }
 
     #[test]
     fn a_document_is_decoded() {

@@ -18,6 +18,8 @@ use crate::rules::{self, Layer};
 const SERVICE: &str = "AWS::ECS::Service";
 const DEFINITION: &str = "AWS::ECS::TaskDefinition";
 const CONFIGURATION: &str = "NetworkConfiguration.AwsvpcConfiguration";
+/// Why the daemon says nothing of a thing.
+const TOO_MANY: &str = "more of its kind are named than are asked about";
 
 /// A task that will be started, by a service or by whoever runs its definition.
 struct Planned<'a> {
@@ -322,6 +324,10 @@ impl Look<'_> {
             not.insert(format!("the role {name}: no daemon is there to be asked"));
             return None;
         };
+        if known.left.roles.contains(&name) {
+            not.insert(format!("the role {name}: {TOO_MANY}"));
+            return None;
+        }
         let found = known.roles.get(&name);
         Some(RoleFacts {
             is_there: found.is_some(),
@@ -476,6 +482,9 @@ impl Look<'_> {
             None => {
                 facts.is_unknown = true;
                 not.insert(match is_known(&group) {
+                    true if self.known.is_some() => {
+                        format!("the log group {group}: it was not asked about")
+                    }
                     true => format!("the log group {group}: no daemon is there to be asked"),
                     false => "log groups whose names are given when it is deployed".to_owned(),
                 });
@@ -501,6 +510,10 @@ impl Look<'_> {
             let is_made = made
                 .into_iter()
                 .any(|(_, it)| it.text("Name").as_deref() == Some(from));
+            if self.known.is_some_and(|it| it.left.secrets.contains(from)) {
+                not.insert(format!("the secret {from}: {TOO_MANY}"));
+                continue;
+            }
             match self.known.map(|it| it.missing_secrets.contains(from)) {
                 None => {
                     not.insert(format!("the secret {from}: no daemon is there to be asked"));

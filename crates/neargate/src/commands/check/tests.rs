@@ -657,6 +657,31 @@ fn what_the_account_has_is_asked_for_and_told() {
 }
 
 #[test]
+fn what_the_daemon_did_not_look_at_is_neither_there_nor_missing() {
+    let folder = Folder::new();
+    let text = changed(&[
+        (
+            "ExecutionRoleArn: !GetAtt Execution.Arn",
+            "ExecutionRoleArn: arn:aws:iam::123456789012:role/far",
+        ),
+        (
+            "PortMappings: [{ ContainerPort: 8080 }]",
+            "PortMappings: [{ ContainerPort: 8080 }]\n          Secrets: [{ Name: KEY, ValueFrom: /far }]",
+        ),
+    ]);
+    let file = folder.write("site.yaml", &text);
+    let known = json!({ "left": { "roles": ["far"], "secrets": ["/far"] } });
+    let known: Known = serde_json::from_value(known).unwrap();
+    let outcome = given(&file, &[], Some(&known));
+    let mut findings = outcome.findings.iter();
+    assert!(!findings.any(|it| ["S13", "S18"].contains(&it.id.as_str())));
+    for thing in ["the role far: ", "the secret /far: "] {
+        let mut not = outcome.not_looked_at.iter();
+        assert!(not.any(|it| it.starts_with(thing)), "{thing}");
+    }
+}
+
+#[test]
 fn a_plan_and_an_assembly_are_checked_by_the_same_rules() {
     let folder = Folder::new();
     folder.write(
