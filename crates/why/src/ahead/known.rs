@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::{Cx, Error};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use shapes::iam::{
     GetPolicyInput, GetPolicyVersionInput, GetRoleInput, GetRolePolicyInput,
@@ -220,23 +221,8 @@ async fn document(cx: &Cx, arn: &str) -> Result<Option<String>, Error> {
 
 /// IAM answers documents in the form of a URL's part (RFC 3986).
 fn decoded(document: &str) -> String {
-    let mut bytes = Vec::with_capacity(document.len());
-    let mut rest = document.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|it| std::str::from_utf8(it).ok());
-        let byte = digits.and_then(|it| u8::from_str_radix(it, 16).ok());
-        match (first, byte) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let text = percent_decode_str(document).decode_utf8_lossy();
+    text.into_owned()
 }
 
 /// Whether what stands at `valueFrom` leads nowhere: a secret's ARN, maybe with a key behind it, or a parameter.
@@ -310,5 +296,6 @@ mod tests {
     fn a_document_is_decoded() {
         assert_eq!(decoded("%7B%22a%22%3A1%7D"), r#"{"a":1}"#);
         assert_eq!(decoded("{\"a\": \"100%\"}"), "{\"a\": \"100%\"}");
+        assert_eq!(decoded("%+f"), "%+f");
     }
 }
