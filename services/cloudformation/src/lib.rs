@@ -51,7 +51,9 @@ pub mod wait;
 
 pub use check::refusals as refusals_of_template;
 pub use forms::refusals as refusals_of_properties;
-pub use tree::parameters as parameters_of;
+pub use tree::{
+    DEPTH_MAX as NESTED_DEPTH_MAX, LOOKED_INTO_MAX as NESTED_MAX, parameters as parameters_of,
+};
 
 use cloud::Service;
 use cloud::permission::{everywhere, touching};

@@ -26,7 +26,7 @@ use crate::{forms, transforms};
 pub const DEPTH_MAX: usize = 8;
 /// How many nested stacks of a tree are looked into beforehand: templates that each nest the next
 /// one many times would otherwise be read without end.
-const LOOKED_INTO_MAX: usize = 100;
+pub const LOOKED_INTO_MAX: usize = 100;
 
 /// A nested stack that a template asks for.
 struct Child {

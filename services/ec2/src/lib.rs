@@ -52,6 +52,7 @@ use tags::Tagged;
 use vpc::Vpc;
 
 pub use interface::vpc_of;
+pub use zones::names as zones_of;
 
 pub fn service() -> Service {
     let service = Service::new(&shapes::ec2::MODEL)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use cloudformation::{refusals_of_properties, refusals_of_template};
+use cloudformation::{NESTED_DEPTH_MAX, NESTED_MAX, refusals_of_properties, refusals_of_template};
 use serde_json::Value as Json;
 use template::{
     Branches, Environment, Instance, KNOWN_AFTER_APPLY, Node, ParameterType, Scope, Span, Template,
@@ -18,12 +18,6 @@ use super::outcome::{self, Outcome};
 use super::{Part, Surroundings, files};
 
 const NESTED: &str = "AWS::CloudFormation::Stack";
-/// As deep as the daemon builds them.
-const DEPTH_MAX: usize = 8;
-/// Templates that each nest the next one many times would be read without end.
-const NESTED_MAX: usize = 100;
-/// The zones of a region here, by the letters that their names end with.
-const ZONES: [char; 3] = ['a', 'b', 'c'];
 
 pub fn read(
     file: &Path,
@@ -292,7 +286,7 @@ impl Work<'_, '_> {
                 .and_then(|it| it.metadata.as_ref())
                 .and_then(|it| instance.evaluate(it, &scope).ok().flatten());
             done = scope.nested;
-            let (Some(evaluated), true) = (evaluated, source.depth < DEPTH_MAX) else {
+            let (Some(evaluated), true) = (evaluated, source.depth < NESTED_DEPTH_MAX) else {
                 continue;
             };
             let url = evaluated.value["TemplateURL"].as_str().unwrap_or_default();
@@ -460,6 +454,6 @@ impl Scope for AheadScope<'_> {
     }
 
     fn availability_zones(&self, region: &str) -> Result<Vec<String>, String> {
-        Ok(ZONES.iter().map(|it| format!("{region}{it}")).collect())
+        Ok(ec2::zones_of(region))
     }
 }
