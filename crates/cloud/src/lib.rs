@@ -36,7 +36,7 @@ pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
     Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, ResourceTypes,
-    Stability, TagChanges, as_properties, deletion, known_part,
+    Stability, TagChanges, as_properties, deletion, known_part, read_known, read_properties,
 };
 pub use roles::{FoundRole, LendRole, LendTrust};
 pub use service::Service;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
-use wire::{Error, Value};
+use wire::{DecodeError, Error, Value};
 
 use crate::{Cx, Property, token_hex};
 
@@ -220,6 +220,31 @@ impl From<Error> for ResourceError {
             "Resource handler returned message: \"{} (Status Code: {}, Error Code: {})\"",
             error.message, error.status, error.code
         ))
+    }
+}
+
+impl From<DecodeError> for ResourceError {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Properties as an operation's input takes them, without those named, which are handled apart.
+pub fn read_properties<T: Value + Default>(
+    properties: &Json,
+    without: &[&str],
+) -> Result<T, DecodeError> {
+    let mut members = properties.as_object().cloned().unwrap_or_default();
+    members.retain(|name, it| !without.contains(&name.as_str()) && !it.is_null());
+    wire::lenient_partial(Json::Object(members))
+}
+
+/// The same of what is known before anything is made, for [`ResourceType::refuse`]: nothing where it cannot
+/// be read yet, and an error where it names a member that no operation takes.
+pub fn read_known<T: Value + Default>(known: &Json, without: &[&str]) -> Result<Option<T>, String> {
+    match read_properties(known, without) {
+        Ok(input) => Ok(Some(input)),
+        Err(error) => error.unbuilt().map_or(Ok(None), |it| Err(it.to_string())),
     }
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wire::{Error, ErrorCode, Node, Operation, Protocol, ServiceModel, Style, Value};
+use wire::{Error, ErrorCode, How, Node, Operation, Protocol, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
 use crate::{Cx, LendLogin, LendPrincipals, LendRole, LendTrust, Reconciler, ResourceType, Watch};
@@ -31,7 +31,12 @@ pub(crate) struct Entry {
     pub typed: Box<dyn Any + Send + Sync>,
     /// What it needs permission for.
     pub described: Described,
+    /// Which members of its input it takes.
+    pub takes: fn() -> Node,
 }
+
+/// Structures hold one another no deeper where a request is read.
+const OUTLINE_DEPTH: u8 = 12;
 
 /// Everything that a service brings: built once at start-up.
 pub struct Service {
@@ -156,7 +161,7 @@ impl Service {
                 let output = handler(cx, input).await?;
                 // EC2 leaves no list out (its clients look into them without asking).
                 Ok(match model.protocol {
-                    Protocol::Ec2 { .. } => output.get_whole(),
+                    Protocol::Ec2 { .. } => output.get_as(How::Whole),
                     _ => output.get(),
                 })
             })
@@ -179,6 +184,11 @@ impl Service {
                 untyped,
                 typed: Box::new(typed),
                 described,
+                takes: || {
+                    I::default().get_as(How::Outline {
+                        depth: OUTLINE_DEPTH,
+                    })
+                },
             },
         );
         assert!(clash.is_none(), "{} is in the table twice", I::NAME);
@@ -265,6 +275,12 @@ impl Service {
         self.operations
             .iter()
             .map(|(name, entry)| (*name, &entry.described))
+    }
+
+    /// Which members of its input an operation of this build takes: `true` or what stands in it, `false` for
+    /// one that is refused, and a text for one that is refused but with that value.
+    pub fn takes(&self, operation: &str) -> Option<Node> {
+        self.operations.get(operation).map(|entry| (entry.takes)())
     }
 
     /// The types that it lends to CloudFormation.

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,10 +47,10 @@ impl Server {
         child.arg("static").arg(&path).arg(port.to_string());
         let child = child.stdout(Stdio::piped()).spawn().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        for _ in 0..500 {
-            if TcpStream::connect(address).await.is_ok() {
-                break;
-            }
+        // Starting takes a moment, and longer where the machine has much else to do.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = TcpStream::connect(address).await {
+            assert!(Instant::now() < deadline, "{address}: {error}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Self {

@@ -62,8 +62,8 @@ enum Command {
     Env,
     /// Say what this machine lacks, and how to mend it
     Doctor,
-    /// List the operations and resource types that this version answers
-    Coverage,
+    /// List the operations and resource types that this version answers, or which members one of them takes
+    Coverage(commands::coverage::Coverage),
     /// Print the version
     Version,
 }
@@ -112,7 +112,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(it) => it.run(&config),
         Command::Env => commands::env::run(&config),
         Command::Doctor => commands::doctor::run(&config),
-        Command::Coverage => commands::coverage::run(&config),
+        Command::Coverage(it) => it.run(&config),
         Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),

@@ -9,7 +9,9 @@
 //! - on a field `#[aws(name = "…", input = "…", output = "…")]`: where a name follows no rule;
 //!   `item` names a list's items in XML, where the protocol's usual name does not;
 //!   `#[aws(limits = PATH)]`: a `static` of `wire::Limits`; `#[aws(sensitive)]`: never printed;
-//!   `#[aws(keeps_empty)]`: an empty text means something, also in form parameters.
+//!   `#[aws(keeps_empty)]`: an empty text means something, also in form parameters;
+//! - on the struct, too, `#[aws(unbuilt(name = "…", input = "…", output = "…", only = "…"))]`: a member of
+//!   the model that the struct has not, with the names that differ from the first.
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -25,6 +27,36 @@ struct Attributes {
     limits: Option<Path>,
     sensitive: bool,
     keeps_empty: bool,
+    unbuilt: Vec<Unbuilt>,
+}
+
+/// A member that is refused.
+#[derive(Default)]
+struct Unbuilt {
+    name: String,
+    input: Option<String>,
+    output: Option<String>,
+    only: Option<String>,
+}
+
+fn unbuilt(meta: &syn::meta::ParseNestedMeta) -> syn::Result<Unbuilt> {
+    let mut found = Unbuilt::default();
+    meta.parse_nested_meta(|meta| {
+        let text = meta.value()?.parse::<LitStr>()?.value();
+        if meta.path.is_ident("name") {
+            found.name = text;
+        } else if meta.path.is_ident("input") {
+            found.input = Some(text);
+        } else if meta.path.is_ident("output") {
+            found.output = Some(text);
+        } else if meta.path.is_ident("only") {
+            found.only = Some(text);
+        } else {
+            return Err(meta.error("unknown attribute"));
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn attributes(of: &[syn::Attribute]) -> syn::Result<Attributes> {
@@ -47,6 +79,8 @@ fn attributes(of: &[syn::Attribute]) -> syn::Result<Attributes> {
                 found.item = text()?;
             } else if meta.path.is_ident("limits") {
                 found.limits = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("unbuilt") {
+                found.unbuilt.push(unbuilt(&meta)?);
             } else if meta.path.is_ident("sensitive") {
                 found.sensitive = true;
             } else if meta.path.is_ident("keeps_empty") {
@@ -117,7 +151,7 @@ fn rename(field: &str, style: &str) -> String {
     out
 }
 
-fn members(input: &DeriveInput) -> syn::Result<Vec<Member>> {
+fn members(input: &DeriveInput) -> syn::Result<(Vec<Member>, Vec<Unbuilt>)> {
     let Data::Struct(data) = &input.data else {
         return Err(syn::Error::new_spanned(
             &input.ident,
@@ -125,14 +159,15 @@ fn members(input: &DeriveInput) -> syn::Result<Vec<Member>> {
         ));
     };
     let of = attributes(&input.attrs)?;
-    data.fields.iter().map(|field| member(field, &of)).collect()
+    let members: syn::Result<_> = data.fields.iter().map(|field| member(field, &of)).collect();
+    Ok((members?, of.unbuilt))
 }
 
 /// Makes a struct a structure of the wire.
 #[proc_macro_derive(Shape, attributes(aws))]
 pub fn derive_shape(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    let members = match members(&input) {
+    let (members, unbuilt) = match members(&input) {
         Ok(members) => members,
         Err(error) => return error.into_compile_error().into(),
     };
@@ -150,17 +185,30 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
         };
         quote!(::wire::Member { name: #name, input: #input, output: #output, item: #item, limits: #limits, sensitive: #sensitive, keeps_empty: #keeps_empty })
     });
+    let refused = unbuilt.iter().map(|it| {
+        let name = &it.name;
+        let (input, output) = (
+            it.input.as_ref().unwrap_or(name),
+            it.output.as_ref().unwrap_or(name),
+        );
+        let only = match &it.only {
+            Some(only) => quote!(Some(#only)),
+            None => quote!(None),
+        };
+        quote!(::wire::Unbuilt { name: #name, input: #input, output: #output, only: #only })
+    });
     quote! {
         impl ::wire::Value for #struct_name {
             fn set(&mut self, node: ::wire::Node, cx: &mut ::wire::Decoder) {
                 ::wire::derive_support::set_structure(
-                    node, <Self as ::wire::Shape>::table(), &mut [#(&mut self.#idents),*], cx)
+                    node, (<Self as ::wire::Shape>::table(), <Self as ::wire::Shape>::unbuilt()), &mut [#(&mut self.#idents),*], cx)
             }
             fn get(&self) -> ::wire::Node {
-                ::wire::derive_support::get_structure(<Self as ::wire::Shape>::table(), &[#(&self.#idents),*])
+                self.get_as(::wire::How::Given)
             }
-            fn get_whole(&self) -> ::wire::Node {
-                ::wire::derive_support::get_whole_structure(<Self as ::wire::Shape>::table(), &[#(&self.#idents),*])
+            fn get_as(&self, how: ::wire::How) -> ::wire::Node {
+                ::wire::derive_support::get_structure(
+                    (<Self as ::wire::Shape>::table(), <Self as ::wire::Shape>::unbuilt()), &[#(&self.#idents),*], how)
             }
             fn kind(&self) -> ::wire::ValueKind {
                 ::wire::ValueKind::Structure
@@ -170,6 +218,10 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
             fn table() -> &'static [::wire::Member] {
                 static TABLE: &[::wire::Member] = &[#(#rows),*];
                 TABLE
+            }
+            fn unbuilt() -> &'static [::wire::Unbuilt] {
+                static UNBUILT: &[::wire::Unbuilt] = &[#(#refused),*];
+                UNBUILT
             }
         }
         ::wire::stored_as_value!(#struct_name);
@@ -181,7 +233,7 @@ pub fn derive_shape(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(DebugWithoutSecrets, attributes(aws))]
 pub fn derive_debug_without_secrets(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    let members = match members(&input) {
+    let (members, _) = match members(&input) {
         Ok(members) => members,
         Err(error) => return error.into_compile_error().into(),
     };

@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-02-06",
     validation: errors::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::ValidationException,
     unsigned: &[],
     operations: &[
         "DeleteScalingPolicy",
@@ -214,6 +215,7 @@ impl wire::Operation for ListTagsForResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "PredictiveScalingPolicyConfiguration"))]
 pub struct PutScalingPolicyInput {
     #[aws(limits = limits::POLICY_NAME)]
     pub policy_name: String,
@@ -225,7 +227,6 @@ pub struct PutScalingPolicyInput {
     pub step_scaling_policy_configuration: Option<StepScalingPolicyConfiguration>,
     pub target_tracking_scaling_policy_configuration:
         Option<TargetTrackingScalingPolicyConfiguration>,
-    pub predictive_scaling_policy_configuration: Option<PredictiveScalingPolicyConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -389,18 +390,14 @@ pub struct PredictiveScalingCustomizedMetricSpecification {
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingMetric {
     pub dimensions: Option<Vec<PredictiveScalingMetricDimension>>,
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_NAME)]
     pub metric_name: Option<String>,
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_NAMESPACE)]
     pub namespace: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingMetricDataQuery {
-    #[aws(limits = limits::ID)]
     pub id: String,
-    #[aws(limits = limits::EXPRESSION)]
     pub expression: Option<String>,
     pub metric_stat: Option<PredictiveScalingMetricStat>,
     pub label: Option<String>,
@@ -410,9 +407,7 @@ pub struct PredictiveScalingMetricDataQuery {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingMetricDimension {
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_DIMENSION_NAME)]
     pub name: String,
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_DIMENSION_VALUE)]
     pub value: String,
 }
 
@@ -439,7 +434,6 @@ pub struct PredictiveScalingMetricSpecification {
 pub struct PredictiveScalingMetricStat {
     pub metric: PredictiveScalingMetric,
     pub stat: String,
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_UNIT)]
     pub unit: Option<String>,
 }
 
@@ -448,37 +442,29 @@ pub struct PredictiveScalingMetricStat {
 pub struct PredictiveScalingPolicyConfiguration {
     pub metric_specifications: Vec<PredictiveScalingMetricSpecification>,
     pub mode: Option<PredictiveScalingMode>,
-    #[aws(limits = limits::PREDICTIVE_SCALING_SCHEDULING_BUFFER_TIME)]
     pub scheduling_buffer_time: Option<i32>,
     pub max_capacity_breach_behavior: Option<PredictiveScalingMaxCapacityBreachBehavior>,
-    #[aws(limits = limits::PREDICTIVE_SCALING_MAX_CAPACITY_BUFFER)]
     pub max_capacity_buffer: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingPredefinedLoadMetricSpecification {
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_TYPE)]
     pub predefined_metric_type: String,
-    #[aws(limits = limits::RESOURCE_LABEL)]
     pub resource_label: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingPredefinedMetricPairSpecification {
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_TYPE)]
     pub predefined_metric_type: String,
-    #[aws(limits = limits::RESOURCE_LABEL)]
     pub resource_label: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct PredictiveScalingPredefinedScalingMetricSpecification {
-    #[aws(limits = limits::PREDICTIVE_SCALING_METRIC_TYPE)]
     pub predefined_metric_type: String,
-    #[aws(limits = limits::RESOURCE_LABEL)]
     pub resource_label: Option<String>,
 }
 
@@ -790,46 +776,6 @@ pub mod limits {
     pub static POLICY_NAME: Limits = Limits {
         min: Some(1),
         max: Some(256),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_MAX_CAPACITY_BUFFER: Limits = Limits {
-        min: Some(0),
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_DIMENSION_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_DIMENSION_VALUE: Limits = Limits {
-        min: Some(1),
-        max: Some(1024),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_NAMESPACE: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(128),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_METRIC_UNIT: Limits = Limits {
-        min: Some(1),
-        max: Some(1023),
-        ..Limits::NONE
-    };
-    pub static PREDICTIVE_SCALING_SCHEDULING_BUFFER_TIME: Limits = Limits {
-        min: Some(0),
-        max: Some(3600),
         ..Limits::NONE
     };
     pub static RESOURCE_ID_MAX_LEN1600: Limits = Limits {

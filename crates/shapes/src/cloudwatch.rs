@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2010-08-01",
     validation: errors::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateDatasetKmsKey",
@@ -97,11 +98,10 @@ impl wire::Operation for DeleteAlarmsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "AlarmContributorId"))]
 pub struct DescribeAlarmHistoryInput {
     #[aws(limits = limits::ALARM_NAME)]
     pub alarm_name: Option<String>,
-    #[aws(limits = limits::CONTRIBUTOR_ID)]
-    pub alarm_contributor_id: Option<String>,
     pub alarm_types: Option<Vec<AlarmType>>,
     pub history_item_type: Option<HistoryItemType>,
     pub start_date: Option<wire::Timestamp>,
@@ -330,6 +330,12 @@ impl wire::Operation for ListTagsForResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ThresholdMetricId"))]
+#[aws(unbuilt(name = "EvaluationWindow"))]
+#[aws(unbuilt(name = "WarmUpConfiguration"))]
+#[aws(unbuilt(name = "EvaluationCriteria"))]
+#[aws(unbuilt(name = "EvaluationInterval"))]
+#[aws(unbuilt(name = "ActionConfiguration"))]
 pub struct PutMetricAlarmInput {
     #[aws(limits = limits::ALARM_NAME)]
     pub alarm_name: String,
@@ -365,14 +371,6 @@ pub struct PutMetricAlarmInput {
     pub evaluate_low_sample_count_percentile: Option<String>,
     pub metrics: Option<Vec<MetricDataQuery>>,
     pub tags: Option<Vec<Tag>>,
-    #[aws(limits = limits::METRIC_ID)]
-    pub threshold_metric_id: Option<String>,
-    pub evaluation_window: Option<EvaluationWindow>,
-    pub warm_up_configuration: Option<WarmUpConfiguration>,
-    pub evaluation_criteria: Option<EvaluationCriteria>,
-    #[aws(limits = limits::EVALUATION_INTERVAL)]
-    pub evaluation_interval: Option<i32>,
-    pub action_configuration: Option<ActionConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -386,12 +384,12 @@ impl wire::Operation for PutMetricAlarmInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "EntityMetricData"))]
+#[aws(unbuilt(name = "StrictEntityValidation", only = "false"))]
 pub struct PutMetricDataInput {
     #[aws(limits = limits::NAMESPACE)]
     pub namespace: String,
     pub metric_data: Option<Vec<MetricDatum>>,
-    pub entity_metric_data: Option<Vec<EntityMetricData>>,
-    pub strict_entity_validation: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -483,11 +481,8 @@ pub struct AlarmHistoryItem {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct AlarmPromQLCriteria {
-    #[aws(limits = limits::QUERY)]
     pub query: String,
-    #[aws(limits = limits::PENDING_PERIOD)]
     pub pending_period: Option<i32>,
-    #[aws(limits = limits::RECOVERY_PERIOD)]
     pub recovery_period: Option<i32>,
 }
 
@@ -495,9 +490,7 @@ pub struct AlarmPromQLCriteria {
 #[aws(names = "PascalCase")]
 pub struct AlarmTagsPropagation {
     pub enabled: bool,
-    #[aws(limits = limits::ALARM_TAGS_PROPAGATION_TAG_KEYS)]
     pub included_tag_keys: Option<Vec<String>>,
-    #[aws(limits = limits::ALARM_TAGS_PROPAGATION_TAG_KEYS)]
     pub excluded_tag_keys: Option<Vec<String>>,
 }
 
@@ -560,22 +553,6 @@ pub struct DimensionFilter {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
-pub struct Entity {
-    #[aws(limits = limits::ENTITY_KEY_ATTRIBUTES_MAP)]
-    pub key_attributes: Option<BTreeMap<String, String>>,
-    #[aws(limits = limits::ENTITY_ATTRIBUTES_MAP)]
-    pub attributes: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct EntityMetricData {
-    pub entity: Option<Entity>,
-    pub metric_data: Option<Vec<MetricDatum>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
 pub struct EvaluationCriteria {
     #[aws(name = "PromQLCriteria")]
     pub prom_ql_criteria: Option<AlarmPromQLCriteria>,
@@ -589,10 +566,8 @@ pub struct EvaluationWindow {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct LabelOptions {
-    pub timezone: Option<String>,
-}
+#[aws(unbuilt(name = "Timezone", only = "+0000"))]
+pub struct LabelOptions {}
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
@@ -782,14 +757,12 @@ pub struct Tag {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct WallClockWindow {
-    #[aws(limits = limits::TIMEZONE)]
     pub timezone: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct WarmUpConfiguration {
-    #[aws(limits = limits::WARM_UP_PERIOD_DURATION_IN_MINUTES)]
     pub warm_up_period_duration_in_minutes: i32,
     pub only_start_evaluating_after_warm_up_period_ends: Option<bool>,
 }
@@ -926,25 +899,9 @@ pub mod limits {
         member: Some(&ALARM_NAME),
         ..Limits::NONE
     };
-    pub static ALARM_TAGS_PROPAGATION_TAG_KEY: Limits = Limits {
-        min: Some(1),
-        max: Some(128),
-        ..Limits::NONE
-    };
-    pub static ALARM_TAGS_PROPAGATION_TAG_KEYS: Limits = Limits {
-        min: Some(1),
-        max: Some(50),
-        member: Some(&ALARM_TAGS_PROPAGATION_TAG_KEY),
-        ..Limits::NONE
-    };
     pub static AMAZON_RESOURCE_NAME: Limits = Limits {
         min: Some(1),
         max: Some(1024),
-        ..Limits::NONE
-    };
-    pub static CONTRIBUTOR_ID: Limits = Limits {
-        min: Some(1),
-        max: Some(16),
         ..Limits::NONE
     };
     pub static DATAPOINTS_TO_ALARM: Limits = Limits {
@@ -969,47 +926,9 @@ pub mod limits {
         max: Some(30),
         ..Limits::NONE
     };
-    pub static ENTITY_ATTRIBUTES_MAP: Limits = Limits {
-        max: Some(10),
-        member: Some(&ENTITY_ATTRIBUTES_MAP_VALUE_STRING),
-        key: Some(&ENTITY_ATTRIBUTES_MAP_KEY_STRING),
-        ..Limits::NONE
-    };
-    pub static ENTITY_ATTRIBUTES_MAP_KEY_STRING: Limits = Limits {
-        min: Some(1),
-        max: Some(256),
-        ..Limits::NONE
-    };
-    pub static ENTITY_ATTRIBUTES_MAP_VALUE_STRING: Limits = Limits {
-        min: Some(1),
-        max: Some(2048),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES_MAP: Limits = Limits {
-        min: Some(2),
-        max: Some(4),
-        member: Some(&ENTITY_KEY_ATTRIBUTES_MAP_VALUE_STRING),
-        key: Some(&ENTITY_KEY_ATTRIBUTES_MAP_KEY_STRING),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES_MAP_KEY_STRING: Limits = Limits {
-        min: Some(1),
-        max: Some(32),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES_MAP_VALUE_STRING: Limits = Limits {
-        min: Some(1),
-        max: Some(2048),
-        ..Limits::NONE
-    };
     pub static EVALUATE_LOW_SAMPLE_COUNT_PERCENTILE: Limits = Limits {
         min: Some(1),
         max: Some(255),
-        ..Limits::NONE
-    };
-    pub static EVALUATION_INTERVAL: Limits = Limits {
-        min: Some(10),
-        max: Some(3600),
         ..Limits::NONE
     };
     pub static EVALUATION_PERIODS: Limits = Limits {
@@ -1050,23 +969,8 @@ pub mod limits {
         },
         ..Limits::NONE
     };
-    pub static PENDING_PERIOD: Limits = Limits {
-        min: Some(0),
-        max: Some(86400),
-        ..Limits::NONE
-    };
     pub static PERIOD: Limits = Limits {
         min: Some(1),
-        ..Limits::NONE
-    };
-    pub static QUERY: Limits = Limits {
-        min: Some(1),
-        max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static RECOVERY_PERIOD: Limits = Limits {
-        min: Some(0),
-        max: Some(86400),
         ..Limits::NONE
     };
     pub static RESOURCE_LIST: Limits = Limits {
@@ -1109,19 +1013,9 @@ pub mod limits {
         max: Some(256),
         ..Limits::NONE
     };
-    pub static TIMEZONE: Limits = Limits {
-        min: Some(1),
-        max: Some(50),
-        ..Limits::NONE
-    };
     pub static TREAT_MISSING_DATA: Limits = Limits {
         min: Some(1),
         max: Some(255),
-        ..Limits::NONE
-    };
-    pub static WARM_UP_PERIOD_DURATION_IN_MINUTES: Limits = Limits {
-        min: Some(1),
-        max: Some(2880),
         ..Limits::NONE
     };
 }

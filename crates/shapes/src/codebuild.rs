@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-10-06",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::InvalidInputException,
     unsigned: &[],
     operations: &[
         "BatchDeleteBuilds",
@@ -181,6 +182,11 @@ impl wire::Operation for BatchGetReportsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "vpcConfig"))]
+#[aws(unbuilt(name = "badgeEnabled", only = "false"))]
+#[aws(unbuilt(name = "fileSystemLocations"))]
+#[aws(unbuilt(name = "buildBatchConfig"))]
+#[aws(unbuilt(name = "autoRetryLimit", only = "0"))]
 pub struct CreateProjectInput {
     #[aws(limits = limits::PROJECT_NAME)]
     pub name: String,
@@ -207,13 +213,8 @@ pub struct CreateProjectInput {
     pub encryption_key: Option<String>,
     #[aws(limits = limits::TAG_LIST)]
     pub tags: Option<Vec<Tag>>,
-    pub vpc_config: Option<VpcConfig>,
-    pub badge_enabled: Option<bool>,
     pub logs_config: Option<LogsConfig>,
-    pub file_system_locations: Option<Vec<ProjectFileSystemLocation>>,
-    pub build_batch_config: Option<ProjectBuildBatchConfig>,
     pub concurrent_build_limit: Option<i32>,
-    pub auto_retry_limit: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -249,31 +250,6 @@ impl wire::Operation for CreateReportGroupInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "CreateReportGroup";
     type Output = CreateReportGroupOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CreateWebhookInput {
-    #[aws(limits = limits::PROJECT_NAME)]
-    pub project_name: String,
-    pub branch_filter: Option<String>,
-    pub filter_groups: Option<Vec<Vec<WebhookFilter>>>,
-    pub build_type: Option<WebhookBuildType>,
-    pub manual_creation: Option<bool>,
-    pub scope_configuration: Option<ScopeConfiguration>,
-    pub pull_request_build_policy: Option<PullRequestBuildPolicy>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CreateWebhookOutput {
-    pub webhook: Option<Webhook>,
-}
-
-impl wire::Operation for CreateWebhookInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "CreateWebhook";
-    type Output = CreateWebhookOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -342,22 +318,6 @@ impl wire::Operation for DeleteSourceCredentialsInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteSourceCredentials";
     type Output = DeleteSourceCredentialsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteWebhookInput {
-    #[aws(limits = limits::PROJECT_NAME)]
-    pub project_name: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-pub struct DeleteWebhookOutput {}
-
-impl wire::Operation for DeleteWebhookInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteWebhook";
-    type Output = DeleteWebhookOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -609,6 +569,12 @@ impl wire::Operation for RetryBuildInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "buildStatusConfigOverride"))]
+#[aws(unbuilt(name = "certificateOverride"))]
+#[aws(unbuilt(name = "debugSessionEnabled", only = "false"))]
+#[aws(unbuilt(name = "fleetOverride"))]
+#[aws(unbuilt(name = "autoRetryLimitOverride", only = "0"))]
+#[aws(unbuilt(name = "hostKernelOverride"))]
 pub struct StartBuildInput {
     #[aws(limits = limits::NON_EMPTY_STRING)]
     pub project_name: String,
@@ -630,12 +596,10 @@ pub struct StartBuildInput {
     pub buildspec_override: Option<String>,
     pub insecure_ssl_override: Option<bool>,
     pub report_build_status_override: Option<bool>,
-    pub build_status_config_override: Option<BuildStatusConfig>,
     pub environment_type_override: Option<EnvironmentType>,
     #[aws(limits = limits::NON_EMPTY_STRING)]
     pub image_override: Option<String>,
     pub compute_type_override: Option<ComputeType>,
-    pub certificate_override: Option<String>,
     pub cache_override: Option<ProjectCache>,
     #[aws(limits = limits::NON_EMPTY_STRING)]
     pub service_role_override: Option<String>,
@@ -650,10 +614,6 @@ pub struct StartBuildInput {
     pub logs_config_override: Option<LogsConfig>,
     pub registry_credential_override: Option<RegistryCredential>,
     pub image_pull_credentials_type_override: Option<ImagePullCredentialsType>,
-    pub debug_session_enabled: Option<bool>,
-    pub fleet_override: Option<ProjectFleet>,
-    pub auto_retry_limit_override: Option<i32>,
-    pub host_kernel_override: Option<HostKernel>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -689,6 +649,11 @@ impl wire::Operation for StopBuildInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "vpcConfig"))]
+#[aws(unbuilt(name = "badgeEnabled", only = "false"))]
+#[aws(unbuilt(name = "fileSystemLocations"))]
+#[aws(unbuilt(name = "buildBatchConfig"))]
+#[aws(unbuilt(name = "autoRetryLimit", only = "0"))]
 pub struct UpdateProjectInput {
     #[aws(limits = limits::NON_EMPTY_STRING)]
     pub name: String,
@@ -715,13 +680,8 @@ pub struct UpdateProjectInput {
     pub encryption_key: Option<String>,
     #[aws(limits = limits::TAG_LIST)]
     pub tags: Option<Vec<Tag>>,
-    pub vpc_config: Option<VpcConfig>,
-    pub badge_enabled: Option<bool>,
     pub logs_config: Option<LogsConfig>,
-    pub file_system_locations: Option<Vec<ProjectFileSystemLocation>>,
-    pub build_batch_config: Option<ProjectBuildBatchConfig>,
     pub concurrent_build_limit: Option<i32>,
-    pub auto_retry_limit: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -758,30 +718,6 @@ impl wire::Operation for UpdateReportGroupInput {
     type Output = UpdateReportGroupOutput;
 }
 
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateWebhookInput {
-    #[aws(limits = limits::PROJECT_NAME)]
-    pub project_name: String,
-    pub branch_filter: Option<String>,
-    pub rotate_secret: Option<bool>,
-    pub filter_groups: Option<Vec<Vec<WebhookFilter>>>,
-    pub build_type: Option<WebhookBuildType>,
-    pub pull_request_build_policy: Option<PullRequestBuildPolicy>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateWebhookOutput {
-    pub webhook: Option<Webhook>,
-}
-
-impl wire::Operation for UpdateWebhookInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateWebhook";
-    type Output = UpdateWebhookOutput;
-}
-
 // Structures inside inputs and outputs.
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -797,9 +733,7 @@ pub struct AutoRetryConfig {
 #[aws(names = "camelCase")]
 pub struct BatchRestrictions {
     pub maximum_builds_allowed: Option<i32>,
-    #[aws(limits = limits::COMPUTE_TYPES_ALLOWED)]
     pub compute_types_allowed: Option<Vec<String>>,
-    #[aws(limits = limits::FLEETS_ALLOWED)]
     pub fleets_allowed: Option<Vec<String>>,
 }
 
@@ -873,13 +807,6 @@ pub struct BuildPhase {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct BuildStatusConfig {
-    pub context: Option<String>,
-    pub target_url: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct CloudWatchLogsConfig {
     pub status: LogsConfigStatusType,
     pub group_name: Option<String>,
@@ -899,36 +826,9 @@ pub struct CodeCoverageReportSummary {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct ComputeConfiguration {
-    pub v_cpu: Option<i64>,
-    pub memory: Option<i64>,
-    pub disk: Option<i64>,
-    pub machine_type: Option<MachineType>,
-    #[aws(limits = limits::NON_EMPTY_STRING)]
-    pub instance_type: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct DebugSession {
     pub session_enabled: Option<bool>,
     pub session_target: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DockerServer {
-    pub compute_type: ComputeType,
-    #[aws(limits = limits::SECURITY_GROUP_IDS)]
-    pub security_group_ids: Option<Vec<String>>,
-    pub status: Option<DockerServerStatus>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DockerServerStatus {
-    pub status: Option<String>,
-    pub message: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1068,7 +968,6 @@ pub struct ProjectBadge {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ProjectBuildBatchConfig {
-    #[aws(limits = limits::NON_EMPTY_STRING)]
     pub service_role: Option<String>,
     pub combine_artifacts: Option<bool>,
     pub restrictions: Option<BatchRestrictions>,
@@ -1078,29 +977,29 @@ pub struct ProjectBuildBatchConfig {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "cacheNamespace"))]
 pub struct ProjectCache {
     pub r#type: CacheType,
     pub location: Option<String>,
     pub modes: Option<Vec<CacheMode>>,
-    pub cache_namespace: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "computeConfiguration"))]
+#[aws(unbuilt(name = "fleet"))]
+#[aws(unbuilt(name = "certificate"))]
+#[aws(unbuilt(name = "dockerServer"))]
+#[aws(unbuilt(name = "hostKernel"))]
 pub struct ProjectEnvironment {
     pub r#type: EnvironmentType,
     #[aws(limits = limits::NON_EMPTY_STRING)]
     pub image: String,
     pub compute_type: ComputeType,
-    pub compute_configuration: Option<ComputeConfiguration>,
-    pub fleet: Option<ProjectFleet>,
     pub environment_variables: Option<Vec<EnvironmentVariable>>,
     pub privileged_mode: Option<bool>,
-    pub certificate: Option<String>,
     pub registry_credential: Option<RegistryCredential>,
     pub image_pull_credentials_type: Option<ImagePullCredentialsType>,
-    pub docker_server: Option<DockerServer>,
-    pub host_kernel: Option<HostKernel>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1115,12 +1014,7 @@ pub struct ProjectFileSystemLocation {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct ProjectFleet {
-    pub fleet_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "buildStatusConfig"))]
 pub struct ProjectSource {
     pub r#type: SourceType,
     pub location: Option<String>,
@@ -1130,7 +1024,6 @@ pub struct ProjectSource {
     pub buildspec: Option<String>,
     pub auth: Option<SourceAuth>,
     pub report_build_status: Option<bool>,
-    pub build_status_config: Option<BuildStatusConfig>,
     pub insecure_ssl: Option<bool>,
     pub source_identifier: Option<String>,
 }
@@ -1176,9 +1069,9 @@ pub struct Report {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "s3Destination"))]
 pub struct ReportExportConfig {
     pub export_config_type: Option<ReportExportConfigType>,
-    pub s3_destination: Option<S3ReportExportConfig>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1207,19 +1100,6 @@ pub struct S3LogsConfig {
     pub location: Option<String>,
     pub encryption_disabled: Option<bool>,
     pub bucket_owner_access: Option<BucketOwnerAccess>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct S3ReportExportConfig {
-    #[aws(limits = limits::NON_EMPTY_STRING)]
-    pub bucket: Option<String>,
-    pub bucket_owner: Option<String>,
-    pub path: Option<String>,
-    pub packaging: Option<ReportPackagingType>,
-    #[aws(limits = limits::NON_EMPTY_STRING)]
-    pub encryption_key: Option<String>,
-    pub encryption_disabled: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1287,11 +1167,8 @@ pub struct TestReportSummary {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct VpcConfig {
-    #[aws(limits = limits::NON_EMPTY_STRING)]
     pub vpc_id: Option<String>,
-    #[aws(limits = limits::SUBNETS)]
     pub subnets: Option<Vec<String>>,
-    #[aws(limits = limits::SECURITY_GROUP_IDS)]
     pub security_group_ids: Option<Vec<String>>,
 }
 
@@ -1427,12 +1304,6 @@ wire::string_enum!(FileSystemType {
     Efs = "EFS",
 });
 
-wire::string_enum!(HostKernel {
-    LinuxKernel4 = "LINUX_KERNEL_4",
-    LinuxKernel6 = "LINUX_KERNEL_6",
-    LinuxKernelLatest = "LINUX_KERNEL_LATEST",
-});
-
 wire::string_enum!(ImagePullCredentialsType {
     Codebuild = "CODEBUILD",
     ServiceRole = "SERVICE_ROLE",
@@ -1454,11 +1325,6 @@ wire::string_enum!(LanguageType {
 wire::string_enum!(LogsConfigStatusType {
     Enabled = "ENABLED",
     Disabled = "DISABLED",
-});
-
-wire::string_enum!(MachineType {
-    General = "GENERAL",
-    Nvme = "NVME",
 });
 
 wire::string_enum!(PlatformType {
@@ -1516,11 +1382,6 @@ wire::string_enum!(ReportGroupSortByType {
 wire::string_enum!(ReportGroupStatusType {
     Active = "ACTIVE",
     Deleting = "DELETING",
-});
-
-wire::string_enum!(ReportPackagingType {
-    Zip = "ZIP",
-    None = "NONE",
 });
 
 wire::string_enum!(ReportStatusType {
@@ -1625,14 +1486,6 @@ pub mod limits {
         max: Some(2160),
         ..Limits::NONE
     };
-    pub static COMPUTE_TYPES_ALLOWED: Limits = Limits {
-        member: Some(&NON_EMPTY_STRING),
-        ..Limits::NONE
-    };
-    pub static FLEETS_ALLOWED: Limits = Limits {
-        member: Some(&NON_EMPTY_STRING),
-        ..Limits::NONE
-    };
     pub static GIT_CLONE_DEPTH: Limits = Limits {
         min: Some(0),
         ..Limits::NONE
@@ -1703,18 +1556,8 @@ pub mod limits {
         max: Some(128),
         ..Limits::NONE
     };
-    pub static SECURITY_GROUP_IDS: Limits = Limits {
-        max: Some(5),
-        member: Some(&NON_EMPTY_STRING),
-        ..Limits::NONE
-    };
     pub static SENSITIVE_NON_EMPTY_STRING: Limits = Limits {
         min: Some(1),
-        ..Limits::NONE
-    };
-    pub static SUBNETS: Limits = Limits {
-        max: Some(16),
-        member: Some(&NON_EMPTY_STRING),
         ..Limits::NONE
     };
     pub static TAG_LIST: Limits = Limits {

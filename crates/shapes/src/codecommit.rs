@@ -145,6 +145,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
             },
         ],
     },
+    unbuilt: errors::OperationNotAllowedException,
     unsigned: &[],
     operations: &[
         "AssociateApprovalRuleTemplateWithRepository",
@@ -272,6 +273,7 @@ impl wire::Operation for CreateBranchInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "keepEmptyFolders", only = "false"))]
 pub struct CreateCommitInput {
     #[aws(limits = limits::REPOSITORY_NAME)]
     pub repository_name: String,
@@ -281,7 +283,6 @@ pub struct CreateCommitInput {
     pub author_name: Option<String>,
     pub email: Option<String>,
     pub commit_message: Option<String>,
-    pub keep_empty_folders: Option<bool>,
     pub put_files: Option<Vec<PutFileEntry>>,
     pub delete_files: Option<Vec<DeleteFileEntry>>,
     pub set_file_modes: Option<Vec<SetFileModeEntry>>,
@@ -305,6 +306,7 @@ impl wire::Operation for CreateCommitInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "kmsKeyId"))]
 pub struct CreateRepositoryInput {
     #[aws(limits = limits::REPOSITORY_NAME)]
     pub repository_name: String,
@@ -312,8 +314,6 @@ pub struct CreateRepositoryInput {
     pub repository_description: Option<String>,
     #[aws(limits = limits::TAGS_MAP)]
     pub tags: Option<BTreeMap<String, String>>,
-    #[aws(limits = limits::KMS_KEY_ID)]
-    pub kms_key_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -948,13 +948,6 @@ pub mod limits {
     };
     pub static FILE_CONTENT: Limits = Limits {
         max: Some(6291456),
-        ..Limits::NONE
-    };
-    pub static KMS_KEY_ID: Limits = Limits {
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("^[a-zA-Z0-9:/_-]+$");
-            Some(&PATTERN)
-        },
         ..Limits::NONE
     };
     pub static REPOSITORY_DESCRIPTION: Limits = Limits {

@@ -13,6 +13,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2023-12-01",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::UnsupportedOperationException,
     unsigned: &[],
     operations: &[
         "CreateConnection",
@@ -72,13 +73,13 @@ impl wire::Operation for CreateConnectionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "VpcConfiguration"))]
 pub struct CreateHostInput {
     #[aws(limits = limits::HOST_NAME)]
     pub name: String,
     pub provider_type: ProviderType,
     #[aws(limits = limits::URL)]
     pub provider_endpoint: String,
-    pub vpc_configuration: Option<VpcConfiguration>,
     #[aws(limits = limits::TAG_LIST)]
     pub tags: Option<Vec<Tag>>,
 }
@@ -274,12 +275,12 @@ impl wire::Operation for UntagResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "VpcConfiguration"))]
 pub struct UpdateHostInput {
     #[aws(limits = limits::HOST_ARN)]
     pub host_arn: String,
     #[aws(limits = limits::URL)]
     pub provider_endpoint: Option<String>,
-    pub vpc_configuration: Option<VpcConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -328,13 +329,9 @@ pub struct Tag {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct VpcConfiguration {
-    #[aws(limits = limits::VPC_ID)]
     pub vpc_id: String,
-    #[aws(limits = limits::SUBNET_IDS)]
     pub subnet_ids: Vec<String>,
-    #[aws(limits = limits::SECURITY_GROUP_IDS)]
     pub security_group_ids: Vec<String>,
-    #[aws(limits = limits::TLS_CERTIFICATE)]
     pub tls_certificate: Option<String>,
 }
 
@@ -407,28 +404,6 @@ pub mod limits {
         max: Some(1024),
         ..Limits::NONE
     };
-    pub static SECURITY_GROUP_ID: Limits = Limits {
-        min: Some(11),
-        max: Some(20),
-        ..Limits::NONE
-    };
-    pub static SECURITY_GROUP_IDS: Limits = Limits {
-        min: Some(1),
-        max: Some(10),
-        member: Some(&SECURITY_GROUP_ID),
-        ..Limits::NONE
-    };
-    pub static SUBNET_ID: Limits = Limits {
-        min: Some(15),
-        max: Some(24),
-        ..Limits::NONE
-    };
-    pub static SUBNET_IDS: Limits = Limits {
-        min: Some(1),
-        max: Some(10),
-        member: Some(&SUBNET_ID),
-        ..Limits::NONE
-    };
     pub static TAG_KEY: Limits = Limits {
         min: Some(1),
         max: Some(128),
@@ -447,19 +422,9 @@ pub mod limits {
         max: Some(256),
         ..Limits::NONE
     };
-    pub static TLS_CERTIFICATE: Limits = Limits {
-        min: Some(1),
-        max: Some(16384),
-        ..Limits::NONE
-    };
     pub static URL: Limits = Limits {
         min: Some(1),
         max: Some(512),
-        ..Limits::NONE
-    };
-    pub static VPC_ID: Limits = Limits {
-        min: Some(12),
-        max: Some(21),
         ..Limits::NONE
     };
 }

@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-07-09",
     validation: errors::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::InvalidStructureException,
     unsigned: &[],
     operations: &[
         "AcknowledgeJob",
@@ -265,12 +266,11 @@ impl wire::Operation for ListActionExecutionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "regionFilter", only = "*"))]
 pub struct ListActionTypesInput {
     pub action_owner_filter: Option<ActionOwner>,
     #[aws(limits = limits::NEXT_TOKEN)]
     pub next_token: Option<String>,
-    #[aws(limits = limits::AWS_REGION_NAME)]
-    pub region_filter: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -335,13 +335,12 @@ impl wire::Operation for ListPipelinesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct ListTagsForResourceInput {
     #[aws(limits = limits::RESOURCE_ARN)]
     pub resource_arn: String,
     #[aws(limits = limits::NEXT_TOKEN)]
     pub next_token: Option<String>,
-    #[aws(limits = limits::MAX_RESULTS)]
-    pub max_results: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -796,29 +795,6 @@ pub struct ArtifactStore {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct BeforeEntryConditions {
-    #[aws(limits = limits::CONDITION_LIST)]
-    pub conditions: Vec<Condition>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct BlockerDeclaration {
-    #[aws(limits = limits::BLOCKER_NAME)]
-    pub name: String,
-    pub r#type: BlockerType,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct Condition {
-    pub result: Option<ResultShape>,
-    #[aws(limits = limits::RULE_DECLARATION_LIST)]
-    pub rules: Option<Vec<RuleDeclaration>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct ConditionExecution {
     pub status: Option<ConditionExecutionStatus>,
     pub summary: Option<String>,
@@ -866,15 +842,6 @@ pub struct ExecutionTrigger {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct FailureConditions {
-    pub result: Option<ResultShape>,
-    pub retry_configuration: Option<RetryConfiguration>,
-    #[aws(limits = limits::CONDITION_LIST)]
-    pub conditions: Option<Vec<Condition>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct GitBranchFilterCriteria {
     #[aws(limits = limits::GIT_BRANCH_PATTERN_LIST)]
     pub includes: Option<Vec<String>>,
@@ -884,13 +851,12 @@ pub struct GitBranchFilterCriteria {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "pullRequest"))]
 pub struct GitConfiguration {
     #[aws(limits = limits::ACTION_NAME)]
     pub source_action_name: String,
     #[aws(limits = limits::GIT_PUSH_FILTER_LIST)]
     pub push: Option<Vec<GitPushFilter>>,
-    #[aws(limits = limits::GIT_PULL_REQUEST_FILTER_LIST)]
-    pub pull_request: Option<Vec<GitPullRequestFilter>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -904,28 +870,10 @@ pub struct GitFilePathFilterCriteria {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct GitPullRequestFilter {
-    #[aws(limits = limits::GIT_PULL_REQUEST_EVENT_TYPE_LIST)]
-    pub events: Option<Vec<GitPullRequestEventType>>,
-    pub branches: Option<GitBranchFilterCriteria>,
-    pub file_paths: Option<GitFilePathFilterCriteria>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "tags"))]
 pub struct GitPushFilter {
-    pub tags: Option<GitTagFilterCriteria>,
     pub branches: Option<GitBranchFilterCriteria>,
     pub file_paths: Option<GitFilePathFilterCriteria>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct GitTagFilterCriteria {
-    #[aws(limits = limits::GIT_TAG_PATTERN_LIST)]
-    pub includes: Option<Vec<String>>,
-    #[aws(limits = limits::GIT_TAG_PATTERN_LIST)]
-    pub excludes: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1085,35 +1033,10 @@ pub struct ResolvedPipelineVariable {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct RetryConfiguration {
-    pub retry_mode: Option<StageRetryMode>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct RetryStageMetadata {
     pub auto_stage_retry_attempt: Option<i32>,
     pub manual_stage_retry_attempt: Option<i32>,
     pub latest_retry_trigger: Option<RetryTrigger>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct RuleDeclaration {
-    #[aws(limits = limits::RULE_NAME)]
-    pub name: String,
-    pub rule_type_id: RuleTypeId,
-    #[aws(limits = limits::RULE_CONFIGURATION_MAP)]
-    pub configuration: Option<BTreeMap<String, String>>,
-    #[aws(limits = limits::COMMAND_LIST)]
-    pub commands: Option<Vec<String>>,
-    pub input_artifacts: Option<Vec<InputArtifact>>,
-    #[aws(limits = limits::ROLE_ARN)]
-    pub role_arn: Option<String>,
-    #[aws(limits = limits::AWS_REGION_NAME)]
-    pub region: Option<String>,
-    #[aws(limits = limits::RULE_TIMEOUT)]
-    pub timeout_in_minutes: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1146,17 +1069,6 @@ pub struct RuleState {
     pub latest_execution: Option<RuleExecution>,
     pub entity_url: Option<String>,
     pub revision_url: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct RuleTypeId {
-    pub category: RuleCategory,
-    pub owner: Option<RuleOwner>,
-    #[aws(limits = limits::RULE_PROVIDER)]
-    pub provider: String,
-    #[aws(limits = limits::VERSION)]
-    pub version: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1201,14 +1113,14 @@ pub struct StageConditionsExecution {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "blockers"))]
+#[aws(unbuilt(name = "onFailure"))]
+#[aws(unbuilt(name = "onSuccess"))]
+#[aws(unbuilt(name = "beforeEntry"))]
 pub struct StageDeclaration {
     #[aws(limits = limits::STAGE_NAME)]
     pub name: String,
-    pub blockers: Option<Vec<BlockerDeclaration>>,
     pub actions: Vec<ActionDeclaration>,
-    pub on_failure: Option<FailureConditions>,
-    pub on_success: Option<SuccessConditions>,
-    pub before_entry: Option<BeforeEntryConditions>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1245,13 +1157,6 @@ pub struct StopExecutionTrigger {
 pub struct SucceededInStageFilter {
     #[aws(limits = limits::STAGE_NAME)]
     pub stage_name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct SuccessConditions {
-    #[aws(limits = limits::CONDITION_LIST)]
-    pub conditions: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1345,10 +1250,6 @@ wire::string_enum!(ArtifactStoreType {
     S3 = "S3",
 });
 
-wire::string_enum!(BlockerType {
-    Schedule = "Schedule",
-});
-
 wire::string_enum!(ConditionExecutionStatus {
     InProgress = "InProgress",
     Failed = "Failed",
@@ -1379,12 +1280,6 @@ wire::string_enum!(ExecutionType {
     Rollback = "ROLLBACK",
 });
 
-wire::string_enum!(GitPullRequestEventType {
-    Open = "OPEN",
-    Updated = "UPDATED",
-    Closed = "CLOSED",
-});
-
 wire::string_enum!(PipelineExecutionStatus {
     Cancelled = "Cancelled",
     InProgress = "InProgress",
@@ -1404,20 +1299,9 @@ wire::string_enum!(PipelineType {
     V2 = "V2",
 });
 
-wire::string_enum!(ResultShape {
-    Rollback = "ROLLBACK",
-    Fail = "FAIL",
-    Retry = "RETRY",
-    Skip = "SKIP",
-});
-
 wire::string_enum!(RetryTrigger {
     AutomatedStageRetry = "AutomatedStageRetry",
     ManualStageRetry = "ManualStageRetry",
-});
-
-wire::string_enum!(RuleCategory {
-    Rule = "Rule",
 });
 
 wire::string_enum!(RuleExecutionStatus {
@@ -1425,10 +1309,6 @@ wire::string_enum!(RuleExecutionStatus {
     Abandoned = "Abandoned",
     Succeeded = "Succeeded",
     Failed = "Failed",
-});
-
-wire::string_enum!(RuleOwner {
-    Aws = "AWS",
 });
 
 wire::string_enum!(SourceRevisionType {
@@ -1577,11 +1457,6 @@ pub mod limits {
         key: Some(&AWS_REGION_NAME),
         ..Limits::NONE
     };
-    pub static BLOCKER_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        ..Limits::NONE
-    };
     pub static CLIENT_REQUEST_TOKEN: Limits = Limits {
         min: Some(1),
         max: Some(128),
@@ -1600,11 +1475,6 @@ pub mod limits {
         min: Some(1),
         max: Some(50),
         member: Some(&COMMAND),
-        ..Limits::NONE
-    };
-    pub static CONDITION_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(1),
         ..Limits::NONE
     };
     pub static DISABLED_REASON: Limits = Limits {
@@ -1673,30 +1543,9 @@ pub mod limits {
         member: Some(&GIT_FILE_PATH_PATTERN),
         ..Limits::NONE
     };
-    pub static GIT_PULL_REQUEST_EVENT_TYPE_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(3),
-        ..Limits::NONE
-    };
-    pub static GIT_PULL_REQUEST_FILTER_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(3),
-        ..Limits::NONE
-    };
     pub static GIT_PUSH_FILTER_LIST: Limits = Limits {
         min: Some(1),
         max: Some(3),
-        ..Limits::NONE
-    };
-    pub static GIT_TAG_NAME_PATTERN: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static GIT_TAG_PATTERN_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(8),
-        member: Some(&GIT_TAG_NAME_PATTERN),
         ..Limits::NONE
     };
     pub static JSON_PATH: Limits = Limits {
@@ -1806,50 +1655,6 @@ pub mod limits {
             static PATTERN: Pattern = Pattern::new("arn:aws(-[\\w]+)*:iam::[0-9]{12}:role/.*");
             Some(&PATTERN)
         },
-        ..Limits::NONE
-    };
-    pub static RULE_CONFIGURATION_KEY: Limits = Limits {
-        min: Some(1),
-        max: Some(50),
-        ..Limits::NONE
-    };
-    pub static RULE_CONFIGURATION_MAP: Limits = Limits {
-        max: Some(200),
-        member: Some(&RULE_CONFIGURATION_VALUE),
-        key: Some(&RULE_CONFIGURATION_KEY),
-        ..Limits::NONE
-    };
-    pub static RULE_CONFIGURATION_VALUE: Limits = Limits {
-        min: Some(1),
-        max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static RULE_DECLARATION_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(5),
-        ..Limits::NONE
-    };
-    pub static RULE_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[A-Za-z0-9.@\\-_]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static RULE_PROVIDER: Limits = Limits {
-        min: Some(1),
-        max: Some(35),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[0-9A-Za-z_-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static RULE_TIMEOUT: Limits = Limits {
-        min: Some(5),
-        max: Some(86400),
         ..Limits::NONE
     };
     pub static SOURCE_REVISION_OVERRIDE_LIST: Limits = Limits {

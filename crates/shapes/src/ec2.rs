@@ -12,6 +12,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-11-15",
     validation: wire::codes::InvalidParameterValue,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::UnsupportedOperation,
     unsigned: &[],
     operations: &[
         "AcceptAddressTransfer",
@@ -849,21 +850,17 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Address"))]
+#[aws(unbuilt(name = "PublicIpv4Pool"))]
+#[aws(unbuilt(name = "CustomerOwnedIpv4Pool"))]
+#[aws(unbuilt(name = "IpamPoolId"))]
 pub struct AllocateAddressInput {
     #[aws(output = "Domain")]
     pub domain: Option<DomainType>,
-    #[aws(output = "Address")]
-    pub address: Option<String>,
-    #[aws(output = "PublicIpv4Pool")]
-    pub public_ipv4_pool: Option<String>,
     #[aws(output = "NetworkBorderGroup")]
     pub network_border_group: Option<String>,
-    #[aws(output = "CustomerOwnedIpv4Pool")]
-    pub customer_owned_ipv4_pool: Option<String>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
-    #[aws(output = "IpamPoolId")]
-    pub ipam_pool_id: Option<String>,
     pub dry_run: Option<bool>,
 }
 
@@ -888,16 +885,18 @@ impl wire::Operation for AllocateAddressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
+#[aws(unbuilt(name = "Ipv4PrefixCount"))]
+#[aws(unbuilt(
+    name = "AllowReassignment",
+    output = "allowReassignment",
+    only = "false"
+))]
 pub struct AssignPrivateIpAddressesInput {
-    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
-    pub ipv4_prefixes: Option<Vec<String>>,
-    #[aws(output = "Ipv4PrefixCount")]
-    pub ipv4_prefix_count: Option<i32>,
     pub network_interface_id: String,
     #[aws(input = "PrivateIpAddress", output = "privateIpAddress")]
     pub private_ip_addresses: Option<Vec<String>>,
     pub secondary_private_ip_address_count: Option<i32>,
-    pub allow_reassignment: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -921,16 +920,15 @@ impl wire::Operation for AssignPrivateIpAddressesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "InstanceId"))]
+#[aws(unbuilt(name = "PrivateIpAddress", output = "privateIpAddress"))]
 pub struct AssociateAddressInput {
     #[aws(output = "AllocationId")]
     pub allocation_id: Option<String>,
-    #[aws(output = "InstanceId")]
-    pub instance_id: Option<String>,
     #[aws(output = "PublicIp")]
     pub public_ip: Option<String>,
     pub dry_run: Option<bool>,
     pub network_interface_id: Option<String>,
-    pub private_ip_address: Option<String>,
     pub allow_reassociation: Option<bool>,
 }
 
@@ -967,11 +965,9 @@ impl wire::Operation for AssociateDhcpOptionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GatewayId"))]
+#[aws(unbuilt(name = "PublicIpv4Pool"))]
 pub struct AssociateRouteTableInput {
-    #[aws(output = "GatewayId")]
-    pub gateway_id: Option<String>,
-    #[aws(output = "PublicIpv4Pool")]
-    pub public_ipv4_pool: Option<String>,
     pub dry_run: Option<bool>,
     pub subnet_id: Option<String>,
     pub route_table_id: String,
@@ -988,43 +984,6 @@ impl wire::Operation for AssociateRouteTableInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "AssociateRouteTable";
     type Output = AssociateRouteTableOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AssociateVpcCidrBlockInput {
-    #[aws(output = "CidrBlock")]
-    pub cidr_block: Option<String>,
-    #[aws(output = "Ipv6CidrBlockNetworkBorderGroup")]
-    pub ipv6_cidr_block_network_border_group: Option<String>,
-    #[aws(output = "Ipv6Pool")]
-    pub ipv6_pool: Option<String>,
-    #[aws(output = "Ipv6CidrBlock")]
-    pub ipv6_cidr_block: Option<String>,
-    #[aws(output = "Ipv4IpamPoolId")]
-    pub ipv4_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv4NetmaskLength")]
-    pub ipv4_netmask_length: Option<i32>,
-    #[aws(output = "Ipv6IpamPoolId")]
-    pub ipv6_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv6NetmaskLength")]
-    pub ipv6_netmask_length: Option<i32>,
-    pub vpc_id: String,
-    pub amazon_provided_ipv6_cidr_block: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AssociateVpcCidrBlockOutput {
-    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
-    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
-    pub vpc_id: Option<String>,
-}
-
-impl wire::Operation for AssociateVpcCidrBlockInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "AssociateVpcCidrBlock";
-    type Output = AssociateVpcCidrBlockOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1046,13 +1005,16 @@ impl wire::Operation for AttachInternetGatewayInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "SourceSecurityGroupName", output = "sourceSecurityGroupName"))]
+#[aws(unbuilt(
+    name = "SourceSecurityGroupOwnerId",
+    output = "sourceSecurityGroupOwnerId"
+))]
 pub struct AuthorizeSecurityGroupEgressInput {
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
     pub group_id: String,
-    pub source_security_group_name: Option<String>,
-    pub source_security_group_owner_id: Option<String>,
     pub ip_protocol: Option<String>,
     pub from_port: Option<i32>,
     pub to_port: Option<i32>,
@@ -1076,6 +1038,9 @@ impl wire::Operation for AuthorizeSecurityGroupEgressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GroupName"))]
+#[aws(unbuilt(name = "SourceSecurityGroupName"))]
+#[aws(unbuilt(name = "SourceSecurityGroupOwnerId"))]
 pub struct AuthorizeSecurityGroupIngressInput {
     #[aws(output = "CidrIp")]
     pub cidr_ip: Option<String>,
@@ -1083,16 +1048,10 @@ pub struct AuthorizeSecurityGroupIngressInput {
     pub from_port: Option<i32>,
     #[aws(output = "GroupId")]
     pub group_id: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
     #[aws(output = "IpPermissions")]
     pub ip_permissions: Option<Vec<IpPermission>>,
     #[aws(output = "IpProtocol")]
     pub ip_protocol: Option<String>,
-    #[aws(output = "SourceSecurityGroupName")]
-    pub source_security_group_name: Option<String>,
-    #[aws(output = "SourceSecurityGroupOwnerId")]
-    pub source_security_group_owner_id: Option<String>,
     #[aws(output = "ToPort")]
     pub to_port: Option<i32>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
@@ -1202,41 +1161,25 @@ impl wire::Operation for CreateInternetGatewayInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreateLaunchTemplateInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(output = "ClientToken")]
-    pub client_token: Option<String>,
-    #[aws(output = "LaunchTemplateName")]
-    pub launch_template_name: String,
-    #[aws(output = "VersionDescription", limits = limits::VERSION_DESCRIPTION)]
-    pub version_description: Option<String>,
-    #[aws(output = "LaunchTemplateData")]
-    pub launch_template_data: RequestLaunchTemplateData,
-    #[aws(output = "Operator")]
-    pub operator: Option<OperatorRequest>,
-    #[aws(input = "TagSpecification", output = "TagSpecification")]
-    pub tag_specifications: Option<Vec<TagSpecification>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreateLaunchTemplateOutput {
-    pub launch_template: Option<LaunchTemplate>,
-    pub warning: Option<ValidationWarning>,
-}
-
-impl wire::Operation for CreateLaunchTemplateInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "CreateLaunchTemplate";
-    type Output = CreateLaunchTemplateOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AvailabilityMode", only = "zonal"))]
+#[aws(unbuilt(name = "VpcId"))]
+#[aws(unbuilt(
+    name = "AvailabilityZoneAddresses",
+    input = "AvailabilityZoneAddress",
+    output = "AvailabilityZoneAddress"
+))]
+#[aws(unbuilt(
+    name = "SecondaryAllocationIds",
+    input = "SecondaryAllocationId",
+    output = "SecondaryAllocationId"
+))]
+#[aws(unbuilt(
+    name = "SecondaryPrivateIpAddresses",
+    input = "SecondaryPrivateIpAddress",
+    output = "SecondaryPrivateIpAddress"
+))]
+#[aws(unbuilt(name = "SecondaryPrivateIpAddressCount"))]
 pub struct CreateNatGatewayInput {
-    #[aws(output = "AvailabilityMode")]
-    pub availability_mode: Option<AvailabilityMode>,
     #[aws(output = "AllocationId")]
     pub allocation_id: Option<String>,
     #[aws(output = "ClientToken")]
@@ -1245,25 +1188,12 @@ pub struct CreateNatGatewayInput {
     pub dry_run: Option<bool>,
     #[aws(output = "SubnetId")]
     pub subnet_id: Option<String>,
-    #[aws(output = "VpcId")]
-    pub vpc_id: Option<String>,
-    #[aws(input = "AvailabilityZoneAddress", output = "AvailabilityZoneAddress")]
-    pub availability_zone_addresses: Option<Vec<AvailabilityZoneAddress>>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
     #[aws(output = "ConnectivityType")]
     pub connectivity_type: Option<ConnectivityType>,
     #[aws(output = "PrivateIpAddress")]
     pub private_ip_address: Option<String>,
-    #[aws(input = "SecondaryAllocationId", output = "SecondaryAllocationId")]
-    pub secondary_allocation_ids: Option<Vec<String>>,
-    #[aws(
-        input = "SecondaryPrivateIpAddress",
-        output = "SecondaryPrivateIpAddress"
-    )]
-    pub secondary_private_ip_addresses: Option<Vec<String>>,
-    #[aws(output = "SecondaryPrivateIpAddressCount", limits = limits::PRIVATE_IP_ADDRESS_COUNT)]
-    pub secondary_private_ip_address_count: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1330,27 +1260,21 @@ impl wire::Operation for CreateNetworkAclEntryInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
+#[aws(unbuilt(name = "Ipv4PrefixCount"))]
+#[aws(unbuilt(name = "Ipv6Prefixes", input = "Ipv6Prefix", output = "Ipv6Prefix"))]
+#[aws(unbuilt(name = "Ipv6PrefixCount"))]
+#[aws(unbuilt(name = "InterfaceType", only = "interface"))]
+#[aws(unbuilt(name = "EnablePrimaryIpv6", only = "false"))]
+#[aws(unbuilt(name = "ConnectionTrackingSpecification"))]
+#[aws(unbuilt(name = "Operator"))]
+#[aws(unbuilt(name = "Ipv6Addresses", output = "ipv6Addresses"))]
+#[aws(unbuilt(name = "Ipv6AddressCount", output = "ipv6AddressCount"))]
 pub struct CreateNetworkInterfaceInput {
-    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
-    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
-    #[aws(output = "Ipv4PrefixCount")]
-    pub ipv4_prefix_count: Option<i32>,
-    #[aws(input = "Ipv6Prefix", output = "Ipv6Prefix")]
-    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
-    #[aws(output = "Ipv6PrefixCount")]
-    pub ipv6_prefix_count: Option<i32>,
-    #[aws(output = "InterfaceType")]
-    pub interface_type: Option<NetworkInterfaceCreationType>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
     #[aws(output = "ClientToken")]
     pub client_token: Option<String>,
-    #[aws(output = "EnablePrimaryIpv6")]
-    pub enable_primary_ipv6: Option<bool>,
-    #[aws(output = "ConnectionTrackingSpecification")]
-    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
-    #[aws(output = "Operator")]
-    pub operator: Option<OperatorRequest>,
     pub subnet_id: String,
     pub description: Option<String>,
     pub private_ip_address: Option<String>,
@@ -1358,8 +1282,6 @@ pub struct CreateNetworkInterfaceInput {
     pub groups: Option<Vec<String>>,
     pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
     pub secondary_private_ip_address_count: Option<i32>,
-    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
-    pub ipv6_address_count: Option<i32>,
     pub dry_run: Option<bool>,
 }
 
@@ -1378,30 +1300,26 @@ impl wire::Operation for CreateNetworkInterfaceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "DestinationPrefixListId"))]
+#[aws(unbuilt(name = "VpcEndpointId"))]
+#[aws(unbuilt(name = "TransitGatewayId"))]
+#[aws(unbuilt(name = "LocalGatewayId"))]
+#[aws(unbuilt(name = "CarrierGatewayId"))]
+#[aws(unbuilt(name = "CoreNetworkArn"))]
+#[aws(unbuilt(name = "OdbNetworkArn"))]
+#[aws(unbuilt(name = "DestinationIpv6CidrBlock", output = "destinationIpv6CidrBlock"))]
+#[aws(unbuilt(
+    name = "EgressOnlyInternetGatewayId",
+    output = "egressOnlyInternetGatewayId"
+))]
+#[aws(unbuilt(name = "InstanceId", output = "instanceId"))]
+#[aws(unbuilt(name = "NetworkInterfaceId", output = "networkInterfaceId"))]
+#[aws(unbuilt(name = "VpcPeeringConnectionId", output = "vpcPeeringConnectionId"))]
 pub struct CreateRouteInput {
-    #[aws(output = "DestinationPrefixListId")]
-    pub destination_prefix_list_id: Option<String>,
-    #[aws(output = "VpcEndpointId")]
-    pub vpc_endpoint_id: Option<String>,
-    #[aws(output = "TransitGatewayId")]
-    pub transit_gateway_id: Option<String>,
-    #[aws(output = "LocalGatewayId")]
-    pub local_gateway_id: Option<String>,
-    #[aws(output = "CarrierGatewayId")]
-    pub carrier_gateway_id: Option<String>,
-    #[aws(output = "CoreNetworkArn")]
-    pub core_network_arn: Option<String>,
-    #[aws(output = "OdbNetworkArn")]
-    pub odb_network_arn: Option<String>,
     pub dry_run: Option<bool>,
     pub route_table_id: String,
     pub destination_cidr_block: Option<String>,
     pub gateway_id: Option<String>,
-    pub destination_ipv6_cidr_block: Option<String>,
-    pub egress_only_internet_gateway_id: Option<String>,
-    pub instance_id: Option<String>,
-    pub network_interface_id: Option<String>,
-    pub vpc_peering_connection_id: Option<String>,
     pub nat_gateway_id: Option<String>,
 }
 
@@ -1472,6 +1390,12 @@ impl wire::Operation for CreateSecurityGroupInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv6CidrBlock"))]
+#[aws(unbuilt(name = "OutpostArn"))]
+#[aws(unbuilt(name = "Ipv4IpamPoolId"))]
+#[aws(unbuilt(name = "Ipv4NetmaskLength"))]
+#[aws(unbuilt(name = "Ipv6IpamPoolId"))]
+#[aws(unbuilt(name = "Ipv6NetmaskLength"))]
 pub struct CreateSubnetInput {
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
@@ -1481,22 +1405,10 @@ pub struct CreateSubnetInput {
     pub availability_zone_id: Option<String>,
     #[aws(output = "CidrBlock")]
     pub cidr_block: Option<String>,
-    #[aws(output = "Ipv6CidrBlock")]
-    pub ipv6_cidr_block: Option<String>,
-    #[aws(output = "OutpostArn")]
-    pub outpost_arn: Option<String>,
     #[aws(output = "VpcId")]
     pub vpc_id: String,
     #[aws(output = "Ipv6Native")]
     pub ipv6_native: Option<bool>,
-    #[aws(output = "Ipv4IpamPoolId")]
-    pub ipv4_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv4NetmaskLength")]
-    pub ipv4_netmask_length: Option<i32>,
-    #[aws(output = "Ipv6IpamPoolId")]
-    pub ipv6_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv6NetmaskLength")]
-    pub ipv6_netmask_length: Option<i32>,
     pub dry_run: Option<bool>,
 }
 
@@ -1533,30 +1445,26 @@ impl wire::Operation for CreateTagsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv6Pool"))]
+#[aws(unbuilt(name = "Ipv6CidrBlock"))]
+#[aws(unbuilt(name = "Ipv4IpamPoolId"))]
+#[aws(unbuilt(name = "Ipv4NetmaskLength"))]
+#[aws(unbuilt(name = "Ipv6IpamPoolId"))]
+#[aws(unbuilt(name = "Ipv6NetmaskLength"))]
+#[aws(unbuilt(name = "Ipv6CidrBlockNetworkBorderGroup"))]
+#[aws(unbuilt(name = "VpcEncryptionControl"))]
+#[aws(unbuilt(
+    name = "AmazonProvidedIpv6CidrBlock",
+    output = "amazonProvidedIpv6CidrBlock",
+    only = "false"
+))]
 pub struct CreateVpcInput {
     #[aws(output = "CidrBlock")]
     pub cidr_block: Option<String>,
-    #[aws(output = "Ipv6Pool")]
-    pub ipv6_pool: Option<String>,
-    #[aws(output = "Ipv6CidrBlock")]
-    pub ipv6_cidr_block: Option<String>,
-    #[aws(output = "Ipv4IpamPoolId")]
-    pub ipv4_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv4NetmaskLength")]
-    pub ipv4_netmask_length: Option<i32>,
-    #[aws(output = "Ipv6IpamPoolId")]
-    pub ipv6_ipam_pool_id: Option<String>,
-    #[aws(output = "Ipv6NetmaskLength")]
-    pub ipv6_netmask_length: Option<i32>,
-    #[aws(output = "Ipv6CidrBlockNetworkBorderGroup")]
-    pub ipv6_cidr_block_network_border_group: Option<String>,
-    #[aws(output = "VpcEncryptionControl")]
-    pub vpc_encryption_control: Option<VpcEncryptionControlConfiguration>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
     pub instance_tenancy: Option<Tenancy>,
-    pub amazon_provided_ipv6_cidr_block: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1569,58 +1477,6 @@ impl wire::Operation for CreateVpcInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "CreateVpc";
     type Output = CreateVpcOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreateVpcEndpointInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(output = "VpcEndpointType")]
-    pub vpc_endpoint_type: Option<VpcEndpointType>,
-    #[aws(output = "VpcId")]
-    pub vpc_id: String,
-    #[aws(output = "ServiceName")]
-    pub service_name: Option<String>,
-    #[aws(output = "PolicyDocument")]
-    pub policy_document: Option<String>,
-    #[aws(input = "RouteTableId", output = "RouteTableId")]
-    pub route_table_ids: Option<Vec<String>>,
-    #[aws(input = "SubnetId", output = "SubnetId")]
-    pub subnet_ids: Option<Vec<String>>,
-    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
-    pub security_group_ids: Option<Vec<String>>,
-    #[aws(output = "IpAddressType")]
-    pub ip_address_type: Option<IpAddressType>,
-    #[aws(output = "DnsOptions")]
-    pub dns_options: Option<DnsOptionsSpecification>,
-    #[aws(output = "ClientToken")]
-    pub client_token: Option<String>,
-    #[aws(output = "PrivateDnsEnabled")]
-    pub private_dns_enabled: Option<bool>,
-    #[aws(input = "TagSpecification", output = "TagSpecification")]
-    pub tag_specifications: Option<Vec<TagSpecification>>,
-    #[aws(input = "SubnetConfiguration", output = "SubnetConfiguration")]
-    pub subnet_configurations: Option<Vec<SubnetConfiguration>>,
-    #[aws(output = "ServiceNetworkArn")]
-    pub service_network_arn: Option<String>,
-    #[aws(output = "ResourceConfigurationArn")]
-    pub resource_configuration_arn: Option<String>,
-    #[aws(output = "ServiceRegion")]
-    pub service_region: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreateVpcEndpointOutput {
-    pub vpc_endpoint: Option<VpcEndpoint>,
-    pub client_token: Option<String>,
-}
-
-impl wire::Operation for CreateVpcEndpointInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "CreateVpcEndpoint";
-    type Output = CreateVpcEndpointOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1654,29 +1510,6 @@ impl wire::Operation for DeleteInternetGatewayInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteInternetGateway";
     type Output = DeleteInternetGatewayOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DeleteLaunchTemplateInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(output = "LaunchTemplateId")]
-    pub launch_template_id: Option<String>,
-    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
-    pub launch_template_name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DeleteLaunchTemplateOutput {
-    pub launch_template: Option<LaunchTemplate>,
-}
-
-impl wire::Operation for DeleteLaunchTemplateInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteLaunchTemplate";
-    type Output = DeleteLaunchTemplateOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1752,13 +1585,12 @@ impl wire::Operation for DeleteNetworkInterfaceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "DestinationPrefixListId"))]
+#[aws(unbuilt(name = "DestinationIpv6CidrBlock", output = "destinationIpv6CidrBlock"))]
 pub struct DeleteRouteInput {
-    #[aws(output = "DestinationPrefixListId")]
-    pub destination_prefix_list_id: Option<String>,
     pub dry_run: Option<bool>,
     pub route_table_id: String,
     pub destination_cidr_block: Option<String>,
-    pub destination_ipv6_cidr_block: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1788,11 +1620,10 @@ impl wire::Operation for DeleteRouteTableInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GroupName"))]
 pub struct DeleteSecurityGroupInput {
     #[aws(output = "GroupId")]
     pub group_id: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
     pub dry_run: Option<bool>,
 }
 
@@ -1864,27 +1695,6 @@ impl wire::Operation for DeleteVpcInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DeleteVpcEndpointsInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "VpcEndpointId", output = "VpcEndpointId")]
-    pub vpc_endpoint_ids: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DeleteVpcEndpointsOutput {
-    pub unsuccessful: Option<Vec<UnsuccessfulItem>>,
-}
-
-impl wire::Operation for DeleteVpcEndpointsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteVpcEndpoints";
-    type Output = DeleteVpcEndpointsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeAccountAttributesInput {
     pub dry_run: Option<bool>,
     #[aws(input = "AttributeName", output = "attributeName")]
@@ -1931,11 +1741,10 @@ impl wire::Operation for DescribeAddressesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Attribute", only = "domain-name"))]
 pub struct DescribeAddressesAttributeInput {
     #[aws(input = "AllocationId", output = "AllocationId")]
     pub allocation_ids: Option<Vec<String>>,
-    #[aws(output = "Attribute")]
-    pub attribute: Option<AddressAttributeName>,
     #[aws(output = "NextToken")]
     pub next_token: Option<String>,
     #[aws(output = "MaxResults", limits = limits::ADDRESS_MAX_RESULTS)]
@@ -1960,13 +1769,12 @@ impl wire::Operation for DescribeAddressesAttributeInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AllAvailabilityZones", only = "*"))]
 pub struct DescribeAvailabilityZonesInput {
     #[aws(input = "ZoneName", output = "ZoneName")]
     pub zone_names: Option<Vec<String>>,
     #[aws(input = "ZoneId", output = "ZoneId")]
     pub zone_ids: Option<Vec<String>>,
-    #[aws(output = "AllAvailabilityZones")]
-    pub all_availability_zones: Option<bool>,
     pub dry_run: Option<bool>,
     #[aws(input = "Filter", output = "Filter")]
     pub filters: Option<Vec<Filter>>,
@@ -2015,70 +1823,6 @@ impl wire::Operation for DescribeDhcpOptionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeImagesInput {
-    #[aws(input = "ExecutableBy", output = "ExecutableBy")]
-    pub executable_users: Option<Vec<String>>,
-    #[aws(input = "ImageId", output = "ImageId")]
-    pub image_ids: Option<Vec<String>>,
-    #[aws(input = "Owner", output = "Owner")]
-    pub owners: Option<Vec<String>>,
-    #[aws(output = "IncludeDeprecated")]
-    pub include_deprecated: Option<bool>,
-    #[aws(output = "IncludeDisabled")]
-    pub include_disabled: Option<bool>,
-    #[aws(output = "MaxResults")]
-    pub max_results: Option<i32>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    pub dry_run: Option<bool>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeImagesOutput {
-    pub next_token: Option<String>,
-    #[aws(input = "ImagesSet", output = "imagesSet")]
-    pub images: Option<Vec<Image>>,
-}
-
-impl wire::Operation for DescribeImagesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeImages";
-    type Output = DescribeImagesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeInstancesInput {
-    #[aws(input = "InstanceId", output = "InstanceId")]
-    pub instance_ids: Option<Vec<String>>,
-    #[aws(output = "IncludeManagedResources")]
-    pub include_managed_resources: Option<bool>,
-    pub dry_run: Option<bool>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    pub next_token: Option<String>,
-    pub max_results: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeInstancesOutput {
-    pub next_token: Option<String>,
-    #[aws(input = "ReservationSet", output = "reservationSet")]
-    pub reservations: Option<Vec<Reservation>>,
-}
-
-impl wire::Operation for DescribeInstancesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeInstances";
-    type Output = DescribeInstancesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeInternetGatewaysInput {
     #[aws(output = "NextToken")]
     pub next_token: Option<String>,
@@ -2103,138 +1847,6 @@ impl wire::Operation for DescribeInternetGatewaysInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeInternetGateways";
     type Output = DescribeInternetGatewaysOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeKeyPairsInput {
-    #[aws(input = "KeyName", output = "KeyName")]
-    pub key_names: Option<Vec<String>>,
-    #[aws(input = "KeyPairId", output = "KeyPairId")]
-    pub key_pair_ids: Option<Vec<String>>,
-    #[aws(output = "IncludePublicKey")]
-    pub include_public_key: Option<bool>,
-    pub dry_run: Option<bool>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeKeyPairsOutput {
-    #[aws(input = "KeySet", output = "keySet")]
-    pub key_pairs: Option<Vec<KeyPairInfo>>,
-}
-
-impl wire::Operation for DescribeKeyPairsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeKeyPairs";
-    type Output = DescribeKeyPairsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeLaunchTemplateVersionsInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(output = "LaunchTemplateId")]
-    pub launch_template_id: Option<String>,
-    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
-    pub launch_template_name: Option<String>,
-    #[aws(input = "LaunchTemplateVersion", output = "LaunchTemplateVersion")]
-    pub versions: Option<Vec<String>>,
-    #[aws(output = "MinVersion")]
-    pub min_version: Option<String>,
-    #[aws(output = "MaxVersion")]
-    pub max_version: Option<String>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    #[aws(output = "MaxResults")]
-    pub max_results: Option<i32>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "ResolveAlias")]
-    pub resolve_alias: Option<bool>,
-    #[aws(output = "IncludeManagedResources")]
-    pub include_managed_resources: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeLaunchTemplateVersionsOutput {
-    #[aws(
-        input = "LaunchTemplateVersionSet",
-        output = "launchTemplateVersionSet"
-    )]
-    pub launch_template_versions: Option<Vec<LaunchTemplateVersion>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for DescribeLaunchTemplateVersionsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeLaunchTemplateVersions";
-    type Output = DescribeLaunchTemplateVersionsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeLaunchTemplatesInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "LaunchTemplateId", output = "LaunchTemplateId")]
-    pub launch_template_ids: Option<Vec<String>>,
-    #[aws(input = "LaunchTemplateName", output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME_STRING_LIST)]
-    pub launch_template_names: Option<Vec<String>>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    #[aws(output = "MaxResults", limits = limits::DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS)]
-    pub max_results: Option<i32>,
-    #[aws(output = "IncludeManagedResources")]
-    pub include_managed_resources: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeLaunchTemplatesOutput {
-    pub launch_templates: Option<Vec<LaunchTemplate>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for DescribeLaunchTemplatesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeLaunchTemplates";
-    type Output = DescribeLaunchTemplatesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeManagedPrefixListsInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "MaxResults", limits = limits::PREFIX_LIST_MAX_RESULTS)]
-    pub max_results: Option<i32>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    #[aws(input = "PrefixListId", output = "PrefixListId")]
-    pub prefix_list_ids: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeManagedPrefixListsOutput {
-    pub next_token: Option<String>,
-    #[aws(input = "PrefixListSet", output = "prefixListSet")]
-    pub prefix_lists: Option<Vec<ManagedPrefixList>>,
-}
-
-impl wire::Operation for DescribeManagedPrefixListsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeManagedPrefixLists";
-    type Output = DescribeManagedPrefixListsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2296,39 +1908,12 @@ impl wire::Operation for DescribeNetworkAclsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeNetworkInterfaceAttributeInput {
-    pub dry_run: Option<bool>,
-    pub network_interface_id: String,
-    pub attribute: Option<NetworkInterfaceAttribute>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeNetworkInterfaceAttributeOutput {
-    pub attachment: Option<NetworkInterfaceAttachment>,
-    pub description: Option<AttributeValue>,
-    #[aws(input = "GroupSet", output = "groupSet")]
-    pub groups: Option<Vec<GroupIdentifier>>,
-    pub network_interface_id: Option<String>,
-    pub source_dest_check: Option<AttributeBooleanValue>,
-    pub associate_public_ip_address: Option<bool>,
-}
-
-impl wire::Operation for DescribeNetworkInterfaceAttributeInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeNetworkInterfaceAttribute";
-    type Output = DescribeNetworkInterfaceAttributeOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
 pub struct DescribeNetworkInterfacesInput {
     #[aws(output = "NextToken")]
     pub next_token: Option<String>,
     #[aws(output = "MaxResults", limits = limits::DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS)]
     pub max_results: Option<i32>,
-    #[aws(output = "IncludeManagedResources")]
-    pub include_managed_resources: Option<bool>,
     pub dry_run: Option<bool>,
     #[aws(input = "NetworkInterfaceId", output = "NetworkInterfaceId")]
     pub network_interface_ids: Option<Vec<String>>,
@@ -2348,35 +1933,6 @@ impl wire::Operation for DescribeNetworkInterfacesInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeNetworkInterfaces";
     type Output = DescribeNetworkInterfacesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribePrefixListsInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "MaxResults")]
-    pub max_results: Option<i32>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    #[aws(input = "PrefixListId", output = "PrefixListId")]
-    pub prefix_list_ids: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribePrefixListsOutput {
-    pub next_token: Option<String>,
-    #[aws(input = "PrefixListSet", output = "prefixListSet")]
-    pub prefix_lists: Option<Vec<PrefixList>>,
-}
-
-impl wire::Operation for DescribePrefixListsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribePrefixLists";
-    type Output = DescribePrefixListsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2464,7 +2020,7 @@ impl wire::Operation for DescribeSecurityGroupRulesInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeSecurityGroupsInput {
-    #[aws(input = "GroupId", output = "GroupId", item = "groupId")]
+    #[aws(input = "GroupId", output = "GroupId")]
     pub group_ids: Option<Vec<String>>,
     #[aws(input = "GroupName", output = "GroupName")]
     pub group_names: Option<Vec<String>>,
@@ -2570,91 +2126,6 @@ impl wire::Operation for DescribeVpcAttributeInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcClassicLinkInput {
-    pub dry_run: Option<bool>,
-    #[aws(input = "VpcId", output = "VpcId")]
-    pub vpc_ids: Option<Vec<String>>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcClassicLinkOutput {
-    #[aws(input = "VpcSet", output = "vpcSet")]
-    pub vpcs: Option<Vec<VpcClassicLink>>,
-}
-
-impl wire::Operation for DescribeVpcClassicLinkInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeVpcClassicLink";
-    type Output = DescribeVpcClassicLinkOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcEndpointServicesInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "ServiceName", output = "ServiceName")]
-    pub service_names: Option<Vec<String>>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "MaxResults")]
-    pub max_results: Option<i32>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-    #[aws(input = "ServiceRegion", output = "ServiceRegion")]
-    pub service_regions: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcEndpointServicesOutput {
-    #[aws(input = "ServiceNameSet", output = "serviceNameSet")]
-    pub service_names: Option<Vec<String>>,
-    #[aws(input = "ServiceDetailSet", output = "serviceDetailSet")]
-    pub service_details: Option<Vec<ServiceDetail>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for DescribeVpcEndpointServicesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeVpcEndpointServices";
-    type Output = DescribeVpcEndpointServicesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcEndpointsInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(input = "VpcEndpointId", output = "VpcEndpointId")]
-    pub vpc_endpoint_ids: Option<Vec<String>>,
-    #[aws(input = "Filter", output = "Filter")]
-    pub filters: Option<Vec<Filter>>,
-    #[aws(output = "MaxResults")]
-    pub max_results: Option<i32>,
-    #[aws(output = "NextToken")]
-    pub next_token: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DescribeVpcEndpointsOutput {
-    #[aws(input = "VpcEndpointSet", output = "vpcEndpointSet")]
-    pub vpc_endpoints: Option<Vec<VpcEndpoint>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for DescribeVpcEndpointsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeVpcEndpoints";
-    type Output = DescribeVpcEndpointsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeVpcsInput {
     #[aws(input = "Filter", output = "Filter")]
     pub filters: Option<Vec<Filter>>,
@@ -2735,67 +2206,24 @@ impl wire::Operation for DisassociateRouteTableInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DisassociateVpcCidrBlockInput {
-    pub association_id: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DisassociateVpcCidrBlockOutput {
-    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
-    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
-    pub vpc_id: Option<String>,
-}
-
-impl wire::Operation for DisassociateVpcCidrBlockInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DisassociateVpcCidrBlock";
-    type Output = DisassociateVpcCidrBlockOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct GetInstanceUefiDataInput {
-    #[aws(output = "InstanceId")]
-    pub instance_id: String,
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-}
-
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct GetInstanceUefiDataOutput {
-    pub instance_id: Option<String>,
-    #[aws(sensitive)]
-    pub uefi_data: Option<String>,
-}
-
-impl wire::Operation for GetInstanceUefiDataInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "GetInstanceUefiData";
-    type Output = GetInstanceUefiDataOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "EnaSrdSpecification"))]
+#[aws(unbuilt(name = "EnablePrimaryIpv6", only = "false"))]
+#[aws(unbuilt(name = "ConnectionTrackingSpecification"))]
+#[aws(unbuilt(
+    name = "AssociatedSubnetIds",
+    input = "AssociatedSubnetId",
+    output = "AssociatedSubnetId"
+))]
+#[aws(unbuilt(name = "SourceDestCheck", output = "sourceDestCheck", only = "true"))]
+#[aws(unbuilt(name = "Attachment", output = "attachment"))]
 pub struct ModifyNetworkInterfaceAttributeInput {
-    #[aws(output = "EnaSrdSpecification")]
-    pub ena_srd_specification: Option<EnaSrdSpecification>,
-    #[aws(output = "EnablePrimaryIpv6")]
-    pub enable_primary_ipv6: Option<bool>,
-    #[aws(output = "ConnectionTrackingSpecification")]
-    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
     #[aws(output = "AssociatePublicIpAddress")]
     pub associate_public_ip_address: Option<bool>,
-    #[aws(input = "AssociatedSubnetId", output = "AssociatedSubnetId")]
-    pub associated_subnet_ids: Option<Vec<String>>,
     pub dry_run: Option<bool>,
     pub network_interface_id: String,
     pub description: Option<AttributeValue>,
-    pub source_dest_check: Option<AttributeBooleanValue>,
     #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
     pub groups: Option<Vec<String>>,
-    pub attachment: Option<NetworkInterfaceAttachmentChanges>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2809,54 +2237,19 @@ impl wire::Operation for ModifyNetworkInterfaceAttributeInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct ModifySecurityGroupRulesInput {
-    #[aws(output = "GroupId")]
-    pub group_id: String,
-    #[aws(input = "SecurityGroupRule", output = "SecurityGroupRule")]
-    pub security_group_rules: Vec<SecurityGroupRuleUpdate>,
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ModifySecurityGroupRulesOutput {
-    pub r#return: Option<bool>,
-}
-
-impl wire::Operation for ModifySecurityGroupRulesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ModifySecurityGroupRules";
-    type Output = ModifySecurityGroupRulesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AssignIpv6AddressOnCreation", only = "false"))]
+#[aws(unbuilt(name = "MapCustomerOwnedIpOnLaunch", only = "false"))]
+#[aws(unbuilt(name = "CustomerOwnedIpv4Pool"))]
+#[aws(unbuilt(name = "EnableDns64", only = "false"))]
+#[aws(unbuilt(name = "PrivateDnsHostnameTypeOnLaunch", only = "ip-name"))]
+#[aws(unbuilt(name = "EnableResourceNameDnsARecordOnLaunch", only = "false"))]
+#[aws(unbuilt(name = "EnableResourceNameDnsAAAARecordOnLaunch", only = "false"))]
+#[aws(unbuilt(name = "EnableLniAtDeviceIndex"))]
+#[aws(unbuilt(name = "DisableLniAtDeviceIndex", only = "false"))]
 pub struct ModifySubnetAttributeInput {
-    #[aws(output = "AssignIpv6AddressOnCreation")]
-    pub assign_ipv6_address_on_creation: Option<AttributeBooleanValue>,
     #[aws(output = "MapPublicIpOnLaunch")]
     pub map_public_ip_on_launch: Option<AttributeBooleanValue>,
     pub subnet_id: String,
-    #[aws(output = "MapCustomerOwnedIpOnLaunch")]
-    pub map_customer_owned_ip_on_launch: Option<AttributeBooleanValue>,
-    #[aws(output = "CustomerOwnedIpv4Pool")]
-    pub customer_owned_ipv4_pool: Option<String>,
-    #[aws(output = "EnableDns64")]
-    pub enable_dns64: Option<AttributeBooleanValue>,
-    #[aws(output = "PrivateDnsHostnameTypeOnLaunch")]
-    pub private_dns_hostname_type_on_launch: Option<HostnameType>,
-    #[aws(output = "EnableResourceNameDnsARecordOnLaunch")]
-    pub enable_resource_name_dns_a_record_on_launch: Option<AttributeBooleanValue>,
-    #[aws(
-        name = "EnableResourceNameDnsAAAARecordOnLaunch",
-        output = "EnableResourceNameDnsAAAARecordOnLaunch"
-    )]
-    pub enable_resource_name_dns_aaaa_record_on_launch: Option<AttributeBooleanValue>,
-    #[aws(output = "EnableLniAtDeviceIndex")]
-    pub enable_lni_at_device_index: Option<i32>,
-    #[aws(output = "DisableLniAtDeviceIndex")]
-    pub disable_lni_at_device_index: Option<AttributeBooleanValue>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2887,51 +2280,6 @@ impl wire::Operation for ModifyVpcAttributeInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ModifyVpcAttribute";
     type Output = ModifyVpcAttributeOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ModifyVpcEndpointInput {
-    #[aws(output = "DryRun")]
-    pub dry_run: Option<bool>,
-    #[aws(output = "VpcEndpointId")]
-    pub vpc_endpoint_id: String,
-    #[aws(output = "ResetPolicy")]
-    pub reset_policy: Option<bool>,
-    #[aws(output = "PolicyDocument")]
-    pub policy_document: Option<String>,
-    #[aws(input = "AddRouteTableId", output = "AddRouteTableId")]
-    pub add_route_table_ids: Option<Vec<String>>,
-    #[aws(input = "RemoveRouteTableId", output = "RemoveRouteTableId")]
-    pub remove_route_table_ids: Option<Vec<String>>,
-    #[aws(input = "AddSubnetId", output = "AddSubnetId")]
-    pub add_subnet_ids: Option<Vec<String>>,
-    #[aws(input = "RemoveSubnetId", output = "RemoveSubnetId")]
-    pub remove_subnet_ids: Option<Vec<String>>,
-    #[aws(input = "AddSecurityGroupId", output = "AddSecurityGroupId")]
-    pub add_security_group_ids: Option<Vec<String>>,
-    #[aws(input = "RemoveSecurityGroupId", output = "RemoveSecurityGroupId")]
-    pub remove_security_group_ids: Option<Vec<String>>,
-    #[aws(output = "IpAddressType")]
-    pub ip_address_type: Option<IpAddressType>,
-    #[aws(output = "DnsOptions")]
-    pub dns_options: Option<DnsOptionsSpecification>,
-    #[aws(output = "PrivateDnsEnabled")]
-    pub private_dns_enabled: Option<bool>,
-    #[aws(input = "SubnetConfiguration", output = "SubnetConfiguration")]
-    pub subnet_configurations: Option<Vec<SubnetConfiguration>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ModifyVpcEndpointOutput {
-    pub r#return: Option<bool>,
-}
-
-impl wire::Operation for ModifyVpcEndpointInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ModifyVpcEndpoint";
-    type Output = ModifyVpcEndpointOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3002,32 +2350,27 @@ impl wire::Operation for ReplaceNetworkAclEntryInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "DestinationPrefixListId"))]
+#[aws(unbuilt(name = "VpcEndpointId"))]
+#[aws(unbuilt(name = "LocalTarget", only = "false"))]
+#[aws(unbuilt(name = "TransitGatewayId"))]
+#[aws(unbuilt(name = "LocalGatewayId"))]
+#[aws(unbuilt(name = "CarrierGatewayId"))]
+#[aws(unbuilt(name = "CoreNetworkArn"))]
+#[aws(unbuilt(name = "OdbNetworkArn"))]
+#[aws(unbuilt(name = "DestinationIpv6CidrBlock", output = "destinationIpv6CidrBlock"))]
+#[aws(unbuilt(
+    name = "EgressOnlyInternetGatewayId",
+    output = "egressOnlyInternetGatewayId"
+))]
+#[aws(unbuilt(name = "InstanceId", output = "instanceId"))]
+#[aws(unbuilt(name = "NetworkInterfaceId", output = "networkInterfaceId"))]
+#[aws(unbuilt(name = "VpcPeeringConnectionId", output = "vpcPeeringConnectionId"))]
 pub struct ReplaceRouteInput {
-    #[aws(output = "DestinationPrefixListId")]
-    pub destination_prefix_list_id: Option<String>,
-    #[aws(output = "VpcEndpointId")]
-    pub vpc_endpoint_id: Option<String>,
-    #[aws(output = "LocalTarget")]
-    pub local_target: Option<bool>,
-    #[aws(output = "TransitGatewayId")]
-    pub transit_gateway_id: Option<String>,
-    #[aws(output = "LocalGatewayId")]
-    pub local_gateway_id: Option<String>,
-    #[aws(output = "CarrierGatewayId")]
-    pub carrier_gateway_id: Option<String>,
-    #[aws(output = "CoreNetworkArn")]
-    pub core_network_arn: Option<String>,
-    #[aws(output = "OdbNetworkArn")]
-    pub odb_network_arn: Option<String>,
     pub dry_run: Option<bool>,
     pub route_table_id: String,
     pub destination_cidr_block: Option<String>,
     pub gateway_id: Option<String>,
-    pub destination_ipv6_cidr_block: Option<String>,
-    pub egress_only_internet_gateway_id: Option<String>,
-    pub instance_id: Option<String>,
-    pub network_interface_id: Option<String>,
-    pub vpc_peering_connection_id: Option<String>,
     pub nat_gateway_id: Option<String>,
 }
 
@@ -3063,13 +2406,16 @@ impl wire::Operation for ReplaceRouteTableAssociationInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "SourceSecurityGroupName", output = "sourceSecurityGroupName"))]
+#[aws(unbuilt(
+    name = "SourceSecurityGroupOwnerId",
+    output = "sourceSecurityGroupOwnerId"
+))]
 pub struct RevokeSecurityGroupEgressInput {
     #[aws(input = "SecurityGroupRuleId", output = "SecurityGroupRuleId")]
     pub security_group_rule_ids: Option<Vec<String>>,
     pub dry_run: Option<bool>,
     pub group_id: String,
-    pub source_security_group_name: Option<String>,
-    pub source_security_group_owner_id: Option<String>,
     pub ip_protocol: Option<String>,
     pub from_port: Option<i32>,
     pub to_port: Option<i32>,
@@ -3098,6 +2444,9 @@ impl wire::Operation for RevokeSecurityGroupEgressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GroupName"))]
+#[aws(unbuilt(name = "SourceSecurityGroupName"))]
+#[aws(unbuilt(name = "SourceSecurityGroupOwnerId"))]
 pub struct RevokeSecurityGroupIngressInput {
     #[aws(output = "CidrIp")]
     pub cidr_ip: Option<String>,
@@ -3105,16 +2454,10 @@ pub struct RevokeSecurityGroupIngressInput {
     pub from_port: Option<i32>,
     #[aws(output = "GroupId")]
     pub group_id: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
     #[aws(output = "IpPermissions")]
     pub ip_permissions: Option<Vec<IpPermission>>,
     #[aws(output = "IpProtocol")]
     pub ip_protocol: Option<String>,
-    #[aws(output = "SourceSecurityGroupName")]
-    pub source_security_group_name: Option<String>,
-    #[aws(output = "SourceSecurityGroupOwnerId")]
-    pub source_security_group_owner_id: Option<String>,
     #[aws(output = "ToPort")]
     pub to_port: Option<i32>,
     #[aws(input = "SecurityGroupRuleId", output = "SecurityGroupRuleId")]
@@ -3143,9 +2486,8 @@ impl wire::Operation for RevokeSecurityGroupIngressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
 pub struct UnassignPrivateIpAddressesInput {
-    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
-    pub ipv4_prefixes: Option<Vec<String>>,
     pub network_interface_id: String,
     #[aws(input = "PrivateIpAddress", output = "privateIpAddress")]
     pub private_ip_addresses: Option<Vec<String>>,
@@ -3162,13 +2504,12 @@ impl wire::Operation for UnassignPrivateIpAddressesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GroupName"))]
 pub struct UpdateSecurityGroupRuleDescriptionsEgressInput {
     #[aws(output = "DryRun")]
     pub dry_run: Option<bool>,
     #[aws(output = "GroupId")]
     pub group_id: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
     #[aws(output = "IpPermissions")]
     pub ip_permissions: Option<Vec<IpPermission>>,
     #[aws(
@@ -3192,13 +2533,12 @@ impl wire::Operation for UpdateSecurityGroupRuleDescriptionsEgressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "GroupName"))]
 pub struct UpdateSecurityGroupRuleDescriptionsIngressInput {
     #[aws(output = "DryRun")]
     pub dry_run: Option<bool>,
     #[aws(output = "GroupId")]
     pub group_id: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
     #[aws(output = "IpPermissions")]
     pub ip_permissions: Option<Vec<IpPermission>>,
     #[aws(
@@ -3221,38 +2561,6 @@ impl wire::Operation for UpdateSecurityGroupRuleDescriptionsIngressInput {
 }
 
 // Structures inside inputs and outputs.
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AcceleratorCount {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AcceleratorCountRequest {
-    #[aws(output = "Min")]
-    pub min: Option<i32>,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AcceleratorTotalMemoryMiB {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct AcceleratorTotalMemoryMiBRequest {
-    #[aws(output = "Min")]
-    pub min: Option<i32>,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
@@ -3356,17 +2664,6 @@ pub struct AvailabilityZone {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct AvailabilityZoneAddress {
-    #[aws(output = "AvailabilityZone")]
-    pub availability_zone: Option<String>,
-    #[aws(output = "AvailabilityZoneId")]
-    pub availability_zone_id: Option<String>,
-    #[aws(input = "AllocationId", output = "AllocationId")]
-    pub allocation_ids: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct AvailabilityZoneGeography {
     pub name: Option<String>,
 }
@@ -3385,69 +2682,8 @@ pub struct AvailabilityZoneSubGeography {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct BaselineEbsBandwidthMbps {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct BaselineEbsBandwidthMbpsRequest {
-    #[aws(output = "Min")]
-    pub min: Option<i32>,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct BaselinePerformanceFactors {
-    pub cpu: Option<CpuPerformanceFactor>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct BaselinePerformanceFactorsRequest {
-    #[aws(output = "Cpu")]
-    pub cpu: Option<CpuPerformanceFactorRequest>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct BlockDeviceMapping {
-    pub ebs: Option<EbsBlockDevice>,
-    pub no_device: Option<String>,
-    pub device_name: Option<String>,
-    pub virtual_name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct BlockPublicAccessStates {
     pub internet_gateway_block_mode: Option<BlockPublicAccessMode>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CapacityReservationSpecificationResponse {
-    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
-    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CapacityReservationTarget {
-    #[aws(output = "CapacityReservationId")]
-    pub capacity_reservation_id: Option<String>,
-    #[aws(output = "CapacityReservationResourceGroupArn")]
-    pub capacity_reservation_resource_group_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CapacityReservationTargetResponse {
-    pub capacity_reservation_id: Option<String>,
-    pub capacity_reservation_resource_group_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3456,69 +2692,6 @@ pub struct ConnectionTrackingConfiguration {
     pub tcp_established_timeout: Option<i32>,
     pub udp_stream_timeout: Option<i32>,
     pub udp_timeout: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ConnectionTrackingSpecification {
-    pub tcp_established_timeout: Option<i32>,
-    pub udp_timeout: Option<i32>,
-    pub udp_stream_timeout: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ConnectionTrackingSpecificationRequest {
-    #[aws(output = "TcpEstablishedTimeout")]
-    pub tcp_established_timeout: Option<i32>,
-    #[aws(output = "UdpStreamTimeout")]
-    pub udp_stream_timeout: Option<i32>,
-    #[aws(output = "UdpTimeout")]
-    pub udp_timeout: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ConnectionTrackingSpecificationResponse {
-    pub tcp_established_timeout: Option<i32>,
-    pub udp_stream_timeout: Option<i32>,
-    pub udp_timeout: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CpuOptions {
-    pub core_count: Option<i32>,
-    pub threads_per_core: Option<i32>,
-    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
-    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CpuPerformanceFactor {
-    #[aws(input = "ReferenceSet", output = "referenceSet")]
-    pub references: Option<Vec<PerformanceFactorReference>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CpuPerformanceFactorRequest {
-    #[aws(input = "Reference", output = "Reference")]
-    pub references: Option<Vec<PerformanceFactorReferenceRequest>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreditSpecification {
-    pub cpu_credits: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct CreditSpecificationRequest {
-    #[aws(output = "CpuCredits")]
-    pub cpu_credits: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3542,142 +2715,6 @@ pub struct DhcpOptions {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct DnsEntry {
-    pub dns_name: Option<String>,
-    pub hosted_zone_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DnsOptions {
-    pub dns_record_ip_type: Option<DnsRecordIpType>,
-    pub private_dns_only_for_inbound_resolver_endpoint: Option<bool>,
-    pub private_dns_preference: Option<String>,
-    #[aws(
-        input = "PrivateDnsSpecifiedDomainSet",
-        output = "privateDnsSpecifiedDomainSet"
-    )]
-    pub private_dns_specified_domains: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct DnsOptionsSpecification {
-    #[aws(output = "DnsRecordIpType")]
-    pub dns_record_ip_type: Option<DnsRecordIpType>,
-    #[aws(output = "PrivateDnsOnlyForInboundResolverEndpoint")]
-    pub private_dns_only_for_inbound_resolver_endpoint: Option<bool>,
-    #[aws(output = "PrivateDnsPreference")]
-    pub private_dns_preference: Option<String>,
-    #[aws(input = "PrivateDnsSpecifiedDomain", output = "PrivateDnsSpecifiedDomain", limits = limits::PRIVATE_DNS_SPECIFIED_DOMAIN_SET)]
-    pub private_dns_specified_domains: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EbsBlockDevice {
-    pub delete_on_termination: Option<bool>,
-    pub iops: Option<i32>,
-    pub snapshot_id: Option<String>,
-    pub volume_size: Option<i32>,
-    pub volume_type: Option<VolumeType>,
-    pub kms_key_id: Option<String>,
-    pub throughput: Option<i32>,
-    pub outpost_arn: Option<String>,
-    pub availability_zone: Option<String>,
-    pub encrypted: Option<bool>,
-    #[aws(output = "VolumeInitializationRate")]
-    pub volume_initialization_rate: Option<i32>,
-    #[aws(output = "AvailabilityZoneId")]
-    pub availability_zone_id: Option<String>,
-    #[aws(output = "EbsCardIndex")]
-    pub ebs_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EbsInstanceBlockDevice {
-    pub attach_time: Option<wire::Timestamp>,
-    pub delete_on_termination: Option<bool>,
-    pub status: Option<String>,
-    pub volume_id: Option<String>,
-    pub associated_resource: Option<String>,
-    pub volume_owner_id: Option<String>,
-    pub operator: Option<OperatorResponse>,
-    pub ebs_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ElasticGpuAssociation {
-    pub elastic_gpu_id: Option<String>,
-    pub elastic_gpu_association_id: Option<String>,
-    pub elastic_gpu_association_state: Option<String>,
-    pub elastic_gpu_association_time: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ElasticGpuSpecification {
-    #[aws(output = "Type")]
-    pub r#type: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ElasticGpuSpecificationResponse {
-    pub r#type: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ElasticInferenceAcceleratorAssociation {
-    pub elastic_inference_accelerator_arn: Option<String>,
-    pub elastic_inference_accelerator_association_id: Option<String>,
-    pub elastic_inference_accelerator_association_state: Option<String>,
-    pub elastic_inference_accelerator_association_time: Option<wire::Timestamp>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EnaSrdSpecification {
-    #[aws(output = "EnaSrdEnabled")]
-    pub ena_srd_enabled: Option<bool>,
-    #[aws(output = "EnaSrdUdpSpecification")]
-    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EnaSrdSpecificationRequest {
-    #[aws(output = "EnaSrdEnabled")]
-    pub ena_srd_enabled: Option<bool>,
-    #[aws(output = "EnaSrdUdpSpecification")]
-    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecificationRequest>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EnaSrdUdpSpecification {
-    #[aws(output = "EnaSrdUdpEnabled")]
-    pub ena_srd_udp_enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EnaSrdUdpSpecificationRequest {
-    #[aws(output = "EnaSrdUdpEnabled")]
-    pub ena_srd_udp_enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct EnclaveOptions {
-    pub enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct Filter {
     #[aws(output = "Name")]
     pub name: Option<String>,
@@ -3694,462 +2731,9 @@ pub struct GroupIdentifier {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct HibernationOptions {
-    pub configured: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct IamInstanceProfile {
-    pub arn: Option<String>,
-    pub id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct IcmpTypeCode {
     pub code: Option<i32>,
     pub r#type: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Image {
-    pub platform_details: Option<String>,
-    pub usage_operation: Option<String>,
-    #[aws(input = "BlockDeviceMapping", output = "blockDeviceMapping")]
-    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
-    pub description: Option<String>,
-    pub ena_support: Option<bool>,
-    pub hypervisor: Option<HypervisorType>,
-    pub image_owner_alias: Option<String>,
-    pub name: Option<String>,
-    pub root_device_name: Option<String>,
-    pub root_device_type: Option<DeviceType>,
-    pub sriov_net_support: Option<String>,
-    pub state_reason: Option<StateReason>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub virtualization_type: Option<VirtualizationType>,
-    pub boot_mode: Option<BootModeValues>,
-    pub tpm_support: Option<TpmSupportValues>,
-    pub deprecation_time: Option<String>,
-    pub imds_support: Option<ImdsSupportValues>,
-    pub source_instance_id: Option<String>,
-    pub deregistration_protection: Option<String>,
-    pub last_launched_time: Option<String>,
-    pub image_allowed: Option<bool>,
-    pub source_image_id: Option<String>,
-    pub source_image_region: Option<String>,
-    pub free_tier_eligible: Option<bool>,
-    pub public_ssm_parameter_name: Option<String>,
-    #[aws(input = "ImageWatermarkSet", output = "imageWatermarkSet")]
-    pub image_watermarks: Option<Vec<ImageWatermark>>,
-    pub scan_results: Option<ScanResults>,
-    pub instance_type_specification: Option<InstanceTypeSpecification>,
-    pub image_id: Option<String>,
-    pub image_location: Option<String>,
-    #[aws(input = "ImageState", output = "imageState")]
-    pub state: Option<ImageState>,
-    #[aws(input = "ImageOwnerId", output = "imageOwnerId")]
-    pub owner_id: Option<String>,
-    pub creation_date: Option<String>,
-    #[aws(input = "IsPublic", output = "isPublic")]
-    pub public: Option<bool>,
-    pub product_codes: Option<Vec<ProductCode>>,
-    pub architecture: Option<ArchitectureValues>,
-    pub image_type: Option<ImageTypeValues>,
-    pub kernel_id: Option<String>,
-    pub ramdisk_id: Option<String>,
-    pub platform: Option<PlatformValues>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ImageWatermark {
-    pub watermark_key: Option<String>,
-    pub source_image_region: Option<String>,
-    pub source_image_id: Option<String>,
-    pub source_image_creation_time: Option<wire::Timestamp>,
-    pub watermark_creation_time: Option<wire::Timestamp>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Instance {
-    pub architecture: Option<ArchitectureValues>,
-    #[aws(input = "BlockDeviceMapping", output = "blockDeviceMapping")]
-    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMapping>>,
-    pub client_token: Option<String>,
-    pub ebs_optimized: Option<bool>,
-    pub ena_support: Option<bool>,
-    pub hypervisor: Option<HypervisorType>,
-    pub iam_instance_profile: Option<IamInstanceProfile>,
-    pub instance_lifecycle: Option<InstanceLifecycleType>,
-    #[aws(
-        input = "ElasticGpuAssociationSet",
-        output = "elasticGpuAssociationSet"
-    )]
-    pub elastic_gpu_associations: Option<Vec<ElasticGpuAssociation>>,
-    #[aws(
-        input = "ElasticInferenceAcceleratorAssociationSet",
-        output = "elasticInferenceAcceleratorAssociationSet"
-    )]
-    pub elastic_inference_accelerator_associations:
-        Option<Vec<ElasticInferenceAcceleratorAssociation>>,
-    #[aws(input = "NetworkInterfaceSet", output = "networkInterfaceSet")]
-    pub network_interfaces: Option<Vec<InstanceNetworkInterface>>,
-    pub outpost_arn: Option<String>,
-    pub root_device_name: Option<String>,
-    pub root_device_type: Option<DeviceType>,
-    #[aws(input = "GroupSet", output = "groupSet")]
-    pub security_groups: Option<Vec<GroupIdentifier>>,
-    pub source_dest_check: Option<bool>,
-    pub spot_instance_request_id: Option<String>,
-    pub sriov_net_support: Option<String>,
-    pub state_reason: Option<StateReason>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub virtualization_type: Option<VirtualizationType>,
-    pub cpu_options: Option<CpuOptions>,
-    pub capacity_block_id: Option<String>,
-    pub capacity_reservation_id: Option<String>,
-    pub capacity_reservation_specification: Option<CapacityReservationSpecificationResponse>,
-    pub hibernation_options: Option<HibernationOptions>,
-    #[aws(input = "LicenseSet", output = "licenseSet")]
-    pub licenses: Option<Vec<LicenseConfiguration>>,
-    pub metadata_options: Option<InstanceMetadataOptionsResponse>,
-    pub enclave_options: Option<EnclaveOptions>,
-    pub boot_mode: Option<BootModeValues>,
-    pub platform_details: Option<String>,
-    pub usage_operation: Option<String>,
-    pub usage_operation_update_time: Option<wire::Timestamp>,
-    pub private_dns_name_options: Option<PrivateDnsNameOptionsResponse>,
-    pub ipv6_address: Option<String>,
-    pub tpm_support: Option<String>,
-    pub maintenance_options: Option<InstanceMaintenanceOptions>,
-    pub current_instance_boot_mode: Option<InstanceBootModeValues>,
-    pub network_performance_options: Option<InstanceNetworkPerformanceOptions>,
-    pub operator: Option<OperatorResponse>,
-    #[aws(input = "SecondaryInterfaceSet", output = "secondaryInterfaceSet")]
-    pub secondary_interfaces: Option<Vec<InstanceSecondaryInterface>>,
-    pub instance_id: Option<String>,
-    pub image_id: Option<String>,
-    #[aws(input = "InstanceState", output = "instanceState")]
-    pub state: Option<InstanceState>,
-    pub private_dns_name: Option<String>,
-    #[aws(input = "DnsName", output = "dnsName")]
-    pub public_dns_name: Option<String>,
-    #[aws(input = "Reason", output = "reason")]
-    pub state_transition_reason: Option<String>,
-    pub key_name: Option<String>,
-    pub ami_launch_index: Option<i32>,
-    pub product_codes: Option<Vec<ProductCode>>,
-    pub instance_type: Option<String>,
-    pub launch_time: Option<wire::Timestamp>,
-    pub placement: Option<Placement>,
-    pub kernel_id: Option<String>,
-    pub ramdisk_id: Option<String>,
-    pub platform: Option<PlatformValues>,
-    pub monitoring: Option<Monitoring>,
-    pub subnet_id: Option<String>,
-    pub vpc_id: Option<String>,
-    pub private_ip_address: Option<String>,
-    #[aws(input = "IpAddress", output = "ipAddress")]
-    pub public_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceAttachmentEnaSrdSpecification {
-    pub ena_srd_enabled: Option<bool>,
-    pub ena_srd_udp_specification: Option<InstanceAttachmentEnaSrdUdpSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceAttachmentEnaSrdUdpSpecification {
-    pub ena_srd_udp_enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceBlockDeviceMapping {
-    pub device_name: Option<String>,
-    pub ebs: Option<EbsInstanceBlockDevice>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceIpv4Prefix {
-    pub ipv4_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceIpv6Address {
-    pub ipv6_address: Option<String>,
-    pub is_primary_ipv6: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceIpv6AddressRequest {
-    #[aws(output = "Ipv6Address")]
-    pub ipv6_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceIpv6Prefix {
-    pub ipv6_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceMaintenanceOptions {
-    pub auto_recovery: Option<InstanceAutoRecoveryState>,
-    pub reboot_migration: Option<InstanceRebootMigrationState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceMetadataOptionsResponse {
-    pub state: Option<InstanceMetadataOptionsState>,
-    pub http_tokens: Option<HttpTokensState>,
-    pub http_put_response_hop_limit: Option<i32>,
-    pub http_endpoint: Option<InstanceMetadataEndpointState>,
-    pub http_protocol_ipv6: Option<InstanceMetadataProtocolState>,
-    pub instance_metadata_tags: Option<InstanceMetadataTagsState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceNetworkInterface {
-    pub association: Option<InstanceNetworkInterfaceAssociation>,
-    pub attachment: Option<InstanceNetworkInterfaceAttachment>,
-    pub description: Option<String>,
-    #[aws(input = "GroupSet", output = "groupSet")]
-    pub groups: Option<Vec<GroupIdentifier>>,
-    #[aws(input = "Ipv6AddressesSet", output = "ipv6AddressesSet")]
-    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
-    pub mac_address: Option<String>,
-    pub network_interface_id: Option<String>,
-    pub owner_id: Option<String>,
-    pub private_dns_name: Option<String>,
-    pub private_ip_address: Option<String>,
-    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
-    pub private_ip_addresses: Option<Vec<InstancePrivateIpAddress>>,
-    pub source_dest_check: Option<bool>,
-    pub status: Option<NetworkInterfaceStatus>,
-    pub subnet_id: Option<String>,
-    pub vpc_id: Option<String>,
-    pub interface_type: Option<String>,
-    #[aws(input = "Ipv4PrefixSet", output = "ipv4PrefixSet")]
-    pub ipv4_prefixes: Option<Vec<InstanceIpv4Prefix>>,
-    #[aws(input = "Ipv6PrefixSet", output = "ipv6PrefixSet")]
-    pub ipv6_prefixes: Option<Vec<InstanceIpv6Prefix>>,
-    pub connection_tracking_configuration: Option<ConnectionTrackingSpecificationResponse>,
-    pub operator: Option<OperatorResponse>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceNetworkInterfaceAssociation {
-    pub carrier_ip: Option<String>,
-    pub customer_owned_ip: Option<String>,
-    pub ip_owner_id: Option<String>,
-    pub public_dns_name: Option<String>,
-    pub public_ip: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceNetworkInterfaceAttachment {
-    pub attach_time: Option<wire::Timestamp>,
-    pub attachment_id: Option<String>,
-    pub delete_on_termination: Option<bool>,
-    pub device_index: Option<i32>,
-    pub status: Option<String>,
-    pub network_card_index: Option<i32>,
-    pub ena_srd_specification: Option<InstanceAttachmentEnaSrdSpecification>,
-    pub ena_queue_count: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceNetworkPerformanceOptions {
-    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstancePrivateIpAddress {
-    pub association: Option<InstanceNetworkInterfaceAssociation>,
-    pub primary: Option<bool>,
-    pub private_dns_name: Option<String>,
-    pub private_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceRequirements {
-    pub v_cpu_count: Option<VCpuCountRange>,
-    pub memory_mi_b: Option<MemoryMiB>,
-    #[aws(input = "CpuManufacturerSet", output = "cpuManufacturerSet")]
-    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
-    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpu>,
-    #[aws(input = "ExcludedInstanceTypeSet", output = "excludedInstanceTypeSet")]
-    pub excluded_instance_types: Option<Vec<String>>,
-    #[aws(input = "InstanceGenerationSet", output = "instanceGenerationSet")]
-    pub instance_generations: Option<Vec<InstanceGeneration>>,
-    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
-    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
-    pub bare_metal: Option<BareMetal>,
-    pub burstable_performance: Option<BurstablePerformance>,
-    pub require_hibernate_support: Option<bool>,
-    pub network_interface_count: Option<NetworkInterfaceCount>,
-    pub local_storage: Option<LocalStorage>,
-    #[aws(input = "LocalStorageTypeSet", output = "localStorageTypeSet")]
-    pub local_storage_types: Option<Vec<LocalStorageType>>,
-    #[aws(name = "TotalLocalStorageGB", output = "totalLocalStorageGB")]
-    pub total_local_storage_gb: Option<TotalLocalStorageGB>,
-    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbps>,
-    #[aws(input = "AcceleratorTypeSet", output = "acceleratorTypeSet")]
-    pub accelerator_types: Option<Vec<AcceleratorType>>,
-    pub accelerator_count: Option<AcceleratorCount>,
-    #[aws(
-        input = "AcceleratorManufacturerSet",
-        output = "acceleratorManufacturerSet"
-    )]
-    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
-    #[aws(input = "AcceleratorNameSet", output = "acceleratorNameSet")]
-    pub accelerator_names: Option<Vec<AcceleratorName>>,
-    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiB>,
-    pub network_bandwidth_gbps: Option<NetworkBandwidthGbps>,
-    #[aws(input = "AllowedInstanceTypeSet", output = "allowedInstanceTypeSet")]
-    pub allowed_instance_types: Option<Vec<String>>,
-    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
-    pub baseline_performance_factors: Option<BaselinePerformanceFactors>,
-    pub require_encryption_in_transit: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceRequirementsRequest {
-    #[aws(output = "VCpuCount")]
-    pub v_cpu_count: VCpuCountRangeRequest,
-    #[aws(output = "MemoryMiB")]
-    pub memory_mi_b: MemoryMiBRequest,
-    #[aws(input = "CpuManufacturer", output = "CpuManufacturer")]
-    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
-    #[aws(output = "MemoryGiBPerVCpu")]
-    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
-    #[aws(input = "ExcludedInstanceType", output = "ExcludedInstanceType", limits = limits::EXCLUDED_INSTANCE_TYPE_SET)]
-    pub excluded_instance_types: Option<Vec<String>>,
-    #[aws(input = "InstanceGeneration", output = "InstanceGeneration")]
-    pub instance_generations: Option<Vec<InstanceGeneration>>,
-    #[aws(output = "SpotMaxPricePercentageOverLowestPrice")]
-    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
-    #[aws(output = "OnDemandMaxPricePercentageOverLowestPrice")]
-    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
-    #[aws(output = "BareMetal")]
-    pub bare_metal: Option<BareMetal>,
-    #[aws(output = "BurstablePerformance")]
-    pub burstable_performance: Option<BurstablePerformance>,
-    #[aws(output = "RequireHibernateSupport")]
-    pub require_hibernate_support: Option<bool>,
-    #[aws(output = "NetworkInterfaceCount")]
-    pub network_interface_count: Option<NetworkInterfaceCountRequest>,
-    #[aws(output = "LocalStorage")]
-    pub local_storage: Option<LocalStorage>,
-    #[aws(input = "LocalStorageType", output = "LocalStorageType")]
-    pub local_storage_types: Option<Vec<LocalStorageType>>,
-    #[aws(name = "TotalLocalStorageGB", output = "TotalLocalStorageGB")]
-    pub total_local_storage_gb: Option<TotalLocalStorageGBRequest>,
-    #[aws(output = "BaselineEbsBandwidthMbps")]
-    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbpsRequest>,
-    #[aws(input = "AcceleratorType", output = "AcceleratorType")]
-    pub accelerator_types: Option<Vec<AcceleratorType>>,
-    #[aws(output = "AcceleratorCount")]
-    pub accelerator_count: Option<AcceleratorCountRequest>,
-    #[aws(input = "AcceleratorManufacturer", output = "AcceleratorManufacturer")]
-    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
-    #[aws(input = "AcceleratorName", output = "AcceleratorName")]
-    pub accelerator_names: Option<Vec<AcceleratorName>>,
-    #[aws(output = "AcceleratorTotalMemoryMiB")]
-    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
-    #[aws(output = "NetworkBandwidthGbps")]
-    pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
-    #[aws(input = "AllowedInstanceType", output = "AllowedInstanceType", limits = limits::ALLOWED_INSTANCE_TYPE_SET)]
-    pub allowed_instance_types: Option<Vec<String>>,
-    #[aws(output = "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice")]
-    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
-    #[aws(output = "BaselinePerformanceFactors")]
-    pub baseline_performance_factors: Option<BaselinePerformanceFactorsRequest>,
-    #[aws(output = "RequireEncryptionInTransit")]
-    pub require_encryption_in_transit: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceSecondaryInterface {
-    pub attachment: Option<InstanceSecondaryInterfaceAttachment>,
-    pub mac_address: Option<String>,
-    pub secondary_interface_id: Option<String>,
-    pub owner_id: Option<String>,
-    #[aws(input = "PrivateIpAddressSet", output = "privateIpAddressSet")]
-    pub private_ip_addresses: Option<Vec<InstanceSecondaryInterfacePrivateIpAddress>>,
-    pub source_dest_check: Option<bool>,
-    pub status: Option<SecondaryInterfaceStatus>,
-    pub secondary_subnet_id: Option<String>,
-    pub secondary_network_id: Option<String>,
-    pub interface_type: Option<SecondaryInterfaceType>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceSecondaryInterfaceAttachment {
-    pub attach_time: Option<wire::Timestamp>,
-    pub attachment_id: Option<String>,
-    pub delete_on_termination: Option<bool>,
-    pub device_index: Option<i32>,
-    pub status: Option<String>,
-    pub network_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceSecondaryInterfacePrivateIpAddress {
-    pub private_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceState {
-    pub code: Option<i32>,
-    pub name: Option<InstanceStateName>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceTypeItem {
-    pub instance_type: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct InstanceTypeSpecification {
-    #[aws(
-        input = "SupportedInstanceTypeSet",
-        output = "supportedInstanceTypeSet"
-    )]
-    pub supported_instance_types: Option<Vec<InstanceTypeItem>>,
-    #[aws(
-        input = "UnsupportedInstanceTypeSet",
-        output = "unsupportedInstanceTypeSet"
-    )]
-    pub unsupported_instance_types: Option<Vec<InstanceTypeItem>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4172,6 +2756,7 @@ pub struct InternetGatewayAttachment {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "PrefixListIds", output = "prefixListIds"))]
 pub struct IpPermission {
     pub ip_protocol: Option<String>,
     pub from_port: Option<i32>,
@@ -4198,33 +2783,7 @@ pub struct Ipv4PrefixSpecification {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct Ipv4PrefixSpecificationRequest {
-    #[aws(output = "Ipv4Prefix")]
-    pub ipv4_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Ipv4PrefixSpecificationResponse {
-    pub ipv4_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct Ipv6PrefixSpecification {
-    pub ipv6_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Ipv6PrefixSpecificationRequest {
-    #[aws(output = "Ipv6Prefix")]
-    pub ipv6_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Ipv6PrefixSpecificationResponse {
     pub ipv6_prefix: Option<String>,
 }
 
@@ -4233,611 +2792,6 @@ pub struct Ipv6PrefixSpecificationResponse {
 pub struct Ipv6Range {
     pub description: Option<String>,
     pub cidr_ipv6: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct KeyPairInfo {
-    pub key_pair_id: Option<String>,
-    pub key_type: Option<KeyType>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub public_key: Option<String>,
-    pub create_time: Option<wire::Timestamp>,
-    pub key_name: Option<String>,
-    pub key_fingerprint: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LastError {
-    pub message: Option<String>,
-    pub code: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplate {
-    pub launch_template_id: Option<String>,
-    pub launch_template_name: Option<String>,
-    pub create_time: Option<wire::Timestamp>,
-    pub created_by: Option<String>,
-    pub default_version_number: Option<i64>,
-    pub latest_version_number: Option<i64>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub operator: Option<OperatorResponse>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateBlockDeviceMapping {
-    pub device_name: Option<String>,
-    pub virtual_name: Option<String>,
-    pub ebs: Option<LaunchTemplateEbsBlockDevice>,
-    pub no_device: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateBlockDeviceMappingRequest {
-    #[aws(output = "DeviceName")]
-    pub device_name: Option<String>,
-    #[aws(output = "VirtualName")]
-    pub virtual_name: Option<String>,
-    #[aws(output = "Ebs")]
-    pub ebs: Option<LaunchTemplateEbsBlockDeviceRequest>,
-    #[aws(output = "NoDevice")]
-    pub no_device: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateCapacityReservationSpecificationRequest {
-    #[aws(output = "CapacityReservationPreference")]
-    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
-    #[aws(output = "CapacityReservationTarget")]
-    pub capacity_reservation_target: Option<CapacityReservationTarget>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateCapacityReservationSpecificationResponse {
-    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
-    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateCpuOptions {
-    pub core_count: Option<i32>,
-    pub threads_per_core: Option<i32>,
-    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
-    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateCpuOptionsRequest {
-    #[aws(output = "CoreCount")]
-    pub core_count: Option<i32>,
-    #[aws(output = "ThreadsPerCore")]
-    pub threads_per_core: Option<i32>,
-    #[aws(output = "AmdSevSnp")]
-    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
-    #[aws(output = "NestedVirtualization")]
-    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEbsBlockDevice {
-    pub encrypted: Option<bool>,
-    pub delete_on_termination: Option<bool>,
-    pub iops: Option<i32>,
-    pub kms_key_id: Option<String>,
-    pub snapshot_id: Option<String>,
-    pub volume_size: Option<i32>,
-    pub volume_type: Option<VolumeType>,
-    pub throughput: Option<i32>,
-    pub volume_initialization_rate: Option<i32>,
-    pub ebs_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEbsBlockDeviceRequest {
-    #[aws(output = "Encrypted")]
-    pub encrypted: Option<bool>,
-    #[aws(output = "DeleteOnTermination")]
-    pub delete_on_termination: Option<bool>,
-    #[aws(output = "Iops")]
-    pub iops: Option<i32>,
-    #[aws(output = "KmsKeyId")]
-    pub kms_key_id: Option<String>,
-    #[aws(output = "SnapshotId")]
-    pub snapshot_id: Option<String>,
-    #[aws(output = "VolumeSize")]
-    pub volume_size: Option<i32>,
-    #[aws(output = "VolumeType")]
-    pub volume_type: Option<VolumeType>,
-    #[aws(output = "Throughput")]
-    pub throughput: Option<i32>,
-    #[aws(output = "VolumeInitializationRate")]
-    pub volume_initialization_rate: Option<i32>,
-    #[aws(output = "EbsCardIndex")]
-    pub ebs_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateElasticInferenceAccelerator {
-    #[aws(output = "Type")]
-    pub r#type: String,
-    #[aws(output = "Count", limits = limits::LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT)]
-    pub count: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateElasticInferenceAcceleratorResponse {
-    pub r#type: Option<String>,
-    pub count: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEnaSrdSpecification {
-    pub ena_srd_enabled: Option<bool>,
-    pub ena_srd_udp_specification: Option<LaunchTemplateEnaSrdUdpSpecification>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEnaSrdUdpSpecification {
-    pub ena_srd_udp_enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEnclaveOptions {
-    pub enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateEnclaveOptionsRequest {
-    #[aws(output = "Enabled")]
-    pub enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateHibernationOptions {
-    pub configured: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateHibernationOptionsRequest {
-    #[aws(output = "Configured")]
-    pub configured: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateIamInstanceProfileSpecification {
-    pub arn: Option<String>,
-    pub name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateIamInstanceProfileSpecificationRequest {
-    #[aws(output = "Arn")]
-    pub arn: Option<String>,
-    #[aws(output = "Name")]
-    pub name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMaintenanceOptions {
-    pub auto_recovery: Option<LaunchTemplateAutoRecoveryState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMaintenanceOptionsRequest {
-    #[aws(output = "AutoRecovery")]
-    pub auto_recovery: Option<LaunchTemplateAutoRecoveryState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMarketOptions {
-    pub market_type: Option<MarketType>,
-    pub spot_options: Option<LaunchTemplateSpotMarketOptions>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMarketOptionsRequest {
-    #[aws(output = "MarketType")]
-    pub market_type: Option<MarketType>,
-    #[aws(output = "SpotOptions")]
-    pub spot_options: Option<LaunchTemplateSpotMarketOptionsRequest>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMetadataOptions {
-    pub state: Option<LaunchTemplateInstanceMetadataOptionsState>,
-    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
-    pub http_put_response_hop_limit: Option<i32>,
-    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
-    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
-    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceMetadataOptionsRequest {
-    #[aws(output = "HttpTokens")]
-    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
-    #[aws(output = "HttpPutResponseHopLimit")]
-    pub http_put_response_hop_limit: Option<i32>,
-    #[aws(output = "HttpEndpoint")]
-    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
-    #[aws(output = "HttpProtocolIpv6")]
-    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
-    #[aws(output = "InstanceMetadataTags")]
-    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
-    pub associate_carrier_ip_address: Option<bool>,
-    pub associate_public_ip_address: Option<bool>,
-    pub delete_on_termination: Option<bool>,
-    pub description: Option<String>,
-    pub device_index: Option<i32>,
-    #[aws(input = "GroupSet", output = "groupSet", item = "groupId")]
-    pub groups: Option<Vec<String>>,
-    pub interface_type: Option<String>,
-    pub ipv6_address_count: Option<i32>,
-    #[aws(input = "Ipv6AddressesSet", output = "ipv6AddressesSet")]
-    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
-    pub network_interface_id: Option<String>,
-    pub private_ip_address: Option<String>,
-    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
-    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
-    pub secondary_private_ip_address_count: Option<i32>,
-    pub subnet_id: Option<String>,
-    pub network_card_index: Option<i32>,
-    #[aws(input = "Ipv4PrefixSet", output = "ipv4PrefixSet")]
-    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationResponse>>,
-    pub ipv4_prefix_count: Option<i32>,
-    #[aws(input = "Ipv6PrefixSet", output = "ipv6PrefixSet")]
-    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationResponse>>,
-    pub ipv6_prefix_count: Option<i32>,
-    pub primary_ipv6: Option<bool>,
-    pub ena_srd_specification: Option<LaunchTemplateEnaSrdSpecification>,
-    pub connection_tracking_specification: Option<ConnectionTrackingSpecification>,
-    pub ena_queue_count: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
-    #[aws(output = "AssociateCarrierIpAddress")]
-    pub associate_carrier_ip_address: Option<bool>,
-    #[aws(output = "AssociatePublicIpAddress")]
-    pub associate_public_ip_address: Option<bool>,
-    #[aws(output = "DeleteOnTermination")]
-    pub delete_on_termination: Option<bool>,
-    #[aws(output = "Description")]
-    pub description: Option<String>,
-    #[aws(output = "DeviceIndex")]
-    pub device_index: Option<i32>,
-    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
-    pub groups: Option<Vec<String>>,
-    #[aws(output = "InterfaceType")]
-    pub interface_type: Option<String>,
-    #[aws(output = "Ipv6AddressCount")]
-    pub ipv6_address_count: Option<i32>,
-    #[aws(output = "Ipv6Addresses")]
-    pub ipv6_addresses: Option<Vec<InstanceIpv6AddressRequest>>,
-    #[aws(output = "NetworkInterfaceId")]
-    pub network_interface_id: Option<String>,
-    #[aws(output = "PrivateIpAddress")]
-    pub private_ip_address: Option<String>,
-    #[aws(output = "PrivateIpAddresses")]
-    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
-    #[aws(output = "SecondaryPrivateIpAddressCount")]
-    pub secondary_private_ip_address_count: Option<i32>,
-    #[aws(output = "SubnetId")]
-    pub subnet_id: Option<String>,
-    #[aws(output = "NetworkCardIndex")]
-    pub network_card_index: Option<i32>,
-    #[aws(input = "Ipv4Prefix", output = "Ipv4Prefix")]
-    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
-    #[aws(output = "Ipv4PrefixCount")]
-    pub ipv4_prefix_count: Option<i32>,
-    #[aws(input = "Ipv6Prefix", output = "Ipv6Prefix")]
-    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationRequest>>,
-    #[aws(output = "Ipv6PrefixCount")]
-    pub ipv6_prefix_count: Option<i32>,
-    #[aws(output = "PrimaryIpv6")]
-    pub primary_ipv6: Option<bool>,
-    #[aws(output = "EnaSrdSpecification")]
-    pub ena_srd_specification: Option<EnaSrdSpecificationRequest>,
-    #[aws(output = "ConnectionTrackingSpecification")]
-    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
-    #[aws(output = "EnaQueueCount")]
-    pub ena_queue_count: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceSecondaryInterfaceSpecification {
-    pub delete_on_termination: Option<bool>,
-    pub device_index: Option<i32>,
-    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
-    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecification>>,
-    pub private_ip_address_count: Option<i32>,
-    pub secondary_subnet_id: Option<String>,
-    pub interface_type: Option<SecondaryInterfaceType>,
-    pub network_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest {
-    #[aws(output = "DeleteOnTermination")]
-    pub delete_on_termination: Option<bool>,
-    #[aws(output = "DeviceIndex")]
-    pub device_index: Option<i32>,
-    #[aws(input = "PrivateIpAddress", output = "PrivateIpAddress")]
-    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecificationRequest>>,
-    #[aws(output = "PrivateIpAddressCount")]
-    pub private_ip_address_count: Option<i32>,
-    #[aws(output = "SecondarySubnetId")]
-    pub secondary_subnet_id: Option<String>,
-    #[aws(output = "InterfaceType")]
-    pub interface_type: Option<SecondaryInterfaceType>,
-    #[aws(output = "NetworkCardIndex")]
-    pub network_card_index: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateLicenseConfiguration {
-    pub license_configuration_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateLicenseConfigurationRequest {
-    #[aws(output = "LicenseConfigurationArn")]
-    pub license_configuration_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateNetworkPerformanceOptions {
-    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateNetworkPerformanceOptionsRequest {
-    #[aws(output = "BandwidthWeighting")]
-    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatePlacement {
-    pub availability_zone: Option<String>,
-    pub availability_zone_id: Option<String>,
-    pub affinity: Option<String>,
-    pub group_name: Option<String>,
-    pub host_id: Option<String>,
-    pub tenancy: Option<Tenancy>,
-    pub spread_domain: Option<String>,
-    pub host_resource_group_arn: Option<String>,
-    pub partition_number: Option<i32>,
-    pub group_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatePlacementRequest {
-    #[aws(output = "AvailabilityZone")]
-    pub availability_zone: Option<String>,
-    #[aws(output = "AvailabilityZoneId")]
-    pub availability_zone_id: Option<String>,
-    #[aws(output = "Affinity")]
-    pub affinity: Option<String>,
-    #[aws(output = "GroupName")]
-    pub group_name: Option<String>,
-    #[aws(output = "HostId")]
-    pub host_id: Option<String>,
-    #[aws(output = "Tenancy")]
-    pub tenancy: Option<Tenancy>,
-    #[aws(output = "SpreadDomain")]
-    pub spread_domain: Option<String>,
-    #[aws(output = "HostResourceGroupArn")]
-    pub host_resource_group_arn: Option<String>,
-    #[aws(output = "PartitionNumber")]
-    pub partition_number: Option<i32>,
-    #[aws(output = "GroupId")]
-    pub group_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatePrivateDnsNameOptions {
-    pub hostname_type: Option<HostnameType>,
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[aws(
-        name = "EnableResourceNameDnsAAAARecord",
-        output = "enableResourceNameDnsAAAARecord"
-    )]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatePrivateDnsNameOptionsRequest {
-    #[aws(output = "HostnameType")]
-    pub hostname_type: Option<HostnameType>,
-    #[aws(output = "EnableResourceNameDnsARecord")]
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[aws(
-        name = "EnableResourceNameDnsAAAARecord",
-        output = "EnableResourceNameDnsAAAARecord"
-    )]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateSpotMarketOptions {
-    pub max_price: Option<String>,
-    pub spot_instance_type: Option<SpotInstanceType>,
-    pub block_duration_minutes: Option<i32>,
-    pub valid_until: Option<wire::Timestamp>,
-    pub instance_interruption_behavior: Option<InstanceInterruptionBehavior>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateSpotMarketOptionsRequest {
-    #[aws(output = "MaxPrice")]
-    pub max_price: Option<String>,
-    #[aws(output = "SpotInstanceType")]
-    pub spot_instance_type: Option<SpotInstanceType>,
-    #[aws(output = "BlockDurationMinutes")]
-    pub block_duration_minutes: Option<i32>,
-    #[aws(output = "ValidUntil")]
-    pub valid_until: Option<wire::Timestamp>,
-    #[aws(output = "InstanceInterruptionBehavior")]
-    pub instance_interruption_behavior: Option<InstanceInterruptionBehavior>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateTagSpecification {
-    pub resource_type: Option<ResourceType>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateTagSpecificationRequest {
-    #[aws(output = "ResourceType")]
-    pub resource_type: Option<ResourceType>,
-    #[aws(input = "Tag", output = "Tag")]
-    pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplateVersion {
-    pub launch_template_id: Option<String>,
-    pub launch_template_name: Option<String>,
-    pub version_number: Option<i64>,
-    pub version_description: Option<String>,
-    pub create_time: Option<wire::Timestamp>,
-    pub created_by: Option<String>,
-    pub default_version: Option<bool>,
-    pub launch_template_data: Option<ResponseLaunchTemplateData>,
-    pub operator: Option<OperatorResponse>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatesMonitoring {
-    pub enabled: Option<bool>,
-    #[aws(input = "MetricCategoryIdSet", output = "metricCategoryIdSet")]
-    pub metric_category_ids: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LaunchTemplatesMonitoringRequest {
-    #[aws(output = "Enabled")]
-    pub enabled: Option<bool>,
-    #[aws(input = "MetricCategoryId", output = "MetricCategoryId")]
-    pub metric_category_ids: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct LicenseConfiguration {
-    pub license_configuration_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ManagedPrefixList {
-    pub prefix_list_id: Option<String>,
-    pub address_family: Option<String>,
-    pub state: Option<PrefixListState>,
-    pub state_message: Option<String>,
-    pub prefix_list_arn: Option<String>,
-    pub prefix_list_name: Option<String>,
-    pub max_entries: Option<i32>,
-    pub version: Option<i64>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub owner_id: Option<String>,
-    pub ipam_prefix_list_resolver_target_id: Option<String>,
-    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct MemoryGiBPerVCpu {
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct MemoryGiBPerVCpuRequest {
-    #[aws(output = "Min")]
-    pub min: Option<f64>,
-    #[aws(output = "Max")]
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct MemoryMiB {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct MemoryMiBRequest {
-    #[aws(output = "Min")]
-    pub min: i32,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Monitoring {
-    #[aws(input = "MetricCategoryIdSet", output = "metricCategoryIdSet")]
-    pub metric_category_ids: Option<Vec<String>>,
-    pub state: Option<MonitoringState>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4931,22 +2885,6 @@ pub struct NetworkAclEntry {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct NetworkBandwidthGbps {
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct NetworkBandwidthGbpsRequest {
-    #[aws(output = "Min")]
-    pub min: Option<f64>,
-    #[aws(output = "Max")]
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct NetworkInterface {
     pub association: Option<NetworkInterfaceAssociation>,
     pub attachment: Option<NetworkInterfaceAttachment>,
@@ -5017,33 +2955,6 @@ pub struct NetworkInterfaceAttachment {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct NetworkInterfaceAttachmentChanges {
-    #[aws(output = "DefaultEnaQueueCount")]
-    pub default_ena_queue_count: Option<bool>,
-    #[aws(output = "EnaQueueCount")]
-    pub ena_queue_count: Option<i32>,
-    pub attachment_id: Option<String>,
-    pub delete_on_termination: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct NetworkInterfaceCount {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct NetworkInterfaceCountRequest {
-    #[aws(output = "Min")]
-    pub min: Option<i32>,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct NetworkInterfaceIpv6Address {
     pub ipv6_address: Option<String>,
     pub public_ipv6_dns_name: Option<String>,
@@ -5070,52 +2981,10 @@ pub struct NewDhcpConfiguration {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct OperatorRequest {
-    #[aws(output = "Principal")]
-    pub principal: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct OperatorResponse {
     pub managed: Option<bool>,
     pub principal: Option<String>,
     pub hidden_by_default: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct PayerResponsibilityEntry {
-    pub scope: Option<PayerResponsibilityScope>,
-    pub payer_responsibility_type: Option<PayerResponsibilityType>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct PerformanceFactorReference {
-    pub instance_family: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct PerformanceFactorReferenceRequest {
-    #[aws(output = "InstanceFamily")]
-    pub instance_family: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Placement {
-    pub availability_zone_id: Option<String>,
-    pub affinity: Option<String>,
-    pub group_name: Option<String>,
-    pub partition_number: Option<i32>,
-    pub host_id: Option<String>,
-    pub tenancy: Option<Tenancy>,
-    pub spread_domain: Option<String>,
-    pub host_resource_group_arn: Option<String>,
-    pub group_id: Option<String>,
-    pub availability_zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5127,24 +2996,9 @@ pub struct PortRange {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct PrefixList {
-    #[aws(input = "CidrSet", output = "cidrSet")]
-    pub cidrs: Option<Vec<String>>,
-    pub prefix_list_id: Option<String>,
-    pub prefix_list_name: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct PrefixListId {
     pub description: Option<String>,
     pub prefix_list_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct PrivateDnsDetails {
-    pub private_dns_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5161,30 +3015,9 @@ pub struct PrivateDnsNameOptionsOnLaunch {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct PrivateDnsNameOptionsResponse {
-    pub hostname_type: Option<HostnameType>,
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[aws(
-        name = "EnableResourceNameDnsAAAARecord",
-        output = "enableResourceNameDnsAAAARecord"
-    )]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct PrivateIpAddressSpecification {
     pub primary: Option<bool>,
     pub private_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ProductCode {
-    #[aws(input = "ProductCode", output = "productCode")]
-    pub product_code_id: Option<String>,
-    #[aws(input = "Type", output = "type")]
-    pub product_code_type: Option<ProductCodeValues>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5245,153 +3078,6 @@ pub struct Region {
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct RegionGeography {
     pub name: Option<String>,
-}
-
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct RequestLaunchTemplateData {
-    #[aws(output = "KernelId")]
-    pub kernel_id: Option<String>,
-    #[aws(output = "EbsOptimized")]
-    pub ebs_optimized: Option<bool>,
-    #[aws(output = "IamInstanceProfile")]
-    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecificationRequest>,
-    #[aws(input = "BlockDeviceMapping", output = "BlockDeviceMapping")]
-    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMappingRequest>>,
-    #[aws(input = "NetworkInterface", output = "NetworkInterface")]
-    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest>>,
-    #[aws(output = "ImageId")]
-    pub image_id: Option<String>,
-    #[aws(output = "InstanceType")]
-    pub instance_type: Option<String>,
-    #[aws(output = "KeyName")]
-    pub key_name: Option<String>,
-    #[aws(output = "Monitoring")]
-    pub monitoring: Option<LaunchTemplatesMonitoringRequest>,
-    #[aws(output = "Placement")]
-    pub placement: Option<LaunchTemplatePlacementRequest>,
-    #[aws(output = "RamDiskId")]
-    pub ram_disk_id: Option<String>,
-    #[aws(output = "DisableApiTermination")]
-    pub disable_api_termination: Option<bool>,
-    #[aws(output = "InstanceInitiatedShutdownBehavior")]
-    pub instance_initiated_shutdown_behavior: Option<ShutdownBehavior>,
-    #[aws(output = "UserData", sensitive)]
-    pub user_data: Option<String>,
-    #[aws(input = "TagSpecification", output = "TagSpecification")]
-    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecificationRequest>>,
-    #[aws(input = "ElasticGpuSpecification", output = "ElasticGpuSpecification")]
-    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecification>>,
-    #[aws(
-        input = "ElasticInferenceAccelerator",
-        output = "ElasticInferenceAccelerator"
-    )]
-    pub elastic_inference_accelerators: Option<Vec<LaunchTemplateElasticInferenceAccelerator>>,
-    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
-    pub security_group_ids: Option<Vec<String>>,
-    #[aws(input = "SecurityGroup", output = "SecurityGroup")]
-    pub security_groups: Option<Vec<String>>,
-    #[aws(output = "InstanceMarketOptions")]
-    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptionsRequest>,
-    #[aws(output = "CreditSpecification")]
-    pub credit_specification: Option<CreditSpecificationRequest>,
-    #[aws(output = "CpuOptions")]
-    pub cpu_options: Option<LaunchTemplateCpuOptionsRequest>,
-    #[aws(output = "CapacityReservationSpecification")]
-    pub capacity_reservation_specification:
-        Option<LaunchTemplateCapacityReservationSpecificationRequest>,
-    #[aws(input = "LicenseSpecification", output = "LicenseSpecification")]
-    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfigurationRequest>>,
-    #[aws(output = "HibernationOptions")]
-    pub hibernation_options: Option<LaunchTemplateHibernationOptionsRequest>,
-    #[aws(output = "MetadataOptions")]
-    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptionsRequest>,
-    #[aws(output = "EnclaveOptions")]
-    pub enclave_options: Option<LaunchTemplateEnclaveOptionsRequest>,
-    #[aws(output = "InstanceRequirements")]
-    pub instance_requirements: Option<InstanceRequirementsRequest>,
-    #[aws(output = "PrivateDnsNameOptions")]
-    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptionsRequest>,
-    #[aws(output = "MaintenanceOptions")]
-    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptionsRequest>,
-    #[aws(output = "DisableApiStop")]
-    pub disable_api_stop: Option<bool>,
-    #[aws(output = "Operator")]
-    pub operator: Option<OperatorRequest>,
-    #[aws(output = "NetworkPerformanceOptions")]
-    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptionsRequest>,
-    #[aws(input = "SecondaryInterface", output = "SecondaryInterface")]
-    pub secondary_interfaces:
-        Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecificationRequest>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct Reservation {
-    pub reservation_id: Option<String>,
-    pub owner_id: Option<String>,
-    pub requester_id: Option<String>,
-    #[aws(input = "GroupSet", output = "groupSet")]
-    pub groups: Option<Vec<GroupIdentifier>>,
-    #[aws(input = "InstancesSet", output = "instancesSet")]
-    pub instances: Option<Vec<Instance>>,
-}
-
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ResponseLaunchTemplateData {
-    pub kernel_id: Option<String>,
-    pub ebs_optimized: Option<bool>,
-    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecification>,
-    #[aws(input = "BlockDeviceMappingSet", output = "blockDeviceMappingSet")]
-    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMapping>>,
-    #[aws(input = "NetworkInterfaceSet", output = "networkInterfaceSet")]
-    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecification>>,
-    pub image_id: Option<String>,
-    pub instance_type: Option<String>,
-    pub key_name: Option<String>,
-    pub monitoring: Option<LaunchTemplatesMonitoring>,
-    pub placement: Option<LaunchTemplatePlacement>,
-    pub ram_disk_id: Option<String>,
-    pub disable_api_termination: Option<bool>,
-    pub instance_initiated_shutdown_behavior: Option<ShutdownBehavior>,
-    #[aws(sensitive)]
-    pub user_data: Option<String>,
-    #[aws(input = "TagSpecificationSet", output = "tagSpecificationSet")]
-    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecification>>,
-    #[aws(
-        input = "ElasticGpuSpecificationSet",
-        output = "elasticGpuSpecificationSet"
-    )]
-    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecificationResponse>>,
-    #[aws(
-        input = "ElasticInferenceAcceleratorSet",
-        output = "elasticInferenceAcceleratorSet"
-    )]
-    pub elastic_inference_accelerators:
-        Option<Vec<LaunchTemplateElasticInferenceAcceleratorResponse>>,
-    #[aws(input = "SecurityGroupIdSet", output = "securityGroupIdSet")]
-    pub security_group_ids: Option<Vec<String>>,
-    #[aws(input = "SecurityGroupSet", output = "securityGroupSet")]
-    pub security_groups: Option<Vec<String>>,
-    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptions>,
-    pub credit_specification: Option<CreditSpecification>,
-    pub cpu_options: Option<LaunchTemplateCpuOptions>,
-    pub capacity_reservation_specification:
-        Option<LaunchTemplateCapacityReservationSpecificationResponse>,
-    #[aws(input = "LicenseSet", output = "licenseSet")]
-    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfiguration>>,
-    pub hibernation_options: Option<LaunchTemplateHibernationOptions>,
-    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptions>,
-    pub enclave_options: Option<LaunchTemplateEnclaveOptions>,
-    pub instance_requirements: Option<InstanceRequirements>,
-    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptions>,
-    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptions>,
-    pub disable_api_stop: Option<bool>,
-    pub operator: Option<OperatorResponse>,
-    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptions>,
-    #[aws(input = "SecondaryInterfaceSet", output = "secondaryInterfaceSet")]
-    pub secondary_interfaces: Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecification>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5470,31 +3156,6 @@ pub struct RouteTableAssociationState {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct ScanResults {
-    pub highest_finding_severity_label: Option<SeverityLabel>,
-    pub finding_scan_date: Option<wire::Timestamp>,
-    pub informational_fix_available_since: Option<wire::Timestamp>,
-    pub low_fix_available_since: Option<wire::Timestamp>,
-    pub medium_fix_available_since: Option<wire::Timestamp>,
-    pub high_fix_available_since: Option<wire::Timestamp>,
-    pub critical_fix_available_since: Option<wire::Timestamp>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SecondaryInterfacePrivateIpAddressSpecification {
-    pub private_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SecondaryInterfacePrivateIpAddressSpecificationRequest {
-    #[aws(output = "PrivateIpAddress")]
-    pub private_ip_address: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct SecurityGroup {
     pub group_id: Option<String>,
     pub ip_permissions_egress: Option<Vec<IpPermission>>,
@@ -5507,13 +3168,6 @@ pub struct SecurityGroup {
     #[aws(input = "GroupDescription", output = "groupDescription")]
     pub description: Option<String>,
     pub ip_permissions: Option<Vec<IpPermission>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SecurityGroupIdentifier {
-    pub group_id: Option<String>,
-    pub group_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5543,80 +3197,6 @@ pub struct SecurityGroupRuleDescription {
     pub security_group_rule_id: Option<String>,
     #[aws(output = "Description")]
     pub description: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SecurityGroupRuleRequest {
-    #[aws(output = "IpProtocol")]
-    pub ip_protocol: Option<String>,
-    #[aws(output = "FromPort")]
-    pub from_port: Option<i32>,
-    #[aws(output = "ToPort")]
-    pub to_port: Option<i32>,
-    #[aws(output = "CidrIpv4")]
-    pub cidr_ipv4: Option<String>,
-    #[aws(output = "CidrIpv6")]
-    pub cidr_ipv6: Option<String>,
-    #[aws(output = "PrefixListId")]
-    pub prefix_list_id: Option<String>,
-    #[aws(output = "ReferencedGroupId")]
-    pub referenced_group_id: Option<String>,
-    #[aws(output = "Description")]
-    pub description: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SecurityGroupRuleUpdate {
-    #[aws(output = "SecurityGroupRuleId")]
-    pub security_group_rule_id: String,
-    #[aws(output = "SecurityGroupRule")]
-    pub security_group_rule: Option<SecurityGroupRuleRequest>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ServiceDetail {
-    pub service_name: Option<String>,
-    pub service_id: Option<String>,
-    pub service_type: Option<Vec<ServiceTypeDetail>>,
-    pub service_region: Option<String>,
-    #[aws(input = "AvailabilityZoneIdSet", output = "availabilityZoneIdSet")]
-    pub availability_zone_ids: Option<Vec<String>>,
-    #[aws(input = "AvailabilityZoneSet", output = "availabilityZoneSet")]
-    pub availability_zones: Option<Vec<String>>,
-    pub owner: Option<String>,
-    #[aws(input = "BaseEndpointDnsNameSet", output = "baseEndpointDnsNameSet")]
-    pub base_endpoint_dns_names: Option<Vec<String>>,
-    pub private_dns_name: Option<String>,
-    #[aws(input = "PrivateDnsNameSet", output = "privateDnsNameSet")]
-    pub private_dns_names: Option<Vec<PrivateDnsDetails>>,
-    pub vpc_endpoint_policy_supported: Option<bool>,
-    pub acceptance_required: Option<bool>,
-    pub manages_vpc_endpoints: Option<bool>,
-    pub payer_responsibility: Option<PayerResponsibility>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub private_dns_name_verification_state: Option<DnsNameState>,
-    #[aws(
-        input = "SupportedIpAddressTypeSet",
-        output = "supportedIpAddressTypeSet"
-    )]
-    pub supported_ip_address_types: Option<Vec<ServiceConnectivityType>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ServiceTypeDetail {
-    pub service_type: Option<ServiceType>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct StateReason {
-    pub code: Option<String>,
-    pub message: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5657,25 +3237,6 @@ pub struct SubnetCidrBlockState {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct SubnetConfiguration {
-    #[aws(output = "SubnetId")]
-    pub subnet_id: Option<String>,
-    #[aws(output = "Ipv4")]
-    pub ipv4: Option<String>,
-    #[aws(output = "Ipv6")]
-    pub ipv6: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct SubnetIpPrefixes {
-    pub subnet_id: Option<String>,
-    #[aws(input = "IpPrefixSet", output = "ipPrefixSet")]
-    pub ip_prefixes: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct SubnetIpv6CidrBlockAssociation {
     pub association_id: Option<String>,
     pub ipv6_cidr_block: Option<String>,
@@ -5711,74 +3272,14 @@ pub struct TagSpecification {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct TotalLocalStorageGB {
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct TotalLocalStorageGBRequest {
-    #[aws(output = "Min")]
-    pub min: Option<f64>,
-    #[aws(output = "Max")]
-    pub max: Option<f64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct UnsuccessfulItem {
-    pub error: Option<UnsuccessfulItemError>,
-    pub resource_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct UnsuccessfulItemError {
-    pub code: Option<String>,
-    pub message: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "VpcPeeringConnectionId", output = "vpcPeeringConnectionId"))]
+#[aws(unbuilt(name = "PeeringStatus", output = "peeringStatus"))]
 pub struct UserIdGroupPair {
     pub description: Option<String>,
     pub user_id: Option<String>,
     pub group_name: Option<String>,
     pub group_id: Option<String>,
     pub vpc_id: Option<String>,
-    pub vpc_peering_connection_id: Option<String>,
-    pub peering_status: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct VCpuCountRange {
-    pub min: Option<i32>,
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct VCpuCountRangeRequest {
-    #[aws(output = "Min")]
-    pub min: i32,
-    #[aws(output = "Max")]
-    pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ValidationError {
-    pub code: Option<String>,
-    pub message: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct ValidationWarning {
-    #[aws(input = "ErrorSet", output = "errorSet")]
-    pub errors: Option<Vec<ValidationError>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5816,15 +3317,6 @@ pub struct VpcCidrBlockState {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct VpcClassicLink {
-    pub classic_link_enabled: Option<bool>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub vpc_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct VpcEncryptionControl {
     pub vpc_id: Option<String>,
     pub vpc_encryption_control_id: Option<String>,
@@ -5834,33 +3326,6 @@ pub struct VpcEncryptionControl {
     pub resource_exclusions: Option<VpcEncryptionControlExclusions>,
     #[aws(input = "TagSet", output = "tagSet")]
     pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
-pub struct VpcEncryptionControlConfiguration {
-    #[aws(output = "Mode")]
-    pub mode: VpcEncryptionControlMode,
-    #[aws(output = "InternetGatewayExclusion")]
-    pub internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "EgressOnlyInternetGatewayExclusion")]
-    pub egress_only_internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "NatGatewayExclusion")]
-    pub nat_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "VirtualPrivateGatewayExclusion")]
-    pub virtual_private_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "VpcPeeringExclusion")]
-    pub vpc_peering_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "LambdaExclusion")]
-    pub lambda_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "VpcLatticeExclusion")]
-    pub vpc_lattice_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "ElasticFileSystemExclusion")]
-    pub elastic_file_system_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "GlobalAcceleratorExclusion")]
-    pub global_accelerator_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
-    #[aws(output = "ApiGatewayV2Exclusion")]
-    pub api_gateway_v2_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5887,46 +3352,6 @@ pub struct VpcEncryptionControlExclusions {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
-pub struct VpcEndpoint {
-    pub vpc_endpoint_id: Option<String>,
-    pub vpc_endpoint_type: Option<VpcEndpointType>,
-    pub vpc_id: Option<String>,
-    pub service_name: Option<String>,
-    pub state: Option<State>,
-    pub policy_document: Option<String>,
-    #[aws(input = "RouteTableIdSet", output = "routeTableIdSet")]
-    pub route_table_ids: Option<Vec<String>>,
-    #[aws(input = "SubnetIdSet", output = "subnetIdSet")]
-    pub subnet_ids: Option<Vec<String>>,
-    #[aws(input = "GroupSet", output = "groupSet")]
-    pub groups: Option<Vec<SecurityGroupIdentifier>>,
-    pub ip_address_type: Option<IpAddressType>,
-    pub dns_options: Option<DnsOptions>,
-    pub private_dns_enabled: Option<bool>,
-    pub requester_managed: Option<bool>,
-    #[aws(input = "NetworkInterfaceIdSet", output = "networkInterfaceIdSet")]
-    pub network_interface_ids: Option<Vec<String>>,
-    #[aws(input = "DnsEntrySet", output = "dnsEntrySet")]
-    pub dns_entries: Option<Vec<DnsEntry>>,
-    pub creation_timestamp: Option<wire::Timestamp>,
-    #[aws(input = "TagSet", output = "tagSet")]
-    pub tags: Option<Vec<Tag>>,
-    pub owner_id: Option<String>,
-    pub last_error: Option<LastError>,
-    #[aws(input = "Ipv4PrefixSet", output = "ipv4PrefixSet")]
-    pub ipv4_prefixes: Option<Vec<SubnetIpPrefixes>>,
-    #[aws(input = "Ipv6PrefixSet", output = "ipv6PrefixSet")]
-    pub ipv6_prefixes: Option<Vec<SubnetIpPrefixes>>,
-    pub failure_reason: Option<String>,
-    pub service_network_arn: Option<String>,
-    pub resource_configuration_arn: Option<String>,
-    pub service_region: Option<String>,
-    #[aws(input = "PayerResponsibilitySet", output = "payerResponsibilitySet")]
-    pub payer_responsibilities: Option<Vec<PayerResponsibilityEntry>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase", output = "camelCase")]
 pub struct VpcIpv6CidrBlockAssociation {
     pub association_id: Option<String>,
     pub ipv6_cidr_block: Option<String>,
@@ -5939,63 +3364,9 @@ pub struct VpcIpv6CidrBlockAssociation {
 
 // Enums.
 
-wire::string_enum!(AcceleratorManufacturer {
-    AmazonWebServices = "amazon-web-services",
-    Amd = "amd",
-    Nvidia = "nvidia",
-    Xilinx = "xilinx",
-    Habana = "habana",
-});
-
-wire::string_enum!(AcceleratorName {
-    A100 = "a100",
-    Inferentia = "inferentia",
-    K520 = "k520",
-    K80 = "k80",
-    M60 = "m60",
-    RadeonProV520 = "radeon-pro-v520",
-    T4 = "t4",
-    Vu9p = "vu9p",
-    V100 = "v100",
-    A10g = "a10g",
-    H100 = "h100",
-    T4g = "t4g",
-    L40s = "l40s",
-    L4 = "l4",
-    GaudiHl205 = "gaudi-hl-205",
-    Inferentia2 = "inferentia2",
-    Trainium = "trainium",
-    Trainium2 = "trainium2",
-    U30 = "u30",
-});
-
-wire::string_enum!(AcceleratorType {
-    Gpu = "gpu",
-    Fpga = "fpga",
-    Inference = "inference",
-    Media = "media",
-});
-
 wire::string_enum!(AccountAttributeName {
     SupportedPlatforms = "supported-platforms",
     DefaultVpc = "default-vpc",
-});
-
-wire::string_enum!(AddressAttributeName {
-    DomainName = "domain-name",
-});
-
-wire::string_enum!(AmdSevSnpSpecification {
-    Enabled = "enabled",
-    Disabled = "disabled",
-});
-
-wire::string_enum!(ArchitectureValues {
-    I386 = "i386",
-    X8664 = "x86_64",
-    Arm64 = "arm64",
-    X8664Mac = "x86_64_mac",
-    Arm64Mac = "arm64_mac",
 });
 
 wire::string_enum!(AutoProvisionZonesState {
@@ -6027,64 +3398,15 @@ wire::string_enum!(AvailabilityZoneState {
     Constrained = "constrained",
 });
 
-wire::string_enum!(BareMetal {
-    Included = "included",
-    Required = "required",
-    Excluded = "excluded",
-});
-
 wire::string_enum!(BlockPublicAccessMode {
     Off = "off",
     BlockBidirectional = "block-bidirectional",
     BlockIngress = "block-ingress",
 });
 
-wire::string_enum!(BootModeValues {
-    LegacyBios = "legacy-bios",
-    Uefi = "uefi",
-    UefiPreferred = "uefi-preferred",
-});
-
-wire::string_enum!(BurstablePerformance {
-    Included = "included",
-    Required = "required",
-    Excluded = "excluded",
-});
-
-wire::string_enum!(CapacityReservationPreference {
-    CapacityReservationsOnly = "capacity-reservations-only",
-    Open = "open",
-    None = "none",
-});
-
 wire::string_enum!(ConnectivityType {
     Private = "private",
     Public = "public",
-});
-
-wire::string_enum!(CpuManufacturer {
-    Intel = "intel",
-    Amd = "amd",
-    AmazonWebServices = "amazon-web-services",
-    Apple = "apple",
-});
-
-wire::string_enum!(DeviceType {
-    Ebs = "ebs",
-    InstanceStore = "instance-store",
-});
-
-wire::string_enum!(DnsNameState {
-    PendingVerification = "pendingVerification",
-    Verified = "verified",
-    Failed = "failed",
-});
-
-wire::string_enum!(DnsRecordIpType {
-    Ipv4 = "ipv4",
-    Dualstack = "dualstack",
-    Ipv6 = "ipv6",
-    ServiceDefined = "service-defined",
 });
 
 wire::string_enum!(DomainType {
@@ -6097,111 +3419,6 @@ wire::string_enum!(HostnameType {
     ResourceName = "resource-name",
 });
 
-wire::string_enum!(HttpTokensState {
-    Optional = "optional",
-    Required = "required",
-});
-
-wire::string_enum!(HypervisorType {
-    Ovm = "ovm",
-    Xen = "xen",
-});
-
-wire::string_enum!(ImageState {
-    Pending = "pending",
-    Available = "available",
-    Invalid = "invalid",
-    Deregistered = "deregistered",
-    Transient = "transient",
-    Failed = "failed",
-    Error = "error",
-    Disabled = "disabled",
-});
-
-wire::string_enum!(ImageTypeValues {
-    Machine = "machine",
-    Kernel = "kernel",
-    Ramdisk = "ramdisk",
-});
-
-wire::string_enum!(ImdsSupportValues {
-    V20 = "v2.0",
-});
-
-wire::string_enum!(InstanceAutoRecoveryState {
-    Disabled = "disabled",
-    Default = "default",
-});
-
-wire::string_enum!(InstanceBandwidthWeighting {
-    Default = "default",
-    Vpc1 = "vpc-1",
-    Ebs1 = "ebs-1",
-});
-
-wire::string_enum!(InstanceBootModeValues {
-    LegacyBios = "legacy-bios",
-    Uefi = "uefi",
-});
-
-wire::string_enum!(InstanceGeneration {
-    Current = "current",
-    Previous = "previous",
-});
-
-wire::string_enum!(InstanceInterruptionBehavior {
-    Hibernate = "hibernate",
-    Stop = "stop",
-    Terminate = "terminate",
-});
-
-wire::string_enum!(InstanceLifecycleType {
-    Spot = "spot",
-    Scheduled = "scheduled",
-    CapacityBlock = "capacity-block",
-    InterruptibleCapacityReservation = "interruptible-capacity-reservation",
-});
-
-wire::string_enum!(InstanceMetadataEndpointState {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(InstanceMetadataOptionsState {
-    Pending = "pending",
-    Applied = "applied",
-});
-
-wire::string_enum!(InstanceMetadataProtocolState {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(InstanceMetadataTagsState {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(InstanceRebootMigrationState {
-    Disabled = "disabled",
-    Default = "default",
-});
-
-wire::string_enum!(InstanceStateName {
-    Pending = "pending",
-    Running = "running",
-    ShuttingDown = "shutting-down",
-    Terminated = "terminated",
-    Stopping = "stopping",
-    Stopped = "stopped",
-});
-
-wire::string_enum!(IpAddressType {
-    Ipv4 = "ipv4",
-    Dualstack = "dualstack",
-    Ipv6 = "ipv6",
-});
-
 wire::string_enum!(IpSource {
     Amazon = "amazon",
     Byoip = "byoip",
@@ -6211,66 +3428,6 @@ wire::string_enum!(IpSource {
 wire::string_enum!(Ipv6AddressAttribute {
     Public = "public",
     Private = "private",
-});
-
-wire::string_enum!(KeyType {
-    Rsa = "rsa",
-    Ed25519 = "ed25519",
-});
-
-wire::string_enum!(LaunchTemplateAutoRecoveryState {
-    Default = "default",
-    Disabled = "disabled",
-});
-
-wire::string_enum!(LaunchTemplateHttpTokensState {
-    Optional = "optional",
-    Required = "required",
-});
-
-wire::string_enum!(LaunchTemplateInstanceMetadataEndpointState {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(LaunchTemplateInstanceMetadataOptionsState {
-    Pending = "pending",
-    Applied = "applied",
-});
-
-wire::string_enum!(LaunchTemplateInstanceMetadataProtocolIpv6 {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(LaunchTemplateInstanceMetadataTagsState {
-    Disabled = "disabled",
-    Enabled = "enabled",
-});
-
-wire::string_enum!(LocalStorage {
-    Included = "included",
-    Required = "required",
-    Excluded = "excluded",
-});
-
-wire::string_enum!(LocalStorageType {
-    Hdd = "hdd",
-    Ssd = "ssd",
-});
-
-wire::string_enum!(MarketType {
-    Spot = "spot",
-    CapacityBlock = "capacity-block",
-    InterruptibleCapacityReservation = "interruptible-capacity-reservation",
-    OnDemand = "on-demand",
-});
-
-wire::string_enum!(MonitoringState {
-    Disabled = "disabled",
-    Disabling = "disabling",
-    Enabled = "enabled",
-    Pending = "pending",
 });
 
 wire::string_enum!(NatGatewayAddressStatus {
@@ -6309,26 +3466,6 @@ wire::string_enum!(NatGatewayState {
     Deleted = "deleted",
 });
 
-wire::string_enum!(NestedVirtualizationSpecification {
-    Enabled = "enabled",
-    Disabled = "disabled",
-});
-
-wire::string_enum!(NetworkInterfaceAttribute {
-    Description = "description",
-    GroupSet = "groupSet",
-    SourceDestCheck = "sourceDestCheck",
-    Attachment = "attachment",
-    AssociatePublicIpAddress = "associatePublicIpAddress",
-});
-
-wire::string_enum!(NetworkInterfaceCreationType {
-    Efa = "efa",
-    EfaOnly = "efa-only",
-    Branch = "branch",
-    Trunk = "trunk",
-});
-
 wire::string_enum!(NetworkInterfaceStatus {
     Available = "available",
     Associated = "associated",
@@ -6356,45 +3493,6 @@ wire::string_enum!(NetworkInterfaceType {
     GatewayLoadBalancerEndpoint = "gateway_load_balancer_endpoint",
     IotRulesManaged = "iot_rules_managed",
     AwsCodestarConnectionsManaged = "aws_codestar_connections_managed",
-});
-
-wire::string_enum!(PayerResponsibility {
-    ServiceOwner = "ServiceOwner",
-});
-
-wire::string_enum!(PayerResponsibilityScope {
-    VpcEndpointCharges = "vpc-endpoint-charges",
-    ResourceGatewayCharges = "resource-gateway-charges",
-});
-
-wire::string_enum!(PayerResponsibilityType {
-    VpcEndpointAccount = "vpc-endpoint-account",
-    ResourceGatewayAccount = "resource-gateway-account",
-    VpcEndpointServiceAccount = "vpc-endpoint-service-account",
-});
-
-wire::string_enum!(PlatformValues {
-    Windows = "Windows",
-});
-
-wire::string_enum!(PrefixListState {
-    CreateInProgress = "create-in-progress",
-    CreateComplete = "create-complete",
-    CreateFailed = "create-failed",
-    ModifyInProgress = "modify-in-progress",
-    ModifyComplete = "modify-complete",
-    ModifyFailed = "modify-failed",
-    RestoreInProgress = "restore-in-progress",
-    RestoreComplete = "restore-complete",
-    RestoreFailed = "restore-failed",
-    DeleteInProgress = "delete-in-progress",
-    DeleteComplete = "delete-complete",
-    DeleteFailed = "delete-failed",
-});
-
-wire::string_enum!(ProductCodeValues {
-    Devpay = "devpay",
-    Marketplace = "marketplace",
 });
 
 wire::string_enum!(ResourceType {
@@ -6540,61 +3638,11 @@ wire::string_enum!(RuleAction {
     Deny = "deny",
 });
 
-wire::string_enum!(SecondaryInterfaceStatus {
-    Available = "available",
-    InUse = "in-use",
-});
-
-wire::string_enum!(SecondaryInterfaceType {
-    Secondary = "secondary",
-});
-
-wire::string_enum!(ServiceConnectivityType {
-    Ipv4 = "ipv4",
-    Ipv6 = "ipv6",
-});
-
 wire::string_enum!(ServiceManaged {
     Alb = "alb",
     Nlb = "nlb",
     Rnat = "rnat",
     Rds = "rds",
-});
-
-wire::string_enum!(ServiceType {
-    Interface = "Interface",
-    Gateway = "Gateway",
-    GatewayLoadBalancer = "GatewayLoadBalancer",
-});
-
-wire::string_enum!(SeverityLabel {
-    Informational = "informational",
-    Low = "low",
-    Medium = "medium",
-    High = "high",
-    Critical = "critical",
-});
-
-wire::string_enum!(ShutdownBehavior {
-    Stop = "stop",
-    Terminate = "terminate",
-});
-
-wire::string_enum!(SpotInstanceType {
-    OneTime = "one-time",
-    Persistent = "persistent",
-});
-
-wire::string_enum!(State {
-    PendingAcceptance = "PendingAcceptance",
-    Pending = "Pending",
-    Available = "Available",
-    Deleting = "Deleting",
-    Deleted = "Deleted",
-    Rejected = "Rejected",
-    Failed = "Failed",
-    Expired = "Expired",
-    Partial = "Partial",
 });
 
 wire::string_enum!(SubnetCidrBlockStateCode {
@@ -6620,25 +3668,6 @@ wire::string_enum!(Tenancy {
     Host = "host",
 });
 
-wire::string_enum!(TpmSupportValues {
-    V20 = "v2.0",
-});
-
-wire::string_enum!(VirtualizationType {
-    Hvm = "hvm",
-    Paravirtual = "paravirtual",
-});
-
-wire::string_enum!(VolumeType {
-    Standard = "standard",
-    Io1 = "io1",
-    Io2 = "io2",
-    Gp2 = "gp2",
-    Sc1 = "sc1",
-    St1 = "st1",
-    Gp3 = "gp3",
-});
-
 wire::string_enum!(VpcAttributeName {
     EnableDnsSupport = "enableDnsSupport",
     EnableDnsHostnames = "enableDnsHostnames",
@@ -6661,11 +3690,6 @@ wire::string_enum!(VpcEncryptionControlExclusionState {
     Disabled = "disabled",
 });
 
-wire::string_enum!(VpcEncryptionControlExclusionStateInput {
-    Enable = "enable",
-    Disable = "disable",
-});
-
 wire::string_enum!(VpcEncryptionControlMode {
     Monitor = "monitor",
     Enforce = "enforce",
@@ -6683,15 +3707,6 @@ wire::string_enum!(VpcEncryptionControlState {
     DeleteFailed = "delete-failed",
 });
 
-wire::string_enum!(VpcEndpointType {
-    Interface = "Interface",
-    Gateway = "Gateway",
-    GatewayLoadBalancer = "GatewayLoadBalancer",
-    Resource = "Resource",
-    ServiceNetwork = "ServiceNetwork",
-    Tunnel = "Tunnel",
-});
-
 wire::string_enum!(VpcState {
     Pending = "pending",
     Available = "available",
@@ -6701,25 +3716,11 @@ wire::string_enum!(VpcState {
 pub mod limits {
     //! What the model allows.
 
-    use wire::{Limits, Pattern};
+    use wire::Limits;
 
     pub static ADDRESS_MAX_RESULTS: Limits = Limits {
         min: Some(1),
         max: Some(1000),
-        ..Limits::NONE
-    };
-    pub static ALLOWED_INSTANCE_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(30),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\.\\*\\-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static ALLOWED_INSTANCE_TYPE_SET: Limits = Limits {
-        max: Some(400),
-        member: Some(&ALLOWED_INSTANCE_TYPE),
         ..Limits::NONE
     };
     pub static DESCRIBE_DHCP_OPTIONS_MAX_RESULTS: Limits = Limits {
@@ -6730,11 +3731,6 @@ pub mod limits {
     pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Limits = Limits {
         min: Some(5),
         max: Some(1000),
-        ..Limits::NONE
-    };
-    pub static DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS: Limits = Limits {
-        min: Some(1),
-        max: Some(200),
         ..Limits::NONE
     };
     pub static DESCRIBE_NAT_GATEWAYS_MAX_RESULTS: Limits = Limits {
@@ -6775,55 +3771,6 @@ pub mod limits {
     pub static DESCRIBE_VPCS_MAX_RESULTS: Limits = Limits {
         min: Some(5),
         max: Some(1000),
-        ..Limits::NONE
-    };
-    pub static EXCLUDED_INSTANCE_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(30),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\.\\*\\-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static EXCLUDED_INSTANCE_TYPE_SET: Limits = Limits {
-        max: Some(400),
-        member: Some(&EXCLUDED_INSTANCE_TYPE),
-        ..Limits::NONE
-    };
-    pub static LAUNCH_TEMPLATE_ELASTIC_INFERENCE_ACCELERATOR_COUNT: Limits = Limits {
-        min: Some(1),
-        ..Limits::NONE
-    };
-    pub static LAUNCH_TEMPLATE_NAME: Limits = Limits {
-        min: Some(3),
-        max: Some(128),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\(\\)\\.\\-/_]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static LAUNCH_TEMPLATE_NAME_STRING_LIST: Limits = Limits {
-        member: Some(&LAUNCH_TEMPLATE_NAME),
-        ..Limits::NONE
-    };
-    pub static PREFIX_LIST_MAX_RESULTS: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static PRIVATE_DNS_SPECIFIED_DOMAIN_SET: Limits = Limits {
-        max: Some(10),
-        ..Limits::NONE
-    };
-    pub static PRIVATE_IP_ADDRESS_COUNT: Limits = Limits {
-        min: Some(1),
-        max: Some(31),
-        ..Limits::NONE
-    };
-    pub static VERSION_DESCRIPTION: Limits = Limits {
-        max: Some(255),
         ..Limits::NONE
     };
 }

@@ -19,6 +19,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
         operations: &[],
         members: &[],
     },
+    unbuilt: errors::InvalidParameterException,
     unsigned: &[],
     operations: &[
         "BatchCheckLayerAvailability",
@@ -136,6 +137,7 @@ impl wire::Operation for BatchDeleteImageInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "acceptedMediaTypes", only = "*"))]
 pub struct BatchGetImageInput {
     #[aws(limits = limits::REGISTRY_ID)]
     pub registry_id: Option<String>,
@@ -143,8 +145,6 @@ pub struct BatchGetImageInput {
     pub repository_name: String,
     #[aws(limits = limits::IMAGE_IDENTIFIER_LIST)]
     pub image_ids: Vec<ImageIdentifier>,
-    #[aws(limits = limits::MEDIA_TYPE_LIST)]
-    pub accepted_media_types: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -306,15 +306,14 @@ impl wire::Operation for DeleteRepositoryPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "nextToken", only = "*"))]
+#[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct DescribeImageScanFindingsInput {
     #[aws(limits = limits::REGISTRY_ID)]
     pub registry_id: Option<String>,
     #[aws(limits = limits::REPOSITORY_NAME)]
     pub repository_name: String,
     pub image_id: ImageIdentifier,
-    pub next_token: Option<String>,
-    #[aws(limits = limits::MAX_RESULTS)]
-    pub max_results: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -729,10 +728,9 @@ impl wire::Operation for PutLifecyclePolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "rules"))]
 pub struct PutRegistryScanningConfigurationInput {
     pub scan_type: Option<ScanType>,
-    #[aws(limits = limits::REGISTRY_SCANNING_RULE_LIST)]
-    pub rules: Option<Vec<RegistryScanningRule>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -749,6 +747,7 @@ impl wire::Operation for PutRegistryScanningConfigurationInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "force", only = "*"))]
 pub struct SetRepositoryPolicyInput {
     #[aws(limits = limits::REGISTRY_ID)]
     pub registry_id: Option<String>,
@@ -756,7 +755,6 @@ pub struct SetRepositoryPolicyInput {
     pub repository_name: String,
     #[aws(limits = limits::REPOSITORY_POLICY_TEXT)]
     pub policy_text: String,
-    pub force: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1173,7 +1171,6 @@ pub struct RegistryScanningConfiguration {
 #[aws(names = "camelCase")]
 pub struct RegistryScanningRule {
     pub scan_frequency: ScanFrequency,
-    #[aws(limits = limits::SCANNING_REPOSITORY_FILTER_LIST)]
     pub repository_filters: Vec<ScanningRepositoryFilter>,
 }
 
@@ -1261,7 +1258,6 @@ pub struct ResourceDetails {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ScanningRepositoryFilter {
-    #[aws(limits = limits::SCANNING_REPOSITORY_FILTER_VALUE)]
     pub filter: String,
     pub filter_type: ScanningRepositoryFilterType,
 }
@@ -1517,11 +1513,6 @@ pub mod limits {
         max: Some(1000),
         ..Limits::NONE
     };
-    pub static MEDIA_TYPE_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        ..Limits::NONE
-    };
     pub static PART_SIZE: Limits = Limits {
         min: Some(0),
         ..Limits::NONE
@@ -1531,10 +1522,6 @@ pub mod limits {
             static PATTERN: Pattern = Pattern::new("[0-9]{12}");
             Some(&PATTERN)
         },
-        ..Limits::NONE
-    };
-    pub static REGISTRY_SCANNING_RULE_LIST: Limits = Limits {
-        max: Some(2),
         ..Limits::NONE
     };
     pub static REPOSITORY_NAME: Limits = Limits {
@@ -1562,19 +1549,6 @@ pub mod limits {
         min: Some(1),
         max: Some(25),
         member: Some(&REPOSITORY_NAME),
-        ..Limits::NONE
-    };
-    pub static SCANNING_REPOSITORY_FILTER_LIST: Limits = Limits {
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static SCANNING_REPOSITORY_FILTER_VALUE: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$");
-            Some(&PATTERN)
-        },
         ..Limits::NONE
     };
     pub static UPLOAD_ID: Limits = Limits {

@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-11-13",
     validation: errors::InvalidParameterException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::UnsupportedFeatureException,
     unsigned: &[],
     operations: &[
         "AssociateGatewayWithCluster",
@@ -110,29 +111,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct CreateCapacityProviderInput {
-    pub name: String,
-    pub cluster: Option<String>,
-    pub auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
-    pub managed_instances_provider: Option<CreateManagedInstancesProviderConfiguration>,
-    #[aws(limits = limits::TAGS)]
-    pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CreateCapacityProviderOutput {
-    pub capacity_provider: Option<CapacityProvider>,
-}
-
-impl wire::Operation for CreateCapacityProviderInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "CreateCapacityProvider";
-    type Output = CreateCapacityProviderOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "serviceConnectDefaults"))]
 pub struct CreateClusterInput {
     pub cluster_name: Option<String>,
     #[aws(limits = limits::TAGS)]
@@ -141,7 +120,6 @@ pub struct CreateClusterInput {
     pub configuration: Option<ClusterConfiguration>,
     pub capacity_providers: Option<Vec<String>>,
     pub default_capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
-    pub service_connect_defaults: Option<ClusterServiceConnectDefaultsRequest>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -158,13 +136,22 @@ impl wire::Operation for CreateClusterInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "serviceRegistries"))]
+#[aws(unbuilt(name = "placementConstraints"))]
+#[aws(unbuilt(name = "placementStrategy"))]
+#[aws(unbuilt(name = "schedulingStrategy", only = "REPLICA"))]
+#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
+#[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
+#[aws(unbuilt(name = "volumeConfigurations"))]
+#[aws(unbuilt(name = "vpcLatticeConfigurations"))]
+#[aws(unbuilt(name = "gatewayConnectors"))]
+#[aws(unbuilt(name = "monitoring"))]
 pub struct CreateServiceInput {
     pub cluster: Option<String>,
     pub service_name: String,
     pub task_definition: Option<String>,
     pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
     pub load_balancers: Option<Vec<LoadBalancer>>,
-    pub service_registries: Option<Vec<ServiceRegistry>>,
     pub desired_count: Option<i32>,
     pub client_token: Option<String>,
     pub launch_type: Option<LaunchType>,
@@ -172,24 +159,14 @@ pub struct CreateServiceInput {
     pub platform_version: Option<String>,
     pub role: Option<String>,
     pub deployment_configuration: Option<DeploymentConfiguration>,
-    pub placement_constraints: Option<Vec<PlacementConstraint>>,
-    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub health_check_grace_period_seconds: Option<i32>,
-    pub scheduling_strategy: Option<SchedulingStrategy>,
     pub deployment_controller: Option<DeploymentController>,
     #[aws(limits = limits::TAGS)]
     pub tags: Option<Vec<Tag>>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
     pub propagate_tags: Option<PropagateTags>,
-    pub enable_execute_command: Option<bool>,
-    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
-    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
-    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
-    #[aws(limits = limits::GATEWAY_CONNECTOR_LIST)]
-    pub gateway_connectors: Option<Vec<GatewayConnector>>,
-    pub monitoring: Option<MonitoringConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -206,40 +183,9 @@ impl wire::Operation for CreateServiceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct CreateTaskSetInput {
-    pub service: String,
-    pub cluster: String,
-    pub external_id: Option<String>,
-    pub task_definition: String,
-    pub network_configuration: Option<NetworkConfiguration>,
-    pub load_balancers: Option<Vec<LoadBalancer>>,
-    pub service_registries: Option<Vec<ServiceRegistry>>,
-    pub launch_type: Option<LaunchType>,
-    pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
-    pub platform_version: Option<String>,
-    pub scale: Option<Scale>,
-    pub client_token: Option<String>,
-    #[aws(limits = limits::TAGS)]
-    pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CreateTaskSetOutput {
-    pub task_set: Option<TaskSet>,
-}
-
-impl wire::Operation for CreateTaskSetInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "CreateTaskSet";
-    type Output = CreateTaskSetOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "principalArn"))]
 pub struct DeleteAccountSettingInput {
     pub name: SettingName,
-    pub principal_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -252,44 +198,6 @@ impl wire::Operation for DeleteAccountSettingInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteAccountSetting";
     type Output = DeleteAccountSettingOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteAttributesInput {
-    pub cluster: Option<String>,
-    pub attributes: Vec<Attribute>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteAttributesOutput {
-    pub attributes: Option<Vec<Attribute>>,
-}
-
-impl wire::Operation for DeleteAttributesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteAttributes";
-    type Output = DeleteAttributesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteCapacityProviderInput {
-    pub capacity_provider: String,
-    pub cluster: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteCapacityProviderOutput {
-    pub capacity_provider: Option<CapacityProvider>,
-}
-
-impl wire::Operation for DeleteCapacityProviderInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteCapacityProvider";
-    type Output = DeleteCapacityProviderOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -351,47 +259,6 @@ impl wire::Operation for DeleteTaskDefinitionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DeleteTaskSetInput {
-    pub cluster: String,
-    pub service: String,
-    pub task_set: String,
-    pub force: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeleteTaskSetOutput {
-    pub task_set: Option<TaskSet>,
-}
-
-impl wire::Operation for DeleteTaskSetInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteTaskSet";
-    type Output = DeleteTaskSetOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeregisterContainerInstanceInput {
-    pub cluster: Option<String>,
-    pub container_instance: String,
-    pub force: Option<bool>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeregisterContainerInstanceOutput {
-    pub container_instance: Option<ContainerInstance>,
-}
-
-impl wire::Operation for DeregisterContainerInstanceInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeregisterContainerInstance";
-    type Output = DeregisterContainerInstanceOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct DeregisterTaskDefinitionInput {
     pub task_definition: String,
 }
@@ -410,11 +277,11 @@ impl wire::Operation for DeregisterTaskDefinitionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "cluster"))]
+#[aws(unbuilt(name = "include", only = "*"))]
+#[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct DescribeCapacityProvidersInput {
     pub capacity_providers: Option<Vec<String>>,
-    pub cluster: Option<String>,
-    pub include: Option<Vec<CapacityProviderField>>,
-    pub max_results: Option<i32>,
     pub next_token: Option<String>,
 }
 
@@ -450,27 +317,6 @@ impl wire::Operation for DescribeClustersInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeClusters";
     type Output = DescribeClustersOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DescribeContainerInstancesInput {
-    pub cluster: Option<String>,
-    pub container_instances: Vec<String>,
-    pub include: Option<Vec<ContainerInstanceField>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DescribeContainerInstancesOutput {
-    pub container_instances: Option<Vec<ContainerInstance>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for DescribeContainerInstancesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeContainerInstances";
-    type Output = DescribeContainerInstancesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -554,28 +400,6 @@ impl wire::Operation for DescribeTaskDefinitionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DescribeTaskSetsInput {
-    pub cluster: String,
-    pub service: String,
-    pub task_sets: Option<Vec<String>>,
-    pub include: Option<Vec<TaskSetField>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DescribeTaskSetsOutput {
-    pub task_sets: Option<Vec<TaskSet>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for DescribeTaskSetsInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DescribeTaskSets";
-    type Output = DescribeTaskSetsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct DescribeTasksInput {
     pub cluster: Option<String>,
     pub tasks: Vec<String>,
@@ -597,81 +421,13 @@ impl wire::Operation for DescribeTasksInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DiscoverPollEndpointInput {
-    pub container_instance: Option<String>,
-    pub cluster: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DiscoverPollEndpointOutput {
-    pub endpoint: Option<String>,
-    pub telemetry_endpoint: Option<String>,
-    pub service_connect_endpoint: Option<String>,
-}
-
-impl wire::Operation for DiscoverPollEndpointInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DiscoverPollEndpoint";
-    type Output = DiscoverPollEndpointOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ExecuteCommandInput {
-    pub cluster: Option<String>,
-    pub container: Option<String>,
-    pub command: String,
-    pub interactive: bool,
-    pub task: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ExecuteCommandOutput {
-    pub cluster_arn: Option<String>,
-    pub container_arn: Option<String>,
-    pub container_name: Option<String>,
-    pub interactive: Option<bool>,
-    pub session: Option<Session>,
-    pub task_arn: Option<String>,
-}
-
-impl wire::Operation for ExecuteCommandInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ExecuteCommand";
-    type Output = ExecuteCommandOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct GetTaskProtectionInput {
-    pub cluster: String,
-    pub tasks: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct GetTaskProtectionOutput {
-    pub protected_tasks: Option<Vec<ProtectedTask>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for GetTaskProtectionInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "GetTaskProtection";
-    type Output = GetTaskProtectionOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "principalArn"))]
+#[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct ListAccountSettingsInput {
     pub name: Option<SettingName>,
     pub value: Option<String>,
-    pub principal_arn: Option<String>,
     pub effective_settings: Option<bool>,
     pub next_token: Option<String>,
-    pub max_results: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -685,30 +441,6 @@ impl wire::Operation for ListAccountSettingsInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ListAccountSettings";
     type Output = ListAccountSettingsOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ListAttributesInput {
-    pub cluster: Option<String>,
-    pub target_type: TargetType,
-    pub attribute_name: Option<String>,
-    pub attribute_value: Option<String>,
-    pub next_token: Option<String>,
-    pub max_results: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ListAttributesOutput {
-    pub attributes: Option<Vec<Attribute>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for ListAttributesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ListAttributes";
-    type Output = ListAttributesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -733,36 +465,13 @@ impl wire::Operation for ListClustersInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct ListContainerInstancesInput {
-    pub cluster: Option<String>,
-    pub filter: Option<String>,
-    pub next_token: Option<String>,
-    pub max_results: Option<i32>,
-    pub status: Option<ContainerInstanceStatus>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ListContainerInstancesOutput {
-    pub container_instance_arns: Option<Vec<String>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for ListContainerInstancesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ListContainerInstances";
-    type Output = ListContainerInstancesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct ListServiceDeploymentsInput {
     pub service: String,
     pub cluster: Option<String>,
     pub status: Option<Vec<ServiceDeploymentStatus>>,
     pub created_at: Option<CreatedAt>,
     pub next_token: Option<String>,
-    pub max_results: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -800,27 +509,6 @@ impl wire::Operation for ListServicesInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ListServices";
     type Output = ListServicesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ListServicesByNamespaceInput {
-    pub namespace: String,
-    pub next_token: Option<String>,
-    pub max_results: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ListServicesByNamespaceOutput {
-    pub service_arns: Option<Vec<String>>,
-    pub next_token: Option<String>,
-}
-
-impl wire::Operation for ListServicesByNamespaceInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "ListServicesByNamespace";
-    type Output = ListServicesByNamespaceOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -888,9 +576,10 @@ impl wire::Operation for ListTaskDefinitionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "containerInstance"))]
+#[aws(unbuilt(name = "daemonName"))]
 pub struct ListTasksInput {
     pub cluster: Option<String>,
-    pub container_instance: Option<String>,
     pub family: Option<String>,
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -898,7 +587,6 @@ pub struct ListTasksInput {
     pub service_name: Option<String>,
     pub desired_status: Option<DesiredStatus>,
     pub launch_type: Option<LaunchType>,
-    pub daemon_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -916,10 +604,10 @@ impl wire::Operation for ListTasksInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "principalArn"))]
 pub struct PutAccountSettingInput {
     pub name: SettingName,
     pub value: String,
-    pub principal_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -955,25 +643,6 @@ impl wire::Operation for PutAccountSettingDefaultInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct PutAttributesInput {
-    pub cluster: Option<String>,
-    pub attributes: Vec<Attribute>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct PutAttributesOutput {
-    pub attributes: Option<Vec<Attribute>>,
-}
-
-impl wire::Operation for PutAttributesInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "PutAttributes";
-    type Output = PutAttributesOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct PutClusterCapacityProvidersInput {
     pub cluster: String,
     pub capacity_providers: Vec<String>,
@@ -994,33 +663,13 @@ impl wire::Operation for PutClusterCapacityProvidersInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct RegisterContainerInstanceInput {
-    pub cluster: Option<String>,
-    pub instance_identity_document: Option<String>,
-    pub instance_identity_document_signature: Option<String>,
-    pub total_resources: Option<Vec<Resource>>,
-    pub version_info: Option<VersionInfo>,
-    pub container_instance_arn: Option<String>,
-    pub attributes: Option<Vec<Attribute>>,
-    pub platform_devices: Option<Vec<PlatformDevice>>,
-    #[aws(limits = limits::TAGS)]
-    pub tags: Option<Vec<Tag>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct RegisterContainerInstanceOutput {
-    pub container_instance: Option<ContainerInstance>,
-}
-
-impl wire::Operation for RegisterContainerInstanceInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "RegisterContainerInstance";
-    type Output = RegisterContainerInstanceOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "placementConstraints"))]
+#[aws(unbuilt(name = "pidMode"))]
+#[aws(unbuilt(name = "ipcMode"))]
+#[aws(unbuilt(name = "proxyConfiguration"))]
+#[aws(unbuilt(name = "inferenceAccelerators"))]
+#[aws(unbuilt(name = "enableFaultInjection", only = "false"))]
+#[aws(unbuilt(name = "trustedExecutionConfiguration"))]
 pub struct RegisterTaskDefinitionInput {
     pub family: String,
     pub task_role_arn: Option<String>,
@@ -1028,20 +677,13 @@ pub struct RegisterTaskDefinitionInput {
     pub network_mode: Option<NetworkMode>,
     pub container_definitions: Vec<ContainerDefinition>,
     pub volumes: Option<Vec<Volume>>,
-    pub placement_constraints: Option<Vec<TaskDefinitionPlacementConstraint>>,
     pub requires_compatibilities: Option<Vec<Compatibility>>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
     #[aws(limits = limits::TAGS)]
     pub tags: Option<Vec<Tag>>,
-    pub pid_mode: Option<PidMode>,
-    pub ipc_mode: Option<IpcMode>,
-    pub proxy_configuration: Option<ProxyConfiguration>,
-    pub inference_accelerators: Option<Vec<InferenceAccelerator>>,
     pub ephemeral_storage: Option<EphemeralStorage>,
     pub runtime_platform: Option<RuntimePlatform>,
-    pub enable_fault_injection: Option<bool>,
-    pub trusted_execution_configuration: Option<TrustedExecutionConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1059,28 +701,28 @@ impl wire::Operation for RegisterTaskDefinitionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
+#[aws(unbuilt(name = "placementConstraints"))]
+#[aws(unbuilt(name = "placementStrategy"))]
+#[aws(unbuilt(name = "referenceId"))]
+#[aws(unbuilt(name = "volumeConfigurations"))]
 pub struct RunTaskInput {
     pub capacity_provider_strategy: Option<Vec<CapacityProviderStrategyItem>>,
     pub cluster: Option<String>,
     pub count: Option<i32>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
-    pub enable_execute_command: Option<bool>,
     pub group: Option<String>,
     pub launch_type: Option<LaunchType>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub overrides: Option<TaskOverride>,
-    pub placement_constraints: Option<Vec<PlacementConstraint>>,
-    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub platform_version: Option<String>,
     pub propagate_tags: Option<PropagateTags>,
-    pub reference_id: Option<String>,
     pub started_by: Option<String>,
     #[aws(limits = limits::TAGS)]
     pub tags: Option<Vec<Tag>>,
     pub task_definition: String,
     pub client_token: Option<String>,
-    pub volume_configurations: Option<Vec<TaskVolumeConfiguration>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1094,58 +736,6 @@ impl wire::Operation for RunTaskInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "RunTask";
     type Output = RunTaskOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct StartTaskInput {
-    pub cluster: Option<String>,
-    pub container_instances: Vec<String>,
-    #[aws(name = "enableECSManagedTags")]
-    pub enable_ecs_managed_tags: Option<bool>,
-    pub enable_execute_command: Option<bool>,
-    pub group: Option<String>,
-    pub network_configuration: Option<NetworkConfiguration>,
-    pub overrides: Option<TaskOverride>,
-    pub propagate_tags: Option<PropagateTags>,
-    pub reference_id: Option<String>,
-    pub started_by: Option<String>,
-    #[aws(limits = limits::TAGS)]
-    pub tags: Option<Vec<Tag>>,
-    pub task_definition: String,
-    pub volume_configurations: Option<Vec<TaskVolumeConfiguration>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct StartTaskOutput {
-    pub tasks: Option<Vec<Task>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for StartTaskInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "StartTask";
-    type Output = StartTaskOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct StopServiceDeploymentInput {
-    pub service_deployment_arn: String,
-    pub stop_type: Option<StopServiceDeploymentStopType>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct StopServiceDeploymentOutput {
-    pub service_deployment_arn: Option<String>,
-}
-
-impl wire::Operation for StopServiceDeploymentInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "StopServiceDeployment";
-    type Output = StopServiceDeploymentOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1166,33 +756,6 @@ impl wire::Operation for StopTaskInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "StopTask";
     type Output = StopTaskOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct SubmitTaskStateChangeInput {
-    pub cluster: Option<String>,
-    pub task: Option<String>,
-    pub status: Option<String>,
-    pub reason: Option<String>,
-    pub containers: Option<Vec<ContainerStateChange>>,
-    pub attachments: Option<Vec<AttachmentStateChange>>,
-    pub managed_agents: Option<Vec<ManagedAgentStateChange>>,
-    pub pull_started_at: Option<wire::Timestamp>,
-    pub pull_stopped_at: Option<wire::Timestamp>,
-    pub execution_stopped_at: Option<wire::Timestamp>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct SubmitTaskStateChangeOutput {
-    pub acknowledgment: Option<String>,
-}
-
-impl wire::Operation for SubmitTaskStateChangeInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "SubmitTaskStateChange";
-    type Output = SubmitTaskStateChangeOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1231,32 +794,11 @@ impl wire::Operation for UntagResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct UpdateCapacityProviderInput {
-    pub name: String,
-    pub cluster: Option<String>,
-    pub auto_scaling_group_provider: Option<AutoScalingGroupProviderUpdate>,
-    pub managed_instances_provider: Option<UpdateManagedInstancesProviderConfiguration>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateCapacityProviderOutput {
-    pub capacity_provider: Option<CapacityProvider>,
-}
-
-impl wire::Operation for UpdateCapacityProviderInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateCapacityProvider";
-    type Output = UpdateCapacityProviderOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "serviceConnectDefaults"))]
 pub struct UpdateClusterInput {
     pub cluster: String,
     pub settings: Option<Vec<ClusterSetting>>,
     pub configuration: Option<ClusterConfiguration>,
-    pub service_connect_defaults: Option<ClusterServiceConnectDefaultsRequest>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1292,27 +834,15 @@ impl wire::Operation for UpdateClusterSettingsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct UpdateContainerInstancesStateInput {
-    pub cluster: Option<String>,
-    pub container_instances: Vec<String>,
-    pub status: ContainerInstanceStatus,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateContainerInstancesStateOutput {
-    pub container_instances: Option<Vec<ContainerInstance>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for UpdateContainerInstancesStateInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateContainerInstancesState";
-    type Output = UpdateContainerInstancesStateOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "placementConstraints"))]
+#[aws(unbuilt(name = "placementStrategy"))]
+#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
+#[aws(unbuilt(name = "serviceRegistries"))]
+#[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
+#[aws(unbuilt(name = "volumeConfigurations"))]
+#[aws(unbuilt(name = "vpcLatticeConfigurations"))]
+#[aws(unbuilt(name = "gatewayConnectors"))]
+#[aws(unbuilt(name = "monitoring"))]
 pub struct UpdateServiceInput {
     pub cluster: Option<String>,
     pub service: String,
@@ -1322,24 +852,14 @@ pub struct UpdateServiceInput {
     pub deployment_configuration: Option<DeploymentConfiguration>,
     pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
     pub network_configuration: Option<NetworkConfiguration>,
-    pub placement_constraints: Option<Vec<PlacementConstraint>>,
-    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub platform_version: Option<String>,
     pub force_new_deployment: Option<bool>,
     pub health_check_grace_period_seconds: Option<i32>,
     pub deployment_controller: Option<DeploymentController>,
-    pub enable_execute_command: Option<bool>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
     pub load_balancers: Option<Vec<LoadBalancer>>,
     pub propagate_tags: Option<PropagateTags>,
-    pub service_registries: Option<Vec<ServiceRegistry>>,
-    pub service_connect_configuration: Option<ServiceConnectConfiguration>,
-    pub volume_configurations: Option<Vec<ServiceVolumeConfiguration>>,
-    pub vpc_lattice_configurations: Option<Vec<VpcLatticeConfiguration>>,
-    #[aws(limits = limits::GATEWAY_CONNECTOR_LIST)]
-    pub gateway_connectors: Option<Vec<GatewayConnector>>,
-    pub monitoring: Option<MonitoringConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1352,69 +872,6 @@ impl wire::Operation for UpdateServiceInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "UpdateService";
     type Output = UpdateServiceOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateServicePrimaryTaskSetInput {
-    pub cluster: String,
-    pub service: String,
-    pub primary_task_set: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateServicePrimaryTaskSetOutput {
-    pub task_set: Option<TaskSet>,
-}
-
-impl wire::Operation for UpdateServicePrimaryTaskSetInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateServicePrimaryTaskSet";
-    type Output = UpdateServicePrimaryTaskSetOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateTaskProtectionInput {
-    pub cluster: String,
-    pub tasks: Vec<String>,
-    pub protection_enabled: bool,
-    pub expires_in_minutes: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateTaskProtectionOutput {
-    pub protected_tasks: Option<Vec<ProtectedTask>>,
-    pub failures: Option<Vec<Failure>>,
-}
-
-impl wire::Operation for UpdateTaskProtectionInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateTaskProtection";
-    type Output = UpdateTaskProtectionOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateTaskSetInput {
-    pub cluster: String,
-    pub service: String,
-    pub task_set: String,
-    pub scale: Scale,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct UpdateTaskSetOutput {
-    pub task_set: Option<TaskSet>,
-}
-
-impl wire::Operation for UpdateTaskSetInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "UpdateTaskSet";
-    type Output = UpdateTaskSetOutput;
 }
 
 // Structures inside inputs and outputs.
@@ -1435,27 +892,11 @@ pub struct AcceleratorTotalMemoryMiBRequest {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct AdvancedConfiguration {
-    pub alternate_target_group_arn: Option<String>,
-    pub production_listener_rule: Option<String>,
-    pub test_listener_rule: Option<String>,
-    pub role_arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct Attachment {
     pub id: Option<String>,
     pub r#type: Option<String>,
     pub status: Option<String>,
     pub details: Option<Vec<KeyValuePair>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct AttachmentStateChange {
-    pub attachment_arn: String,
-    pub status: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1484,14 +925,6 @@ pub struct AutoScalingGroupProvider {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct AutoScalingGroupProviderUpdate {
-    pub managed_scaling: Option<ManagedScaling>,
-    pub managed_termination_protection: Option<ManagedTerminationProtection>,
-    pub managed_draining: Option<ManagedDraining>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct AwsVpcConfiguration {
     pub subnets: Vec<String>,
     pub security_groups: Option<Vec<String>>,
@@ -1503,13 +936,6 @@ pub struct AwsVpcConfiguration {
 pub struct BaselineEbsBandwidthMbpsRequest {
     pub min: Option<i32>,
     pub max: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CanaryConfiguration {
-    pub canary_percent: Option<f64>,
-    pub canary_bake_time_in_minutes: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1567,21 +993,15 @@ pub struct Cluster {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "managedStorageConfiguration"))]
 pub struct ClusterConfiguration {
     pub execute_command_configuration: Option<ExecuteCommandConfiguration>,
-    pub managed_storage_configuration: Option<ManagedStorageConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ClusterServiceConnectDefaults {
     pub namespace: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ClusterServiceConnectDefaultsRequest {
-    pub namespace: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1617,6 +1037,17 @@ pub struct Container {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "restartPolicy", only = "false"))]
+#[aws(unbuilt(name = "environmentFiles"))]
+#[aws(unbuilt(name = "volumesFrom"))]
+#[aws(unbuilt(name = "disableNetworking", only = "false"))]
+#[aws(unbuilt(name = "dockerSecurityOptions"))]
+#[aws(unbuilt(name = "interactive", only = "false"))]
+#[aws(unbuilt(name = "pseudoTerminal", only = "false"))]
+#[aws(unbuilt(name = "systemControls"))]
+#[aws(unbuilt(name = "resourceRequirements"))]
+#[aws(unbuilt(name = "firelensConfiguration"))]
+#[aws(unbuilt(name = "credentialSpecs"))]
 pub struct ContainerDefinition {
     pub name: Option<String>,
     pub image: Option<String>,
@@ -1633,7 +1064,6 @@ pub struct ContainerDefinition {
     pub command: Option<Vec<String>>,
     #[aws(sensitive)]
     pub environment: Option<Vec<KeyValuePair>>,
-    pub environment_files: Option<Vec<EnvironmentFile>>,
     pub mount_points: Option<Vec<MountPoint>>,
     pub volumes_from: Option<Vec<VolumeFrom>>,
     pub linux_parameters: Option<LinuxParameters>,
@@ -1651,7 +1081,6 @@ pub struct ContainerDefinition {
     pub dns_servers: Option<Vec<String>>,
     pub dns_search_domains: Option<Vec<String>>,
     pub extra_hosts: Option<Vec<HostEntry>>,
-    pub docker_security_options: Option<Vec<String>>,
     pub interactive: Option<bool>,
     pub pseudo_terminal: Option<bool>,
     pub docker_labels: Option<BTreeMap<String, String>>,
@@ -1659,9 +1088,6 @@ pub struct ContainerDefinition {
     pub log_configuration: Option<LogConfiguration>,
     pub health_check: Option<HealthCheck>,
     pub system_controls: Option<Vec<SystemControl>>,
-    pub resource_requirements: Option<Vec<ResourceRequirement>>,
-    pub firelens_configuration: Option<FirelensConfiguration>,
-    pub credential_specs: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1679,49 +1105,18 @@ pub struct ContainerImage {
     pub image: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ContainerInstance {
-    pub container_instance_arn: Option<String>,
-    pub ec2_instance_id: Option<String>,
-    pub capacity_provider_name: Option<String>,
-    pub version: Option<i64>,
-    pub version_info: Option<VersionInfo>,
-    pub remaining_resources: Option<Vec<Resource>>,
-    pub registered_resources: Option<Vec<Resource>>,
-    pub status: Option<String>,
-    pub status_reason: Option<String>,
-    pub agent_connected: Option<bool>,
-    pub running_tasks_count: Option<i32>,
-    pub pending_tasks_count: Option<i32>,
-    pub agent_update_status: Option<AgentUpdateStatus>,
-    pub attributes: Option<Vec<Attribute>>,
-    pub registered_at: Option<wire::Timestamp>,
-    pub attachments: Option<Vec<Attachment>>,
-    pub tags: Option<Vec<Tag>>,
-    pub health_status: Option<ContainerInstanceHealthStatus>,
-    pub gpu_devices: Option<Vec<GpuDevice>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ContainerInstanceHealthStatus {
-    pub overall_status: Option<InstanceHealthCheckState>,
-    pub details: Option<Vec<InstanceHealthCheckResult>>,
-}
-
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "environmentFiles"))]
+#[aws(unbuilt(name = "resourceRequirements"))]
 pub struct ContainerOverride {
     pub name: Option<String>,
     pub command: Option<Vec<String>>,
     #[aws(sensitive)]
     pub environment: Option<Vec<KeyValuePair>>,
-    pub environment_files: Option<Vec<EnvironmentFile>>,
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub memory_reservation: Option<i32>,
-    pub resource_requirements: Option<Vec<ResourceRequirement>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1730,28 +1125,6 @@ pub struct ContainerRestartPolicy {
     pub enabled: bool,
     pub ignored_exit_codes: Option<Vec<i32>>,
     pub restart_attempt_period: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ContainerStateChange {
-    pub container_name: Option<String>,
-    pub image_digest: Option<String>,
-    pub runtime_id: Option<String>,
-    pub exit_code: Option<i32>,
-    pub network_bindings: Option<Vec<NetworkBinding>>,
-    pub reason: Option<String>,
-    pub status: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct CreateManagedInstancesProviderConfiguration {
-    pub infrastructure_role_arn: String,
-    pub instance_launch_template: InstanceLaunchTemplate,
-    pub propagate_tags: Option<PropagateMITags>,
-    pub infrastructure_optimization: Option<InfrastructureOptimization>,
-    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1806,6 +1179,10 @@ pub struct DeploymentCircuitBreaker {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "lifecycleHooks"))]
+#[aws(unbuilt(name = "linearConfiguration"))]
+#[aws(unbuilt(name = "canaryConfiguration"))]
+#[aws(unbuilt(name = "earlySuccessCriteria"))]
 pub struct DeploymentConfiguration {
     pub deployment_circuit_breaker: Option<DeploymentCircuitBreaker>,
     pub maximum_percent: Option<i32>,
@@ -1813,10 +1190,6 @@ pub struct DeploymentConfiguration {
     pub alarms: Option<DeploymentAlarms>,
     pub strategy: Option<DeploymentStrategy>,
     pub bake_time_in_minutes: Option<i32>,
-    pub lifecycle_hooks: Option<Vec<DeploymentLifecycleHook>>,
-    pub linear_configuration: Option<LinearConfiguration>,
-    pub canary_configuration: Option<CanaryConfiguration>,
-    pub early_success_criteria: Option<DeploymentEarlySuccessCriteria>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1827,28 +1200,8 @@ pub struct DeploymentController {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DeploymentEarlySuccessCriteria {
-    pub enable: bool,
-    #[aws(limits = limits::HEALTHY_PERCENT_INTEGER)]
-    pub healthy_percent: Option<i32>,
-    pub source_service_revision_cleanup: Option<ServiceRevisionCleanup>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct DeploymentEphemeralStorage {
     pub kms_key_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DeploymentLifecycleHook {
-    pub target_type: Option<DeploymentLifecycleHookTargetType>,
-    pub hook_target_arn: Option<String>,
-    pub role_arn: Option<String>,
-    pub lifecycle_stages: Option<Vec<DeploymentLifecycleHookStage>>,
-    pub hook_details: Option<wire::Document>,
-    pub timeout_configuration: Option<DeploymentLifecycleHookTimeoutConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1864,35 +1217,8 @@ pub struct DeploymentLifecycleHookDetail {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DeploymentLifecycleHookTimeoutConfiguration {
-    #[aws(limits = limits::DEPLOYMENT_LIFECYCLE_HOOK_DURATION)]
-    pub timeout_in_minutes: Option<i32>,
-    pub action: Option<DeploymentLifecycleHookAction>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct Device {
-    pub host_path: String,
-    pub container_path: Option<String>,
-    pub permissions: Option<Vec<DeviceCgroupPermission>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct DockerVolumeConfiguration {
-    pub scope: Option<Scope>,
-    pub autoprovision: Option<bool>,
-    pub driver: Option<String>,
-    pub driver_opts: Option<BTreeMap<String, String>>,
-    pub labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct EBSTagSpecification {
     pub resource_type: EBSResourceType,
-    #[aws(limits = limits::TAGS)]
     pub tags: Option<Vec<Tag>>,
     pub propagate_tags: Option<PropagateTags>,
 }
@@ -1910,65 +1236,16 @@ pub struct ECSManagedResources {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct EFSAuthorizationConfig {
-    pub access_point_id: Option<String>,
-    pub iam: Option<EFSAuthorizationConfigIAM>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct EFSVolumeConfiguration {
-    pub file_system_id: String,
-    pub root_directory: Option<String>,
-    pub transit_encryption: Option<EFSTransitEncryption>,
-    pub transit_encryption_port: Option<i32>,
-    pub authorization_config: Option<EFSAuthorizationConfig>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct EnvironmentFile {
-    pub value: String,
-    pub r#type: EnvironmentFileType,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct EphemeralStorage {
     pub size_in_gi_b: i32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "kmsKeyId"))]
+#[aws(unbuilt(name = "logConfiguration"))]
 pub struct ExecuteCommandConfiguration {
-    pub kms_key_id: Option<String>,
     pub logging: Option<ExecuteCommandLogging>,
-    pub log_configuration: Option<ExecuteCommandLogConfiguration>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ExecuteCommandLogConfiguration {
-    pub cloud_watch_log_group_name: Option<String>,
-    pub cloud_watch_encryption_enabled: Option<bool>,
-    pub s3_bucket_name: Option<String>,
-    pub s3_encryption_enabled: Option<bool>,
-    pub s3_key_prefix: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct FSxWindowsFileServerAuthorizationConfig {
-    pub credentials_parameter: String,
-    pub domain: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct FSxWindowsFileServerVolumeConfiguration {
-    pub file_system_id: String,
-    pub root_directory: String,
-    pub authorization_config: FSxWindowsFileServerAuthorizationConfig,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1977,13 +1254,6 @@ pub struct Failure {
     pub arn: Option<String>,
     pub reason: Option<String>,
     pub detail: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct FirelensConfiguration {
-    pub r#type: FirelensConfigurationType,
-    pub options: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2029,14 +1299,12 @@ pub struct GatewayConnector {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct GatewayConnectorDeregistrationDelay {
-    #[aws(limits = limits::GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER)]
     pub timeout_seconds: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct GatewayConnectorFilters {
-    #[aws(limits = limits::ACCESS_TYPE_LIST)]
     pub access_types: Option<Vec<AccessType>>,
 }
 
@@ -2058,16 +1326,6 @@ pub struct GatewayConnectorHealthCheck {
 pub struct GatewayConnectorHealthCheckMatcher {
     pub http_code: Option<String>,
     pub grpc_code: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct GpuDevice {
-    pub gpu_id: Option<String>,
-    pub sharing_mode: Option<GpuSharingMode>,
-    pub total_memory_in_mi_b: Option<i32>,
-    pub remaining_memory_in_mi_b: Option<i32>,
-    pub container_count: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2115,16 +1373,6 @@ pub struct InfrastructureOptimization {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct InstanceHealthCheckResult {
-    pub r#type: Option<InstanceHealthCheckType>,
-    pub status: Option<InstanceHealthCheckState>,
-    pub status_reason: Option<String>,
-    pub last_updated: Option<wire::Timestamp>,
-    pub last_status_change: Option<wire::Timestamp>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct InstanceLaunchTemplate {
     pub ec2_instance_profile_arn: String,
     pub network_configuration: ManagedInstancesNetworkConfiguration,
@@ -2141,25 +1389,11 @@ pub struct InstanceLaunchTemplate {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct InstanceLaunchTemplateUpdate {
-    pub ec2_instance_profile_arn: Option<String>,
-    pub network_configuration: Option<ManagedInstancesNetworkConfiguration>,
-    pub storage_configuration: Option<ManagedInstancesStorageConfiguration>,
-    pub instance_metadata_tags_propagation: Option<bool>,
-    pub local_storage_configuration: Option<ManagedInstancesLocalStorageConfiguration>,
-    pub monitoring: Option<ManagedInstancesMonitoringOptions>,
-    pub instance_requirements: Option<InstanceRequirementsRequest>,
-    pub capacity_reservations: Option<CapacityReservationRequest>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct InstanceRequirementsRequest {
     pub v_cpu_count: VCpuCountRangeRequest,
     pub memory_mi_b: MemoryMiBRequest,
     pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
     pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpuRequest>,
-    #[aws(limits = limits::EXCLUDED_INSTANCE_TYPE_SET)]
     pub excluded_instance_types: Option<Vec<String>>,
     pub instance_generations: Option<Vec<InstanceGeneration>>,
     pub spot_max_price_percentage_over_lowest_price: Option<i32>,
@@ -2179,7 +1413,6 @@ pub struct InstanceRequirementsRequest {
     pub accelerator_names: Option<Vec<AcceleratorName>>,
     pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiBRequest>,
     pub network_bandwidth_gbps: Option<NetworkBandwidthGbpsRequest>,
-    #[aws(limits = limits::ALLOWED_INSTANCE_TYPE_SET)]
     pub allowed_instance_types: Option<Vec<String>>,
     pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
 }
@@ -2200,39 +1433,32 @@ pub struct KeyValuePair {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct LinearConfiguration {
-    pub step_percent: Option<f64>,
-    pub step_bake_time_in_minutes: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "devices"))]
+#[aws(unbuilt(name = "sharedMemorySize"))]
+#[aws(unbuilt(name = "tmpfs"))]
+#[aws(unbuilt(name = "maxSwap"))]
+#[aws(unbuilt(name = "swappiness"))]
 pub struct LinuxParameters {
     pub capabilities: Option<KernelCapabilities>,
-    pub devices: Option<Vec<Device>>,
     pub init_process_enabled: Option<bool>,
-    pub shared_memory_size: Option<i32>,
-    pub tmpfs: Option<Vec<Tmpfs>>,
-    pub max_swap: Option<i32>,
-    pub swappiness: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "loadBalancerName"))]
+#[aws(unbuilt(name = "advancedConfiguration"))]
 pub struct LoadBalancer {
     pub target_group_arn: Option<String>,
-    pub load_balancer_name: Option<String>,
     pub container_name: Option<String>,
     pub container_port: Option<i32>,
-    pub advanced_configuration: Option<AdvancedConfiguration>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "secretOptions"))]
 pub struct LogConfiguration {
     pub log_driver: LogDriver,
     pub options: Option<BTreeMap<String, String>>,
-    pub secret_options: Option<Vec<Secret>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2242,15 +1468,6 @@ pub struct ManagedAgent {
     pub name: Option<ManagedAgentName>,
     pub reason: Option<String>,
     pub last_status: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ManagedAgentStateChange {
-    pub container_name: String,
-    pub managed_agent_name: ManagedAgentName,
-    pub status: String,
-    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2321,7 +1538,6 @@ pub struct ManagedInstancesProvider {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ManagedInstancesStorageConfiguration {
-    #[aws(limits = limits::TASK_VOLUME_STORAGE_GI_B)]
     pub storage_size_gi_b: Option<i32>,
 }
 
@@ -2389,13 +1605,9 @@ pub struct ManagedScalableTarget {
 #[aws(names = "camelCase")]
 pub struct ManagedScaling {
     pub status: Option<ManagedScalingStatus>,
-    #[aws(limits = limits::MANAGED_SCALING_TARGET_CAPACITY)]
     pub target_capacity: Option<i32>,
-    #[aws(limits = limits::MANAGED_SCALING_STEP_SIZE)]
     pub minimum_scaling_step_size: Option<i32>,
-    #[aws(limits = limits::MANAGED_SCALING_STEP_SIZE)]
     pub maximum_scaling_step_size: Option<i32>,
-    #[aws(limits = limits::MANAGED_SCALING_INSTANCE_WARMUP_PERIOD)]
     pub instance_warmup_period: Option<i32>,
 }
 
@@ -2406,13 +1618,6 @@ pub struct ManagedSecurityGroup {
     pub status: ManagedResourceStatus,
     pub status_reason: Option<String>,
     pub updated_at: wire::Timestamp,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ManagedStorageConfiguration {
-    pub kms_key_id: Option<String>,
-    pub fargate_ephemeral_storage_kms_key_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2444,16 +1649,13 @@ pub struct MemoryMiBRequest {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct MetricConfiguration {
-    #[aws(limits = limits::METRIC_NAMES_LIST)]
     pub metric_names: Vec<String>,
-    #[aws(limits = limits::METRIC_RESOLUTION_SECONDS)]
     pub resolution_seconds: i32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct MonitoringConfiguration {
-    #[aws(limits = limits::METRIC_CONFIGURATION_LIST)]
     pub metric_configurations: Option<Vec<MetricConfiguration>>,
 }
 
@@ -2508,9 +1710,7 @@ pub struct NetworkInterfaceCountRequest {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct NvidiaMpsAllocation {
-    #[aws(limits = limits::NVIDIA_MPS_ALLOCATION_MEMORY_INTEGER)]
     pub memory: i32,
-    #[aws(limits = limits::NVIDIA_MPS_ALLOCATION_MAX_COMPUTE_PERCENT_INTEGER)]
     pub max_compute_percent: Option<i32>,
 }
 
@@ -2530,28 +1730,13 @@ pub struct PlacementStrategy {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct PlatformDevice {
-    pub id: String,
-    pub r#type: PlatformDeviceType,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "containerPortRange"))]
 pub struct PortMapping {
     pub container_port: Option<i32>,
     pub host_port: Option<i32>,
     pub protocol: Option<TransportProtocol>,
     pub name: Option<String>,
     pub app_protocol: Option<ApplicationProtocol>,
-    pub container_port_range: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ProtectedTask {
-    pub task_arn: Option<String>,
-    pub protection_enabled: Option<bool>,
-    pub expiration_date: Option<wire::Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2577,25 +1762,6 @@ pub struct ResolvedConfiguration {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct Resource {
-    pub name: Option<String>,
-    pub r#type: Option<String>,
-    pub double_value: Option<f64>,
-    pub long_value: Option<i64>,
-    pub integer_value: Option<i32>,
-    pub string_set_value: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct ResourceRequirement {
-    pub value: Option<String>,
-    pub r#type: ResourceType,
-    pub sharing_strategy: Option<SharingStrategy>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct Rollback {
     pub reason: Option<String>,
     pub started_at: Option<wire::Timestamp>,
@@ -2613,15 +1779,6 @@ pub struct RuntimePlatform {
 #[aws(names = "camelCase")]
 pub struct RuntimePlatformOverride {
     pub cpu_architecture: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct S3FilesVolumeConfiguration {
-    pub file_system_arn: String,
-    pub root_directory: Option<String>,
-    pub transit_encryption_port: Option<i32>,
-    pub access_point_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2689,7 +1846,6 @@ pub struct ServiceConnectAccessLogConfiguration {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct ServiceConnectClientAlias {
-    #[aws(limits = limits::PORT_NUMBER)]
     pub port: i32,
     pub dns_name: Option<String>,
     pub test_traffic_rules: Option<ServiceConnectTestTrafficRules>,
@@ -2703,7 +1859,6 @@ pub struct ServiceConnectConfiguration {
     pub services: Option<Vec<ServiceConnectService>>,
     pub log_configuration: Option<LogConfiguration>,
     pub access_log_configuration: Option<ServiceConnectAccessLogConfiguration>,
-    #[aws(limits = limits::SERVICE_CONNECT_CONTAINER_CONFIGURATIONS)]
     pub container_configurations: Option<Vec<ServiceConnectContainerConfiguration>>,
 }
 
@@ -2719,7 +1874,6 @@ pub struct ServiceConnectService {
     pub port_name: String,
     pub discovery_name: Option<String>,
     pub client_aliases: Option<Vec<ServiceConnectClientAlias>>,
-    #[aws(limits = limits::PORT_NUMBER)]
     pub ingress_port_override: Option<i32>,
     pub timeout: Option<TimeoutConfiguration>,
     pub tls: Option<ServiceConnectTlsConfiguration>,
@@ -2927,15 +2081,6 @@ pub struct ServiceVolumeConfiguration {
     pub managed_ebs_volume: Option<ServiceManagedEBSVolumeConfiguration>,
 }
 
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct Session {
-    pub session_id: Option<String>,
-    pub stream_url: Option<String>,
-    #[aws(sensitive)]
-    pub token_value: Option<String>,
-}
-
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct Setting {
@@ -3058,29 +2203,7 @@ pub struct TaskEphemeralStorage {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct TaskManagedEBSVolumeConfiguration {
-    pub encrypted: Option<bool>,
-    pub kms_key_id: Option<String>,
-    pub volume_type: Option<String>,
-    pub size_in_gi_b: Option<i32>,
-    pub snapshot_id: Option<String>,
-    pub volume_initialization_rate: Option<i32>,
-    pub iops: Option<i32>,
-    pub throughput: Option<i32>,
-    pub tag_specifications: Option<Vec<EBSTagSpecification>>,
-    pub role_arn: String,
-    pub termination_policy: Option<TaskManagedEBSVolumeTerminationPolicy>,
-    pub filesystem_type: Option<TaskFilesystemType>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct TaskManagedEBSVolumeTerminationPolicy {
-    pub delete_on_termination: bool,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "inferenceAcceleratorOverrides"))]
 pub struct TaskOverride {
     pub container_overrides: Option<Vec<ContainerOverride>>,
     pub cpu: Option<String>,
@@ -3123,14 +2246,6 @@ pub struct TaskSet {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct TaskVolumeConfiguration {
-    pub name: String,
-    #[aws(name = "managedEBSVolume")]
-    pub managed_ebs_volume: Option<TaskManagedEBSVolumeConfiguration>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct ThresholdConfiguration {
     pub r#type: ThresholdType,
     pub value: i32,
@@ -3139,18 +2254,8 @@ pub struct ThresholdConfiguration {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct TimeoutConfiguration {
-    #[aws(limits = limits::DURATION)]
     pub idle_timeout_seconds: Option<i32>,
-    #[aws(limits = limits::DURATION)]
     pub per_request_timeout_seconds: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct Tmpfs {
-    pub container_path: String,
-    pub size: i32,
-    pub mount_options: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3184,16 +2289,6 @@ pub struct Ulimit {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct UpdateManagedInstancesProviderConfiguration {
-    pub infrastructure_role_arn: String,
-    pub instance_launch_template: InstanceLaunchTemplateUpdate,
-    pub propagate_tags: Option<PropagateMITags>,
-    pub infrastructure_optimization: Option<InfrastructureOptimization>,
-    pub auto_repair_configuration: Option<AutoRepairConfiguration>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct VCpuCountRangeRequest {
     pub min: i32,
     pub max: Option<i32>,
@@ -3201,22 +2296,14 @@ pub struct VCpuCountRangeRequest {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct VersionInfo {
-    pub agent_version: Option<String>,
-    pub agent_hash: Option<String>,
-    pub docker_version: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "dockerVolumeConfiguration"))]
+#[aws(unbuilt(name = "efsVolumeConfiguration"))]
+#[aws(unbuilt(name = "s3filesVolumeConfiguration"))]
+#[aws(unbuilt(name = "fsxWindowsFileServerVolumeConfiguration"))]
+#[aws(unbuilt(name = "configuredAtLaunch", only = "false"))]
 pub struct Volume {
     pub name: Option<String>,
     pub host: Option<HostVolumeProperties>,
-    pub docker_volume_configuration: Option<DockerVolumeConfiguration>,
-    pub efs_volume_configuration: Option<EFSVolumeConfiguration>,
-    pub s3files_volume_configuration: Option<S3FilesVolumeConfiguration>,
-    pub fsx_windows_file_server_volume_configuration:
-        Option<FSxWindowsFileServerVolumeConfiguration>,
     pub configured_at_launch: Option<bool>,
 }
 
@@ -3282,15 +2369,6 @@ wire::string_enum!(AccessType {
     Private = "PRIVATE",
 });
 
-wire::string_enum!(AgentUpdateStatus {
-    Pending = "PENDING",
-    Staging = "STAGING",
-    Staged = "STAGED",
-    Updating = "UPDATING",
-    Updated = "UPDATED",
-    Failed = "FAILED",
-});
-
 wire::string_enum!(ApplicationProtocol {
     Http = "http",
     Http2 = "http2",
@@ -3337,10 +2415,6 @@ wire::string_enum!(CapacityOptionType {
     OnDemand = "ON_DEMAND",
     Spot = "SPOT",
     Reserved = "RESERVED",
-});
-
-wire::string_enum!(CapacityProviderField {
-    Tags = "TAGS",
 });
 
 wire::string_enum!(CapacityProviderStatus {
@@ -3406,19 +2480,6 @@ wire::string_enum!(ContainerCondition {
     Healthy = "HEALTHY",
 });
 
-wire::string_enum!(ContainerInstanceField {
-    Tags = "TAGS",
-    ContainerInstanceHealth = "CONTAINER_INSTANCE_HEALTH",
-});
-
-wire::string_enum!(ContainerInstanceStatus {
-    Active = "ACTIVE",
-    Draining = "DRAINING",
-    Registering = "REGISTERING",
-    Deregistering = "DEREGISTERING",
-    RegistrationFailed = "REGISTRATION_FAILED",
-});
-
 wire::string_enum!(CpuManufacturer {
     Intel = "intel",
     Amd = "amd",
@@ -3434,17 +2495,6 @@ wire::string_enum!(DeploymentControllerType {
 wire::string_enum!(DeploymentLifecycleHookAction {
     Rollback = "ROLLBACK",
     Continue = "CONTINUE",
-});
-
-wire::string_enum!(DeploymentLifecycleHookStage {
-    ReconcileService = "RECONCILE_SERVICE",
-    PreScaleUp = "PRE_SCALE_UP",
-    PostScaleUp = "POST_SCALE_UP",
-    TestTrafficShift = "TEST_TRAFFIC_SHIFT",
-    PostTestTrafficShift = "POST_TEST_TRAFFIC_SHIFT",
-    PreProductionTrafficShift = "PRE_PRODUCTION_TRAFFIC_SHIFT",
-    ProductionTrafficShift = "PRODUCTION_TRAFFIC_SHIFT",
-    PostProductionTrafficShift = "POST_PRODUCTION_TRAFFIC_SHIFT",
 });
 
 wire::string_enum!(DeploymentLifecycleHookStatus {
@@ -3479,39 +2529,14 @@ wire::string_enum!(DesiredStatus {
     Stopped = "STOPPED",
 });
 
-wire::string_enum!(DeviceCgroupPermission {
-    Read = "read",
-    Write = "write",
-    Mknod = "mknod",
-});
-
 wire::string_enum!(EBSResourceType {
     Volume = "volume",
-});
-
-wire::string_enum!(EFSAuthorizationConfigIAM {
-    Enabled = "ENABLED",
-    Disabled = "DISABLED",
-});
-
-wire::string_enum!(EFSTransitEncryption {
-    Enabled = "ENABLED",
-    Disabled = "DISABLED",
-});
-
-wire::string_enum!(EnvironmentFileType {
-    S3 = "s3",
 });
 
 wire::string_enum!(ExecuteCommandLogging {
     None = "NONE",
     Default = "DEFAULT",
     Override = "OVERRIDE",
-});
-
-wire::string_enum!(FirelensConfigurationType {
-    Fluentd = "fluentd",
-    Fluentbit = "fluentbit",
 });
 
 wire::string_enum!(GatewayConnectorHealthCheckProtocol {
@@ -3529,12 +2554,6 @@ wire::string_enum!(GatewayRouteStatus {
     DeleteFailed = "DELETE_FAILED",
 });
 
-wire::string_enum!(GpuSharingMode {
-    Idle = "IDLE",
-    NvidiaMps = "NVIDIA_MPS",
-    Dedicated = "DEDICATED",
-});
-
 wire::string_enum!(HealthStatus {
     Healthy = "HEALTHY",
     Unhealthy = "UNHEALTHY",
@@ -3544,20 +2563,6 @@ wire::string_enum!(HealthStatus {
 wire::string_enum!(InstanceGeneration {
     Current = "current",
     Previous = "previous",
-});
-
-wire::string_enum!(InstanceHealthCheckState {
-    Ok = "OK",
-    Impaired = "IMPAIRED",
-    InsufficientData = "INSUFFICIENT_DATA",
-    Initializing = "INITIALIZING",
-});
-
-wire::string_enum!(InstanceHealthCheckType {
-    ContainerRuntime = "CONTAINER_RUNTIME",
-    AcceleratedCompute = "ACCELERATED_COMPUTE",
-    Daemon = "DAEMON",
-    AgentConnectivity = "AGENT_CONNECTIVITY",
 });
 
 wire::string_enum!(IpcMode {
@@ -3669,11 +2674,6 @@ wire::string_enum!(PlacementStrategyType {
     Binpack = "binpack",
 });
 
-wire::string_enum!(PlatformDeviceType {
-    Gpu = "GPU",
-    NeuronDevice = "NEURON_DEVICE",
-});
-
 wire::string_enum!(PropagateMITags {
     CapacityProvider = "CAPACITY_PROVIDER",
     None = "NONE",
@@ -3694,12 +2694,6 @@ wire::string_enum!(ResourceManagementType {
     Ecs = "ECS",
 });
 
-wire::string_enum!(ResourceType {
-    Gpu = "GPU",
-    InferenceAccelerator = "InferenceAccelerator",
-    NeuronDevice = "NeuronDevice",
-});
-
 wire::string_enum!(ScaleUnit {
     Percent = "PERCENT",
 });
@@ -3707,11 +2701,6 @@ wire::string_enum!(ScaleUnit {
 wire::string_enum!(SchedulingStrategy {
     Replica = "REPLICA",
     Daemon = "DAEMON",
-});
-
-wire::string_enum!(Scope {
-    Task = "task",
-    Shared = "shared",
 });
 
 wire::string_enum!(ServiceConnectAccessLoggingFormat {
@@ -3765,11 +2754,6 @@ wire::string_enum!(ServiceField {
     Tags = "TAGS",
 });
 
-wire::string_enum!(ServiceRevisionCleanup {
-    Blocking = "BLOCKING",
-    Deferred = "DEFERRED",
-});
-
 wire::string_enum!(SettingName {
     ServiceLongArnFormat = "serviceLongArnFormat",
     TaskLongArnFormat = "taskLongArnFormat",
@@ -3797,11 +2781,6 @@ wire::string_enum!(SortOrder {
 wire::string_enum!(StabilityStatus {
     SteadyState = "STEADY_STATE",
     Stabilizing = "STABILIZING",
-});
-
-wire::string_enum!(StopServiceDeploymentStopType {
-    Abort = "ABORT",
-    Rollback = "ROLLBACK",
 });
 
 wire::string_enum!(TargetType {
@@ -3837,10 +2816,6 @@ wire::string_enum!(TaskFilesystemType {
     Ext4 = "ext4",
     Xfs = "xfs",
     Ntfs = "ntfs",
-});
-
-wire::string_enum!(TaskSetField {
-    Tags = "TAGS",
 });
 
 wire::string_enum!(TaskStopCode {
@@ -3892,24 +2867,6 @@ pub mod limits {
 
     use wire::{Limits, Pattern};
 
-    pub static ACCESS_TYPE_LIST: Limits = Limits {
-        max: Some(2),
-        ..Limits::NONE
-    };
-    pub static ALLOWED_INSTANCE_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(30),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\.\\*\\-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static ALLOWED_INSTANCE_TYPE_SET: Limits = Limits {
-        max: Some(400),
-        member: Some(&ALLOWED_INSTANCE_TYPE),
-        ..Limits::NONE
-    };
     pub static CAPACITY_PROVIDER_STRATEGY_ITEM_BASE: Limits = Limits {
         min: Some(0),
         max: Some(100000),
@@ -3918,96 +2875,6 @@ pub mod limits {
     pub static CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT: Limits = Limits {
         min: Some(0),
         max: Some(1000),
-        ..Limits::NONE
-    };
-    pub static DEPLOYMENT_LIFECYCLE_HOOK_DURATION: Limits = Limits {
-        min: Some(1),
-        max: Some(20160),
-        ..Limits::NONE
-    };
-    pub static DURATION: Limits = Limits {
-        min: Some(0),
-        ..Limits::NONE
-    };
-    pub static EXCLUDED_INSTANCE_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(30),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\.\\*\\-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static EXCLUDED_INSTANCE_TYPE_SET: Limits = Limits {
-        max: Some(400),
-        member: Some(&EXCLUDED_INSTANCE_TYPE),
-        ..Limits::NONE
-    };
-    pub static GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER: Limits = Limits {
-        min: Some(0),
-        max: Some(3600),
-        ..Limits::NONE
-    };
-    pub static GATEWAY_CONNECTOR_LIST: Limits = Limits {
-        max: Some(1),
-        ..Limits::NONE
-    };
-    pub static HEALTHY_PERCENT_INTEGER: Limits = Limits {
-        min: Some(0),
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static MANAGED_SCALING_INSTANCE_WARMUP_PERIOD: Limits = Limits {
-        min: Some(0),
-        max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static MANAGED_SCALING_STEP_SIZE: Limits = Limits {
-        min: Some(1),
-        max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static MANAGED_SCALING_TARGET_CAPACITY: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static METRIC_CONFIGURATION_LIST: Limits = Limits {
-        max: Some(5),
-        ..Limits::NONE
-    };
-    pub static METRIC_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static METRIC_NAMES_LIST: Limits = Limits {
-        min: Some(1),
-        max: Some(5),
-        member: Some(&METRIC_NAME),
-        ..Limits::NONE
-    };
-    pub static METRIC_RESOLUTION_SECONDS: Limits = Limits {
-        min: Some(20),
-        max: Some(60),
-        ..Limits::NONE
-    };
-    pub static NVIDIA_MPS_ALLOCATION_MAX_COMPUTE_PERCENT_INTEGER: Limits = Limits {
-        min: Some(1),
-        max: Some(100),
-        ..Limits::NONE
-    };
-    pub static NVIDIA_MPS_ALLOCATION_MEMORY_INTEGER: Limits = Limits {
-        min: Some(1),
-        ..Limits::NONE
-    };
-    pub static PORT_NUMBER: Limits = Limits {
-        min: Some(0),
-        max: Some(65535),
-        ..Limits::NONE
-    };
-    pub static SERVICE_CONNECT_CONTAINER_CONFIGURATIONS: Limits = Limits {
-        max: Some(10),
         ..Limits::NONE
     };
     pub static TAG_KEY: Limits = Limits {
@@ -4033,10 +2900,6 @@ pub mod limits {
     };
     pub static TAGS: Limits = Limits {
         max: Some(50),
-        ..Limits::NONE
-    };
-    pub static TASK_VOLUME_STORAGE_GI_B: Limits = Limits {
-        min: Some(1),
         ..Limits::NONE
     };
 }

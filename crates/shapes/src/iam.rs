@@ -14,6 +14,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2010-05-08",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::InvalidInputException,
     unsigned: &[],
     operations: &[
         "AcceptDelegationRequest",
@@ -473,12 +474,11 @@ impl wire::Operation for CreateServiceLinkedRoleInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "CredentialAgeDays"))]
 pub struct CreateServiceSpecificCredentialInput {
     #[aws(limits = limits::USER_NAME_TYPE)]
     pub user_name: String,
     pub service_name: String,
-    #[aws(limits = limits::CREDENTIAL_AGE_DAYS)]
-    pub credential_age_days: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1158,11 +1158,10 @@ impl wire::Operation for ListAccessKeysInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
 pub struct ListAccountAliasesInput {
     #[aws(limits = limits::MARKER_TYPE)]
     pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1262,6 +1261,7 @@ impl wire::Operation for ListAttachedUserPoliciesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
 pub struct ListEntitiesForPolicyInput {
     #[aws(limits = limits::ARN_TYPE)]
     pub policy_arn: String,
@@ -1271,8 +1271,6 @@ pub struct ListEntitiesForPolicyInput {
     pub policy_usage_filter: Option<PolicyUsageType>,
     #[aws(limits = limits::MARKER_TYPE)]
     pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1443,13 +1441,11 @@ impl wire::Operation for ListInstanceProfilesForRoleInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Marker", only = "*"))]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
 pub struct ListMFADevicesInput {
     #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
     pub user_name: Option<String>,
-    #[aws(limits = limits::MARKER_TYPE)]
-    pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1622,13 +1618,12 @@ impl wire::Operation for ListRolesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
 pub struct ListSSHPublicKeysInput {
     #[aws(limits = limits::USER_NAME_TYPE)]
     pub user_name: Option<String>,
     #[aws(limits = limits::MARKER_TYPE)]
     pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1675,13 +1670,11 @@ impl wire::Operation for ListServiceSpecificCredentialsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Marker", only = "*"))]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
 pub struct ListSigningCertificatesInput {
     #[aws(limits = limits::EXISTING_USER_NAME_TYPE)]
     pub user_name: Option<String>,
-    #[aws(limits = limits::MARKER_TYPE)]
-    pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1774,14 +1767,10 @@ impl wire::Operation for ListUsersInput {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct ListVirtualMFADevicesInput {
-    pub assignment_status: Option<AssignmentStatusType>,
-    #[aws(limits = limits::MARKER_TYPE)]
-    pub marker: Option<String>,
-    #[aws(limits = limits::MAX_ITEMS_TYPE)]
-    pub max_items: Option<i32>,
-}
+#[aws(unbuilt(name = "AssignmentStatus", only = "*"))]
+#[aws(unbuilt(name = "Marker", only = "*"))]
+#[aws(unbuilt(name = "MaxItems", only = "*"))]
+pub struct ListVirtualMFADevicesInput {}
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
@@ -1971,13 +1960,14 @@ impl wire::Operation for SetDefaultPolicyVersionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "OrderedOrganizationPolicyInputList"))]
+#[aws(unbuilt(name = "ResourceOwner"))]
+#[aws(unbuilt(name = "ResourceHandlingOption"))]
 pub struct SimulateCustomPolicyInput {
     #[aws(limits = limits::SIMULATION_POLICY_LIST_TYPE)]
     pub policy_input_list: Vec<String>,
     #[aws(limits = limits::SIMULATION_POLICY_LIST_TYPE)]
     pub permissions_boundary_policy_input_list: Option<Vec<String>>,
-    #[aws(limits = limits::ORGANIZATION_POLICY_LIST_TYPE)]
-    pub ordered_organization_policy_input_list: Option<Vec<OrderedOrganizationPolicyType>>,
     #[aws(limits = limits::ACTION_NAME_LIST_TYPE)]
     pub action_names: Vec<String>,
     #[aws(limits = limits::RESOURCE_NAME_LIST_TYPE)]
@@ -1985,12 +1975,8 @@ pub struct SimulateCustomPolicyInput {
     #[aws(limits = limits::POLICY_DOCUMENT_TYPE)]
     pub resource_policy: Option<String>,
     #[aws(limits = limits::RESOURCE_NAME_TYPE)]
-    pub resource_owner: Option<String>,
-    #[aws(limits = limits::RESOURCE_NAME_TYPE)]
     pub caller_arn: Option<String>,
     pub context_entries: Option<Vec<ContextEntry>>,
-    #[aws(limits = limits::RESOURCE_HANDLING_OPTION_TYPE)]
-    pub resource_handling_option: Option<String>,
     #[aws(limits = limits::MAX_ITEMS_TYPE)]
     pub max_items: Option<i32>,
     #[aws(limits = limits::MARKER_TYPE)]
@@ -2013,6 +1999,9 @@ impl wire::Operation for SimulateCustomPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "PolicyExclusionList"))]
+#[aws(unbuilt(name = "ResourceOwner"))]
+#[aws(unbuilt(name = "ResourceHandlingOption"))]
 pub struct SimulatePrincipalPolicyInput {
     #[aws(limits = limits::ARN_TYPE)]
     pub policy_source_arn: String,
@@ -2020,8 +2009,6 @@ pub struct SimulatePrincipalPolicyInput {
     pub policy_input_list: Option<Vec<String>>,
     #[aws(limits = limits::SIMULATION_POLICY_LIST_TYPE)]
     pub permissions_boundary_policy_input_list: Option<Vec<String>>,
-    #[aws(limits = limits::POLICY_EXCLUSIONS_LIST_TYPE)]
-    pub policy_exclusion_list: Option<Vec<PolicyIdentifier>>,
     #[aws(limits = limits::ACTION_NAME_LIST_TYPE)]
     pub action_names: Vec<String>,
     #[aws(limits = limits::RESOURCE_NAME_LIST_TYPE)]
@@ -2029,12 +2016,8 @@ pub struct SimulatePrincipalPolicyInput {
     #[aws(limits = limits::POLICY_DOCUMENT_TYPE)]
     pub resource_policy: Option<String>,
     #[aws(limits = limits::RESOURCE_NAME_TYPE)]
-    pub resource_owner: Option<String>,
-    #[aws(limits = limits::RESOURCE_NAME_TYPE)]
     pub caller_arn: Option<String>,
     pub context_entries: Option<Vec<ContextEntry>>,
-    #[aws(limits = limits::RESOURCE_HANDLING_OPTION_TYPE)]
-    pub resource_handling_option: Option<String>,
     #[aws(limits = limits::MAX_ITEMS_TYPE)]
     pub max_items: Option<i32>,
     #[aws(limits = limits::MARKER_TYPE)]
@@ -2335,11 +2318,11 @@ pub struct AttachedPolicy {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContextKeyType", only = "*"))]
 pub struct ContextEntry {
     #[aws(limits = limits::CONTEXT_KEY_NAME_TYPE)]
     pub context_key_name: Option<String>,
     pub context_key_values: Option<Vec<String>>,
-    pub context_key_type: Option<ContextKeyTypeEnum>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2387,16 +2370,6 @@ pub struct GroupDetail {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
-pub struct InlinePolicyIdentifierType {
-    #[aws(limits = limits::POLICY_NAME_TYPE)]
-    pub policy_name: String,
-    pub attachment_type: AttachmentType,
-    #[aws(limits = limits::ATTACHMENT_NAME)]
-    pub attachment_name: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
 pub struct InstanceProfile {
     pub path: String,
     pub instance_profile_name: String,
@@ -2438,13 +2411,6 @@ pub struct ManagedPolicyDetail {
     pub create_date: Option<wire::Timestamp>,
     pub update_date: Option<wire::Timestamp>,
     pub policy_version_list: Option<Vec<PolicyVersion>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct OrderedOrganizationPolicyType {
-    #[aws(limits = limits::SIMULATION_POLICY_LIST_TYPE)]
-    pub service_control_policy_input_list: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2503,15 +2469,6 @@ pub struct PolicyDetail {
 pub struct PolicyGroup {
     pub group_name: Option<String>,
     pub group_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct PolicyIdentifier {
-    pub policy_type: Option<PolicyIdentifierPolicyType>,
-    #[aws(limits = limits::ARN_TYPE)]
-    pub policy_arn: Option<String>,
-    pub inline_policy_identifier: Option<InlinePolicyIdentifierType>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2721,27 +2678,6 @@ pub struct VirtualMFADevice {
 
 // Enums.
 
-wire::string_enum!(AttachmentType {
-    User = "user",
-    Group = "group",
-    Role = "role",
-});
-
-wire::string_enum!(ContextKeyTypeEnum {
-    String = "string",
-    StringList = "stringList",
-    Numeric = "numeric",
-    NumericList = "numericList",
-    Boolean = "boolean",
-    BooleanList = "booleanList",
-    Ip = "ip",
-    IpList = "ipList",
-    Binary = "binary",
-    BinaryList = "binaryList",
-    Date = "date",
-    DateList = "dateList",
-});
-
 wire::string_enum!(DeletionTaskStatusType {
     Succeeded = "SUCCEEDED",
     InProgress = "IN_PROGRESS",
@@ -2767,15 +2703,6 @@ wire::string_enum!(PolicyEvaluationDecisionType {
     ImplicitDeny = "implicitDeny",
 });
 
-wire::string_enum!(PolicyIdentifierPolicyType {
-    Inline = "inline",
-    AwsManaged = "aws-managed",
-    UserManaged = "user-managed",
-    PermissionBoundary = "permission-boundary",
-    Scp = "scp",
-    Rcp = "rcp",
-});
-
 wire::string_enum!(PolicySourceType {
     User = "user",
     Group = "group",
@@ -2789,12 +2716,6 @@ wire::string_enum!(PolicySourceType {
 wire::string_enum!(PolicyUsageType {
     PermissionsPolicy = "PermissionsPolicy",
     PermissionsBoundary = "PermissionsBoundary",
-});
-
-wire::string_enum!(AssignmentStatusType {
-    Assigned = "Assigned",
-    Unassigned = "Unassigned",
-    Any = "Any",
 });
 
 wire::string_enum!(PolicyScopeType {
@@ -2860,15 +2781,6 @@ pub mod limits {
         max: Some(128),
         ..Limits::NONE
     };
-    pub static ATTACHMENT_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(128),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[\\w+=,.@-]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
     pub static CONTEXT_KEY_NAME_TYPE: Limits = Limits {
         min: Some(5),
         max: Some(256),
@@ -2877,19 +2789,6 @@ pub mod limits {
     pub static DELETION_TASK_ID_TYPE: Limits = Limits {
         min: Some(1),
         max: Some(1000),
-        ..Limits::NONE
-    };
-    pub static ORGANIZATION_POLICY_LIST_TYPE: Limits = Limits {
-        max: Some(7),
-        ..Limits::NONE
-    };
-    pub static POLICY_EXCLUSIONS_LIST_TYPE: Limits = Limits {
-        max: Some(256),
-        ..Limits::NONE
-    };
-    pub static RESOURCE_HANDLING_OPTION_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(64),
         ..Limits::NONE
     };
     pub static RESOURCE_NAME_LIST_TYPE: Limits = Limits {
@@ -2922,11 +2821,6 @@ pub mod limits {
     pub static ARN_TYPE: Limits = Limits {
         min: Some(20),
         max: Some(2048),
-        ..Limits::NONE
-    };
-    pub static CREDENTIAL_AGE_DAYS: Limits = Limits {
-        min: Some(1),
-        max: Some(36600),
         ..Limits::NONE
     };
     pub static CUSTOM_SUFFIX_TYPE: Limits = Limits {

@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-11-01",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::UnsupportedOperationException,
     unsigned: &[],
     operations: &[
         "CancelKeyDeletion",
@@ -115,6 +116,9 @@ impl wire::Operation for CreateAliasInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "CustomKeyStoreId"))]
+#[aws(unbuilt(name = "MultiRegion", only = "false"))]
+#[aws(unbuilt(name = "XksKeyId"))]
 pub struct CreateKeyInput {
     #[aws(limits = limits::POLICY_TYPE)]
     pub policy: Option<String>,
@@ -124,13 +128,8 @@ pub struct CreateKeyInput {
     pub customer_master_key_spec: Option<CustomerMasterKeySpec>,
     pub key_spec: Option<KeySpec>,
     pub origin: Option<OriginType>,
-    #[aws(limits = limits::CUSTOM_KEY_STORE_ID_TYPE)]
-    pub custom_key_store_id: Option<String>,
     pub bypass_policy_lockout_safety_check: Option<bool>,
     pub tags: Option<Vec<Tag>>,
-    pub multi_region: Option<bool>,
-    #[aws(limits = limits::XKS_KEY_ID_TYPE)]
-    pub xks_key_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -147,6 +146,8 @@ impl wire::Operation for CreateKeyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Recipient"))]
+#[aws(unbuilt(name = "DryRunModifiers"))]
 pub struct DecryptInput {
     #[aws(limits = limits::CIPHERTEXT_TYPE)]
     pub ciphertext_blob: Option<wire::Blob>,
@@ -156,9 +157,7 @@ pub struct DecryptInput {
     #[aws(limits = limits::KEY_ID_TYPE)]
     pub key_id: Option<String>,
     pub encryption_algorithm: Option<EncryptionAlgorithmSpec>,
-    pub recipient: Option<RecipientInfo>,
     pub dry_run: Option<bool>,
-    pub dry_run_modifiers: Option<Vec<DryRunModifierType>>,
 }
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -311,6 +310,7 @@ impl wire::Operation for EncryptInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Recipient"))]
 pub struct GenerateDataKeyInput {
     #[aws(limits = limits::KEY_ID_TYPE)]
     pub key_id: String,
@@ -320,7 +320,6 @@ pub struct GenerateDataKeyInput {
     pub key_spec: Option<DataKeySpec>,
     #[aws(limits = limits::GRANT_TOKEN_LIST)]
     pub grant_tokens: Option<Vec<String>>,
-    pub recipient: Option<RecipientInfo>,
     pub dry_run: Option<bool>,
 }
 
@@ -371,12 +370,11 @@ impl wire::Operation for GenerateDataKeyWithoutPlaintextInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "CustomKeyStoreId"))]
+#[aws(unbuilt(name = "Recipient"))]
 pub struct GenerateRandomInput {
     #[aws(limits = limits::NUMBER_OF_BYTES_TYPE)]
     pub number_of_bytes: Option<i32>,
-    #[aws(limits = limits::CUSTOM_KEY_STORE_ID_TYPE)]
-    pub custom_key_store_id: Option<String>,
-    pub recipient: Option<RecipientInfo>,
 }
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -465,13 +463,11 @@ impl wire::Operation for ListAliasesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Limit", only = "*"))]
+#[aws(unbuilt(name = "Marker", only = "*"))]
 pub struct ListKeyPoliciesInput {
     #[aws(limits = limits::KEY_ID_TYPE)]
     pub key_id: String,
-    #[aws(limits = limits::LIMIT_TYPE)]
-    pub limit: Option<i32>,
-    #[aws(limits = limits::MARKER_TYPE)]
-    pub marker: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -587,6 +583,7 @@ impl wire::Operation for PutKeyPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "DryRunModifiers"))]
 pub struct ReEncryptInput {
     #[aws(limits = limits::CIPHERTEXT_TYPE)]
     pub ciphertext_blob: Option<wire::Blob>,
@@ -601,7 +598,6 @@ pub struct ReEncryptInput {
     #[aws(limits = limits::GRANT_TOKEN_LIST)]
     pub grant_tokens: Option<Vec<String>>,
     pub dry_run: Option<bool>,
-    pub dry_run_modifiers: Option<Vec<DryRunModifierType>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -805,14 +801,6 @@ pub struct MultiRegionKey {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
-pub struct RecipientInfo {
-    pub key_encryption_algorithm: Option<KeyEncryptionMechanism>,
-    #[aws(limits = limits::ATTESTATION_DOCUMENT_TYPE)]
-    pub attestation_document: Option<wire::Blob>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
 pub struct RotationsListEntry {
     pub key_id: Option<String>,
     pub key_material_id: Option<String>,
@@ -863,10 +851,6 @@ wire::string_enum!(DataKeySpec {
     Aes128 = "AES_128",
 });
 
-wire::string_enum!(DryRunModifierType {
-    IgnoreCiphertext = "IGNORE_CIPHERTEXT",
-});
-
 wire::string_enum!(EncapsulationAlgorithmSpec {
     MlKem = "ML_KEM",
 });
@@ -895,10 +879,6 @@ wire::string_enum!(IncludeKeyMaterial {
 
 wire::string_enum!(KeyAgreementAlgorithmSpec {
     Ecdh = "ECDH",
-});
-
-wire::string_enum!(KeyEncryptionMechanism {
-    RsaesOaepSha256 = "RSAES_OAEP_SHA_256",
 });
 
 wire::string_enum!(KeyManagerType {
@@ -1014,19 +994,9 @@ pub mod limits {
         },
         ..Limits::NONE
     };
-    pub static ATTESTATION_DOCUMENT_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(262144),
-        ..Limits::NONE
-    };
     pub static CIPHERTEXT_TYPE: Limits = Limits {
         min: Some(1),
         max: Some(6144),
-        ..Limits::NONE
-    };
-    pub static CUSTOM_KEY_STORE_ID_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(64),
         ..Limits::NONE
     };
     pub static DESCRIPTION_TYPE: Limits = Limits {
@@ -1116,15 +1086,6 @@ pub mod limits {
     };
     pub static TAG_VALUE_TYPE: Limits = Limits {
         max: Some(256),
-        ..Limits::NONE
-    };
-    pub static XKS_KEY_ID_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(128),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("^[a-zA-Z0-9-_.]+$");
-            Some(&PATTERN)
-        },
         ..Limits::NONE
     };
 }

@@ -73,6 +73,7 @@ pub const ACM: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-12-08",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AddTagsToCertificate",
@@ -125,6 +126,7 @@ pub const APIGATEWAY: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-07-09",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CreateApiKey",
@@ -264,6 +266,7 @@ pub const APPRUNNER: wire::ServiceModel = wire::ServiceModel {
     api_version: "2020-05-15",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateCustomDomain",
@@ -316,6 +319,7 @@ pub const ATHENA: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-05-18",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "BatchGetNamedQuery",
@@ -405,6 +409,7 @@ pub const AUTOSCALING: wire::ServiceModel = wire::ServiceModel {
     api_version: "2011-01-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AttachInstances",
@@ -485,6 +490,7 @@ pub const BACKUP: wire::ServiceModel = wire::ServiceModel {
     api_version: "2018-11-15",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AssociateBackupVaultMpaApprovalTeam",
@@ -612,6 +618,7 @@ pub const BATCH: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-08-10",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CancelJob",
@@ -675,6 +682,7 @@ pub const CLOUDCONTROL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2021-09-30",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "CancelResourceRequest",
@@ -695,6 +703,7 @@ pub const CLOUDFRONT: wire::ServiceModel = wire::ServiceModel {
     api_version: "2020-05-31",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AssociateAlias",
@@ -877,6 +886,7 @@ pub const CLOUDTRAIL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2013-11-01",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AddTags",
@@ -952,6 +962,7 @@ pub const CODEDEPLOY: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-10-06",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AddTagsToOnPremisesInstances",
@@ -1014,6 +1025,7 @@ pub const COGNITO_IDP: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-04-18",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[
         "AssociateSoftwareToken",
         "ChangePassword",
@@ -1205,6 +1217,7 @@ pub const CONFIG: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-11-12",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateResourceTypes",
@@ -1322,6 +1335,7 @@ pub const DYNAMODB: wire::ServiceModel = wire::ServiceModel {
     api_version: "2012-08-10",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "BatchExecuteStatement",
@@ -1399,6 +1413,7 @@ pub const ECR_PUBLIC: wire::ServiceModel = wire::ServiceModel {
     api_version: "2020-10-30",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "BatchCheckLayerAvailability",
@@ -1434,6 +1449,7 @@ pub const EFS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-02-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CreateAccessPoint",
@@ -1477,6 +1493,7 @@ pub const EKS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-11-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "ActivateCertificateAuthority",
@@ -1561,6 +1578,7 @@ pub const ELASTICACHE: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-02-02",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AddTagsToResource",
@@ -1652,6 +1670,7 @@ pub const ELB: wire::ServiceModel = wire::ServiceModel {
     api_version: "2012-06-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AddTags",
@@ -1696,6 +1715,7 @@ pub const EVENTS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-10-07",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "ActivateEventSource",
@@ -1768,6 +1788,7 @@ pub const FIREHOSE: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-08-04",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "CreateDeliveryStream",
@@ -1795,6 +1816,7 @@ pub const GLUE: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-03-31",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateGlossaryTerms",
@@ -2124,6 +2146,7 @@ pub const KINESIS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2013-12-02",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AcknowledgeDeadLetterQueueRecords",
@@ -2193,6 +2216,7 @@ pub const LAMBDA: wire::ServiceModel = wire::ServiceModel {
     api_version: "2015-03-31",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AddLayerVersionPermission",
@@ -2299,6 +2323,7 @@ pub const ORGANIZATIONS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-11-28",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AcceptHandshake",
@@ -2376,6 +2401,7 @@ pub const RDS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-10-31",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AddRoleToDBCluster",
@@ -2558,6 +2584,7 @@ pub const REDSHIFT: wire::ServiceModel = wire::ServiceModel {
     api_version: "2012-12-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AcceptReservedNodeExchange",
@@ -2715,6 +2742,7 @@ pub const RESOURCE_GROUPS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-11-27",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CancelTagSyncTask",
@@ -2753,6 +2781,7 @@ pub const RESOURCEGROUPSTAGGINGAPI: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-01-26",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "DescribeReportCreation",
@@ -2774,6 +2803,7 @@ pub const ROUTE53: wire::ServiceModel = wire::ServiceModel {
     api_version: "2013-04-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "ActivateKeySigningKey",
@@ -2860,6 +2890,7 @@ pub const SCHEDULER: wire::ServiceModel = wire::ServiceModel {
     api_version: "2021-06-30",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CreateSchedule",
@@ -2887,6 +2918,7 @@ pub const SERVICEDISCOVERY: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-03-14",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "CreateHttpNamespace",
@@ -2931,6 +2963,7 @@ pub const SES: wire::ServiceModel = wire::ServiceModel {
     api_version: "2010-12-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "CloneReceiptRuleSet",
@@ -3016,6 +3049,7 @@ pub const SNS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2010-03-31",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AddPermission",
@@ -3073,6 +3107,7 @@ pub const SQS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2012-11-05",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AddPermission",
@@ -3111,6 +3146,7 @@ pub const STEPFUNCTIONS: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-11-23",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "CreateActivity",
@@ -3163,6 +3199,7 @@ pub const WAFV2: wire::ServiceModel = wire::ServiceModel {
     api_version: "2019-07-29",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateWebACL",
@@ -3234,6 +3271,7 @@ pub const XRAY: wire::ServiceModel = wire::ServiceModel {
     api_version: "2016-04-12",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "BatchGetTraces",

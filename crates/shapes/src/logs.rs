@@ -21,7 +21,6 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
             ("CreateLogStream", errors::InvalidParameterException),
             ("DeleteLogGroup", errors::InvalidParameterException),
             ("DeleteLogStream", errors::InvalidParameterException),
-            ("DeleteMetricFilter", errors::InvalidParameterException),
             ("DeleteRetentionPolicy", errors::InvalidParameterException),
             ("DescribeLogGroups", errors::InvalidParameterException),
             ("DescribeLogStreams", errors::InvalidParameterException),
@@ -37,19 +36,17 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
             ("ListTagsForResource", errors::InvalidParameterException),
             ("ListTagsLogGroup", errors::InvalidParameterException),
             ("PutLogEvents", errors::InvalidParameterException),
-            ("PutMetricFilter", errors::InvalidParameterException),
             ("PutRetentionPolicy", errors::InvalidParameterException),
-            ("PutSubscriptionFilter", errors::InvalidParameterException),
             ("StartQuery", errors::InvalidParameterException),
             ("StopQuery", errors::InvalidParameterException),
             ("TagLogGroup", errors::InvalidParameterException),
             ("TagResource", errors::InvalidParameterException),
-            ("TestMetricFilter", errors::InvalidParameterException),
             ("UntagLogGroup", errors::InvalidParameterException),
             ("UntagResource", errors::InvalidParameterException),
         ],
         members: &[],
     },
+    unbuilt: errors::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateKmsKey",
@@ -175,15 +172,14 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "kmsKeyId"))]
+#[aws(unbuilt(name = "deletionProtectionEnabled", only = "false"))]
 pub struct CreateLogGroupInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
-    #[aws(limits = limits::KMS_KEY_ID)]
-    pub kms_key_id: Option<String>,
     #[aws(limits = limits::TAGS)]
     pub tags: Option<BTreeMap<String, String>>,
     pub log_group_class: Option<LogGroupClass>,
-    pub deletion_protection_enabled: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -249,24 +245,6 @@ impl wire::Operation for DeleteLogStreamInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct DeleteMetricFilterInput {
-    #[aws(limits = limits::LOG_GROUP_NAME)]
-    pub log_group_name: String,
-    #[aws(limits = limits::FILTER_NAME)]
-    pub filter_name: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-pub struct DeleteMetricFilterOutput {}
-
-impl wire::Operation for DeleteMetricFilterInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DeleteMetricFilter";
-    type Output = DeleteMetricFilterOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct DeleteRetentionPolicyInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -283,6 +261,7 @@ impl wire::Operation for DeleteRetentionPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "includeLinkedAccounts", only = "false"))]
 pub struct DescribeLogGroupsInput {
     #[aws(limits = limits::ACCOUNT_IDS)]
     pub account_identifiers: Option<Vec<String>>,
@@ -294,7 +273,6 @@ pub struct DescribeLogGroupsInput {
     pub next_token: Option<String>,
     #[aws(limits = limits::DESCRIBE_LIMIT)]
     pub limit: Option<i32>,
-    pub include_linked_accounts: Option<bool>,
     pub log_group_class: Option<LogGroupClass>,
     #[aws(limits = limits::DESCRIBE_LOG_GROUPS_LOG_GROUP_IDENTIFIERS)]
     pub log_group_identifiers: Option<Vec<String>>,
@@ -345,19 +323,15 @@ impl wire::Operation for DescribeLogStreamsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "filterNamePrefix", only = "*"))]
+#[aws(unbuilt(name = "limit", only = "*"))]
+#[aws(unbuilt(name = "metricName", only = "*"))]
+#[aws(unbuilt(name = "metricNamespace", only = "*"))]
 pub struct DescribeMetricFiltersInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: Option<String>,
-    #[aws(limits = limits::FILTER_NAME)]
-    pub filter_name_prefix: Option<String>,
     #[aws(limits = limits::NEXT_TOKEN)]
     pub next_token: Option<String>,
-    #[aws(limits = limits::DESCRIBE_LIMIT)]
-    pub limit: Option<i32>,
-    #[aws(limits = limits::METRIC_NAME)]
-    pub metric_name: Option<String>,
-    #[aws(limits = limits::METRIC_NAMESPACE)]
-    pub metric_namespace: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -401,15 +375,13 @@ impl wire::Operation for DescribeQueriesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "filterNamePrefix", only = "*"))]
+#[aws(unbuilt(name = "limit", only = "*"))]
 pub struct DescribeSubscriptionFiltersInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
-    #[aws(limits = limits::FILTER_NAME)]
-    pub filter_name_prefix: Option<String>,
     #[aws(limits = limits::NEXT_TOKEN)]
     pub next_token: Option<String>,
-    #[aws(limits = limits::DESCRIBE_LIMIT)]
-    pub limit: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -427,6 +399,9 @@ impl wire::Operation for DescribeSubscriptionFiltersInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "startFromHead", only = "true"))]
+#[aws(unbuilt(name = "interleaved", only = "*"))]
+#[aws(unbuilt(name = "unmask", only = "false"))]
 pub struct FilterLogEventsInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: Option<String>,
@@ -446,9 +421,6 @@ pub struct FilterLogEventsInput {
     pub next_token: Option<String>,
     #[aws(limits = limits::EVENTS_LIMIT)]
     pub limit: Option<i32>,
-    pub start_from_head: Option<bool>,
-    pub interleaved: Option<bool>,
-    pub unmask: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -467,6 +439,7 @@ impl wire::Operation for FilterLogEventsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "unmask", only = "false"))]
 pub struct GetLogEventsInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: Option<String>,
@@ -483,7 +456,6 @@ pub struct GetLogEventsInput {
     #[aws(limits = limits::EVENTS_LIMIT)]
     pub limit: Option<i32>,
     pub start_from_head: Option<bool>,
-    pub unmask: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -502,13 +474,11 @@ impl wire::Operation for GetLogEventsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "nextToken"))]
+#[aws(unbuilt(name = "maxItems"))]
 pub struct GetQueryResultsInput {
     #[aws(limits = limits::QUERY_ID)]
     pub query_id: String,
-    #[aws(limits = limits::GET_QUERY_RESULTS_NEXT_TOKEN)]
-    pub next_token: Option<String>,
-    #[aws(limits = limits::GET_QUERY_RESULTS_MAX_ITEMS)]
-    pub max_items: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -568,6 +538,7 @@ impl wire::Operation for ListTagsLogGroupInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+#[aws(unbuilt(name = "sequenceToken", only = "*"))]
 pub struct PutLogEventsInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -575,8 +546,6 @@ pub struct PutLogEventsInput {
     pub log_stream_name: String,
     #[aws(limits = limits::INPUT_LOG_EVENTS)]
     pub log_events: Vec<InputLogEvent>,
-    #[aws(limits = limits::SEQUENCE_TOKEN)]
-    pub sequence_token: Option<String>,
     pub entity: Option<Entity>,
 }
 
@@ -596,32 +565,6 @@ impl wire::Operation for PutLogEventsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct PutMetricFilterInput {
-    #[aws(limits = limits::LOG_GROUP_NAME)]
-    pub log_group_name: String,
-    #[aws(limits = limits::FILTER_NAME)]
-    pub filter_name: String,
-    #[aws(limits = limits::FILTER_PATTERN)]
-    pub filter_pattern: String,
-    #[aws(limits = limits::METRIC_TRANSFORMATIONS)]
-    pub metric_transformations: Vec<MetricTransformation>,
-    pub apply_on_transformed_logs: Option<bool>,
-    #[aws(limits = limits::FIELD_SELECTION_CRITERIA)]
-    pub field_selection_criteria: Option<String>,
-    pub emit_system_field_dimensions: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-pub struct PutMetricFilterOutput {}
-
-impl wire::Operation for PutMetricFilterInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "PutMetricFilter";
-    type Output = PutMetricFilterOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct PutRetentionPolicyInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -635,35 +578,6 @@ impl wire::Operation for PutRetentionPolicyInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "PutRetentionPolicy";
     type Output = PutRetentionPolicyOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct PutSubscriptionFilterInput {
-    #[aws(limits = limits::LOG_GROUP_NAME)]
-    pub log_group_name: String,
-    #[aws(limits = limits::FILTER_NAME)]
-    pub filter_name: String,
-    #[aws(limits = limits::FILTER_PATTERN)]
-    pub filter_pattern: String,
-    #[aws(limits = limits::DESTINATION_ARN)]
-    pub destination_arn: String,
-    #[aws(limits = limits::ROLE_ARN)]
-    pub role_arn: Option<String>,
-    pub distribution: Option<Distribution>,
-    pub apply_on_transformed_logs: Option<bool>,
-    #[aws(limits = limits::FIELD_SELECTION_CRITERIA)]
-    pub field_selection_criteria: Option<String>,
-    pub emit_system_fields: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-pub struct PutSubscriptionFilterOutput {}
-
-impl wire::Operation for PutSubscriptionFilterInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "PutSubscriptionFilter";
-    type Output = PutSubscriptionFilterOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -755,27 +669,6 @@ impl wire::Operation for TagResourceInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct TestMetricFilterInput {
-    #[aws(limits = limits::FILTER_PATTERN)]
-    pub filter_pattern: String,
-    #[aws(limits = limits::TEST_EVENT_MESSAGES)]
-    pub log_event_messages: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct TestMetricFilterOutput {
-    pub matches: Option<Vec<MetricFilterMatchRecord>>,
-}
-
-impl wire::Operation for TestMetricFilterInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "TestMetricFilter";
-    type Output = TestMetricFilterOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct UntagLogGroupInput {
     #[aws(limits = limits::LOG_GROUP_NAME)]
     pub log_group_name: String,
@@ -813,13 +706,9 @@ impl wire::Operation for UntagResourceInput {
 // Structures inside inputs and outputs.
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
-pub struct Entity {
-    #[aws(limits = limits::ENTITY_KEY_ATTRIBUTES)]
-    pub key_attributes: Option<BTreeMap<String, String>>,
-    #[aws(limits = limits::ENTITY_ATTRIBUTES)]
-    pub attributes: Option<BTreeMap<String, String>>,
-}
+#[aws(unbuilt(name = "keyAttributes", only = "*"))]
+#[aws(unbuilt(name = "attributes", only = "*"))]
+pub struct Entity {}
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
@@ -887,23 +776,11 @@ pub struct MetricFilter {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-pub struct MetricFilterMatchRecord {
-    pub event_number: Option<i64>,
-    pub event_message: Option<String>,
-    pub extracted_values: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "camelCase")]
 pub struct MetricTransformation {
-    #[aws(limits = limits::METRIC_NAME)]
     pub metric_name: String,
-    #[aws(limits = limits::METRIC_NAMESPACE)]
     pub metric_namespace: String,
-    #[aws(limits = limits::METRIC_VALUE)]
     pub metric_value: String,
     pub default_value: Option<f64>,
-    #[aws(limits = limits::DIMENSIONS)]
     pub dimensions: Option<BTreeMap<String, String>>,
     pub unit: Option<StandardUnit>,
 }
@@ -1115,56 +992,6 @@ pub mod limits {
         max: Some(1000),
         ..Limits::NONE
     };
-    pub static DESTINATION_ARN: Limits = Limits {
-        min: Some(1),
-        ..Limits::NONE
-    };
-    pub static DIMENSIONS: Limits = Limits {
-        member: Some(&DIMENSIONS_VALUE),
-        key: Some(&DIMENSIONS_KEY),
-        ..Limits::NONE
-    };
-    pub static DIMENSIONS_KEY: Limits = Limits {
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static DIMENSIONS_VALUE: Limits = Limits {
-        max: Some(255),
-        ..Limits::NONE
-    };
-    pub static ENTITY_ATTRIBUTES: Limits = Limits {
-        max: Some(10),
-        member: Some(&ENTITY_ATTRIBUTES_VALUE),
-        key: Some(&ENTITY_ATTRIBUTES_KEY),
-        ..Limits::NONE
-    };
-    pub static ENTITY_ATTRIBUTES_KEY: Limits = Limits {
-        min: Some(1),
-        max: Some(256),
-        ..Limits::NONE
-    };
-    pub static ENTITY_ATTRIBUTES_VALUE: Limits = Limits {
-        min: Some(1),
-        max: Some(512),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES: Limits = Limits {
-        min: Some(2),
-        max: Some(4),
-        member: Some(&ENTITY_KEY_ATTRIBUTES_VALUE),
-        key: Some(&ENTITY_KEY_ATTRIBUTES_KEY),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES_KEY: Limits = Limits {
-        min: Some(1),
-        max: Some(32),
-        ..Limits::NONE
-    };
-    pub static ENTITY_KEY_ATTRIBUTES_VALUE: Limits = Limits {
-        min: Some(1),
-        max: Some(512),
-        ..Limits::NONE
-    };
     pub static EVENT_MESSAGE: Limits = Limits {
         min: Some(1),
         ..Limits::NONE
@@ -1179,29 +1006,7 @@ pub mod limits {
         max: Some(100000),
         ..Limits::NONE
     };
-    pub static FIELD_SELECTION_CRITERIA: Limits = Limits {
-        max: Some(2000),
-        ..Limits::NONE
-    };
-    pub static FILTER_NAME: Limits = Limits {
-        min: Some(1),
-        max: Some(512),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[^:*]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
     pub static FILTER_PATTERN: Limits = Limits {
-        max: Some(1024),
-        ..Limits::NONE
-    };
-    pub static GET_QUERY_RESULTS_MAX_ITEMS: Limits = Limits {
-        min: Some(0),
-        max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static GET_QUERY_RESULTS_NEXT_TOKEN: Limits = Limits {
         max: Some(1024),
         ..Limits::NONE
     };
@@ -1214,10 +1019,6 @@ pub mod limits {
         min: Some(1),
         max: Some(100),
         member: Some(&LOG_STREAM_NAME),
-        ..Limits::NONE
-    };
-    pub static KMS_KEY_ID: Limits = Limits {
-        max: Some(256),
         ..Limits::NONE
     };
     pub static LOG_GROUP_IDENTIFIER: Limits = Limits {
@@ -1263,31 +1064,6 @@ pub mod limits {
         },
         ..Limits::NONE
     };
-    pub static METRIC_NAME: Limits = Limits {
-        max: Some(255),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[^:*$]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static METRIC_NAMESPACE: Limits = Limits {
-        max: Some(255),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[^:*$]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static METRIC_TRANSFORMATIONS: Limits = Limits {
-        min: Some(1),
-        max: Some(1),
-        ..Limits::NONE
-    };
-    pub static METRIC_VALUE: Limits = Limits {
-        max: Some(100),
-        ..Limits::NONE
-    };
     pub static NEXT_TOKEN: Limits = Limits {
         min: Some(1),
         ..Limits::NONE
@@ -1299,14 +1075,6 @@ pub mod limits {
     };
     pub static QUERY_STRING: Limits = Limits {
         max: Some(10000),
-        ..Limits::NONE
-    };
-    pub static ROLE_ARN: Limits = Limits {
-        min: Some(1),
-        ..Limits::NONE
-    };
-    pub static SEQUENCE_TOKEN: Limits = Limits {
-        min: Some(1),
         ..Limits::NONE
     };
     pub static TAG_KEY: Limits = Limits {
@@ -1341,12 +1109,6 @@ pub mod limits {
         max: Some(50),
         member: Some(&TAG_VALUE),
         key: Some(&TAG_KEY),
-        ..Limits::NONE
-    };
-    pub static TEST_EVENT_MESSAGES: Limits = Limits {
-        min: Some(1),
-        max: Some(50),
-        member: Some(&EVENT_MESSAGE),
         ..Limits::NONE
     };
     pub static TIMESTAMP: Limits = Limits {

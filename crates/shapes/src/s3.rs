@@ -12,6 +12,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2006-03-01",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &[],
     operations: &[
         "AbortMultipartUpload",
@@ -135,6 +136,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "BucketNamespace"))]
 pub struct CreateBucketInput {
     #[aws(name = "ACL")]
     pub acl: Option<BucketCannedACL>,
@@ -149,7 +151,6 @@ pub struct CreateBucketInput {
     pub grant_write_acp: Option<String>,
     pub object_lock_enabled_for_bucket: Option<bool>,
     pub object_ownership: Option<ObjectOwnership>,
-    pub bucket_namespace: Option<BucketNamespace>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -167,9 +168,9 @@ impl wire::Operation for CreateBucketInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct DeleteBucketInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -183,9 +184,9 @@ impl wire::Operation for DeleteBucketInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct DeleteBucketPolicyInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -199,9 +200,9 @@ impl wire::Operation for DeleteBucketPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct DeleteBucketTaggingInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -215,9 +216,9 @@ impl wire::Operation for DeleteBucketTaggingInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct DeleteBucketWebsiteInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -231,6 +232,9 @@ impl wire::Operation for DeleteBucketWebsiteInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "RequestPayer"))]
+#[aws(unbuilt(name = "BypassGovernanceRetention"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct DeleteObjectInput {
     pub bucket: String,
     #[aws(limits = limits::OBJECT_KEY)]
@@ -238,9 +242,6 @@ pub struct DeleteObjectInput {
     #[aws(name = "MFA")]
     pub mfa: Option<String>,
     pub version_id: Option<String>,
-    pub request_payer: Option<RequestPayer>,
-    pub bypass_governance_retention: Option<bool>,
-    pub expected_bucket_owner: Option<String>,
     pub if_match: Option<String>,
     pub if_match_last_modified_time: Option<wire::Timestamp>,
     pub if_match_size: Option<i64>,
@@ -262,9 +263,9 @@ impl wire::Operation for DeleteObjectInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetBucketLocationInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -281,9 +282,9 @@ impl wire::Operation for GetBucketLocationInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetBucketPolicyInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -300,9 +301,9 @@ impl wire::Operation for GetBucketPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetBucketTaggingInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -319,9 +320,9 @@ impl wire::Operation for GetBucketTaggingInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetBucketVersioningInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -340,9 +341,9 @@ impl wire::Operation for GetBucketVersioningInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetBucketWebsiteInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -360,8 +361,12 @@ impl wire::Operation for GetBucketWebsiteInput {
     type Output = GetBucketWebsiteOutput;
 }
 
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "SSECustomerKey"))]
+#[aws(unbuilt(name = "SSECustomerKeyMD5"))]
+#[aws(unbuilt(name = "RequestPayer"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct GetObjectInput {
     pub bucket: String,
     pub if_match: Option<String>,
@@ -380,13 +385,7 @@ pub struct GetObjectInput {
     pub version_id: Option<String>,
     #[aws(name = "SSECustomerAlgorithm")]
     pub sse_customer_algorithm: Option<String>,
-    #[aws(name = "SSECustomerKey", sensitive)]
-    pub sse_customer_key: Option<String>,
-    #[aws(name = "SSECustomerKeyMD5")]
-    pub sse_customer_key_md5: Option<String>,
-    pub request_payer: Option<RequestPayer>,
     pub part_number: Option<i32>,
-    pub expected_bucket_owner: Option<String>,
     pub checksum_mode: Option<ChecksumMode>,
 }
 
@@ -462,9 +461,9 @@ impl wire::Operation for GetObjectInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct HeadBucketInput {
     pub bucket: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -483,8 +482,14 @@ impl wire::Operation for HeadBucketInput {
     type Output = HeadBucketOutput;
 }
 
-#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ResponseExpires"))]
+#[aws(unbuilt(name = "SSECustomerKey"))]
+#[aws(unbuilt(name = "SSECustomerKeyMD5"))]
+#[aws(unbuilt(name = "RequestPayer"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
+#[aws(unbuilt(name = "ChecksumMode"))]
 pub struct HeadObjectInput {
     pub bucket: String,
     pub if_match: Option<String>,
@@ -499,18 +504,10 @@ pub struct HeadObjectInput {
     pub response_content_encoding: Option<String>,
     pub response_content_language: Option<String>,
     pub response_content_type: Option<String>,
-    pub response_expires: Option<wire::Timestamp>,
     pub version_id: Option<String>,
     #[aws(name = "SSECustomerAlgorithm")]
     pub sse_customer_algorithm: Option<String>,
-    #[aws(name = "SSECustomerKey", sensitive)]
-    pub sse_customer_key: Option<String>,
-    #[aws(name = "SSECustomerKeyMD5")]
-    pub sse_customer_key_md5: Option<String>,
-    pub request_payer: Option<RequestPayer>,
     pub part_number: Option<i32>,
-    pub expected_bucket_owner: Option<String>,
-    pub checksum_mode: Option<ChecksumMode>,
 }
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -610,18 +607,18 @@ impl wire::Operation for ListBucketsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "EncodingType"))]
+#[aws(unbuilt(name = "FetchOwner"))]
+#[aws(unbuilt(name = "RequestPayer"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
+#[aws(unbuilt(name = "OptionalObjectAttributes"))]
 pub struct ListObjectsV2Input {
     pub bucket: String,
     pub delimiter: Option<String>,
-    pub encoding_type: Option<EncodingType>,
     pub max_keys: Option<i32>,
     pub prefix: Option<String>,
     pub continuation_token: Option<String>,
-    pub fetch_owner: Option<bool>,
     pub start_after: Option<String>,
-    pub request_payer: Option<RequestPayer>,
-    pub expected_bucket_owner: Option<String>,
-    pub optional_object_attributes: Option<Vec<OptionalObjectAttributes>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -650,14 +647,13 @@ impl wire::Operation for ListObjectsV2Input {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContentMD5"))]
+#[aws(unbuilt(name = "ChecksumAlgorithm"))]
+#[aws(unbuilt(name = "ConfirmRemoveSelfBucketAccess"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct PutBucketPolicyInput {
     pub bucket: String,
-    #[aws(name = "ContentMD5")]
-    pub content_md5: Option<String>,
-    pub checksum_algorithm: Option<ChecksumAlgorithm>,
-    pub confirm_remove_self_bucket_access: Option<bool>,
     pub policy: String,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -671,13 +667,12 @@ impl wire::Operation for PutBucketPolicyInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContentMD5"))]
+#[aws(unbuilt(name = "ChecksumAlgorithm"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct PutBucketTaggingInput {
     pub bucket: String,
-    #[aws(name = "ContentMD5")]
-    pub content_md5: Option<String>,
-    pub checksum_algorithm: Option<ChecksumAlgorithm>,
     pub tagging: Tagging,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -691,15 +686,14 @@ impl wire::Operation for PutBucketTaggingInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContentMD5"))]
+#[aws(unbuilt(name = "ChecksumAlgorithm"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct PutBucketVersioningInput {
     pub bucket: String,
-    #[aws(name = "ContentMD5")]
-    pub content_md5: Option<String>,
-    pub checksum_algorithm: Option<ChecksumAlgorithm>,
     #[aws(name = "MFA")]
     pub mfa: Option<String>,
     pub versioning_configuration: VersioningConfiguration,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -713,13 +707,12 @@ impl wire::Operation for PutBucketVersioningInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContentMD5"))]
+#[aws(unbuilt(name = "ChecksumAlgorithm"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct PutBucketWebsiteInput {
     pub bucket: String,
-    #[aws(name = "ContentMD5")]
-    pub content_md5: Option<String>,
-    pub checksum_algorithm: Option<ChecksumAlgorithm>,
     pub website_configuration: WebsiteConfiguration,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -733,6 +726,21 @@ impl wire::Operation for PutBucketWebsiteInput {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "ContentLength"))]
+#[aws(unbuilt(name = "ChecksumSHA512"))]
+#[aws(unbuilt(name = "ChecksumMD5"))]
+#[aws(unbuilt(name = "ChecksumXXHASH64"))]
+#[aws(unbuilt(name = "ChecksumXXHASH3"))]
+#[aws(unbuilt(name = "ChecksumXXHASH128"))]
+#[aws(unbuilt(name = "SSECustomerKey"))]
+#[aws(unbuilt(name = "SSECustomerKeyMD5"))]
+#[aws(unbuilt(name = "RequestPayer"))]
+#[aws(unbuilt(name = "ObjectLockRetainUntilDate"))]
+#[aws(unbuilt(name = "ObjectLockLegalHoldStatus"))]
+#[aws(unbuilt(name = "ObjectLockEventHold"))]
+#[aws(unbuilt(name = "ObjectLockEventHoldDurationDays"))]
+#[aws(unbuilt(name = "ObjectLockEventHoldDurationYears"))]
+#[aws(unbuilt(name = "ExpectedBucketOwner"))]
 pub struct PutObjectInput {
     #[aws(name = "ACL")]
     pub acl: Option<ObjectCannedACL>,
@@ -742,7 +750,6 @@ pub struct PutObjectInput {
     pub content_disposition: Option<String>,
     pub content_encoding: Option<String>,
     pub content_language: Option<String>,
-    pub content_length: Option<i64>,
     #[aws(name = "ContentMD5")]
     pub content_md5: Option<String>,
     pub content_type: Option<String>,
@@ -757,16 +764,6 @@ pub struct PutObjectInput {
     pub checksum_sha1: Option<String>,
     #[aws(name = "ChecksumSHA256")]
     pub checksum_sha256: Option<String>,
-    #[aws(name = "ChecksumSHA512")]
-    pub checksum_sha512: Option<String>,
-    #[aws(name = "ChecksumMD5")]
-    pub checksum_md5: Option<String>,
-    #[aws(name = "ChecksumXXHASH64")]
-    pub checksum_xxhash64: Option<String>,
-    #[aws(name = "ChecksumXXHASH3")]
-    pub checksum_xxhash3: Option<String>,
-    #[aws(name = "ChecksumXXHASH128")]
-    pub checksum_xxhash128: Option<String>,
     pub expires: Option<String>,
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
@@ -785,24 +782,13 @@ pub struct PutObjectInput {
     pub website_redirect_location: Option<String>,
     #[aws(name = "SSECustomerAlgorithm")]
     pub sse_customer_algorithm: Option<String>,
-    #[aws(name = "SSECustomerKey", sensitive)]
-    pub sse_customer_key: Option<String>,
-    #[aws(name = "SSECustomerKeyMD5")]
-    pub sse_customer_key_md5: Option<String>,
     #[aws(name = "SSEKMSKeyId", sensitive)]
     pub ssekms_key_id: Option<String>,
     #[aws(name = "SSEKMSEncryptionContext", sensitive)]
     pub ssekms_encryption_context: Option<String>,
     pub bucket_key_enabled: Option<bool>,
-    pub request_payer: Option<RequestPayer>,
     pub tagging: Option<String>,
     pub object_lock_mode: Option<ObjectLockMode>,
-    pub object_lock_retain_until_date: Option<wire::Timestamp>,
-    pub object_lock_legal_hold_status: Option<ObjectLockLegalHoldStatus>,
-    pub object_lock_event_hold: Option<ObjectLockEventHold>,
-    pub object_lock_event_hold_duration_days: Option<i32>,
-    pub object_lock_event_hold_duration_years: Option<i32>,
-    pub expected_bucket_owner: Option<String>,
 }
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -865,8 +851,8 @@ pub struct Bucket {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "DataRedundancy"))]
 pub struct BucketInfo {
-    pub data_redundancy: Option<DataRedundancy>,
     pub r#type: Option<BucketType>,
 }
 
@@ -1051,11 +1037,6 @@ wire::string_enum!(BucketLocationConstraint {
     UsWest2 = "us-west-2",
 });
 
-wire::string_enum!(BucketNamespace {
-    AccountRegional = "account-regional",
-    Global = "global",
-});
-
 wire::string_enum!(BucketType {
     Directory = "Directory",
 });
@@ -1085,11 +1066,6 @@ wire::string_enum!(ChecksumMode {
 wire::string_enum!(ChecksumType {
     Composite = "COMPOSITE",
     FullObject = "FULL_OBJECT",
-});
-
-wire::string_enum!(DataRedundancy {
-    SingleAvailabilityZone = "SingleAvailabilityZone",
-    SingleLocalZone = "SingleLocalZone",
 });
 
 wire::string_enum!(EncodingType {
@@ -1160,10 +1136,6 @@ wire::string_enum!(ObjectStorageClass {
     AwsBackupLowCostWarm = "AWS_BACKUP_LOW_COST_WARM",
 });
 
-wire::string_enum!(OptionalObjectAttributes {
-    RestoreStatus = "RestoreStatus",
-});
-
 wire::string_enum!(Protocol {
     Http = "http",
     Https = "https",
@@ -1178,10 +1150,6 @@ wire::string_enum!(ReplicationStatus {
 });
 
 wire::string_enum!(RequestCharged {
-    Requester = "requester",
-});
-
-wire::string_enum!(RequestPayer {
     Requester = "requester",
 });
 

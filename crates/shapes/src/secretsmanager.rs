@@ -15,6 +15,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2017-10-17",
     validation: wire::codes::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationException,
     unsigned: &[],
     operations: &[
         "AssociateCrossAccountReplica",
@@ -75,6 +76,10 @@ impl wire::Operation for BatchGetSecretValueInput {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "AddReplicaRegions"))]
+#[aws(unbuilt(name = "ForceOverwriteReplicaSecret", only = "false"))]
+#[aws(unbuilt(name = "Type"))]
+#[aws(unbuilt(name = "CrossAccountPrimaryARN"))]
 pub struct CreateSecretInput {
     #[aws(limits = limits::NAME_TYPE)]
     pub name: String,
@@ -89,13 +94,6 @@ pub struct CreateSecretInput {
     #[aws(limits = limits::SECRET_STRING_TYPE, sensitive)]
     pub secret_string: Option<String>,
     pub tags: Option<Vec<Tag>>,
-    #[aws(limits = limits::ADD_REPLICA_REGION_LIST_TYPE)]
-    pub add_replica_regions: Option<Vec<ReplicaRegionType>>,
-    pub force_overwrite_replica_secret: Option<bool>,
-    #[aws(limits = limits::MEDEA_TYPE_TYPE)]
-    pub r#type: Option<String>,
-    #[aws(name = "CrossAccountPrimaryARN", limits = limits::SECRET_ARN_TYPE)]
-    pub cross_account_primary_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -116,11 +114,10 @@ impl wire::Operation for CreateSecretInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "PolicyName", only = "default"))]
 pub struct DeleteResourcePolicyInput {
     #[aws(limits = limits::SECRET_ID_TYPE)]
     pub secret_id: String,
-    #[aws(limits = limits::RESOURCE_POLICY_NAME_TYPE)]
-    pub policy_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -235,11 +232,10 @@ impl wire::Operation for GetRandomPasswordInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "PolicyName", only = "default"))]
 pub struct GetResourcePolicyInput {
     #[aws(limits = limits::SECRET_ID_TYPE)]
     pub secret_id: String,
-    #[aws(limits = limits::RESOURCE_POLICY_NAME_TYPE)]
-    pub policy_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -347,14 +343,13 @@ impl wire::Operation for ListSecretsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "PolicyName", only = "default"))]
+#[aws(unbuilt(name = "BlockPublicPolicy", only = "false"))]
 pub struct PutResourcePolicyInput {
     #[aws(limits = limits::SECRET_ID_TYPE)]
     pub secret_id: String,
     #[aws(limits = limits::NON_EMPTY_RESOURCE_POLICY_TYPE)]
     pub resource_policy: String,
-    #[aws(limits = limits::RESOURCE_POLICY_NAME_TYPE)]
-    pub policy_name: Option<String>,
-    pub block_public_policy: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -374,6 +369,7 @@ impl wire::Operation for PutResourcePolicyInput {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "RotationToken"))]
 pub struct PutSecretValueInput {
     #[aws(limits = limits::SECRET_ID_TYPE)]
     pub secret_id: String,
@@ -385,8 +381,6 @@ pub struct PutSecretValueInput {
     pub secret_string: Option<String>,
     #[aws(limits = limits::SECRET_VERSION_STAGES_TYPE)]
     pub version_stages: Option<Vec<String>>,
-    #[aws(limits = limits::ROTATION_TOKEN_TYPE, sensitive)]
-    pub rotation_token: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -463,6 +457,7 @@ impl wire::Operation for UntagResourceInput {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Type"))]
 pub struct UpdateSecretInput {
     #[aws(limits = limits::SECRET_ID_TYPE)]
     pub secret_id: String,
@@ -476,8 +471,6 @@ pub struct UpdateSecretInput {
     pub secret_binary: Option<wire::Blob>,
     #[aws(limits = limits::SECRET_STRING_TYPE, sensitive)]
     pub secret_string: Option<String>,
-    #[aws(limits = limits::MEDEA_TYPE_TYPE)]
-    pub r#type: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -565,15 +558,6 @@ pub struct Filter {
     pub key: Option<FilterNameStringType>,
     #[aws(limits = limits::FILTER_VALUES_STRING_LIST)]
     pub values: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct ReplicaRegionType {
-    #[aws(limits = limits::REGION_TYPE)]
-    pub region: Option<String>,
-    #[aws(limits = limits::KMS_KEY_ID_TYPE)]
-    pub kms_key_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -692,10 +676,6 @@ pub mod limits {
 
     use wire::{Limits, Pattern};
 
-    pub static ADD_REPLICA_REGION_LIST_TYPE: Limits = Limits {
-        min: Some(1),
-        ..Limits::NONE
-    };
     pub static CLIENT_REQUEST_TOKEN_TYPE: Limits = Limits {
         min: Some(32),
         max: Some(64),
@@ -741,10 +721,6 @@ pub mod limits {
         max: Some(100),
         ..Limits::NONE
     };
-    pub static MEDEA_TYPE_TYPE: Limits = Limits {
-        max: Some(256),
-        ..Limits::NONE
-    };
     pub static NAME_TYPE: Limits = Limits {
         min: Some(1),
         max: Some(512),
@@ -763,38 +739,6 @@ pub mod limits {
     pub static PASSWORD_LENGTH_TYPE: Limits = Limits {
         min: Some(1),
         max: Some(4096),
-        ..Limits::NONE
-    };
-    pub static REGION_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(128),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("^([a-z]+-)+\\d+$");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static RESOURCE_POLICY_NAME_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(64),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[0-9A-Za-z\\-\\_]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static ROTATION_TOKEN_TYPE: Limits = Limits {
-        min: Some(36),
-        max: Some(256),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("^[a-zA-Z0-9\\-]+$");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static SECRET_ARN_TYPE: Limits = Limits {
-        min: Some(20),
-        max: Some(2048),
         ..Limits::NONE
     };
     pub static SECRET_BINARY_TYPE: Limits = Limits {

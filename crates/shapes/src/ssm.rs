@@ -13,6 +13,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2014-11-06",
     validation: errors::ValidationException,
     constraints: wire::Constraints::USUAL,
+    unbuilt: errors::ValidationException,
     unsigned: &[],
     operations: &[
         "AddTagsToResource",
@@ -228,13 +229,13 @@ impl wire::Operation for DeleteParametersInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Shared", only = "false"))]
 pub struct DescribeParametersInput {
     pub filters: Option<Vec<ParametersFilter>>,
     pub parameter_filters: Option<Vec<ParameterStringFilter>>,
     #[aws(limits = limits::MAX_RESULTS)]
     pub max_results: Option<i32>,
     pub next_token: Option<String>,
-    pub shared: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -385,6 +386,7 @@ impl wire::Operation for ListTagsForResourceInput {
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "Policies", only = "[]"))]
 pub struct PutParameterInput {
     #[aws(limits = limits::PS_PARAMETER_NAME)]
     pub name: String,
@@ -401,8 +403,6 @@ pub struct PutParameterInput {
     #[aws(limits = limits::TAG_LIST)]
     pub tags: Option<Vec<Tag>>,
     pub tier: Option<ParameterTier>,
-    #[aws(limits = limits::PARAMETER_POLICIES)]
-    pub policies: Option<String>,
     #[aws(limits = limits::PARAMETER_DATA_TYPE)]
     pub data_type: Option<String>,
 }
@@ -645,11 +645,6 @@ pub mod limits {
         min: Some(1),
         max: Some(10),
         member: Some(&PS_PARAMETER_NAME),
-        ..Limits::NONE
-    };
-    pub static PARAMETER_POLICIES: Limits = Limits {
-        min: Some(1),
-        max: Some(4096),
         ..Limits::NONE
     };
     pub static PARAMETER_STRING_FILTER_KEY: Limits = Limits {

@@ -12,6 +12,7 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
     api_version: "2011-06-15",
     validation: wire::codes::ValidationError,
     constraints: wire::Constraints::USUAL,
+    unbuilt: wire::codes::ValidationError,
     unsigned: &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"],
     operations: &[
         "AssumeRole",
@@ -30,6 +31,10 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "SerialNumber"))]
+#[aws(unbuilt(name = "TokenCode"))]
+#[aws(unbuilt(name = "ProvidedContexts"))]
+#[aws(unbuilt(name = "MinimumSessionTokenSize"))]
 pub struct AssumeRoleInput {
     #[aws(limits = limits::ARN_TYPE)]
     pub role_arn: String,
@@ -46,16 +51,8 @@ pub struct AssumeRoleInput {
     pub transitive_tag_keys: Option<Vec<String>>,
     #[aws(limits = limits::EXTERNAL_ID_TYPE)]
     pub external_id: Option<String>,
-    #[aws(limits = limits::SERIAL_NUMBER_TYPE)]
-    pub serial_number: Option<String>,
-    #[aws(limits = limits::TOKEN_CODE_TYPE)]
-    pub token_code: Option<String>,
     #[aws(limits = limits::SOURCE_IDENTITY_TYPE)]
     pub source_identity: Option<String>,
-    #[aws(limits = limits::PROVIDED_CONTEXTS_LIST_TYPE)]
-    pub provided_contexts: Option<Vec<ProvidedContext>>,
-    #[aws(limits = limits::MINIMUM_SESSION_TOKEN_SIZE_TYPE)]
-    pub minimum_session_token_size: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -73,25 +70,6 @@ impl wire::Operation for AssumeRoleInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "AssumeRole";
     type Output = AssumeRoleOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct DecodeAuthorizationMessageInput {
-    #[aws(limits = limits::ENCODED_MESSAGE_TYPE)]
-    pub encoded_message: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct DecodeAuthorizationMessageOutput {
-    pub decoded_message: Option<String>,
-}
-
-impl wire::Operation for DecodeAuthorizationMessageInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "DecodeAuthorizationMessage";
-    type Output = DecodeAuthorizationMessageOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -132,47 +110,12 @@ impl wire::Operation for GetCallerIdentityInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
-pub struct GetFederationTokenInput {
-    #[aws(limits = limits::USER_NAME_TYPE)]
-    pub name: String,
-    #[aws(limits = limits::SESSION_POLICY_DOCUMENT_TYPE)]
-    pub policy: Option<String>,
-    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
-    #[aws(limits = limits::DURATION_SECONDS_TYPE)]
-    pub duration_seconds: Option<i32>,
-    #[aws(limits = limits::TAG_LIST_TYPE)]
-    pub tags: Option<Vec<Tag>>,
-    #[aws(limits = limits::MINIMUM_SESSION_TOKEN_SIZE_TYPE)]
-    pub minimum_session_token_size: Option<i32>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct GetFederationTokenOutput {
-    pub credentials: Option<Credentials>,
-    pub federated_user: Option<FederatedUser>,
-    pub packed_policy_size: Option<i32>,
-    pub session_token_utilization: Option<i32>,
-    pub session_token_size: Option<i32>,
-}
-
-impl wire::Operation for GetFederationTokenInput {
-    const SERVICE: &'static str = SERVICE;
-    const NAME: &'static str = "GetFederationToken";
-    type Output = GetFederationTokenOutput;
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
+#[aws(unbuilt(name = "SerialNumber"))]
+#[aws(unbuilt(name = "TokenCode"))]
+#[aws(unbuilt(name = "MinimumSessionTokenSize"))]
 pub struct GetSessionTokenInput {
     #[aws(limits = limits::DURATION_SECONDS_TYPE)]
     pub duration_seconds: Option<i32>,
-    #[aws(limits = limits::SERIAL_NUMBER_TYPE)]
-    pub serial_number: Option<String>,
-    #[aws(limits = limits::TOKEN_CODE_TYPE)]
-    pub token_code: Option<String>,
-    #[aws(limits = limits::MINIMUM_SESSION_TOKEN_SIZE_TYPE)]
-    pub minimum_session_token_size: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -210,26 +153,10 @@ pub struct Credentials {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct FederatedUser {
-    pub federated_user_id: String,
-    pub arn: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 pub struct PolicyDescriptorType {
     #[aws(limits = limits::ARN_TYPE)]
     pub arn: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
-#[aws(names = "PascalCase")]
-pub struct ProvidedContext {
-    #[aws(limits = limits::ARN_TYPE)]
-    pub provider_arn: Option<String>,
-    #[aws(limits = limits::CONTEXT_ASSERTION_TYPE)]
-    pub context_assertion: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -248,11 +175,6 @@ pub mod limits {
 
     use wire::{Limits, Pattern};
 
-    pub static PROVIDED_CONTEXTS_LIST_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(5),
-        ..Limits::NONE
-    };
     pub static ACCESS_KEY_ID_TYPE: Limits = Limits {
         min: Some(16),
         max: Some(128),
@@ -273,19 +195,9 @@ pub mod limits {
         },
         ..Limits::NONE
     };
-    pub static CONTEXT_ASSERTION_TYPE: Limits = Limits {
-        min: Some(4),
-        max: Some(2048),
-        ..Limits::NONE
-    };
     pub static DURATION_SECONDS_TYPE: Limits = Limits {
         min: Some(900),
         max: Some(129600),
-        ..Limits::NONE
-    };
-    pub static ENCODED_MESSAGE_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(10240),
         ..Limits::NONE
     };
     pub static EXTERNAL_ID_TYPE: Limits = Limits {
@@ -295,11 +207,6 @@ pub mod limits {
             static PATTERN: Pattern = Pattern::new("[\\w+=,.@:\\/-]*");
             Some(&PATTERN)
         },
-        ..Limits::NONE
-    };
-    pub static MINIMUM_SESSION_TOKEN_SIZE_TYPE: Limits = Limits {
-        min: Some(0),
-        max: Some(4096),
         ..Limits::NONE
     };
     pub static ROLE_DURATION_SECONDS_TYPE: Limits = Limits {
@@ -312,24 +219,6 @@ pub mod limits {
         max: Some(64),
         pattern: {
             static PATTERN: Pattern = Pattern::new("[\\w+=,.@-]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static SERIAL_NUMBER_TYPE: Limits = Limits {
-        min: Some(9),
-        max: Some(256),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[\\w+=/:,.@-]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static SESSION_POLICY_DOCUMENT_TYPE: Limits = Limits {
-        min: Some(1),
-        max: Some(2048),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+");
             Some(&PATTERN)
         },
         ..Limits::NONE
@@ -369,28 +258,10 @@ pub mod limits {
         },
         ..Limits::NONE
     };
-    pub static TOKEN_CODE_TYPE: Limits = Limits {
-        min: Some(6),
-        max: Some(6),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[\\d]*");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
     pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Limits = Limits {
         min: Some(1),
         pattern: {
             static PATTERN: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+");
-            Some(&PATTERN)
-        },
-        ..Limits::NONE
-    };
-    pub static USER_NAME_TYPE: Limits = Limits {
-        min: Some(2),
-        max: Some(32),
-        pattern: {
-            static PATTERN: Pattern = Pattern::new("[\\w+=,.@-]*");
             Some(&PATTERN)
         },
         ..Limits::NONE

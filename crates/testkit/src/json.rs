@@ -44,7 +44,19 @@ impl JsonWorld {
 
 /// [`JsonWorld::ask`] in any context.
 pub async fn ask<I: Operation>(cx: &Cx, json: Json) -> Result<Json, (String, String)> {
-    match cx.call(input::<I>(json)).await {
+    let input = match wire::lenient::<I>(json) {
+        Ok(input) => input,
+        Err(error) => {
+            assert!(error.unbuilt().is_some(), "{}: {error}", I::NAME);
+            // What no member takes is refused before the handler runs, as it is for a client.
+            let mut services = cx.cloud.services().map(cloud::Service::model);
+            let model = services.find(|it| it.signing_name == I::SERVICE);
+            let model = model.expect("the service is part of this world");
+            let error = wire::forbidden(model, I::NAME, &error);
+            return Err((error.code.to_owned(), error.message));
+        }
+    };
+    match cx.call(input).await {
         Ok(answer) => Ok(wire::to_json(&answer)),
         Err(error) => Err((error.code.to_owned(), error.message)),
     }

@@ -35,6 +35,10 @@ pub enum Segment {
 pub enum Problem {
     Missing,
     Unknown,
+    /// The model has it and this program has not, or has it with one value only.
+    Unbuilt {
+        only: Option<&'static str>,
+    },
     WrongType {
         expected: &'static str,
         found: &'static str,
@@ -71,6 +75,13 @@ impl fmt::Display for Problem {
         match self {
             Self::Missing => out.write_str("is required"),
             Self::Unknown => out.write_str("is not a known member"),
+            Self::Unbuilt { only: None } => out.write_str("is not supported by neargate"),
+            Self::Unbuilt { only: Some(only) } => {
+                write!(
+                    out,
+                    "with another value than `{only}` is not supported by neargate"
+                )
+            }
             Self::WrongType {
                 expected,
                 found,
@@ -126,7 +137,7 @@ fn push_dotted(out: &mut String, name: &str) {
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.problem, self.sensitive) {
-            (Problem::Missing | Problem::Unknown, _) | (_, false) => {
+            (Problem::Missing | Problem::Unknown | Problem::Unbuilt { .. }, _) | (_, false) => {
                 write!(out, "`{}` {}", self.place(), self.problem)
             }
             (_, true) => write!(out, "`{}` has a value that does not fit", self.place()),
@@ -147,6 +158,13 @@ impl fmt::Display for DecodeError {
             write!(out, "{separator}{failure}")?;
         }
         Ok(())
+    }
+}
+
+impl DecodeError {
+    /// The first member that is known and refused.
+    pub fn unbuilt(&self) -> Option<&Failure> {
+        (self.failures.iter()).find(|it| matches!(it.problem, Problem::Unbuilt { .. }))
     }
 }
 
@@ -281,7 +299,7 @@ impl Decoder {
 
 fn shortened(mut problem: Problem) -> Problem {
     match &mut problem {
-        Problem::Missing | Problem::Unknown => (),
+        Problem::Missing | Problem::Unknown | Problem::Unbuilt { .. } => (),
         Problem::WrongType { value, .. }
         | Problem::NotInEnum { value, .. }
         | Problem::TooShort { value, .. }

@@ -174,4 +174,5 @@ pub mod codes {
     pub const InvalidParameterValue: ErrorCode = ErrorCode::sender("InvalidParameterValue", 400);
     pub const MissingParameter: ErrorCode = ErrorCode::sender("MissingParameter", 400);
     pub const UnknownParameter: ErrorCode = ErrorCode::sender("UnknownParameter", 400);
+    pub const UnsupportedOperation: ErrorCode = ErrorCode::sender("UnsupportedOperation", 400);
 }

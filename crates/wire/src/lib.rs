@@ -44,7 +44,7 @@ pub use receive::{
     Admission, Door, MAX_BODY_BYTES, Received, Refusal, UNBELIEVED_BODY_BYTES_MAX, admit,
     claimed_key, receive,
 };
-pub use shape::{Member, Operation, Shape, decode};
+pub use shape::{Member, Operation, Shape, Unbuilt, decode};
 pub use shape_derive::{DebugWithoutSecrets, Shape};
 pub use sigv4::{
     Credentials, Doubt, FindKey, SignedTexts, Signer, check_head, is_signed, resigned,
@@ -53,13 +53,13 @@ pub use sigv4::{
 pub use string_enum::{UnknownValue, find_name};
 pub use time::Timestamp;
 pub use validation::{decode_input, forbidden, validate};
-pub use value::{Blob, Document, Value, ValueKind};
+pub use value::{Blob, Document, How, Value, ValueKind};
 pub use xml::is_xml;
 
 #[doc(hidden)]
 pub mod derive_support {
     //! What the code written by the derive and by `string_enum!` calls.
     pub use crate::json::{deserialize, serialize};
-    pub use crate::shape::{get_structure, get_whole_structure, set_structure};
+    pub use crate::shape::{get_structure, set_structure};
     pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 }

@@ -1,6 +1,6 @@
 //! What a service is to the wire: names, protocol, operations. Generated.
 
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
 
 /// How a service's messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct ServiceModel {
     pub api_version: &'static str,
     /// What the service answers to input that its model forbids.
     pub validation: ErrorCode,
+    /// What it answers to what is valid and not built here.
+    pub unbuilt: ErrorCode,
     /// How it says so.
     pub constraints: Constraints,
     /// The operations that nobody signs.
@@ -79,6 +81,11 @@ impl Constraints {
 }
 
 impl ServiceModel {
+    /// The refusal of what AWS does and this program does not, by its name.
+    pub fn unsupported(&self, what: impl std::fmt::Display) -> Error {
+        (self.unbuilt).because(format!("{what} is not supported by neargate"))
+    }
+
     /// Does the model know the operation, built or not? Returns the model's own copy of the name.
     pub fn operation(&self, name: &str) -> Option<&'static str> {
         self.operations

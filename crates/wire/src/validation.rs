@@ -38,6 +38,9 @@ pub fn forbidden(service: &ServiceModel, operation: &str, error: &DecodeError) -
     let Some(first) = error.failures.first() else {
         return usual.because("the input does not fit");
     };
+    if let Some(failure) = error.unbuilt() {
+        return refused(service, failure);
+    }
     if matches!(service.protocol, Protocol::Ec2 { .. }) {
         return ec2_error(first);
     }
@@ -79,6 +82,20 @@ pub fn forbidden(service: &ServiceModel, operation: &str, error: &DecodeError) -
     ))
 }
 
+/// A member that is known and not built.
+fn refused(service: &ServiceModel, failure: &Failure) -> Error {
+    let place = match service.protocol {
+        Protocol::Ec2 { .. } => ec2_parameter(&failure.path),
+        _ => failure.place(),
+    };
+    let Problem::Unbuilt { only: Some(only) } = failure.problem else {
+        return service.unsupported(format_args!("the parameter {place}"));
+    };
+    service.unsupported(format_args!(
+        "the parameter {place} with another value than '{only}'"
+    ))
+}
+
 fn usual_code(service: &ServiceModel, operation: &str) -> ErrorCode {
     let own = service.constraints.operations.iter();
     let own = own.copied().find(|(name, _)| *name == operation);
@@ -115,7 +132,7 @@ fn type_message(failure: &Failure) -> String {
 
 fn constraint_message(failure: &Failure) -> String {
     let value = match (&failure.problem, failure.sensitive) {
-        (Problem::Missing | Problem::Unknown, _) => "Value null".into(),
+        (Problem::Missing | Problem::Unknown | Problem::Unbuilt { .. }, _) => "Value null".into(),
         (_, true) => "Value".into(),
         (
             Problem::WrongType { value, .. }
@@ -151,6 +168,7 @@ fn demand(problem: &Problem) -> String {
     match problem {
         Problem::Missing => "must not be null".into(),
         Problem::Unknown => "must be known".into(),
+        Problem::Unbuilt { .. } => problem.to_string(),
         Problem::WrongType { expected, .. } => format!("must be {expected}"),
         Problem::NotInEnum { allowed, .. } => {
             format!("must satisfy enum value set: [{}]", allowed.join(", "))
@@ -190,9 +208,9 @@ fn coral_path(path: &[Segment]) -> String {
 }
 
 /// EC2 names the parameter as it is sent: `Filter.1.Name`.
-fn ec2_error(failure: &Failure) -> Error {
+fn ec2_parameter(path: &[Segment]) -> String {
     let mut parameter = String::new();
-    for segment in &failure.path {
+    for segment in path {
         if !parameter.is_empty() {
             parameter.push('.');
         }
@@ -202,6 +220,11 @@ fn ec2_error(failure: &Failure) -> Error {
             Segment::Key(key) => parameter.push_str(key),
         }
     }
+    parameter
+}
+
+fn ec2_error(failure: &Failure) -> Error {
+    let parameter = ec2_parameter(&failure.path);
     let invalid = |why: String| codes::InvalidParameterValue.because(why);
     let shown = |value: &str| {
         if failure.sensitive {
@@ -227,10 +250,12 @@ fn ec2_error(failure: &Failure) -> Error {
             "Value ({}) for parameter {parameter} is invalid.",
             shown(value)
         )),
-        Problem::TooShort { .. } | Problem::TooLong { .. } => invalid(format!(
-            "Invalid value for parameter {parameter}: it {}",
-            failure.problem
-        )),
+        Problem::Unbuilt { .. } | Problem::TooShort { .. } | Problem::TooLong { .. } => {
+            invalid(format!(
+                "Invalid value for parameter {parameter}: it {}",
+                failure.problem
+            ))
+        }
         Problem::TooSmall { value, .. }
         | Problem::TooLarge { value, .. }
         | Problem::Pattern { value, .. } => invalid(format!(

@@ -18,13 +18,25 @@ pub enum ValueKind {
     Structure,
 }
 
+/// What a tree of a value shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// What is there.
+    Given,
+    /// The same, with an empty list for each member that is an absent one.
+    Whole,
+    /// Of every structure, down to this depth, which members it takes.
+    Outline { depth: u8 },
+}
+
 /// Anything that can stand in a wire message.
 pub trait Value {
     /// Fills `self` from `node`; what does not fit is noted in `cx`.
     fn set(&mut self, node: Node, cx: &mut Decoder);
+    /// The tree of what is there.
     fn get(&self) -> Node;
-    /// [`Value::get`] with an empty list for each member that is an absent one.
-    fn get_whole(&self) -> Node {
+    /// Another tree of the value; of a scalar there is one alone.
+    fn get_as(&self, _how: How) -> Node {
         self.get()
     }
     fn kind(&self) -> ValueKind {
@@ -190,8 +202,12 @@ impl<T: Value + Default> Value for Option<T> {
     fn get(&self) -> Node {
         self.as_ref().map_or(Node::Null, Value::get)
     }
-    fn get_whole(&self) -> Node {
-        self.as_ref().map_or(Node::Null, Value::get_whole)
+    fn get_as(&self, how: How) -> Node {
+        match (self, how) {
+            (Some(value), _) => value.get_as(how),
+            (None, How::Outline { .. }) => T::default().get_as(how),
+            (None, _) => Node::Null,
+        }
     }
     fn kind(&self) -> ValueKind {
         self.as_ref()
@@ -214,8 +230,8 @@ impl<T: Value> Value for Box<T> {
     fn get(&self) -> Node {
         (**self).get()
     }
-    fn get_whole(&self) -> Node {
-        (**self).get_whole()
+    fn get_as(&self, how: How) -> Node {
+        (**self).get_as(how)
     }
     fn kind(&self) -> ValueKind {
         (**self).kind()
@@ -241,10 +257,13 @@ impl<T: Value + Default> Value for Vec<T> {
         }
     }
     fn get(&self) -> Node {
-        Node::List(self.iter().map(Value::get).collect())
+        self.get_as(How::Given)
     }
-    fn get_whole(&self) -> Node {
-        Node::List(self.iter().map(Value::get_whole).collect())
+    fn get_as(&self, how: How) -> Node {
+        if matches!(how, How::Outline { .. }) {
+            return Node::List(vec![T::default().get_as(how)]);
+        }
+        Node::List(self.iter().map(|it| it.get_as(how)).collect())
     }
     fn kind(&self) -> ValueKind {
         ValueKind::List
@@ -301,11 +320,13 @@ impl<T: Value + Default> Value for BTreeMap<String, T> {
         }
     }
     fn get(&self) -> Node {
-        let entry = |(key, value): (&String, &T)| (key.clone().into(), value.get());
-        Node::Dict(self.iter().map(entry).collect())
+        self.get_as(How::Given)
     }
-    fn get_whole(&self) -> Node {
-        let entry = |(key, value): (&String, &T)| (key.clone().into(), value.get_whole());
+    fn get_as(&self, how: How) -> Node {
+        if matches!(how, How::Outline { .. }) {
+            return Node::Dict(vec![("*".into(), T::default().get_as(how))]);
+        }
+        let entry = |(key, value): (&String, &T)| (key.clone().into(), value.get_as(how));
         Node::Dict(self.iter().map(entry).collect())
     }
     fn kind(&self) -> ValueKind {

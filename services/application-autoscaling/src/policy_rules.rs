@@ -11,10 +11,8 @@ use crate::tracking::{metric, split_label};
 pub async fn check(cx: &Cx, input: &PutScalingPolicyInput, kind: PolicyType) -> Result<(), Error> {
     let step = &input.step_scaling_policy_configuration;
     let tracking = &input.target_tracking_scaling_policy_configuration;
-    if kind == PolicyType::PredictiveScaling
-        || input.predictive_scaling_policy_configuration.is_some()
-    {
-        return Err(invalid("PredictiveScaling is not supported by neargate"));
+    if kind == PolicyType::PredictiveScaling {
+        return Err(shapes::application_autoscaling::MODEL.unsupported(kind));
     }
     match (kind, step, tracking) {
         (PolicyType::StepScaling, Some(step), None) => check_steps(step),

@@ -138,7 +138,6 @@ impl World {
         let input = cw::PutMetricDataInput {
             namespace: "AWS/ECS".into(),
             metric_data: Some(vec![datum]),
-            ..Default::default()
         };
         self.cx.with_token("test").call(input).await.unwrap();
         tokio::time::sleep(MINUTE).await;
@@ -389,7 +388,6 @@ async fn steps_follow_whatever_alarm_names_them() {
     let data = cw::PutMetricDataInput {
         namespace: "Shop".into(),
         metric_data: Some(vec![datum]),
-        ..Default::default()
     };
     world.call(data).await;
     tokio::time::sleep(2 * MINUTE).await;

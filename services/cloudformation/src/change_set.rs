@@ -12,11 +12,10 @@ use crate::check::invalid;
 use crate::describe::{shown_parameters, unless_empty};
 use crate::lookup::{find, find_head, page, require, require_head, version_of};
 use crate::record::{ChangeSet, OnFailure, Stack, Version};
-use crate::source::{Source, refuse, refuse_mode, require_types};
+use crate::source::{Source, require_types};
 use crate::stack::{
-    begin_creation, begin_update, draft, forget_change_sets, give_role, has_triggers,
-    keep_capabilities, new_stack, new_uuid, on_failure, preview, require_unchanged,
-    require_updatable,
+    begin_creation, begin_update, draft, forget_change_sets, give_role, keep_capabilities,
+    new_stack, new_uuid, on_failure, preview, require_unchanged, require_updatable,
 };
 
 const CHANGES_IN_A_PAGE: usize = 100;
@@ -27,23 +26,9 @@ pub async fn create_change_set(
     cx: Cx,
     input: api::CreateChangeSetInput,
 ) -> Result<api::CreateChangeSetOutput, Error> {
-    refuse(&[
-        (
-            "NotificationARNs",
-            input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
-        ),
-        (
-            "RollbackConfiguration",
-            has_triggers(input.rollback_configuration.as_ref()),
-        ),
-        ("ResourcesToImport", input.resources_to_import.is_some()),
-        (
-            "ChangeSetType IMPORT",
-            input.change_set_type == Some(ChangeSetType::Import),
-        ),
-        ("DeploymentMode", input.deployment_mode.is_some()),
-    ])?;
-    refuse_mode(input.deployment_config.as_ref())?;
+    if input.change_set_type == Some(ChangeSetType::Import) {
+        return Err(api::MODEL.unsupported("ChangeSetType IMPORT"));
+    }
     let is_creation = input.change_set_type == Some(ChangeSetType::Create);
     let (existing, previous) = cx.read(|tx| {
         let stack = find(&cx, tx, &input.stack_name)?;

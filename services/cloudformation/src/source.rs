@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use cloud::{Cx, Error};
 use shapes::cloudformation::{
-    Capability, DeploymentConfig, DeploymentConfigMode, Parameter, Tag,
-    errors::InsufficientCapabilitiesException,
+    Capability, Parameter, Tag, errors::InsufficientCapabilitiesException,
 };
 use shapes::s3;
 use template::{Branches, ParameterValues, Template, TemplateError};
@@ -221,22 +220,5 @@ pub fn acknowledge_transforms(version: &Version, template: &Template) -> Result<
         true => Ok(()),
         false => Err(InsufficientCapabilitiesException
             .because("Requires capabilities : [CAPABILITY_AUTO_EXPAND]")),
-    }
-}
-
-/// How a deployment is to be done: as ever.
-pub fn refuse_mode(config: Option<&DeploymentConfig>) -> Result<(), Error> {
-    let mode = config.and_then(|it| it.mode);
-    refuse(&[(
-        "DeploymentConfig Mode EXPRESS",
-        mode.is_some_and(|it| it != DeploymentConfigMode::Standard),
-    )])
-}
-
-/// Refuses by name what a request asks for and neargate lacks.
-pub fn refuse(asked: &[(&str, bool)]) -> Result<(), Error> {
-    match asked.iter().find(|(_, is_asked)| *is_asked) {
-        Some((name, _)) => Err(invalid(format!("{name} is not supported by neargate"))),
-        None => Ok(()),
     }
 }

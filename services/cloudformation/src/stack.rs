@@ -18,7 +18,7 @@ use crate::reconcile::surroundings;
 use crate::record::{ChangeSet, OnFailure, Operation, Phase, Stack, Version};
 use crate::resources::Resources;
 use crate::scope::environment;
-use crate::source::{Source, accept, acknowledge_transforms, refuse, refuse_mode, require_types};
+use crate::source::{Source, accept, acknowledge_transforms, require_types};
 
 const STACK_NAME_CHARACTERS_MAX: usize = 128;
 
@@ -26,17 +26,6 @@ pub async fn create_stack(
     cx: Cx,
     input: api::CreateStackInput,
 ) -> Result<api::CreateStackOutput, Error> {
-    refuse(&[
-        (
-            "NotificationARNs",
-            input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
-        ),
-        (
-            "RollbackConfiguration",
-            has_triggers(input.rollback_configuration.as_ref()),
-        ),
-    ])?;
-    refuse_mode(input.deployment_config.as_ref())?;
     let disable_rollback =
         (input.disable_rollback).or(input.deployment_config.and_then(|it| it.disable_rollback));
     if input.disable_rollback.is_some() && input.on_failure.is_some() {
@@ -132,14 +121,6 @@ fn already_there(wanted: &Stack, existing: Stack) -> Result<api::CreateStackOutp
         });
     }
     Err(errors::AlreadyExistsException.because(format!("Stack [{}] already exists", existing.name)))
-}
-
-pub fn has_triggers(configuration: Option<&api::RollbackConfiguration>) -> bool {
-    configuration.is_some_and(|it| {
-        it.rollback_triggers
-            .as_ref()
-            .is_some_and(|it| !it.is_empty())
-    })
 }
 
 pub fn draft<'a>(cx: &Cx, tx: &'a Records<'a>, stack: Stack) -> Draft<'a> {
@@ -279,17 +260,6 @@ pub async fn update_stack(
     cx: Cx,
     input: api::UpdateStackInput,
 ) -> Result<api::UpdateStackOutput, Error> {
-    refuse(&[
-        (
-            "NotificationARNs",
-            input.notification_ar_ns.is_some_and(|it| !it.is_empty()),
-        ),
-        (
-            "RollbackConfiguration",
-            has_triggers(input.rollback_configuration.as_ref()),
-        ),
-    ])?;
-    refuse_mode(input.deployment_config.as_ref())?;
     let disable_rollback =
         (input.disable_rollback).or(input.deployment_config.and_then(|it| it.disable_rollback));
     let new_policy = policy::given(&cx, input.stack_policy_body, input.stack_policy_url).await?;

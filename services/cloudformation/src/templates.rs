@@ -13,7 +13,7 @@ use crate::lookup::{find_head, version_of};
 use crate::reconcile::zones;
 use crate::record::Version;
 use crate::scope::{Surroundings, environment};
-use crate::source::{refuse, template_text};
+use crate::source::template_text;
 use crate::stack::new_stack;
 use crate::{forms, transforms};
 
@@ -120,13 +120,6 @@ pub async fn get_template_summary(
     cx: Cx,
     input: api::GetTemplateSummaryInput,
 ) -> Result<api::GetTemplateSummaryOutput, Error> {
-    refuse(&[
-        ("StackSetName", input.stack_set_name.is_some()),
-        (
-            "TemplateSummaryConfig",
-            input.template_summary_config.is_some(),
-        ),
-    ])?;
     let text = match &input.stack_name {
         Some(name) => {
             let version = cx.read(|tx| version_named(&cx, tx, name))?;

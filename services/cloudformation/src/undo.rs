@@ -13,7 +13,6 @@ use crate::finish::{in_use, unpublish};
 use crate::kept;
 use crate::lookup::{find, require, require_head};
 use crate::record::{OnFailure, Outcome, Phase, Resource, Stack};
-use crate::source::refuse_mode;
 use crate::stack::{begin, draft, forget_change_sets, give_role};
 
 pub async fn delete_stack(
@@ -21,7 +20,6 @@ pub async fn delete_stack(
     input: api::DeleteStackInput,
 ) -> Result<api::DeleteStackOutput, Error> {
     let role = checked_role(&cx, &input.stack_name, input.role_arn)?;
-    refuse_mode(input.deployment_config.as_ref())?;
     let is_forced = input.deletion_mode == Some(api::DeletionMode::ForceDeleteStack);
     let mut retain: BTreeSet<String> = input
         .retain_resources
@@ -237,7 +235,6 @@ pub async fn rollback_stack(
     cx: Cx,
     input: api::RollbackStackInput,
 ) -> Result<api::RollbackStackOutput, Error> {
-    refuse_mode(input.deployment_config.as_ref())?;
     let role = checked_role(&cx, &input.stack_name, input.role_arn)?;
     cx.write(|tx| {
         let stack = require_root(&cx, tx, &input.stack_name)?;

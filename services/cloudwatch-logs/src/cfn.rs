@@ -55,7 +55,6 @@ impl ResourceType for LogGroupType {
             log_group_name: name.clone(),
             log_group_class: class(request)?,
             tags: Some(request.all_tags()),
-            ..Default::default()
         };
         cx.with_token(&request.token).call(input).await?;
         request.made.note(&name);

@@ -4,7 +4,7 @@ use cloud::{Cx, Error, Record};
 use engine::{LogEvent, LogQuery};
 use shapes::logs::{GetLogEventsInput, GetLogEventsOutput, OutputLogEvent};
 
-use crate::names::{engine_error, find_either, invalid, unsupported};
+use crate::names::{engine_error, find_either, invalid};
 use crate::put::EVENT_OVERHEAD_BYTES;
 
 /// The API reference of `GetLogEvents`: as many events as fit in 1 MB, and at most 10,000.
@@ -45,9 +45,6 @@ impl std::fmt::Display for Token {
 }
 
 pub async fn get_log_events(cx: Cx, input: GetLogEventsInput) -> Result<GetLogEventsOutput, Error> {
-    if input.unmask == Some(true) {
-        return Err(unsupported("unmask"));
-    }
     let group = find_either(
         &cx,
         input.log_group_name.as_deref(),

@@ -13,7 +13,7 @@ use shapes::logs::{
 };
 
 use crate::events::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use crate::names::{engine_error, find_either, invalid, unsupported};
+use crate::names::{engine_error, find_either, invalid};
 use crate::pattern::Pattern;
 use crate::put::EVENT_OVERHEAD_BYTES;
 
@@ -142,12 +142,6 @@ pub async fn filter_log_events(
     cx: Cx,
     input: FilterLogEventsInput,
 ) -> Result<FilterLogEventsOutput, Error> {
-    if input.unmask == Some(true) {
-        return Err(unsupported("unmask"));
-    }
-    if input.start_from_head == Some(false) {
-        return Err(unsupported("startFromHead of `false`"));
-    }
     let group = find_either(
         &cx,
         input.log_group_name.as_deref(),

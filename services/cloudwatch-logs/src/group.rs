@@ -51,12 +51,6 @@ pub async fn create_log_group(
     cx: Cx,
     input: CreateLogGroupInput,
 ) -> Result<CreateLogGroupOutput, Error> {
-    if input.kms_key_id.is_some() {
-        return Err(unsupported("kmsKeyId"));
-    }
-    if input.deletion_protection_enabled == Some(true) {
-        return Err(unsupported("deletionProtectionEnabled"));
-    }
     let class = input.log_group_class.unwrap_or(LogGroupClass::Standard);
     if class != LogGroupClass::Standard {
         return Err(unsupported(format!("the log group class {class}")));

@@ -14,7 +14,7 @@ pub fn invalid(message: impl Into<String>) -> Error {
 
 /// A feature that is not built.
 pub fn unsupported(what: impl std::fmt::Display) -> Error {
-    invalid(format!("{what} is not supported by neargate"))
+    shapes::logs::MODEL.unsupported(what)
 }
 
 pub fn no_group() -> Error {

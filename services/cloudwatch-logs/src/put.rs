@@ -1,7 +1,10 @@
 //! PutLogEvents: what a batch may be, and which of its events are taken.
 
 use cloud::{Cx, Error, Record};
-use shapes::logs::{InputLogEvent, PutLogEventsInput, PutLogEventsOutput, RejectedLogEventsInfo};
+use shapes::logs::{
+    EntityRejectionErrorType, InputLogEvent, PutLogEventsInput, PutLogEventsOutput,
+    RejectedEntityInfo, RejectedLogEventsInfo,
+};
 
 use crate::names::{engine_error, find, invalid};
 
@@ -37,7 +40,10 @@ pub async fn put_log_events(cx: Cx, input: PutLogEventsInput) -> Result<PutLogEv
         // AWS ignores these tokens and still sends one, which old agents ask for.
         next_sequence_token: Some(format!("{now_ms:056}")),
         rejected_log_events_info: taken.rejected,
-        ..Default::default()
+        // Agents name the thing that logs; events are kept without.
+        rejected_entity_info: input.entity.map(|_| RejectedEntityInfo {
+            error_type: EntityRejectionErrorType::UnsupportedLogGroupType,
+        }),
     })
 }
 

@@ -40,18 +40,6 @@ fn missing(name: &str) -> Error {
 }
 
 pub fn check(cx: &Cx, input: &PutMetricAlarmInput) -> Result<(), Error> {
-    for (given, name) in [
-        (input.threshold_metric_id.is_some(), "ThresholdMetricId"),
-        (input.evaluation_window.is_some(), "EvaluationWindow"),
-        (input.warm_up_configuration.is_some(), "WarmUpConfiguration"),
-        (input.evaluation_criteria.is_some(), "EvaluationCriteria"),
-        (input.evaluation_interval.is_some(), "EvaluationInterval"),
-        (input.action_configuration.is_some(), "ActionConfiguration"),
-    ] {
-        if given {
-            return Err(wrong(format!("{name} is not supported by neargate")));
-        }
-    }
     match input.evaluate_low_sample_count_percentile.as_deref() {
         None | Some("evaluate") => (),
         Some(other) => {

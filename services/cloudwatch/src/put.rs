@@ -30,9 +30,6 @@ pub async fn put_metric_data(
     cx: Cx,
     input: PutMetricDataInput,
 ) -> Result<PutMetricDataOutput, Error> {
-    if input.entity_metric_data.is_some() || input.strict_entity_validation.is_some() {
-        return Err(invalid("EntityMetricData is not supported by neargate"));
-    }
     if is_own_namespace(&input.namespace) && cx.token.is_none() {
         return Err(invalid(format!(
             "The value {} for parameter Namespace is invalid.",

@@ -34,7 +34,6 @@ impl World {
         let input = PutMetricDataInput {
             namespace: namespace.into(),
             metric_data: Some(vec![datum]),
-            ..Default::default()
         };
         self.cx.with_token("test").call(input).await.unwrap();
     }
@@ -465,7 +464,6 @@ async fn what_nothing_would_come_of_is_refused() {
     let own = PutMetricDataInput {
         namespace: "AWS/ECS".into(),
         metric_data: Some(vec![orders(1.0)]),
-        ..Default::default()
     };
     assert_eq!(
         world.refused(own).await,

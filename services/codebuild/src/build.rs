@@ -10,7 +10,6 @@ use wire::Timestamp;
 
 use crate::names::{
     all_builds, build_arn, delete_finished, find_build, find_project, invalid, last_part, no_build,
-    unsupported,
 };
 use crate::page::page;
 use crate::project_rules;
@@ -43,7 +42,6 @@ struct Planned {
 
 /// The build that a project and a call make together.
 fn merged(cx: &Cx, project: &ProjectRecord, input: StartBuildInput) -> Result<Planned, Error> {
-    refuse_overrides(&input)?;
     let own = &project.shape;
     let mut source = own.source.clone().unwrap_or_default();
     if let Some(it) = input.source_type_override {
@@ -163,30 +161,6 @@ fn merged(cx: &Cx, project: &ProjectRecord, input: StartBuildInput) -> Result<Pl
         artifacts,
         secondary_artifacts,
     })
-}
-
-fn refuse_overrides(input: &StartBuildInput) -> Result<(), Error> {
-    let refused = [
-        (
-            "buildStatusConfigOverride",
-            input.build_status_config_override.is_some(),
-        ),
-        ("certificateOverride", input.certificate_override.is_some()),
-        (
-            "debugSessionEnabled",
-            input.debug_session_enabled == Some(true),
-        ),
-        ("fleetOverride", input.fleet_override.is_some()),
-        ("hostKernelOverride", input.host_kernel_override.is_some()),
-        (
-            "autoRetryLimitOverride",
-            input.auto_retry_limit_override.is_some_and(|it| it > 0),
-        ),
-    ];
-    match refused.iter().find(|it| it.1) {
-        Some((name, _)) => Err(unsupported(name)),
-        None => Ok(()),
-    }
 }
 
 /// The caller's variables stand after the project's, without those that they replace.

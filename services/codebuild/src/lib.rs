@@ -79,7 +79,7 @@ use shapes::codebuild::{
 
 use permissions::{
     PRINCIPAL, group_of, group_touched, groups, groups_of, project_of, project_touched, projects,
-    projects_of, roles,
+    projects_of,
 };
 
 pub use buildspec::{Buildspec, Phase as BuildspecPhase, parse as parse_buildspec};
@@ -93,9 +93,7 @@ pub fn service() -> Service {
                 project_touched(cx, &it.name)
             })
             .supplying(keys::PROJECT, keys::of_members(keys::PROJECT))
-            .passing(PRINCIPAL, |it| {
-                roles(Some(&it.service_role), it.build_batch_config.as_ref())
-            }),
+            .passing(PRINCIPAL, |it| vec![it.service_role.clone()]),
         )
         .on(
             project::update_project,
@@ -103,9 +101,7 @@ pub fn service() -> Service {
                 project_touched(cx, &it.name)
             })
             .supplying(keys::PROJECT, keys::of_members(keys::PROJECT))
-            .passing(PRINCIPAL, |it| {
-                roles(it.service_role.as_deref(), it.build_batch_config.as_ref())
-            }),
+            .passing(PRINCIPAL, |it| it.service_role.iter().cloned().collect()),
         )
         .on(
             project::delete_project,
@@ -127,7 +123,7 @@ pub fn service() -> Service {
             })
             .supplying(&keys::BUILD, keys::of_build)
             .passing(PRINCIPAL, |it| {
-                roles(it.service_role_override.as_deref(), None)
+                it.service_role_override.iter().cloned().collect()
             }),
         )
         .on(

@@ -11,7 +11,7 @@ pub fn invalid(message: impl Into<String>) -> Error {
 
 /// A member that means something and is not built.
 pub fn unsupported(what: impl std::fmt::Display) -> Error {
-    invalid(format!("{what} is not supported by neargate"))
+    shapes::codebuild::MODEL.unsupported(what)
 }
 
 pub fn project_arn(cx: &Cx, name: &str) -> String {

@@ -2,7 +2,7 @@
 //! project's and a report is its group's, as AWS has it.
 
 use cloud::{Cx, Touched};
-use shapes::codebuild::{ProjectBuildBatchConfig, Tag};
+use shapes::codebuild::Tag;
 
 use crate::names::{find_project, last_part, project_arn};
 use crate::report::{find_group, group_arn};
@@ -59,10 +59,4 @@ pub fn group_of(cx: &Cx, report: &str) -> Touched {
 
 pub fn groups_of(cx: &Cx, reports: &[String]) -> Vec<Touched> {
     reports.iter().map(|it| group_of(cx, it)).collect()
-}
-
-/// The roles that a project is given: its own, and that of its batches.
-pub fn roles(own: Option<&str>, batch: Option<&ProjectBuildBatchConfig>) -> Vec<String> {
-    let batch = batch.and_then(|it| it.service_role.as_deref());
-    own.into_iter().chain(batch).map(str::to_owned).collect()
 }

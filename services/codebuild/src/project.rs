@@ -42,14 +42,13 @@ pub async fn create_project(
         tags: Some(input.tags.unwrap_or_default()),
         created: Some(now),
         last_modified: Some(now),
-        vpc_config: input.vpc_config,
-        badge: badge(input.badge_enabled)?,
+        badge: Some(ProjectBadge {
+            badge_enabled: Some(false),
+            ..Default::default()
+        }),
         logs_config: input.logs_config,
-        file_system_locations: input.file_system_locations,
-        build_batch_config: input.build_batch_config,
         concurrent_build_limit: input.concurrent_build_limit,
         project_visibility: Some(ProjectVisibilityType::Private),
-        auto_retry_limit: input.auto_retry_limit,
         ..Default::default()
     };
     project_rules::check(&cx, &mut shape)?;
@@ -86,16 +85,6 @@ fn no_cache() -> ProjectCache {
     }
 }
 
-fn badge(enabled: Option<bool>) -> Result<Option<ProjectBadge>, Error> {
-    match enabled {
-        Some(true) => Err(crate::names::unsupported("badgeEnabled")),
-        _ => Ok(Some(ProjectBadge {
-            badge_enabled: Some(false),
-            ..Default::default()
-        })),
-    }
-}
-
 pub async fn update_project(
     cx: Cx,
     input: UpdateProjectInput,
@@ -117,13 +106,8 @@ pub async fn update_project(
         queued_timeout_in_minutes,
         encryption_key,
         tags,
-        vpc_config,
         logs_config,
-        file_system_locations,
-        build_batch_config,
         concurrent_build_limit,
-        auto_retry_limit,
-        badge_enabled,
         name: _,
     } = input;
     fn set<T>(to: &mut Option<T>, given: Option<T>) {
@@ -154,18 +138,13 @@ pub async fn update_project(
     );
     set(&mut shape.encryption_key, encryption_key);
     set(&mut shape.tags, tags);
-    set(&mut shape.vpc_config, vpc_config);
     set(&mut shape.logs_config, logs_config);
-    set(&mut shape.file_system_locations, file_system_locations);
-    set(&mut shape.build_batch_config, build_batch_config);
-    set(&mut shape.auto_retry_limit, auto_retry_limit);
     // -1 takes the limit away (API reference, `UpdateProject`).
     if concurrent_build_limit == Some(-1) {
         shape.concurrent_build_limit = None;
     } else {
         set(&mut shape.concurrent_build_limit, concurrent_build_limit);
     }
-    shape.badge = badge(badge_enabled)?;
     shape.last_modified = Some(Timestamp(cx.clock().now()));
     project_rules::check(&cx, &mut shape)?;
     cx.write(|tx| {

@@ -6,13 +6,6 @@ use shapes::codebuild::*;
 use crate::names::{invalid, unsupported};
 use crate::role;
 
-fn refuse<T>(what: &str, given: &Option<T>) -> Result<(), Error> {
-    match given {
-        Some(_) => Err(unsupported(what)),
-        None => Ok(()),
-    }
-}
-
 fn refuse_flag(what: &str, given: Option<bool>) -> Result<(), Error> {
     match given {
         Some(true) => Err(unsupported(what)),
@@ -56,21 +49,6 @@ pub fn check(cx: &Cx, project: &mut Project) -> Result<(), Error> {
     }
     if let Some(logs) = &project.logs_config {
         check_logs(logs)?;
-    }
-    if let Some(vpc) = &project.vpc_config {
-        let empty = vpc.vpc_id.is_none() && vpc.subnets.as_ref().is_none_or(Vec::is_empty);
-        if !empty {
-            return Err(unsupported("vpcConfig"));
-        }
-    }
-    let locations = project.file_system_locations.take();
-    refuse(
-        "fileSystemLocations",
-        &locations.filter(|it| !it.is_empty()),
-    )?;
-    refuse("buildBatchConfig", &project.build_batch_config)?;
-    if project.auto_retry_limit.is_some_and(|it| it > 0) {
-        return Err(unsupported("autoRetryLimit"));
     }
     if project.concurrent_build_limit.is_some_and(|it| it < 1) {
         return Err(invalid("concurrentBuildLimit must be at least 1"));
@@ -136,7 +114,6 @@ pub fn check_source(source: &ProjectSource) -> Result<(), Error> {
         ));
     }
     refuse_flag("reportBuildStatus", source.report_build_status)?;
-    refuse("buildStatusConfig", &source.build_status_config)?;
     refuse_flag("insecureSsl", source.insecure_ssl)?;
     if source
         .git_submodules_config
@@ -194,11 +171,6 @@ pub fn check_environment(environment: &mut ProjectEnvironment) -> Result<(), Err
             environment.compute_type
         )));
     }
-    refuse("computeConfiguration", &environment.compute_configuration)?;
-    refuse("fleet", &environment.fleet)?;
-    refuse("certificate", &environment.certificate)?;
-    refuse("dockerServer", &environment.docker_server)?;
-    refuse("hostKernel", &environment.host_kernel)?;
     environment.privileged_mode.get_or_insert(false);
     environment
         .image_pull_credentials_type
@@ -226,7 +198,7 @@ pub fn check_cache(cache: &mut ProjectCache) -> Result<(), Error> {
                     "Invalid cache: location is required for cache type S3",
                 ));
             }
-            refuse("cacheNamespace", &cache.cache_namespace)
+            Ok(())
         }
         CacheType::Local => {
             let modes = cache.modes.get_or_insert_default();

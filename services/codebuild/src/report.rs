@@ -90,7 +90,6 @@ fn new_group(cx: &Cx, name: &str, kind: ReportType) -> GroupRecord {
             r#type: Some(kind),
             export_config: Some(ReportExportConfig {
                 export_config_type: Some(ReportExportConfigType::NoExport),
-                ..Default::default()
             }),
             created: Some(now),
             last_modified: Some(now),
@@ -379,7 +378,6 @@ async fn take_one(
             expired,
             export_config: Some(ReportExportConfig {
                 export_config_type: Some(ReportExportConfigType::NoExport),
-                ..Default::default()
             }),
             truncated: Some(truncated),
             test_summary: Some(summary),

@@ -38,7 +38,6 @@ impl ResourceType for RepositoryType {
             repository_name: request.required_text("RepositoryName")?,
             repository_description: request.text("RepositoryDescription"),
             tags: Some(tags(request)),
-            ..Default::default()
         };
         let made = cx.with_token(&request.token).call(input).await?;
         let made = made.repository_metadata.unwrap_or_default();

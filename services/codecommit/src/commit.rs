@@ -140,9 +140,6 @@ pub async fn create_commit(cx: Cx, input: CreateCommitInput) -> Result<CreateCom
     /// AWS's limit (User Guide, "Quotas").
     const FILES_MAX: usize = 100;
     let found = repository(&cx, &input.repository_name)?;
-    if input.keep_empty_folders == Some(true) {
-        return Err(crate::names::unsupported("keepEmptyFolders"));
-    }
     let puts = input.put_files.unwrap_or_default();
     let deletes = input.delete_files.unwrap_or_default();
     let modes = input.set_file_modes.unwrap_or_default();

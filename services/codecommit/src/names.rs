@@ -24,7 +24,7 @@ pub fn source(repository: &RepositoryRecord) -> GitSource {
 
 /// A feature that is not built.
 pub fn unsupported(what: &str) -> Error {
-    errors::OperationNotAllowedException.because(format!("{what} is not supported by neargate"))
+    shapes::codecommit::MODEL.unsupported(what)
 }
 
 pub fn no_branch(name: &str) -> Error {

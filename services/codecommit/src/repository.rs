@@ -164,9 +164,6 @@ pub async fn create_repository(
     input: CreateRepositoryInput,
 ) -> Result<CreateRepositoryOutput, Error> {
     check_name(&input.repository_name)?;
-    if input.kms_key_id.is_some() {
-        return Err(unsupported("kmsKeyId"));
-    }
     let now = cx.clock().now_ms();
     let mut made = RepositoryRecord {
         region: cx.region.clone(),

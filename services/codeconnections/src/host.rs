@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error, Record, Records};
 use shapes::codeconnections::*;
 
-use crate::names::{add_tags, find_host, invalid, page, shown_tags, unsupported};
+use crate::names::{add_tags, find_host, invalid, page, shown_tags};
 use crate::record::{ConnectionRecord, HostRecord, Made};
 
 pub async fn create_host(cx: Cx, input: CreateHostInput) -> Result<CreateHostOutput, Error> {
@@ -27,9 +27,6 @@ fn check_endpoint(endpoint: &str) -> Result<String, Error> {
 }
 
 pub async fn create(cx: Cx, input: CreateHostInput, made: Made) -> Result<CreateHostOutput, Error> {
-    if input.vpc_configuration.is_some() {
-        return Err(unsupported("VpcConfiguration"));
-    }
     let own = [
         ProviderType::GitHubEnterpriseServer,
         ProviderType::GitLabSelfManaged,
@@ -84,9 +81,6 @@ pub async fn list_hosts(cx: Cx, input: ListHostsInput) -> Result<ListHostsOutput
 }
 
 pub async fn update_host(cx: Cx, input: UpdateHostInput) -> Result<UpdateHostOutput, Error> {
-    if input.vpc_configuration.is_some() {
-        return Err(unsupported("VpcConfiguration"));
-    }
     cx.write(|tx| {
         let mut host = find_host(&cx, tx, &input.host_arn)?;
         if let Some(endpoint) = &input.provider_endpoint {

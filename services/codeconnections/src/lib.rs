@@ -63,21 +63,13 @@ pub fn service() -> Service {
         )
         .on(
             host::create_host,
-            new_host(
-                CodeConnections,
-                |it| it.provider_type.to_string(),
-                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
-            ),
+            new_host(CodeConnections, |it| it.provider_type.to_string()),
         )
         .on(host::get_host, on_host(|it| &it.host_arn))
         .on(host::list_hosts, on_hosts(CodeConnections))
         .on(
             host::update_host,
-            on_changed_host(
-                CodeConnections,
-                |it| &it.host_arn,
-                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
-            ),
+            on_changed_host(CodeConnections, |it| &it.host_arn),
         )
         .on(host::delete_host, on_host(|it| &it.host_arn))
         .on(tags::tag_resource, on_arn(|it| &it.resource_arn))
@@ -113,21 +105,13 @@ pub fn codestar_service() -> Service {
         )
         .on(
             codestar::create_host,
-            new_host(
-                CodeStar,
-                |it| it.provider_type.to_string(),
-                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
-            ),
+            new_host(CodeStar, |it| it.provider_type.to_string()),
         )
         .on(codestar::get_host, on_host(|it| &it.host_arn))
         .on(codestar::list_hosts, on_hosts(CodeStar))
         .on(
             codestar::update_host,
-            on_changed_host(
-                CodeStar,
-                |it| &it.host_arn,
-                |it| it.vpc_configuration.as_ref().map(|it| &it.vpc_id),
-            ),
+            on_changed_host(CodeStar, |it| &it.host_arn),
         )
         .on(codestar::delete_host, on_host(|it| &it.host_arn))
         .on(codestar::tag_resource, on_arn(|it| &it.resource_arn))

@@ -14,11 +14,6 @@ pub fn invalid(message: impl Into<String>) -> Error {
     errors::InvalidInputException.because(message)
 }
 
-/// A feature that is not built.
-pub fn unsupported(what: &str) -> Error {
-    errors::UnsupportedOperationException.because(format!("{what} is not supported by neargate"))
-}
-
 /// The id in an ARN of this account and region.
 fn id<'a>(cx: &Cx, arn: &'a str, kind: &str) -> Option<&'a str> {
     let services = [Made::CodeConnections, Made::CodeStar];

@@ -69,11 +69,7 @@ pub fn new_connection<I: 'static>(made: Made, of: fn(&I) -> Provided<'_>) -> Per
 }
 
 /// A host to be made: its provider and its VPC.
-pub fn new_host<I: 'static>(
-    made: Made,
-    provider: fn(&I) -> String,
-    vpc: fn(&I) -> Option<&String>,
-) -> Permission<I> {
+pub fn new_host<I: 'static>(made: Made, provider: fn(&I) -> String) -> Permission<I> {
     let names: &'static [&'static str] = match made {
         Made::CodeConnections => &["codeconnections:ProviderType", "codeconnections:VpcId"],
         Made::CodeStar => &[
@@ -82,26 +78,18 @@ pub fn new_host<I: 'static>(
         ],
     };
     everywhere().supplying(names, move |_, it| {
-        vec![
-            ConditionKey::new(names[0], Some(provider(it))),
-            ConditionKey::new(names[1], vpc(it)),
-        ]
+        // A host in a VPC is refused.
+        vec![ConditionKey::new(names[0], Some(provider(it)))]
     })
 }
 
-/// On a host whose VPC may change.
-pub fn on_changed_host<I: 'static>(
-    made: Made,
-    arn: fn(&I) -> &String,
-    vpc: fn(&I) -> Option<&String>,
-) -> Permission<I> {
+/// On a host of which AWS lets the VPC change; here it is in none.
+pub fn on_changed_host<I: 'static>(made: Made, arn: fn(&I) -> &String) -> Permission<I> {
     let names: &'static [&'static str] = match made {
         Made::CodeConnections => &["codeconnections:VpcId"],
         Made::CodeStar => &["codestar-connections:VpcId"],
     };
-    on_host(arn).supplying(names, move |_, it| {
-        vec![ConditionKey::new(names[0], vpc(it))]
-    })
+    on_host(arn).supplying(names, |_, _| vec![])
 }
 
 fn connection(cx: &Cx, arn: &str) -> Touched {

@@ -216,7 +216,6 @@ async fn a_hosts_connections_make_it_available_and_hold_it() {
     let update = |endpoint: &str| UpdateHostInput {
         host_arn: host.clone(),
         provider_endpoint: Some(endpoint.into()),
-        ..Default::default()
     };
     world.call(update("https://git.example.com")).await;
     assert_eq!(world.call(get()).await.status.as_deref(), Some("AVAILABLE"));

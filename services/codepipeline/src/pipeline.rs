@@ -341,7 +341,6 @@ mod tests {
             stages: vec![StageDeclaration {
                 name: "Source".into(),
                 actions: vec![source],
-                ..Default::default()
             }],
             ..Default::default()
         }

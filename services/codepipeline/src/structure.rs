@@ -154,18 +154,6 @@ fn check_stage(stage: &StageDeclaration) -> Result<(), Error> {
             "Stage {name} has more than {STAGE_ACTIONS_MAX} actions."
         )));
     }
-    if stage.blockers.as_ref().is_some_and(|it| !it.is_empty()) {
-        return Err(unbuilt(format!("Stage {name}: blockers")));
-    }
-    for (given, what) in [
-        (stage.before_entry.is_some(), "beforeEntry"),
-        (stage.on_success.is_some(), "onSuccess"),
-        (stage.on_failure.is_some(), "onFailure"),
-    ] {
-        if given {
-            return Err(unbuilt(format!("Stage {name}: {what}")));
-        }
-    }
     let mut names = BTreeSet::new();
     for it in &stage.actions {
         if !names.insert(&it.name) {
@@ -399,13 +387,7 @@ fn check_triggers(pipeline: &PipelineDeclaration) -> Result<(), Error> {
                 "The source action {name} has more than one trigger."
             )));
         }
-        if git.pull_request.is_some() {
-            return Err(unbuilt("A trigger on pull requests"));
-        }
         let push = git.push.as_deref().unwrap_or_default();
-        if push.iter().any(|it| it.tags.is_some()) {
-            return Err(unbuilt("A trigger on Git tags"));
-        }
         let globs = push.iter().flat_map(|it| {
             let branches = it.branches.iter();
             let paths = it.file_paths.iter();

@@ -108,7 +108,6 @@ mod tests {
 
     fn filter(branches: (&str, &str), paths: (&str, &str)) -> GitPushFilter {
         GitPushFilter {
-            tags: None,
             branches: (branches != ("", "")).then(|| GitBranchFilterCriteria {
                 includes: globs(branches.0),
                 excludes: globs(branches.1),

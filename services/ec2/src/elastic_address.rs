@@ -18,7 +18,7 @@ use shapes::ec2::{
 use crate::errors::{
     AddressLimitExceeded, InvalidAddressNotFound, InvalidAllocationIdNotFound,
     InvalidAssociationIdNotFound, InvalidIpAddressInUse, MissingParameter,
-    ResourceAlreadyAssociated, refuse, unsupported,
+    ResourceAlreadyAssociated, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::interface::{self, Interface};
@@ -79,20 +79,22 @@ pub fn find(
     }
 }
 
+/// Addresses are of the region's own border group; there are no others.
+fn check_border_group(cx: &Cx, given: Option<&String>) -> Result<(), Error> {
+    match given.filter(|it| **it != cx.region) {
+        Some(other) => Err(unsupported(&format!("the network border group {other}"))),
+        None => Ok(()),
+    }
+}
+
 pub async fn allocate_address(
     cx: Cx,
     input: AllocateAddressInput,
 ) -> Result<AllocateAddressOutput, Error> {
-    refuse(&input.address, "Address")?;
-    refuse(&input.public_ipv4_pool, "PublicIpv4Pool")?;
-    refuse(&input.customer_owned_ipv4_pool, "CustomerOwnedIpv4Pool")?;
-    refuse(&input.ipam_pool_id, "IpamPoolId")?;
     if input.domain == Some(DomainType::Standard) {
         return Err(unsupported("Domain standard"));
     }
-    if (input.network_border_group.as_ref()).is_some_and(|it| *it != cx.region) {
-        return Err(unsupported("NetworkBorderGroup"));
-    }
+    check_border_group(&cx, input.network_border_group.as_ref())?;
     let tags = tags::specified(input.tag_specifications.as_ref(), ResourceType::ElasticIp)?;
     cx.write(|tx| {
         let id = cx.new_id("eipalloc-", 17);
@@ -132,6 +134,7 @@ pub async fn release_address(
     cx: Cx,
     input: ReleaseAddressInput,
 ) -> Result<ReleaseAddressOutput, Error> {
+    check_border_group(&cx, input.network_border_group.as_ref())?;
     cx.write(|tx| {
         let address = find(
             &cx,
@@ -153,8 +156,6 @@ pub async fn associate_address(
     cx: Cx,
     input: AssociateAddressInput,
 ) -> Result<AssociateAddressOutput, Error> {
-    refuse(&input.instance_id, "InstanceId")?;
-    refuse(&input.private_ip_address, "PrivateIpAddress")?;
     let interface_id = (input.network_interface_id).ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter NetworkInterfaceId")
     })?;

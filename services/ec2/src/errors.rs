@@ -53,7 +53,6 @@ codes! {
     InvalidGroupIdMalformed = "InvalidGroupId.Malformed";
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated";
     RouteAlreadyExists = "RouteAlreadyExists";
-    UnsupportedOperation = "UnsupportedOperation";
     VpcIdNotSpecified = "VPCIdNotSpecified";
 }
 
@@ -76,14 +75,5 @@ pub fn check_group_id(id: &str) -> Result<(), Error> {
 
 /// What this version cannot do, by name.
 pub fn unsupported(what: &str) -> Error {
-    UnsupportedOperation.because(format!("{what} is not supported by neargate"))
-}
-
-/// Refuses a member that is given and not supported.
-pub fn refuse<T>(member: &Option<T>, name: &str) -> Result<(), Error> {
-    if member.is_some() {
-        Err(unsupported(&format!("the parameter {name}")))
-    } else {
-        Ok(())
-    }
+    shapes::ec2::MODEL.unsupported(what)
 }

@@ -22,7 +22,7 @@ use crate::acl_entry;
 use crate::errors::{
     InvalidGroupNotFound, InvalidParameterValue, InvalidPermissionDuplicate,
     InvalidPermissionMalformed, InvalidPermissionNotFound, InvalidSecurityGroupRuleIdNotFound,
-    MissingParameter, check_group_id, refuse, unsupported,
+    MissingParameter, check_group_id,
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
@@ -147,9 +147,6 @@ fn rules_of(egress: bool, permission: &IpPermission) -> Result<Vec<Rule>, Error>
     };
     if has_ports {
         check_ports(&protocol, from, to)?;
-    }
-    if permission.prefix_list_ids.iter().flatten().next().is_some() {
-        return Err(unsupported("a prefix list in a security group rule"));
     }
     let rule = |source, description: &Option<String>| Rule {
         description: description.clone(),
@@ -337,7 +334,6 @@ pub async fn authorize_ingress(
     let id = input.group_id.as_deref().ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter groupId")
     })?;
-    refuse(&input.source_security_group_name, "SourceSecurityGroupName")?;
     let rules = requested_by!(input, false)?;
     let tags = tags::specified(
         input.tag_specifications.as_ref(),

@@ -20,7 +20,7 @@ use crate::elastic_address;
 use crate::errors::{
     InsufficientFreeAddressesInSubnet, InvalidIpAddressInUse, InvalidNetworkInterfaceIdNotFound,
     InvalidParameterCombination, InvalidParameterValue, MissingParameter,
-    PrivateIpAddressLimitExceeded, refuse, unsupported,
+    PrivateIpAddressLimitExceeded, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::group::{self, SecurityGroup};
@@ -137,21 +137,6 @@ pub async fn create_network_interface(
     cx: Cx,
     input: CreateNetworkInterfaceInput,
 ) -> Result<CreateNetworkInterfaceOutput, Error> {
-    refuse(&input.ipv6_address_count, "Ipv6AddressCount")?;
-    refuse(&input.ipv6_addresses, "Ipv6Addresses")?;
-    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
-    refuse(&input.ipv4_prefix_count, "Ipv4PrefixCount")?;
-    refuse(&input.ipv6_prefixes, "Ipv6Prefixes")?;
-    refuse(&input.ipv6_prefix_count, "Ipv6PrefixCount")?;
-    refuse(&input.interface_type, "InterfaceType")?;
-    refuse(&input.operator, "Operator")?;
-    refuse(
-        &input.connection_tracking_specification,
-        "ConnectionTrackingSpecification",
-    )?;
-    if input.enable_primary_ipv6 == Some(true) {
-        return Err(unsupported("the parameter EnablePrimaryIpv6"));
-    }
     let tags = tags::specified(
         input.tag_specifications.as_ref(),
         ResourceType::NetworkInterface,
@@ -614,7 +599,6 @@ pub async fn modify_network_interface_attribute(
     cx: Cx,
     input: ModifyNetworkInterfaceAttributeInput,
 ) -> Result<ModifyNetworkInterfaceAttributeOutput, Error> {
-    refuse(&input.attachment, "Attachment")?;
     cx.write(|tx| {
         let mut interface = get(&cx, tx, &input.network_interface_id)?;
         if let Some(groups) = input.groups.as_ref().filter(|it| !it.is_empty()) {
@@ -662,11 +646,6 @@ pub async fn assign_private_ip_addresses(
     cx: Cx,
     input: AssignPrivateIpAddressesInput,
 ) -> Result<AssignPrivateIpAddressesOutput, Error> {
-    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
-    refuse(&input.ipv4_prefix_count, "Ipv4PrefixCount")?;
-    if input.allow_reassignment == Some(true) {
-        return Err(unsupported("the parameter AllowReassignment"));
-    }
     let named = input.private_ip_addresses.as_deref().unwrap_or_default();
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
     let count = input.secondary_private_ip_address_count.unwrap_or(0);
@@ -695,7 +674,6 @@ pub async fn unassign_private_ip_addresses(
     cx: Cx,
     input: UnassignPrivateIpAddressesInput,
 ) -> Result<UnassignPrivateIpAddressesOutput, Error> {
-    refuse(&input.ipv4_prefixes, "Ipv4Prefixes")?;
     let named = input.private_ip_addresses.unwrap_or_default();
     cx.write(|tx| {
         let mut interface = own(&cx, tx, &input.network_interface_id)?;

@@ -35,7 +35,7 @@ use permissions::{
     describing, on_associated_address, on_association, on_attached, on_changed_interface,
     on_detached, on_disassociated_address, on_ids, on_moved_acl, on_new, on_new_interface, on_one,
     on_released, on_replaced_association, on_rules_of, on_some, on_tagged, region, touched,
-    with_attributes, with_pools,
+    with_attributes,
 };
 use shapes::ec2::*;
 
@@ -59,12 +59,8 @@ pub fn service() -> Service {
         .dry_run(errors::DryRunOperation)
         .on(
             vpc::create_vpc,
-            on_new::<Vpc, CreateVpcInput>(|it| it.tag_specifications.as_ref()).supplying(
-                keys::OF_NEW_VPC,
-                with_pools(|it: &CreateVpcInput| {
-                    [it.ipv4_ipam_pool_id.as_ref(), it.ipv6_ipam_pool_id.as_ref()]
-                }),
-            ),
+            on_new::<Vpc, CreateVpcInput>(|it| it.tag_specifications.as_ref())
+                .supplying(keys::OF_NEW_VPC, region),
         )
         .on(vpc::describe_vpcs, describing())
         .on(default_vpc::create_default_vpc, describing())
@@ -87,12 +83,7 @@ pub fn service() -> Service {
             subnet::create_subnet,
             on_new::<Subnet, CreateSubnetInput>(|it| it.tag_specifications.as_ref())
                 .also(Vpc::TYPE.as_str(), |cx, it| touched::<Vpc>(cx, &it.vpc_id))
-                .supplying(
-                    keys::OF_NEW_SUBNET,
-                    with_pools(|it: &CreateSubnetInput| {
-                        [it.ipv4_ipam_pool_id.as_ref(), it.ipv6_ipam_pool_id.as_ref()]
-                    }),
-                ),
+                .supplying(keys::OF_NEW_SUBNET, region),
         )
         .on(
             dhcp_options::create_dhcp_options,

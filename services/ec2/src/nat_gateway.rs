@@ -17,9 +17,7 @@ use shapes::ec2::{
 use wire::Timestamp;
 
 use crate::elastic_address::{self, Association};
-use crate::errors::{
-    MissingParameter, NatGatewayNotFound, ResourceAlreadyAssociated, refuse, unsupported,
-};
+use crate::errors::{MissingParameter, NatGatewayNotFound, ResourceAlreadyAssociated, unsupported};
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::interface::{self, Interface};
@@ -93,20 +91,6 @@ pub async fn create_nat_gateway(
     cx: Cx,
     input: CreateNatGatewayInput,
 ) -> Result<CreateNatGatewayOutput, Error> {
-    refuse(&input.availability_mode, "AvailabilityMode")?;
-    refuse(
-        &input.availability_zone_addresses,
-        "AvailabilityZoneAddress",
-    )?;
-    refuse(&input.secondary_allocation_ids, "SecondaryAllocationId")?;
-    refuse(
-        &input.secondary_private_ip_addresses,
-        "SecondaryPrivateIpAddress",
-    )?;
-    refuse(
-        &input.secondary_private_ip_address_count,
-        "SecondaryPrivateIpAddressCount",
-    )?;
     if input.connectivity_type == Some(ConnectivityType::Private) {
         return Err(unsupported("ConnectivityType private"));
     }

@@ -158,20 +158,6 @@ pub fn region<I>(cx: &Cx, _: &I) -> Vec<ConditionKey> {
     vec![ConditionKey::new(keys::REGION, Some(&cx.region))]
 }
 
-/// [`region`], and the pools that something new takes its addresses out of: whoever names one is refused by
-/// the operation.
-pub fn with_pools<I>(
-    pools: fn(&I) -> [Option<&String>; 2],
-) -> impl Fn(&Cx, &I) -> Vec<ConditionKey> {
-    move |cx, input| {
-        let [four, six] = pools(input);
-        let mut keys = region(cx, input);
-        keys.push(ConditionKey::new(keys::POOL, four));
-        keys.push(ConditionKey::new(keys::POOL_6, six));
-        keys
-    }
-}
-
 /// [`region`], and the attributes that a request changes, which it calls by their names: all of its members
 /// but those that say of what.
 pub fn with_attributes<I: Operation>(of: &'static str) -> impl Fn(&Cx, &I) -> Vec<ConditionKey> {

@@ -18,7 +18,7 @@ use shapes::ec2::{
 use crate::errors::{
     DependencyViolation, InvalidAssociationIdNotFound, InvalidParameterCombination,
     InvalidParameterValue, InvalidRouteNotFound, InvalidRouteTableIdNotFound, MissingParameter,
-    ResourceAlreadyAssociated, RouteAlreadyExists, not_found, refuse, unsupported,
+    ResourceAlreadyAssociated, RouteAlreadyExists, not_found, unsupported,
 };
 use crate::filters::{Filtered, page, select};
 use crate::tags::{self, Tags};
@@ -310,12 +310,6 @@ fn destination(text: Option<&String>) -> Result<Ipv4Net, Error> {
 }
 
 pub async fn create_route(cx: Cx, input: CreateRouteInput) -> Result<CreateRouteOutput, Error> {
-    refuse(
-        &input.destination_ipv6_cidr_block,
-        "DestinationIpv6CidrBlock",
-    )?;
-    refuse(&input.network_interface_id, "NetworkInterfaceId")?;
-    refuse(&input.instance_id, "InstanceId")?;
     let destination = destination(input.destination_cidr_block.as_ref())?;
     cx.write(|tx| {
         let mut table = get(&cx, tx, &input.route_table_id)?;
@@ -387,7 +381,6 @@ pub async fn associate_route_table(
     cx: Cx,
     input: AssociateRouteTableInput,
 ) -> Result<AssociateRouteTableOutput, Error> {
-    refuse(&input.gateway_id, "GatewayId")?;
     let subnet_id = input.subnet_id.as_deref().ok_or_else(|| {
         MissingParameter.because("Either 'subnetId' or 'gatewayId' should be provided.")
     })?;

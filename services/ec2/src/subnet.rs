@@ -11,7 +11,7 @@ use shapes::ec2::{
 
 use crate::errors::{
     DependencyViolation, InvalidParameterValue, InvalidSubnetConflict, InvalidSubnetIdNotFound,
-    InvalidSubnetRange, MissingParameter, not_found, refuse, unsupported,
+    InvalidSubnetRange, MissingParameter, not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::route::RouteTable;
@@ -46,12 +46,6 @@ pub fn get(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Subnet, Error> {
 }
 
 pub async fn create_subnet(cx: Cx, input: CreateSubnetInput) -> Result<CreateSubnetOutput, Error> {
-    refuse(&input.ipv6_cidr_block, "Ipv6CidrBlock")?;
-    refuse(&input.outpost_arn, "OutpostArn")?;
-    refuse(&input.ipv4_ipam_pool_id, "Ipv4IpamPoolId")?;
-    refuse(&input.ipv4_netmask_length, "Ipv4NetmaskLength")?;
-    refuse(&input.ipv6_ipam_pool_id, "Ipv6IpamPoolId")?;
-    refuse(&input.ipv6_netmask_length, "Ipv6NetmaskLength")?;
     if input.ipv6_native == Some(true) {
         return Err(MissingParameter
             .because("Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided."));
@@ -271,45 +265,10 @@ pub async fn modify_subnet_attribute(
     cx: Cx,
     input: ModifySubnetAttributeInput,
 ) -> Result<ModifySubnetAttributeOutput, Error> {
-    let on = |value: &Option<ec2::AttributeBooleanValue>| value.as_ref().and_then(|it| it.value);
-    if on(&input.assign_ipv6_address_on_creation) == Some(true)
-        || on(&input.enable_dns64) == Some(true)
-    {
-        return Err(unsupported("IPv6"));
-    }
-    for (member, name) in [
-        (
-            &input.enable_resource_name_dns_a_record_on_launch,
-            "EnableResourceNameDnsARecordOnLaunch",
-        ),
-        (
-            &input.enable_resource_name_dns_aaaa_record_on_launch,
-            "EnableResourceNameDnsAAAARecordOnLaunch",
-        ),
-        (
-            &input.map_customer_owned_ip_on_launch,
-            "MapCustomerOwnedIpOnLaunch",
-        ),
-        (
-            &input.disable_lni_at_device_index,
-            "DisableLniAtDeviceIndex",
-        ),
-    ] {
-        if on(member) == Some(true) {
-            return Err(unsupported(&format!("the parameter {name}")));
-        }
-    }
-    refuse(&input.enable_lni_at_device_index, "EnableLniAtDeviceIndex")?;
-    refuse(&input.customer_owned_ipv4_pool, "CustomerOwnedIpv4Pool")?;
-    // What a host is called here is what `ip-name` calls it.
-    let by_resource = input
-        .private_dns_hostname_type_on_launch
-        .filter(|it| *it != ec2::HostnameType::IpName);
-    refuse(&by_resource, "PrivateDnsHostnameTypeOnLaunch")?;
     cx.write(|tx| {
         let mut subnet = get(&cx, tx, &input.subnet_id)?;
-        subnet.public_on_launch =
-            on(&input.map_public_ip_on_launch).unwrap_or(subnet.public_on_launch);
+        let public = input.map_public_ip_on_launch.and_then(|it| it.value);
+        subnet.public_on_launch = public.unwrap_or(subnet.public_on_launch);
         tx.put(&subnet)?;
         Ok(ModifySubnetAttributeOutput {})
     })

@@ -16,7 +16,7 @@ use crate::default_vpc;
 use crate::dhcp_options;
 use crate::errors::{
     DependencyViolation, InvalidParameterValue, InvalidVpcIdNotFound, InvalidVpcRange,
-    MissingParameter, not_found, refuse,
+    MissingParameter, not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
@@ -96,20 +96,6 @@ fn is_nobodys(network: Ipv4Addr) -> bool {
 }
 
 pub async fn create_vpc(cx: Cx, input: CreateVpcInput) -> Result<CreateVpcOutput, Error> {
-    refuse(&input.ipv4_ipam_pool_id, "Ipv4IpamPoolId")?;
-    refuse(&input.ipv4_netmask_length, "Ipv4NetmaskLength")?;
-    refuse(&input.ipv6_pool, "Ipv6Pool")?;
-    refuse(&input.ipv6_ipam_pool_id, "Ipv6IpamPoolId")?;
-    refuse(&input.ipv6_netmask_length, "Ipv6NetmaskLength")?;
-    refuse(
-        &input.ipv6_cidr_block_network_border_group,
-        "Ipv6CidrBlockNetworkBorderGroup",
-    )?;
-    refuse(&input.vpc_encryption_control, "VpcEncryptionControl")?;
-    refuse(&input.ipv6_cidr_block, "Ipv6CidrBlock")?;
-    if input.amazon_provided_ipv6_cidr_block == Some(true) {
-        return Err(crate::errors::unsupported("IPv6"));
-    }
     let text = input.cidr_block.as_deref().ok_or_else(|| {
         MissingParameter.because("The request must contain the parameter CidrBlock")
     })?;

@@ -17,7 +17,7 @@ pub fn invalid(message: impl Into<String>) -> Error {
 
 /// A feature that is not built.
 pub fn unsupported(what: impl std::fmt::Display) -> Error {
-    invalid(format!("{what} is not supported by neargate"))
+    shapes::ecr::MODEL.unsupported(what)
 }
 
 /// There is one registry: the account's own.

@@ -178,9 +178,6 @@ pub async fn put_registry_scanning_configuration(
     if let Some(other) = input.scan_type.filter(|it| *it != ScanType::Basic) {
         return Err(unsupported(format!("the scan type {other}")));
     }
-    if input.rules.is_some_and(|it| !it.is_empty()) {
-        return Err(unsupported("a rule of what the registry scans"));
-    }
     Ok(PutRegistryScanningConfigurationOutput {
         registry_scanning_configuration: Some(as_it_is()),
     })

@@ -9,7 +9,6 @@ use shapes::ecs::*;
 use crate::linked_role;
 use crate::names::{cluster_arn, cluster_name, find_cluster, is_name};
 use crate::record::{self, ServiceStatus};
-use crate::refuse::refuse;
 use crate::task_record::{self, Phase};
 
 /// Providers that every account has.
@@ -26,8 +25,6 @@ pub async fn create_cluster(
         return Err(InvalidParameterException
             .because("Cluster name must be up to 255 letters, digits, hyphens and underscores."));
     }
-    refuse("serviceConnectDefaults", &input.service_connect_defaults)?;
-    check_configuration(&input.configuration)?;
     let providers = input.capacity_providers.unwrap_or_default();
     let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     check_providers(&providers, &strategy)?;
@@ -67,28 +64,6 @@ fn with_defaults(settings: Vec<ClusterSetting>) -> Vec<ClusterSetting> {
         name: Some(name),
         value: Some(value),
     }]
-}
-
-/// `executeCommandConfiguration` and the rest are kept and shown; keys would have to encrypt.
-fn check_configuration(configuration: &Option<ClusterConfiguration>) -> Result<(), Error> {
-    let Some(configuration) = configuration else {
-        return Ok(());
-    };
-    refuse(
-        "configuration.managedStorageConfiguration",
-        &configuration.managed_storage_configuration,
-    )?;
-    if let Some(exec) = &configuration.execute_command_configuration {
-        refuse(
-            "configuration.executeCommandConfiguration.kmsKeyId",
-            &exec.kms_key_id,
-        )?;
-        refuse(
-            "configuration.executeCommandConfiguration.logConfiguration",
-            &exec.log_configuration,
-        )?;
-    }
-    Ok(())
 }
 
 fn check_providers(
@@ -220,8 +195,6 @@ pub async fn update_cluster(
     cx: Cx,
     input: UpdateClusterInput,
 ) -> Result<UpdateClusterOutput, Error> {
-    refuse("serviceConnectDefaults", &input.service_connect_defaults)?;
-    check_configuration(&input.configuration)?;
     cx.write(|tx| {
         let mut cluster = find_cluster(&cx, tx, Some(&input.cluster))?;
         if let Some(settings) = input.settings {

@@ -5,7 +5,7 @@ use shapes::ecs::*;
 
 use crate::definition_rules::client;
 use crate::names::is_name;
-use crate::refuse::{refuse, unsupported};
+use crate::refuse::unsupported;
 
 /// The least memory that a container may have, in MiB (API reference, `ContainerDefinition`).
 const MEMORY_MIN: i32 = 6;
@@ -49,7 +49,6 @@ pub fn check(
     }
     check_image(container, has_execution_role)?;
     refuse_what_awsvpc_lacks(container)?;
-    refuse_unbuilt(container)?;
     check_secrets(container, has_execution_role)?;
     check_size(container, name, task)?;
     check_ports(container)?;
@@ -128,23 +127,6 @@ fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error
     Ok(())
 }
 
-pub fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
-    refuse("environmentFiles", &container.environment_files)?;
-    refuse("volumesFrom", &container.volumes_from)?;
-    refuse("disableNetworking", &container.disable_networking)?;
-    refuse("dockerSecurityOptions", &container.docker_security_options)?;
-    refuse("interactive", &container.interactive)?;
-    refuse("pseudoTerminal", &container.pseudo_terminal)?;
-    refuse("systemControls", &container.system_controls)?;
-    refuse("resourceRequirements", &container.resource_requirements)?;
-    refuse("firelensConfiguration", &container.firelens_configuration)?;
-    refuse("credentialSpecs", &container.credential_specs)?;
-    match &container.restart_policy {
-        Some(policy) if policy.enabled => Err(unsupported("restartPolicy")),
-        _ => Ok(()),
-    }
-}
-
 fn check_secrets(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
     let secrets = container.secrets.as_deref().unwrap_or_default();
     if !secrets.is_empty() && !has_execution_role {
@@ -202,7 +184,6 @@ fn check_size(container: &ContainerDefinition, name: &str, task: (u32, u32)) -> 
 
 fn check_ports(container: &ContainerDefinition) -> Result<(), Error> {
     for mapping in container.port_mappings.iter().flatten() {
-        refuse("containerPortRange", &mapping.container_port_range)?;
         if !mapping
             .container_port
             .is_some_and(|port| (1..=65_535).contains(&port))
@@ -238,7 +219,6 @@ fn check_log(container: &ContainerDefinition, has_execution_role: bool) -> Resul
     if log.log_driver != LogDriver::Awslogs {
         return Err(unsupported(format!("log driver {}", log.log_driver)));
     }
-    refuse("logConfiguration.secretOptions", &log.secret_options)?;
     if !has_execution_role {
         return Err(client(
             "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
@@ -304,14 +284,6 @@ fn check_linux(container: &ContainerDefinition) -> Result<(), Error> {
     let Some(linux) = &container.linux_parameters else {
         return Ok(());
     };
-    refuse("linuxParameters.devices", &linux.devices)?;
-    refuse(
-        "linuxParameters.sharedMemorySize",
-        &linux.shared_memory_size,
-    )?;
-    refuse("linuxParameters.tmpfs", &linux.tmpfs)?;
-    refuse("linuxParameters.maxSwap", &linux.max_swap)?;
-    refuse("linuxParameters.swappiness", &linux.swappiness)?;
     let added = linux.capabilities.as_ref().and_then(|it| it.add.as_ref());
     match added.into_iter().flatten().find(|it| *it != "SYS_PTRACE") {
         Some(other) => Err(client(format!(

@@ -9,7 +9,7 @@ use shapes::ecs::*;
 use crate::container_rules;
 use crate::fargate::{check_storage, task_size};
 use crate::names::is_name;
-use crate::refuse::{refuse, unsupported};
+use crate::refuse::unsupported;
 
 /// The quota "Task definition containers".
 const CONTAINERS_MAX: usize = 10;
@@ -26,7 +26,6 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
              hyphens and underscores.",
         ));
     }
-    refuse_unbuilt(input)?;
     check_platform(input)?;
     let (cpu, memory) = task_size(input.cpu.as_deref(), input.memory.as_deref())?;
     (input.cpu, input.memory) = (Some(cpu.to_string()), Some(memory.to_string()));
@@ -53,28 +52,8 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
 
 /// What will be refused whatever else the definition says, of all of it or of a part.
 pub fn refuse_of_definition(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
-    refuse_unbuilt(input)?;
     check_compatibilities(input)?;
-    check_runtime(input)?;
-    (input.volumes.iter().flatten()).try_for_each(refuse_unbuilt_volume)?;
-    (input.container_definitions.iter()).try_for_each(container_rules::refuse_unbuilt)
-}
-
-/// Members of the task that mean something which is not built.
-fn refuse_unbuilt(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
-    refuse(
-        "placementConstraints in a task definition",
-        &input.placement_constraints,
-    )?;
-    refuse("pidMode", &input.pid_mode)?;
-    refuse("ipcMode", &input.ipc_mode)?;
-    refuse("proxyConfiguration", &input.proxy_configuration)?;
-    refuse("inferenceAccelerators", &input.inference_accelerators)?;
-    refuse("enableFaultInjection", &input.enable_fault_injection)?;
-    refuse(
-        "trustedExecutionConfiguration",
-        &input.trusted_execution_configuration,
-    )
+    check_runtime(input)
 }
 
 fn check_compatibilities(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
@@ -137,23 +116,6 @@ fn check_runtime(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     }
 }
 
-fn refuse_unbuilt_volume(volume: &Volume) -> Result<(), Error> {
-    refuse(
-        "dockerVolumeConfiguration",
-        &volume.docker_volume_configuration,
-    )?;
-    refuse("efsVolumeConfiguration", &volume.efs_volume_configuration)?;
-    refuse(
-        "s3filesVolumeConfiguration",
-        &volume.s3files_volume_configuration,
-    )?;
-    refuse(
-        "fsxWindowsFileServerVolumeConfiguration",
-        &volume.fsx_windows_file_server_volume_configuration,
-    )?;
-    refuse("configuredAtLaunch", &volume.configured_at_launch)
-}
-
 fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     let mut names = BTreeSet::new();
     for volume in input.volumes.iter().flatten() {
@@ -164,7 +126,6 @@ fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
         if !names.insert(name) {
             return Err(client(format!("Volume names must be unique: {name}")));
         }
-        refuse_unbuilt_volume(volume)?;
         if volume
             .host
             .as_ref()

@@ -11,7 +11,7 @@ use crate::cluster::FARGATE_PROVIDERS;
 use crate::names::is_active;
 use crate::place::Place;
 use crate::record::{Cluster, Definition};
-use crate::refuse::{refuse, unsupported};
+use crate::refuse::unsupported;
 
 /// The newest Fargate platform, which `LATEST` stands for.
 pub const PLATFORM_VERSION: &str = "1.4.0";
@@ -225,14 +225,6 @@ pub async fn check_load_balancers(
         return Err(invalid("load balancers can have at most 5 items."));
     }
     for balancer in balancers {
-        refuse(
-            "loadBalancers.loadBalancerName (Classic Load Balancer)",
-            &balancer.load_balancer_name,
-        )?;
-        refuse(
-            "loadBalancers.advancedConfiguration",
-            &balancer.advanced_configuration,
-        )?;
         check_container_port(balancer, definition)?;
         check_target_group(cx, balancer).await?;
     }

@@ -85,7 +85,6 @@ impl Reconciler for MetricsReconciler {
                     let input = PutMetricDataInput {
                         namespace: namespace.into(),
                         metric_data: Some(some.to_vec()),
-                        ..Default::default()
                     };
                     let cx = cx.in_region(&region).with_token(&token);
                     cx.call(input).await?;

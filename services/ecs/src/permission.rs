@@ -260,11 +260,6 @@ pub fn run() -> Permission<RunTaskInput> {
         let execution = overrides.execution_role_arn.or(own.execution_role_arn);
         task.into_iter().chain(execution).collect()
     })
-    .passing(ECS, |it| {
-        let volumes = it.volume_configurations.iter().flatten();
-        let managed = volumes.filter_map(|it| it.managed_ebs_volume.as_ref());
-        managed.map(|it| it.role_arn.clone()).collect()
-    })
     .supplying(
         &[
             "ecs:capacity-provider",
@@ -273,14 +268,11 @@ pub fn run() -> Permission<RunTaskInput> {
             "ecs:enable-execute-command",
         ],
         |cx, it| {
-            let volumes = it.volume_configurations.as_ref();
-            let has_volumes = volumes.is_some_and(|it| !it.is_empty());
-            let executes = it.enable_execute_command == Some(true);
             vec![
                 strategy(cx, &it.capacity_provider_strategy),
                 of_cluster(cx, &it.cluster),
-                ConditionKey::new("ecs:enable-ebs-volumes", Some(has_volumes)),
-                ConditionKey::new("ecs:enable-execute-command", Some(executes)),
+                ConditionKey::new("ecs:enable-ebs-volumes", Some(false)),
+                ConditionKey::new("ecs:enable-execute-command", Some(false)),
             ]
         },
     )
@@ -367,11 +359,7 @@ struct Wanted<'a> {
     network: &'a Option<NetworkConfiguration>,
     strategy: &'a Option<Vec<CapacityProviderStrategyItem>>,
     definition: &'a Text,
-    connect: &'a Option<ServiceConnectConfiguration>,
-    has_volumes: bool,
-    has_lattice: bool,
     managed_tags: Option<bool>,
-    execute_command: Option<bool>,
     propagate_tags: Option<PropagateTags>,
 }
 
@@ -382,7 +370,6 @@ impl Wanted<'_> {
         let place = place.and_then(|it| it.awsvpc_configuration.as_ref());
         let is_public = place.map(|it| it.assign_public_ip == Some(AssignPublicIp::Enabled));
         let subnets = place.map(|it| it.subnets.clone()).unwrap_or_default();
-        let connect = self.connect.as_ref();
         let found = self.definition.as_ref();
         let found = found.and_then(|it| cx.read(|tx| find_definition(cx, tx, it)).ok().flatten());
         let shape = found.map(|it| it.shape).unwrap_or_default();
@@ -390,23 +377,14 @@ impl Wanted<'_> {
             ConditionKey::new("ecs:auto-assign-public-ip", is_public),
             strategy(cx, self.strategy),
             of_cluster(cx, self.cluster),
-            flag("ecs:enable-ebs-volumes", self.has_volumes),
+            // Nothing of these is built: who asks for it is refused.
+            flag("ecs:enable-ebs-volumes", false),
+            flag("ecs:enable-execute-command", false),
+            flag("ecs:enable-service-connect", false),
+            flag("ecs:enable-vpc-lattice", false),
             flag(
                 "ecs:enable-ecs-managed-tags",
                 self.managed_tags == Some(true),
-            ),
-            flag(
-                "ecs:enable-execute-command",
-                self.execute_command == Some(true),
-            ),
-            flag(
-                "ecs:enable-service-connect",
-                connect.is_some_and(|it| it.enabled),
-            ),
-            flag("ecs:enable-vpc-lattice", self.has_lattice),
-            ConditionKey::new(
-                "ecs:namespace",
-                connect.and_then(|it| it.namespace.as_ref()),
             ),
             ConditionKey::new("ecs:propagate-tags", self.propagate_tags.as_ref()),
             ConditionKey::of_many("ecs:subnet", subnets),
@@ -417,16 +395,6 @@ impl Wanted<'_> {
     }
 }
 
-fn volume_roles(volumes: &Option<Vec<ServiceVolumeConfiguration>>) -> Vec<String> {
-    let managed = volumes.iter().flatten();
-    let managed = managed.filter_map(|it| it.managed_ebs_volume.as_ref());
-    managed.map(|it| it.role_arn.clone()).collect()
-}
-
-fn has_any<T>(list: &Option<Vec<T>>) -> bool {
-    list.as_ref().is_some_and(|it| !it.is_empty())
-}
-
 pub fn create_service() -> Permission<CreateServiceInput> {
     permission::on(SERVICE, |cx, it: &CreateServiceInput| {
         service(cx, it.cluster.as_deref(), &it.service_name)
@@ -435,22 +403,14 @@ pub fn create_service() -> Permission<CreateServiceInput> {
         let touched = service(cx, it.cluster.as_deref(), &it.service_name);
         tagged_at_once(cx, &it.tags, "CreateService", touched)
     })
-    .passing(ECS, |it| {
-        let role = it.role.iter().cloned();
-        role.chain(volume_roles(&it.volume_configurations))
-            .collect()
-    })
+    .passing(ECS, |it| it.role.iter().cloned().collect())
     .supplying(OF_SERVICE, |cx, it| {
         let wanted = Wanted {
             cluster: &it.cluster,
             network: &it.network_configuration,
             strategy: &it.capacity_provider_strategy,
             definition: &it.task_definition,
-            connect: &it.service_connect_configuration,
-            has_volumes: has_any(&it.volume_configurations),
-            has_lattice: has_any(&it.vpc_lattice_configurations),
             managed_tags: it.enable_ecs_managed_tags,
-            execute_command: it.enable_execute_command,
             propagate_tags: it.propagate_tags,
         };
         wanted.keys(cx)
@@ -462,18 +422,13 @@ pub fn update_service() -> Permission<UpdateServiceInput> {
     permission::on(SERVICE, |cx, it: &UpdateServiceInput| {
         service(cx, it.cluster.as_deref(), &it.service)
     })
-    .passing(ECS, |it| volume_roles(&it.volume_configurations))
     .supplying(OF_SERVICE, |cx, it| {
         let wanted = Wanted {
             cluster: &it.cluster,
             network: &it.network_configuration,
             strategy: &it.capacity_provider_strategy,
             definition: &it.task_definition,
-            connect: &it.service_connect_configuration,
-            has_volumes: has_any(&it.volume_configurations),
-            has_lattice: has_any(&it.vpc_lattice_configurations),
             managed_tags: it.enable_ecs_managed_tags,
-            execute_command: it.enable_execute_command,
             propagate_tags: it.propagate_tags,
         };
         wanted.keys(cx)

@@ -12,7 +12,6 @@ use crate::names::{find_cluster, find_definition};
 use crate::new_task::{NewTask, put_new_task};
 use crate::place::Spread;
 use crate::record::Definition;
-use crate::refuse::refuse;
 use crate::roles::unusable_role;
 use crate::task_record::{StoppedTask, Task, TaskPlace};
 use crate::task_view::view;
@@ -21,10 +20,6 @@ use crate::task_view::view;
 const COUNT_MAX: i32 = 10;
 
 pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Error> {
-    refuse("placementConstraints", &input.placement_constraints)?;
-    refuse("placementStrategy", &input.placement_strategy)?;
-    refuse("volumeConfigurations", &input.volume_configurations)?;
-    refuse("enableExecuteCommand", &input.enable_execute_command)?;
     let count = input.count.unwrap_or(1);
     if !(1..=COUNT_MAX).contains(&count) {
         return Err(invalid(format!("count must be between 1 and {COUNT_MAX}.")));
@@ -126,24 +121,12 @@ pub fn find_task(tx: &cloud::Records<'_>, id: &str) -> Result<Option<Task>, Erro
 }
 
 fn check_overrides(overrides: &TaskOverride, definition: &Definition) -> Result<(), Error> {
-    refuse(
-        "overrides.inferenceAcceleratorOverrides",
-        &overrides.inference_accelerator_overrides,
-    )?;
     let shape = &definition.shape;
     let cpu = overrides.cpu.as_deref().or(shape.cpu.as_deref());
     let memory = overrides.memory.as_deref().or(shape.memory.as_deref());
     task_size(cpu, memory)?;
     check_storage(overrides.ephemeral_storage.as_ref())?;
     for container in overrides.container_overrides.iter().flatten() {
-        refuse(
-            "containerOverrides.environmentFiles",
-            &container.environment_files,
-        )?;
-        refuse(
-            "containerOverrides.resourceRequirements",
-            &container.resource_requirements,
-        )?;
         let known = shape
             .container_definitions
             .iter()

@@ -13,7 +13,7 @@ use crate::names::{find_cluster, find_definition, service_arn, service_name};
 use crate::record::{self, Cluster, Revision, ServiceStatus};
 use crate::service_create::new_deployment;
 use crate::service_rules::{
-    Unbuilt, deployment_configuration, desired_count, grace_seconds, refuse_unbuilt,
+    check_controller, deployment_configuration, desired_count, grace_seconds,
 };
 use crate::service_view::view;
 
@@ -40,18 +40,7 @@ pub async fn update_service(
     cx: Cx,
     input: UpdateServiceInput,
 ) -> Result<UpdateServiceOutput, Error> {
-    refuse_unbuilt(Unbuilt {
-        service_registries: &input.service_registries,
-        placement_constraints: &input.placement_constraints,
-        placement_strategy: &input.placement_strategy,
-        service_connect: &input.service_connect_configuration,
-        volumes: &input.volume_configurations,
-        lattice: &input.vpc_lattice_configurations,
-        gateways: &input.gateway_connectors,
-        monitoring: &input.monitoring,
-        controller: &input.deployment_controller,
-        execute_command: input.enable_execute_command,
-    })?;
+    check_controller(input.deployment_controller.as_ref())?;
     let (cluster, current) =
         cx.read(|tx| find(&cx, tx, input.cluster.as_deref(), &input.service))?;
     if current.status != ServiceStatus::Active {

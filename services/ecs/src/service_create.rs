@@ -12,25 +12,14 @@ use crate::plan::Rollout;
 use crate::record::{self, Cluster, Definition, Revision, ServiceStatus, deployment_id};
 use crate::refuse::unsupported;
 use crate::service_rules::{
-    Unbuilt, deployment_configuration, desired_count, grace_seconds, refuse_unbuilt,
+    check_controller, deployment_configuration, desired_count, grace_seconds,
     refuse_unbuilt_deployment,
 };
 use crate::service_view::view;
 
 /// What a new service asks for that is not built, whatever else it says.
 pub fn refuse_of_service(input: &CreateServiceInput) -> Result<(), Error> {
-    refuse_unbuilt(Unbuilt {
-        service_registries: &input.service_registries,
-        placement_constraints: &input.placement_constraints,
-        placement_strategy: &input.placement_strategy,
-        service_connect: &input.service_connect_configuration,
-        volumes: &input.volume_configurations,
-        lattice: &input.vpc_lattice_configurations,
-        gateways: &input.gateway_connectors,
-        monitoring: &input.monitoring,
-        controller: &input.deployment_controller,
-        execute_command: input.enable_execute_command,
-    })?;
+    check_controller(input.deployment_controller.as_ref())?;
     if let Some(other) = input.launch_type.filter(|it| *it != LaunchType::Fargate) {
         return Err(unsupported(format!("launchType {other}")));
     }
@@ -68,9 +57,6 @@ fn check_names(input: &CreateServiceInput) -> Result<(), Error> {
         return Err(invalid(
             "Service name must be up to 255 letters, digits, hyphens and underscores.",
         ));
-    }
-    if input.scheduling_strategy == Some(SchedulingStrategy::Daemon) {
-        return Err(unsupported("schedulingStrategy DAEMON"));
     }
     Ok(())
 }

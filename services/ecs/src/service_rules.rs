@@ -4,7 +4,7 @@ use cloud::Error;
 use shapes::ecs::*;
 
 use crate::launch::invalid;
-use crate::refuse::{refuse, unsupported};
+use crate::refuse::unsupported;
 
 /// The quota "Tasks per service".
 const DESIRED_MAX: i32 = 5000;
@@ -40,22 +40,6 @@ pub fn refuse_unbuilt_deployment(given: &DeploymentConfiguration) -> Result<(), 
         None | Some(DeploymentStrategy::Rolling) => (),
         Some(other) => return Err(unsupported(format!("deployment strategy {other}"))),
     }
-    refuse(
-        "deploymentConfiguration.lifecycleHooks",
-        &given.lifecycle_hooks,
-    )?;
-    refuse(
-        "deploymentConfiguration.linearConfiguration",
-        &given.linear_configuration,
-    )?;
-    refuse(
-        "deploymentConfiguration.canaryConfiguration",
-        &given.canary_configuration,
-    )?;
-    refuse(
-        "deploymentConfiguration.earlySuccessCriteria",
-        &given.early_success_criteria,
-    )?;
     if given.bake_time_in_minutes.is_some_and(|it| it != 0) {
         return Err(unsupported("deploymentConfiguration.bakeTimeInMinutes"));
     }
@@ -107,37 +91,12 @@ pub fn deployment_configuration(
         bake_time_in_minutes: Some(0),
         // Those that are not enabled do nothing, and are shown as they were given.
         alarms: given.alarms.or(old.alarms),
-        ..Default::default()
     })
 }
 
-/// Members of both requests that mean something which is not built.
-pub struct Unbuilt<'a> {
-    pub service_registries: &'a Option<Vec<ServiceRegistry>>,
-    pub placement_constraints: &'a Option<Vec<PlacementConstraint>>,
-    pub placement_strategy: &'a Option<Vec<PlacementStrategy>>,
-    pub service_connect: &'a Option<ServiceConnectConfiguration>,
-    pub volumes: &'a Option<Vec<ServiceVolumeConfiguration>>,
-    pub lattice: &'a Option<Vec<VpcLatticeConfiguration>>,
-    pub gateways: &'a Option<Vec<GatewayConnector>>,
-    pub monitoring: &'a Option<MonitoringConfiguration>,
-    pub controller: &'a Option<DeploymentController>,
-    pub execute_command: Option<bool>,
-}
-
-pub fn refuse_unbuilt(asked: Unbuilt<'_>) -> Result<(), Error> {
-    refuse("serviceRegistries", asked.service_registries)?;
-    refuse("placementConstraints", asked.placement_constraints)?;
-    refuse("placementStrategy", asked.placement_strategy)?;
-    refuse("volumeConfigurations", asked.volumes)?;
-    refuse("vpcLatticeConfigurations", asked.lattice)?;
-    refuse("gatewayConnectors", asked.gateways)?;
-    refuse("monitoring", asked.monitoring)?;
-    refuse("enableExecuteCommand", &asked.execute_command)?;
-    if asked.service_connect.as_ref().is_some_and(|it| it.enabled) {
-        return Err(unsupported("serviceConnectConfiguration"));
-    }
-    match asked.controller {
+/// Services are rolled by ECS itself; no other controller is built.
+pub fn check_controller(asked: Option<&DeploymentController>) -> Result<(), Error> {
+    match asked {
         Some(it) if it.r#type != DeploymentControllerType::Ecs => {
             Err(unsupported(format!("deploymentController {}", it.r#type)))
         }

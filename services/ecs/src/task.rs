@@ -74,12 +74,6 @@ pub async fn describe_tasks(
 }
 
 pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput, Error> {
-    if input.container_instance.is_some() {
-        return Err(crate::refuse::unsupported("ListTasks by containerInstance"));
-    }
-    if input.daemon_name.is_some() {
-        return Err(crate::refuse::unsupported("ListTasks by daemonName"));
-    }
     let stopped = input.desired_status == Some(DesiredStatus::Stopped);
     let family = input.family.as_deref();
     let (cluster, mut tasks, stopped_keys) = cx.read(|tx| {

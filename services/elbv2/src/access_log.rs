@@ -101,7 +101,6 @@ pub async fn check(cx: &Cx, balancer: &Balancer) -> Result<(), Error> {
     };
     let head = HeadBucketInput {
         bucket: place.bucket.to_owned(),
-        ..Default::default()
     };
     let Ok(found) = cx.call(head).await else {
         return denied();
@@ -139,7 +138,6 @@ async fn put(cx: &Cx, bucket: &str, key: String, bytes: Vec<u8>) -> Result<(), E
 async fn may_write(cx: &Cx, balancer: &Balancer, bucket: &str, key: &str) -> Result<bool, Error> {
     let input = GetBucketPolicyInput {
         bucket: bucket.to_owned(),
-        ..Default::default()
     };
     let text = match cx.call(input).await {
         Ok(found) => found.policy.unwrap_or_default(),

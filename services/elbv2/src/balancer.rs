@@ -9,9 +9,8 @@ use shapes::elbv2::errors::{
 use shapes::elbv2::{
     CreateLoadBalancerInput, CreateLoadBalancerOutput, DeleteLoadBalancerInput,
     DeleteLoadBalancerOutput, DescribeLoadBalancersInput, DescribeLoadBalancersOutput,
-    EnablePrefixForIpv6SourceNatEnum, IpAddressType, LoadBalancer, LoadBalancerSchemeEnum,
-    LoadBalancerState, LoadBalancerStateEnum, LoadBalancerTypeEnum, SetSecurityGroupsInput,
-    SetSecurityGroupsOutput,
+    IpAddressType, LoadBalancer, LoadBalancerSchemeEnum, LoadBalancerState, LoadBalancerStateEnum,
+    LoadBalancerTypeEnum, SetSecurityGroupsInput, SetSecurityGroupsOutput,
 };
 
 use crate::linked_role;
@@ -23,7 +22,7 @@ use crate::tags;
 
 /// An error for what ALBs can do and this version cannot.
 pub fn unsupported(what: &str) -> Error {
-    InvalidConfigurationRequestException.because(format!("{what} is not supported by neargate"))
+    shapes::elbv2::MODEL.unsupported(what)
 }
 
 pub async fn create_load_balancer(
@@ -36,12 +35,6 @@ pub async fn create_load_balancer(
             "The load balancer name '{}' cannot begin with 'internal-'",
             input.name
         )));
-    }
-    if input.customer_owned_ipv4_pool.is_some() || input.ipam_pools.is_some() {
-        return Err(unsupported("an address pool of a load balancer"));
-    }
-    if input.enable_prefix_for_ipv6_source_nat == Some(EnablePrefixForIpv6SourceNatEnum::On) {
-        return Err(unsupported("the parameter EnablePrefixForIpv6SourceNat"));
     }
     match input.r#type {
         None | Some(LoadBalancerTypeEnum::Application) => {}

@@ -4,7 +4,6 @@
 use cloud::Error;
 use shapes::elbv2::RuleCondition;
 
-use crate::balancer::unsupported;
 use crate::plan;
 
 /// AWS's quotas of a rule.
@@ -66,9 +65,6 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Error> {
 
 /// The field, when the condition has values for it, in one form.
 fn check_form(condition: &RuleCondition) -> Result<&str, Error> {
-    if condition.regex_values.is_some() {
-        return Err(unsupported("a regular expression in a rule's condition"));
-    }
     let Some(field) = condition.field.as_deref().filter(|it| !it.is_empty()) else {
         return invalid("A condition field must be specified");
     };
@@ -251,7 +247,6 @@ mod tests {
             values: strings(&json["v"]),
             host_header_config: json.get("host").map(|it| HostHeaderConditionConfig {
                 values: strings(it),
-                ..Default::default()
             }),
             http_request_method_config: json.get("method").map(|it| {
                 HttpRequestMethodConditionConfig {
@@ -261,7 +256,6 @@ mod tests {
             http_header_config: json.get("name").map(|it| HttpHeaderConditionConfig {
                 http_header_name: text(it),
                 values: strings(&json["is"]),
-                ..Default::default()
             }),
             query_string_config: json.get("query").map(|it| QueryStringConditionConfig {
                 values: it.as_array().map(|all| {

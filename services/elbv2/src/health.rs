@@ -7,7 +7,6 @@ use shapes::elbv2::{
     TargetHealthDescription, TargetHealthReasonEnum as Reason, TargetHealthStateEnum as State,
 };
 
-use crate::balancer::unsupported;
 use crate::record::{self, Target, TargetGroup};
 use crate::targets::named;
 
@@ -15,9 +14,6 @@ pub async fn describe_target_health(
     cx: Cx,
     input: DescribeTargetHealthInput,
 ) -> Result<DescribeTargetHealthOutput, Error> {
-    if input.include.as_ref().is_some_and(|it| !it.is_empty()) {
-        return Err(unsupported("the parameter Include"));
-    }
     let group = cx.read(|tx| record::target_group(&cx, tx, &input.target_group_arn))?;
     let found = match cx.engine().edge.health(&group.key()).await {
         // The edge has not heard of the group yet.
@@ -114,7 +110,6 @@ fn description(
             id: id.to_owned(),
             port: Some(i32::from(port)),
             availability_zone: zone.clone(),
-            ..Default::default()
         }),
         health_check_port: check_port,
         target_health: Some(health),

@@ -146,11 +146,10 @@ fn check_redirect(action: &Action) -> Result<(), Error> {
 }
 
 /// What only listeners with TLS have.
-fn refuse_tls(certificates: bool, policy: bool, protocols: bool) -> Result<(), Error> {
-    let what = match (certificates, policy, protocols) {
-        (true, _, _) => "certificates",
-        (_, true, _) => "SSL policy",
-        (_, _, true) => "ALPN policy or mutual authentication",
+fn refuse_tls(certificates: bool, policy: bool) -> Result<(), Error> {
+    let what = match (certificates, policy) {
+        (true, _) => "certificates",
+        (_, true) => "SSL policy",
         _ => return Ok(()),
     };
     Err(InvalidConfigurationRequestException
@@ -184,7 +183,6 @@ pub async fn create_listener(
     refuse_tls(
         input.certificates.iter().flatten().next().is_some(),
         input.ssl_policy.is_some(),
-        input.alpn_policy.is_some() || input.mutual_authentication.is_some(),
     )?;
     let port = port_of(input.port)?;
     let tags = tags::given(input.tags.as_ref())?;
@@ -320,7 +318,6 @@ pub async fn modify_listener(
     refuse_tls(
         input.certificates.iter().flatten().next().is_some(),
         input.ssl_policy.is_some(),
-        input.alpn_policy.is_some() || input.mutual_authentication.is_some(),
     )?;
     cx.write(|tx| {
         let mut listener = record::listener(&cx, tx, &input.listener_arn)?;

@@ -93,7 +93,6 @@ impl Reconciler for MetricsReconciler {
                 let input = PutMetricDataInput {
                     namespace: NAMESPACE.into(),
                     metric_data: Some(some.to_vec()),
-                    ..Default::default()
                 };
                 let token = format!("{KIND}/{begun_ms}");
                 cx.in_region(&region).with_token(token).call(input).await?;

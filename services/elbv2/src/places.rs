@@ -4,8 +4,8 @@ use cloud::{Cx, Error};
 use shapes::ec2::DescribeSubnetsInput;
 use shapes::elbv2::errors::{InvalidConfigurationRequestException, SubnetNotFoundException};
 use shapes::elbv2::{
-    AvailabilityZone, EnablePrefixForIpv6SourceNatEnum, IpAddressType, SetIpAddressTypeInput,
-    SetIpAddressTypeOutput, SetSubnetsInput, SetSubnetsOutput, SubnetMapping,
+    AvailabilityZone, IpAddressType, SetIpAddressTypeInput, SetIpAddressTypeOutput,
+    SetSubnetsInput, SetSubnetsOutput, SubnetMapping,
 };
 
 use crate::balancer::unsupported;
@@ -33,15 +33,6 @@ pub fn subnets_asked_for(
     let invalid = |text: &str| Err(wire::codes::ValidationError.because(text));
     let subnets = subnets.cloned().unwrap_or_default();
     let mappings = mappings.map(Vec::as_slice).unwrap_or_default();
-    let has_address = |it: &SubnetMapping| {
-        it.allocation_id.is_some()
-            || it.private_ipv4_address.is_some()
-            || it.ipv6_address.is_some()
-            || it.source_nat_ipv6_prefix.is_some()
-    };
-    if mappings.iter().any(has_address) {
-        return Err(unsupported("an address of its own in a subnet mapping"));
-    }
     match (subnets.is_empty(), mappings.is_empty()) {
         (true, true) => invalid("You must specify at least one subnet"),
         (false, false) => {
@@ -97,9 +88,6 @@ pub async fn places(cx: &Cx, ids: Vec<String>) -> Result<(String, Vec<SubnetPlac
 
 /// The balancer goes on where it was until it has its new interfaces, in the reconciler.
 pub async fn set_subnets(cx: Cx, input: SetSubnetsInput) -> Result<SetSubnetsOutput, Error> {
-    if input.enable_prefix_for_ipv6_source_nat == Some(EnablePrefixForIpv6SourceNatEnum::On) {
-        return Err(unsupported("the parameter EnablePrefixForIpv6SourceNat"));
-    }
     check_address_type(input.ip_address_type)?;
     let known = cx.read(|tx| record::balancer(&cx, tx, &input.load_balancer_arn))?;
     let asked = subnets_asked_for(input.subnets.as_ref(), input.subnet_mappings.as_ref())?;

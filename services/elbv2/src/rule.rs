@@ -11,7 +11,6 @@ use shapes::elbv2::{
     SetRulePrioritiesOutput,
 };
 
-use crate::balancer::unsupported;
 use crate::conditions;
 use crate::listener::{check_actions, shown_actions};
 use crate::names;
@@ -39,9 +38,6 @@ fn holder(cx: &Cx, tx: &Records<'_>, listener: &Listener) -> Result<Balancer, Er
 }
 
 pub async fn create_rule(cx: Cx, input: CreateRuleInput) -> Result<CreateRuleOutput, Error> {
-    if input.transforms.iter().flatten().next().is_some() {
-        return Err(unsupported("a rule's transforms"));
-    }
     conditions::check(&input.conditions)?;
     check_priority(input.priority)?;
     let tags = tags::given(input.tags.as_ref())?;
@@ -109,10 +105,7 @@ fn shown_condition(condition: &RuleCondition) -> RuleCondition {
                 .clone()
                 .or(shown.path_pattern_config.take().and_then(|it| it.values));
             shown.values.clone_from(&values);
-            shown.path_pattern_config = Some(elbv2::PathPatternConditionConfig {
-                values,
-                ..Default::default()
-            });
+            shown.path_pattern_config = Some(elbv2::PathPatternConditionConfig { values });
         }
         Some("host-header") => {
             let values = shown
@@ -120,10 +113,7 @@ fn shown_condition(condition: &RuleCondition) -> RuleCondition {
                 .clone()
                 .or(shown.host_header_config.take().and_then(|it| it.values));
             shown.values.clone_from(&values);
-            shown.host_header_config = Some(elbv2::HostHeaderConditionConfig {
-                values,
-                ..Default::default()
-            });
+            shown.host_header_config = Some(elbv2::HostHeaderConditionConfig { values });
         }
         _ => {}
     }
@@ -192,9 +182,6 @@ fn order(rule: &elbv2::Rule) -> String {
 }
 
 pub async fn modify_rule(cx: Cx, input: ModifyRuleInput) -> Result<ModifyRuleOutput, Error> {
-    if input.transforms.iter().flatten().next().is_some() {
-        return Err(unsupported("a rule's transforms"));
-    }
     if let Some(conditions) = &input.conditions {
         conditions::check(conditions)?;
     }

@@ -25,9 +25,6 @@ pub async fn create_target_group(
     input: CreateTargetGroupInput,
 ) -> Result<CreateTargetGroupOutput, Error> {
     check_name(&input.name, "Target group", "or")?;
-    if input.target_control_port.is_some() {
-        return Err(unsupported("the parameter TargetControlPort"));
-    }
     let shape = described(&cx, &input).await?;
     let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {

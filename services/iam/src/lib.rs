@@ -244,13 +244,10 @@ pub fn service() -> Service {
                 user_touched(cx, &it.user_name)
             })
             .supplying(CREDENTIAL_NEW, |_, it| {
-                vec![
-                    ConditionKey::new(CREDENTIAL_SERVICE[0], Some(&it.service_name)),
-                    ConditionKey::new(
-                        "iam:ServiceSpecificCredentialAgeDays",
-                        it.credential_age_days,
-                    ),
-                ]
+                vec![ConditionKey::new(
+                    CREDENTIAL_SERVICE[0],
+                    Some(&it.service_name),
+                )]
             }),
         )
         .on(

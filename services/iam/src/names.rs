@@ -75,7 +75,7 @@ pub fn limit(quota: &str, max: usize) -> Error {
 
 /// A feature that is not built.
 pub fn unsupported(what: impl std::fmt::Display) -> Error {
-    errors::InvalidInputException.because(format!("{what} is not supported by neargate"))
+    shapes::iam::MODEL.unsupported(what)
 }
 
 /// One page of a list, as IAM's answers carry it.

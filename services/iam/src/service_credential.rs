@@ -7,7 +7,7 @@ use shapes::iam::*;
 
 use crate::credentials::{Secret, is_user, new_secret};
 use crate::grants::Holder;
-use crate::names::{key, limit, new_id, no_such, page, timestamp, unsupported};
+use crate::names::{key, limit, new_id, no_such, page, timestamp};
 use crate::user::{UserRecord, name_or_caller};
 
 pub const SERVICE: &str = "codecommit.amazonaws.com";
@@ -124,9 +124,6 @@ pub async fn create_service_specific_credential(
 ) -> Result<CreateServiceSpecificCredentialOutput, Error> {
     cx.read(|tx| UserRecord::find(tx, &input.user_name))?;
     check_service(&input.service_name)?;
-    if input.credential_age_days.is_some() {
-        return Err(unsupported("CredentialAgeDays"));
-    }
     let password = new_secret(PASSWORD_LENGTH)?;
     cx.write(|tx| {
         let user = UserRecord::find(tx, &input.user_name)?;

@@ -13,7 +13,7 @@ use shapes::iam::*;
 use crate::document;
 use crate::grants::{Grants, Holder};
 use crate::group::{GroupRecord, groups_of};
-use crate::names::{Page, invalid_marker, no_such, page_length, unsupported};
+use crate::names::{Page, invalid_marker, no_such, page_length};
 use crate::policy;
 use crate::role::RoleRecord;
 use crate::user::UserRecord;
@@ -47,10 +47,6 @@ pub async fn simulate_custom_policy(
     cx: Cx,
     input: SimulateCustomPolicyInput,
 ) -> Result<SimulateCustomPolicyOutput, Error> {
-    let organizations = input.ordered_organization_policy_input_list;
-    if organizations.is_some_and(|it| !it.is_empty()) {
-        return Err(unsupported("OrderedOrganizationPolicyInputList"));
-    }
     let asked = Simulation {
         sources: given(&input.policy_input_list),
         boundaries: (input.permissions_boundary_policy_input_list).unwrap_or_default(),
@@ -59,7 +55,6 @@ pub async fn simulate_custom_policy(
         resources: input.resource_arns,
         resource_policy: input.resource_policy,
         entries: input.context_entries,
-        handling: input.resource_handling_option,
     };
     let page = asked.page(&cx, input.marker.as_deref(), input.max_items)?;
     Ok(SimulateCustomPolicyOutput {
@@ -73,9 +68,6 @@ pub async fn simulate_principal_policy(
     cx: Cx,
     input: SimulatePrincipalPolicyInput,
 ) -> Result<SimulatePrincipalPolicyOutput, Error> {
-    if input.policy_exclusion_list.is_some_and(|it| !it.is_empty()) {
-        return Err(unsupported("PolicyExclusionList"));
-    }
     let arn = &input.policy_source_arn;
     let (mut sources, boundary) = sources_of(&cx, arn)?;
     sources.extend(given(
@@ -96,7 +88,6 @@ pub async fn simulate_principal_policy(
         resources: input.resource_arns,
         resource_policy: input.resource_policy,
         entries: input.context_entries,
-        handling: input.resource_handling_option,
     };
     let page = asked.page(&cx, input.marker.as_deref(), input.max_items)?;
     Ok(SimulatePrincipalPolicyOutput {
@@ -192,7 +183,6 @@ struct Simulation {
     resources: Option<Vec<String>>,
     resource_policy: Option<String>,
     entries: Option<Vec<ContextEntry>>,
-    handling: Option<String>,
 }
 
 impl Simulation {
@@ -205,9 +195,6 @@ impl Simulation {
         marker: Option<&str>,
         max_items: Option<i32>,
     ) -> Result<Page<EvaluationResult>, Error> {
-        if self.handling.is_some() {
-            return Err(unsupported("ResourceHandlingOption"));
-        }
         for action in &self.actions {
             if !action.contains(':') {
                 return Err(errors::InvalidInputException.because(format!(

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Caller, Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
-use shapes::iam::errors::InvalidInputException;
 use shapes::sts::{
     AssumeRoleInput, AssumeRoleOutput, AssumedRoleUser, Credentials, GetAccessKeyInfoInput,
     GetAccessKeyInfoOutput, GetCallerIdentityInput, GetCallerIdentityOutput, GetSessionTokenInput,
@@ -93,15 +92,7 @@ pub async fn get_access_key_info(
 }
 
 fn unsupported(what: impl std::fmt::Display) -> Error {
-    InvalidInputException.because(format!("{what} is not supported by neargate"))
-}
-
-fn refuse(what: &str, given: bool) -> Result<(), Error> {
-    if given {
-        Err(unsupported(what))
-    } else {
-        Ok(())
-    }
+    shapes::sts::MODEL.unsupported(what)
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -127,11 +118,6 @@ pub async fn assume_role(cx: Cx, input: AssumeRoleInput) -> Result<AssumeRoleOut
     if cx.caller.is_owner() {
         return Err(wire::codes::AccessDenied.because("Roles may not be assumed by root accounts."));
     }
-    let some = |given: Option<usize>| given.is_some_and(|it| it > 0);
-    refuse("SerialNumber", input.serial_number.is_some())?;
-    refuse("TokenCode", input.token_code.is_some())?;
-    let contexts = input.provided_contexts.as_ref().map(Vec::len);
-    refuse("ProvidedContexts", some(contexts))?;
     let before = SessionExtras::of_caller(&cx, &cx.caller)?;
     let extras = SessionExtras::asked(&cx, &input, &before)?;
     let role = trusting_role(&cx, &input, &extras)?;
@@ -184,8 +170,6 @@ pub async fn get_session_token(
     cx: Cx,
     input: GetSessionTokenInput,
 ) -> Result<GetSessionTokenOutput, Error> {
-    refuse("SerialNumber", input.serial_number.is_some())?;
-    refuse("TokenCode", input.token_code.is_some())?;
     let asked = input.duration_seconds.unwrap_or(SESSION_TOKEN_SECONDS);
     let (identity, seconds) = match &cx.caller {
         // Sessions of the account's owner end after an hour, whatever is asked.

@@ -271,7 +271,6 @@ async fn sessions_end() {
     let world = World::new();
     let input = GetSessionTokenInput {
         duration_seconds: Some(900),
-        ..Default::default()
     };
     let session = world
         .owner()
@@ -679,7 +678,6 @@ async fn credentials_for_services_are_refused_in_awss_words() {
     let create = |user: &str, service: &str| CreateServiceSpecificCredentialInput {
         user_name: user.into(),
         service_name: service.into(),
-        ..Default::default()
     };
     let nobody = world.refused(create("nobody", "none.amazonaws.com")).await;
     assert_eq!(

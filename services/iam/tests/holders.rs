@@ -51,7 +51,6 @@ async fn a_holder_ends_with_its_key_its_user_and_its_session() {
     let as_ann = world.cloud.context("us-east-1", caller, origin);
     let short = GetSessionTokenInput {
         duration_seconds: Some(900),
-        ..Default::default()
     };
     let session = as_ann.call(short).await.unwrap().credentials.unwrap();
     let session = session.access_key_id;

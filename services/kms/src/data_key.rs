@@ -4,8 +4,8 @@ use cloud::{Cx, Error};
 use shapes::kms::*;
 
 use crate::cipher::{EncryptionContext, fill};
-use crate::encrypt::{no_enclave, sealed};
-use crate::find::{dry_run, invalid, key_in_use, no_grants, unsupported};
+use crate::encrypt::sealed;
+use crate::find::{dry_run, invalid, key_in_use, no_grants};
 use crate::record::KeyRecord;
 
 /// AWS's highest number of random bytes, which is the model's, too.
@@ -57,7 +57,6 @@ pub async fn generate_data_key(
     input: GenerateDataKeyInput,
 ) -> Result<GenerateDataKeyOutput, Error> {
     no_grants(input.grant_tokens.as_ref())?;
-    no_enclave(input.recipient.as_ref())?;
     let length = length(input.key_spec, input.number_of_bytes)?;
     let context = input.encryption_context.as_ref();
     let made = data_key(&cx, &input.key_id, length, context)?;
@@ -91,10 +90,6 @@ pub async fn generate_random(
     _: Cx,
     input: GenerateRandomInput,
 ) -> Result<GenerateRandomOutput, Error> {
-    no_enclave(input.recipient.as_ref())?;
-    if input.custom_key_store_id.is_some() {
-        return Err(unsupported("a custom key store"));
-    }
     let bytes = input
         .number_of_bytes
         .ok_or_else(|| invalid("NumberOfBytes is required."))?;

@@ -4,7 +4,7 @@ use cloud::{Cx, Error};
 use shapes::kms::*;
 
 use crate::cipher::{self, EncryptionContext, Sealed, check_context};
-use crate::find::{self, dry_run, invalid, key_in_use, no_grants, unsupported, usable};
+use crate::find::{self, dry_run, invalid, key_in_use, no_grants, usable};
 use crate::record::KeyRecord;
 
 /// What symmetric keys have.
@@ -14,13 +14,6 @@ pub fn check_algorithm(algorithm: Option<EncryptionAlgorithmSpec>) -> Result<(),
         Some(other) => Err(errors::InvalidKeyUsageException.because(format!(
             "Algorithm {other} is incompatible with key spec SYMMETRIC_DEFAULT."
         ))),
-    }
-}
-
-pub fn no_enclave(recipient: Option<&RecipientInfo>) -> Result<(), Error> {
-    match recipient {
-        None => Ok(()),
-        Some(_) => Err(unsupported("a Recipient (a Nitro enclave)")),
     }
 }
 
@@ -106,17 +99,8 @@ pub async fn encrypt(cx: Cx, input: EncryptInput) -> Result<EncryptOutput, Error
     })
 }
 
-fn no_modifiers(modifiers: Option<&Vec<DryRunModifierType>>) -> Result<(), Error> {
-    match modifiers.is_some_and(|it| !it.is_empty()) {
-        true => Err(unsupported("DryRunModifiers")),
-        false => Ok(()),
-    }
-}
-
 pub async fn decrypt(cx: Cx, input: DecryptInput) -> Result<DecryptOutput, Error> {
     no_grants(input.grant_tokens.as_ref())?;
-    no_enclave(input.recipient.as_ref())?;
-    no_modifiers(input.dry_run_modifiers.as_ref())?;
     check_algorithm(input.encryption_algorithm)?;
     let opened = opened(
         &cx,
@@ -136,7 +120,6 @@ pub async fn decrypt(cx: Cx, input: DecryptInput) -> Result<DecryptOutput, Error
 
 pub async fn re_encrypt(cx: Cx, input: ReEncryptInput) -> Result<ReEncryptOutput, Error> {
     no_grants(input.grant_tokens.as_ref())?;
-    no_modifiers(input.dry_run_modifiers.as_ref())?;
     check_algorithm(input.source_encryption_algorithm)?;
     check_algorithm(input.destination_encryption_algorithm)?;
     let opened = opened(

@@ -16,7 +16,7 @@ pub fn invalid(message: impl Into<String>) -> Error {
 
 /// A feature that is not built.
 pub fn unsupported(what: &str) -> Error {
-    errors::UnsupportedOperationException.because(format!("{what} is not supported by neargate"))
+    shapes::kms::MODEL.unsupported(what)
 }
 
 /// What somebody calls a key.

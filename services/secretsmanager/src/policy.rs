@@ -4,23 +4,12 @@ use ::policy::{Document, Malformed, Purpose};
 use cloud::{Cx, Error};
 use shapes::secretsmanager::*;
 
-use crate::names::{find, unsupported};
-
-fn check_name(name: Option<&str>) -> Result<(), Error> {
-    match name {
-        None | Some("default") => Ok(()),
-        Some(_) => Err(unsupported("PolicyName")),
-    }
-}
+use crate::names::find;
 
 pub async fn put_resource_policy(
     cx: Cx,
     input: PutResourcePolicyInput,
 ) -> Result<PutResourcePolicyOutput, Error> {
-    check_name(input.policy_name.as_deref())?;
-    if input.block_public_policy == Some(true) {
-        return Err(unsupported("BlockPublicPolicy"));
-    }
     // What cannot be read would deny everything to everybody.
     if let Err(malformed) = Document::put(&input.resource_policy, Purpose::Resource) {
         let why = match malformed {
@@ -49,7 +38,6 @@ pub async fn get_resource_policy(
     cx: Cx,
     input: GetResourcePolicyInput,
 ) -> Result<GetResourcePolicyOutput, Error> {
-    check_name(input.policy_name.as_deref())?;
     let secret = cx.read(|tx| find(&cx, tx, &input.secret_id))?;
     let shown = secret.policy.as_deref().map(|it| cx.show_policy(it));
     let shown = shown.transpose()?;
@@ -65,7 +53,6 @@ pub async fn delete_resource_policy(
     cx: Cx,
     input: DeleteResourcePolicyInput,
 ) -> Result<DeleteResourcePolicyOutput, Error> {
-    check_name(input.policy_name.as_deref())?;
     cx.write(|tx| {
         let mut secret = find(&cx, tx, &input.secret_id)?;
         secret.policy = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloud::{Cx, Error, Record};
 use shapes::secretsmanager::*;
 
-use crate::names::{add_tags, bad_request, check_name, find, find_any, unsupported};
+use crate::names::{add_tags, bad_request, check_name, find, find_any};
 use crate::record::{CURRENT, SecretRecord, VersionRecord, date};
 use crate::seal::{open, own_key, seal};
 use crate::value::{add_version, check_token, given, version_id};
@@ -21,12 +21,6 @@ pub fn suffix(cx: &Cx) -> String {
 
 pub async fn create_secret(cx: Cx, input: CreateSecretInput) -> Result<CreateSecretOutput, Error> {
     check_name(&input.name)?;
-    if input.add_replica_regions.is_some() || input.force_overwrite_replica_secret == Some(true) {
-        return Err(unsupported("replicating a secret to other regions"));
-    }
-    if input.r#type.is_some() || input.cross_account_primary_arn.is_some() {
-        return Err(unsupported("a managed external secret"));
-    }
     let value = given(input.secret_string, input.secret_binary)?;
     check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);
@@ -89,9 +83,6 @@ fn created(secret: &SecretRecord) -> CreateSecretOutput {
 }
 
 pub async fn update_secret(cx: Cx, input: UpdateSecretInput) -> Result<UpdateSecretOutput, Error> {
-    if input.r#type.is_some() {
-        return Err(unsupported("a managed external secret"));
-    }
     let value = given(input.secret_string, input.secret_binary)?;
     check_token(&cx, value.as_ref(), input.client_request_token.as_ref())?;
     let version = version_id(&cx, input.client_request_token);

@@ -194,9 +194,6 @@ pub async fn put_secret_value(
     cx: Cx,
     input: PutSecretValueInput,
 ) -> Result<PutSecretValueOutput, Error> {
-    if input.rotation_token.is_some() {
-        return Err(crate::names::unsupported("RotationToken"));
-    }
     let value = given(input.secret_string, input.secret_binary)?
         .ok_or_else(|| bad_request("You must provide either SecretString or SecretBinary."))?;
     check_token(&cx, Some(&value), input.client_request_token.as_ref())?;

@@ -409,7 +409,6 @@ async fn a_secret_is_one_resource_however_it_is_spelled() {
         .call(PutResourcePolicyInput {
             secret_id: "app/db".into(),
             resource_policy: policy.into(),
-            ..Default::default()
         })
         .await;
     let recorder = testkit::Recorder::watch(&world.cloud);

@@ -3,7 +3,7 @@
 use cloud::{Cx, Error};
 use shapes::ssm::*;
 
-use crate::names::{check_path, invalid, unsupported};
+use crate::names::{check_path, invalid};
 use crate::record::{ParameterRecord, Version, arn};
 
 /// A filter that is known to be one.
@@ -176,9 +176,6 @@ pub async fn describe_parameters(
 ) -> Result<DescribeParametersOutput, Error> {
     /// AWS's default, and its most.
     const PAGE: usize = 50;
-    if input.shared == Some(true) {
-        return Err(unsupported("Shared"));
-    }
     let has = |count: Option<usize>| count.is_some_and(|it| it > 0);
     if has(input.filters.as_ref().map(Vec::len))
         && has(input.parameter_filters.as_ref().map(Vec::len))

@@ -15,7 +15,7 @@ pub fn invalid(message: impl Into<String>) -> Error {
 
 /// A feature that is not built.
 pub fn unsupported(what: &str) -> Error {
-    invalid(format!("{what} is not supported by neargate"))
+    shapes::ssm::MODEL.unsupported(what)
 }
 
 /// AWS says nothing more; what is said here besides names what neargate has none of.

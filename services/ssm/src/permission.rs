@@ -58,10 +58,10 @@ pub fn put() -> Permission<PutParameterInput> {
             },
         )
         .supplying(&["ssm:Overwrite", "ssm:Policies"], |_, it| {
-            vec![
-                ConditionKey::new("ssm:Overwrite", Some(it.overwrite == Some(true))),
-                ConditionKey::new("ssm:Policies", it.policies.as_ref()),
-            ]
+            vec![ConditionKey::new(
+                "ssm:Overwrite",
+                Some(it.overwrite == Some(true)),
+            )]
         })
 }
 

@@ -18,10 +18,6 @@ const VERSIONS_MAX: usize = 100;
 const SEALED_BYTES: usize = 120;
 
 fn check_unsupported(input: &PutParameterInput) -> Result<(), Error> {
-    let policies = input.policies.as_deref().map(str::trim);
-    if policies.is_some_and(|it| !it.is_empty() && it != "[]") {
-        return Err(unsupported("Policies"));
-    }
     match input.data_type.as_deref() {
         None | Some("" | "text") => (),
         Some(other) => return Err(unsupported(&format!("the data type {other}"))),

@@ -9,7 +9,9 @@ parser reads it. Values are made from the models alone, so both runs make the sa
 import base64
 import datetime
 import json
+import pathlib
 import sys
+import tomllib
 
 import botocore.session
 from botocore import parsers, serialize
@@ -22,27 +24,45 @@ REGION = "eu-central-1"
 TIME = datetime.datetime(2026, 11, 22, 12, 34, 56, tzinfo=datetime.timezone.utc)
 TEXT = 'v<1>&"\'é \u2028+%41/ x'
 SESSION = botocore.session.get_session()
+SERVICES = pathlib.Path(__file__).parent.parent.parent / "services"
 
 
-def value(shape, stack=(), full=True):
-    """A value for every member, but for recursion: a shape holds itself once."""
+def taken(module, service):
+    """Of every listed structure the members that inputs take, and those that answers have."""
+    listed = tomllib.loads((SERVICES / f"{module}.toml").read_text())
+    structures = dict(listed.get("structures", {}))
+    for name, members in listed["operations"].items():
+        if shape := service.operation_model(name).input_shape:
+            structures[shape.name] = members
+    in_inputs = {name: {it for it in members.split() if not set("!=") & set(it)} for name, members in structures.items()}
+    in_answers = {
+        name: {it.split("!")[0] for it in members.split() if "=" not in it or "!" in it}
+        for name, members in structures.items()
+    }
+    return in_inputs, in_answers
+
+
+def value(shape, takes, stack=(), full=True):
+    """A value for every member that is taken, but for recursion: a shape holds itself once."""
     kind = shape.type_name
     if kind == "structure":
         if shape.name in stack:
             return None
         members = {}
         for name, member in shape.members.items():
+            if name not in takes.get(shape.name, shape.members):
+                continue
             if getattr(shape, "is_tagged_union", False) and members:
                 break
-            made = value(member, stack + (shape.name,), full)
+            made = value(member, takes, stack + (shape.name,), full)
             if made is not None and (full or name in shape.required_members):
                 members[name] = made
         return members
     if kind == "list":
-        made = value(shape.member, stack, full)
+        made = value(shape.member, takes, stack, full)
         return None if made is None else ([made, made, made] if full else [])
     if kind == "map":
-        made = value(shape.value, stack, full)
+        made = value(shape.value, takes, stack, full)
         keys = getattr(shape.key, "enum", None) or ["k.1", "k 2"]
         return None if made is None else ({key: made for key in keys[:2]} if full else {})
     if kind == "string":
@@ -94,9 +114,10 @@ def cases(operations):
         name = module.replace("_", "-")
         service = SESSION.get_service_model(name, api_version)
         model = service.operation_model(operation)
+        in_inputs, in_answers = taken(module, service)
         for full in (True, False):
-            given = value(model.input_shape, full=full) if model.input_shape else {}
-            wanted = value(model.output_shape, full=full) if model.output_shape else {}
+            given = value(model.input_shape, in_inputs, full=full) if model.input_shape else {}
+            wanted = value(model.output_shape, in_answers, full=full) if model.output_shape else {}
             yield module, signing_name, service, model, full, given, wanted
 
 

@@ -80,6 +80,7 @@ const fn model(name: &'static str, protocol: Protocol, validation: ErrorCode) ->
         protocol,
         api_version: name,
         validation,
+        unbuilt: validation,
         constraints: Constraints::USUAL,
         unsigned: &["Destroy"],
         operations,

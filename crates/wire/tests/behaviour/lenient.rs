@@ -140,7 +140,7 @@ fn lists_that_are_absent_can_be_written_as_empty_ones() {
         ports: Some(vec![Port::default()]),
         ..Task::default()
     };
-    let whole = wire::write_json(&wire::Value::get_whole(&port));
+    let whole = wire::write_json(&wire::Value::get_as(&port, wire::How::Whole));
     assert_eq!(
         whole,
         json!({"family": "web", "ports": [{"containerPort": 0}], "tagSet": []})

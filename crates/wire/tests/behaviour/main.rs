@@ -6,4 +6,5 @@ mod hostile;
 mod lenient;
 mod requests;
 mod signer;
+mod unbuilt;
 mod validation;

@@ -16,6 +16,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use model::Model;
+pub use names::snake;
 
 /// `crates/shapes/operations.toml`.
 #[derive(Deserialize)]
@@ -23,15 +24,19 @@ use model::Model;
 struct List {
     botocore: String,
     known: Vec<String>,
-    service: BTreeMap<String, Wanted>,
 }
 
-/// What is wanted of one service.
+/// What is wanted of one service: a file of `crates/shapes/services`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     model: String,
-    operations: Vec<String>,
+    /// The operations that have shapes, each with the members of its input that are honoured: see
+    /// [`Model::keep`].
+    pub operations: BTreeMap<String, String>,
+    /// The same of the structures that inputs hold.
+    #[serde(default)]
+    structures: BTreeMap<String, String>,
     #[serde(default)]
     plain: Vec<String>,
     #[serde(default)]
@@ -44,6 +49,8 @@ pub struct Wanted {
     order: BTreeMap<String, Vec<String>>,
     /// What the service answers to input that its model forbids, where its errors do not tell.
     validation: Option<String>,
+    /// What it answers to what is valid and not built here, where that is another error.
+    unsupported: Option<String>,
     /// In which of `wire::Words`.
     words: Option<String>,
     /// The code is the operation's: the one that it declares.
@@ -56,6 +63,7 @@ pub struct Wanted {
 
 /// Writes all generated files of `crates/shapes` into the folder `out`, laid out as that crate is.
 pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> anyhow::Result<()> {
+    let services = services(list)?;
     let list: List = toml::from_str(&fs::read_to_string(list)?).context("operations.toml")?;
     let models = models.map_or_else(|| downloads.join(&list.botocore), Path::to_owned);
     let load = |name: &str| -> anyhow::Result<Model> {
@@ -70,10 +78,13 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
     };
     let mut files = Vec::new();
     let mut on_the_wire = Vec::new();
-    for (module, wanted) in &list.service {
-        let model = load(&wanted.model)?;
+    for (module, wanted) in &services {
+        let mut model = load(&wanted.model)?;
+        model
+            .keep_listed(wanted)
+            .with_context(|| format!("crates/shapes/services/{module}.toml"))?;
         if !model.is_rest_xml() {
-            on_the_wire.push((module.as_str(), wanted.operations.as_slice()));
+            on_the_wire.push((module.as_str(), &wanted.operations));
         }
         let text = service::generate(&model, wanted)
             .with_context(|| format!("the shapes of `{module}`"))?;
@@ -84,7 +95,7 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
         .iter()
         .map(|name| Ok((name.as_str(), load(name)?)));
     let known = known.collect::<anyhow::Result<Vec<_>>>()?;
-    let modules: Vec<&str> = list.service.keys().map(String::as_str).collect();
+    let modules: Vec<&str> = services.keys().map(String::as_str).collect();
     files.push((out.join("src/known.rs"), tables::known(&modules, &known)?));
     files.push((
         out.join("tests/botocore/operations.rs"),
@@ -101,6 +112,20 @@ pub fn run(list: &Path, models: Option<&Path>, downloads: &Path, out: &Path) -> 
         .status()?;
     ensure!(formatted.success(), "rustfmt refused the generated code");
     Ok(())
+}
+
+/// The files of the folder `services` beside `list`, by their names.
+pub fn services(list: &Path) -> anyhow::Result<BTreeMap<String, Wanted>> {
+    let folder = list.with_file_name("services");
+    let mut services = BTreeMap::new();
+    for file in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = file?.path();
+        let module = path.file_stem().context("a file has a name")?;
+        let wanted = toml::from_str(&fs::read_to_string(&path)?)
+            .with_context(|| path.display().to_string())?;
+        services.insert(module.to_string_lossy().into_owned(), wanted);
+    }
+    Ok(services)
 }
 
 #[cfg(test)]
@@ -139,6 +164,6 @@ mod tests {
                 compared += 1;
             }
         }
-        assert_eq!(compared, version.service.len() + 2);
+        assert_eq!(compared, services(&list).unwrap().len() + 2);
     }
 }

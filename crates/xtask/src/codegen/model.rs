@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
+
+use super::Wanted;
 
 #[derive(Deserialize)]
 pub struct Model {
@@ -35,7 +37,7 @@ pub struct Operation {
     pub authtype: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShapeRef {
     pub shape: String,
@@ -45,6 +47,14 @@ pub struct ShapeRef {
     pub flattened: bool,
 }
 
+/// A member that is known and refused.
+pub struct Unbuilt {
+    pub name: String,
+    pub reference: ShapeRef,
+    /// The one value that is let pass; `*` where all of them are.
+    pub only: Option<String>,
+}
+
 #[derive(Deserialize)]
 pub struct Shape {
     #[serde(rename = "type")]
@@ -52,6 +62,9 @@ pub struct Shape {
     /// Ordered as the model has them: answers are written in this order.
     #[serde(default)]
     pub members: Members,
+    /// Those that the list does not name.
+    #[serde(skip)]
+    pub unbuilt: Vec<Unbuilt>,
     #[serde(default)]
     pub required: BTreeSet<String>,
     pub member: Option<ShapeRef>,
@@ -116,6 +129,89 @@ impl Model {
         self.shapes
             .get(name)
             .with_context(|| format!("no shape `{name}` in the model"))
+    }
+
+    /// Leaves every structure that inputs reach the members that are listed for it. All of them have to be
+    /// listed, so that a newer model brings no member that nobody has decided about.
+    pub fn keep_listed(&mut self, wanted: &Wanted) -> anyhow::Result<()> {
+        let mut listed = BTreeMap::new();
+        for (name, members) in &wanted.operations {
+            let operation = self.operations.get(name);
+            let operation = operation.with_context(|| format!("no operation `{name}`"))?;
+            match &operation.input {
+                Some(input) => {
+                    let before = listed.insert(input.shape.clone(), members);
+                    ensure!(
+                        before.is_none_or(|it| it == members),
+                        "`{name}` shares its input with an operation that takes other members"
+                    );
+                }
+                None => ensure!(members.is_empty(), "`{name}` has no members"),
+            }
+        }
+        let inputs: Vec<String> = listed.keys().cloned().collect();
+        for (name, members) in &wanted.structures {
+            let clash = listed.insert(name.clone(), members);
+            ensure!(clash.is_none(), "`{name}` is an operation's input");
+        }
+        for (name, members) in &listed {
+            self.keep(name, members)?;
+        }
+        let reached = self.reach(inputs.iter().map(String::as_str))?;
+        for name in &reached {
+            let shape = self.shape(name)?;
+            if shape.kind == "structure" && !shape.document && !listed.contains_key(*name) {
+                let members: Vec<&str> = shape.members.0.iter().map(|it| it.0.as_str()).collect();
+                bail!(
+                    "inputs hold `{name}`: list the members that are honoured under [structures], of these:\n\
+                     {name} = \"{}\"",
+                    members.join(" ")
+                );
+            }
+        }
+        match listed.keys().find(|it| !reached.contains(it.as_str())) {
+            Some(name) => bail!("no input holds `{name}`: it is not to be listed"),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the structure the listed members. `name=value` is one that is refused with any other value, and
+    /// `name=*` one that nothing here depends on. `name!` is one that answers show and inputs may not have,
+    /// `name!=value` one that they may have with this value.
+    fn keep(&mut self, structure: &str, listed: &str) -> anyhow::Result<()> {
+        let shape = self.shapes.get_mut(structure);
+        let shape = shape.with_context(|| format!("no structure `{structure}`"))?;
+        let mut takes = BTreeMap::new();
+        for member in listed.split_whitespace() {
+            let (name, only) = match member.split_once('=') {
+                Some((name, only)) => (name, Some(only.to_owned())),
+                None => (member, None),
+            };
+            let (name, is_shown) = match name.strip_suffix('!') {
+                Some(name) => (name, true),
+                None => (name, false),
+            };
+            let is_taken = only.is_none() && !is_shown;
+            let twice = takes.insert(name, (is_taken, is_shown, only)).is_some();
+            ensure!(!twice, "`{structure}` lists `{name}` twice");
+        }
+        for (name, reference) in std::mem::take(&mut shape.members.0) {
+            let (is_taken, is_shown, only) = takes.remove(name.as_str()).unwrap_or_default();
+            if !is_taken {
+                shape.unbuilt.push(Unbuilt {
+                    name: name.clone(),
+                    reference: reference.clone(),
+                    only,
+                });
+            }
+            if is_taken || is_shown {
+                shape.members.0.push((name, reference));
+            }
+        }
+        match takes.keys().next() {
+            Some(name) => bail!("`{structure}` has no member `{name}`"),
+            None => Ok(()),
+        }
     }
 
     pub fn signing_name(&self) -> &str {

@@ -24,7 +24,7 @@ pub struct Service<'a> {
 
 pub fn generate(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    for name in &wanted.operations {
+    for name in wanted.operations.keys() {
         let operation = model
             .operations
             .get(name)
@@ -51,7 +51,7 @@ pub fn generate(model: &Model, wanted: &Wanted) -> anyhow::Result<String> {
     };
     let mut body = String::new();
     let mut taken = BTreeSet::new();
-    for name in &wanted.operations {
+    for name in wanted.operations.keys() {
         write_operation(&mut body, &service, name, &mut taken)?;
     }
     body.push_str("// Structures inside inputs and outputs.\n\n");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::model::ShapeRef;
+use super::model::{ShapeRef, Unbuilt};
 use super::names::{camel, field, snake};
 use super::service::Service;
 
@@ -69,6 +69,13 @@ pub fn write(
         )?,
         (true, false) => writeln!(out, "#[aws(names = \"PascalCase\")]")?,
         (false, _) => writeln!(out, "#[aws(names = \"camelCase\")]")?,
+    }
+    for member in &shape.unbuilt {
+        writeln!(
+            out,
+            "#[aws(unbuilt({}))]",
+            unbuilt_names(service, &style, member)
+        )?;
     }
     writeln!(out, "pub struct {rust_name} {{")?;
     for field in fields {
@@ -149,6 +156,25 @@ fn write_field(
         attributes,
         line: format!("pub {}: {rust_type},", field(name)),
     })
+}
+
+/// A member that is refused, as the derive reads it.
+fn unbuilt_names(service: &Service<'_>, style: &Style, member: &Unbuilt) -> String {
+    let name = &member.name;
+    let (input, output) = match service.model.is_rest_xml() {
+        true => (name.clone(), name.clone()),
+        false => wire_names(style, name, &member.reference),
+    };
+    let mut text = format!("name = {name:?}");
+    for (what, value) in [("input", input), ("output", output)] {
+        if value != *name {
+            text += &format!(", {what} = {value:?}");
+        }
+    }
+    if let Some(only) = &member.only {
+        text += &format!(", only = {only:?}");
+    }
+    text
 }
 
 /// The names of a member in requests and in answers.

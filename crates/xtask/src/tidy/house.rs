@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::codegen::{self, Wanted};
+
 /// Folders whose children are crates.
 const FOLDERS: &[&str] = &["crates", "services"];
 /// What the papers are: files at the root that promise something to readers.
@@ -13,6 +15,8 @@ const PAPERS: &[&str] = &["README.md", "ARCHITECTURE.md", ".ci/run"];
 
 pub struct House {
     pub members: Vec<Member>,
+    /// What is wanted of each service, by its module's name.
+    pub services: BTreeMap<String, Wanted>,
     /// Files at the root by their name; what is not there is not here.
     pub papers: BTreeMap<&'static str, String>,
 }
@@ -51,7 +55,16 @@ impl House {
             .iter()
             .filter_map(|name| Some((*name, fs::read_to_string(root.join(name)).ok()?)))
             .collect();
-        Ok(Self { members, papers })
+        let list = root.join("crates/shapes/operations.toml");
+        let services = match list.exists() {
+            true => codegen::services(&list)?,
+            false => BTreeMap::new(),
+        };
+        Ok(Self {
+            members,
+            services,
+            papers,
+        })
     }
 
     /// Whether a package of this name is one of ours.

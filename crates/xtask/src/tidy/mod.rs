@@ -6,6 +6,7 @@
 
 mod arrows;
 mod house;
+mod members;
 mod papers;
 mod sources;
 #[cfg(test)]
@@ -51,6 +52,7 @@ const RULES: &[fn(&House) -> Vec<Violation>] = &[
     sources::allow_unsafe_where_the_kernel_is,
     sources::take_the_lints_of_the_workspace,
     sources::leave_arguments_and_environment_to_the_executable,
+    members::are_answered_and_read,
     papers::name_the_commands_that_ci_runs,
     papers::map_every_crate,
     papers::name_files_that_are_there,

@@ -215,3 +215,25 @@ fn the_readme_names_what_ci_runs_and_keeps_its_markers() {
         &["README.md: lacks the markers `<!-- coverage -->` and `<!-- /coverage -->`"],
     );
 }
+
+#[test]
+fn operations_are_answered_and_what_they_take_is_read() {
+    let listed = "model = \"ecs\"\n[operations]\nCreateCluster = \"clusterName tags settings=x kept!\"\n\
+                  DeleteCluster = \"cluster\"\nListClusters = \"nextToken\"\n";
+    let handlers = format!(
+        "{DOC}pub async fn create_cluster(cx: Cx, input: CreateClusterInput) {{\n    input\n        \
+         .cluster_name;\n}}\n\npub async fn list_clusters(cx: Cx, input: ListClustersInput) {{\n    \
+         list(&input)\n}}\n\nfn list(of: &ListClustersInput) {{\n    of.next_token;\n}}\n\n// tags, cluster\n"
+    );
+    check_house(
+        &[
+            ("crates/shapes/operations.toml", ""),
+            ("crates/shapes/services/ecs.toml", listed),
+            ("services/ecs/src/cluster.rs", &handlers),
+        ],
+        &[
+            "crates/shapes/services/ecs.toml: lists `tags` of `CreateCluster`, which its handler does not read",
+            "crates/shapes/services/ecs.toml: lists `DeleteCluster`, which no handler takes",
+        ],
+    );
+}

@@ -171,12 +171,12 @@ async fn what_is_not_built_is_refused_ahead() {
         (
             task,
             definition(json!({"PidMode": "host"})),
-            Some("pidMode"),
+            Some("`PidMode`"),
         ),
         (
             task,
             definition(json!({"Volumes": [{"Name": later, "ConfiguredAtLaunch": true}]})),
-            Some("configuredAtLaunch"),
+            Some("`Volumes[0].ConfiguredAtLaunch` with another value than `false`"),
         ),
         (task, json!({"NetworkMode": later}), None),
         (task, json!({"NetworkMode": reference}), None),

@@ -300,10 +300,7 @@ async fn a_stack_in_review_may_be_made_without_its_change_set() {
         template_body: Some(thing("Name: x")),
         include_nested_stacks: Some(true),
         resource_types: Some(vec!["Test::*".into()]),
-        deployment_config: Some(api::DeploymentConfig {
-            mode: Some(api::DeploymentConfigMode::Standard),
-            ..Default::default()
-        }),
+        deployment_config: Some(api::DeploymentConfig::default()),
         ..Default::default()
     };
     let id = bench

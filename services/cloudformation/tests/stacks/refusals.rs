@@ -162,13 +162,6 @@ async fn requests_that_make_no_sense_are_refused() {
         ),
         (
             api::CreateStackInput {
-                notification_ar_ns: Some(vec!["arn:aws:sns:us-east-1:000000000000:x".into()]),
-                ..create("web", good)
-            },
-            "NotificationARNs is not supported by neargate",
-        ),
-        (
-            api::CreateStackInput {
                 parameters: crate::bench::parameters(&[("Q", "1")]),
                 ..create("web", good)
             },
@@ -281,4 +274,24 @@ async fn names_of_exports_and_of_awss_own_parameters_are_looked_at_before_anythi
         "Template error: AWS's public parameter /aws/service/a/b is not supported by neargate (line 1, column 55)",
     )
     .await;
+}
+
+#[test]
+fn members_that_nothing_takes_are_refused_and_those_that_change_nothing_pass() {
+    let read = |members: serde_json::Value| {
+        let read = wire::lenient_partial::<api::CreateStackInput>(members);
+        read.err().map(|error| error.to_string())
+    };
+    let refused =
+        read(serde_json::json!({ "NotificationARNs": ["arn:aws:sns:us-east-1:000000000000:x"] }));
+    assert_eq!(
+        refused.as_deref(),
+        Some("`NotificationARNs` is not supported by neargate")
+    );
+    let usual = serde_json::json!({
+        "NotificationARNs": [],
+        "RollbackConfiguration": { "RollbackTriggers": [], "MonitoringTimeInMinutes": 0 },
+        "DeploymentConfig": { "Mode": "STANDARD" },
+    });
+    assert_eq!(read(usual), None);
 }

@@ -234,7 +234,6 @@ async fn a_running_update_can_be_cancelled() {
     }
     let cancel = || api::CancelUpdateStackInput {
         stack_name: "web".into(),
-        ..Default::default()
     };
     bench.call(cancel()).await.unwrap();
     bench.ends(&id, "UPDATE_ROLLBACK_COMPLETE").await;

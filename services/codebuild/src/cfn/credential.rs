@@ -5,12 +5,10 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::Value as Json;
 use shapes::codebuild::*;
 
-use super::input;
-
 pub struct SourceCredentialType;
 
 async fn import(cx: &Cx, request: &ResourceRequest) -> Result<String, ResourceError> {
-    let mut call: ImportSourceCredentialsInput = input(&request.properties, &[])?;
+    let mut call: ImportSourceCredentialsInput = cloud::read_properties(&request.properties, &[])?;
     call.should_overwrite = Some(true);
     Ok(cx.call(call).await?.arn.unwrap_or_default())
 }

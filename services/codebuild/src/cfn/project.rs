@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::Value as Json;
 use shapes::codebuild::*;
 
-use super::{input, tags};
+use super::tags;
 use crate::names::project_arn;
 
 pub struct ProjectType;
@@ -122,7 +122,8 @@ fn create_input(
     name: &str,
     request: &ResourceRequest,
 ) -> Result<CreateProjectInput, ResourceError> {
-    let mut call: CreateProjectInput = input(&renamed(&request.properties), &["Tags", "Name"])?;
+    let mut call: CreateProjectInput =
+        cloud::read_properties(&renamed(&request.properties), &["Tags", "Name"])?;
     call.name = name.to_owned();
     call.tags = Some(tags(request));
     Ok(call)
@@ -138,6 +139,7 @@ impl ResourceType for ProjectType {
     }
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         let known = cloud::known_part(properties);
+        cloud::read_known::<CreateProjectInput>(&renamed(&known), &["Tags", "Name"])?;
         let refused = |what: String| Err(format!("{what} is not supported by neargate"));
         match known["Environment"]["Type"].as_str() {
             None | Some("LINUX_CONTAINER") => {}
@@ -196,10 +198,8 @@ impl ResourceType for ProjectType {
             ),
             encryption_key: new.encryption_key,
             tags: new.tags,
-            badge_enabled: new.badge_enabled,
             logs_config: Some(new.logs_config.unwrap_or_default()),
             concurrent_build_limit: Some(new.concurrent_build_limit.unwrap_or(-1)),
-            ..Default::default()
         };
         cx.call(call).await?;
         Ok(())

@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::Value as Json;
 use shapes::codebuild::*;
 
-use super::{input, tags};
+use super::tags;
 
 pub struct ReportGroupType;
 
@@ -34,7 +34,8 @@ impl ResourceType for ReportGroupType {
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let without = ["Tags", "DeleteReports"];
-        let mut call: CreateReportGroupInput = input(&request.properties, &without)?;
+        let mut call: CreateReportGroupInput =
+            cloud::read_properties(&request.properties, &without)?;
         let name = request.text("Name");
         call.name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
         call.tags = Some(tags(request));

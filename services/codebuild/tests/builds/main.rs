@@ -549,7 +549,6 @@ async fn what_is_wrong_or_not_built_is_refused() {
             with(|it| it.service_role = "arn:aws:iam::000000000000:role/deep/builder".into()),
             "sts:AssumeRole on arn:aws:iam::000000000000:role/deep/builder",
         ),
-        (with(|it| it.badge_enabled = Some(true)), "badgeEnabled"),
         (
             with(|it| it.environment.r#type = EnvironmentType::ArmContainer),
             "ARM_CONTAINER",
@@ -890,6 +889,11 @@ async fn a_stacks_project_that_is_not_built_is_refused_ahead() {
     for (properties, expect) in [
         (json!({"EncryptionKey": "alias/mine"}), None),
         (json!({"EncryptionKey": later}), None),
+        (json!({"BadgeEnabled": false, "VpcConfig": {}}), None),
+        (
+            json!({"BadgeEnabled": true}),
+            Some("`BadgeEnabled` with another value than `false`"),
+        ),
         (
             json!({"Environment": {"Type": "WINDOWS_CONTAINER"}}),
             Some("environment type WINDOWS_CONTAINER"),

@@ -29,7 +29,6 @@ pub async fn write(cx: &Session, location: &Location, archive: Vec<u8>) -> Resul
         bucket: location.bucket.clone(),
         key: location.key.clone(),
         content_type: Some("application/zip".into()),
-        content_length: i64::try_from(archive.len()).ok(),
         body: Some(wire::Blob(archive)),
         server_side_encryption: (location.kms_key.as_ref()).map(|_| ServerSideEncryption::AwsKms),
         ssekms_key_id: location.kms_key.clone(),

@@ -114,18 +114,12 @@ async fn register(
         execution_role_arn: old.execution_role_arn,
         network_mode: old.network_mode,
         volumes: old.volumes,
-        placement_constraints: old.placement_constraints,
         requires_compatibilities: old.requires_compatibilities,
         cpu: old.cpu,
         memory: old.memory,
         tags: answer.tags.filter(|it| !it.is_empty()),
-        pid_mode: old.pid_mode,
-        ipc_mode: old.ipc_mode,
-        proxy_configuration: old.proxy_configuration,
-        inference_accelerators: old.inference_accelerators,
         ephemeral_storage: old.ephemeral_storage,
         runtime_platform: old.runtime_platform,
-        ..Default::default()
     };
     let made = cx.call(input).await?.task_definition.unwrap_or_default();
     Ok(made.task_definition_arn.unwrap_or_default())

@@ -74,7 +74,6 @@ async fn put(cx: &Session, run: &ActionRun, key: &str, content: Vec<u8>) -> Resu
         key: key.to_owned(),
         cache_control: run.setting("CacheControl").map(str::to_owned),
         content_type: Some(content_type(key).to_owned()),
-        content_length: i64::try_from(content.len()).ok(),
         body: Some(wire::Blob(content)),
         ..Default::default()
     };

@@ -12,7 +12,6 @@ use crate::record::{ActionRun, Revision};
 pub async fn newest(cx: &Session, bucket: &str, key: &str) -> Result<HeadObjectOutput, Trouble> {
     let versioning = GetBucketVersioningInput {
         bucket: bucket.to_owned(),
-        ..Default::default()
     };
     if cx.call(versioning).await?.status != Some(BucketVersioningStatus::Enabled) {
         return Err(Trouble::Failure(failure(

@@ -9,13 +9,16 @@ async fn refused(change: impl FnOnce(&mut Json), code: wire::ErrorCode, words: &
     let world = World::new().await;
     let mut wrong = usual();
     change(&mut wrong);
-    let pipeline = wire::lenient(wrong).unwrap();
-    let error = world
-        .err(CreatePipelineInput {
-            pipeline,
-            tags: None,
-        })
-        .await;
+    let error = match wire::lenient(wrong) {
+        Ok(pipeline) => {
+            let input = CreatePipelineInput {
+                pipeline,
+                tags: None,
+            };
+            world.err(input).await
+        }
+        Err(error) => wire::forbidden(&MODEL, "CreatePipeline", &error),
+    };
     assert!(error.is(code), "{}: {error}", error.code);
     assert!(error.message.contains(words), "{error}");
     // Nothing was made.

@@ -166,7 +166,6 @@ async fn set_subnet_attributes(
         map_public_ip_on_launch: Some(AttributeBooleanValue {
             value: Some(request.flag("MapPublicIpOnLaunch").unwrap_or(false)),
         }),
-        ..Default::default()
     };
     cx.call(input).await?;
     Ok(())

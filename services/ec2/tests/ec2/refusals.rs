@@ -194,7 +194,7 @@ async fn groups_and_their_rules() {
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": peer("sg-00000000000000000") } => "InvalidGroup.NotFound", "The security group 'sg-00000000000000000' does not exist";
         AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": peer(&foreign) } => "InvalidGroup.NotFound",
             format!("You have specified two resources that belong to different networks: '{group}' and '{foreign}'.");
-        AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": [{"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": "pl-1"}]}] } => "UnsupportedOperation", "a prefix list in a security group rule is not supported by neargate";
+        AuthorizeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": [{"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": "pl-1"}]}] } => "UnsupportedOperation", "the parameter IpPermissions.1.PrefixListIds is not supported by neargate";
         RevokeSecurityGroupIngressInput { "GroupId": group, "IpPermissions": tcp(81, 81) } => "InvalidPermission.NotFound", "The specified rule does not exist in this security group.";
         RevokeSecurityGroupEgressInput { "GroupId": group, "IpPermissions": tcp(80, 9292) } => "InvalidPermission.NotFound", "The specified rule does not exist in this security group.";
     }
@@ -291,11 +291,13 @@ async fn what_is_asked_for_and_not_done() {
         CreateVpcInput { "CidrBlock": "0.0.0.0/16" } => "InvalidVpc.Range", "The CIDR '0.0.0.0/16' is invalid.";
         CreateVpcInput { "CidrBlock": "239.0.0.0/24" } => "InvalidVpc.Range", "The CIDR '239.0.0.0/24' is invalid.";
         CreateSubnetInput { "VpcId": vpc, "CidrBlock": "10.0.1.0/24", "Ipv6Native": true } => "MissingParameter", "Either 'ipv6CidrBlock' or 'ipv6IpamPoolId' should be provided.";
-        ModifySubnetAttributeInput { "SubnetId": subnet, "EnableResourceNameDnsARecordOnLaunch": {"Value": true} } => "UnsupportedOperation", not("EnableResourceNameDnsARecordOnLaunch");
-        ModifySubnetAttributeInput { "SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "resource-name" } => "UnsupportedOperation", not("PrivateDnsHostnameTypeOnLaunch");
+        ModifySubnetAttributeInput { "SubnetId": subnet, "EnableResourceNameDnsARecordOnLaunch": {"Value": true} } => "UnsupportedOperation", not("EnableResourceNameDnsARecordOnLaunch with another value than 'false'");
+        ModifySubnetAttributeInput { "SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "resource-name" } => "UnsupportedOperation", not("PrivateDnsHostnameTypeOnLaunch with another value than 'ip-name'");
         ModifySubnetAttributeInput { "SubnetId": subnet, "EnableLniAtDeviceIndex": 1 } => "UnsupportedOperation", not("EnableLniAtDeviceIndex");
         CreateNetworkInterfaceInput { "SubnetId": subnet, "Ipv4PrefixCount": 1 } => "UnsupportedOperation", not("Ipv4PrefixCount");
-        CreateNetworkInterfaceInput { "SubnetId": subnet, "InterfaceType": "efa" } => "UnsupportedOperation", not("InterfaceType");
+        CreateNetworkInterfaceInput { "SubnetId": subnet, "InterfaceType": "efa" } => "UnsupportedOperation", not("InterfaceType with another value than 'interface'");
+        ModifyNetworkInterfaceAttributeInput { "NetworkInterfaceId": "eni-1", "SourceDestCheck": {"Value": false} } => "UnsupportedOperation", not("SourceDestCheck with another value than 'true'");
+        CreateRouteInput { "RouteTableId": "rtb-1", "DestinationCidrBlock": "1.0.0.0/8", "TransitGatewayId": "tgw-1" } => "UnsupportedOperation", not("TransitGatewayId");
         CreateNetworkInterfaceInput { "SubnetId": subnet, "PrivateIpAddresses": two, "PrivateIpAddress": "10.0.0.12" } => "InvalidParameterCombination", "Only one primary private IP address can be specified.";
     }
     let as_it_is = json!({"SubnetId": subnet, "PrivateDnsHostnameTypeOnLaunch": "ip-name"});

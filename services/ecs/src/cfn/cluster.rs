@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::Value as Json;
 use shapes::ecs::*;
 
-use super::{input, tag_list, update_tags};
+use super::{tag_list, update_tags};
 use crate::names::cluster_arn;
 
 pub struct Cluster;
@@ -54,7 +54,8 @@ impl ResourceType for Cluster {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let mut call: CreateClusterInput = input(&renamed(&request.properties), &["Tags"])?;
+        let mut call: CreateClusterInput =
+            cloud::read_properties(&renamed(&request.properties), &["Tags"])?;
         let name = call.cluster_name.clone();
         let name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
         call.cluster_name = Some(name.clone());
@@ -76,11 +77,13 @@ impl ResourceType for Cluster {
             "CapacityProviders",
             "DefaultCapacityProviderStrategy",
         ];
-        let mut update: UpdateClusterInput = input(&renamed(&request.properties), &without)?;
+        let mut update: UpdateClusterInput =
+            cloud::read_properties(&renamed(&request.properties), &without)?;
         update.cluster = physical_id.to_owned();
         cx.call(update).await?;
         let without = ["Tags", "ClusterName", "ClusterSettings", "Configuration"];
-        let mut providers: PutClusterCapacityProvidersInput = input(&request.properties, &without)?;
+        let mut providers: PutClusterCapacityProvidersInput =
+            cloud::read_properties(&request.properties, &without)?;
         providers.cluster = physical_id.to_owned();
         cx.call(providers).await?;
         update_tags(cx, &cluster_arn(cx, physical_id), old, request).await

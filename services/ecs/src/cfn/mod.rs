@@ -9,7 +9,7 @@ mod task_definition_properties;
 use std::collections::BTreeMap;
 
 use cloud::{Cx, ResourceError, ResourceRequest};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use shapes::ecs::{Tag, TagResourceInput, UntagResourceInput};
 
 pub use cluster::Cluster;
@@ -23,19 +23,6 @@ fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
             value: Some(value),
         })
         .collect()
-}
-
-/// The properties as an operation's input takes them: without those named, which are handled apart.
-fn input<T: wire::Value + Default>(
-    properties: &Json,
-    without: &[&str],
-) -> Result<T, ResourceError> {
-    let all = properties.as_object().cloned().unwrap_or_default();
-    let kept: Map<String, Json> = all
-        .into_iter()
-        .filter(|(name, _)| !without.contains(&name.as_str()))
-        .collect();
-    wire::lenient_partial(Json::Object(kept)).map_err(|error| ResourceError::new(error.to_string()))
 }
 
 /// Gives a resource the tags of its template, and takes away those that it had from it before.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use shapes::ecs::*;
 
 use super::service_properties::PROPERTIES;
-use super::{input, tag_list, update_tags};
+use super::{tag_list, update_tags};
 use crate::names::parse_service_arn;
 use crate::plan::Rollout;
 use crate::record::{self, ServiceStatus};
@@ -79,9 +79,9 @@ impl ResourceType for Service {
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         let known = cloud::known_part(properties);
+        let read = cloud::read_known(&known, &["Tags", "ForceNewDeployment"])?;
         // What cannot be read yet is left to the operation.
-        let Ok(mut asked) = input::<CreateServiceInput>(&known, &["Tags", "ForceNewDeployment"])
-        else {
+        let Some(mut asked): Option<CreateServiceInput> = read else {
             return Ok(());
         };
         if known["DeploymentController"] != properties["DeploymentController"] {
@@ -92,7 +92,7 @@ impl ResourceType for Service {
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let mut call: CreateServiceInput =
-            input(&request.properties, &["Tags", "ForceNewDeployment"])?;
+            cloud::read_properties(&request.properties, &["Tags", "ForceNewDeployment"])?;
         if call.service_name.is_empty() {
             call.service_name = request.generated_name(NAME_LENGTH_MAX);
         }
@@ -143,7 +143,7 @@ impl ResourceType for Service {
             "SchedulingStrategy",
             "ServiceName",
         ];
-        let mut call: UpdateServiceInput = input(&request.properties, &without)?;
+        let mut call: UpdateServiceInput = cloud::read_properties(&request.properties, &without)?;
         // What was scaled since stays so: a template that says the same as before asks for nothing.
         if request.get("DesiredCount") == old.get("DesiredCount") {
             call.desired_count = None;

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use shapes::ecs::*;
 
 use super::task_definition_properties::PROPERTIES;
-use super::{input, tag_list, update_tags};
+use super::{tag_list, update_tags};
 use crate::definition_rules::{check, refuse_of_definition};
 
 pub struct TaskDefinition;
@@ -17,7 +17,11 @@ const ANY: &str = "later";
 
 /// What registering a definition would be refused with, as far as its properties are known.
 pub fn refusal(properties: &Json) -> Option<String> {
-    let mut asked = input::<RegisterTaskDefinitionInput>(&filled(properties), &["Tags"]).ok()?;
+    let read = cloud::read_known::<RegisterTaskDefinitionInput>(&filled(properties), &["Tags"]);
+    let mut asked = match read {
+        Ok(asked) => asked?,
+        Err(refused) => return Some(refused),
+    };
     let is_open = |it: &Option<String>| it.as_deref() == Some(ANY);
     if is_open(&asked.cpu) || is_open(&asked.memory) || asked.container_definitions.is_empty() {
         return None;
@@ -67,8 +71,9 @@ impl ResourceType for TaskDefinition {
                 );
             }
         }
+        let read = cloud::read_known(&known, &["Tags"])?;
         // What cannot be read yet is left to the operation.
-        let Ok(mut asked) = input::<RegisterTaskDefinitionInput>(&known, &["Tags"]) else {
+        let Some(mut asked): Option<RegisterTaskDefinitionInput> = read else {
             return Ok(());
         };
         if known["RequiresCompatibilities"] != properties["RequiresCompatibilities"] {
@@ -78,7 +83,8 @@ impl ResourceType for TaskDefinition {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let mut call: RegisterTaskDefinitionInput = input(&request.properties, &["Tags"])?;
+        let mut call: RegisterTaskDefinitionInput =
+            cloud::read_properties(&request.properties, &["Tags"])?;
         if call.family.is_empty() {
             call.family = request.generated_name(NAME_LENGTH_MAX);
         }

@@ -223,7 +223,6 @@ async fn a_public_balanced_service_lives_its_life() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         ),
-        secret_options: None,
     });
     call(&house.cx, task).await;
     let mut input = balanced("web", "web", 2);

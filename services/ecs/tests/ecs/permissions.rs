@@ -53,7 +53,6 @@ async fn start(denied: &'static str, status: &str) -> (Task, Vec<String>) {
             .into_iter()
             .collect(),
         ),
-        ..Default::default()
     });
     world.call(definition).await;
     let made = world.call(run("web")).await.tasks.unwrap().remove(0);

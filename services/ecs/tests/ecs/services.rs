@@ -373,18 +373,12 @@ async fn services_that_make_no_sense_are_refused() {
         error.message,
         "The container web did not have a container port 81 defined."
     );
-    let mut connect = create("web", "web", 1);
-    connect.service_connect_configuration = Some(ServiceConnectConfiguration {
-        enabled: true,
-        ..Default::default()
-    });
-    assert!(
-        world
-            .err(connect)
-            .await
-            .message
-            .contains("serviceConnectConfiguration")
-    );
+    for (enabled, is_taken) in [(false, true), (true, false)] {
+        let mut connect = wire::to_json(&create("web", "web", 1));
+        connect["serviceConnectConfiguration"] = serde_json::json!({ "enabled": enabled });
+        let read = wire::lenient::<CreateServiceInput>(connect);
+        assert_eq!(read.is_ok(), is_taken, "{read:?}");
+    }
     world.call(create("web", "web", 0)).await;
     let error = world.err(create("web", "web", 0)).await;
     assert_eq!(error.message, "Creation of service was not idempotent.");

@@ -153,7 +153,6 @@ async fn what_cannot_start_says_why_and_is_never_running() {
             ]
             .into(),
         ),
-        secret_options: None,
     });
     world.call(logged).await;
     let reason = stopped_reason(&world, run("web")).await;
@@ -184,7 +183,6 @@ async fn output_goes_to_a_stream_named_after_the_task() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
         ),
-        secret_options: None,
     });
     world.call(logged).await;
     let arn = world
@@ -286,14 +284,12 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
             "No Fargate configuration exists for given values."
         )
     );
-    let mut secret = definition(IMAGE);
-    secret.container_definitions[0].environment_files = Some(vec![EnvironmentFile::default()]);
-    let error = world.err(secret).await;
-    assert!(
-        error
-            .message
-            .contains("environmentFiles is not supported by neargate"),
-        "{error}"
+    let mut files = wire::to_json(&definition(IMAGE));
+    files["containerDefinitions"][0]["environmentFiles"] = serde_json::json!([{"type": "s3"}]);
+    let error = wire::lenient::<RegisterTaskDefinitionInput>(files).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`containerDefinitions[0].environmentFiles` is not supported by neargate"
     );
     let mut secret = definition("example.com/web:1");
     secret.execution_role_arn = None;

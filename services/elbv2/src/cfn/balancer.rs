@@ -92,7 +92,6 @@ impl ResourceType for LoadBalancerType {
             tags: tag_list(request),
             r#type: request.shape("Type")?,
             ip_address_type: request.shape("IpAddressType")?,
-            ..Default::default()
         };
         let made = cx
             .call(input)
@@ -130,7 +129,6 @@ impl ResourceType for LoadBalancerType {
             let input = SetSecurityGroupsInput {
                 load_balancer_arn: arn.into(),
                 security_groups,
-                ..Default::default()
             };
             cx.call(input).await?;
         }

@@ -197,7 +197,6 @@ impl ResourceType for RuleType {
             rule_arn: arn.into(),
             conditions: request.shape("Conditions")?,
             actions: request.shape("Actions")?,
-            ..Default::default()
         };
         cx.call(input).await?;
         if old.get("Priority") != request.get("Priority") {

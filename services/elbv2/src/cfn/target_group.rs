@@ -175,7 +175,6 @@ impl ResourceType for TargetGroupType {
             target_type: request.shape("TargetType")?,
             tags: tag_list(request),
             ip_address_type: request.shape("IpAddressType")?,
-            ..Default::default()
         };
         let made = cx
             .call(input)

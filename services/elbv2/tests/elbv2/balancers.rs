@@ -201,7 +201,7 @@ async fn what_cannot_be_made() {
         (
             json!({"Name": "web", "SubnetMappings": [{"SubnetId": a, "AllocationId": "eipalloc-1"}]}),
             invalid,
-            "an address of its own in a subnet mapping is not supported by neargate".into(),
+            "the parameter SubnetMappings[0].AllocationId is not supported by neargate".into(),
         ),
         (
             json!({"Name": "web", "Subnets": [a], "SubnetMappings": [{"SubnetId": b}]}),

@@ -183,7 +183,7 @@ async fn conditions_in_both_forms() {
         (
             json!({"Field": "path-pattern", "RegexValues": ["^/a"]}),
             "InvalidConfigurationRequest",
-            "a regular expression in a rule's condition is not supported by neargate",
+            "the parameter Conditions[0].RegexValues is not supported by neargate",
         ),
     ] {
         world

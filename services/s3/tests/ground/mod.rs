@@ -88,7 +88,6 @@ impl Ground {
         self.cx()
             .call(DeleteBucketInput {
                 bucket: name.into(),
-                ..Default::default()
             })
             .await
     }

@@ -170,7 +170,6 @@ pub fn balanced(name: &str, definition: &str, count: i32) -> CreateServiceInput 
             target_group_arn: Some(GROUP.into()),
             container_name: Some("web".into()),
             container_port: Some(80),
-            ..Default::default()
         }]),
         ..create(name, definition, count)
     }
