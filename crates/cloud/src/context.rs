@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use converge::Converge;
 use engine::Engine;
-use store::Store;
+use store::{Record, Store};
 use wire::{Error, ErrorCode, Node, Operation};
 
 use crate::service::{Follow, Form, Service, Typed};
@@ -278,6 +278,20 @@ impl Cx {
         body: impl FnOnce(&Records<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         records::write(&self.cloud.store, body)
+    }
+
+    /// Changes one record in a transaction of its own, and answers it as it is now.
+    pub fn change<R: Record>(
+        &self,
+        find: impl FnOnce(&Records<'_>) -> Result<R, Error>,
+        body: impl FnOnce(&mut R) -> Result<(), Error>,
+    ) -> Result<R, Error> {
+        self.write(|tx| {
+            let mut record = find(tx)?;
+            body(&mut record)?;
+            tx.put(&record)?;
+            Ok(record)
+        })
     }
 
     pub fn engine(&self) -> &Engine {

@@ -21,6 +21,7 @@ mod records;
 mod resource;
 mod roles;
 mod service;
+mod tags;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
 pub use clock::{Clock, Interval, Pace, WallClock};
@@ -36,11 +37,13 @@ pub use reconcile::{Reconciler, Watch, all_keys};
 pub use records::Records;
 pub use resource::{
     Created, KNOWN_LATER, Made, ResourceError, ResourceRequest, ResourceType, ResourceTypes,
-    Stability, TagChanges, as_properties, deletion, known_part, read_known, read_properties,
+    Stability, TagChanges, as_properties, deletion, document, known_part, read_known,
+    read_properties,
 };
 pub use roles::{FoundRole, LendRole, LendTrust};
 pub use service::Service;
 pub use store::{Record, Store, StoreError};
+pub use tags::{TAGS_MAX, add_tags, remove_tags};
 pub use wire::{Error, ErrorCode};
 
 /// An error of the machine or the store, as the caller of an operation sees it.

@@ -1,11 +1,12 @@
 //! What a service lends to CloudFormation: its resource types.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use serde_json::Value as Json;
-use wire::{DecodeError, Error, Value};
+use serde_json::{Map, Value as Json};
+use wire::{DecodeError, Error, Operation, Value};
 
 use crate::{Cx, Property, token_hex};
 
@@ -65,6 +66,21 @@ impl ResourceRequest {
     /// A property that is a boolean, which templates also write as text.
     pub fn flag(&self, name: &str) -> Option<bool> {
         self.text(name).map(|it| it.eq_ignore_ascii_case("true"))
+    }
+
+    /// A property that is one of a service's words.
+    pub fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, ResourceError> {
+        let parse = |it: String| {
+            it.parse()
+                .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// The name that its owner has chosen by this property, or else a generated one.
+    pub fn name(&self, property: &str, length_max: usize) -> String {
+        self.text(property)
+            .unwrap_or_else(|| self.generated_name(length_max))
     }
 
     /// A property in the service's own shape, whose members differ from the template's only in the
@@ -152,11 +168,41 @@ pub struct TagChanges {
     pub unset: Vec<String>,
 }
 
+impl TagChanges {
+    /// Makes the changes by a service's own operations; one that has nothing to do is not called.
+    pub async fn apply<Untag: Operation, Tag: Operation>(
+        self,
+        cx: &Cx,
+        untag: impl FnOnce(Vec<String>) -> Untag,
+        tag: impl FnOnce(BTreeMap<String, String>) -> Tag,
+    ) -> Result<(), ResourceError> {
+        let untag = (!self.unset.is_empty()).then(|| untag(self.unset));
+        let tag = (!self.set.is_empty()).then(|| tag(self.set));
+        if let Some(untag) = untag {
+            cx.call(untag).await?;
+        }
+        if let Some(tag) = tag {
+            cx.call(tag).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A resource as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// What `Ref` answers.
     pub physical_id: String,
+}
+
+impl Created {
+    /// One whose id the service's answer tells.
+    pub fn of(id: Option<String>) -> Result<Self, ResourceError> {
+        match id {
+            Some(physical_id) => Ok(Self { physical_id }),
+            None => Err(ResourceError::new("the service answered no id")),
+        }
+    }
 }
 
 /// Whether a resource that was made or changed is what was asked for by now.
@@ -273,6 +319,15 @@ fn capitalized(value: Json) -> Json {
     }
 }
 
+/// A property that is a document, as text: it is written as an object, or as JSON in a text.
+#[must_use]
+pub fn document(property: &Json) -> String {
+    match property {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// Stands within the text of a property that is not known before the stack is built; AWS's own word for it.
 pub const KNOWN_LATER: &str = "{{changeSet:KNOWN_AFTER_APPLY}}";
 
@@ -313,8 +368,18 @@ pub trait ResourceType: Send + Sync {
     /// All that it knows: a template with any other is refused before anything is made.
     /// Written as `const { &[…] }`.
     fn properties(&self) -> &'static [Property];
-    /// Names for `Fn::GetAtt`.
-    fn attributes(&self) -> &'static [&'static str];
+    /// Names for `Fn::GetAtt` that answer what `Ref` does.
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The other names for `Fn::GetAtt`: [`ResourceType::read`] has their values.
+    fn readable(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// All names for `Fn::GetAtt`.
+    fn attributes(&self) -> Vec<&'static str> {
+        [self.same_as_ref(), self.readable()].concat()
+    }
     /// Whether `Fn::GetAtt` may ask for it.
     fn has_attribute(&self, name: &str) -> bool {
         self.attributes().contains(&name)
@@ -348,14 +413,27 @@ pub trait ResourceType: Send + Sync {
         Ok(Stability::Stable)
     }
 
-    /// Changes a resource in place: only properties with [`Update::InPlace`] differ.
+    /// Changes a resource in place: only properties with [`Update::InPlace`] differ. Where the tags are
+    /// all that may, there is nothing to say but [`ResourceType::retag`].
     async fn update(
         &self,
         cx: &Cx,
         physical_id: &str,
         old: &Json,
         request: &ResourceRequest,
-    ) -> Result<(), ResourceError>;
+    ) -> Result<(), ResourceError> {
+        self.retag(cx, physical_id, request.tag_changes(old)).await
+    }
+
+    /// Changes the tags of a resource ([`TagChanges::apply`]), where it has any.
+    async fn retag(
+        &self,
+        _cx: &Cx,
+        _physical_id: &str,
+        _changes: TagChanges,
+    ) -> Result<(), ResourceError> {
+        Ok(())
+    }
 
     /// Changes a resource back to what it was before an update of its stack that failed. `old` is
     /// what the update had made, or was making, of it.
@@ -388,13 +466,28 @@ pub trait ResourceType: Send + Sync {
         Ok(Stability::Stable)
     }
 
+    /// An object with the values of all that is [`ResourceType::readable`]. What does not exist for this
+    /// form of the resource is left out: it is an error only for those who ask for it.
+    async fn read(&self, _cx: &Cx, _physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(Json::Object(Map::new()))
+    }
+
     /// An attribute's value, for `Fn::GetAtt`.
     async fn attribute(
         &self,
         cx: &Cx,
         physical_id: &str,
         name: &str,
-    ) -> Result<Json, ResourceError>;
+    ) -> Result<Json, ResourceError> {
+        if self.same_as_ref().contains(&name) {
+            return Ok(physical_id.into());
+        }
+        let mut read = match self.has_attribute(name) {
+            true => self.read(cx, physical_id).await?,
+            false => Json::Null,
+        };
+        (read.get_mut(name).map(Json::take)).ok_or_else(|| ResourceError::unknown_attribute(name))
+    }
 
     /// All attributes that it has.
     async fn attribute_values(
@@ -402,19 +495,18 @@ pub trait ResourceType: Send + Sync {
         cx: &Cx,
         physical_id: &str,
     ) -> Result<BTreeMap<String, Json>, ResourceError> {
-        let mut values = BTreeMap::new();
-        for name in self.attributes() {
-            match self.attribute(cx, physical_id, name).await {
-                Ok(value) => {
-                    values.insert((*name).to_owned(), value);
-                }
-                Err(error) if error.retry => return Err(error),
-                // Not every attribute exists for every form of a resource: an error only for those
-                // who read it.
-                Err(error) => {
-                    let error = error.message;
-                    tracing::debug!(physical_id, name, error, "no such attribute");
-                }
+        let same = self.same_as_ref().iter();
+        let mut values: BTreeMap<String, Json> = same
+            .map(|name| ((*name).to_owned(), physical_id.into()))
+            .collect();
+        match self.read(cx, physical_id).await {
+            Ok(Json::Object(read)) => values.extend(read),
+            Ok(_) => {}
+            Err(error) if error.retry => return Err(error),
+            // Only who asks for what could not be read misses it.
+            Err(error) => {
+                let error = error.message;
+                tracing::debug!(physical_id, error, "attributes cannot be read");
             }
         }
         Ok(values)

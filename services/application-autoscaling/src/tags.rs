@@ -1,12 +1,9 @@
 //! Tags of scalable targets.
 
-use cloud::{Cx, Error, Records};
+use cloud::{Cx, Error, Records, add_tags, remove_tags};
 use shapes::application_autoscaling::*;
 
 use crate::target::TargetRecord;
-
-/// AWS's limit of tags per resource.
-const TAGS_MAX: usize = 50;
 
 fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<TargetRecord, Error> {
     let targets = tx.list::<TargetRecord>(&cx.key(""))?;
@@ -17,28 +14,23 @@ fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<TargetRecord, Error> {
 }
 
 pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut target = by_arn(&cx, tx, &input.resource_arn)?;
-        target.tags.extend(input.tags);
-        if target.tags.len() > TAGS_MAX {
-            return Err(errors::TooManyTagsException
-                .because(format!("A resource can have no more than {TAGS_MAX} tags")));
-        }
-        tx.put(&target)?;
-        Ok(TagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |it| {
+        add_tags(&mut it.tags, input.tags, errors::TooManyTagsException)
+    })?;
+    Ok(TagResourceOutput {})
 }
 
 pub async fn untag_resource(
     cx: Cx,
     input: UntagResourceInput,
 ) -> Result<UntagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut target = by_arn(&cx, tx, &input.resource_arn)?;
-        target.tags.retain(|key, _| !input.tag_keys.contains(key));
-        tx.put(&target)?;
-        Ok(UntagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |it| {
+        remove_tags(&mut it.tags, &input.tag_keys);
+        Ok(())
+    })?;
+    Ok(UntagResourceOutput {})
 }
 
 pub async fn list_tags_for_resource(

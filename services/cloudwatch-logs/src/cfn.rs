@@ -34,7 +34,7 @@ impl ResourceType for LogGroupType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn"]
     }
 
@@ -48,12 +48,10 @@ impl ResourceType for LogGroupType {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("LogGroupName")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("LogGroupName", NAME_LENGTH_MAX);
         let input = CreateLogGroupInput {
             log_group_name: name.clone(),
-            log_group_class: class(request)?,
+            log_group_class: request.parsed("LogGroupClass")?,
             tags: Some(request.all_tags()),
         };
         cx.with_token(&request.token).call(input).await?;
@@ -70,26 +68,22 @@ impl ResourceType for LogGroupType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         // Only one class is known, so this can only refuse another.
-        if class(request)?.is_some_and(|it| it != LogGroupClass::Standard) {
+        let class: Option<LogGroupClass> = request.parsed("LogGroupClass")?;
+        if class.is_some_and(|it| it != LogGroupClass::Standard) {
             return Err(ResourceError::new(
                 "LogGroupClass cannot be changed after the log group is made",
             ));
         }
         set_retention(cx, physical_id, request).await?;
-        let changes = request.tag_changes(old);
-        if !changes.unset.is_empty() {
-            let input = UntagLogGroupInput {
-                log_group_name: physical_id.into(),
-                tags: changes.unset,
-            };
-            cx.call(input).await?;
-        }
-        let input = TagLogGroupInput {
+        let untag = |tags| UntagLogGroupInput {
             log_group_name: physical_id.into(),
-            tags: changes.set,
+            tags,
         };
-        cx.call(input).await?;
-        Ok(())
+        let tag = |tags| TagLogGroupInput {
+            log_group_name: physical_id.into(),
+            tags,
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -100,16 +94,8 @@ impl ResourceType for LogGroupType {
         cloud::deletion(cx.call(input).await, gone, &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(json!(format!("{}:*", group_arn(cx, physical_id)))),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Arn": format!("{}:*", group_arn(cx, physical_id)) }))
     }
 
     async fn actual(
@@ -135,14 +121,6 @@ impl ResourceType for LogGroupType {
             "RetentionInDays": group.retention_in_days,
         })))
     }
-}
-
-fn class(request: &ResourceRequest) -> Result<Option<LogGroupClass>, ResourceError> {
-    let class = request.text("LogGroupClass").map(|it| {
-        it.parse()
-            .map_err(|_| ResourceError::new(format!("LogGroupClass `{it}` is not known")))
-    });
-    class.transpose()
 }
 
 async fn set_retention(

@@ -1,8 +1,6 @@
 //! Tags of groups, by both families of operations.
 
-use std::collections::BTreeMap;
-
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, TagMap};
 use shapes::logs::errors::TooManyTagsException;
 use shapes::logs::{
     ListTagsForResourceInput, ListTagsForResourceOutput, ListTagsLogGroupInput,
@@ -13,34 +11,21 @@ use shapes::logs::{
 
 use crate::names::{find, find_by_identifier};
 
-type Tags = BTreeMap<String, String>;
-
-/// AWS's limit of tags per resource.
-const TAGS_MAX: usize = 50;
-
-pub fn add(tags: &mut Tags, more: Tags) -> Result<(), Error> {
-    tags.extend(more);
-    if tags.len() > TAGS_MAX {
-        return Err(TooManyTagsException
-            .because(format!("A resource can have no more than {TAGS_MAX} tags.")));
-    }
-    Ok(())
+pub fn add(tags: &mut TagMap, more: TagMap) -> Result<(), Error> {
+    cloud::add_tags(tags, more, TooManyTagsException)
 }
 
 fn change(
     cx: &Cx,
     name: &str,
-    edit: impl FnOnce(&mut Tags) -> Result<(), Error>,
+    edit: impl FnOnce(&mut TagMap) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    cx.write(|tx| {
-        let mut group = find(cx, tx, name)?;
-        edit(&mut group.tags)?;
-        tx.put(&group)
-    })
+    cx.change(|tx| find(cx, tx, name), |group| edit(&mut group.tags))
+        .map(drop)
 }
 
-fn remove(tags: &mut Tags, keys: &[String]) -> Result<(), Error> {
-    tags.retain(|key, _| !keys.contains(key));
+fn remove(tags: &mut TagMap, keys: &[String]) -> Result<(), Error> {
+    cloud::remove_tags(tags, keys);
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! `AWS::CloudWatch::Alarm`: `Ref` is its name.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use shapes::cloudwatch::{
     DeleteAlarmsInput, PutMetricAlarmInput, Tag, TagResourceInput, UntagResourceInput, errors,
 };
@@ -62,19 +64,16 @@ const PROPERTIES: &[Property] = &[
 ];
 
 fn input(name: &str, request: &ResourceRequest) -> Result<PutMetricAlarmInput, ResourceError> {
-    let all = request.properties.as_object().cloned().unwrap_or_default();
-    let kept: Map<String, Json> = all
-        .into_iter()
-        .filter(|(name, _)| name != "AlarmName" && name != "Tags")
-        .collect();
-    let read: PutMetricAlarmInput = wire::lenient_partial(Json::Object(kept))
-        .map_err(|error| ResourceError::new(error.to_string()))?;
-    let tags = request.all_tags().into_iter();
     Ok(PutMetricAlarmInput {
         alarm_name: name.to_owned(),
-        tags: Some(tags.map(|(key, value)| Tag { key, value }).collect()),
-        ..read
+        tags: Some(tag_list(request.all_tags())),
+        ..cloud::read_properties(&request.properties, &["AlarmName", "Tags"])?
     })
+}
+
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag { key, value };
+    tags.into_iter().map(tag).collect()
 }
 
 fn arn(cx: &Cx, name: &str) -> String {
@@ -89,7 +88,7 @@ impl ResourceType for AlarmType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn"]
     }
 
@@ -110,9 +109,7 @@ impl ResourceType for AlarmType {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("AlarmName")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("AlarmName", NAME_LENGTH_MAX);
         cx.with_token(&request.token)
             .call(input(&name, request)?)
             .await?;
@@ -127,22 +124,16 @@ impl ResourceType for AlarmType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         cx.call(input(physical_id, request)?).await?;
-        let changes = request.tag_changes(old);
         let resource_arn = arn(cx, physical_id);
-        if !changes.unset.is_empty() {
-            cx.call(UntagResourceInput {
-                resource_arn: resource_arn.clone(),
-                tag_keys: changes.unset,
-            })
-            .await?;
-        }
-        let tags = changes.set.into_iter();
-        cx.call(TagResourceInput {
-            resource_arn,
-            tags: tags.map(|(key, value)| Tag { key, value }).collect(),
-        })
-        .await?;
-        Ok(())
+        let untag = |tag_keys| UntagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tag_keys,
+        };
+        let tag = |tags| TagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tags: tag_list(tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -152,15 +143,7 @@ impl ResourceType for AlarmType {
         cloud::deletion(cx.call(input).await, &[errors::ResourceNotFound.code], &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(json!(arn(cx, physical_id))),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Arn": arn(cx, physical_id) }))
     }
 }

@@ -1,6 +1,6 @@
 //! Tags of alarms.
 
-use cloud::{Cx, Error, Records};
+use cloud::{Cx, Error, Records, remove_tags};
 use shapes::cloudwatch::errors::ResourceNotFoundException;
 use shapes::cloudwatch::{
     ListTagsForResourceInput, ListTagsForResourceOutput, Tag, TagResourceInput, TagResourceOutput,
@@ -21,26 +21,26 @@ fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<Alarm, Error> {
 }
 
 pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut alarm = by_arn(&cx, tx, &input.resource_arn)?;
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |alarm| {
         let old = std::mem::take(&mut alarm.tags);
         let old = old.into_iter().map(|(key, value)| Tag { key, value });
         alarm.tags = tag_map(old.chain(input.tags).collect())?;
-        tx.put(&alarm)?;
-        Ok(TagResourceOutput {})
-    })
+        Ok(())
+    })?;
+    Ok(TagResourceOutput {})
 }
 
 pub async fn untag_resource(
     cx: Cx,
     input: UntagResourceInput,
 ) -> Result<UntagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut alarm = by_arn(&cx, tx, &input.resource_arn)?;
-        alarm.tags.retain(|key, _| !input.tag_keys.contains(key));
-        tx.put(&alarm)?;
-        Ok(UntagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |it| {
+        remove_tags(&mut it.tags, &input.tag_keys);
+        Ok(())
+    })?;
+    Ok(UntagResourceOutput {})
 }
 
 pub async fn list_tags_for_resource(

@@ -1,7 +1,5 @@
 //! `AWS::CodeCommit::Repository`: `Ref` is its id.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
@@ -10,10 +8,6 @@ use shapes::codecommit::*;
 use crate::repository::{by_id, clone_url_http, clone_url_ssh};
 
 pub struct RepositoryType;
-
-fn tags(request: &ResourceRequest) -> BTreeMap<String, String> {
-    request.all_tags()
-}
 
 #[async_trait]
 impl ResourceType for RepositoryType {
@@ -29,7 +23,7 @@ impl ResourceType for RepositoryType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn", "CloneUrlHttp", "CloneUrlSsh", "Name"]
     }
 
@@ -37,13 +31,10 @@ impl ResourceType for RepositoryType {
         let input = CreateRepositoryInput {
             repository_name: request.required_text("RepositoryName")?,
             repository_description: request.text("RepositoryDescription"),
-            tags: Some(tags(request)),
+            tags: Some(request.all_tags()),
         };
         let made = cx.with_token(&request.token).call(input).await?;
-        let made = made.repository_metadata.unwrap_or_default();
-        Ok(Created {
-            physical_id: made.repository_id.unwrap_or_default(),
-        })
+        Created::of(made.repository_metadata.and_then(|it| it.repository_id))
     }
 
     async fn update(
@@ -68,14 +59,15 @@ impl ResourceType for RepositoryType {
         };
         cx.call(input).await?;
         let resource_arn = cx.arn("codecommit", &name);
-        let untag = UntagResourceInput {
+        let untag = |tag_keys| UntagResourceInput {
             resource_arn: resource_arn.clone(),
-            tag_keys: request.tag_changes(old).unset,
+            tag_keys,
         };
-        cx.call(untag).await?;
-        let tags = tags(request);
-        cx.call(TagResourceInput { resource_arn, tags }).await?;
-        Ok(())
+        let tag = |tags| TagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tags,
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -89,19 +81,13 @@ impl ResourceType for RepositoryType {
         Ok(())
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let found = by_id(cx, physical_id)?;
-        match name {
-            "Arn" => Ok(json!(found.arn())),
-            "CloneUrlHttp" => Ok(json!(clone_url_http(cx, &found.name))),
-            "CloneUrlSsh" => Ok(json!(clone_url_ssh(&found.region, &found.name))),
-            "Name" => Ok(json!(found.name)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({
+            "Arn": found.arn(),
+            "CloneUrlHttp": clone_url_http(cx, &found.name),
+            "CloneUrlSsh": clone_url_ssh(&found.region, &found.name),
+            "Name": found.name,
+        }))
     }
 }

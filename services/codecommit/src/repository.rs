@@ -11,7 +11,6 @@ use shapes::codecommit::*;
 use tokio::sync::Mutex;
 
 use crate::names::{find, no_repository, repository, source, unsupported};
-use crate::tags;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RepositoryRecord {
@@ -176,7 +175,8 @@ pub async fn create_repository(
         tags: BTreeMap::new(),
         made_by: cx.token.clone(),
     };
-    tags::add(&mut made.tags, input.tags.unwrap_or_default())?;
+    let tags = input.tags.unwrap_or_default();
+    cloud::add_tags(&mut made.tags, tags, errors::TooManyTagsException)?;
     let made = cx.write(|tx| match tx.get::<RepositoryRecord>(&made.key())? {
         Some(there) if there.made_by.is_some() && there.made_by == made.made_by => Ok(there),
         Some(there) => Err(name_exists(&there.name)),

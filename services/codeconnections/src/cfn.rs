@@ -1,8 +1,10 @@
 //! `AWS::CodeConnections::Connection` and `AWS::CodeStarConnections::Connection`: `Ref` is the ARN. A
 //! stack's connection is made PENDING, as on AWS.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
 use serde_json::{Value as Json, json};
 use shapes::codeconnections::*;
 
@@ -11,9 +13,9 @@ use crate::record::Made;
 
 pub struct ConnectionType(pub Made);
 
-fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
     let tag = |(key, value)| Tag { key, value };
-    request.all_tags().into_iter().map(tag).collect()
+    tags.into_iter().map(tag).collect()
 }
 
 #[async_trait]
@@ -34,8 +36,11 @@ impl ResourceType for ConnectionType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["ConnectionArn", "ConnectionStatus", "OwnerAccountId"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["ConnectionArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["ConnectionStatus", "OwnerAccountId"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -43,7 +48,7 @@ impl ResourceType for ConnectionType {
             connection_name: request.required_text("ConnectionName")?,
             provider_type: request.shape("ProviderType")?,
             host_arn: request.text("HostArn"),
-            tags: Some(tag_list(request)),
+            tags: Some(tag_list(request.all_tags())),
         };
         let cx = cx.with_token(&request.token);
         let physical_id = match self.0 {
@@ -56,24 +61,16 @@ impl ResourceType for ConnectionType {
         Ok(Created { physical_id })
     }
 
-    async fn update(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        let untag = UntagResourceInput {
-            resource_arn: physical_id.to_owned(),
-            tag_keys: request.tag_changes(old).unset,
+    async fn retag(&self, cx: &Cx, arn: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        let untag = |tag_keys| UntagResourceInput {
+            resource_arn: arn.to_owned(),
+            tag_keys,
         };
-        cx.call(untag).await?;
-        let tag = TagResourceInput {
-            resource_arn: physical_id.to_owned(),
-            tags: tag_list(request),
+        let tag = |tags| TagResourceInput {
+            resource_arn: arn.to_owned(),
+            tags: tag_list(tags),
         };
-        cx.call(tag).await?;
-        Ok(())
+        changes.apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -84,21 +81,14 @@ impl ResourceType for ConnectionType {
         cloud::deletion(cx.call(input).await, gone, &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let input = GetConnectionInput {
             connection_arn: physical_id.to_owned(),
         };
         let found = cx.call(input).await?.connection.unwrap_or_default();
-        match name {
-            "ConnectionArn" => Ok(json!(physical_id)),
-            "ConnectionStatus" => Ok(json!(found.connection_status.map(|it| it.to_string()))),
-            "OwnerAccountId" => Ok(json!(cx.account())),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({
+            "ConnectionStatus": found.connection_status.map(|it| it.to_string()),
+            "OwnerAccountId": cx.account(),
+        }))
     }
 }

@@ -1,5 +1,7 @@
 //! `AWS::ECR::Repository`: `Ref` is its name.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
@@ -69,9 +71,9 @@ fn exclusions(
         .map(Some)
 }
 
-fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
-    let tags = request.all_tags().into_iter();
-    tags.map(|(key, value)| Tag { key, value }).collect()
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag { key, value };
+    tags.into_iter().map(tag).collect()
 }
 
 /// A policy: an object, or JSON as text. Without one, what was set before is removed.
@@ -85,13 +87,9 @@ async fn set_policy(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<()
         let gone = &[errors::RepositoryPolicyNotFoundException.code];
         return cloud::deletion(cx.call(input).await, gone, &[]);
     };
-    let policy_text = match policy {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let input = SetRepositoryPolicyInput {
         repository_name,
-        policy_text,
+        policy_text: cloud::document(policy),
         ..Default::default()
     };
     cx.call(input).await?;
@@ -107,8 +105,7 @@ async fn set_lifecycle(
     let repository_name = name.to_owned();
     let given = request.get("LifecyclePolicy");
     let text = match given.map(|it| &it["LifecyclePolicyText"]) {
-        Some(Json::String(text)) => text.clone(),
-        Some(object @ Json::Object(_)) => object.to_string(),
+        Some(text @ (Json::String(_) | Json::Object(_))) => cloud::document(text),
         _ => {
             let input = DeleteLifecyclePolicyInput {
                 repository_name,
@@ -158,7 +155,7 @@ impl ResourceType for RepositoryType {
             )),
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn", "RepositoryUri"]
     }
 
@@ -169,11 +166,10 @@ impl ResourceType for RepositoryType {
         let encryption = request.get("EncryptionConfiguration");
         let encryption = encryption.and_then(|it| it["EncryptionType"].as_str());
         let encryption = parsed(encryption, "EncryptionType")?;
-        let mutability = request.text("ImageTagMutability");
         let input = CreateRepositoryInput {
             repository_name: name.clone(),
-            tags: Some(tag_list(request)),
-            image_tag_mutability: parsed(mutability.as_deref(), "ImageTagMutability")?,
+            tags: Some(tag_list(request.all_tags())),
+            image_tag_mutability: request.parsed("ImageTagMutability")?,
             image_tag_mutability_exclusion_filters: exclusions(request)?,
             image_scanning_configuration: Some(scanning(request)),
             encryption_configuration: encryption.map(|encryption_type| EncryptionConfiguration {
@@ -197,8 +193,7 @@ impl ResourceType for RepositoryType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         let repository_name = physical_id.to_owned();
-        let mutability = request.text("ImageTagMutability");
-        let mutability = parsed(mutability.as_deref(), "ImageTagMutability")?;
+        let mutability = request.parsed("ImageTagMutability")?;
         let input = PutImageTagMutabilityInput {
             repository_name: repository_name.clone(),
             image_tag_mutability: mutability.unwrap_or_default(),
@@ -215,14 +210,15 @@ impl ResourceType for RepositoryType {
         set_policy(cx, physical_id, request).await?;
         set_lifecycle(cx, physical_id, request).await?;
         let resource_arn = cx.arn("ecr", &format!("repository/{physical_id}"));
-        let untag = UntagResourceInput {
+        let untag = |tag_keys| UntagResourceInput {
             resource_arn: resource_arn.clone(),
-            tag_keys: request.tag_changes(old).unset,
+            tag_keys,
         };
-        cx.call(untag).await?;
-        let tags = tag_list(request);
-        cx.call(TagResourceInput { resource_arn, tags }).await?;
-        Ok(())
+        let tag = |tags| TagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tags: tag_list(tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(
@@ -240,16 +236,10 @@ impl ResourceType for RepositoryType {
         cloud::deletion(cx.call(input).await, gone, &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(json!(cx.arn("ecr", &format!("repository/{physical_id}")))),
-            "RepositoryUri" => Ok(json!(format!("{}/{physical_id}", registry_host(cx)))),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({
+            "Arn": cx.arn("ecr", &format!("repository/{physical_id}")),
+            "RepositoryUri": format!("{}/{physical_id}", registry_host(cx)),
+        }))
     }
 }

@@ -1,25 +1,14 @@
 //! Tags of repositories.
 
-use std::collections::BTreeMap;
-
-use cloud::{Cx, Error, Records};
+use cloud::{Cx, Error, Records, TagMap, remove_tags};
 use shapes::ecr::*;
 
 use crate::names::{find, invalid, no_repository};
 use crate::repository::RepositoryRecord;
 
-type Tags = BTreeMap<String, String>;
-
-/// AWS's limit of tags per resource.
-const TAGS_MAX: usize = 50;
-
-pub fn add(tags: &mut Tags, more: Vec<Tag>) -> Result<(), Error> {
-    tags.extend(more.into_iter().map(|it| (it.key, it.value)));
-    if tags.len() > TAGS_MAX {
-        return Err(errors::TooManyTagsException
-            .because(format!("A resource can have no more than {TAGS_MAX} tags")));
-    }
-    Ok(())
+pub fn add(tags: &mut TagMap, more: Vec<Tag>) -> Result<(), Error> {
+    let more = more.into_iter().map(|it| (it.key, it.value));
+    cloud::add_tags(tags, more, errors::TooManyTagsException)
 }
 
 fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<RepositoryRecord, Error> {
@@ -34,26 +23,21 @@ fn by_arn(cx: &Cx, tx: &Records<'_>, arn: &str) -> Result<RepositoryRecord, Erro
 }
 
 pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut repository = by_arn(&cx, tx, &input.resource_arn)?;
-        add(&mut repository.tags, input.tags)?;
-        tx.put(&repository)?;
-        Ok(TagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |it| add(&mut it.tags, input.tags))?;
+    Ok(TagResourceOutput {})
 }
 
 pub async fn untag_resource(
     cx: Cx,
     input: UntagResourceInput,
 ) -> Result<UntagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut repository = by_arn(&cx, tx, &input.resource_arn)?;
-        repository
-            .tags
-            .retain(|key, _| !input.tag_keys.contains(key));
-        tx.put(&repository)?;
-        Ok(UntagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| by_arn(&cx, tx, &input.resource_arn);
+    cx.change(find, |it| {
+        remove_tags(&mut it.tags, &input.tag_keys);
+        Ok(())
+    })?;
+    Ok(UntagResourceOutput {})
 }
 
 pub async fn list_tags_for_resource(

@@ -5,7 +5,9 @@ mod listener;
 mod properties;
 mod target_group;
 
-use cloud::{ResourceError, ResourceRequest, Service};
+use std::collections::BTreeMap;
+
+use cloud::{Cx, ResourceError, ResourceRequest, Service, TagChanges};
 use serde_json::Value as Json;
 use shapes::elbv2::{AddTagsInput, RemoveTagsInput, Tag};
 
@@ -29,39 +31,28 @@ fn refuse_others(properties: &Json, name: &str, built: &[&str]) -> Result<(), St
 
 /// The request's tags in ELBv2's form.
 fn tag_list(request: &ResourceRequest) -> Option<Vec<Tag>> {
-    let tags: Vec<Tag> = request
-        .all_tags()
-        .into_iter()
-        .map(|(key, value)| Tag {
-            key,
-            value: Some(value),
-        })
-        .collect();
+    let tags = tags_of(request.all_tags());
     (!tags.is_empty()).then_some(tags)
 }
 
-async fn update_tags(
-    cx: &cloud::Cx,
-    arn: &str,
-    old: &Json,
-    request: &ResourceRequest,
-) -> Result<(), ResourceError> {
-    let unwanted = request.tag_changes(old).unset;
-    if !unwanted.is_empty() {
-        cx.call(RemoveTagsInput {
-            resource_arns: vec![arn.into()],
-            tag_keys: unwanted,
-        })
-        .await?;
-    }
-    if let Some(tags) = tag_list(request) {
-        cx.call(AddTagsInput {
-            resource_arns: vec![arn.into()],
-            tags,
-        })
-        .await?;
-    }
-    Ok(())
+fn tags_of(tags: BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag {
+        key,
+        value: Some(value),
+    };
+    tags.into_iter().map(tag).collect()
+}
+
+async fn retag(cx: &Cx, arn: &str, changes: TagChanges) -> Result<(), ResourceError> {
+    let untag = |tag_keys| RemoveTagsInput {
+        resource_arns: vec![arn.into()],
+        tag_keys,
+    };
+    let tag = |tags| AddTagsInput {
+        resource_arns: vec![arn.into()],
+        tags: tags_of(tags),
+    };
+    changes.apply(cx, untag, tag).await
 }
 
 /// The end of an ARN: `targetgroup/web/1`, `loadbalancer/app/web/1`.

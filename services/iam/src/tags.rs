@@ -1,8 +1,6 @@
 //! Tags of roles, users, policies and instance profiles.
 
-use std::collections::BTreeMap;
-
-use cloud::{Cx, Error, Record, Records};
+use cloud::{Cx, Error, TAGS_MAX};
 use shapes::iam::errors::InvalidInputException;
 use shapes::iam::*;
 
@@ -13,10 +11,7 @@ use crate::profile::Profile;
 use crate::role::RoleRecord;
 use crate::user::UserRecord;
 
-pub type Tags = BTreeMap<String, String>;
-
-/// AWS's limit of tags per resource.
-const TAGS_MAX: usize = 50;
+pub use cloud::TagMap as Tags;
 
 pub fn add(tags: &mut Tags, more: Vec<Tag>) -> Result<(), Error> {
     let mut seen = Vec::with_capacity(more.len());
@@ -56,21 +51,8 @@ fn list(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-fn edit<R: Record>(
-    cx: &Cx,
-    find: impl FnOnce(&Records<'_>) -> Result<R, Error>,
-    tags: impl FnOnce(&mut R) -> Result<(), Error>,
-) -> Result<(), Error> {
-    cx.write(|tx| {
-        let mut record = find(tx)?;
-        tags(&mut record)?;
-        tx.put(&record)
-    })
-}
-
 pub async fn tag_role(cx: Cx, input: TagRoleInput) -> Result<TagRoleOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| RoleRecord::find(tx, &input.role_name),
         |it| add(&mut it.tags, input.tags),
     )?;
@@ -78,8 +60,7 @@ pub async fn tag_role(cx: Cx, input: TagRoleInput) -> Result<TagRoleOutput, Erro
 }
 
 pub async fn untag_role(cx: Cx, input: UntagRoleInput) -> Result<UntagRoleOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| RoleRecord::find(tx, &input.role_name),
         |it| remove(&mut it.tags, &input.tag_keys),
     )?;
@@ -98,8 +79,7 @@ pub async fn list_role_tags(cx: Cx, input: ListRoleTagsInput) -> Result<ListRole
 }
 
 pub async fn tag_user(cx: Cx, input: TagUserInput) -> Result<TagUserOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| UserRecord::find(tx, &input.user_name),
         |it| add(&mut it.tags, input.tags),
     )?;
@@ -107,8 +87,7 @@ pub async fn tag_user(cx: Cx, input: TagUserInput) -> Result<TagUserOutput, Erro
 }
 
 pub async fn untag_user(cx: Cx, input: UntagUserInput) -> Result<UntagUserOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| UserRecord::find(tx, &input.user_name),
         |it| remove(&mut it.tags, &input.tag_keys),
     )?;
@@ -127,8 +106,7 @@ pub async fn list_user_tags(cx: Cx, input: ListUserTagsInput) -> Result<ListUser
 }
 
 pub async fn tag_policy(cx: Cx, input: TagPolicyInput) -> Result<TagPolicyOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| CustomerPolicy::find(&cx, tx, &input.policy_arn),
         |it| add(&mut it.tags, input.tags),
     )?;
@@ -136,8 +114,7 @@ pub async fn tag_policy(cx: Cx, input: TagPolicyInput) -> Result<TagPolicyOutput
 }
 
 pub async fn untag_policy(cx: Cx, input: UntagPolicyInput) -> Result<UntagPolicyOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| CustomerPolicy::find(&cx, tx, &input.policy_arn),
         |it| remove(&mut it.tags, &input.tag_keys),
     )?;
@@ -162,8 +139,7 @@ pub async fn tag_instance_profile(
     cx: Cx,
     input: TagInstanceProfileInput,
 ) -> Result<TagInstanceProfileOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| Profile::find(tx, &input.instance_profile_name),
         |it| add(&mut it.tags, input.tags),
     )?;
@@ -188,8 +164,7 @@ pub async fn untag_instance_profile(
     cx: Cx,
     input: UntagInstanceProfileInput,
 ) -> Result<UntagInstanceProfileOutput, Error> {
-    edit(
-        &cx,
+    cx.change(
         |tx| Profile::find(tx, &input.instance_profile_name),
         |it| remove(&mut it.tags, &input.tag_keys),
     )?;
@@ -197,6 +172,6 @@ pub async fn untag_instance_profile(
 }
 
 fn remove(tags: &mut Tags, keys: &[String]) -> Result<(), Error> {
-    tags.retain(|key, _| !keys.contains(key));
+    cloud::remove_tags(tags, keys);
     Ok(())
 }

@@ -1,14 +1,10 @@
 //! Tags of keys.
 
-use std::collections::BTreeMap;
-
-use cloud::{Cx, Error};
+use cloud::{Cx, Error, Records, TAGS_MAX, TagMap};
 use shapes::kms::*;
 
 use crate::find::{key_itself, limit, not_pending, own_key};
 
-/// AWS's limit of tags per key.
-const TAGS_MAX: usize = 50;
 /// Keys of tags that AWS sets, as CloudFormation does.
 const RESERVED: &str = "aws:";
 
@@ -20,7 +16,7 @@ fn check_key(cx: &Cx, key: &str) -> Result<(), Error> {
     }
 }
 
-pub fn add(cx: &Cx, tags: &mut BTreeMap<String, String>, more: Vec<Tag>) -> Result<(), Error> {
+pub fn add(cx: &Cx, tags: &mut TagMap, more: Vec<Tag>) -> Result<(), Error> {
     for tag in more {
         check_key(cx, &tag.tag_key)?;
         tags.insert(tag.tag_key, tag.tag_value);
@@ -33,29 +29,28 @@ pub fn add(cx: &Cx, tags: &mut BTreeMap<String, String>, more: Vec<Tag>) -> Resu
 }
 
 pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut key = own_key(&cx, tx, &input.key_id, "TagResource")?;
-        not_pending(&key)?;
-        add(&cx, &mut key.tags, input.tags)?;
-        tx.put(&key)?;
-        Ok(TagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| own_key(&cx, tx, &input.key_id, "TagResource");
+    cx.change(find, |key| {
+        not_pending(key)?;
+        add(&cx, &mut key.tags, input.tags)
+    })?;
+    Ok(TagResourceOutput {})
 }
 
 pub async fn untag_resource(
     cx: Cx,
     input: UntagResourceInput,
 ) -> Result<UntagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut key = own_key(&cx, tx, &input.key_id, "UntagResource")?;
-        not_pending(&key)?;
+    let find = |tx: &Records<'_>| own_key(&cx, tx, &input.key_id, "UntagResource");
+    cx.change(find, |key| {
+        not_pending(key)?;
         for name in &input.tag_keys {
             check_key(&cx, name)?;
             key.tags.remove(name);
         }
-        tx.put(&key)?;
-        Ok(UntagResourceOutput {})
-    })
+        Ok(())
+    })?;
+    Ok(UntagResourceOutput {})
 }
 
 pub async fn list_resource_tags(

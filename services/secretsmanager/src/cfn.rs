@@ -1,5 +1,7 @@
 //! `AWS::SecretsManager::Secret`: `Ref` is its ARN. CloudFormation deletes secrets at once.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
@@ -72,12 +74,12 @@ fn value(request: &ResourceRequest) -> Result<Option<String>, ResourceError> {
     Ok(Some(json.to_string()))
 }
 
-fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
     let tag = |(key, value)| Tag {
         key: Some(key),
         value: Some(value),
     };
-    request.all_tags().into_iter().map(tag).collect()
+    tags.into_iter().map(tag).collect()
 }
 
 #[async_trait]
@@ -97,24 +99,21 @@ impl ResourceType for SecretType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request.text("Name");
         let input = CreateSecretInput {
-            name: name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX)),
+            name: request.name("Name", NAME_LENGTH_MAX),
             description: request.text("Description"),
             kms_key_id: request.text("KmsKeyId"),
             secret_string: value(request)?,
-            tags: Some(tag_list(request)),
+            tags: Some(tag_list(request.all_tags())),
             ..Default::default()
         };
         let made = cx.with_token(&request.token).call(input).await?;
-        Ok(Created {
-            physical_id: made.arn.unwrap_or_default(),
-        })
+        Created::of(made.arn)
     }
 
     async fn update(
@@ -149,14 +148,15 @@ impl ResourceType for SecretType {
             ..Default::default()
         };
         cx.call(input).await?;
-        let untag = UntagResourceInput {
+        let untag = |tag_keys| UntagResourceInput {
             secret_id: secret_id.clone(),
-            tag_keys: request.tag_changes(old).unset,
+            tag_keys,
         };
-        cx.call(untag).await?;
-        let tags = tag_list(request);
-        cx.call(TagResourceInput { secret_id, tags }).await?;
-        Ok(())
+        let tag = |tags| TagResourceInput {
+            secret_id: secret_id.clone(),
+            tags: tag_list(tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -167,17 +167,5 @@ impl ResourceType for SecretType {
         };
         let gone = &[errors::ResourceNotFoundException.code];
         cloud::deletion(cx.call(input).await, gone, &[])
-    }
-
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(physical_id)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
     }
 }

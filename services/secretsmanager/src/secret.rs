@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, Record};
+use cloud::{Cx, Error, Record, Records, remove_tags};
 use shapes::secretsmanager::*;
 
 use crate::names::{add_tags, bad_request, check_name, find, find_any};
@@ -169,22 +169,19 @@ pub async fn describe_secret(
 }
 
 pub async fn tag_resource(cx: Cx, input: TagResourceInput) -> Result<TagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut secret = find(&cx, tx, &input.secret_id)?;
-        add_tags(&mut secret.tags, input.tags)?;
-        tx.put(&secret)?;
-        Ok(TagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| find(&cx, tx, &input.secret_id);
+    cx.change(find, |it| add_tags(&mut it.tags, input.tags))?;
+    Ok(TagResourceOutput {})
 }
 
 pub async fn untag_resource(
     cx: Cx,
     input: UntagResourceInput,
 ) -> Result<UntagResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut secret = find(&cx, tx, &input.secret_id)?;
-        secret.tags.retain(|key, _| !input.tag_keys.contains(key));
-        tx.put(&secret)?;
-        Ok(UntagResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| find(&cx, tx, &input.secret_id);
+    cx.change(find, |it| {
+        remove_tags(&mut it.tags, &input.tag_keys);
+        Ok(())
+    })?;
+    Ok(UntagResourceOutput {})
 }

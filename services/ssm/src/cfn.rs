@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
 use serde_json::{Value as Json, json};
 use shapes::ssm::*;
 
@@ -39,27 +39,20 @@ fn generated_name(request: &ResourceRequest) -> String {
 }
 
 fn input(request: &ResourceRequest, name: &str) -> Result<PutParameterInput, ResourceError> {
-    let parsed =
-        |name: &str, text: String| ResourceError::new(format!("{name} `{text}` is not known"));
-    let kind = request.required_text("Type")?;
-    let kind = kind.parse().map_err(|_| parsed("Type", kind))?;
-    if kind == shapes::ssm::ParameterType::SecureString {
+    let kind = request.parsed("Type")?;
+    if kind == Some(shapes::ssm::ParameterType::SecureString) {
         return Err(ResourceError::new(
             "AWS CloudFormation doesn't support creating a SecureString parameter type",
         ));
     }
-    let tier = match request.text("Tier") {
-        Some(tier) => Some(tier.parse().map_err(|_| parsed("Tier", tier))?),
-        None => None,
-    };
     Ok(PutParameterInput {
         name: name.to_owned(),
         description: request.text("Description"),
         value: request.required_text("Value")?,
-        r#type: Some(kind),
+        r#type: kind,
         allowed_pattern: request.text("AllowedPattern"),
         data_type: request.text("DataType"),
-        tier,
+        tier: request.parsed("Tier")?,
         ..Default::default()
     })
 }
@@ -96,7 +89,7 @@ impl ResourceType for ParameterType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Type", "Value"]
     }
 
@@ -129,21 +122,20 @@ impl ResourceType for ParameterType {
             ..input(request, physical_id)?
         };
         cx.call(input).await?;
-        let (before, after) = (tags(request, old), tags(request, &request.properties));
-        let gone = before.into_keys().filter(|key| !after.contains_key(key));
-        let untag = RemoveTagsFromResourceInput {
+        let set = tags(request, &request.properties);
+        let unset = tags(request, old).into_keys();
+        let unset = unset.filter(|key| !set.contains_key(key)).collect();
+        let untag = |tag_keys| RemoveTagsFromResourceInput {
             resource_type: ResourceTypeForTagging::Parameter,
             resource_id: physical_id.to_owned(),
-            tag_keys: gone.collect(),
+            tag_keys,
         };
-        cx.call(untag).await?;
-        let tag = AddTagsToResourceInput {
+        let tag = |tags| AddTagsToResourceInput {
             resource_type: ResourceTypeForTagging::Parameter,
             resource_id: physical_id.to_owned(),
-            tags: tag_list(after),
+            tags: tag_list(tags),
         };
-        cx.call(tag).await?;
-        Ok(())
+        TagChanges { set, unset }.apply(cx, untag, tag).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -154,18 +146,12 @@ impl ResourceType for ParameterType {
         cloud::deletion(cx.call(input).await, gone, &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let found = found(cx, physical_id).await?.unwrap_or_default();
-        match name {
-            "Type" => Ok(json!(found.r#type.map(|it| it.to_string()))),
-            "Value" => Ok(json!(found.value)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({
+            "Type": found.r#type.map(|it| it.to_string()),
+            "Value": found.value,
+        }))
     }
 
     async fn actual(

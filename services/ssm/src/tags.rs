@@ -1,22 +1,13 @@
 //! Tags of parameters.
 
-use std::collections::BTreeMap;
-
-use cloud::{Cx, Error, Records};
+use cloud::{Cx, Error, Records, TagMap, remove_tags};
 use shapes::ssm::*;
 
 use crate::record::ParameterRecord;
 
-/// AWS's limit of tags per resource.
-const TAGS_MAX: usize = 50;
-
-pub fn add(tags: &mut BTreeMap<String, String>, more: Vec<Tag>) -> Result<(), Error> {
-    tags.extend(more.into_iter().map(|it| (it.key, it.value)));
-    if tags.len() > TAGS_MAX {
-        return Err(errors::TooManyTagsError
-            .because(format!("A resource can have no more than {TAGS_MAX} tags")));
-    }
-    Ok(())
+pub fn add(tags: &mut TagMap, more: Vec<Tag>) -> Result<(), Error> {
+    let more = more.into_iter().map(|it| (it.key, it.value));
+    cloud::add_tags(tags, more, errors::TooManyTagsError)
 }
 
 fn find(
@@ -39,26 +30,21 @@ pub async fn add_tags_to_resource(
     cx: Cx,
     input: AddTagsToResourceInput,
 ) -> Result<AddTagsToResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut parameter = find(&cx, tx, input.resource_type, &input.resource_id)?;
-        add(&mut parameter.tags, input.tags)?;
-        tx.put(&parameter)?;
-        Ok(AddTagsToResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| find(&cx, tx, input.resource_type, &input.resource_id);
+    cx.change(find, |it| add(&mut it.tags, input.tags))?;
+    Ok(AddTagsToResourceOutput {})
 }
 
 pub async fn remove_tags_from_resource(
     cx: Cx,
     input: RemoveTagsFromResourceInput,
 ) -> Result<RemoveTagsFromResourceOutput, Error> {
-    cx.write(|tx| {
-        let mut parameter = find(&cx, tx, input.resource_type, &input.resource_id)?;
-        parameter
-            .tags
-            .retain(|key, _| !input.tag_keys.contains(key));
-        tx.put(&parameter)?;
-        Ok(RemoveTagsFromResourceOutput {})
-    })
+    let find = |tx: &Records<'_>| find(&cx, tx, input.resource_type, &input.resource_id);
+    cx.change(find, |it| {
+        remove_tags(&mut it.tags, &input.tag_keys);
+        Ok(())
+    })?;
+    Ok(RemoveTagsFromResourceOutput {})
 }
 
 pub async fn list_tags_for_resource(

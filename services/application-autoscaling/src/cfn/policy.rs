@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use shapes::application_autoscaling::*;
 use shapes::cloudwatch::DescribeAlarmsInput;
 
@@ -137,7 +137,7 @@ impl ResourceType for ScalingPolicyType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Arn"]
     }
 
@@ -190,17 +190,5 @@ impl ResourceType for ScalingPolicyType {
         };
         let gone = &[errors::ObjectNotFoundException.code];
         cloud::deletion(cx.call(input).await, gone, &[])
-    }
-
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(json!(physical_id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }

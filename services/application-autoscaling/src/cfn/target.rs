@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use shapes::application_autoscaling::*;
 
 use super::{Named, named, parse_target_id};
@@ -121,7 +121,7 @@ impl ResourceType for ScalableTargetType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
 
@@ -159,17 +159,5 @@ impl ResourceType for ScalableTargetType {
         };
         let gone = &[errors::ObjectNotFoundException.code];
         cloud::deletion(cx.call(input).await, gone, &[])
-    }
-
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(physical_id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }

@@ -17,26 +17,11 @@ impl ResourceType for MetadataType {
     fn properties(&self) -> &'static [Property] {
         const { &[Property::text("Analytics"), Property::text("Modules")] }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
-    }
     async fn create(&self, _: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let physical_id = request.generated_name(NAME_CHARACTERS_MAX);
         Ok(Created { physical_id })
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, _: &Cx, _: &str, _: &Json) -> Result<(), ResourceError> {
         Ok(())
-    }
-    async fn attribute(&self, _: &Cx, _: &str, name: &str) -> Result<Json, ResourceError> {
-        Err(ResourceError::unknown_attribute(name))
     }
 }

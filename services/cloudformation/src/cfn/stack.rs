@@ -1,7 +1,5 @@
 //! `AWS::CloudFormation::Stack`: a stack in a stack, out of a template in a bucket.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
 use serde_json::Value as Json;
@@ -28,9 +26,6 @@ impl ResourceType for NestedStackType {
                 Property::TAGS,
             ]
         }
-    }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
     }
     fn has_attribute(&self, name: &str) -> bool {
         name.strip_prefix(OUTPUTS).is_some_and(|it| !it.is_empty())
@@ -72,23 +67,10 @@ impl ResourceType for NestedStackType {
     async fn deleted(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
         nested::deleted(cx, physical_id)
     }
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        let values = self.attribute_values(cx, physical_id).await?;
-        (values.get(name).cloned()).ok_or_else(|| ResourceError::unknown_attribute(name))
-    }
-    async fn attribute_values(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-    ) -> Result<BTreeMap<String, Json>, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let outputs = nested::outputs(cx, physical_id)?;
         Ok((outputs.into_iter())
-            .map(|it| (format!("{OUTPUTS}{}", it.key), it.value.into()))
+            .map(|it| (format!("{OUTPUTS}{}", it.key), Json::from(it.value)))
             .collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::lookup::{find, find_head};
 use crate::wait::{self, Condition, Handle};
@@ -27,31 +27,16 @@ impl ResourceType for HandleType {
     fn properties(&self) -> &'static [Property] {
         &[]
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
-    }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let stack = cx.read(|tx| find_head(cx, tx, &request.stack_id))?;
         let stack = stack.map(|it| it.key()).unwrap_or_default();
         let physical_id = wait::create_handle(&cx.with_token(&request.token), &stack)?;
         Ok(Created { physical_id })
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
         let key = wait::key_of(physical_id).unwrap_or_default();
         cx.write(|tx| tx.delete::<Handle>(&key))?;
         Ok(())
-    }
-    async fn attribute(&self, _: &Cx, _: &str, name: &str) -> Result<Json, ResourceError> {
-        Err(ResourceError::unknown_attribute(name))
     }
 }
 
@@ -81,7 +66,7 @@ impl ResourceType for ConditionType {
     fn properties(&self) -> &'static [Property] {
         CONDITION
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Data"]
     }
     fn takes_signals(&self) -> bool {
@@ -139,28 +124,11 @@ impl ResourceType for ConditionType {
     async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
         Ok(wait::stability(cx, &name_of(physical_id))?)
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
         cx.write(|tx| tx.delete::<Condition>(&cx.key(&name_of(physical_id))))?;
         Ok(())
     }
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Data" => Ok(wait::data(cx, &name_of(physical_id))?.into()),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Data": wait::data(cx, &name_of(physical_id))? }))
     }
 }

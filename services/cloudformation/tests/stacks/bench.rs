@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cloud::{
     Created, Cx, Error, Property, ResourceError, ResourceRequest, ResourceType, Service, Stability,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use shapes::{cloudformation as api, ec2, s3, secretsmanager, ssm};
 use testkit::SimMachine;
 
@@ -156,7 +156,7 @@ impl ResourceType for Thing {
         ];
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn", "Size", "Missing"]
     }
     fn capability(&self, properties: &Json) -> Option<&'static str> {
@@ -271,17 +271,14 @@ impl ResourceType for Thing {
         let made = made.get(physical_id).cloned().unwrap_or_default();
         Ok((made["Name"] != "blind").then_some(made))
     }
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, _: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         self.0
-            .call(|state| match (name, state.live.get(physical_id)) {
-                ("Arn", Some(_)) => Ok(format!("arn:{physical_id}").into()),
-                ("Size", Some(made)) => Ok(made.properties["Size"].clone()),
-                _ => Err(ResourceError::new("no such attribute")),
+            .call(|state| match state.live.get(physical_id) {
+                Some(made) => Ok(json!({
+                    "Arn": format!("arn:{physical_id}"),
+                    "Size": made.properties["Size"],
+                })),
+                None => Err(ResourceError::new("no such thing")),
             })
             .await
     }

@@ -7,10 +7,10 @@ use shapes::codebuild::*;
 
 pub struct SourceCredentialType;
 
-async fn import(cx: &Cx, request: &ResourceRequest) -> Result<String, ResourceError> {
+async fn import(cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
     let mut call: ImportSourceCredentialsInput = cloud::read_properties(&request.properties, &[])?;
     call.should_overwrite = Some(true);
-    Ok(cx.call(call).await?.arn.unwrap_or_default())
+    Created::of(cx.call(call).await?.arn)
 }
 
 #[async_trait]
@@ -28,13 +28,12 @@ impl ResourceType for SourceCredentialType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let physical_id = import(cx, request).await?;
-        Ok(Created { physical_id })
+        import(cx, request).await
     }
 
     async fn update(
@@ -51,17 +50,5 @@ impl ResourceType for SourceCredentialType {
         let arn = physical_id.to_owned();
         let deleted = cx.call(DeleteSourceCredentialsInput { arn }).await;
         cloud::deletion(deleted, &[errors::ResourceNotFoundException.code], &[])
-    }
-
-    async fn attribute(
-        &self,
-        _cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(physical_id.into()),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
     }
 }

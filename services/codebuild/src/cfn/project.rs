@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use shapes::codebuild::*;
 
 use super::tags;
@@ -155,13 +155,15 @@ impl ResourceType for ProjectType {
         }
         Ok(())
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["Arn", "Id"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["Id"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["Arn"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request.text("Name");
-        let name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("Name", NAME_LENGTH_MAX);
         let call = create_input(&name, request)?;
         cx.with_token(&request.token).call(call).await?;
         Ok(Created { physical_id: name })
@@ -211,16 +213,7 @@ impl ResourceType for ProjectType {
         Ok(())
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(project_arn(cx, physical_id).into()),
-            "Id" => Ok(physical_id.into()),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Arn": project_arn(cx, physical_id) }))
     }
 }

@@ -28,7 +28,7 @@ impl ResourceType for ReportGroupType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Arn"]
     }
 
@@ -36,14 +36,10 @@ impl ResourceType for ReportGroupType {
         let without = ["Tags", "DeleteReports"];
         let mut call: CreateReportGroupInput =
             cloud::read_properties(&request.properties, &without)?;
-        let name = request.text("Name");
-        call.name = name.unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        call.name = request.name("Name", NAME_LENGTH_MAX);
         call.tags = Some(tags(request));
         let made = cx.with_token(&request.token).call(call).await?;
-        let arn = made.report_group.and_then(|it| it.arn);
-        Ok(Created {
-            physical_id: arn.unwrap_or_default(),
-        })
+        Created::of(made.report_group.and_then(|it| it.arn))
     }
 
     async fn update(
@@ -75,17 +71,5 @@ impl ResourceType for ReportGroupType {
         };
         cx.call(call).await?;
         Ok(())
-    }
-
-    async fn attribute(
-        &self,
-        _cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(physical_id.into()),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
     }
 }

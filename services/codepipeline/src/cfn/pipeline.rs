@@ -5,7 +5,7 @@ use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType}
 use serde_json::{Value as Json, json};
 use shapes::codepipeline::*;
 
-use super::{tag_list, update_tags};
+use super::tag_list;
 use crate::pipeline::arn;
 
 pub struct PipelineType;
@@ -112,22 +112,11 @@ fn declaration(
         artifact_stores: artifact_stores.transpose()?,
         stages,
         version: None,
-        execution_mode: parsed(request, "ExecutionMode")?,
-        pipeline_type: parsed(request, "PipelineType")?,
+        execution_mode: request.parsed("ExecutionMode")?,
+        pipeline_type: request.parsed("PipelineType")?,
         variables: request.shape("Variables")?,
         triggers: request.shape("Triggers")?,
     })
-}
-
-fn parsed<T: std::str::FromStr>(
-    request: &ResourceRequest,
-    name: &str,
-) -> Result<Option<T>, ResourceError> {
-    let parse = |it: String| {
-        it.parse()
-            .map_err(|_| ResourceError::new(format!("{name} `{it}` is not known")))
-    };
-    request.text(name).map(parse).transpose()
 }
 
 fn without_configurations(properties: &Json) -> Json {
@@ -215,14 +204,12 @@ impl ResourceType for PipelineType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Version"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("Name")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("Name", NAME_LENGTH_MAX);
         let input = CreatePipelineInput {
             pipeline: declaration(request, &name)?,
             tags: Some(tag_list(request.all_tags())),
@@ -246,7 +233,16 @@ impl ResourceType for PipelineType {
             cx.call(UpdatePipelineInput { pipeline }).await?;
         }
         set_transitions(cx, physical_id, old, &request.properties).await?;
-        update_tags(cx, &arn(cx, physical_id), old, request).await?;
+        let resource_arn = arn(cx, physical_id);
+        let untag = |tag_keys| UntagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tag_keys,
+        };
+        let tag = |tags| TagResourceInput {
+            resource_arn: resource_arn.clone(),
+            tags: tag_list(tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await?;
         if request.flag("RestartExecutionOnUpdate") == Some(true) {
             let input = StartPipelineExecutionInput {
                 name: physical_id.to_owned(),
@@ -265,20 +261,12 @@ impl ResourceType for PipelineType {
         Ok(())
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        if name != "Version" {
-            return Err(ResourceError::unknown_attribute(name));
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let input = GetPipelineInput {
             name: physical_id.to_owned(),
             version: None,
         };
         let pipeline = cx.call(input).await?.pipeline.unwrap_or_default();
-        Ok(json!(pipeline.version.unwrap_or_default().to_string()))
+        Ok(json!({ "Version": pipeline.version.unwrap_or_default().to_string() }))
     }
 }

@@ -30,17 +30,13 @@ const PROPERTIES: &[Property] = &[
 ];
 
 async fn put(cx: &Cx, name: &str, request: &ResourceRequest) -> Result<(), ResourceError> {
-    let authentication = request.required_text("Authentication")?;
-    let authentication = authentication.parse().map_err(|_| {
-        ResourceError::new(format!("Authentication `{authentication}` is not known"))
-    })?;
     let input = PutWebhookInput {
         webhook: WebhookDefinition {
             name: name.to_owned(),
             target_pipeline: request.required_text("TargetPipeline")?,
             target_action: request.required_text("TargetAction")?,
             filters: request.shape("Filters")?.unwrap_or_default(),
-            authentication,
+            authentication: request.parsed("Authentication")?.unwrap_or_default(),
             authentication_configuration: request
                 .shape("AuthenticationConfiguration")?
                 .unwrap_or_default(),
@@ -65,14 +61,12 @@ impl ResourceType for WebhookType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Url"]
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("Name")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("Name", NAME_LENGTH_MAX);
         put(cx, &name, request).await?;
         Ok(Created { physical_id: name })
     }
@@ -93,15 +87,7 @@ impl ResourceType for WebhookType {
         Ok(())
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        if name != "Url" {
-            return Err(ResourceError::unknown_attribute(name));
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let mut next_token = None;
         loop {
             let input = ListWebhooksInput {
@@ -111,7 +97,7 @@ impl ResourceType for WebhookType {
             let answer = cx.call(input).await?;
             let all = answer.webhooks.unwrap_or_default();
             if let Some(found) = all.into_iter().find(|it| it.definition.name == physical_id) {
-                return Ok(json!(found.url));
+                return Ok(json!({ "Url": found.url }));
             }
             next_token = answer.next_token;
             if next_token.is_none() {

@@ -1,15 +1,15 @@
 //! NetworkAcl, NetworkAclEntry, SubnetNetworkAclAssociation.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::{Value as Json, json};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
+use serde_json::Value as Json;
 use shapes::ec2::{
     self, CreateNetworkAclEntryInput, CreateNetworkAclInput, DeleteNetworkAclEntryInput,
     DeleteNetworkAclInput, DescribeNetworkAclsInput, Filter, ReplaceNetworkAclAssociationInput,
     ReplaceNetworkAclEntryInput, RuleAction,
 };
 
-use super::{gone_is_fine, tag_specifications, text, update_tags};
+use super::{gone_is_fine, retag, tag_specifications, text};
 
 pub struct NetworkAclType;
 
@@ -26,7 +26,7 @@ impl ResourceType for NetworkAclType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -36,21 +36,10 @@ impl ResourceType for NetworkAclType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        Ok(Created {
-            physical_id: made
-                .network_acl
-                .and_then(|it| it.network_acl_id)
-                .unwrap_or_default(),
-        })
+        Created::of(made.network_acl.and_then(|it| it.network_acl_id))
     }
-    async fn update(
-        &self,
-        cx: &Cx,
-        id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, id, old, request).await
+    async fn retag(&self, cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, id, changes).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteNetworkAclInput {
@@ -58,12 +47,6 @@ impl ResourceType for NetworkAclType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }
 
@@ -127,7 +110,7 @@ impl ResourceType for EntryType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -159,12 +142,6 @@ impl ResourceType for EntryType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }
 
@@ -217,7 +194,7 @@ impl ResourceType for AssociationType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["AssociationId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -233,18 +210,7 @@ impl ResourceType for AssociationType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        Ok(Created {
-            physical_id: made.new_association_id.unwrap_or_default(),
-        })
-    }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
+        Created::of(made.new_association_id)
     }
     /// The subnet goes back to its VPC's own, unless it has been moved on.
     async fn delete(&self, cx: &Cx, id: &str, properties: &Json) -> Result<(), ResourceError> {
@@ -264,11 +230,5 @@ impl ResourceType for AssociationType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "AssociationId" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }

@@ -1,14 +1,14 @@
 //! DHCPOptions, VPCDHCPOptionsAssociation.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::{Value as Json, json};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
+use serde_json::Value as Json;
 use shapes::ec2::{
     self, AssociateDhcpOptionsInput, CreateDhcpOptionsInput, DeleteDhcpOptionsInput,
     NewDhcpConfiguration,
 };
 
-use super::{gone_is_fine, tag_specifications, text, update_tags};
+use super::{gone_is_fine, retag, tag_specifications, text};
 use crate::dhcp_options;
 use crate::vpc::Vpc;
 
@@ -53,7 +53,7 @@ impl ResourceType for DhcpOptionsType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["DhcpOptionsId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -70,18 +70,10 @@ impl ResourceType for DhcpOptionsType {
         };
         let made = cx.with_token(&*request.token).call(input).await?;
         let made = made.dhcp_options.and_then(|it| it.dhcp_options_id);
-        Ok(Created {
-            physical_id: made.unwrap_or_default(),
-        })
+        Created::of(made)
     }
-    async fn update(
-        &self,
-        cx: &Cx,
-        id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, id, old, request).await
+    async fn retag(&self, cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, id, changes).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteDhcpOptionsInput {
@@ -89,12 +81,6 @@ impl ResourceType for DhcpOptionsType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "DhcpOptionsId" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }
 
@@ -121,9 +107,6 @@ impl ResourceType for AssociationType {
                 Property::text("VpcId").required().replaces(),
             ]
         }
-    }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let (options, vpc) = (
@@ -157,8 +140,5 @@ impl ResourceType for AssociationType {
             }
             None => Ok(()),
         }
-    }
-    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
-        Err(ResourceError::unknown_attribute(name))
     }
 }

@@ -11,7 +11,7 @@ use shapes::ec2::{
     UpdateSecurityGroupRuleDescriptionsIngressInput, UserIdGroupPair,
 };
 
-use super::{gone_is_fine, tag_specifications, text, update_tags};
+use super::{gone_is_fine, retag, tag_specifications, text};
 use crate::group_rules::says_the_same;
 
 const INGRESS: &[Property] = &[
@@ -238,38 +238,40 @@ impl ResourceType for SecurityGroupType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["GroupId", "Id", "VpcId"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["GroupId", "Id"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["VpcId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);
         let input = CreateSecurityGroupInput {
             description: request.required_text("GroupDescription")?,
-            group_name: request
-                .text("GroupName")
-                .unwrap_or_else(|| request.generated_name(255)),
+            group_name: request.name("GroupName", 255),
             vpc_id: request.text("VpcId"),
             tag_specifications: tag_specifications(request, ec2::ResourceType::SecurityGroup),
             ..Default::default()
         };
-        let id = cx.call(input).await?.group_id.unwrap_or_default();
-        request.made.note(&id);
+        let made = Created::of(cx.call(input).await?.group_id)?;
+        let id = &made.physical_id;
+        request.made.note(id);
         authorize(
             cx,
-            &id,
+            id,
             false,
             permissions(&request.properties, "SecurityGroupIngress")?,
         )
         .await?;
         change(
             cx,
-            &id,
+            id,
             true,
             vec![everything_out()],
             egress_of(&request.properties)?,
         )
         .await?;
-        Ok(Created { physical_id: id })
+        Ok(made)
     }
     async fn update(
         &self,
@@ -289,7 +291,7 @@ impl ResourceType for SecurityGroupType {
             egress_of(&request.properties)?,
         )
         .await?;
-        update_tags(cx, id, old, request).await
+        retag(cx, id, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteSecurityGroupInput {
@@ -306,19 +308,14 @@ impl ResourceType for SecurityGroupType {
     ) -> Result<Option<Json>, ResourceError> {
         drift::actual(cx, id, expected).await
     }
-    async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, id: &str) -> Result<Json, ResourceError> {
         let input = DescribeSecurityGroupsInput {
             group_ids: Some(vec![id.into()]),
             ..Default::default()
         };
-        match name {
-            "GroupId" | "Id" => Ok(json!(id)),
-            "VpcId" => {
-                let groups = cx.call(input).await?.security_groups.unwrap_or_default();
-                Ok(json!(groups.into_iter().next().and_then(|it| it.vpc_id)))
-            }
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+        let group = cx.call(input).await?.security_groups;
+        let group = group.into_iter().flatten().next();
+        Ok(json!({"VpcId": group.and_then(|it| it.vpc_id)}))
     }
 }
 
@@ -454,29 +451,14 @@ impl ResourceType for IngressType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         create_rule(cx, request, false).await
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
         delete_rule(cx, properties, false).await
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }
 
@@ -501,28 +483,13 @@ impl ResourceType for EgressType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         create_rule(cx, request, true).await
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
         delete_rule(cx, properties, true).await
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }

@@ -7,9 +7,9 @@ mod nat;
 mod network;
 mod route;
 
-use cloud::{ResourceError, ResourceRequest, Service};
+use cloud::{Cx, ResourceError, ResourceRequest, Service, TagChanges};
 use serde_json::Value as Json;
-use shapes::ec2::{ResourceType, Tag, TagSpecification};
+use shapes::ec2::{CreateTagsInput, DeleteTagsInput, ResourceType, Tag, TagSpecification};
 
 use crate::tags::Tags;
 
@@ -72,36 +72,20 @@ fn gone_is_fine<T>(outcome: Result<T, cloud::Error>) -> Result<(), ResourceError
 }
 
 /// Tags that changed, through the same operations as everybody's.
-async fn update_tags(
-    cx: &cloud::Cx,
-    id: &str,
-    old: &Json,
-    request: &ResourceRequest,
-) -> Result<(), ResourceError> {
-    let changes = request.tag_changes(old);
-    if !changes.unset.is_empty() {
-        let tags = changes
-            .unset
-            .into_iter()
-            .map(|key| Tag {
-                key: Some(key),
-                value: None,
-            })
-            .collect();
-        let input = shapes::ec2::DeleteTagsInput {
-            resources: vec![id.into()],
-            tags: Some(tags),
-            ..Default::default()
-        };
-        cx.call(input).await?;
-    }
-    if !changes.set.is_empty() {
-        let input = shapes::ec2::CreateTagsInput {
-            resources: vec![id.into()],
-            tags: tag_list(&changes.set),
-            ..Default::default()
-        };
-        cx.call(input).await?;
-    }
-    Ok(())
+async fn retag(cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+    let key = |key| Tag {
+        key: Some(key),
+        value: None,
+    };
+    let untag = |keys: Vec<String>| DeleteTagsInput {
+        resources: vec![id.into()],
+        tags: Some(keys.into_iter().map(key).collect()),
+        ..Default::default()
+    };
+    let tag = |tags| CreateTagsInput {
+        resources: vec![id.into()],
+        tags: tag_list(&tags),
+        ..Default::default()
+    };
+    changes.apply(cx, untag, tag).await
 }

@@ -1,7 +1,9 @@
 //! EIP and NatGateway.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use cloud::{
+    Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges,
+};
 use serde_json::{Value as Json, json};
 use shapes::ec2::{
     self, Address, AllocateAddressInput, CreateNatGatewayInput, DeleteNatGatewayInput,
@@ -9,7 +11,7 @@ use shapes::ec2::{
     ReleaseAddressInput,
 };
 
-use super::{gone_is_fine, tag_specifications, update_tags};
+use super::{gone_is_fine, retag, tag_specifications};
 
 pub struct EipType;
 
@@ -40,8 +42,11 @@ impl ResourceType for EipType {
     fn properties(&self) -> &'static [Property] {
         const { &[Property::text("Domain"), Property::TAGS] }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["AllocationId", "PublicIp"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["PublicIp"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["AllocationId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         check_domain(request)?;
@@ -51,9 +56,7 @@ impl ResourceType for EipType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        Ok(Created {
-            physical_id: made.public_ip.unwrap_or_default(),
-        })
+        Created::of(made.public_ip)
     }
     async fn update(
         &self,
@@ -64,7 +67,7 @@ impl ResourceType for EipType {
     ) -> Result<(), ResourceError> {
         check_domain(request)?;
         let allocation = address(cx, id).await?.allocation_id.unwrap_or_default();
-        update_tags(cx, &allocation, old, request).await
+        retag(cx, &allocation, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = ReleaseAddressInput {
@@ -77,12 +80,8 @@ impl ResourceType for EipType {
             &["InvalidIPAddress.InUse"],
         )
     }
-    async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "PublicIp" => Ok(json!(id)),
-            "AllocationId" => Ok(json!(address(cx, id).await?.allocation_id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, cx: &Cx, id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({"AllocationId": address(cx, id).await?.allocation_id}))
     }
 }
 
@@ -115,7 +114,7 @@ impl ResourceType for NatGatewayType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["NatGatewayId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -128,10 +127,7 @@ impl ResourceType for NatGatewayType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        let id = made.nat_gateway.and_then(|it| it.nat_gateway_id);
-        Ok(Created {
-            physical_id: id.unwrap_or_default(),
-        })
+        Created::of(made.nat_gateway.and_then(|it| it.nat_gateway_id))
     }
     async fn stability(&self, cx: &Cx, id: &str) -> Result<Stability, ResourceError> {
         let Some(gateway) = gateway(cx, id).await? else {
@@ -149,14 +145,8 @@ impl ResourceType for NatGatewayType {
             }
         })
     }
-    async fn update(
-        &self,
-        cx: &Cx,
-        id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, id, old, request).await
+    async fn retag(&self, cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, id, changes).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteNatGatewayInput {
@@ -170,11 +160,5 @@ impl ResourceType for NatGatewayType {
             None | Some(NatGatewayState::Deleted) => Stability::Stable,
             Some(_) => Stability::Waiting("it is being deleted".into()),
         })
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "NatGatewayId" => Ok(json!(id)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
     }
 }

@@ -1,7 +1,9 @@
 //! VPC, Subnet, InternetGateway, VPCGatewayAttachment.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability};
+use cloud::{
+    Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, Stability, TagChanges,
+};
 use serde_json::{Value as Json, json};
 use shapes::ec2::{
     self, AttachInternetGatewayInput, AttributeBooleanValue, CreateInternetGatewayInput,
@@ -10,14 +12,9 @@ use shapes::ec2::{
     ModifySubnetAttributeInput, ModifyVpcAttributeInput,
 };
 
-use super::{acl, gone_is_fine, tag_specifications, text, update_tags};
+use super::{acl, gone_is_fine, retag, tag_specifications, text};
 use crate::group::SecurityGroup;
 use crate::vpc::Vpc;
-
-fn id(made: Option<String>) -> Result<Created, ResourceError> {
-    made.map(|physical_id| Created { physical_id })
-        .ok_or_else(|| ResourceError::new("the service answered no id"))
-}
 
 pub struct VpcType;
 
@@ -57,9 +54,11 @@ impl ResourceType for VpcType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["VpcId"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
         &[
-            "VpcId",
             "CidrBlock",
             "DefaultSecurityGroup",
             "DefaultNetworkAcl",
@@ -69,10 +68,7 @@ impl ResourceType for VpcType {
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = cx.with_token(&*request.token);
-        let tenancy = request
-            .text("InstanceTenancy")
-            .map(|it| it.parse())
-            .transpose();
+        let tenancy = request.parsed("InstanceTenancy");
         let input = CreateVpcInput {
             cidr_block: Some(request.required_text("CidrBlock")?),
             instance_tenancy: tenancy
@@ -80,7 +76,8 @@ impl ResourceType for VpcType {
             tag_specifications: tag_specifications(request, ec2::ResourceType::Vpc),
             ..Default::default()
         };
-        let made = id(cx.call(input).await?.vpc.and_then(|it| it.vpc_id))?;
+        let made = cx.call(input).await?.vpc;
+        let made = Created::of(made.and_then(|it| it.vpc_id))?;
         request.made.note(&made.physical_id);
         set_vpc_attributes(&cx, &made.physical_id, request).await?;
         Ok(made)
@@ -93,7 +90,7 @@ impl ResourceType for VpcType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         set_vpc_attributes(cx, id, request).await?;
-        update_tags(cx, id, old, request).await
+        retag(cx, id, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         gone_is_fine(
@@ -112,45 +109,29 @@ impl ResourceType for VpcType {
             None => Stability::Stable,
         })
     }
-    async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, id: &str) -> Result<Json, ResourceError> {
         let input = DescribeVpcsInput {
             vpc_ids: Some(vec![id.into()]),
             ..Default::default()
         };
-        let vpc = cx
-            .call(input)
-            .await?
-            .vpcs
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .unwrap_or_default();
+        let found = cx.call(input).await?.vpcs;
+        let vpc = found.into_iter().flatten().next().unwrap_or_default();
+        let associations = vpc.cidr_block_association_set.into_iter().flatten();
+        let associations = associations.filter_map(|it| it.association_id);
         let groups = cx.read(|tx| tx.list::<SecurityGroup>(&cx.key("")))?;
-        Ok(match name {
-            "VpcId" => json!(id),
-            "CidrBlock" => json!(vpc.cidr_block),
-            "CidrBlockAssociations" => {
-                let associations = vpc.cidr_block_association_set.unwrap_or_default();
-                json!(
-                    associations
-                        .into_iter()
-                        .filter_map(|it| it.association_id)
-                        .collect::<Vec<_>>()
-                )
-            }
+        let default = (groups.into_iter()).find(|it| it.vpc == id && it.name == "default");
+        let mut read = json!({
+            "CidrBlock": vpc.cidr_block,
+            "CidrBlockAssociations": associations.collect::<Vec<_>>(),
+            "DefaultSecurityGroup": default.map(|it| it.id),
             // Networks here have no IPv6.
-            "Ipv6CidrBlocks" => json!([]),
-            "DefaultNetworkAcl" => json!(acl::default_of(cx, id).await?),
-            "DefaultSecurityGroup" => {
-                json!(
-                    groups
-                        .iter()
-                        .find(|it| it.vpc == id && it.name == "default")
-                        .map(|it| it.id.clone())
-                )
-            }
-            _ => return Err(ResourceError::unknown_attribute(name)),
-        })
+            "Ipv6CidrBlocks": [],
+        });
+        // Whoever may not see network ACLs is told the rest all the same.
+        if let Ok(acl) = acl::default_of(cx, id).await {
+            read["DefaultNetworkAcl"] = json!(acl);
+        }
+        Ok(read)
     }
 }
 
@@ -188,9 +169,11 @@ impl ResourceType for SubnetType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["SubnetId"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
         &[
-            "SubnetId",
             "VpcId",
             "AvailabilityZone",
             "AvailabilityZoneId",
@@ -209,7 +192,8 @@ impl ResourceType for SubnetType {
             tag_specifications: tag_specifications(request, ec2::ResourceType::Subnet),
             ..Default::default()
         };
-        let made = id(cx.call(input).await?.subnet.and_then(|it| it.subnet_id))?;
+        let made = cx.call(input).await?.subnet;
+        let made = Created::of(made.and_then(|it| it.subnet_id))?;
         request.made.note(&made.physical_id);
         set_subnet_attributes(&cx, &made.physical_id, request).await?;
         Ok(made)
@@ -222,7 +206,7 @@ impl ResourceType for SubnetType {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         set_subnet_attributes(cx, id, request).await?;
-        update_tags(cx, id, old, request).await
+        retag(cx, id, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         gone_is_fine(
@@ -233,31 +217,25 @@ impl ResourceType for SubnetType {
             .await,
         )
     }
-    async fn attribute(&self, cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, id: &str) -> Result<Json, ResourceError> {
         let input = DescribeSubnetsInput {
             subnet_ids: Some(vec![id.into()]),
             ..Default::default()
         };
-        let subnet = cx
-            .call(input)
-            .await?
-            .subnets
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        Ok(match name {
-            "SubnetId" => json!(id),
-            "VpcId" => json!(subnet.vpc_id),
-            "AvailabilityZone" => json!(subnet.availability_zone),
-            "AvailabilityZoneId" => json!(subnet.availability_zone_id),
-            "CidrBlock" => json!(subnet.cidr_block),
-            "Ipv6CidrBlocks" => json!([]),
-            "NetworkAclAssociationId" => {
-                json!(acl::association_of(cx, id).await?.map(|it| it.0))
-            }
-            _ => return Err(ResourceError::unknown_attribute(name)),
-        })
+        let found = cx.call(input).await?.subnets;
+        let subnet = found.into_iter().flatten().next().unwrap_or_default();
+        let mut read = json!({
+            "VpcId": subnet.vpc_id,
+            "AvailabilityZone": subnet.availability_zone,
+            "AvailabilityZoneId": subnet.availability_zone_id,
+            "CidrBlock": subnet.cidr_block,
+            "Ipv6CidrBlocks": [],
+        });
+        // Whoever may not see network ACLs is told the rest all the same.
+        if let Ok(association) = acl::association_of(cx, id).await {
+            read["NetworkAclAssociationId"] = json!(association.map(|it| it.0));
+        }
+        Ok(read)
     }
 }
 
@@ -271,7 +249,7 @@ impl ResourceType for InternetGatewayType {
     fn properties(&self) -> &'static [Property] {
         const { &[Property::TAGS] }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["InternetGatewayId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -280,16 +258,10 @@ impl ResourceType for InternetGatewayType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        id(made.internet_gateway.and_then(|it| it.internet_gateway_id))
+        Created::of(made.internet_gateway.and_then(|it| it.internet_gateway_id))
     }
-    async fn update(
-        &self,
-        cx: &Cx,
-        id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, id, old, request).await
+    async fn retag(&self, cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, id, changes).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteInternetGatewayInput {
@@ -297,13 +269,6 @@ impl ResourceType for InternetGatewayType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        if name == "InternetGatewayId" {
-            Ok(json!(id))
-        } else {
-            Err(ResourceError::unknown_attribute(name))
-        }
     }
 }
 
@@ -322,7 +287,7 @@ impl ResourceType for AttachmentType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["AttachmentType"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -335,15 +300,6 @@ impl ResourceType for AttachmentType {
         cx.with_token(&*request.token).call(input).await?;
         Ok(Created { physical_id })
     }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
-    }
     async fn delete(&self, cx: &Cx, _id: &str, properties: &Json) -> Result<(), ResourceError> {
         let input = DetachInternetGatewayInput {
             internet_gateway_id: text(properties, "InternetGatewayId").unwrap_or_default(),
@@ -352,11 +308,7 @@ impl ResourceType for AttachmentType {
         };
         gone_is_fine(cx.call(input).await)
     }
-    async fn attribute(&self, _cx: &Cx, _id: &str, name: &str) -> Result<Json, ResourceError> {
-        if name == "AttachmentType" {
-            Ok(json!("IGW"))
-        } else {
-            Err(ResourceError::unknown_attribute(name))
-        }
+    async fn read(&self, _cx: &Cx, _id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({"AttachmentType": "IGW"}))
     }
 }

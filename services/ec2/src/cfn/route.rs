@@ -1,14 +1,14 @@
 //! RouteTable, Route, SubnetRouteTableAssociation.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
 use serde_json::{Value as Json, json};
 use shapes::ec2::{
     self, AssociateRouteTableInput, CreateRouteInput, CreateRouteTableInput, DeleteRouteInput,
     DeleteRouteTableInput, DisassociateRouteTableInput, ReplaceRouteInput,
 };
 
-use super::{gone_is_fine, tag_specifications, update_tags};
+use super::{gone_is_fine, retag, tag_specifications};
 
 pub struct RouteTableType;
 
@@ -25,7 +25,7 @@ impl ResourceType for RouteTableType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["RouteTableId"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -34,24 +34,11 @@ impl ResourceType for RouteTableType {
             tag_specifications: tag_specifications(request, ec2::ResourceType::RouteTable),
             ..Default::default()
         };
-        let made = cx
-            .with_token(&*request.token)
-            .call(input)
-            .await?
-            .route_table
-            .unwrap_or_default();
-        Ok(Created {
-            physical_id: made.route_table_id.unwrap_or_default(),
-        })
+        let made = cx.with_token(&*request.token).call(input).await?;
+        Created::of(made.route_table.and_then(|it| it.route_table_id))
     }
-    async fn update(
-        &self,
-        cx: &Cx,
-        id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, id, old, request).await
+    async fn retag(&self, cx: &Cx, id: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, id, changes).await
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DeleteRouteTableInput {
@@ -59,13 +46,6 @@ impl ResourceType for RouteTableType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        if name == "RouteTableId" {
-            Ok(json!(id))
-        } else {
-            Err(ResourceError::unknown_attribute(name))
-        }
     }
 }
 
@@ -86,7 +66,7 @@ impl ResourceType for RouteType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["CidrBlock"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -131,11 +111,8 @@ impl ResourceType for RouteType {
         };
         gone_is_fine(cx.call(input).await)
     }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "CidrBlock" => Ok(json!(id.split_once('|').map_or("", |it| it.1))),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, _cx: &Cx, id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({"CidrBlock": id.split_once('|').map_or("", |it| it.1)}))
     }
 }
 
@@ -154,7 +131,7 @@ impl ResourceType for AssociationType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
@@ -164,18 +141,7 @@ impl ResourceType for AssociationType {
             ..Default::default()
         };
         let made = cx.with_token(&*request.token).call(input).await?;
-        Ok(Created {
-            physical_id: made.association_id.unwrap_or_default(),
-        })
-    }
-    async fn update(
-        &self,
-        _: &Cx,
-        _: &str,
-        _: &Json,
-        _: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        Ok(())
+        Created::of(made.association_id)
     }
     async fn delete(&self, cx: &Cx, id: &str, _properties: &Json) -> Result<(), ResourceError> {
         let input = DisassociateRouteTableInput {
@@ -183,12 +149,5 @@ impl ResourceType for AssociationType {
             ..Default::default()
         };
         gone_is_fine(cx.call(input).await)
-    }
-    async fn attribute(&self, _cx: &Cx, id: &str, name: &str) -> Result<Json, ResourceError> {
-        if name == "Id" {
-            Ok(json!(id))
-        } else {
-            Err(ResourceError::unknown_attribute(name))
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use shapes::ecs::*;
 
-use super::{tag_list, update_tags};
+use super::{retag, tag_list};
 use crate::names::cluster_arn;
 
 pub struct Cluster;
@@ -49,7 +49,7 @@ impl ResourceType for Cluster {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn"]
     }
 
@@ -86,34 +86,21 @@ impl ResourceType for Cluster {
             cloud::read_properties(&request.properties, &without)?;
         providers.cluster = physical_id.to_owned();
         cx.call(providers).await?;
-        update_tags(cx, &cluster_arn(cx, physical_id), old, request).await
+        let changes = request.tag_changes(old);
+        retag(cx, &cluster_arn(cx, physical_id), changes).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
-        match cx
-            .call(DeleteClusterInput {
-                cluster: physical_id.to_owned(),
-            })
-            .await
-        {
-            Err(error) if error.is(errors::ClusterNotFoundException) => Ok(()),
-            // Tasks that were run by hand, or are just stopping, are waited for as AWS does.
-            Err(error) if error.is(errors::ClusterContainsTasksException) => {
-                Err(ResourceError::retry(error.message))
-            }
-            other => Ok(other.map(drop)?),
-        }
+        let input = DeleteClusterInput {
+            cluster: physical_id.to_owned(),
+        };
+        // Tasks that were run by hand, or are just stopping, are waited for as AWS does.
+        let gone = &[errors::ClusterNotFoundException.code];
+        let in_use = &[errors::ClusterContainsTasksException.code];
+        cloud::deletion(cx.call(input).await, gone, in_use)
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(cluster_arn(cx, physical_id).into()),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Arn": cluster_arn(cx, physical_id) }))
     }
 }

@@ -8,8 +8,7 @@ mod task_definition_properties;
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, ResourceError, ResourceRequest};
-use serde_json::Value as Json;
+use cloud::{Cx, ResourceError, TagChanges};
 use shapes::ecs::{Tag, TagResourceInput, UntagResourceInput};
 
 pub use cluster::Cluster;
@@ -25,25 +24,14 @@ fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
         .collect()
 }
 
-/// Gives a resource the tags of its template, and takes away those that it had from it before.
-async fn update_tags(
-    cx: &Cx,
-    resource_arn: &str,
-    old: &Json,
-    request: &ResourceRequest,
-) -> Result<(), ResourceError> {
-    let changes = request.tag_changes(old);
-    if !changes.unset.is_empty() {
-        cx.call(UntagResourceInput {
-            resource_arn: resource_arn.to_owned(),
-            tag_keys: changes.unset,
-        })
-        .await?;
-    }
-    cx.call(TagResourceInput {
+async fn retag(cx: &Cx, resource_arn: &str, changes: TagChanges) -> Result<(), ResourceError> {
+    let untag = |tag_keys| UntagResourceInput {
         resource_arn: resource_arn.to_owned(),
-        tags: tag_list(changes.set),
-    })
-    .await?;
-    Ok(())
+        tag_keys,
+    };
+    let tag = |tags| TagResourceInput {
+        resource_arn: resource_arn.to_owned(),
+        tags: tag_list(tags),
+    };
+    changes.apply(cx, untag, tag).await
 }

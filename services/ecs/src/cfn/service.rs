@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use cloud::{
     Created, Cx, Error, Property, ResourceError, ResourceRequest, ResourceType, Stability,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use shapes::ecs::*;
 
 use super::service_properties::PROPERTIES;
-use super::{tag_list, update_tags};
+use super::{retag, tag_list};
 use crate::names::parse_service_arn;
 use crate::plan::Rollout;
 use crate::record::{self, ServiceStatus};
@@ -73,8 +73,11 @@ impl ResourceType for Service {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["Name", "ServiceArn"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["ServiceArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["Name"]
     }
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
@@ -98,8 +101,7 @@ impl ResourceType for Service {
         }
         call.tags = Some(tag_list(request.all_tags()));
         let made = cx.with_token(&request.token).call(call).await?.service;
-        let arn = made.and_then(|it| it.service_arn).unwrap_or_default();
-        Ok(Created { physical_id: arn })
+        Created::of(made.and_then(|it| it.service_arn))
     }
 
     async fn stability(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
@@ -156,7 +158,7 @@ impl ResourceType for Service {
         let enabled = forced.is_some_and(|it| it["EnableForceNewDeployment"] == Json::Bool(true));
         call.force_new_deployment = Some(enabled && forced != old.get("ForceNewDeployment"));
         cx.with_token(&request.token).call(call).await?;
-        update_tags(cx, physical_id, old, request).await
+        retag(cx, physical_id, request.tag_changes(old)).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -168,11 +170,11 @@ impl ResourceType for Service {
             service: name.to_owned(),
             force: Some(true),
         };
-        match cx.call(call).await {
-            Err(error) if error.is(errors::ServiceNotFoundException) => Ok(()),
-            Err(error) if error.is(errors::ClusterNotFoundException) => Ok(()),
-            other => Ok(other.map(drop)?),
-        }
+        let gone = [
+            errors::ServiceNotFoundException.code,
+            errors::ClusterNotFoundException.code,
+        ];
+        cloud::deletion(cx.call(call).await, &gone, &[])
     }
 
     async fn deleted(&self, cx: &Cx, physical_id: &str) -> Result<Stability, ResourceError> {
@@ -231,16 +233,10 @@ impl ResourceType for Service {
         Ok(Some(Json::Object(found.collect())))
     }
 
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match (name, parse_service_arn(physical_id)) {
-            ("Name", Some((_, name))) => Ok(name.into()),
-            ("ServiceArn", _) => Ok(physical_id.into()),
-            (other, _) => Err(ResourceError::unknown_attribute(other)),
-        }
+    async fn read(&self, _cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(match parse_service_arn(physical_id) {
+            Some((_, name)) => json!({ "Name": name }),
+            None => json!({}),
+        })
     }
 }

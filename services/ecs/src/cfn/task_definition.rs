@@ -1,12 +1,12 @@
 //! `AWS::ECS::TaskDefinition`: `Ref` is its ARN. Everything but the tags is replaced on change.
 
 use async_trait::async_trait;
-use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
+use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType, TagChanges};
 use serde_json::Value as Json;
 use shapes::ecs::*;
 
 use super::task_definition_properties::PROPERTIES;
-use super::{tag_list, update_tags};
+use super::{retag, tag_list};
 use crate::definition_rules::{check, refuse_of_definition};
 
 pub struct TaskDefinition;
@@ -53,7 +53,7 @@ impl ResourceType for TaskDefinition {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["TaskDefinitionArn"]
     }
 
@@ -89,25 +89,12 @@ impl ResourceType for TaskDefinition {
             call.family = request.generated_name(NAME_LENGTH_MAX);
         }
         call.tags = Some(tag_list(request.all_tags()));
-        let made = cx
-            .with_token(&request.token)
-            .call(call)
-            .await?
-            .task_definition;
-        let arn = made
-            .and_then(|it| it.task_definition_arn)
-            .unwrap_or_default();
-        Ok(Created { physical_id: arn })
+        let made = cx.with_token(&request.token).call(call).await?;
+        Created::of(made.task_definition.and_then(|it| it.task_definition_arn))
     }
 
-    async fn update(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        old: &Json,
-        request: &ResourceRequest,
-    ) -> Result<(), ResourceError> {
-        update_tags(cx, physical_id, old, request).await
+    async fn retag(&self, cx: &Cx, arn: &str, changes: TagChanges) -> Result<(), ResourceError> {
+        retag(cx, arn, changes).await
     }
 
     async fn delete(&self, cx: &Cx, physical_id: &str, _: &Json) -> Result<(), ResourceError> {
@@ -117,18 +104,6 @@ impl ResourceType for TaskDefinition {
         match cx.call(call).await {
             Err(error) if error.message.contains("does not exist") => Ok(()),
             other => Ok(other.map(drop)?),
-        }
-    }
-
-    async fn attribute(
-        &self,
-        _: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "TaskDefinitionArn" => Ok(physical_id.into()),
-            other => Err(ResourceError::unknown_attribute(other)),
         }
     }
 }

@@ -10,7 +10,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, refuse_others, tag_list, update_tags};
+use super::{arn_resource, gone_is_fine, refuse_others, retag, tag_list};
 use crate::record;
 
 pub struct LoadBalancerType;
@@ -65,11 +65,13 @@ impl ResourceType for LoadBalancerType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["LoadBalancerArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
         &[
             "CanonicalHostedZoneID",
             "DNSName",
-            "LoadBalancerArn",
             "LoadBalancerFullName",
             "LoadBalancerName",
             "SecurityGroups",
@@ -82,9 +84,7 @@ impl ResourceType for LoadBalancerType {
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);
         let input = CreateLoadBalancerInput {
-            name: request
-                .text("Name")
-                .unwrap_or_else(|| request.generated_name(32)),
+            name: request.name("Name", 32),
             subnets: request.shape("Subnets")?,
             subnet_mappings: request.shape("SubnetMappings")?,
             security_groups: request.shape("SecurityGroups")?,
@@ -93,17 +93,12 @@ impl ResourceType for LoadBalancerType {
             r#type: request.shape("Type")?,
             ip_address_type: request.shape("IpAddressType")?,
         };
-        let made = cx
-            .call(input)
-            .await?
-            .load_balancers
-            .unwrap_or_default()
-            .into_iter()
-            .next();
-        let arn = made.and_then(|it| it.load_balancer_arn).unwrap_or_default();
-        request.made.note(&arn);
-        set_attributes(cx, &arn, request).await?;
-        Ok(Created { physical_id: arn })
+        let made = cx.call(input).await?.load_balancers;
+        let made = made.into_iter().flatten().next();
+        let made = Created::of(made.and_then(|it| it.load_balancer_arn))?;
+        request.made.note(&made.physical_id);
+        set_attributes(cx, &made.physical_id, request).await?;
+        Ok(made)
     }
     async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
         let state = described(cx, arn).await?.state.unwrap_or_default();
@@ -150,7 +145,7 @@ impl ResourceType for LoadBalancerType {
             cx.call(input).await?;
         }
         set_attributes(cx, arn, request).await?;
-        update_tags(cx, arn, old, request).await
+        retag(cx, arn, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, arn: &str, _properties: &Json) -> Result<(), ResourceError> {
         gone_is_fine(
@@ -169,16 +164,14 @@ impl ResourceType for LoadBalancerType {
             None => Stability::Stable,
         })
     }
-    async fn attribute(&self, cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, arn: &str) -> Result<Json, ResourceError> {
         let balancer = described(cx, arn).await?;
-        Ok(match name {
-            "CanonicalHostedZoneID" => json!(balancer.canonical_hosted_zone_id),
-            "DNSName" => json!(balancer.dns_name),
-            "LoadBalancerArn" => json!(arn),
-            "LoadBalancerFullName" => json!(arn_resource(arn).trim_start_matches("loadbalancer/")),
-            "LoadBalancerName" => json!(balancer.load_balancer_name),
-            "SecurityGroups" => json!(balancer.security_groups),
-            _ => return Err(ResourceError::unknown_attribute(name)),
-        })
+        Ok(json!({
+            "CanonicalHostedZoneID": balancer.canonical_hosted_zone_id,
+            "DNSName": balancer.dns_name,
+            "LoadBalancerFullName": arn_resource(arn).trim_start_matches("loadbalancer/"),
+            "LoadBalancerName": balancer.load_balancer_name,
+            "SecurityGroups": balancer.security_groups,
+        }))
     }
 }

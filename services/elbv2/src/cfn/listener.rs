@@ -56,7 +56,7 @@ impl ResourceType for ListenerType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["ListenerArn"]
     }
     fn refuse(&self, properties: &Json) -> Result<(), String> {
@@ -70,18 +70,9 @@ impl ResourceType for ListenerType {
             default_actions: request.shape("DefaultActions")?.unwrap_or_default(),
             ..Default::default()
         };
-        let made = cx
-            .with_token(&*request.token)
-            .call(input)
-            .await?
-            .listeners
-            .unwrap_or_default();
-        let arn = made
-            .into_iter()
-            .next()
-            .and_then(|it| it.listener_arn)
-            .unwrap_or_default();
-        Ok(Created { physical_id: arn })
+        let made = cx.with_token(&*request.token).call(input).await?.listeners;
+        let made = made.into_iter().flatten().next();
+        Created::of(made.and_then(|it| it.listener_arn))
     }
     async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
         stability(cx, |tx| record::listener(cx, tx, arn))
@@ -131,13 +122,6 @@ impl ResourceType for ListenerType {
             .await,
         )
     }
-    async fn attribute(&self, _cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
-        if name == "ListenerArn" {
-            Ok(json!(arn))
-        } else {
-            Err(ResourceError::unknown_attribute(name))
-        }
-    }
 }
 
 pub struct RuleType;
@@ -159,8 +143,11 @@ impl ResourceType for RuleType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["RuleArn", "IsDefault"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["RuleArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["IsDefault"]
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateRuleInput {
@@ -170,18 +157,9 @@ impl ResourceType for RuleType {
             actions: request.shape("Actions")?.unwrap_or_default(),
             ..Default::default()
         };
-        let made = cx
-            .with_token(&*request.token)
-            .call(input)
-            .await?
-            .rules
-            .unwrap_or_default();
-        let arn = made
-            .into_iter()
-            .next()
-            .and_then(|it| it.rule_arn)
-            .unwrap_or_default();
-        Ok(Created { physical_id: arn })
+        let made = cx.with_token(&*request.token).call(input).await?.rules;
+        let made = made.into_iter().flatten().next();
+        Created::of(made.and_then(|it| it.rule_arn))
     }
     async fn stability(&self, cx: &Cx, arn: &str) -> Result<Stability, ResourceError> {
         stability(cx, |tx| record::rule(cx, tx, arn).map(|it| it.0))
@@ -219,11 +197,7 @@ impl ResourceType for RuleType {
             .await,
         )
     }
-    async fn attribute(&self, _cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
-        match name {
-            "RuleArn" => Ok(json!(arn)),
-            "IsDefault" => Ok(json!(false)),
-            _ => Err(ResourceError::unknown_attribute(name)),
-        }
+    async fn read(&self, _cx: &Cx, _arn: &str) -> Result<Json, ResourceError> {
+        Ok(json!({"IsDefault": false}))
     }
 }

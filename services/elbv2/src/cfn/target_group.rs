@@ -11,7 +11,7 @@ use shapes::elbv2::{
 };
 
 use super::properties::KEY_VALUE;
-use super::{arn_resource, gone_is_fine, refuse_others, tag_list, update_tags};
+use super::{arn_resource, gone_is_fine, refuse_others, retag, tag_list};
 
 pub struct TargetGroupType;
 
@@ -110,13 +110,11 @@ impl ResourceType for TargetGroupType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[
-            "LoadBalancerArns",
-            "TargetGroupArn",
-            "TargetGroupFullName",
-            "TargetGroupName",
-        ]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["TargetGroupArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["LoadBalancerArns", "TargetGroupFullName", "TargetGroupName"]
     }
     async fn actual(
         &self,
@@ -156,9 +154,7 @@ impl ResourceType for TargetGroupType {
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let cx = &cx.with_token(&*request.token);
         let input = CreateTargetGroupInput {
-            name: request
-                .text("Name")
-                .unwrap_or_else(|| request.generated_name(32)),
+            name: request.name("Name", 32),
             protocol: request.shape("Protocol")?,
             protocol_version: request.shape("ProtocolVersion")?,
             port: request.shape("Port")?,
@@ -176,24 +172,15 @@ impl ResourceType for TargetGroupType {
             tags: tag_list(request),
             ip_address_type: request.shape("IpAddressType")?,
         };
-        let made = cx
-            .call(input)
-            .await?
-            .target_groups
-            .unwrap_or_default()
-            .into_iter()
-            .next();
-        let arn = made.and_then(|it| it.target_group_arn).unwrap_or_default();
-        request.made.note(&arn);
-        set_attributes(cx, &arn, request).await?;
-        set_targets(
-            cx,
-            &arn,
-            &[],
-            &request.shape::<Vec<_>>("Targets")?.unwrap_or_default(),
-        )
-        .await?;
-        Ok(Created { physical_id: arn })
+        let made = cx.call(input).await?.target_groups;
+        let made = made.into_iter().flatten().next();
+        let made = Created::of(made.and_then(|it| it.target_group_arn))?;
+        let arn = &made.physical_id;
+        request.made.note(arn);
+        set_attributes(cx, arn, request).await?;
+        let targets: Vec<_> = request.shape("Targets")?.unwrap_or_default();
+        set_targets(cx, arn, &[], &targets).await?;
+        Ok(made)
     }
     async fn update(
         &self,
@@ -220,7 +207,7 @@ impl ResourceType for TargetGroupType {
         let targets =
             |it: &ResourceRequest| it.shape::<Vec<_>>("Targets").map(Option::unwrap_or_default);
         set_targets(cx, arn, &targets(&before)?, &targets(request)?).await?;
-        update_tags(cx, arn, old, request).await
+        retag(cx, arn, request.tag_changes(old)).await
     }
     async fn delete(&self, cx: &Cx, arn: &str, _properties: &Json) -> Result<(), ResourceError> {
         gone_is_fine(
@@ -230,25 +217,17 @@ impl ResourceType for TargetGroupType {
             .await,
         )
     }
-    async fn attribute(&self, cx: &Cx, arn: &str, name: &str) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, arn: &str) -> Result<Json, ResourceError> {
         let input = DescribeTargetGroupsInput {
             target_group_arns: Some(vec![arn.into()]),
             ..Default::default()
         };
-        let group = cx
-            .call(input)
-            .await?
-            .target_groups
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        Ok(match name {
-            "LoadBalancerArns" => json!(group.load_balancer_arns),
-            "TargetGroupArn" => json!(arn),
-            "TargetGroupFullName" => json!(arn_resource(arn)),
-            "TargetGroupName" => json!(group.target_group_name),
-            _ => return Err(ResourceError::unknown_attribute(name)),
-        })
+        let found = cx.call(input).await?.target_groups;
+        let group = found.into_iter().flatten().next().unwrap_or_default();
+        Ok(json!({
+            "LoadBalancerArns": group.load_balancer_arns,
+            "TargetGroupFullName": arn_resource(arn),
+            "TargetGroupName": group.target_group_name,
+        }))
     }
 }

@@ -30,18 +30,10 @@ fn capability(properties: &Json, name: &str) -> Option<&'static str> {
     })
 }
 
-/// A document: an object, or JSON as text.
-fn document(json: &Json) -> String {
-    match json {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 fn required_document(request: &ResourceRequest, name: &str) -> Result<String, ResourceError> {
     request
         .get(name)
-        .map(document)
+        .map(cloud::document)
         .ok_or_else(|| ResourceError::new(format!("Property {name} is required")))
 }
 

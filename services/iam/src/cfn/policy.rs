@@ -36,7 +36,7 @@ impl ResourceType for PolicyType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
         &["Id"]
     }
     fn capability(&self, _: &Json) -> Option<&'static str> {
@@ -81,18 +81,6 @@ impl ResourceType for PolicyType {
     async fn delete(&self, cx: &Cx, _: &str, properties: &Json) -> Result<(), ResourceError> {
         let name = policy_name(properties)?;
         Holders::of(properties).remove(cx, name).await
-    }
-
-    async fn attribute(
-        &self,
-        _cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Id" => Ok(json!(physical_id)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
     }
 }
 
@@ -145,13 +133,15 @@ impl ResourceType for ManagedPolicyType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["PolicyArn"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
         &[
             "AttachmentCount",
             "DefaultVersionId",
             "IsAttachable",
             "PermissionsBoundaryUsageCount",
-            "PolicyArn",
             "PolicyId",
         ]
     }
@@ -160,21 +150,19 @@ impl ResourceType for ManagedPolicyType {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("ManagedPolicyName")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
         let input = CreatePolicyInput {
-            policy_name: name,
+            policy_name: request.name("ManagedPolicyName", NAME_LENGTH_MAX),
             path: request.text("Path"),
             policy_document: required_document(request, "PolicyDocument")?,
             description: request.text("Description"),
             ..Default::default()
         };
         let made = cx.with_token(&request.token).call(input).await?;
-        let arn = made.policy.and_then(|it| it.arn).unwrap_or_default();
-        request.made.note(&arn);
-        Holders::of(&request.properties).attach(cx, &arn).await?;
-        Ok(Created { physical_id: arn })
+        let made = Created::of(made.policy.and_then(|it| it.arn))?;
+        let arn = &made.physical_id;
+        request.made.note(arn);
+        Holders::of(&request.properties).attach(cx, arn).await?;
+        Ok(made)
     }
 
     async fn update(
@@ -215,21 +203,14 @@ impl ResourceType for ManagedPolicyType {
         gone_is_fine(cx.call(input).await)
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let policy = describe(cx, physical_id).await?;
-        match name {
-            "AttachmentCount" => Ok(json!(policy.attachment_count)),
-            "DefaultVersionId" => Ok(json!(policy.default_version_id)),
-            "IsAttachable" => Ok(json!(policy.is_attachable)),
-            "PermissionsBoundaryUsageCount" => Ok(json!(policy.permissions_boundary_usage_count)),
-            "PolicyArn" => Ok(json!(physical_id)),
-            "PolicyId" => Ok(json!(policy.policy_id)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({
+            "AttachmentCount": policy.attachment_count,
+            "DefaultVersionId": policy.default_version_id,
+            "IsAttachable": policy.is_attachable,
+            "PermissionsBoundaryUsageCount": policy.permissions_boundary_usage_count,
+            "PolicyId": policy.policy_id,
+        }))
     }
 }

@@ -55,7 +55,7 @@ impl ResourceType for ProfileType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn"]
     }
     fn capability(&self, properties: &Json) -> Option<&'static str> {
@@ -63,9 +63,7 @@ impl ResourceType for ProfileType {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("InstanceProfileName")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("InstanceProfileName", NAME_LENGTH_MAX);
         let input = CreateInstanceProfileInput {
             instance_profile_name: name.clone(),
             path: request.text("Path"),
@@ -98,18 +96,10 @@ impl ResourceType for ProfileType {
         gone_is_fine(cx.call(input).await)
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let input = GetInstanceProfileInput {
             instance_profile_name: physical_id.to_owned(),
         };
-        match name {
-            "Arn" => Ok(json!(cx.call(input).await?.instance_profile.arn)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({ "Arn": cx.call(input).await?.instance_profile.arn }))
     }
 }

@@ -11,7 +11,7 @@ use shapes::iam::*;
 use crate::document::check;
 use crate::role::RoleRecord;
 
-use super::{Holders, capability, document, gone_is_fine, required_document, tag_list, texts};
+use super::{Holders, capability, gone_is_fine, required_document, tag_list, texts};
 
 pub struct RoleType;
 
@@ -36,7 +36,7 @@ fn inline(properties: &Json) -> BTreeMap<String, String> {
     let items = properties.get("Policies").and_then(Json::as_array);
     let policy = |it: &Json| {
         let name = it["PolicyName"].as_str()?.to_owned();
-        Some((name, document(&it["PolicyDocument"])))
+        Some((name, cloud::document(&it["PolicyDocument"])))
     };
     items.into_iter().flatten().filter_map(policy).collect()
 }
@@ -120,7 +120,7 @@ impl ResourceType for RoleType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &["Arn", "RoleId"]
     }
     fn capability(&self, properties: &Json) -> Option<&'static str> {
@@ -128,9 +128,7 @@ impl ResourceType for RoleType {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let name = request
-            .text("RoleName")
-            .unwrap_or_else(|| request.generated_name(NAME_LENGTH_MAX));
+        let name = request.name("RoleName", NAME_LENGTH_MAX);
         let input = CreateRoleInput {
             role_name: name.clone(),
             path: request.text("Path"),
@@ -169,14 +167,15 @@ impl ResourceType for RoleType {
         cx.call(update).await?;
         change_boundary(cx, physical_id, old, request).await?;
         change_policies(cx, physical_id, old, &request.properties).await?;
-        let gone = UntagRoleInput {
+        let untag = |tag_keys| UntagRoleInput {
             role_name: role_name.clone(),
-            tag_keys: request.tag_changes(old).unset,
+            tag_keys,
         };
-        cx.call(gone).await?;
-        let tags = tag_list(&request.all_tags());
-        cx.call(TagRoleInput { role_name, tags }).await?;
-        Ok(())
+        let tag = |tags| TagRoleInput {
+            role_name: role_name.clone(),
+            tags: tag_list(&tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(
@@ -227,20 +226,11 @@ impl ResourceType for RoleType {
         })))
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
         let input = GetRoleInput {
             role_name: physical_id.to_owned(),
         };
         let role = cx.call(input).await?.role;
-        match name {
-            "Arn" => Ok(json!(role.arn)),
-            "RoleId" => Ok(json!(role.role_id)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+        Ok(json!({ "Arn": role.arn, "RoleId": role.role_id }))
     }
 }

@@ -20,9 +20,6 @@ impl ResourceType for AliasType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
-    }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let alias_name = request.required_text("AliasName")?;
@@ -57,9 +54,5 @@ impl ResourceType for AliasType {
         };
         let gone = &[errors::NotFoundException.code];
         cloud::deletion(cx.call(input).await, gone, &[])
-    }
-
-    async fn attribute(&self, _: &Cx, _: &str, name: &str) -> Result<Json, ResourceError> {
-        Err(ResourceError::unknown_attribute(name))
     }
 }

@@ -1,5 +1,7 @@
 //! `AWS::KMS::Key`: `Ref` is its id. Its deletion is scheduled, and takes as long as its window.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use cloud::{Created, Cx, Property, ResourceError, ResourceRequest, ResourceType};
 use serde_json::{Value as Json, json};
@@ -17,21 +19,13 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 fn policy(cx: &Cx, request: &ResourceRequest) -> String {
-    match request.get("KeyPolicy") {
-        None => policies::usual(cx.account()),
-        Some(Json::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
+    let policy = request.get("KeyPolicy");
+    policy.map_or_else(|| policies::usual(cx.account()), cloud::document)
 }
 
-fn tag_list(request: &ResourceRequest) -> Vec<Tag> {
-    let tags = request.all_tags().into_iter();
-    tags.map(|(tag_key, tag_value)| Tag { tag_key, tag_value })
-        .collect()
-}
-
-fn number(request: &ResourceRequest, name: &str) -> Result<Option<i32>, ResourceError> {
-    request.shape(name)
+fn tag_list(tags: BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(tag_key, tag_value)| Tag { tag_key, tag_value };
+    tags.into_iter().map(tag).collect()
 }
 
 fn bypass(request: &ResourceRequest) -> Option<bool> {
@@ -46,7 +40,7 @@ async fn set_rotation(
 ) -> Result<(), ResourceError> {
     let key_id = key_id.to_owned();
     if request.flag("EnableKeyRotation") == Some(true) {
-        let rotation_period_in_days = number(request, "RotationPeriodInDays")?;
+        let rotation_period_in_days = request.shape("RotationPeriodInDays")?;
         let input = EnableKeyRotationInput {
             key_id,
             rotation_period_in_days,
@@ -98,8 +92,11 @@ impl ResourceType for KeyType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &["Arn", "KeyId"]
+    fn same_as_ref(&self) -> &'static [&'static str] {
+        &["KeyId"]
+    }
+    fn readable(&self) -> &'static [&'static str] {
+        &["Arn"]
     }
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
@@ -125,19 +122,20 @@ impl ResourceType for KeyType {
             policy: Some(policy(cx, request)),
             description: request.text("Description"),
             bypass_policy_lockout_safety_check: bypass(request),
-            tags: Some(tag_list(request)),
+            tags: Some(tag_list(request.all_tags())),
             ..Default::default()
         };
         let made = cx.with_token(&request.token).call(input).await?;
-        let id = made.key_metadata.map(|it| it.key_id).unwrap_or_default();
-        request.made.note(&id);
+        let made = Created::of(made.key_metadata.map(|it| it.key_id))?;
+        let id = &made.physical_id;
+        request.made.note(id);
         if request.flag("EnableKeyRotation") == Some(true) {
-            set_rotation(cx, &id, request).await?;
+            set_rotation(cx, id, request).await?;
         }
         if request.flag("Enabled") == Some(false) {
-            set_enabled(cx, &id, request).await?;
+            set_enabled(cx, id, request).await?;
         }
-        Ok(Created { physical_id: id })
+        Ok(made)
     }
 
     async fn update(
@@ -177,19 +175,15 @@ impl ResourceType for KeyType {
         if request.flag("Enabled") == Some(false) {
             set_enabled(cx, physical_id, request).await?;
         }
-        let changes = request.tag_changes(old);
-        if !changes.unset.is_empty() {
-            let input = UntagResourceInput {
-                key_id: key_id.clone(),
-                tag_keys: changes.unset,
-            };
-            cx.call(input).await?;
-        }
-        let tags = tag_list(request);
-        if !tags.is_empty() {
-            cx.call(TagResourceInput { key_id, tags }).await?;
-        }
-        Ok(())
+        let untag = |tag_keys| UntagResourceInput {
+            key_id: key_id.clone(),
+            tag_keys,
+        };
+        let tag = |tags| TagResourceInput {
+            key_id: key_id.clone(),
+            tags: tag_list(tags),
+        };
+        request.tag_changes(old).apply(cx, untag, tag).await
     }
 
     async fn delete(
@@ -212,16 +206,7 @@ impl ResourceType for KeyType {
         cloud::deletion(cx.call(input).await, gone, &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        match name {
-            "Arn" => Ok(json!(cx.arn("kms", &format!("key/{physical_id}")))),
-            "KeyId" => Ok(json!(physical_id)),
-            other => Err(ResourceError::unknown_attribute(other)),
-        }
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        Ok(json!({ "Arn": cx.arn("kms", &format!("key/{physical_id}")) }))
     }
 }

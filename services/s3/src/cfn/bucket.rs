@@ -119,7 +119,7 @@ impl ResourceType for BucketType {
     fn properties(&self) -> &'static [Property] {
         PROPERTIES
     }
-    fn attributes(&self) -> &'static [&'static str] {
+    fn readable(&self) -> &'static [&'static str] {
         &[
             "Arn",
             "DomainName",
@@ -180,23 +180,15 @@ impl ResourceType for BucketType {
         deletion(bucket::delete(cx, physical_id), &["NoSuchBucket"], &[])
     }
 
-    async fn attribute(
-        &self,
-        cx: &Cx,
-        physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        let region = bucket::get(cx, physical_id)?.region;
-        Ok(match name {
-            "Arn" => json!(format!("arn:aws:s3:::{physical_id}")),
-            "DomainName" => json!(format!("{physical_id}.s3.amazonaws.com")),
-            "DualStackDomainName" => {
-                json!(format!("{physical_id}.s3.dualstack.{region}.amazonaws.com"))
-            }
-            "RegionalDomainName" => json!(format!("{physical_id}.s3.{region}.amazonaws.com")),
-            "WebsiteURL" => json!(website::url(&cx.engine().access.api, physical_id, &region)),
-            other => return Err(ResourceError::unknown_attribute(other)),
-        })
+    async fn read(&self, cx: &Cx, physical_id: &str) -> Result<Json, ResourceError> {
+        let (name, region) = (physical_id, bucket::get(cx, physical_id)?.region);
+        Ok(json!({
+            "Arn": format!("arn:aws:s3:::{name}"),
+            "DomainName": format!("{name}.s3.amazonaws.com"),
+            "DualStackDomainName": format!("{name}.s3.dualstack.{region}.amazonaws.com"),
+            "RegionalDomainName": format!("{name}.s3.{region}.amazonaws.com"),
+            "WebsiteURL": website::url(&cx.engine().access.api, name, &region),
+        }))
     }
 }
 

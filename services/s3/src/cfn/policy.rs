@@ -23,9 +23,6 @@ impl ResourceType for BucketPolicyType {
             ]
         }
     }
-    fn attributes(&self) -> &'static [&'static str] {
-        &[]
-    }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let name = request.required_text("Bucket")?;
@@ -69,21 +66,9 @@ impl ResourceType for BucketPolicyType {
         });
         deletion(outcome, &["NoSuchBucket"], &[])
     }
-
-    async fn attribute(
-        &self,
-        _cx: &Cx,
-        _physical_id: &str,
-        name: &str,
-    ) -> Result<Json, ResourceError> {
-        Err(ResourceError::unknown_attribute(name))
-    }
 }
 
 fn policy(request: &ResourceRequest) -> String {
-    match request.get("PolicyDocument") {
-        Some(Json::String(text)) => text.clone(),
-        Some(document) => document.to_string(),
-        None => String::new(),
-    }
+    let document = request.get("PolicyDocument");
+    document.map(cloud::document).unwrap_or_default()
 }
