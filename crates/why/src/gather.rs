@@ -1,5 +1,6 @@
 //! Facts: read through operations and the engine's looks, and put together for the rules.
 
+pub mod addresses;
 pub mod builds;
 pub mod containers;
 mod failed_task;
@@ -7,6 +8,7 @@ pub mod list;
 pub mod networks;
 pub mod pictures;
 pub mod pipelines;
+pub mod reach;
 mod services;
 mod stacks;
 mod targets;
@@ -16,7 +18,7 @@ use cloud::{Cx, Error};
 use shapes::ecs::Service;
 
 use crate::facts::{Situation, TargetFacts};
-use crate::report::Finding;
+use crate::report::{Finding, Hop};
 pub use networks::Place;
 use services::Asked;
 
@@ -30,6 +32,10 @@ pub struct Gathered {
     pub looked_at: Vec<String>,
     /// What would have belonged to the question.
     pub not_looked_at: Vec<String>,
+    /// A thing, and what is seen of it that nobody can explain.
+    pub unexplained: Vec<(String, String)>,
+    /// The way that was asked about, as far as it was gone.
+    pub path: Vec<Hop>,
 }
 
 impl Gathered {
@@ -39,6 +45,8 @@ impl Gathered {
         self.findings.extend(other.findings);
         self.looked_at.extend(other.looked_at);
         self.not_looked_at.extend(other.not_looked_at);
+        self.unexplained.extend(other.unexplained);
+        self.path.extend(other.path);
     }
 }
 
@@ -76,11 +84,8 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
         not_looked_at: vec![format!("regions other than {}", cx.region)],
         ..Gathered::default()
     };
-    for cluster in list::clusters(cx).await? {
-        for service in list::services(cx, &cluster).await? {
-            services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
-        }
-        alone(cx, &cluster, &mut gathered).await?;
+    for name in list::clusters(cx).await? {
+        gathered.add(cluster(cx, &name).await?);
     }
     for stack in list::stacks(cx).await? {
         // What a nested stack suffers from is told by its root.
@@ -101,6 +106,16 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
             builds::look(cx, &project, &mut gathered).await?;
         }
     }
+    Ok(gathered)
+}
+
+/// Every service of a cluster, and every task of it that runs by itself.
+pub async fn cluster(cx: &Cx, name: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    for service in list::services(cx, name).await? {
+        services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
+    }
+    alone(cx, name, &mut gathered).await?;
     Ok(gathered)
 }
 

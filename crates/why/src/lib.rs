@@ -41,6 +41,8 @@ use subject::Subject;
 pub struct Question {
     /// A name, an ARN, an id or its beginning. None: whatever is red.
     pub thing: Option<String>,
+    /// With a thing: whether that reaches this one, as `web:8080` or `10.0.1.7:5432`.
+    pub to: Option<String>,
 }
 
 /// Longer names are no names: the longest ARN has 2,048 characters.
@@ -58,8 +60,22 @@ pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
         let gathered = gather::all(cx).await?;
         return Ok(told("everything in this region", gathered));
     };
-    if thing.chars().count() > THING_CHARS_MAX {
+    let to = question.to.as_deref().map(str::trim);
+    let names = [Some(thing), to];
+    if names
+        .iter()
+        .flatten()
+        .any(|it| it.chars().count() > THING_CHARS_MAX)
+    {
         return Err(wire::codes::ValidationError.because("that is longer than any name"));
+    }
+    if let Some(to) = to {
+        let gathered = gather::reach::look(cx, thing, to).await?;
+        return Ok(told(&format!("{thing} to {to}"), gathered));
+    }
+    if let Some(asked) = gather::addresses::read(thing) {
+        let gathered = gather::addresses::look(cx, &asked).await?;
+        return Ok(told(thing, gathered));
     }
     let (mut shown, mut gathered) = (Vec::new(), Gathered::default());
     for subject in subject::find(cx, thing).await? {
@@ -76,6 +92,7 @@ pub async fn answer(cx: &Cx, question: &Question) -> Result<Report, Error> {
 async fn look(cx: &Cx, subject: Subject) -> Result<Gathered, Error> {
     match subject {
         Subject::Stack(name) => gather::stack(cx, &name).await,
+        Subject::Cluster(name) => gather::cluster(cx, &name).await,
         Subject::Service { cluster, name } => gather::service(cx, &cluster, &name).await,
         Subject::Task { cluster, id } => gather::task(cx, &cluster, &id).await,
         Subject::TargetGroup { name, arn } => gather::target_group(cx, &name, &arn).await,
@@ -93,7 +110,9 @@ fn looking(cx: &Cx) -> Cx {
 }
 
 fn told(thing: &str, gathered: Gathered) -> Report {
-    let (findings, unexplained) = explain::explain(gathered.situations, gathered.findings);
+    let (findings, mut unexplained) = explain::explain(gathered.situations, gathered.findings);
+    let more = gathered.unexplained.into_iter();
+    unexplained.extend(more.map(|(thing, symptom)| Unexplained { thing, symptom }));
     let outcome = match (findings.is_empty(), unexplained.is_empty()) {
         (false, _) => Outcome::CauseFound,
         (true, false) => Outcome::Unknown,
@@ -104,6 +123,7 @@ fn told(thing: &str, gathered: Gathered) -> Report {
         thing: thing.to_owned(),
         findings,
         unexplained,
+        path: gathered.path,
         looked_at: gathered.looked_at,
         not_looked_at: gathered.not_looked_at,
     }

@@ -14,6 +14,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Things that are wrong, or may be, and of which no cause was found.
     pub unexplained: Vec<Unexplained>,
+    /// The way that was asked about, when nothing is known to stop it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<Hop>,
     pub looked_at: Vec<String>,
     /// What would have belonged to the question and was not looked at. Nothing of it is known to be well.
     pub not_looked_at: Vec<String>,

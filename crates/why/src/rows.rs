@@ -112,6 +112,33 @@ pub const OF_FILES: &[Row] = &[
     ENV_FILE,
 ];
 
+/// No load balancer takes what a client asks for.
+pub const NO_LISTENER: Row = Row {
+    id: "N19",
+    name: "client-cannot-reach-lb",
+    says: &[],
+    mend: "make a listener on that port, or ask one that is there",
+};
+
+/// Nobody is there to be forwarded to.
+pub const NO_TARGETS: Row = Row {
+    id: "L13",
+    name: "503-no-healthy",
+    says: &[],
+    mend: "let the service register at the group (`loadBalancers`), and see that its tasks start",
+};
+
+/// Another rule than the application's takes a request.
+pub const WRONG_RULE: Row = Row {
+    id: "L16",
+    name: "wrong-rule",
+    says: &[],
+    mend: "let a rule for this host and path forward to the application's target group, with a lower number than the one that takes it",
+};
+
+/// Rows of what clients ask for.
+pub const OF_REQUESTS: &[Row] = &[NO_LISTENER, NO_TARGETS, WRONG_RULE];
+
 /// In the order in which they are asked.
 pub const ROWS: &[Row] = &[
     NOT_BUILT,

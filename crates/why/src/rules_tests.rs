@@ -586,7 +586,10 @@ fn the_list_that_people_read_has_every_row_and_no_other() {
             is_row.then_some((id, (name, !check.is_empty())))
         })
         .collect();
-    let by_message = rows::ROWS.iter().chain(rows::OF_FILES);
+    let by_message = rows::ROWS
+        .iter()
+        .chain(rows::OF_FILES)
+        .chain(rows::OF_REQUESTS);
     let mut known: BTreeMap<&str, &str> = by_message.map(|it| (it.id, it.name)).collect();
     for rule in rules::RULES {
         known.insert(rule.id, rule.name);

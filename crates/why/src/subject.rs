@@ -9,6 +9,7 @@ use crate::nearest::nearest;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     Stack(String),
+    Cluster(String),
     Service { cluster: String, name: String },
     Task { cluster: String, id: String },
     TargetGroup { name: String, arn: String },
@@ -24,6 +25,7 @@ impl Subject {
     fn name(&self) -> &str {
         match self {
             Self::Stack(name)
+            | Self::Cluster(name)
             | Self::Pipeline(name)
             | Self::Project(name)
             | Self::Service { name, .. }
@@ -37,6 +39,7 @@ impl Subject {
         match self {
             Self::Stack(name) => format!("stack {name}"),
             Self::Service { cluster, name } => format!("service {name} in cluster {cluster}"),
+            Self::Cluster(name) => format!("cluster {name}"),
             Self::Task { cluster, id } => format!("task {id} in cluster {cluster}"),
             Self::TargetGroup { name, .. } => format!("target group {name}"),
             Self::LoadBalancer { name, .. } => format!("load balancer {name}"),
@@ -57,6 +60,7 @@ impl Subject {
                     || format!("{cluster}/{id}") == thing
                     || thing.ends_with(&format!(":task/{cluster}/{id}"))
             }
+            Self::Cluster(name) => name == thing || thing.ends_with(&format!(":cluster/{name}")),
             Self::Stack(name) => name == thing || thing.contains(&format!(":stack/{name}/")),
             // An execution's id and a build's begin with the name.
             Self::Pipeline(name) => {
@@ -79,13 +83,18 @@ impl Subject {
 pub async fn find(cx: &Cx, thing: &str) -> Result<Vec<Subject>, Error> {
     let all = everything(cx).await?;
     let called = |it: &&Subject| it.is_called(thing);
-    let found: Vec<Subject> = all.iter().filter(called).cloned().collect();
+    let mut found: Vec<Subject> = all.iter().filter(called).cloned().collect();
+    // A cluster is often called as what runs in it, and that is meant.
+    let is_cluster = |it: &Subject| matches!(it, Subject::Cluster(_));
+    if found.iter().any(|it| !is_cluster(it)) {
+        found.retain(|it| !is_cluster(it));
+    }
     if !found.is_empty() {
         return Ok(found);
     }
     let begins = thing.chars().count() >= BEGINNING_CHARS_MIN;
     let begun: Vec<&Subject> = (all.iter())
-        .filter(|it| begins && it.name().starts_with(thing))
+        .filter(|it| begins && !is_cluster(it) && it.name().starts_with(thing))
         .collect();
     match begun[..] {
         [one] => Ok(vec![one.clone()]),
@@ -107,7 +116,7 @@ fn unknown(thing: &str, all: &[Subject]) -> Error {
         None => String::new(),
     };
     refuse(format!(
-        "there is no stack, service, task, load balancer, target group, pipeline or build project called `{thing}` in this region{hint}"
+        "there is no stack, cluster, service, task, load balancer, target group, pipeline or build project called `{thing}` in this region{hint}"
     ))
 }
 
@@ -120,6 +129,7 @@ async fn everything(cx: &Cx) -> Result<Vec<Subject>, Error> {
         .map(|it| Subject::Stack(it.stack_name))
         .collect();
     for cluster in list::clusters(cx).await? {
+        all.push(Subject::Cluster(cluster.clone()));
         let services = list::services(cx, &cluster).await?;
         all.extend(services.into_iter().map(|it| Subject::Service {
             cluster: cluster.clone(),

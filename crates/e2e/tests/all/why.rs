@@ -406,3 +406,134 @@ fn one_name_of_several_things_is_about_each() {
     );
     assert_cause(&scene.cause("crash"), "R2", &["exit code 3"]);
 }
+
+#[test]
+fn a_way_and_an_address_are_gone_hop_by_hop() {
+    let machine = Machine::start();
+    let scene = Scene::new(&machine);
+    let ground = &scene.ground;
+    let other = ground.group("clients");
+    let run = |command: &[&str], group: &str| {
+        let definition = ground.definition(command[0], &scene.image, command, json!({}));
+        let arn = ground.run(&definition, &ground.subnets[0], group);
+        (
+            ground.address(&arn),
+            arn.rsplit('/').next().unwrap().to_owned(),
+        )
+    };
+    let (address, serving) = run(&["serve", "hello"], &scene.group);
+    let (_, client) = run(&["sleep"], &other);
+    let to = format!("{address}:8080");
+    let ask = |to: &str| {
+        let (report, code) = scene.why(&[&client, to]);
+        let finding = &report["findings"][0];
+        assert!(finding.is_object(), "{report}");
+        ((text(&finding["id"]), finding.to_string()), code)
+    };
+    let (found, code) = ask(&to);
+    assert_eq!(code, 1);
+    assert_cause(
+        &found,
+        "L1",
+        &[
+            "SG_HAS_NO_RULES",
+            &scene.group,
+            &other,
+            "observed",
+            "timed out",
+        ],
+    );
+    ground.open_port_to(&scene.group, 8080, &other);
+    ground.open_port_to(&scene.group, 9000, &other);
+    let (report, code) = scene.why(&[&client, &format!("{serving}:8080")]);
+    assert_eq!(
+        (report["outcome"].as_str(), code),
+        (Some("nothing-wrong"), 0),
+        "{report}"
+    );
+    assert!(
+        report["path"].to_string().contains("a connection was made"),
+        "{report}"
+    );
+    let (found, _) = ask(&format!("{address}:9000"));
+    assert_cause(&found, "R13", &["on no such port", ":8080"]);
+    let (report, code) = scene.why(&[&client, "nowhere"]);
+    assert!(code == 2 && report["error"].is_string(), "{report}");
+
+    let balancer = ground.balancer("site", 80);
+    assert_cause(
+        &scene.cause("http://127.0.0.1:81/"),
+        "N19",
+        &["listeners on 80"],
+    );
+    assert_cause(
+        &scene.cause("http://127.0.0.1/"),
+        "L13",
+        &["503", "nothing is registered"],
+    );
+    ground.open_port_to(&scene.group, 8080, &balancer.group);
+    ground.register(&balancer.target_group, &address);
+    ground.target_when(&balancer.target_group, "healthy");
+    let (report, code) = scene.why(&["http://127.0.0.1/a"]);
+    assert_eq!(
+        (report["outcome"].as_str(), code),
+        (Some("nothing-wrong"), 0),
+        "{report}"
+    );
+    assert!(
+        report["path"].to_string().contains("forwards to"),
+        "{report}"
+    );
+    let (report, code) = scene.why(&["test"]);
+    assert_eq!(
+        (report["outcome"].as_str(), code),
+        (Some("nothing-wrong"), 0),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_file_is_checked_with_what_the_daemon_knows() {
+    let machine = Machine::start();
+    let scene = Scene::new(&machine);
+    let files = tempfile::tempdir().unwrap();
+    let template = |group: &str, start: &str| {
+        json!({ "Resources": { "Definition": { "Type": "AWS::ECS::TaskDefinition", "Properties": {
+            "NetworkMode": "awsvpc", "RequiresCompatibilities": ["FARGATE"], "Cpu": "256", "Memory": "512",
+            "ExecutionRoleArn": "arn:aws:iam::000000000000:role/none",
+            "ContainerDefinitions": [{ "Name": "web", "Image": scene.image, "EntryPoint": [start],
+                "LogConfiguration": { "LogDriver": "awslogs", "Options": {
+                    "awslogs-group": group, "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "x",
+                } } }],
+        } } } })
+    };
+    let check = |template: Value| {
+        let file = files.path().join("site.json");
+        std::fs::write(&file, serde_json::to_string_pretty(&template).unwrap()).unwrap();
+        let output = machine.run(&["check", "--json", &file.display().to_string()]);
+        let report = output.json();
+        let all = report["findings"].as_array().unwrap().clone();
+        let ids: Vec<String> = all.iter().map(|it| text(&it["id"])).collect();
+        (ids, report, output.code)
+    };
+    let (ids, report, code) = check(template("/test", "/etc/hosts"));
+    assert_eq!(code, 1, "{report}");
+    for (id, part) in [
+        ("S9", "is in us-east-1"),
+        ("S18", "there is no such role"),
+        ("S1", "COPY `/etc/hosts` into the image"),
+    ] {
+        assert!(ids.iter().any(|it| it == id), "{id} is not in {report}");
+        assert!(
+            report.to_string().contains(part),
+            "`{part}` is not in {report}"
+        );
+    }
+    let (ids, report, _) = check(template("/none", "/no/such/program"));
+    assert!(
+        ids.contains(&"S8".to_owned()) && ids.contains(&"S1".to_owned()),
+        "{report}"
+    );
+    let output = machine.run(&["check", "--json", "/no/such/file"]);
+    assert_eq!(output.code, 2, "{output:?}");
+}

@@ -15,9 +15,12 @@ use crate::say;
 
 #[derive(Debug, Args)]
 pub struct Why {
-    /// A stack, application, service, task, load balancer, target group, pipeline or build project: by its
-    /// name, its ARN, or how its id begins. Without: whatever is red now
+    /// A stack, application, cluster, service, task, load balancer, target group, pipeline or build project: by
+    /// its name, its ARN, or how its id begins; or a URL. Without: whatever is red now
     thing: Option<String>,
+    /// Whether the thing reaches this one: a thing or an address, with a port, as `db:5432`
+    #[arg(value_name = "TO:PORT")]
+    to: Option<String>,
 }
 
 /// What the command ends with, for scripts.
@@ -49,11 +52,22 @@ impl Why {
 
     async fn ask(&self, config: &Config) -> Result<Report> {
         let client = Client::new(config)?;
-        let question = json!({ "thing": self.thing });
+        let question = json!({ "thing": self.thing, "to": self.to });
         let answer = client.post("/_neargate/v1/why", &question).await;
         let bytes = answer.map_err(in_words)?.collect().await?.to_bytes();
         serde_json::from_slice(&bytes).context("the daemon's answer is not understood")
     }
+}
+
+/// The first cause of what is wrong with a thing, for commands that have failed with it. What cannot be asked now is
+/// left to whoever asks later.
+pub async fn first_cause(client: &Client, thing: &str) -> Option<String> {
+    let question = json!({ "thing": thing });
+    let answer = client.post("/_neargate/v1/why", &question).await.ok()?;
+    let bytes = answer.collect().await.ok()?.to_bytes();
+    let report: Report = serde_json::from_slice(&bytes).ok()?;
+    let first = report.findings.first()?;
+    Some(finding_shown(first, None))
 }
 
 /// What the daemon says, without the code that is for programs.
@@ -88,6 +102,9 @@ fn shown(report: &Report, width: Option<usize>) -> String {
     if report.outcome == Outcome::NothingWrong {
         let mark = style("✓").green().bold();
         text += &format!("{mark} {}: nothing is wrong\n", report.thing);
+    }
+    for hop in &report.path {
+        text += &format!("  path     {}\n", hop_shown(hop));
     }
     if report.outcome != Outcome::CauseFound {
         let looked = match report.looked_at.is_empty() {

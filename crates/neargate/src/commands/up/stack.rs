@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{Timings, Up, verdict};
 use crate::client::{CallError, Client};
 use crate::commands::application::{TAG, find_stack};
+use crate::commands::why::first_cause;
 use crate::config::Config;
 use crate::say::Step;
 
@@ -241,8 +242,9 @@ async fn wait(
                 if failures.is_empty() {
                     failures.extend(stack.stack_status_reason.clone());
                 }
+                let cause = first_cause(client, name).await.unwrap_or_default();
                 bail!(
-                    "the stack `{name}` is {status}: {}\n\n`neargate why {name}` says what is known of it.",
+                    "the stack `{name}` is {status}: {}\n\n{cause}`neargate why {name}` says what is known of it.",
                     failures.join("; ")
                 );
             }
