@@ -31,7 +31,15 @@ const TITLES: &[(&str, &str)] = &[
 struct Service {
     service: String,
     operations: Vec<String>,
+    members: Members,
     resource_types: Vec<String>,
+}
+
+/// Of the inputs of a service's operations, down to their structures.
+#[derive(Deserialize)]
+struct Members {
+    honoured: usize,
+    refused: usize,
 }
 
 /// Asks `program`, or the one that cargo builds here, and writes the README's section. With
@@ -87,7 +95,7 @@ fn section(services: &[Service]) -> String {
     let types: usize = services.iter().map(|it| it.resource_types.len()).sum();
     let mut text = format!(
         "{operations} operations of {} services, and {types} CloudFormation resource types.\n\n\
-         | service | operations | resource types |\n|---|---|---|\n",
+         | service | operations | members of their inputs | resource types |\n|---|---|---|---|\n",
         services.len()
     );
     let mut names = "\n<details><summary>The operations by name</summary>\n".to_owned();
@@ -96,7 +104,9 @@ fn section(services: &[Service]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| {title} | {count} | {} |",
+            "| {title} | {count} | {} of {} | {} |",
+            it.members.honoured,
+            it.members.honoured + it.members.refused,
             words(&it.resource_types)
         );
         let _ = writeln!(names, "\n**{title}**: {}", words(&it.operations));
@@ -125,8 +135,9 @@ mod tests {
     #[test]
     fn the_section_between_the_markers_is_replaced_and_nothing_else() {
         let services: Vec<Service> = serde_json::from_str(
-            r#"[{"service": "sts", "operations": ["GetCallerIdentity", "AssumeRole"], "resourceTypes": []},
-                {"service": "new", "operations": ["Do"], "resourceTypes": ["AWS::New::Thing"]}]"#,
+            r#"[{"service": "sts", "operations": ["GetCallerIdentity", "AssumeRole"],
+                "members": {"honoured": 5, "refused": 3}, "resourceTypes": []},
+                {"service": "new", "operations": ["Do"], "members": {"honoured": 1, "refused": 0}, "resourceTypes": ["AWS::New::Thing"]}]"#,
         )
         .unwrap();
         let readme = format!("before\n{BEGIN}\nstale\n{END}\nafter\n");
@@ -136,9 +147,9 @@ mod tests {
             format!(
                 "before\n{BEGIN}\n\
                  3 operations of 2 services, and 1 CloudFormation resource types.\n\n\
-                 | service | operations | resource types |\n|---|---|---|\n\
-                 | STS | 2 |  |\n\
-                 | new | 1 | `AWS::New::Thing` |\n\n\
+                 | service | operations | members of their inputs | resource types |\n|---|---|---|---|\n\
+                 | STS | 2 | 5 of 8 |  |\n\
+                 | new | 1 | 1 of 1 | `AWS::New::Thing` |\n\n\
                  <details><summary>The operations by name</summary>\n\n\
                  **STS**: `AssumeRole` `GetCallerIdentity`\n\n\
                  **new**: `Do`\n\n</details>\n{END}\nafter\n"
