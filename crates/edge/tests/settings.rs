@@ -65,6 +65,36 @@ async fn forwarded_for_is_appended_kept_or_removed() {
     assert_eq!(seen(ForwardedFor::Remove, false).await, None);
 }
 
+#[tokio::test]
+async fn headers_of_answers_are_set_and_taken_away() {
+    let change = |name: &str, value: Option<&str>| HeaderChange {
+        name: name.into(),
+        value: value.map(str::to_owned),
+    };
+    let changes = |lb: &mut Balancer, _: &mut TargetGroup| {
+        lb.listeners[0].headers = vec![
+            change("Server", None),
+            change("X-Frame-Options", Some("DENY")),
+            change("Content-Length-Hint", Some("none")),
+        ];
+    };
+    for (expected, (bench, port, _a)) in [
+        (None, Bench::serving().await),
+        (Some("DENY"), Bench::serving_with(changes).await),
+    ] {
+        let answer = bench.ask(port, "GET /x HTTP/1.1\r\nHost: lb\r\n\r\n").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("x-frame-options").as_deref(), expected);
+        // What the balancer answers itself is an answer, too.
+        let own = bench
+            .ask(port, "TRACE /x HTTP/1.1\r\nHost: lb\r\n\r\n")
+            .await;
+        assert_eq!(own.status, 405, "{own:?}");
+        assert_eq!(own.header("x-frame-options").as_deref(), expected);
+        assert_eq!(own.header("server").is_none(), expected.is_some());
+    }
+}
+
 /// One more request than the time is for, and then no more.
 #[tokio::test]
 async fn an_old_connection_is_closed_with_its_next_answer() {

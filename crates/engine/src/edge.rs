@@ -130,6 +130,16 @@ pub struct Listener {
     pub port: u16,
     /// In order; the last one has no conditions.
     pub rules: Vec<Rule>,
+    /// What clients get other than it comes, whoever answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderChange>,
+}
+
+/// A header of answers: it has this value, or is taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderChange {
+    pub name: String,
+    pub value: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -520,6 +520,25 @@ impl wire::Operation for ModifyListenerInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct ModifyListenerAttributesInput {
+    pub listener_arn: String,
+    pub attributes: Vec<ListenerAttribute>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct ModifyListenerAttributesOutput {
+    pub attributes: Option<Vec<ListenerAttribute>>,
+}
+
+impl wire::Operation for ModifyListenerAttributesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ModifyListenerAttributes";
+    type Output = ModifyListenerAttributesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct ModifyLoadBalancerAttributesInput {
     pub load_balancer_arn: String,
     #[aws(limits = limits::LOAD_BALANCER_ATTRIBUTES)]
@@ -854,6 +873,7 @@ pub struct Listener {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
 pub struct ListenerAttribute {
+    #[aws(limits = limits::LISTENER_ATTRIBUTE_KEY)]
     pub key: Option<String>,
     #[aws(keeps_empty)]
     pub value: Option<String>,
@@ -1329,6 +1349,14 @@ pub mod limits {
     pub static HEALTH_CHECK_TIMEOUT_SECONDS: Limits = Limits {
         min: Some(2),
         max: Some(120),
+        ..Limits::NONE
+    };
+    pub static LISTENER_ATTRIBUTE_KEY: Limits = Limits {
+        max: Some(256),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("^[a-zA-Z0-9._]+$");
+            Some(&PATTERN)
+        },
         ..Limits::NONE
     };
     pub static LOAD_BALANCER_ATTRIBUTE_KEY: Limits = Limits {

@@ -2,12 +2,14 @@
 //! refused unless they are given their default.
 
 use cloud::{Cx, Error};
+use engine::HeaderChange;
 use shapes::elbv2::errors::InvalidConfigurationRequestException;
 use shapes::elbv2::{
     DescribeCapacityReservationInput, DescribeCapacityReservationOutput,
     DescribeListenerAttributesInput, DescribeListenerAttributesOutput,
     DescribeLoadBalancerAttributesInput, DescribeLoadBalancerAttributesOutput,
-    DescribeTargetGroupAttributesInput, DescribeTargetGroupAttributesOutput, LoadBalancerAttribute,
+    DescribeTargetGroupAttributesInput, DescribeTargetGroupAttributesOutput, ListenerAttribute,
+    LoadBalancerAttribute, ModifyListenerAttributesInput, ModifyListenerAttributesOutput,
     ModifyLoadBalancerAttributesInput, ModifyLoadBalancerAttributesOutput,
     ModifyTargetGroupAttributesInput, ModifyTargetGroupAttributesOutput, TargetGroupAttribute,
 };
@@ -26,6 +28,10 @@ enum Form {
     SecondsOrNone(u64, u64),
     CookieName,
     Text,
+    /// The value of a header.
+    HeaderText,
+    /// A number of seconds, from zero up to a day, or nothing.
+    SecondsText,
 }
 
 /// Which of them have their effect here.
@@ -35,7 +41,7 @@ enum Honours {
     Only(&'static [&'static str]),
 }
 
-use Form::{Bool, CookieName, OneOf, Seconds, SecondsOrNone, Text};
+use Form::{Bool, CookieName, HeaderText, OneOf, Seconds, SecondsOrNone, SecondsText, Text};
 use Honours::{All, Only};
 
 /// Name, default, values, and what is honoured.
@@ -179,12 +185,85 @@ const TARGET_GROUP: Known = &[
     ),
 ];
 
+const SERVER_ENABLED: &str = "routing.http.response.server.enabled";
+/// What the attributes begin and end with that are a header of answers.
+const RESPONSE: &str = "routing.http.response.";
+const HEADER_VALUE: &str = ".header_value";
+
+/// ELBv2 API reference, "ListenerAttribute", for Application Load Balancers' listeners without TLS.
+const LISTENER: Known = &[
+    (SERVER_ENABLED, "true", Bool, All),
+    (
+        "routing.http.response.strict_transport_security.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.access_control_allow_origin.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.access_control_allow_methods.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.access_control_allow_headers.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.access_control_allow_credentials.header_value",
+        "",
+        OneOf(&["", "true"]),
+        All,
+    ),
+    (
+        "routing.http.response.access_control_expose_headers.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.access_control_max_age.header_value",
+        "",
+        SecondsText,
+        All,
+    ),
+    (
+        "routing.http.response.content_security_policy.header_value",
+        "",
+        HeaderText,
+        All,
+    ),
+    (
+        "routing.http.response.x_content_type_options.header_value",
+        "",
+        OneOf(&["", "nosniff"]),
+        All,
+    ),
+    (
+        "routing.http.response.x_frame_options.header_value",
+        "",
+        OneOf(&["", "DENY", "SAMEORIGIN"]),
+        All,
+    ),
+];
+
+/// The longest value of a header that can be set (Elastic Load Balancing, "HTTP header modification").
+const HEADER_LENGTH_MAX: usize = 1024;
+
 pub const LEAST_OUTSTANDING: &str = "least_outstanding_requests";
 pub const RANDOM: &str = "weighted_random";
 
 /// What has been set, or the default.
 pub fn value_of<'a>(set: &'a Attributes, key: &str) -> &'a str {
-    let known = BALANCER.iter().chain(TARGET_GROUP);
+    let known = BALANCER.iter().chain(TARGET_GROUP).chain(LISTENER);
     let default = || known.clone().find(|it| it.0 == key).map_or("", |it| it.1);
     set.get(key).map_or_else(default, String::as_str)
 }
@@ -210,6 +289,11 @@ impl Form {
             OneOf(values) => values.contains(&value),
             CookieName => value.bytes().all(is_of_token),
             Text => true,
+            HeaderText => {
+                let is_plain = |it: u8| it == b' ' || it.is_ascii_graphic();
+                value.len() <= HEADER_LENGTH_MAX && value.bytes().all(is_plain)
+            }
+            SecondsText => value.is_empty() || number.is_ok_and(|it| it <= 86_400),
         }
     }
 }
@@ -370,15 +454,71 @@ pub async fn describe_target_group_attributes(
     })
 }
 
-/// HTTP listeners have none that could be set here.
 pub async fn describe_listener_attributes(
     cx: Cx,
     input: DescribeListenerAttributesInput,
 ) -> Result<DescribeListenerAttributesOutput, Error> {
-    cx.read(|tx| record::listener(&cx, tx, &input.listener_arn))?;
+    let listener = cx.read(|tx| record::listener(&cx, tx, &input.listener_arn))?;
     Ok(DescribeListenerAttributesOutput {
-        attributes: Some(vec![]),
+        attributes: listener_attributes(&listener.attributes),
     })
+}
+
+pub async fn modify_listener_attributes(
+    cx: Cx,
+    input: ModifyListenerAttributesInput,
+) -> Result<ModifyListenerAttributesOutput, Error> {
+    cx.write(|tx| {
+        let mut listener = record::listener(&cx, tx, &input.listener_arn)?;
+        for it in &input.attributes {
+            let (key, value) = (
+                it.key.clone().unwrap_or_default(),
+                it.value.clone().unwrap_or_default(),
+            );
+            check(LISTENER, &key, &value)?;
+            listener.attributes.insert(key, value);
+        }
+        listener.generation = record::touch(tx)?;
+        tx.put(&listener)?;
+        Ok(ModifyListenerAttributesOutput {
+            attributes: listener_attributes(&listener.attributes),
+        })
+    })
+}
+
+fn listener_attributes(set: &Attributes) -> Option<Vec<ListenerAttribute>> {
+    let all = all(LISTENER, set).into_iter();
+    Some(
+        all.map(|(key, value)| ListenerAttribute {
+            key: Some(key),
+            value: Some(value),
+        })
+        .collect(),
+    )
+}
+
+/// What a listener makes of its answers' headers.
+pub fn headers_of(set: &Attributes) -> Vec<HeaderChange> {
+    let mut changes = Vec::new();
+    if !is_on(set, SERVER_ENABLED) {
+        changes.push(HeaderChange {
+            name: "Server".to_owned(),
+            value: None,
+        });
+    }
+    for (key, _, _, _) in LISTENER {
+        let named = key
+            .strip_prefix(RESPONSE)
+            .and_then(|it| it.strip_suffix(HEADER_VALUE));
+        let value = value_of(set, key);
+        if let Some(named) = named.filter(|_| !value.is_empty()) {
+            changes.push(HeaderChange {
+                name: named.replace('_', "-"),
+                value: Some(value.to_owned()),
+            });
+        }
+    }
+    changes
 }
 
 /// Nothing is ever reserved.

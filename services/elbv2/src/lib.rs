@@ -59,6 +59,10 @@ pub fn service() -> Service {
         )
         .on(attributes::describe_target_group_attributes, everywhere())
         .on(attributes::describe_listener_attributes, everywhere())
+        .on(
+            attributes::modify_listener_attributes,
+            on_listener(|it| &it.listener_arn),
+        )
         .on(attributes::describe_capacity_reservation, everywhere())
         .on(target_group::create_target_group, on_new_group())
         .on(target_group::describe_target_groups, everywhere())

@@ -213,6 +213,7 @@ pub async fn create_listener(
             default_actions: input.default_actions.clone(),
             rules: vec![],
             tags: tags.clone(),
+            attributes: Default::default(),
             generation: record::touch(tx)?,
         };
         tx.put(&listener)?;

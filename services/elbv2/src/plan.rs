@@ -10,7 +10,7 @@ use engine::{
 use shapes::elbv2::{Action, ActionTypeEnum, RedirectActionStatusCodeEnum, RuleCondition};
 
 use crate::access_log;
-use crate::attributes::{LEAST_OUTSTANDING, RANDOM, is_on, number_of, value_of};
+use crate::attributes::{self, LEAST_OUTSTANDING, RANDOM, is_on, number_of, value_of};
 use crate::record::{Attributes, Balancer, Listener, TargetGroup, forwarded};
 
 /// Everything that a snapshot is made of.
@@ -102,6 +102,7 @@ fn listener(listener: &Listener, facts: &Facts<'_>) -> engine::Listener {
         id: listener.key(),
         port: listener.port,
         rules: rules.chain(default).collect(),
+        headers: attributes::headers_of(&listener.attributes),
     }
 }
 

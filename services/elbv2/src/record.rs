@@ -149,6 +149,8 @@ pub struct Listener {
     pub default_actions: Vec<Action>,
     pub rules: Vec<Rule>,
     pub tags: Tags,
+    #[serde(default)]
+    pub attributes: Attributes,
     /// The generation that it came or last changed with: it is real once the edge serves that one.
     pub generation: u64,
 }

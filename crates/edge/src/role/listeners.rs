@@ -17,7 +17,7 @@ use super::group::Group;
 use super::holder::holder_of;
 use super::listen::{bind, bind_more};
 use super::namespace::Origin;
-use super::plan::{Admission, CompiledRule, Frontend, Slot};
+use super::plan::{Admission, CompiledHeader, CompiledRule, Frontend, Slot};
 use super::worker::Command;
 use crate::protocol::{Listening, ListeningPlace};
 
@@ -278,6 +278,7 @@ fn frontend(
         .rules
         .iter()
         .map(|rule| CompiledRule::new(rule, find));
+    let headers = listener.headers.iter().map(CompiledHeader::new);
     Ok(Frontend {
         host: balancer.host.to_ascii_lowercase(),
         admits,
@@ -286,6 +287,7 @@ fn frontend(
         access_log: known.accesses.get(&balancer.id).cloned(),
         origin: origin_of(balancer, known.origin),
         rules: rules.collect::<Result<_, _>>()?,
+        headers: headers.collect::<Result<_, _>>()?,
     })
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use engine::{Action, Condition, GroupRule, HttpSettings, Peer, Rule};
+use engine::{Action, Condition, GroupRule, HeaderChange, HttpSettings, Peer, Rule};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::Ipv4Net;
 
 use super::access::AccessLog;
@@ -30,6 +31,35 @@ pub struct Frontend {
     pub access_log: Option<Arc<AccessLog>>,
     pub origin: Origin,
     pub rules: Vec<CompiledRule>,
+    pub headers: Vec<CompiledHeader>,
+}
+
+/// A header of answers that is set, or taken away.
+pub struct CompiledHeader {
+    name: HeaderName,
+    value: Option<HeaderValue>,
+}
+
+impl CompiledHeader {
+    pub fn new(change: &HeaderChange) -> Result<Self, String> {
+        let odd = || format!("the header `{}` cannot be set so", change.name);
+        let value = change.value.as_deref().map(HeaderValue::from_str);
+        Ok(Self {
+            name: change.name.parse().map_err(|_| odd())?,
+            value: value.transpose().map_err(|_| odd())?,
+        })
+    }
+
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        match &self.value {
+            Some(value) => {
+                headers.insert(&self.name, value.clone());
+            }
+            None => {
+                headers.remove(&self.name);
+            }
+        }
+    }
 }
 
 /// Whom a port lets in.

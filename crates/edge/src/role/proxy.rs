@@ -79,6 +79,9 @@ async fn answer(
         host_name,
     };
     let mut answered = arrived.answer(client, frontend, &mut accessing).await;
+    for header in &frontend.headers {
+        header.apply(answered.headers_mut());
+    }
     if let Some(mut accessing) = accessing {
         accessing.answers(&answered);
         match answered.body_mut() {

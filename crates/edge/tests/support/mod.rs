@@ -311,6 +311,7 @@ pub fn balancer(id: &str, port: u16, rules: Vec<Rule>) -> Balancer {
             id: format!("{id}-{port}"),
             port,
             rules,
+            headers: vec![],
         }],
         idle_timeout_ms: 5_000,
         http: HttpSettings::default(),

@@ -676,6 +676,7 @@ pub const OPERATIONS: &[Entry] = &[
     Entry::of::<shapes::elbv2::DescribeTargetGroupsInput>(&shapes::elbv2::MODEL, "elbv2"),
     Entry::of::<shapes::elbv2::DescribeTargetHealthInput>(&shapes::elbv2::MODEL, "elbv2"),
     Entry::of::<shapes::elbv2::ModifyListenerInput>(&shapes::elbv2::MODEL, "elbv2"),
+    Entry::of::<shapes::elbv2::ModifyListenerAttributesInput>(&shapes::elbv2::MODEL, "elbv2"),
     Entry::of::<shapes::elbv2::ModifyLoadBalancerAttributesInput>(&shapes::elbv2::MODEL, "elbv2"),
     Entry::of::<shapes::elbv2::ModifyRuleInput>(&shapes::elbv2::MODEL, "elbv2"),
     Entry::of::<shapes::elbv2::ModifyTargetGroupInput>(&shapes::elbv2::MODEL, "elbv2"),

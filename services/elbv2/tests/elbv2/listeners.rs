@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use shapes::elbv2::*;
 
-use crate::world::{World, ask, fixed, forward, text, texts};
+use crate::world::{World, ask, fixed, forward, text, texts, until};
 
 #[tokio::test]
 async fn what_cannot_be_made() {
@@ -253,4 +253,67 @@ async fn priorities() {
         .await;
     world.ok::<DeleteRuleInput>(json!({"RuleArn": first})).await;
     assert_eq!(order().await, [second, default]);
+}
+
+#[tokio::test]
+async fn attributes_change_the_headers_of_answers() {
+    let world = World::new().await;
+    let balancer = world.balancer("web").await;
+    let listener = world.listener_to(&balancer, 80, fixed("200")).await;
+    let found =
+        (world.ok::<DescribeListenerAttributesInput>(json!({"ListenerArn": listener}))).await;
+    let server = json!({"Key": "routing.http.response.server.enabled", "Value": "true"});
+    assert_eq!(found["Attributes"][0], server);
+    let set = |key: &str, value: &str| json!({"ListenerArn": listener, "Attributes": [{"Key": format!("routing.http.response.{key}"), "Value": value}]});
+    for (key, value) in [
+        ("server.enabled", "false"),
+        ("x_frame_options.header_value", "DENY"),
+        ("strict_transport_security.header_value", "max-age=60"),
+        ("content_security_policy.header_value", ""),
+    ] {
+        world
+            .ok::<ModifyListenerAttributesInput>(set(key, value))
+            .await;
+    }
+    let change = |name: &str, value: Option<&str>| engine::HeaderChange {
+        name: name.into(),
+        value: value.map(str::to_owned),
+    };
+    let expected = [
+        change("Server", None),
+        change("strict-transport-security", Some("max-age=60")),
+        change("x-frame-options", Some("DENY")),
+    ];
+    until("they are served", || {
+        let snapshot = world.snapshot();
+        let served = snapshot
+            .balancers
+            .first()
+            .and_then(|it| it.listeners.first().cloned());
+        served.is_some_and(|it| it.headers == expected)
+    })
+    .await;
+    for (key, value) in [
+        ("x_frame_options.header_value", "ALLOW"),
+        ("server.enabled", "no"),
+        ("access_control_max_age.header_value", "-1"),
+        ("content_security_policy.header_value", "a\nb"),
+    ] {
+        let message = format!(
+            "The value '{value}' is not valid for the attribute 'routing.http.response.{key}'"
+        );
+        (world.refused::<ModifyListenerAttributesInput>(
+            set(key, value),
+            "ValidationError",
+            &message,
+        ))
+        .await;
+    }
+    let unknown = "The attribute key 'routing.http.response.colour' is not recognized";
+    (world.refused::<ModifyListenerAttributesInput>(
+        set("colour", "red"),
+        "ValidationError",
+        unknown,
+    ))
+    .await;
 }
