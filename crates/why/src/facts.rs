@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::acl::AclFacts;
 use crate::report::Place;
 use crate::texts::{denied_action, not_executed};
 
@@ -229,6 +230,8 @@ pub struct NetworkFacts {
     /// None: it is over, and nobody knows how it was asked for.
     pub has_public_address: Option<bool>,
     pub groups: Vec<GroupFacts>,
+    /// The network ACL of the subnet, where one is known.
+    pub acl: Option<AclFacts>,
     /// Where the task is told to be there.
     #[serde(skip)]
     pub place: Option<Place>,
@@ -386,7 +389,7 @@ impl GroupRuleFacts {
 pub const EVERYWHERE: &str = "0.0.0.0/0";
 
 /// First and last address of a range as `10.0.0.0/16`.
-fn base_range(text: &str) -> Option<(u32, u32)> {
+pub(crate) fn base_range(text: &str) -> Option<(u32, u32)> {
     let (address, prefix) = text.split_once('/')?;
     let address: std::net::Ipv4Addr = address.parse().ok()?;
     let prefix: u32 = prefix.parse().ok().filter(|it| *it <= 32)?;

@@ -19,6 +19,7 @@ mod rules_tests;
 mod subject;
 mod texts;
 
+pub mod acl;
 pub mod ahead;
 pub mod elf;
 pub mod facts;

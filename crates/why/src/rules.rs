@@ -2,6 +2,7 @@
 //! nothing. It is pure and knows no other rule; which finding is the cause and which ones follow from it
 //! is decided afterwards, by [`Layer`].
 
+mod acl_closed;
 mod branch_missing;
 mod build_command;
 mod buildspec_missing;
@@ -257,6 +258,7 @@ pub const RULES: &[Rule] = &[
     internet_gateway_detached::RULE,
     egress_closed::RULE,
     endpoint_missing::RULE,
+    acl_closed::RULE,
     resolver_off::RULE,
     subnet_full::RULE,
     group_of_other_network::RULE,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::acl::{AclDirection, AclEntryFacts, AclFacts};
 use crate::explain::explain;
 use crate::facts::*;
 use crate::report::{Basis, Finding};
@@ -201,6 +202,46 @@ fn what_ends_a_packets_way_is_named_with_its_hop() {
         found.path.last().unwrap().code.as_deref(),
         Some("ENI_SG_RULES_MISMATCH")
     );
+    let guarded = |number: i64, direction, allows, port: i32| AclEntryFacts {
+        number,
+        direction,
+        allows,
+        protocol: "6".into(),
+        from_port: port,
+        to_port: port.max(443),
+        range: EVERYWHERE.into(),
+    };
+    let at_acl = |entries: Vec<AclEntryFacts>| {
+        network(|it| {
+            it.acl = Some(AclFacts {
+                id: "acl-1".into(),
+                entries,
+                place: None,
+            });
+        })
+    };
+    let out = guarded(100, AclDirection::Out, true, 443);
+    let found = check(
+        &at_acl(vec![
+            guarded(90, AclDirection::Out, false, 443),
+            out.clone(),
+        ]),
+        "N12",
+        &["rule 90: deny tcp 443 to 0.0.0.0/0", "--egress"],
+    );
+    let last = found.path.last().unwrap().code.clone();
+    assert_eq!(last.as_deref(), Some("SUBNET_ACL_RESTRICTION"));
+    let back = guarded(100, AclDirection::In, true, 443);
+    check(
+        &at_acl(vec![out.clone(), back]),
+        "N12",
+        &["rule *: all traffic is denied", "1024-65535", "--ingress"],
+    );
+    let answers = AclEntryFacts {
+        to_port: 65_535,
+        ..guarded(100, AclDirection::In, true, 1024)
+    };
+    assert_eq!(find(&at_acl(vec![out, answers])), None);
     // Nothing is wrong with the network of a task that failed for another reason.
     assert_eq!(
         find(&with(stopped("x"), |it| it

@@ -8,10 +8,11 @@ use e2e::{Docker, Machine, Pushed, eventually};
 use serde_json::{Value, json};
 use shapes::ec2::{
     AssociateRouteTableInput, AttachInternetGatewayInput, AuthorizeSecurityGroupEgressInput,
-    AuthorizeSecurityGroupIngressInput, CreateInternetGatewayInput, CreateRouteInput,
-    CreateRouteTableInput, CreateSecurityGroupInput, CreateSubnetInput, CreateVpcInput,
-    IpPermission, IpRange, RevokeSecurityGroupEgressInput, RevokeSecurityGroupIngressInput,
-    UserIdGroupPair,
+    AuthorizeSecurityGroupIngressInput, CreateInternetGatewayInput, CreateNetworkAclEntryInput,
+    CreateNetworkAclInput, CreateRouteInput, CreateRouteTableInput, CreateSecurityGroupInput,
+    CreateSubnetInput, CreateVpcInput, DescribeNetworkAclsInput, Filter, IpPermission, IpRange,
+    PortRange, ReplaceNetworkAclAssociationInput, RevokeSecurityGroupEgressInput,
+    RevokeSecurityGroupIngressInput, RuleAction, UserIdGroupPair,
 };
 
 pub const TEMPLATE: &str = include_str!("../../../neargate/src/templates/application.yaml");
@@ -119,6 +120,51 @@ impl<'a> Ground<'a> {
             ip_permissions: Some(vec![rule]),
             ..Default::default()
         });
+    }
+
+    /// Puts a network ACL of its own at a subnet, which lets everything pass but HTTPS on its way out.
+    pub fn guarded(&self, subnet: &str) -> String {
+        let found = self.machine.typed(DescribeNetworkAclsInput {
+            filters: Some(vec![Filter {
+                name: Some("association.subnet-id".into()),
+                values: Some(vec![subnet.into()]),
+            }]),
+            ..Default::default()
+        });
+        let before = found.network_acls.unwrap().remove(0);
+        let mut associations = before.associations.into_iter().flatten();
+        let own = associations.find(|it| it.subnet_id.as_deref() == Some(subnet));
+        let made = self.machine.typed(CreateNetworkAclInput {
+            vpc_id: self.vpc.clone(),
+            ..Default::default()
+        });
+        let id = made.network_acl.unwrap().network_acl_id.unwrap();
+        for (egress, number, action, protocol) in [
+            (true, 90, RuleAction::Deny, "6"),
+            (true, 100, RuleAction::Allow, "-1"),
+            (false, 100, RuleAction::Allow, "-1"),
+        ] {
+            let ports = PortRange {
+                from: Some(443),
+                to: Some(443),
+            };
+            self.machine.typed(CreateNetworkAclEntryInput {
+                network_acl_id: id.clone(),
+                egress,
+                rule_number: number,
+                rule_action: action,
+                protocol: protocol.into(),
+                port_range: (protocol == "6").then_some(ports),
+                cidr_block: Some("0.0.0.0/0".into()),
+                ..Default::default()
+            });
+        }
+        self.machine.typed(ReplaceNetworkAclAssociationInput {
+            association_id: own.unwrap().network_acl_association_id.unwrap(),
+            network_acl_id: id.clone(),
+            ..Default::default()
+        });
+        id
     }
 
     /// Lets nothing out but TCP to one port.

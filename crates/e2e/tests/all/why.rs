@@ -204,13 +204,26 @@ fn a_service_whose_network_leads_nowhere_is_explained() {
         "N6",
         &["ENI_SG_RULES_MISMATCH", &shut, "tcp 80: 0.0.0.0/0"],
     );
-    // Without a name, both are told.
+    let acl = ground.guarded(&ground.subnets[1]);
+    let open = ground.group("open");
+    let network = json!({ "awsvpcConfiguration": {
+        "subnets": [ground.subnets[1]], "securityGroups": [open], "assignPublicIp": "ENABLED",
+    } });
+    scene.failing_service("guarded", &definition, &network);
+    assert_cause(
+        &scene.cause("test/guarded"),
+        "N12",
+        &["SUBNET_ACL_RESTRICTION", &acl, "rule 90: deny tcp 443"],
+    );
+    // Without a name, all are told.
     let (report, code) = scene.why(&[]);
     let rows: Vec<&Value> = (report["findings"].as_array().unwrap().iter())
         .map(|it| &it["id"])
         .collect();
     assert!(
-        rows.contains(&&json!("N2")) && rows.contains(&&json!("N6")),
+        rows.contains(&&json!("N2"))
+            && rows.contains(&&json!("N6"))
+            && rows.contains(&&json!("N12")),
         "{report}"
     );
     assert_eq!(code, 1);

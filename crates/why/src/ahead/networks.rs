@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::declared::{Declared, DeclaredResource, flag, is_known, number, short, text};
+use crate::acl::{AclDirection, AclEntryFacts, AclFacts};
 use crate::facts::{
     EVERYWHERE, GroupFacts, GroupRuleFacts, NatFacts, NetworkFacts, RouteFacts, Via,
 };
@@ -42,6 +43,7 @@ pub fn of_subnet(declared: &Declared, subnet: &Json) -> Option<NetworkFacts> {
         routes,
         has_public_address: None,
         groups: Vec::new(),
+        acl: acl(declared, id),
         place: None,
         table_place: table.and_then(|it| it.1.place.clone()),
     })
@@ -107,6 +109,51 @@ fn routes(declared: &Declared, table: &str) -> Vec<RouteFacts> {
         })
     })
     .collect()
+}
+
+/// The network ACL that the file puts at a subnet. The one that a network begins with lets everything pass.
+fn acl(declared: &Declared, subnet: &str) -> Option<AclFacts> {
+    let mut associations = declared.of_kind("AWS::EC2::SubnetNetworkAclAssociation");
+    let (_, own) = associations.find(|(_, it)| {
+        let of = declared.find(it.get("SubnetId"));
+        of.is_some_and(|(id, _)| id == subnet)
+    })?;
+    let (acl, resource) = declared.find(own.get("NetworkAclId"))?;
+    let entries = declared
+        .of_kind("AWS::EC2::NetworkAclEntry")
+        .filter(|(_, it)| {
+            let of = declared.find(it.get("NetworkAclId"));
+            of.is_some_and(|(id, _)| id == acl)
+        });
+    // What an entry that is not known yet says may be anything, so nothing is said of such a list.
+    let entries: Option<Vec<AclEntryFacts>> = entries.map(|(_, it)| acl_entry(it)).collect();
+    Some(AclFacts {
+        id: short(acl).to_owned(),
+        entries: entries?,
+        place: resource.place.clone(),
+    })
+}
+
+fn acl_entry(it: &DeclaredResource) -> Option<AclEntryFacts> {
+    let port = |name: &str, other: i32| match it.get(name) {
+        Json::Null => Some(other),
+        given => number(given).and_then(|it| i32::try_from(it).ok()),
+    };
+    Some(AclEntryFacts {
+        number: number(it.get("RuleNumber"))?,
+        direction: match flag(it.get("Egress")) {
+            Some(true) => AclDirection::Out,
+            _ => AclDirection::In,
+        },
+        allows: it.text("RuleAction").filter(|it| is_known(it))? == "allow",
+        protocol: it.text("Protocol").filter(|it| is_known(it))?,
+        from_port: port("PortRange.From", 0)?,
+        to_port: port("PortRange.To", i32::from(u16::MAX))?,
+        range: match (it.text("CidrBlock"), it.text("Ipv6CidrBlock")) {
+            (Some(range), _) => Some(range).filter(|it| is_known(it))?,
+            (None, six) => six?,
+        },
+    })
 }
 
 /// A gateway that the same file makes, and the way out of its own subnet.

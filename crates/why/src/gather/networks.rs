@@ -3,11 +3,13 @@
 use cloud::{Cx, Error};
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
-    DescribeInternetGatewaysInput, DescribeNatGatewaysInput, DescribeNetworkInterfacesInput,
-    DescribeRouteTablesInput, DescribeSecurityGroupsInput, DescribeSubnetsInput, Filter,
-    IpPermission, NatGatewayState, Route, RouteState, RouteTable, SecurityGroup,
+    DescribeInternetGatewaysInput, DescribeNatGatewaysInput, DescribeNetworkAclsInput,
+    DescribeNetworkInterfacesInput, DescribeRouteTablesInput, DescribeSecurityGroupsInput,
+    DescribeSubnetsInput, Filter, IpPermission, NatGatewayState, NetworkAclEntry, Route,
+    RouteState, RouteTable, RuleAction, SecurityGroup,
 };
 
+use crate::acl::{AclDirection, AclEntryFacts, AclFacts};
 use crate::facts::{
     EVERYWHERE, GroupFacts, GroupRuleFacts, NatFacts, NetworkFacts, RouteFacts, Via,
 };
@@ -62,6 +64,7 @@ pub async fn of(cx: &Cx, place: &Place) -> Result<Option<NetworkFacts>, Error> {
         internet_gateway_attached: is_attached(cx, &vpc, &gateway).await?,
         has_public_address: place.asks_public_address,
         groups: groups(cx, &place.groups).await?,
+        acl: acl(cx, &place.subnet).await?,
         vpc,
         ..NetworkFacts::default()
     };
@@ -107,6 +110,36 @@ async fn table_of(cx: &Cx, vpc: &str, subnet: &str) -> Result<(RouteTable, bool)
         Some(table) => (table.clone(), false),
         None => (tables.iter().find(main).cloned().unwrap_or_default(), true),
     })
+}
+
+/// None: nobody has looked at the network since there are ACLs.
+async fn acl(cx: &Cx, subnet: &str) -> Result<Option<AclFacts>, Error> {
+    let found = cx.call(DescribeNetworkAclsInput {
+        filters: filter("association.subnet-id", subnet),
+        ..Default::default()
+    });
+    let found = found.await?.network_acls.unwrap_or_default();
+    Ok(found.into_iter().next().map(|it| AclFacts {
+        id: it.network_acl_id.unwrap_or_default(),
+        entries: it.entries.iter().flatten().map(acl_entry).collect(),
+        place: None,
+    }))
+}
+
+fn acl_entry(it: &NetworkAclEntry) -> AclEntryFacts {
+    let ports = it.port_range.as_ref();
+    AclEntryFacts {
+        number: it.rule_number.map_or(i64::MAX, i64::from),
+        direction: match it.egress {
+            Some(true) => AclDirection::Out,
+            _ => AclDirection::In,
+        },
+        allows: it.rule_action == Some(RuleAction::Allow),
+        protocol: it.protocol.clone().unwrap_or_default(),
+        from_port: ports.and_then(|it| it.from).unwrap_or(0),
+        to_port: ports.and_then(|it| it.to).unwrap_or(i32::from(u16::MAX)),
+        range: it.cidr_block.clone().unwrap_or_default(),
+    }
 }
 
 fn route(it: &Route) -> RouteFacts {

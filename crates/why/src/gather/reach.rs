@@ -8,6 +8,7 @@ use shapes::ec2::{DescribeNetworkInterfacesInput, Filter, NetworkInterface};
 use shapes::ecs::Task;
 
 use super::{Gathered, Place, list, networks, tasks};
+use crate::acl::{AclDirection, AclFacts, AclPeer, EPHEMERAL_SHOWN};
 use crate::facts::{GroupFacts, NetworkFacts, RouteFacts, Via};
 use crate::report::{Basis, Evidence, Finding, Hop, Mend};
 use crate::subject::{self, Subject};
@@ -319,12 +320,27 @@ fn way(from: &End, own: &Inside, to: &End, port: u16) -> (Vec<Hop>, Option<Stop>
         .inside
         .as_ref()
         .is_some_and(|it| it.network.vpc == own.network.vpc);
+    // Within one subnet nobody asks its network ACL.
+    let is_same = |it: &Inside| it.network.subnet == own.network.subnet;
+    let crosses = !to.inside.as_ref().is_some_and(is_same);
+    if let Some(acl) = own.network.acl.as_ref().filter(|_| crosses) {
+        let asked = acl.lets_connect(port, AclPeer::Address(to.address));
+        if let Some(stop) = through_acl(acl, asked, port, &mut hops) {
+            return (hops, Some(stop));
+        }
+    }
     if let Some(stop) = route(own, to, is_local, &mut hops) {
         return (hops, Some(stop));
     }
     let Some(theirs) = to.inside.as_ref().filter(|_| is_local) else {
         return (hops, None);
     };
+    if let Some(acl) = theirs.network.acl.as_ref().filter(|_| crosses) {
+        let asked = acl.lets_serve(port, AclPeer::Address(from.address));
+        if let Some(stop) = through_acl(acl, asked, port, &mut hops) {
+            return (hops, Some(stop));
+        }
+    }
     let groups = &theirs.network.groups;
     match rule_for(groups, false, port, from) {
         Ok(rule) => hops.push(Hop::passes(ids(groups), rule)),
@@ -346,6 +362,37 @@ fn way(from: &End, own: &Inside, to: &End, port: u16) -> (Vec<Hop>, Option<Stop>
     }
     hops.push(Hop::passes(theirs.interface.clone(), None));
     (hops, None)
+}
+
+/// What a subnet's network ACL does with the packets and their answers.
+fn through_acl(
+    acl: &AclFacts,
+    asked: Result<(), (AclDirection, String)>,
+    port: u16,
+    hops: &mut Vec<Hop>,
+) -> Option<Stop> {
+    let Err((direction, rule)) = asked else {
+        hops.push(Hop::passes(acl.id.clone(), None));
+        return None;
+    };
+    hops.push(Hop::stops(
+        acl.id.clone(),
+        "SUBNET_ACL_RESTRICTION",
+        Some(rule.clone()),
+    ));
+    let way = match direction {
+        AclDirection::In => "in",
+        AclDirection::Out => "out",
+    };
+    Some(Stop {
+        id: "N12",
+        name: "nacl",
+        cause: format!("the network ACL {} does not let the packets {way}", acl.id),
+        because: vec![Evidence::new(format!("network ACL {}", acl.id), rule)],
+        mend: Mend::template(format!(
+            "let entries allow TCP {port} one way and the ports {EPHEMERAL_SHOWN} of its answers the other way: an ACL knows no connections"
+        )),
+    })
 }
 
 /// What the route table does with the packets.

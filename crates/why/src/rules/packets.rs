@@ -1,5 +1,6 @@
 //! The way of a packet from a task to the world, as far as it gets.
 
+use crate::acl::AclFacts;
 use crate::facts::{NetworkFacts, RouteFacts, Situation};
 use crate::report::Hop;
 
@@ -52,6 +53,19 @@ pub fn stopped(
             path.push(Hop::passes(network.route_table.clone(), route));
         }
         path.push(Hop::stops(component, code, rule));
+    }
+    path
+}
+
+/// The way that is stopped by the subnet's network ACL, which is asked after the groups.
+pub fn stopped_by_acl(network: &NetworkFacts, acl: &AclFacts, rule: String) -> Vec<Hop> {
+    let mut path = to_the_table(network);
+    if path.last().is_some_and(|it| it.passes) {
+        path.push(Hop::stops(
+            acl.id.clone(),
+            "SUBNET_ACL_RESTRICTION",
+            Some(rule),
+        ));
     }
     path
 }
