@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::acl::AclFacts;
+use crate::endpoint::EndpointFacts;
 use crate::report::Place;
 use crate::texts::{denied_action, not_executed};
 
@@ -214,8 +215,7 @@ pub struct NetworkFacts {
     pub vpc: String,
     /// The network's resolver answers nobody.
     pub is_without_names: bool,
-    /// What the network has endpoints for, as `ecr.api`.
-    pub endpoints: Vec<String>,
+    pub endpoints: Vec<EndpointFacts>,
     pub subnet: String,
     pub zone: Option<String>,
     /// So many addresses of the subnet are free.

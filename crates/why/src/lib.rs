@@ -22,6 +22,7 @@ mod texts;
 pub mod acl;
 pub mod ahead;
 pub mod elf;
+pub mod endpoint;
 pub mod facts;
 pub mod rows;
 

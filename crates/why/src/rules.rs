@@ -12,7 +12,10 @@ mod container_health;
 mod container_port;
 mod docker_unprivileged;
 mod egress_closed;
+mod endpoint_closed;
 mod endpoint_missing;
+mod endpoint_names_off;
+mod endpoint_not_in_table;
 mod entrypoint_missing;
 mod entrypoint_not_executable;
 mod exited_at_once;
@@ -257,7 +260,10 @@ pub const RULES: &[Rule] = &[
     nat_in_private_subnet::RULE,
     internet_gateway_detached::RULE,
     egress_closed::RULE,
+    endpoint_closed::RULE,
     endpoint_missing::RULE,
+    endpoint_not_in_table::RULE,
+    endpoint_names_off::RULE,
     acl_closed::RULE,
     resolver_off::RULE,
     subnet_full::RULE,

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::declared::{Declared, DeclaredResource, flag, is_known, number, short, text};
 use crate::acl::{AclDirection, AclEntryFacts, AclFacts};
+use crate::endpoint::EndpointFacts;
 use crate::facts::{
     EVERYWHERE, GroupFacts, GroupRuleFacts, NatFacts, NetworkFacts, RouteFacts, Via,
 };
@@ -212,16 +213,29 @@ fn is_attached(declared: &Declared, vpc: &Json, gateway: &str) -> bool {
 }
 
 /// What the network has endpoints for, in the words of their services.
-fn endpoints(declared: &Declared, vpc: &Json) -> Vec<String> {
+fn endpoints(declared: &Declared, vpc: &Json) -> Vec<EndpointFacts> {
     let own = declared
         .of_kind("AWS::EC2::VPCEndpoint")
         .filter(|(_, it)| it.get("VpcId") == vpc);
-    own.filter_map(|(_, it)| {
-        let name = it.text("ServiceName")?;
-        let parts: Vec<&str> = name.split('.').skip(3).collect();
-        Some(parts.join("."))
+    own.filter_map(|(_, it)| endpoint(declared, it)).collect()
+}
+
+fn endpoint(declared: &Declared, it: &DeclaredResource) -> Option<EndpointFacts> {
+    let name = it.text("ServiceName")?;
+    let service: Vec<&str> = name.split('.').skip(3).collect();
+    let tables = it.list("RouteTableIds").iter().map(|it| {
+        let found = declared.find(it);
+        found.map(|(id, _)| short(id).to_owned())
+    });
+    Some(EndpointFacts {
+        service: service.join("."),
+        // CloudFormation's default.
+        is_gateway: it.text("VpcEndpointType").is_none_or(|it| it == "Gateway"),
+        tables: tables.collect(),
+        groups: groups(declared, it.list("SecurityGroupIds")),
+        has_private_names: flag(it.get("PrivateDnsEnabled")) == Some(true),
+        place: it.place.clone(),
     })
-    .collect()
 }
 
 /// The groups of a list that the file makes; None when there is one that it does not.

@@ -27,8 +27,12 @@ fn find(situation: &Situation) -> Option<Clue> {
         ("s3", from_ecr),
         ("logs", logs),
     ];
+    let has = |name: &str| network.endpoints.iter().any(|it| it.service == name);
+    let names: Vec<&str> = (network.endpoints.iter())
+        .map(|it| it.service.as_str())
+        .collect();
     let missing: Vec<&str> = (wanted.iter())
-        .filter(|(name, is_needed)| *is_needed && !network.endpoints.iter().any(|it| it == name))
+        .filter(|(name, is_needed)| *is_needed && !has(name))
         .map(|it| it.0)
         .collect();
     if missing.is_empty() {
@@ -45,7 +49,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         )
         .because(
             format!("endpoints of {}", network.vpc),
-            format!("are for {}", network.endpoints.join(", ")),
+            format!("are for {}", names.join(", ")),
         )
         .because(network.table_shown(), "has no route for 0.0.0.0/0")
         .with_what_the_task_says(situation)

@@ -115,6 +115,16 @@ fn what_is_in_order_has_no_findings() {
     assert_eq!(not, [image]);
 }
 
+/// A network ACL that lets everything out of the private subnet, and nothing in.
+const ACL: &str = "  Acl:\n    Type: AWS::EC2::NetworkAcl\n    Properties: { VpcId: !Ref Vpc }\n  AclOut:\n    Type: AWS::EC2::NetworkAclEntry\n    Properties: { NetworkAclId: !Ref Acl, RuleNumber: 100, Egress: true, Protocol: -1, RuleAction: allow, CidrBlock: 0.0.0.0/0 }\n  AclOfPrivateA:\n    Type: AWS::EC2::SubnetNetworkAclAssociation\n    Properties: { NetworkAclId: !Ref Acl, SubnetId: !Ref PrivateA }\n";
+
+/// A private subnet without a way out, and an endpoint for one service.
+fn with_endpoint(service: &str, properties: &str) -> String {
+    format!(
+        "    Properties: {{ RouteTableId: !Ref PrivateTable, DestinationCidrBlock: 192.0.2.0/24, NatGatewayId: !Ref Nat }}\n  EndpointGroup:\n    Type: AWS::EC2::SecurityGroup\n    Properties: {{ GroupDescription: g, VpcId: !Ref Vpc, SecurityGroupIngress: [{{ IpProtocol: tcp, FromPort: 80, ToPort: 80, CidrIp: 0.0.0.0/0 }}] }}\n  Endpoint:\n    Type: AWS::EC2::VPCEndpoint\n    Properties: {{ VpcId: !Ref Vpc, ServiceName: com.amazonaws.us-east-1.{service}, {properties} }}\n"
+    )
+}
+
 #[test]
 fn a_network_that_leads_nowhere_is_found_where_it_is_written() {
     let folder = Folder::new();
@@ -216,6 +226,42 @@ fn a_network_that_leads_nowhere_is_found_where_it_is_written() {
             ],
             subnets,
             vec!["ecr.dkr, s3, logs"],
+        ),
+        (
+            "N7",
+            vec![(
+                no_nat,
+                &*with_endpoint(
+                    "ecr.api",
+                    "VpcEndpointType: Interface, PrivateDnsEnabled: true, SecurityGroupIds: [!Ref EndpointGroup]",
+                ),
+            )],
+            "Endpoint:",
+            vec!["ecr.api", "443", "tcp 80"],
+        ),
+        (
+            "N9",
+            vec![(
+                no_nat,
+                &*with_endpoint("s3", "RouteTableIds: [!Ref PublicTable]"),
+            )],
+            "Endpoint:",
+            vec!["PublicTable", "RouteTableIds"],
+        ),
+        (
+            "N10",
+            vec![(
+                no_nat,
+                &*with_endpoint("logs", "VpcEndpointType: Interface"),
+            )],
+            "Endpoint:",
+            vec!["PrivateDnsEnabled"],
+        ),
+        (
+            "N12",
+            vec![(no_nat, &*format!("{no_nat}{ACL}"))],
+            "Acl:",
+            vec!["SUBNET_ACL_RESTRICTION", "1024-65535"],
         ),
     ] {
         let file = folder.write("site.yaml", &changed(&changes));
