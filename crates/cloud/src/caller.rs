@@ -130,6 +130,18 @@ pub struct ClientOrigin {
     pub inside: Option<InsideOrigin>,
 }
 
+impl ClientOrigin {
+    /// Whether nobody can listen to what it sends: it comes over TLS, or it does not leave the machine. The
+    /// latter would come over TLS on AWS, whose doors the same client asks by another address; this is
+    /// `aws:SecureTransport`.
+    pub fn is_private(&self) -> bool {
+        let is_near = self
+            .address
+            .is_some_and(|it| it.to_canonical().is_loopback());
+        self.is_secure || is_near || self.inside.is_some()
+    }
+}
+
 /// The network of a task that calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InsideOrigin {
@@ -161,5 +173,30 @@ mod tests {
         assert!(key.find("AKIAOWNER", Some("a token")).is_none());
         assert!(key.find("AKIAOTHER", None).is_none());
         assert!(key.find("", None).is_none());
+    }
+
+    #[test]
+    fn what_does_not_leave_the_machine_is_private() {
+        let from = |address: Option<&str>, is_secure: bool| ClientOrigin {
+            address: address.map(|it| it.parse().unwrap()),
+            user_agent: None,
+            is_secure,
+            inside: None,
+        };
+        assert!(from(Some("127.0.0.1"), false).is_private());
+        assert!(from(Some("::1"), false).is_private());
+        assert!(from(Some("::ffff:127.0.0.9"), false).is_private());
+        assert!(from(Some("192.0.2.7"), true).is_private());
+        assert!(!from(Some("192.0.2.7"), false).is_private());
+        assert!(!from(None, false).is_private());
+        let inside = InsideOrigin {
+            interface: "eni-1".into(),
+            vpc: None,
+        };
+        let task = ClientOrigin {
+            inside: Some(inside),
+            ..from(None, false)
+        };
+        assert!(task.is_private());
     }
 }

@@ -57,7 +57,7 @@ fn set_origin(context: &mut Context, origin: &Origin) {
         context.set_absent("aws:SourceVpc");
         return;
     };
-    context.set("aws:SecureTransport", client.is_secure.to_string());
+    context.set("aws:SecureTransport", client.is_private().to_string());
     context.set_or_absent("aws:UserAgent", client.user_agent.as_ref());
     match (&client.inside, client.address) {
         // As from within a VPC on AWS: it is told which, and its addresses are those of the VPC.

@@ -468,6 +468,7 @@ async fn what_is_known_of_a_call_is_supplied_and_what_is_not_denies() {
             );
         }
     }
+
     let calls = iam::calls(&world.cloud, ANN).unwrap();
     let unknown: Vec<_> = calls.iter().flat_map(|it| &it.unknown).collect();
     assert_eq!(unknown, ["iam:NeverHeardOf"]);
@@ -477,6 +478,17 @@ async fn what_is_known_of_a_call_is_supplied_and_what_is_not_denies() {
         "with an explicit deny in an identity-based policy, because the value of the condition \
              key iam:NeverHeardOf is not known to neargate"
     ));
+    let denial = json!({"Bool": {"aws:SecureTransport": "false"}});
+    world
+        .ann_may(json!([
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": denial},
+        ]))
+        .await;
+    // It does not leave the machine.
+    let cx = world.client(world.ann.clone(), outside("127.0.0.1"));
+    let answer = cx.serve_json("iam", "ListRoles", json!({})).await;
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 /// The policy with which AWS revokes sessions of before some time.

@@ -109,7 +109,7 @@ fn time(now_ms: i64) -> String {
 }
 
 fn set_origin(context: &mut Context, client: &ClientOrigin) {
-    context.set("aws:SecureTransport", client.is_secure.to_string());
+    context.set("aws:SecureTransport", client.is_private().to_string());
     context.set_or_absent("aws:UserAgent", client.user_agent.as_deref());
     // What comes out of a network of the account's has an address that means nothing outside of it.
     if client.inside.is_none() {
