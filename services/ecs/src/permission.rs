@@ -238,6 +238,23 @@ pub fn on_definitions() -> Permission<DeleteTaskDefinitionsInput> {
     })
 }
 
+/// The roles that tasks of a definition get, and those that take their place.
+fn roles_of(cx: &Cx, given: &str, overrides: Option<TaskOverride>) -> Vec<String> {
+    let own = cx.read(|tx| find_definition(cx, tx, given));
+    let own = own.ok().flatten().map(|it| it.shape);
+    let own = own.unwrap_or_default();
+    let overrides = overrides.unwrap_or_default();
+    let task = overrides.task_role_arn.or(own.task_role_arn);
+    let execution = overrides.execution_role_arn.or(own.execution_role_arn);
+    task.into_iter().chain(execution).collect()
+}
+
+/// Those that a service's tasks get by a call: none, where it names no definition.
+fn roles_of_named(cx: &Cx, given: &Text) -> Vec<String> {
+    let roles = given.as_ref().map(|it| roles_of(cx, it, None));
+    roles.unwrap_or_default()
+}
+
 /// The roles of the definition are passed as much as those that take their place.
 pub fn run() -> Permission<RunTaskInput> {
     permission::on(DEFINITION, |cx, it: &RunTaskInput| {
@@ -252,13 +269,7 @@ pub fn run() -> Permission<RunTaskInput> {
         tagged_at_once(cx, &it.tags, "RunTask", tasks)
     })
     .passing_found(TASKS, |cx, it| {
-        let own = cx.read(|tx| find_definition(cx, tx, &it.task_definition));
-        let own = own.ok().flatten().map(|it| it.shape);
-        let overrides = it.overrides.clone().unwrap_or_default();
-        let own = own.unwrap_or_default();
-        let task = overrides.task_role_arn.or(own.task_role_arn);
-        let execution = overrides.execution_role_arn.or(own.execution_role_arn);
-        task.into_iter().chain(execution).collect()
+        roles_of(cx, &it.task_definition, it.overrides.clone())
     })
     .supplying(
         &[
@@ -404,6 +415,7 @@ pub fn create_service() -> Permission<CreateServiceInput> {
         tagged_at_once(cx, &it.tags, "CreateService", touched)
     })
     .passing(ECS, |it| it.role.iter().cloned().collect())
+    .passing_found(TASKS, |cx, it| roles_of_named(cx, &it.task_definition))
     .supplying(OF_SERVICE, |cx, it| {
         let wanted = Wanted {
             cluster: &it.cluster,
@@ -418,10 +430,12 @@ pub fn create_service() -> Permission<CreateServiceInput> {
     .lacking(CREATE_ACTION)
 }
 
+/// Who names a definition passes its roles; who changes only how many tasks there are passes none.
 pub fn update_service() -> Permission<UpdateServiceInput> {
     permission::on(SERVICE, |cx, it: &UpdateServiceInput| {
         service(cx, it.cluster.as_deref(), &it.service)
     })
+    .passing_found(TASKS, |cx, it| roles_of_named(cx, &it.task_definition))
     .supplying(OF_SERVICE, |cx, it| {
         let wanted = Wanted {
             cluster: &it.cluster,

@@ -154,6 +154,30 @@ async fn what_calls_touch_is_found_however_it_is_spelled() {
         )),
         "{lines:?}"
     );
+    let passed = [
+        format!("iam:PassRole {role}/task to ecs-tasks.amazonaws.com"),
+        format!("iam:PassRole {role}/execution to ecs-tasks.amazonaws.com"),
+    ];
+    let passes = |lines: &[String]| -> Vec<String> {
+        let passes = lines.iter().filter(|it| it.starts_with("iam:PassRole "));
+        passes.cloned().collect()
+    };
+    let lines = recorder.lines(&world.cx, create("shop", "web:1", 0)).await;
+    assert_eq!(passes(&lines), passed);
+    let update = UpdateServiceInput {
+        service: "shop".into(),
+        task_definition: Some("web".into()),
+        ..Default::default()
+    };
+    let lines = recorder.lines(&world.cx, update.clone()).await;
+    assert_eq!(passes(&lines), passed);
+    let fewer = UpdateServiceInput {
+        task_definition: None,
+        desired_count: Some(0),
+        ..update
+    };
+    let lines = recorder.lines(&world.cx, fewer).await;
+    assert!(passes(&lines).is_empty(), "{lines:?}");
     let lines = recorder.lines(&world.cx, tagged).await;
     assert_eq!(
         lines[0],
