@@ -216,6 +216,10 @@ fn check_names_of_others(
 
 /// What would give its users the machine, and what only its own namespaces have.
 fn check_machine(host: &HostConfig, policy: Policy) -> Result<(), Refusal> {
+    // Before anybody looks whether it is there, which would tell a build what is on the machine.
+    for mount in host.mounts.iter().filter(|it| it.kind == "bind") {
+        policy.allow(&format!("mounting the host path `{}`", mount.source))?;
+    }
     if !host.devices.is_empty() {
         policy.allow("devices of the host")?;
     }
@@ -689,6 +693,8 @@ mod tests {
             json!({ "PidMode": "host" }),
             json!({ "IpcMode": "host" }),
             json!({ "DeviceCgroupRules": ["c 7:128 rwm"] }),
+            json!({ "Mounts": [{ "Type": "bind", "Source": "/etc", "Target": "/x" }] }),
+            json!({ "Mounts": [{ "Type": "bind", "Source": "/not/there", "Target": "/x" }] }),
         ] {
             asked(host.clone(), Policy::Owner).unwrap();
             let refused = asked(host, Policy::Build).unwrap_err();
