@@ -56,6 +56,9 @@ fn innermost(address: IpAddr) -> IpAddr {
         // Mapped, compatible, translated (RFC 6052), 6to4.
         [0, 0, 0, 0, 0, 0xffff | 0, high, low] => v4(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        // Translated by a prefix of the network's own (RFC 8215), and by hosts (RFC 2765).
+        [0x64, 0xff9b, 1, _, _, _, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0xffff, 0, high, low] => v4(high, low),
         [0x2002, high, low, ..] => v4(high, low),
         _ => address,
     }
@@ -85,6 +88,9 @@ mod tests {
             "198.51.100.4",
             "::ffff:198.51.100.4",
             "64:ff9b::198.51.100.4",
+            "64:ff9b:1::198.51.100.4",
+            "64:ff9b:1:a:b:c:198.51.100.4",
+            "::ffff:0:198.51.100.4",
             "2002:c633:6404::1",
         ] {
             assert!(objection(form.parse().unwrap(), &own).is_some(), "{form}");
