@@ -401,6 +401,13 @@ impl<I> Permission<I> {
         self
     }
 
+    /// The same where only the operation itself finds the roles, and asks for them
+    /// ([`crate::Need::pass_role`]).
+    #[must_use]
+    pub fn passing_by_itself(self, to: &'static str) -> Self {
+        self.passing_found(to, |_, _| Vec::new())
+    }
+
     /// Condition keys of the service that the call supplies: all of `names`, each with a value or
     /// known to be absent. What `keys` leaves out is absent, but for a resource that has the key by
     /// itself ([`Touched::with_key`]). A name that ends in one of the reference's variables

@@ -87,6 +87,11 @@ pub struct ContainerSpec {
     #[serde(default)]
     pub no_new_privileges: bool,
     pub init_process: bool,
+    /// The init stays when the program has ended, until it is asked to end or somebody inside turns the
+    /// machine off: a machine whose program is what it does when it boots. It is told to end as a machine
+    /// is: each of its processes gets SIGTERM.
+    #[serde(default)]
+    pub init_stays: bool,
     /// Its input and output are a terminal.
     #[serde(default)]
     pub terminal: bool,

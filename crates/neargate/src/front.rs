@@ -14,6 +14,7 @@ mod body;
 mod bounds;
 mod git;
 mod inside;
+mod metadata;
 mod own;
 mod registry;
 mod request_id;

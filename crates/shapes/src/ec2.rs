@@ -965,6 +965,27 @@ impl wire::Operation for AssociateDhcpOptionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssociateIamInstanceProfileInput {
+    #[aws(output = "IamInstanceProfile")]
+    pub iam_instance_profile: IamInstanceProfileSpecification,
+    #[aws(output = "InstanceId")]
+    pub instance_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct AssociateIamInstanceProfileOutput {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl wire::Operation for AssociateIamInstanceProfileInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "AssociateIamInstanceProfile";
+    type Output = AssociateIamInstanceProfileOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 #[aws(unbuilt(name = "GatewayId"))]
 #[aws(unbuilt(name = "PublicIpv4Pool"))]
 pub struct AssociateRouteTableInput {
@@ -1157,6 +1178,38 @@ impl wire::Operation for CreateInternetGatewayInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "CreateInternetGateway";
     type Output = CreateInternetGatewayOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateKeyPairInput {
+    #[aws(output = "KeyName")]
+    pub key_name: String,
+    #[aws(output = "KeyType")]
+    pub key_type: Option<KeyType>,
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    #[aws(output = "KeyFormat")]
+    pub key_format: Option<KeyFormat>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateKeyPairOutput {
+    pub key_pair_id: Option<String>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub key_name: Option<String>,
+    pub key_fingerprint: Option<String>,
+    #[aws(sensitive)]
+    pub key_material: Option<String>,
+}
+
+impl wire::Operation for CreateKeyPairInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateKeyPair";
+    type Output = CreateKeyPairOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1514,6 +1567,29 @@ impl wire::Operation for DeleteInternetGatewayInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteKeyPairInput {
+    #[aws(output = "KeyName")]
+    pub key_name: Option<String>,
+    #[aws(output = "KeyPairId")]
+    pub key_pair_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteKeyPairOutput {
+    pub r#return: Option<bool>,
+    pub key_pair_id: Option<String>,
+}
+
+impl wire::Operation for DeleteKeyPairInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteKeyPair";
+    type Output = DeleteKeyPairOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DeleteNatGatewayInput {
     #[aws(output = "DryRun")]
     pub dry_run: Option<bool>,
@@ -1823,6 +1899,259 @@ impl wire::Operation for DescribeDhcpOptionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeIamInstanceProfileAssociationsInput {
+    #[aws(input = "AssociationId", output = "AssociationId")]
+    pub association_ids: Option<Vec<String>>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    #[aws(output = "MaxResults", limits = limits::DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeIamInstanceProfileAssociationsOutput {
+    #[aws(
+        input = "IamInstanceProfileAssociationSet",
+        output = "iamInstanceProfileAssociationSet"
+    )]
+    pub iam_instance_profile_associations: Option<Vec<IamInstanceProfileAssociation>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeIamInstanceProfileAssociationsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeIamInstanceProfileAssociations";
+    type Output = DescribeIamInstanceProfileAssociationsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeDisabled", only = "*"))]
+pub struct DescribeImagesInput {
+    #[aws(input = "ExecutableBy", output = "ExecutableBy")]
+    pub executable_users: Option<Vec<String>>,
+    #[aws(input = "ImageId", output = "ImageId")]
+    pub image_ids: Option<Vec<String>>,
+    #[aws(input = "Owner", output = "Owner")]
+    pub owners: Option<Vec<String>>,
+    #[aws(output = "IncludeDeprecated")]
+    pub include_deprecated: Option<bool>,
+    #[aws(output = "MaxResults")]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeImagesOutput {
+    pub next_token: Option<String>,
+    #[aws(input = "ImagesSet", output = "imagesSet")]
+    pub images: Option<Vec<Image>>,
+}
+
+impl wire::Operation for DescribeImagesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeImages";
+    type Output = DescribeImagesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceAttributeInput {
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub attribute: InstanceAttributeName,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceAttributeOutput {
+    #[aws(input = "BlockDeviceMapping", output = "blockDeviceMapping")]
+    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMapping>>,
+    pub disable_api_termination: Option<AttributeBooleanValue>,
+    pub ena_support: Option<AttributeBooleanValue>,
+    pub enclave_options: Option<EnclaveOptions>,
+    pub ebs_optimized: Option<AttributeBooleanValue>,
+    pub instance_id: Option<String>,
+    pub instance_initiated_shutdown_behavior: Option<AttributeValue>,
+    pub instance_type: Option<AttributeValue>,
+    #[aws(input = "Kernel", output = "kernel")]
+    pub kernel_id: Option<AttributeValue>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    #[aws(input = "Ramdisk", output = "ramdisk")]
+    pub ramdisk_id: Option<AttributeValue>,
+    pub root_device_name: Option<AttributeValue>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+    pub sriov_net_support: Option<AttributeValue>,
+    pub user_data: Option<AttributeValue>,
+    pub disable_api_stop: Option<AttributeBooleanValue>,
+    #[aws(input = "GroupSet", output = "groupSet")]
+    pub groups: Option<Vec<GroupIdentifier>>,
+}
+
+impl wire::Operation for DescribeInstanceAttributeInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstanceAttribute";
+    type Output = DescribeInstanceAttributeOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceCreditSpecificationsInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Option<Vec<String>>,
+    #[aws(output = "MaxResults", limits = limits::DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceCreditSpecificationsOutput {
+    #[aws(
+        input = "InstanceCreditSpecificationSet",
+        output = "instanceCreditSpecificationSet"
+    )]
+    pub instance_credit_specifications: Option<Vec<InstanceCreditSpecification>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeInstanceCreditSpecificationsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstanceCreditSpecifications";
+    type Output = DescribeInstanceCreditSpecificationsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
+pub struct DescribeInstanceStatusInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Option<Vec<String>>,
+    #[aws(output = "MaxResults")]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    pub include_all_instances: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceStatusOutput {
+    #[aws(input = "InstanceStatusSet", output = "instanceStatusSet")]
+    pub instance_statuses: Option<Vec<InstanceStatus>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeInstanceStatusInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstanceStatus";
+    type Output = DescribeInstanceStatusOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceTypeOfferingsInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "LocationType")]
+    pub location_type: Option<LocationType>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    #[aws(output = "MaxResults", limits = limits::DITO_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceTypeOfferingsOutput {
+    #[aws(input = "InstanceTypeOfferingSet", output = "instanceTypeOfferingSet")]
+    pub instance_type_offerings: Option<Vec<InstanceTypeOffering>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeInstanceTypeOfferingsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstanceTypeOfferings";
+    type Output = DescribeInstanceTypeOfferingsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeUnsupportedInRegion", only = "*"))]
+pub struct DescribeInstanceTypesInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(input = "InstanceType", output = "InstanceType", limits = limits::REQUEST_INSTANCE_TYPE_LIST)]
+    pub instance_types: Option<Vec<String>>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    #[aws(output = "MaxResults", limits = limits::DIT_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstanceTypesOutput {
+    #[aws(input = "InstanceTypeSet", output = "instanceTypeSet")]
+    pub instance_types: Option<Vec<InstanceTypeInfo>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeInstanceTypesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstanceTypes";
+    type Output = DescribeInstanceTypesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
+pub struct DescribeInstancesInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeInstancesOutput {
+    pub next_token: Option<String>,
+    #[aws(input = "ReservationSet", output = "reservationSet")]
+    pub reservations: Option<Vec<Reservation>>,
+}
+
+impl wire::Operation for DescribeInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeInstances";
+    type Output = DescribeInstancesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeInternetGatewaysInput {
     #[aws(output = "NextToken")]
     pub next_token: Option<String>,
@@ -1847,6 +2176,33 @@ impl wire::Operation for DescribeInternetGatewaysInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeInternetGateways";
     type Output = DescribeInternetGatewaysOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeKeyPairsInput {
+    #[aws(input = "KeyName", output = "KeyName")]
+    pub key_names: Option<Vec<String>>,
+    #[aws(input = "KeyPairId", output = "KeyPairId")]
+    pub key_pair_ids: Option<Vec<String>>,
+    #[aws(output = "IncludePublicKey")]
+    pub include_public_key: Option<bool>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeKeyPairsOutput {
+    #[aws(input = "KeySet", output = "keySet")]
+    pub key_pairs: Option<Vec<KeyPairInfo>>,
+}
+
+impl wire::Operation for DescribeKeyPairsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeKeyPairs";
+    type Output = DescribeKeyPairsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2101,6 +2457,33 @@ impl wire::Operation for DescribeTagsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
+pub struct DescribeVolumesInput {
+    #[aws(input = "VolumeId", output = "VolumeId")]
+    pub volume_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeVolumesOutput {
+    pub next_token: Option<String>,
+    #[aws(input = "VolumeSet", output = "volumeSet")]
+    pub volumes: Option<Vec<Volume>>,
+}
+
+impl wire::Operation for DescribeVolumesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeVolumes";
+    type Output = DescribeVolumesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeVpcAttributeInput {
     #[aws(output = "Attribute")]
     pub attribute: VpcAttributeName,
@@ -2190,6 +2573,25 @@ impl wire::Operation for DisassociateAddressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct DisassociateIamInstanceProfileInput {
+    #[aws(output = "AssociationId")]
+    pub association_id: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DisassociateIamInstanceProfileOutput {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl wire::Operation for DisassociateIamInstanceProfileInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DisassociateIamInstanceProfile";
+    type Output = DisassociateIamInstanceProfileOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DisassociateRouteTableInput {
     pub dry_run: Option<bool>,
     pub association_id: String,
@@ -2202,6 +2604,148 @@ impl wire::Operation for DisassociateRouteTableInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DisassociateRouteTable";
     type Output = DisassociateRouteTableOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Latest", only = "*"))]
+pub struct GetConsoleOutputInput {
+    #[aws(output = "InstanceId")]
+    pub instance_id: String,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GetConsoleOutputOutput {
+    pub instance_id: Option<String>,
+    pub timestamp: Option<wire::Timestamp>,
+    pub output: Option<String>,
+}
+
+impl wire::Operation for GetConsoleOutputInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "GetConsoleOutput";
+    type Output = GetConsoleOutputOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GetInstanceUefiDataInput {
+    #[aws(output = "InstanceId")]
+    pub instance_id: String,
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GetInstanceUefiDataOutput {
+    pub instance_id: Option<String>,
+    #[aws(sensitive)]
+    pub uefi_data: Option<String>,
+}
+
+impl wire::Operation for GetInstanceUefiDataInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "GetInstanceUefiData";
+    type Output = GetInstanceUefiDataOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ImportKeyPairInput {
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub key_name: String,
+    pub public_key_material: wire::Blob,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ImportKeyPairOutput {
+    pub key_fingerprint: Option<String>,
+    pub key_name: Option<String>,
+    pub key_pair_id: Option<String>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl wire::Operation for ImportKeyPairInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ImportKeyPair";
+    type Output = ImportKeyPairOutput;
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "SourceDestCheck", only = "true"))]
+#[aws(unbuilt(name = "EnclaveOptions"))]
+#[aws(unbuilt(
+    name = "BlockDeviceMappings",
+    input = "BlockDeviceMapping",
+    output = "blockDeviceMapping"
+))]
+#[aws(unbuilt(name = "Kernel", output = "kernel"))]
+#[aws(unbuilt(name = "Ramdisk", output = "ramdisk"))]
+#[aws(unbuilt(name = "SriovNetSupport", output = "sriovNetSupport"))]
+#[aws(unbuilt(name = "EnaSupport", output = "enaSupport"))]
+pub struct ModifyInstanceAttributeInput {
+    #[aws(output = "DisableApiStop")]
+    pub disable_api_stop: Option<AttributeBooleanValue>,
+    pub dry_run: Option<bool>,
+    pub instance_id: String,
+    pub attribute: Option<InstanceAttributeName>,
+    #[aws(sensitive)]
+    pub value: Option<String>,
+    pub disable_api_termination: Option<AttributeBooleanValue>,
+    pub instance_type: Option<AttributeValue>,
+    pub user_data: Option<SecureBlobAttributeValue>,
+    pub instance_initiated_shutdown_behavior: Option<AttributeValue>,
+    #[aws(input = "GroupId", output = "GroupId")]
+    pub groups: Option<Vec<String>>,
+    pub ebs_optimized: Option<AttributeBooleanValue>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct ModifyInstanceAttributeOutput {}
+
+impl wire::Operation for ModifyInstanceAttributeInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ModifyInstanceAttribute";
+    type Output = ModifyInstanceAttributeOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "HttpProtocolIpv6", only = "disabled"))]
+pub struct ModifyInstanceMetadataOptionsInput {
+    #[aws(output = "InstanceId")]
+    pub instance_id: String,
+    #[aws(output = "HttpTokens")]
+    pub http_tokens: Option<HttpTokensState>,
+    #[aws(output = "HttpPutResponseHopLimit")]
+    pub http_put_response_hop_limit: Option<i32>,
+    #[aws(output = "HttpEndpoint")]
+    pub http_endpoint: Option<InstanceMetadataEndpointState>,
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "InstanceMetadataTags")]
+    pub instance_metadata_tags: Option<InstanceMetadataTagsState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ModifyInstanceMetadataOptionsOutput {
+    pub instance_id: Option<String>,
+    pub instance_metadata_options: Option<InstanceMetadataOptionsResponse>,
+}
+
+impl wire::Operation for ModifyInstanceMetadataOptionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ModifyInstanceMetadataOptions";
+    type Output = ModifyInstanceMetadataOptionsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2280,6 +2824,23 @@ impl wire::Operation for ModifyVpcAttributeInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ModifyVpcAttribute";
     type Output = ModifyVpcAttributeOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct RebootInstancesInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct RebootInstancesOutput {}
+
+impl wire::Operation for RebootInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "RebootInstances";
+    type Output = RebootInstancesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2484,6 +3045,174 @@ impl wire::Operation for RevokeSecurityGroupIngressInput {
     type Output = RevokeSecurityGroupIngressOutput;
 }
 
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv6AddressCount", only = "0"))]
+#[aws(unbuilt(name = "Ipv6Addresses", input = "Ipv6Address", output = "Ipv6Address"))]
+#[aws(unbuilt(name = "KernelId"))]
+#[aws(unbuilt(name = "RamdiskId"))]
+#[aws(unbuilt(name = "ElasticGpuSpecification"))]
+#[aws(unbuilt(
+    name = "ElasticInferenceAccelerators",
+    input = "ElasticInferenceAccelerator",
+    output = "ElasticInferenceAccelerator"
+))]
+#[aws(unbuilt(name = "LaunchTemplate"))]
+#[aws(unbuilt(name = "InstanceMarketOptions"))]
+#[aws(unbuilt(name = "CpuOptions"))]
+#[aws(unbuilt(name = "CapacityReservationSpecification"))]
+#[aws(unbuilt(name = "HibernationOptions"))]
+#[aws(unbuilt(
+    name = "LicenseSpecifications",
+    input = "LicenseSpecification",
+    output = "LicenseSpecification"
+))]
+#[aws(unbuilt(name = "EnclaveOptions"))]
+#[aws(unbuilt(name = "PrivateDnsNameOptions"))]
+#[aws(unbuilt(name = "MaintenanceOptions"))]
+#[aws(unbuilt(name = "EnablePrimaryIpv6", only = "false"))]
+#[aws(unbuilt(name = "NetworkPerformanceOptions"))]
+#[aws(unbuilt(name = "Operator"))]
+#[aws(unbuilt(
+    name = "SecondaryInterfaces",
+    input = "SecondaryInterface",
+    output = "SecondaryInterface"
+))]
+#[aws(unbuilt(name = "AdditionalInfo", output = "additionalInfo"))]
+pub struct RunInstancesInput {
+    #[aws(input = "BlockDeviceMapping", output = "BlockDeviceMapping")]
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    #[aws(output = "ImageId")]
+    pub image_id: Option<String>,
+    #[aws(output = "InstanceType")]
+    pub instance_type: Option<String>,
+    #[aws(output = "KeyName")]
+    pub key_name: Option<String>,
+    #[aws(output = "MaxCount")]
+    pub max_count: i32,
+    #[aws(output = "MinCount")]
+    pub min_count: i32,
+    #[aws(output = "Monitoring")]
+    pub monitoring: Option<RunInstancesMonitoringEnabled>,
+    #[aws(output = "Placement")]
+    pub placement: Option<Placement>,
+    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
+    pub security_group_ids: Option<Vec<String>>,
+    #[aws(input = "SecurityGroup", output = "SecurityGroup")]
+    pub security_groups: Option<Vec<String>>,
+    #[aws(output = "SubnetId")]
+    pub subnet_id: Option<String>,
+    #[aws(output = "UserData", sensitive)]
+    pub user_data: Option<String>,
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    #[aws(output = "CreditSpecification")]
+    pub credit_specification: Option<CreditSpecificationRequest>,
+    #[aws(output = "MetadataOptions")]
+    pub metadata_options: Option<InstanceMetadataOptionsRequest>,
+    #[aws(output = "DisableApiStop")]
+    pub disable_api_stop: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<ShutdownBehavior>,
+    pub private_ip_address: Option<String>,
+    pub client_token: Option<String>,
+    #[aws(input = "NetworkInterface", output = "networkInterface")]
+    pub network_interfaces: Option<Vec<InstanceNetworkInterfaceSpecification>>,
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub ebs_optimized: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct RunInstancesOutput {
+    pub reservation_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub requester_id: Option<String>,
+    #[aws(input = "GroupSet", output = "groupSet")]
+    pub groups: Option<Vec<GroupIdentifier>>,
+    #[aws(input = "InstancesSet", output = "instancesSet")]
+    pub instances: Option<Vec<Instance>>,
+}
+
+impl wire::Operation for RunInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "RunInstances";
+    type Output = RunInstancesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AdditionalInfo", output = "additionalInfo", only = "*"))]
+pub struct StartInstancesInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Vec<String>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct StartInstancesOutput {
+    #[aws(input = "InstancesSet", output = "instancesSet")]
+    pub starting_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Operation for StartInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "StartInstances";
+    type Output = StartInstancesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Hibernate", only = "false"))]
+pub struct StopInstancesInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Vec<String>,
+    #[aws(output = "SkipOsShutdown")]
+    pub skip_os_shutdown: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub force: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct StopInstancesOutput {
+    #[aws(input = "InstancesSet", output = "instancesSet")]
+    pub stopping_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Operation for StopInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "StopInstances";
+    type Output = StopInstancesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct TerminateInstancesInput {
+    #[aws(input = "InstanceId", output = "InstanceId")]
+    pub instance_ids: Vec<String>,
+    #[aws(output = "Force")]
+    pub force: Option<bool>,
+    #[aws(output = "SkipOsShutdown")]
+    pub skip_os_shutdown: Option<bool>,
+    pub dry_run: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct TerminateInstancesOutput {
+    #[aws(input = "InstancesSet", output = "instancesSet")]
+    pub terminating_instances: Option<Vec<InstanceStateChange>>,
+}
+
+impl wire::Operation for TerminateInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "TerminateInstances";
+    type Output = TerminateInstancesOutput;
+}
+
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 #[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
@@ -2609,6 +3338,13 @@ pub struct AddressAttribute {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct ApplicationStatusSummary {
+    pub status: Option<SummaryStatus>,
+    pub impaired_since: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct AssignedPrivateIpAddress {
     pub private_ip_address: Option<String>,
 }
@@ -2682,8 +3418,31 @@ pub struct AvailabilityZoneSubGeography {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "NoDevice", output = "noDevice"))]
+#[aws(unbuilt(name = "VirtualName", output = "virtualName"))]
+pub struct BlockDeviceMapping {
+    pub ebs: Option<EbsBlockDevice>,
+    pub device_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct BlockPublicAccessStates {
     pub internet_gateway_block_mode: Option<BlockPublicAccessMode>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CapacityReservationTargetResponse {
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_resource_group_arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2692,6 +3451,38 @@ pub struct ConnectionTrackingConfiguration {
     pub tcp_established_timeout: Option<i32>,
     pub udp_stream_timeout: Option<i32>,
     pub udp_timeout: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ConnectionTrackingSpecificationResponse {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
+    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreditSpecificationRequest {
+    #[aws(output = "CpuCredits")]
+    pub cpu_credits: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DefaultConnectionTrackingConfiguration {
+    pub default_tcp_established_timeout: Option<i32>,
+    pub default_udp_timeout: Option<i32>,
+    pub default_udp_stream_timeout: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2715,11 +3506,183 @@ pub struct DhcpOptions {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct DiskInfo {
+    #[aws(name = "SizeInGB", output = "sizeInGB")]
+    pub size_in_gb: Option<i64>,
+    pub count: Option<i32>,
+    pub r#type: Option<DiskType>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "SnapshotId", output = "snapshotId"))]
+#[aws(unbuilt(name = "KmsKeyId", output = "kmsKeyId"))]
+#[aws(unbuilt(name = "OutpostArn", output = "outpostArn"))]
+#[aws(unbuilt(name = "AvailabilityZone", output = "availabilityZone"))]
+#[aws(unbuilt(name = "Encrypted", output = "encrypted", only = "false"))]
+#[aws(unbuilt(name = "VolumeInitializationRate"))]
+#[aws(unbuilt(name = "AvailabilityZoneId"))]
+#[aws(unbuilt(name = "EbsCardIndex"))]
+pub struct EbsBlockDevice {
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<VolumeType>,
+    pub throughput: Option<i32>,
+    pub encrypted: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsCardInfo {
+    pub ebs_card_index: Option<i32>,
+    pub baseline_bandwidth_in_mbps: Option<i32>,
+    pub baseline_throughput_in_m_bps: Option<f64>,
+    pub baseline_iops: Option<i32>,
+    pub maximum_bandwidth_in_mbps: Option<i32>,
+    pub maximum_throughput_in_m_bps: Option<f64>,
+    pub maximum_iops: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsInfo {
+    pub ebs_optimized_support: Option<EbsOptimizedSupport>,
+    pub encryption_support: Option<EbsEncryptionSupport>,
+    pub ebs_optimized_info: Option<EbsOptimizedInfo>,
+    pub nvme_support: Option<EbsNvmeSupport>,
+    pub maximum_ebs_attachments: Option<i32>,
+    pub attachment_limit_type: Option<AttachmentLimitType>,
+    pub maximum_ebs_cards: Option<i32>,
+    #[aws(input = "EbsCardSet", output = "ebsCardSet")]
+    pub ebs_cards: Option<Vec<EbsCardInfo>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsInstanceBlockDevice {
+    pub attach_time: Option<wire::Timestamp>,
+    pub delete_on_termination: Option<bool>,
+    pub status: Option<String>,
+    pub volume_id: Option<String>,
+    pub associated_resource: Option<String>,
+    pub volume_owner_id: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    pub ebs_card_index: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsOptimizedInfo {
+    pub baseline_bandwidth_in_mbps: Option<i32>,
+    pub baseline_throughput_in_m_bps: Option<f64>,
+    pub baseline_iops: Option<i32>,
+    pub maximum_bandwidth_in_mbps: Option<i32>,
+    pub maximum_throughput_in_m_bps: Option<f64>,
+    pub maximum_iops: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsStatusDetails {
+    pub impaired_since: Option<wire::Timestamp>,
+    pub name: Option<StatusName>,
+    pub status: Option<StatusType>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EbsStatusSummary {
+    pub details: Option<Vec<EbsStatusDetails>>,
+    pub status: Option<SummaryStatus>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EfaInfo {
+    pub maximum_efa_interfaces: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ElasticGpuAssociation {
+    pub elastic_gpu_id: Option<String>,
+    pub elastic_gpu_association_id: Option<String>,
+    pub elastic_gpu_association_state: Option<String>,
+    pub elastic_gpu_association_time: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ElasticInferenceAcceleratorAssociation {
+    pub elastic_inference_accelerator_arn: Option<String>,
+    pub elastic_inference_accelerator_association_id: Option<String>,
+    pub elastic_inference_accelerator_association_state: Option<String>,
+    pub elastic_inference_accelerator_association_time: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct EnclaveOptions {
+    pub enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct Filter {
     #[aws(output = "Name")]
     pub name: Option<String>,
     #[aws(input = "Value", output = "Value")]
     pub values: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct FpgaDeviceInfo {
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub count: Option<i32>,
+    pub memory_info: Option<FpgaDeviceMemoryInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct FpgaDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct FpgaInfo {
+    pub fpgas: Option<Vec<FpgaDeviceInfo>>,
+    pub total_fpga_memory_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GpuDeviceInfo {
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub count: Option<i32>,
+    pub logical_gpu_count: Option<i32>,
+    pub gpu_partition_size: Option<f64>,
+    #[aws(input = "WorkloadSet", output = "workloadSet")]
+    pub workloads: Option<Vec<String>>,
+    pub memory_info: Option<GpuDeviceMemoryInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GpuDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct GpuInfo {
+    pub gpus: Option<Vec<GpuDeviceInfo>>,
+    pub total_gpu_memory_in_mi_b: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2731,9 +3694,555 @@ pub struct GroupIdentifier {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct HibernationOptions {
+    pub configured: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct IamInstanceProfile {
+    pub arn: Option<String>,
+    pub id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct IamInstanceProfileAssociation {
+    pub association_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    pub state: Option<IamInstanceProfileAssociationState>,
+    pub timestamp: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct IamInstanceProfileSpecification {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct IcmpTypeCode {
     pub code: Option<i32>,
     pub r#type: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Image {
+    pub platform_details: Option<String>,
+    pub usage_operation: Option<String>,
+    #[aws(input = "BlockDeviceMapping", output = "blockDeviceMapping")]
+    pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
+    pub description: Option<String>,
+    pub ena_support: Option<bool>,
+    pub hypervisor: Option<HypervisorType>,
+    pub image_owner_alias: Option<String>,
+    pub name: Option<String>,
+    pub root_device_name: Option<String>,
+    pub root_device_type: Option<DeviceType>,
+    pub sriov_net_support: Option<String>,
+    pub state_reason: Option<StateReason>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub virtualization_type: Option<VirtualizationType>,
+    pub boot_mode: Option<BootModeValues>,
+    pub tpm_support: Option<TpmSupportValues>,
+    pub deprecation_time: Option<String>,
+    pub imds_support: Option<ImdsSupportValues>,
+    pub source_instance_id: Option<String>,
+    pub deregistration_protection: Option<String>,
+    pub last_launched_time: Option<String>,
+    pub image_allowed: Option<bool>,
+    pub source_image_id: Option<String>,
+    pub source_image_region: Option<String>,
+    pub free_tier_eligible: Option<bool>,
+    pub public_ssm_parameter_name: Option<String>,
+    #[aws(input = "ImageWatermarkSet", output = "imageWatermarkSet")]
+    pub image_watermarks: Option<Vec<ImageWatermark>>,
+    pub scan_results: Option<ScanResults>,
+    pub instance_type_specification: Option<InstanceTypeSpecification>,
+    pub image_id: Option<String>,
+    pub image_location: Option<String>,
+    #[aws(input = "ImageState", output = "imageState")]
+    pub state: Option<ImageState>,
+    #[aws(input = "ImageOwnerId", output = "imageOwnerId")]
+    pub owner_id: Option<String>,
+    pub creation_date: Option<String>,
+    #[aws(input = "IsPublic", output = "isPublic")]
+    pub public: Option<bool>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub architecture: Option<ArchitectureValues>,
+    pub image_type: Option<ImageTypeValues>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub platform: Option<PlatformValues>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ImageWatermark {
+    pub watermark_key: Option<String>,
+    pub source_image_region: Option<String>,
+    pub source_image_id: Option<String>,
+    pub source_image_creation_time: Option<wire::Timestamp>,
+    pub watermark_creation_time: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InferenceAcceleratorInfo {
+    pub accelerators: Option<Vec<InferenceDeviceInfo>>,
+    pub total_inference_memory_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InferenceDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub memory_info: Option<InferenceDeviceMemoryInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InferenceDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Instance {
+    pub architecture: Option<ArchitectureValues>,
+    #[aws(input = "BlockDeviceMapping", output = "blockDeviceMapping")]
+    pub block_device_mappings: Option<Vec<InstanceBlockDeviceMapping>>,
+    pub client_token: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub ena_support: Option<bool>,
+    pub hypervisor: Option<HypervisorType>,
+    pub iam_instance_profile: Option<IamInstanceProfile>,
+    pub instance_lifecycle: Option<InstanceLifecycleType>,
+    #[aws(
+        input = "ElasticGpuAssociationSet",
+        output = "elasticGpuAssociationSet"
+    )]
+    pub elastic_gpu_associations: Option<Vec<ElasticGpuAssociation>>,
+    #[aws(
+        input = "ElasticInferenceAcceleratorAssociationSet",
+        output = "elasticInferenceAcceleratorAssociationSet"
+    )]
+    pub elastic_inference_accelerator_associations:
+        Option<Vec<ElasticInferenceAcceleratorAssociation>>,
+    #[aws(input = "NetworkInterfaceSet", output = "networkInterfaceSet")]
+    pub network_interfaces: Option<Vec<InstanceNetworkInterface>>,
+    pub outpost_arn: Option<String>,
+    pub root_device_name: Option<String>,
+    pub root_device_type: Option<DeviceType>,
+    #[aws(input = "GroupSet", output = "groupSet")]
+    pub security_groups: Option<Vec<GroupIdentifier>>,
+    pub source_dest_check: Option<bool>,
+    pub spot_instance_request_id: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub state_reason: Option<StateReason>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub virtualization_type: Option<VirtualizationType>,
+    pub cpu_options: Option<CpuOptions>,
+    pub capacity_block_id: Option<String>,
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_specification: Option<CapacityReservationSpecificationResponse>,
+    pub hibernation_options: Option<HibernationOptions>,
+    #[aws(input = "LicenseSet", output = "licenseSet")]
+    pub licenses: Option<Vec<LicenseConfiguration>>,
+    pub metadata_options: Option<InstanceMetadataOptionsResponse>,
+    pub enclave_options: Option<EnclaveOptions>,
+    pub boot_mode: Option<BootModeValues>,
+    pub platform_details: Option<String>,
+    pub usage_operation: Option<String>,
+    pub usage_operation_update_time: Option<wire::Timestamp>,
+    pub private_dns_name_options: Option<PrivateDnsNameOptionsResponse>,
+    pub ipv6_address: Option<String>,
+    pub tpm_support: Option<String>,
+    pub maintenance_options: Option<InstanceMaintenanceOptions>,
+    pub current_instance_boot_mode: Option<InstanceBootModeValues>,
+    pub network_performance_options: Option<InstanceNetworkPerformanceOptions>,
+    pub operator: Option<OperatorResponse>,
+    #[aws(input = "SecondaryInterfaceSet", output = "secondaryInterfaceSet")]
+    pub secondary_interfaces: Option<Vec<InstanceSecondaryInterface>>,
+    pub instance_id: Option<String>,
+    pub image_id: Option<String>,
+    #[aws(input = "InstanceState", output = "instanceState")]
+    pub state: Option<InstanceState>,
+    pub private_dns_name: Option<String>,
+    #[aws(input = "DnsName", output = "dnsName")]
+    pub public_dns_name: Option<String>,
+    #[aws(input = "Reason", output = "reason")]
+    pub state_transition_reason: Option<String>,
+    pub key_name: Option<String>,
+    pub ami_launch_index: Option<i32>,
+    pub product_codes: Option<Vec<ProductCode>>,
+    pub instance_type: Option<String>,
+    pub launch_time: Option<wire::Timestamp>,
+    pub placement: Option<Placement>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub platform: Option<PlatformValues>,
+    pub monitoring: Option<Monitoring>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    #[aws(input = "IpAddress", output = "ipAddress")]
+    pub public_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceAttachmentEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<InstanceAttachmentEnaSrdUdpSpecification>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceAttachmentEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub ebs: Option<EbsInstanceBlockDevice>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceCreditSpecification {
+    pub instance_id: Option<String>,
+    pub cpu_credits: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceIpv4Prefix {
+    pub ipv4_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceIpv6Address {
+    pub ipv6_address: Option<String>,
+    pub is_primary_ipv6: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceIpv6Prefix {
+    pub ipv6_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceMaintenanceOptions {
+    pub auto_recovery: Option<InstanceAutoRecoveryState>,
+    pub reboot_migration: Option<InstanceRebootMigrationState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "HttpProtocolIpv6", only = "disabled"))]
+pub struct InstanceMetadataOptionsRequest {
+    #[aws(output = "HttpTokens")]
+    pub http_tokens: Option<HttpTokensState>,
+    #[aws(output = "HttpPutResponseHopLimit")]
+    pub http_put_response_hop_limit: Option<i32>,
+    #[aws(output = "HttpEndpoint")]
+    pub http_endpoint: Option<InstanceMetadataEndpointState>,
+    #[aws(output = "InstanceMetadataTags")]
+    pub instance_metadata_tags: Option<InstanceMetadataTagsState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceMetadataOptionsResponse {
+    pub state: Option<InstanceMetadataOptionsState>,
+    pub http_tokens: Option<HttpTokensState>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<InstanceMetadataEndpointState>,
+    pub http_protocol_ipv6: Option<InstanceMetadataProtocolState>,
+    pub instance_metadata_tags: Option<InstanceMetadataTagsState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceNetworkInterface {
+    pub association: Option<InstanceNetworkInterfaceAssociation>,
+    pub attachment: Option<InstanceNetworkInterfaceAttachment>,
+    pub description: Option<String>,
+    #[aws(input = "GroupSet", output = "groupSet")]
+    pub groups: Option<Vec<GroupIdentifier>>,
+    #[aws(input = "Ipv6AddressesSet", output = "ipv6AddressesSet")]
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub mac_address: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
+    pub private_ip_addresses: Option<Vec<InstancePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<NetworkInterfaceStatus>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub interface_type: Option<String>,
+    #[aws(input = "Ipv4PrefixSet", output = "ipv4PrefixSet")]
+    pub ipv4_prefixes: Option<Vec<InstanceIpv4Prefix>>,
+    #[aws(input = "Ipv6PrefixSet", output = "ipv6PrefixSet")]
+    pub ipv6_prefixes: Option<Vec<InstanceIpv6Prefix>>,
+    pub connection_tracking_configuration: Option<ConnectionTrackingSpecificationResponse>,
+    pub operator: Option<OperatorResponse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceNetworkInterfaceAssociation {
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub ip_owner_id: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceNetworkInterfaceAttachment {
+    pub attach_time: Option<wire::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ena_srd_specification: Option<InstanceAttachmentEnaSrdSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Ipv6AddressCount", output = "ipv6AddressCount", only = "0"))]
+#[aws(unbuilt(name = "Ipv6Addresses", output = "ipv6AddressesSet"))]
+#[aws(unbuilt(name = "NetworkInterfaceId", output = "networkInterfaceId"))]
+#[aws(unbuilt(name = "PrivateIpAddresses", output = "privateIpAddressesSet"))]
+#[aws(unbuilt(
+    name = "SecondaryPrivateIpAddressCount",
+    output = "secondaryPrivateIpAddressCount",
+    only = "0"
+))]
+#[aws(unbuilt(name = "AssociateCarrierIpAddress"))]
+#[aws(unbuilt(name = "InterfaceType", only = "interface"))]
+#[aws(unbuilt(name = "NetworkCardIndex", only = "0"))]
+#[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
+#[aws(unbuilt(name = "Ipv4PrefixCount"))]
+#[aws(unbuilt(name = "Ipv6Prefixes", input = "Ipv6Prefix", output = "Ipv6Prefix"))]
+#[aws(unbuilt(name = "Ipv6PrefixCount"))]
+#[aws(unbuilt(name = "PrimaryIpv6"))]
+#[aws(unbuilt(name = "EnaSrdSpecification"))]
+#[aws(unbuilt(name = "ConnectionTrackingSpecification"))]
+#[aws(unbuilt(name = "EnaQueueCount"))]
+pub struct InstanceNetworkInterfaceSpecification {
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
+    pub groups: Option<Vec<String>>,
+    pub private_ip_address: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstancePrivateIpAddress {
+    pub association: Option<InstanceNetworkInterfaceAssociation>,
+    pub primary: Option<bool>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceSecondaryInterface {
+    pub attachment: Option<InstanceSecondaryInterfaceAttachment>,
+    pub mac_address: Option<String>,
+    pub secondary_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    #[aws(input = "PrivateIpAddressSet", output = "privateIpAddressSet")]
+    pub private_ip_addresses: Option<Vec<InstanceSecondaryInterfacePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<SecondaryInterfaceStatus>,
+    pub secondary_subnet_id: Option<String>,
+    pub secondary_network_id: Option<String>,
+    pub interface_type: Option<SecondaryInterfaceType>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceSecondaryInterfaceAttachment {
+    pub attach_time: Option<wire::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceSecondaryInterfacePrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceState {
+    pub code: Option<i32>,
+    pub name: Option<InstanceStateName>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStateChange {
+    pub instance_id: Option<String>,
+    pub current_state: Option<InstanceState>,
+    pub previous_state: Option<InstanceState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStatus {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub operator: Option<OperatorResponse>,
+    #[aws(input = "EventsSet", output = "eventsSet")]
+    pub events: Option<Vec<InstanceStatusEvent>>,
+    pub instance_id: Option<String>,
+    pub instance_state: Option<InstanceState>,
+    pub instance_status: Option<InstanceStatusSummary>,
+    pub system_status: Option<InstanceStatusSummary>,
+    pub attached_ebs_status: Option<EbsStatusSummary>,
+    pub application_status: Option<ApplicationStatusSummary>,
+    pub performance_status: Option<PerformanceStatusSummary>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStatusDetails {
+    pub impaired_since: Option<wire::Timestamp>,
+    pub name: Option<StatusName>,
+    pub status: Option<StatusType>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStatusEvent {
+    pub instance_event_id: Option<String>,
+    pub code: Option<EventCode>,
+    pub description: Option<String>,
+    pub not_after: Option<wire::Timestamp>,
+    pub not_before: Option<wire::Timestamp>,
+    pub not_before_deadline: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStatusSummary {
+    pub details: Option<Vec<InstanceStatusDetails>>,
+    pub status: Option<SummaryStatus>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceStorageInfo {
+    #[aws(name = "TotalSizeInGB", output = "totalSizeInGB")]
+    pub total_size_in_gb: Option<i64>,
+    pub disks: Option<Vec<DiskInfo>>,
+    pub nvme_support: Option<EphemeralNvmeSupport>,
+    pub encryption_support: Option<InstanceStorageEncryptionSupport>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceTypeInfo {
+    pub instance_type: Option<String>,
+    pub current_generation: Option<bool>,
+    pub free_tier_eligible: Option<bool>,
+    pub supported_usage_classes: Option<Vec<UsageClassType>>,
+    pub supported_root_device_types: Option<Vec<RootDeviceType>>,
+    pub supported_virtualization_types: Option<Vec<VirtualizationType>>,
+    pub bare_metal: Option<bool>,
+    pub hypervisor: Option<InstanceTypeHypervisor>,
+    pub processor_info: Option<ProcessorInfo>,
+    pub v_cpu_info: Option<VCpuInfo>,
+    pub memory_info: Option<MemoryInfo>,
+    pub instance_storage_supported: Option<bool>,
+    pub instance_storage_info: Option<InstanceStorageInfo>,
+    pub ebs_info: Option<EbsInfo>,
+    pub network_info: Option<NetworkInfo>,
+    pub gpu_info: Option<GpuInfo>,
+    pub fpga_info: Option<FpgaInfo>,
+    pub placement_group_info: Option<PlacementGroupInfo>,
+    pub inference_accelerator_info: Option<InferenceAcceleratorInfo>,
+    pub hibernation_supported: Option<bool>,
+    pub burstable_performance_supported: Option<bool>,
+    pub dedicated_hosts_supported: Option<bool>,
+    pub auto_recovery_supported: Option<bool>,
+    pub supported_boot_modes: Option<Vec<BootModeType>>,
+    pub nitro_enclaves_support: Option<NitroEnclavesSupport>,
+    pub nitro_tpm_support: Option<NitroTpmSupport>,
+    pub nitro_tpm_info: Option<NitroTpmInfo>,
+    pub media_accelerator_info: Option<MediaAcceleratorInfo>,
+    pub neuron_info: Option<NeuronInfo>,
+    pub phc_support: Option<PhcSupport>,
+    pub reboot_migration_support: Option<RebootMigrationSupport>,
+    pub supported_in_region: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceTypeItem {
+    pub instance_type: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceTypeOffering {
+    pub instance_type: Option<String>,
+    pub location_type: Option<LocationType>,
+    pub location: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceTypeSpecification {
+    #[aws(
+        input = "SupportedInstanceTypeSet",
+        output = "supportedInstanceTypeSet"
+    )]
+    pub supported_instance_types: Option<Vec<InstanceTypeItem>>,
+    #[aws(
+        input = "UnsupportedInstanceTypeSet",
+        output = "unsupportedInstanceTypeSet"
+    )]
+    pub unsupported_instance_types: Option<Vec<InstanceTypeItem>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2792,6 +4301,61 @@ pub struct Ipv6PrefixSpecification {
 pub struct Ipv6Range {
     pub description: Option<String>,
     pub cidr_ipv6: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct KeyPairInfo {
+    pub key_pair_id: Option<String>,
+    pub key_type: Option<KeyType>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub public_key: Option<String>,
+    pub create_time: Option<wire::Timestamp>,
+    pub key_name: Option<String>,
+    pub key_fingerprint: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LicenseConfiguration {
+    pub license_configuration_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct MediaAcceleratorInfo {
+    pub accelerators: Option<Vec<MediaDeviceInfo>>,
+    pub total_media_memory_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct MediaDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub manufacturer: Option<String>,
+    pub memory_info: Option<MediaDeviceMemoryInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct MediaDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct MemoryInfo {
+    pub size_in_mi_b: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Monitoring {
+    #[aws(input = "MetricCategoryIdSet", output = "metricCategoryIdSet")]
+    pub metric_category_ids: Option<Vec<String>>,
+    pub state: Option<MonitoringState>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2885,6 +4449,46 @@ pub struct NetworkAclEntry {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct NetworkCardInfo {
+    pub network_card_index: Option<i32>,
+    pub network_performance: Option<String>,
+    pub maximum_network_interfaces: Option<i32>,
+    pub additional_flexible_network_interfaces: Option<i32>,
+    pub baseline_bandwidth_in_gbps: Option<f64>,
+    pub peak_bandwidth_in_gbps: Option<f64>,
+    pub default_ena_queue_count_per_interface: Option<i32>,
+    pub maximum_ena_queue_count: Option<i32>,
+    pub maximum_ena_queue_count_per_interface: Option<i32>,
+    #[aws(input = "InterfaceTypeSet", output = "interfaceTypeSet")]
+    pub interface_types: Option<Vec<NetworkCardInterfaceType>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NetworkInfo {
+    pub network_performance: Option<String>,
+    pub maximum_network_interfaces: Option<i32>,
+    pub maximum_network_cards: Option<i32>,
+    pub default_network_card_index: Option<i32>,
+    pub network_cards: Option<Vec<NetworkCardInfo>>,
+    pub ipv4_addresses_per_interface: Option<i32>,
+    pub ipv6_addresses_per_interface: Option<i32>,
+    pub ipv6_supported: Option<bool>,
+    pub ena_support: Option<EnaSupport>,
+    pub efa_supported: Option<bool>,
+    pub efa_info: Option<EfaInfo>,
+    pub encryption_in_transit_supported: Option<bool>,
+    pub ena_srd_supported: Option<bool>,
+    pub bandwidth_weightings: Option<Vec<BandwidthWeightingType>>,
+    pub flexible_ena_queues_support: Option<FlexibleEnaQueuesSupport>,
+    pub connection_tracking_configuration: Option<DefaultConnectionTrackingConfiguration>,
+    pub secondary_network_supported: Option<bool>,
+    pub maximum_secondary_network_interfaces: Option<i32>,
+    pub ipv4_addresses_per_secondary_interface: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct NetworkInterface {
     pub association: Option<NetworkInterfaceAssociation>,
     pub attachment: Option<NetworkInterfaceAttachment>,
@@ -2972,6 +4576,35 @@ pub struct NetworkInterfacePrivateIpAddress {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct NeuronDeviceCoreInfo {
+    pub count: Option<i32>,
+    pub version: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NeuronDeviceInfo {
+    pub count: Option<i32>,
+    pub name: Option<String>,
+    pub core_info: Option<NeuronDeviceCoreInfo>,
+    pub memory_info: Option<NeuronDeviceMemoryInfo>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NeuronDeviceMemoryInfo {
+    pub size_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NeuronInfo {
+    pub neuron_devices: Option<Vec<NeuronDeviceInfo>>,
+    pub total_neuron_device_memory_in_mi_b: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct NewDhcpConfiguration {
     #[aws(output = "Key")]
     pub key: Option<String>,
@@ -2981,10 +4614,48 @@ pub struct NewDhcpConfiguration {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct NitroTpmInfo {
+    pub supported_versions: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct OperatorResponse {
     pub managed: Option<bool>,
     pub principal: Option<String>,
     pub hidden_by_default: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct PerformanceStatusSummary {
+    pub status: Option<SummaryStatus>,
+    pub impaired_since: Option<wire::Timestamp>,
+    pub remediation: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AvailabilityZoneId", output = "availabilityZoneId"))]
+#[aws(unbuilt(name = "Affinity", output = "affinity"))]
+#[aws(unbuilt(name = "GroupName", output = "groupName"))]
+#[aws(unbuilt(name = "PartitionNumber", output = "partitionNumber"))]
+#[aws(unbuilt(name = "HostId", output = "hostId"))]
+#[aws(unbuilt(name = "Tenancy", output = "tenancy", only = "default"))]
+#[aws(unbuilt(name = "SpreadDomain", output = "spreadDomain"))]
+#[aws(unbuilt(name = "HostResourceGroupArn", output = "hostResourceGroupArn"))]
+#[aws(unbuilt(name = "GroupId", output = "groupId"))]
+pub struct Placement {
+    pub availability_zone_id: Option<String>,
+    pub group_name: Option<String>,
+    pub tenancy: Option<Tenancy>,
+    pub availability_zone: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct PlacementGroupInfo {
+    pub supported_strategies: Option<Vec<PlacementGroupStrategy>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3015,9 +4686,39 @@ pub struct PrivateDnsNameOptionsOnLaunch {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct PrivateDnsNameOptionsResponse {
+    pub hostname_type: Option<HostnameType>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    #[aws(
+        name = "EnableResourceNameDnsAAAARecord",
+        output = "enableResourceNameDnsAAAARecord"
+    )]
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct PrivateIpAddressSpecification {
     pub primary: Option<bool>,
     pub private_ip_address: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ProcessorInfo {
+    pub supported_architectures: Option<Vec<ArchitectureType>>,
+    pub sustained_clock_speed_in_ghz: Option<f64>,
+    pub supported_features: Option<Vec<SupportedAdditionalProcessorFeature>>,
+    pub manufacturer: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ProductCode {
+    #[aws(input = "ProductCode", output = "productCode")]
+    pub product_code_id: Option<String>,
+    #[aws(input = "Type", output = "type")]
+    pub product_code_type: Option<ProductCodeValues>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3078,6 +4779,18 @@ pub struct Region {
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct RegionGeography {
     pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Reservation {
+    pub reservation_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub requester_id: Option<String>,
+    #[aws(input = "GroupSet", output = "groupSet")]
+    pub groups: Option<Vec<GroupIdentifier>>,
+    #[aws(input = "InstancesSet", output = "instancesSet")]
+    pub instances: Option<Vec<Instance>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3156,6 +4869,36 @@ pub struct RouteTableAssociationState {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(
+    name = "MetricCategoryIds",
+    input = "MetricCategoryId",
+    output = "MetricCategoryId"
+))]
+pub struct RunInstancesMonitoringEnabled {
+    pub enabled: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ScanResults {
+    pub highest_finding_severity_label: Option<SeverityLabel>,
+    pub finding_scan_date: Option<wire::Timestamp>,
+    pub informational_fix_available_since: Option<wire::Timestamp>,
+    pub low_fix_available_since: Option<wire::Timestamp>,
+    pub medium_fix_available_since: Option<wire::Timestamp>,
+    pub high_fix_available_since: Option<wire::Timestamp>,
+    pub critical_fix_available_since: Option<wire::Timestamp>,
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct SecureBlobAttributeValue {
+    #[aws(sensitive)]
+    pub value: Option<wire::Blob>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct SecurityGroup {
     pub group_id: Option<String>,
     pub ip_permissions_egress: Option<Vec<IpPermission>>,
@@ -3197,6 +4940,13 @@ pub struct SecurityGroupRuleDescription {
     pub security_group_rule_id: Option<String>,
     #[aws(output = "Description")]
     pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct StateReason {
+    pub code: Option<String>,
+    pub message: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3280,6 +5030,62 @@ pub struct UserIdGroupPair {
     pub group_name: Option<String>,
     pub group_id: Option<String>,
     pub vpc_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct VCpuInfo {
+    pub default_v_cpus: Option<i32>,
+    pub default_cores: Option<i32>,
+    pub default_threads_per_core: Option<i32>,
+    pub valid_cores: Option<Vec<i32>>,
+    pub valid_threads_per_core: Option<Vec<i32>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Volume {
+    pub availability_zone_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub source_volume_id: Option<String>,
+    pub iops: Option<i32>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub volume_type: Option<VolumeType>,
+    pub fast_restored: Option<bool>,
+    pub multi_attach_enabled: Option<bool>,
+    pub throughput: Option<i32>,
+    pub sse_type: Option<SSEType>,
+    pub operator: Option<OperatorResponse>,
+    pub volume_initialization_rate: Option<i32>,
+    pub volume_arn: Option<String>,
+    pub owner_id: Option<String>,
+    pub volume_id: Option<String>,
+    pub size: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub availability_zone: Option<String>,
+    #[aws(input = "Status", output = "status")]
+    pub state: Option<VolumeState>,
+    pub create_time: Option<wire::Timestamp>,
+    #[aws(input = "AttachmentSet", output = "attachmentSet")]
+    pub attachments: Option<Vec<VolumeAttachment>>,
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct VolumeAttachment {
+    pub delete_on_termination: Option<bool>,
+    pub associated_resource: Option<String>,
+    pub instance_owning_service: Option<String>,
+    pub ebs_card_index: Option<i32>,
+    pub volume_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub device: Option<String>,
+    #[aws(input = "Status", output = "status")]
+    pub state: Option<VolumeAttachmentState>,
+    pub attach_time: Option<wire::Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3369,6 +5175,32 @@ wire::string_enum!(AccountAttributeName {
     DefaultVpc = "default-vpc",
 });
 
+wire::string_enum!(AmdSevSnpSpecification {
+    Enabled = "enabled",
+    Disabled = "disabled",
+});
+
+wire::string_enum!(ArchitectureType {
+    I386 = "i386",
+    X8664 = "x86_64",
+    Arm64 = "arm64",
+    X8664Mac = "x86_64_mac",
+    Arm64Mac = "arm64_mac",
+});
+
+wire::string_enum!(ArchitectureValues {
+    I386 = "i386",
+    X8664 = "x86_64",
+    Arm64 = "arm64",
+    X8664Mac = "x86_64_mac",
+    Arm64Mac = "arm64_mac",
+});
+
+wire::string_enum!(AttachmentLimitType {
+    Shared = "shared",
+    Dedicated = "dedicated",
+});
+
 wire::string_enum!(AutoProvisionZonesState {
     Enabled = "enabled",
     Disabled = "disabled",
@@ -3398,10 +5230,33 @@ wire::string_enum!(AvailabilityZoneState {
     Constrained = "constrained",
 });
 
+wire::string_enum!(BandwidthWeightingType {
+    Default = "default",
+    Vpc1 = "vpc-1",
+    Ebs1 = "ebs-1",
+});
+
 wire::string_enum!(BlockPublicAccessMode {
     Off = "off",
     BlockBidirectional = "block-bidirectional",
     BlockIngress = "block-ingress",
+});
+
+wire::string_enum!(BootModeType {
+    LegacyBios = "legacy-bios",
+    Uefi = "uefi",
+});
+
+wire::string_enum!(BootModeValues {
+    LegacyBios = "legacy-bios",
+    Uefi = "uefi",
+    UefiPreferred = "uefi-preferred",
+});
+
+wire::string_enum!(CapacityReservationPreference {
+    CapacityReservationsOnly = "capacity-reservations-only",
+    Open = "open",
+    None = "none",
 });
 
 wire::string_enum!(ConnectivityType {
@@ -3409,14 +5264,190 @@ wire::string_enum!(ConnectivityType {
     Public = "public",
 });
 
+wire::string_enum!(DeviceType {
+    Ebs = "ebs",
+    InstanceStore = "instance-store",
+});
+
+wire::string_enum!(DiskType {
+    Hdd = "hdd",
+    Ssd = "ssd",
+});
+
 wire::string_enum!(DomainType {
     Vpc = "vpc",
     Standard = "standard",
 });
 
+wire::string_enum!(EbsEncryptionSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+});
+
+wire::string_enum!(EbsNvmeSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+    Required = "required",
+});
+
+wire::string_enum!(EbsOptimizedSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+    Default = "default",
+});
+
+wire::string_enum!(EnaSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+    Required = "required",
+});
+
+wire::string_enum!(EphemeralNvmeSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+    Required = "required",
+});
+
+wire::string_enum!(EventCode {
+    InstanceReboot = "instance-reboot",
+    SystemReboot = "system-reboot",
+    SystemMaintenance = "system-maintenance",
+    InstanceRetirement = "instance-retirement",
+    InstanceStop = "instance-stop",
+});
+
+wire::string_enum!(FlexibleEnaQueuesSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+});
+
 wire::string_enum!(HostnameType {
     IpName = "ip-name",
     ResourceName = "resource-name",
+});
+
+wire::string_enum!(HttpTokensState {
+    Optional = "optional",
+    Required = "required",
+});
+
+wire::string_enum!(HypervisorType {
+    Ovm = "ovm",
+    Xen = "xen",
+});
+
+wire::string_enum!(IamInstanceProfileAssociationState {
+    Associating = "associating",
+    Associated = "associated",
+    Disassociating = "disassociating",
+    Disassociated = "disassociated",
+});
+
+wire::string_enum!(ImageState {
+    Pending = "pending",
+    Available = "available",
+    Invalid = "invalid",
+    Deregistered = "deregistered",
+    Transient = "transient",
+    Failed = "failed",
+    Error = "error",
+    Disabled = "disabled",
+});
+
+wire::string_enum!(ImageTypeValues {
+    Machine = "machine",
+    Kernel = "kernel",
+    Ramdisk = "ramdisk",
+});
+
+wire::string_enum!(ImdsSupportValues {
+    V20 = "v2.0",
+});
+
+wire::string_enum!(InstanceAttributeName {
+    InstanceType = "instanceType",
+    Kernel = "kernel",
+    Ramdisk = "ramdisk",
+    UserData = "userData",
+    DisableApiTermination = "disableApiTermination",
+    InstanceInitiatedShutdownBehavior = "instanceInitiatedShutdownBehavior",
+    RootDeviceName = "rootDeviceName",
+    BlockDeviceMapping = "blockDeviceMapping",
+    ProductCodes = "productCodes",
+    SourceDestCheck = "sourceDestCheck",
+    GroupSet = "groupSet",
+    EbsOptimized = "ebsOptimized",
+    SriovNetSupport = "sriovNetSupport",
+    EnaSupport = "enaSupport",
+    EnclaveOptions = "enclaveOptions",
+    DisableApiStop = "disableApiStop",
+});
+
+wire::string_enum!(InstanceAutoRecoveryState {
+    Disabled = "disabled",
+    Default = "default",
+});
+
+wire::string_enum!(InstanceBandwidthWeighting {
+    Default = "default",
+    Vpc1 = "vpc-1",
+    Ebs1 = "ebs-1",
+});
+
+wire::string_enum!(InstanceBootModeValues {
+    LegacyBios = "legacy-bios",
+    Uefi = "uefi",
+});
+
+wire::string_enum!(InstanceLifecycleType {
+    Spot = "spot",
+    Scheduled = "scheduled",
+    CapacityBlock = "capacity-block",
+    InterruptibleCapacityReservation = "interruptible-capacity-reservation",
+});
+
+wire::string_enum!(InstanceMetadataEndpointState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(InstanceMetadataOptionsState {
+    Pending = "pending",
+    Applied = "applied",
+});
+
+wire::string_enum!(InstanceMetadataProtocolState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(InstanceMetadataTagsState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(InstanceRebootMigrationState {
+    Disabled = "disabled",
+    Default = "default",
+});
+
+wire::string_enum!(InstanceStateName {
+    Pending = "pending",
+    Running = "running",
+    ShuttingDown = "shutting-down",
+    Terminated = "terminated",
+    Stopping = "stopping",
+    Stopped = "stopped",
+});
+
+wire::string_enum!(InstanceStorageEncryptionSupport {
+    Unsupported = "unsupported",
+    Required = "required",
+});
+
+wire::string_enum!(InstanceTypeHypervisor {
+    Nitro = "nitro",
+    Xen = "xen",
 });
 
 wire::string_enum!(IpSource {
@@ -3428,6 +5459,30 @@ wire::string_enum!(IpSource {
 wire::string_enum!(Ipv6AddressAttribute {
     Public = "public",
     Private = "private",
+});
+
+wire::string_enum!(KeyFormat {
+    Pem = "pem",
+    Ppk = "ppk",
+});
+
+wire::string_enum!(KeyType {
+    Rsa = "rsa",
+    Ed25519 = "ed25519",
+});
+
+wire::string_enum!(LocationType {
+    Region = "region",
+    AvailabilityZone = "availability-zone",
+    AvailabilityZoneId = "availability-zone-id",
+    Outpost = "outpost",
+});
+
+wire::string_enum!(MonitoringState {
+    Disabled = "disabled",
+    Disabling = "disabling",
+    Enabled = "enabled",
+    Pending = "pending",
 });
 
 wire::string_enum!(NatGatewayAddressStatus {
@@ -3466,6 +5521,18 @@ wire::string_enum!(NatGatewayState {
     Deleted = "deleted",
 });
 
+wire::string_enum!(NestedVirtualizationSpecification {
+    Enabled = "enabled",
+    Disabled = "disabled",
+});
+
+wire::string_enum!(NetworkCardInterfaceType {
+    Interface = "interface",
+    Efa = "efa",
+    EfaOnly = "efa-only",
+    Secondary = "secondary",
+});
+
 wire::string_enum!(NetworkInterfaceStatus {
     Available = "available",
     Associated = "associated",
@@ -3493,6 +5560,41 @@ wire::string_enum!(NetworkInterfaceType {
     GatewayLoadBalancerEndpoint = "gateway_load_balancer_endpoint",
     IotRulesManaged = "iot_rules_managed",
     AwsCodestarConnectionsManaged = "aws_codestar_connections_managed",
+});
+
+wire::string_enum!(NitroEnclavesSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+});
+
+wire::string_enum!(NitroTpmSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+});
+
+wire::string_enum!(PhcSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
+});
+
+wire::string_enum!(PlacementGroupStrategy {
+    Cluster = "cluster",
+    Partition = "partition",
+    Spread = "spread",
+});
+
+wire::string_enum!(PlatformValues {
+    Windows = "Windows",
+});
+
+wire::string_enum!(ProductCodeValues {
+    Devpay = "devpay",
+    Marketplace = "marketplace",
+});
+
+wire::string_enum!(RebootMigrationSupport {
+    Unsupported = "unsupported",
+    Supported = "supported",
 });
 
 wire::string_enum!(ResourceType {
@@ -3612,6 +5714,11 @@ wire::string_enum!(ResourceType {
     MetricCategory = "metric-category",
 });
 
+wire::string_enum!(RootDeviceType {
+    Ebs = "ebs",
+    InstanceStore = "instance-store",
+});
+
 wire::string_enum!(RouteOrigin {
     CreateRouteTable = "CreateRouteTable",
     CreateRoute = "CreateRoute",
@@ -3638,11 +5745,50 @@ wire::string_enum!(RuleAction {
     Deny = "deny",
 });
 
+wire::string_enum!(SSEType {
+    SseEbs = "sse-ebs",
+    SseKms = "sse-kms",
+    None = "none",
+});
+
+wire::string_enum!(SecondaryInterfaceStatus {
+    Available = "available",
+    InUse = "in-use",
+});
+
+wire::string_enum!(SecondaryInterfaceType {
+    Secondary = "secondary",
+});
+
 wire::string_enum!(ServiceManaged {
     Alb = "alb",
     Nlb = "nlb",
     Rnat = "rnat",
     Rds = "rds",
+});
+
+wire::string_enum!(SeverityLabel {
+    Informational = "informational",
+    Low = "low",
+    Medium = "medium",
+    High = "high",
+    Critical = "critical",
+});
+
+wire::string_enum!(ShutdownBehavior {
+    Stop = "stop",
+    Terminate = "terminate",
+});
+
+wire::string_enum!(StatusName {
+    Reachability = "reachability",
+});
+
+wire::string_enum!(StatusType {
+    Passed = "passed",
+    Failed = "failed",
+    InsufficientData = "insufficient-data",
+    Initializing = "initializing",
 });
 
 wire::string_enum!(SubnetCidrBlockStateCode {
@@ -3662,10 +5808,65 @@ wire::string_enum!(SubnetState {
     FailedInsufficientCapacity = "failed-insufficient-capacity",
 });
 
+wire::string_enum!(SummaryStatus {
+    Ok = "ok",
+    Impaired = "impaired",
+    InsufficientData = "insufficient-data",
+    NotApplicable = "not-applicable",
+    Initializing = "initializing",
+});
+
+wire::string_enum!(SupportedAdditionalProcessorFeature {
+    AmdSevSnp = "amd-sev-snp",
+    NestedVirtualization = "nested-virtualization",
+});
+
 wire::string_enum!(Tenancy {
     Default = "default",
     Dedicated = "dedicated",
     Host = "host",
+});
+
+wire::string_enum!(TpmSupportValues {
+    V20 = "v2.0",
+});
+
+wire::string_enum!(UsageClassType {
+    Spot = "spot",
+    OnDemand = "on-demand",
+    CapacityBlock = "capacity-block",
+});
+
+wire::string_enum!(VirtualizationType {
+    Hvm = "hvm",
+    Paravirtual = "paravirtual",
+});
+
+wire::string_enum!(VolumeAttachmentState {
+    Attaching = "attaching",
+    Attached = "attached",
+    Detaching = "detaching",
+    Detached = "detached",
+    Busy = "busy",
+});
+
+wire::string_enum!(VolumeState {
+    Creating = "creating",
+    Available = "available",
+    InUse = "in-use",
+    Deleting = "deleting",
+    Deleted = "deleted",
+    Error = "error",
+});
+
+wire::string_enum!(VolumeType {
+    Standard = "standard",
+    Io1 = "io1",
+    Io2 = "io2",
+    Gp2 = "gp2",
+    Sc1 = "sc1",
+    St1 = "st1",
+    Gp3 = "gp3",
 });
 
 wire::string_enum!(VpcAttributeName {
@@ -3723,7 +5924,27 @@ pub mod limits {
         max: Some(1000),
         ..Limits::NONE
     };
+    pub static DIT_MAX_RESULTS: Limits = Limits {
+        min: Some(5),
+        max: Some(100),
+        ..Limits::NONE
+    };
+    pub static DITO_MAX_RESULTS: Limits = Limits {
+        min: Some(5),
+        max: Some(1000),
+        ..Limits::NONE
+    };
     pub static DESCRIBE_DHCP_OPTIONS_MAX_RESULTS: Limits = Limits {
+        min: Some(5),
+        max: Some(1000),
+        ..Limits::NONE
+    };
+    pub static DESCRIBE_IAM_INSTANCE_PROFILE_ASSOCIATIONS_MAX_RESULTS: Limits = Limits {
+        min: Some(5),
+        max: Some(1000),
+        ..Limits::NONE
+    };
+    pub static DESCRIBE_INSTANCE_CREDIT_SPECIFICATIONS_MAX_RESULTS: Limits = Limits {
         min: Some(5),
         max: Some(1000),
         ..Limits::NONE
@@ -3771,6 +5992,10 @@ pub mod limits {
     pub static DESCRIBE_VPCS_MAX_RESULTS: Limits = Limits {
         min: Some(5),
         max: Some(1000),
+        ..Limits::NONE
+    };
+    pub static REQUEST_INSTANCE_TYPE_LIST: Limits = Limits {
+        max: Some(100),
         ..Limits::NONE
     };
 }

@@ -95,19 +95,19 @@ impl Images for SimImages {
         _login: Option<RegistryLogin>,
     ) -> Result<PreparedImage> {
         let manifest = self.find(name)?;
+        self.prepare_digest(&manifest.digest).await
+    }
+    async fn prepare_digest(&self, manifest: &Digest) -> Result<PreparedImage> {
         let config = ImageConfig {
             cmd: vec!["/bin/app".into()],
             ..ImageConfig::default()
         };
         Ok(PreparedImage {
-            digest: manifest.digest,
+            digest: manifest.clone(),
             config,
             layers: vec![],
             directories: vec!["/sim".into()],
         })
-    }
-    async fn prepare_digest(&self, _manifest: &Digest) -> Result<PreparedImage> {
-        absent("intermediate images")
     }
     async fn pull(&self, name: &ImageName, _login: Option<RegistryLogin>) -> Result<Digest> {
         self.resolve(name).await

@@ -209,6 +209,19 @@ pub async fn associate_address(
     })
 }
 
+/// The address that an interface's owner has given it.
+pub fn of_interface(
+    cx: &Cx,
+    tx: &Records<'_>,
+    interface: &str,
+) -> Result<Option<ElasticAddress>, Error> {
+    let all = tx.list::<ElasticAddress>(&cx.key(""))?;
+    let is_its = |it: &Association| it.interface == interface;
+    Ok(all
+        .into_iter()
+        .find(|it| it.association.as_ref().is_some_and(is_its)))
+}
+
 /// The interface is gone: its address stays allocated.
 pub fn let_go(cx: &Cx, tx: &Records<'_>, interface: &str) -> Result<(), Error> {
     for mut address in tx.list::<ElasticAddress>(&cx.key(""))? {

@@ -51,6 +51,9 @@ pub struct Interface {
     /// are kept for it and lead nowhere yet.
     #[serde(default)]
     pub secondary: Vec<Ipv4Addr>,
+    /// The instance whose first one it is.
+    #[serde(default)]
+    pub instance: Option<String>,
 }
 
 /// Interfaces of a time at which nobody else made any.
@@ -271,6 +274,7 @@ fn make(
         deleting: false,
         held: is_of_a_service(cx),
         secondary: Vec::new(),
+        instance: None,
     })
 }
 
@@ -302,10 +306,115 @@ pub fn make_for_nat(
         deleting: false,
         held: true,
         secondary: Vec::new(),
+        instance: None,
     };
     use_address(cx, tx, &interface, interface.address)?;
     tx.put(&interface)?;
     Ok(interface)
+}
+
+/// What an instance wants of its first interface.
+pub struct OfInstance<'a> {
+    pub id: String,
+    pub instance: &'a str,
+    pub subnet: &'a Subnet,
+    /// None: the VPC's own.
+    pub groups: &'a [String],
+    pub address: Option<&'a str>,
+    pub public: bool,
+    pub description: &'a str,
+    pub tags: &'a Tags,
+}
+
+/// The first interface of an instance, recorded.
+pub fn make_for_instance(
+    cx: &Cx,
+    tx: &Records<'_>,
+    asked: OfInstance<'_>,
+) -> Result<Interface, Error> {
+    let subnet = subnet::get(cx, tx, &asked.subnet.id)?;
+    let vpc = vpc::get(cx, tx, &subnet.vpc)?;
+    let groups = match asked.groups {
+        [] => vec![vpc.default_group.clone()],
+        groups => groups.to_vec(),
+    };
+    check_groups(cx, tx, &groups, &vpc.id)?;
+    let mut interface = Interface {
+        id: asked.id,
+        region: cx.region.clone(),
+        address: address(cx, tx, &subnet, asked.address)?,
+        vpc: vpc.id,
+        subnet: subnet.id,
+        zone: subnet.zone,
+        groups,
+        public_address: None,
+        description: asked.description.to_owned(),
+        tags: asked.tags.clone(),
+        deleting: false,
+        held: false,
+        secondary: Vec::new(),
+        instance: Some(asked.instance.to_owned()),
+    };
+    if asked.public {
+        interface.public_address = Some(public_address(cx, tx, &interface)?);
+    }
+    use_address(cx, tx, &interface, interface.address)?;
+    tx.put(&interface)?;
+    Ok(interface)
+}
+
+/// The instance is gone: so is its interface, unless that was to stay.
+pub fn end_attachment(
+    cx: &Cx,
+    tx: &Records<'_>,
+    interface: &mut Interface,
+    stays: bool,
+) -> Result<(), Error> {
+    elastic_address::let_go(cx, tx, &interface.id)?;
+    interface.instance = None;
+    interface.public_address = None;
+    interface.deleting = !stays;
+    tx.put(interface)
+}
+
+/// The public address of an instance's interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Public {
+    No,
+    /// One of no owner's, unless it has one.
+    Own,
+}
+
+/// Gives one or takes it back: one that its owner has associated stays.
+pub fn set_public(cx: &Cx, tx: &Records<'_>, id: &str, public: Public) -> Result<(), Error> {
+    let Some(mut interface) = tx.get::<Interface>(&cx.key(id))? else {
+        return Ok(());
+    };
+    if elastic_address::of_interface(cx, tx, id)?.is_some() {
+        return Ok(());
+    }
+    interface.public_address = match public {
+        Public::No => None,
+        Public::Own => Some(public_address(cx, tx, &interface)?),
+    };
+    tx.put(&interface)
+}
+
+/// Puts an instance's interface into other groups.
+pub fn set_groups(cx: &Cx, tx: &Records<'_>, id: &str, groups: &[String]) -> Result<(), Error> {
+    let mut interface = get(cx, tx, id)?;
+    check_groups(cx, tx, groups, &interface.vpc)?;
+    interface.groups = groups.to_vec();
+    tx.put(&interface)
+}
+
+/// The instance that an interface is of, whatever its region.
+pub fn instance_of(cloud: &Cloud, id: &str) -> Option<(String, String)> {
+    let keys = cloud::all_keys::<Interface>(cloud).ok()?;
+    let key = (keys.into_iter()).find(|key| key.split_once('/').is_some_and(|it| it.1 == id))?;
+    let found: Option<Interface> = cloud.store.read(|tx| tx.get(&key)).ok()?;
+    let found = found?;
+    Some((found.region, found.instance?))
 }
 
 fn check_groups(cx: &Cx, tx: &Records<'_>, groups: &[String], vpc: &str) -> Result<(), Error> {
@@ -378,7 +487,9 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
     let others = others.map(|it| interface.shown_address(*it));
     Ok(NetworkInterface {
         association,
-        attachment: interface.held.then(|| interface.shown_attachment()),
+        attachment: interface
+            .is_attached()
+            .then(|| interface.shown_attachment(cx)),
         availability_zone: Some(interface.zone.clone()),
         availability_zone_id: Some(zones::id(&interface.zone)),
         description: Some(interface.description.clone()),
@@ -401,8 +512,13 @@ fn shown(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<NetworkInte
 }
 
 impl Interface {
+    /// To something of a service's, or to an instance.
+    fn is_attached(&self) -> bool {
+        self.held || self.instance.is_some()
+    }
+
     fn status(&self) -> NetworkInterfaceStatus {
-        match self.held {
+        match self.is_attached() {
             true => NetworkInterfaceStatus::InUse,
             false => NetworkInterfaceStatus::Available,
         }
@@ -416,11 +532,23 @@ impl Interface {
         }
     }
 
-    fn attachment_id(&self) -> String {
+    pub fn attachment_id(&self) -> String {
         self.id.replace("eni-", "eni-attach-")
     }
 
-    fn shown_attachment(&self) -> NetworkInterfaceAttachment {
+    fn shown_attachment(&self, cx: &Cx) -> NetworkInterfaceAttachment {
+        if let Some(instance) = &self.instance {
+            return NetworkInterfaceAttachment {
+                attachment_id: Some(self.attachment_id()),
+                delete_on_termination: Some(true),
+                device_index: Some(0),
+                instance_id: Some(instance.clone()),
+                instance_owner_id: Some(cx.account().to_owned()),
+                network_card_index: Some(0),
+                status: Some("attached".into()),
+                ..Default::default()
+            };
+        }
         NetworkInterfaceAttachment {
             attachment_id: Some(self.attachment_id()),
             delete_on_termination: Some(false),
@@ -529,8 +657,16 @@ impl Filtered for Interface {
             "source-dest-check" => vec!["true".into()],
             "status" => vec![self.status().to_string()],
             "requester-managed" => vec![self.held.to_string()],
-            // What is attached to nothing has nothing of the rest; IPv6, instances and operators nothing has.
-            _ if !self.held => vec![],
+            // What is attached to nothing has nothing of the rest; IPv6 and operators nothing has.
+            _ if !self.is_attached() => vec![],
+            "attachment.instance-id" => self.instance.iter().cloned().collect(),
+            "attachment.delete-on-termination" | "attachment.device-index"
+                if self.instance.is_some() =>
+            {
+                let is_index = filter.ends_with("index");
+                vec![if is_index { "0" } else { "true" }.to_owned()]
+            }
+            "attachment.instance-owner-id" | "requester-id" if self.instance.is_some() => vec![],
             "attachment.instance-owner-id" | "requester-id" => vec![self.holder().into()],
             "attachment.attachment-id" => vec![self.attachment_id()],
             "attachment.delete-on-termination" => vec!["false".into()],
@@ -576,8 +712,8 @@ pub async fn delete_network_interface(
 ) -> Result<DeleteNetworkInterfaceOutput, Error> {
     cx.write(|tx| {
         let mut interface = get(&cx, tx, &input.network_interface_id)?;
-        // What a service made it for goes first.
-        if interface.held && cx.origin.client().is_some() {
+        // What a service made it for goes first, and so does an instance.
+        if interface.instance.is_some() || interface.held && cx.origin.client().is_some() {
             return Err(InvalidParameterValue.because(format!(
                 "Network interface '{}' is currently in use.",
                 interface.id
@@ -634,9 +770,9 @@ fn public_address(cx: &Cx, tx: &Records<'_>, interface: &Interface) -> Result<Ip
 /// service's thing has.
 fn own(cx: &Cx, tx: &Records<'_>, id: &str) -> Result<Interface, Error> {
     let interface = get(cx, tx, id)?;
-    match interface.held {
+    match interface.held || interface.instance.is_some() {
         true => Err(unsupported(
-            "more than one address of an interface that a service made",
+            "more than one address of an interface that a service made or that an instance has",
         )),
         false => Ok(interface),
     }

@@ -231,3 +231,56 @@ pub const POOL: &str = "ec2:Ipv4IpamPoolId";
 pub const POOL_6: &str = "ec2:Ipv6IpamPoolId";
 /// Which attribute of something is changed.
 pub const ATTRIBUTE: &str = "ec2:Attribute";
+
+pub const NEW_PROFILE: &str = "ec2:NewInstanceProfile";
+pub const KEY_NAME: &str = "ec2:KeyPairName";
+pub const KEY_TYPE: &str = "ec2:KeyPairType";
+
+/// What an instance has by itself: see [`OF_INSTANCE`].
+pub const INSTANCE_ID: &str = "ec2:InstanceID";
+pub const INSTANCE_TYPE: &str = "ec2:InstanceType";
+pub const INSTANCE_PROFILE: &str = "ec2:InstanceProfile";
+pub const MARKET_TYPE: &str = "ec2:InstanceMarketType";
+pub const METADATA_TAGS: &str = "ec2:InstanceMetadataTags";
+pub const METADATA_ENDPOINT: &str = "ec2:MetadataHttpEndpoint";
+pub const METADATA_HOPS: &str = "ec2:MetadataHttpPutResponseHopLimit";
+pub const METADATA_TOKENS: &str = "ec2:MetadataHttpTokens";
+pub const EBS_OPTIMIZED: &str = "ec2:EbsOptimized";
+pub const ROOT_DEVICE: &str = "ec2:RootDeviceType";
+pub const AUTO_RECOVERY: &str = "ec2:InstanceAutoRecovery";
+pub const PUBLIC_ON_LAUNCH: &str = "ec2:AssociatePublicIpAddress";
+pub const ENCRYPTED: &str = "ec2:Encrypted";
+pub const IMAGE_TYPE: &str = "ec2:ImageType";
+pub const OWNER: &str = "ec2:Owner";
+pub const IS_PUBLIC: &str = "ec2:Public";
+pub const PARENT_SNAPSHOT: &str = "ec2:ParentSnapshot";
+pub const VOLUME_SIZE: &str = "ec2:VolumeSize";
+pub const VOLUME_TYPE: &str = "ec2:VolumeType";
+
+macro_rules! of_instance {
+    ($name:ident: $($more:expr),*) => {
+        pub const $name: Names = &[
+            ZONE, ZONE_ID, "ec2:CpuOptionsAmdSevSnp", EBS_OPTIMIZED, "ec2:InstanceBandwidthWeighting",
+            INSTANCE_ID, MARKET_TYPE, INSTANCE_PROFILE, INSTANCE_TYPE, OPERATOR, METADATA_ENDPOINT,
+            METADATA_HOPS, METADATA_TOKENS, "ec2:PlacementGroup", REGION, ROOT_DEVICE, TENANCY, $($more),*
+        ];
+    };
+}
+
+of_instance!(OF_STARTED:);
+of_instance!(OF_STOPPED: AUTO_RECOVERY, METADATA_TAGS);
+of_instance!(OF_ONE_INSTANCE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode");
+of_instance!(OF_NEW_PROFILE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode", NEW_PROFILE);
+of_instance!(OF_CHANGED_METADATA: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode", ATTRIBUTE);
+of_instance!(OF_CHANGED_INSTANCE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode", ATTRIBUTE, ENCRYPTED,
+    PARENT_SNAPSHOT, GROUP_ID, VPC, VOLUME_SIZE, VOLUME_TYPE, "ec2:VolumeID", "ec2:VolumeIops",
+    "ec2:VolumeThroughput", "ec2:VolumeInitializationRate");
+of_instance!(OF_NEW_INSTANCE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode", PUBLIC_ON_LAUNCH,
+    "ec2:AuthorizedService", "ec2:ElasticGpuType", ENCRYPTED, "ec2:ImageID", IMAGE_TYPE,
+    "ec2:IsLaunchTemplateResource", KEY_NAME, KEY_TYPE, "ec2:LaunchTemplate", INTERFACE_ID, OWNER,
+    PARENT_SNAPSHOT, "ec2:ParentVolume", "ec2:PlacementGroupName", "ec2:PlacementGroupStrategy", IS_PUBLIC,
+    GROUP_ID, "ec2:SnapshotID", "ec2:SnapshotTime", SUBNET, SUBNET_ID, "ec2:VolumeID",
+    "ec2:VolumeInitializationRate", "ec2:VolumeIops", VOLUME_SIZE, "ec2:VolumeThroughput", VOLUME_TYPE, VPC);
+
+pub const OF_NEW_KEY: Names = &[KEY_TYPE, REGION];
+pub const OF_KEY: Names = &[KEY_NAME, KEY_TYPE, REGION];

@@ -18,6 +18,7 @@ mod filters;
 mod gateway;
 mod group;
 mod group_rules;
+mod instance;
 mod interface;
 mod keys;
 mod nat_gateway;
@@ -30,7 +31,7 @@ mod tags;
 mod vpc;
 mod zones;
 
-use cloud::Service;
+use cloud::{Service, Watch};
 use permissions::{
     describing, on_associated_address, on_association, on_attached, on_changed_interface,
     on_detached, on_disassociated_address, on_ids, on_moved_acl, on_new, on_new_interface, on_one,
@@ -43,6 +44,11 @@ use dhcp_options::DhcpOptions;
 use elastic_address::ElasticAddress;
 use gateway::InternetGateway;
 use group::SecurityGroup;
+use instance::permission::{
+    on_associated_profile, on_changed_instance, on_changed_metadata, on_created_key,
+    on_imported_key, on_instance, on_instances, on_key, on_new_profile, on_run,
+};
+use instance::{change, describe, image, key_pair, options, profile, reconciler, run, status};
 use interface::Interface;
 use nat_gateway::NatGateway;
 use network_acl::NetworkAcl;
@@ -51,6 +57,10 @@ use subnet::Subnet;
 use tags::Tagged;
 use vpc::Vpc;
 
+pub use instance::{
+    CONTAINER as INSTANCE_CONTAINER, InstancePlace, MetadataAnswer, MetadataRequest, MetadataTold,
+    instance_credentials, instance_place, metadata::metadata,
+};
 pub use interface::vpc_of;
 pub use zones::names as zones_of;
 
@@ -310,5 +320,62 @@ pub fn service() -> Service {
         .on(tags::describe_tags, describing())
         .reconciles(network::VpcReconciler)
         .reconciles(network::InterfaceReconciler);
-    cfn::register(service)
+    cfn::register(with_instances(service))
+}
+
+fn with_instances(service: Service) -> Service {
+    service
+        .on(run::run_instances, on_run())
+        .on(describe::describe_instances, describing())
+        .on(
+            change::start_instances,
+            on_instances(|it: &StartInstancesInput| &it.instance_ids)
+                .supplying(keys::OF_STARTED, region),
+        )
+        .on(
+            change::stop_instances,
+            on_instances(|it: &StopInstancesInput| &it.instance_ids)
+                .supplying(keys::OF_STOPPED, region),
+        )
+        .on(
+            change::reboot_instances,
+            on_instances(|it: &RebootInstancesInput| &it.instance_ids),
+        )
+        .on(
+            change::terminate_instances,
+            on_instances(|it: &TerminateInstancesInput| &it.instance_ids),
+        )
+        .on(status::describe_instance_status, describing())
+        .on(
+            options::describe_instance_attribute,
+            on_instance(|it: &DescribeInstanceAttributeInput| &it.instance_id),
+        )
+        .on(options::modify_instance_attribute, on_changed_instance())
+        .on(options::modify_metadata_options, on_changed_metadata())
+        .on(
+            options::get_console_output,
+            on_instance(|it: &GetConsoleOutputInput| &it.instance_id),
+        )
+        .on(
+            options::get_uefi_data,
+            on_instance(|it: &GetInstanceUefiDataInput| &it.instance_id)
+                .supplying(keys::OF_NEW_PROFILE, region),
+        )
+        .on(describe::describe_volumes, describing())
+        .on(describe::describe_credit_specifications, describing())
+        .on(image::describe_images, describing())
+        .on(image::describe_instance_types, describing())
+        .on(image::describe_offerings, describing())
+        .on(key_pair::create_key_pair, on_created_key())
+        .on(key_pair::import_key_pair, on_imported_key())
+        .on(key_pair::describe_key_pairs, describing())
+        .on(key_pair::delete_key_pair, on_key())
+        .on(profile::associate_profile, on_new_profile())
+        .on(profile::disassociate_profile, on_associated_profile())
+        .on(profile::describe_profile_associations, describing())
+        .reconciles(reconciler::InstanceReconciler)
+        .watches(Watch {
+            changes: |engine| engine.tasks.changes(),
+            keys: reconciler::keys_of_task,
+        })
 }

@@ -138,18 +138,18 @@ pub fn touched<R: Touchable>(cx: &Cx, id: &str) -> Touched {
     }
 }
 
-fn of_record<R: Touchable>(cx: &Cx, record: &R) -> Touched {
+pub fn of_record<R: Touchable>(cx: &Cx, record: &R) -> Touched {
     let keys = record.keys(cx).into_iter();
     let touched = Touched::named(arn::<R>(cx, record.unique())).tagged(record.tags().clone());
     keys.fold(touched, |it, (name, value)| it.with_key(name, Some(value)))
 }
 
-fn any<R: Tagged>(cx: &Cx) -> Touched {
+pub fn any<R: Tagged>(cx: &Cx) -> Touched {
     Touched::any(arn::<R>(cx, "*"))
 }
 
 /// Something of this type that is to be made.
-fn new(cx: &Cx, kind: ResourceType) -> Touched {
+pub fn new(cx: &Cx, kind: ResourceType) -> Touched {
     Touched::absent(arn_of(cx, kind, "*"))
 }
 
@@ -355,13 +355,13 @@ pub fn on_new_interface() -> Permission<CreateNetworkInterfaceInput> {
     .lacking(keys::OF_ANYTHING)
 }
 
-fn groups(cx: &Cx, ids: &[String]) -> Vec<Touched> {
+pub fn groups(cx: &Cx, ids: &[String]) -> Vec<Touched> {
     ids.iter()
         .map(|it| touched::<SecurityGroup>(cx, it))
         .collect()
 }
 
-fn default_group(cx: &Cx, subnet: &str) -> Option<Touched> {
+pub fn default_group(cx: &Cx, subnet: &str) -> Option<Touched> {
     let vpc = cx.read(|tx| {
         let subnet = subnet::get(cx, tx, subnet)?;
         vpc::get(cx, tx, &subnet.vpc)

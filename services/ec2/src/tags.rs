@@ -12,14 +12,17 @@ use crate::dhcp_options::DhcpOptions;
 use crate::elastic_address::ElasticAddress;
 use crate::errors::{
     InvalidAllocationIdNotFound, InvalidDhcpOptionIdNotFound, InvalidGroupNotFound,
-    InvalidIdNotFound, InvalidInternetGatewayIdNotFound, InvalidNetworkAclIdNotFound,
-    InvalidNetworkInterfaceIdNotFound, InvalidParameterValue, InvalidRouteTableIdNotFound,
-    InvalidSubnetIdNotFound, InvalidVpcIdNotFound, NatGatewayNotFound, not_found,
+    InvalidIdNotFound, InvalidInstanceIdNotFound, InvalidInternetGatewayIdNotFound,
+    InvalidKeyPairNotFound, InvalidNetworkAclIdNotFound, InvalidNetworkInterfaceIdNotFound,
+    InvalidParameterValue, InvalidRouteTableIdNotFound, InvalidSubnetIdNotFound,
+    InvalidVpcIdNotFound, NatGatewayNotFound, not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::group_rules;
+use crate::instance::key_pair::KeyPairRecord;
+use crate::instance::record::InstanceRecord;
 use crate::interface::Interface;
 use crate::nat_gateway::NatGateway;
 use crate::network_acl::NetworkAcl;
@@ -158,6 +161,8 @@ tagged! {
     SecurityGroup: "sg-" = SecurityGroup, "security group", InvalidGroupNotFound, |_| true;
     ElasticAddress: "eipalloc-" = ElasticIp, "allocation", InvalidAllocationIdNotFound, |_| true;
     NatGateway: "nat-" = Natgateway, "natGateway", NatGatewayNotFound, |it| it.deleted_ms.is_none();
+    InstanceRecord: "i-" = Instance, "instance", InvalidInstanceIdNotFound, |_| true;
+    KeyPairRecord: "key-" = KeyPair, "key pair", InvalidKeyPairNotFound, |_| true;
     Interface: "eni-" = NetworkInterface, "networkInterface", InvalidNetworkInterfaceIdNotFound, |it| !it.deleting;
 }
 

@@ -334,6 +334,7 @@ fn spec(
         privileged: host.privileged,
         no_new_privileges: record.no_new_privileges(),
         init_process: host.init,
+        init_stays: false,
         terminal: config.tty,
         stdin: config.open_stdin,
         stdin_once: config.stdin_once,

@@ -24,6 +24,7 @@ mod hostile;
 mod iam;
 mod images;
 mod inside;
+mod instances;
 mod pipeline;
 mod records;
 mod registry;

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{EngineError, INSIDE, Inside, Network, Result};
+use engine::{EngineError, Inside, Network, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -20,15 +21,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What comes to a door.
 pub enum Visit {
-    /// A connection of a container, and the interface that its task has.
-    Of(String, TcpStream),
+    /// A connection of a container: the interface that its task has, and the door.
+    Of(String, SocketAddrV4, TcpStream),
     /// One that could not be accepted: the daemon may be out of descriptors.
     Missed(io::Error),
 }
 
 pub struct Doors {
     network: Arc<dyn Network>,
-    open: Mutex<HashMap<String, AbortHandle>>,
+    open: Mutex<HashMap<(String, SocketAddrV4), AbortHandle>>,
     visits: mpsc::Sender<Visit>,
 }
 
@@ -44,19 +45,20 @@ impl Doors {
         (doors, visited)
     }
 
-    fn is_open(&self, interface: &str) -> bool {
+    fn is_open(&self, door: &(String, SocketAddrV4)) -> bool {
         let open = self.open.lock().expect("nothing panics while it is held");
-        open.contains_key(interface)
+        open.contains_key(door)
     }
 }
 
 #[async_trait]
 impl Inside for Doors {
-    async fn open(&self, interface: &str) -> Result<()> {
-        if self.is_open(interface) {
+    async fn open_at(&self, interface: &str, at: SocketAddrV4) -> Result<()> {
+        let door = (interface.to_owned(), at);
+        if self.is_open(&door) {
             return Ok(());
         }
-        let listener = self.network.listen_beside(interface, INSIDE).await?;
+        let listener = self.network.listen_beside(interface, at).await?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener).map_err(EngineError::from)?;
         let (name, visits) = (interface.to_owned(), self.visits.clone());
@@ -67,7 +69,7 @@ impl Inside for Doors {
                 let accepted = listener.accept().await;
                 let is_missed = accepted.is_err();
                 let visit = match accepted {
-                    Ok((stream, _)) => Visit::Of(name.clone(), stream),
+                    Ok((stream, _)) => Visit::Of(name.clone(), at, stream),
                     Err(error) => Visit::Missed(error),
                 };
                 if visits.send(visit).await.is_err() {
@@ -79,7 +81,7 @@ impl Inside for Doors {
             }
         });
         let mut open = self.open.lock().expect("nothing panics while it is held");
-        let before = open.insert(interface.to_owned(), accepting.abort_handle());
+        let before = open.insert(door, accepting.abort_handle());
         // Two opened it at once: one door is enough, and the second bind has failed already if not.
         if let Some(before) = before {
             before.abort();
@@ -89,8 +91,12 @@ impl Inside for Doors {
 
     fn close(&self, interface: &str) {
         let mut open = self.open.lock().expect("nothing panics while it is held");
-        if let Some(accepting) = open.remove(interface) {
-            accepting.abort();
-        }
+        open.retain(|door, accepting| {
+            let is_its = door.0 == interface;
+            if is_its {
+                accepting.abort();
+            }
+            !is_its
+        });
     }
 }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use cloud::{Cloud, InsideOrigin};
+use engine::METADATA;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -30,8 +31,8 @@ impl Front {
     pub async fn receive_visits(self: Arc<Self>, mut visits: mpsc::Receiver<Visit>) {
         let mut is_short = false;
         while let Some(visit) = visits.recv().await {
-            let (interface, stream) = match visit {
-                Visit::Of(interface, stream) => (interface, stream),
+            let (interface, door, stream) = match visit {
+                Visit::Of(interface, door, stream) => (interface, door, stream),
                 Visit::Missed(error) => {
                     // Said once, as outside.
                     if !std::mem::replace(&mut is_short, true) {
@@ -43,6 +44,9 @@ impl Front {
             };
             is_short = false;
             match self.bounds.connect(Holder::Interface(interface.clone())) {
+                Some(client) if door == METADATA => {
+                    tokio::spawn(self.clone().visit_metadata(interface, stream, client));
+                }
                 Some(client) => {
                     tokio::spawn(self.clone().visit(interface, stream, client));
                 }
@@ -131,6 +135,25 @@ impl Front {
                 refused(status, &error, request_id)
             }
         }
+    }
+
+    /// Of the role of an instance's profile.
+    pub(super) async fn instance_credentials(
+        &self,
+        interface: &str,
+    ) -> Result<Option<Value>, cloud::Error> {
+        let key = format!("{interface}/");
+        let now_ms = self.cloud.clock.now_ms();
+        if let Some(known) = self.given.find(&key, now_ms)
+            && self.is_good(&known)
+        {
+            return Ok(Some(known));
+        }
+        let credentials = ec2::instance_credentials(&self.cloud, interface).await?;
+        if let Some(credentials) = &credentials {
+            self.given.keep(key, credentials.clone(), now_ms);
+        }
+        Ok(credentials)
     }
 
     /// Whether credentials that were given still let somebody in: they end with their role.

@@ -9,6 +9,7 @@ use nix::sys::stat::{SFlag, major, minor};
 use serde_json::{Value, json};
 
 use super::capabilities::{capabilities, own_capabilities};
+use super::init::Init;
 use super::limits::resource_limits;
 use super::seccomp;
 use super::terminal::Owner;
@@ -230,7 +231,11 @@ pub(crate) fn confinement(
     Ok(Confinement {
         gives_up_power: !capabilities.iter().any(|it| it == FILTER_POWER),
         filters,
-        with_init: container.init_process,
+        init: match (container.init_process, container.init_stays) {
+            (_, true) => Init::Stays,
+            (true, false) => Init::Ends,
+            (false, false) => Init::None,
+        },
         terminal_size: None,
     })
 }

@@ -19,6 +19,7 @@ use super::complaints::Listening;
 use super::create::{Streams, Theirs, better_reason, report_pipe};
 use super::executor::{Confinement, EXIT_CANNOT_EXECUTE, Launch};
 use super::forked::Parenthood;
+use super::init::Init;
 use super::terminal::{Console, Owner, Terminal};
 use super::users::find_user;
 use super::{Root, container_id, passing};
@@ -65,7 +66,7 @@ pub(crate) fn exec_in_container(
     let scratch = Scratch::new(files, index)?;
     let process_file = scratch.0.join("process.json");
     write_json(&process_file, &process)?;
-    confinement.with_init = false;
+    confinement.init = Init::None;
     confinement.terminal_size = command.terminal_size;
 
     let owner = Owner {

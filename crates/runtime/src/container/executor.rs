@@ -17,6 +17,7 @@ use nix::unistd::AccessFlags;
 use seccompiler::BpfProgram;
 
 use super::forked;
+use super::init::{Init, split_off};
 
 /// What shells answer when a command cannot be executed.
 pub(super) const EXIT_CANNOT_EXECUTE: i32 = 126;
@@ -29,8 +30,7 @@ pub(crate) struct Confinement {
     pub filters: Vec<BpfProgram>,
     /// The power to install them is not the program's: it is given up before the program is executed.
     pub gives_up_power: bool,
-    /// Run a small init as the first process, which passes signals on and reaps orphans.
-    pub with_init: bool,
+    pub init: Init,
     /// Rows and columns that its terminal has from the beginning.
     pub terminal_size: Option<(u16, u16)>,
 }
@@ -90,9 +90,7 @@ impl Launch {
         if self.confinement.gives_up_power {
             give_up_power().map_err(|error| format!("could not give up power: {error}"))?;
         }
-        if self.confinement.with_init {
-            super::init::split_off_init()?;
-        }
+        split_off(self.confinement.init)?;
         let error =
             nix::unistd::execve(&path, &arguments, &environment).expect_err("only returns to fail");
         Err(explain(&program.to_string_lossy(), error))

@@ -1,5 +1,6 @@
-//! A small init: the first process of a container that asked for one (`initProcessEnabled`). It
-//! passes signals on to the program, reaps orphans, and ends as the program ends.
+//! A small init: the first process of a container that asked for one. It reaps orphans, and either passes
+//! signals on to the program and ends as the program ends (`initProcessEnabled`), or is that of a machine:
+//! the program is what the machine does when it boots, and the init stays until it is asked to end.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
@@ -7,9 +8,26 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// Returns in a child that is to become the program. The caller itself becomes the init and never
-/// returns.
-pub(crate) fn split_off_init() -> Result<(), String> {
+/// What a container's first process is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// The program itself.
+    #[default]
+    None,
+    /// An init that ends as the program ends.
+    Ends,
+    /// That of a machine.
+    Stays,
+}
+
+/// With an init it returns in a child that is to become the program: the caller itself becomes the init and
+/// never returns.
+pub(crate) fn split_off(init: Init) -> Result<(), String> {
+    let serve: fn(Pid, &SigSet) -> i32 = match init {
+        Init::None => return Ok(()),
+        Init::Ends => serve_program,
+        Init::Stays => |_, signals| serve_machine(signals),
+    };
     let all = SigSet::all();
     all.thread_block()
         .map_err(|error| format!("could not block signals: {error}"))?;
@@ -33,7 +51,7 @@ pub(crate) fn split_off_init() -> Result<(), String> {
     }
 }
 
-fn serve(child: Pid, signals: &SigSet) -> i32 {
+fn serve_program(child: Pid, signals: &SigSet) -> i32 {
     loop {
         match signals.wait() {
             Ok(Signal::SIGCHLD) => {
@@ -58,6 +76,53 @@ fn reap(program: Pid) -> Option<i32> {
                 return Some(128 + signal as i32);
             }
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Signals that turn a machine off: the runtime's own, and those by which programs ask an init to
+/// (`halt`, `poweroff`, `shutdown` and `reboot` of busybox; a power failure). There is no other machine to be
+/// booted after a `reboot` from inside, so it turns off as well.
+const TURNS_OFF: [Signal; 5] = [
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGPWR,
+    Signal::SIGINT,
+];
+
+fn serve_machine(signals: &SigSet) -> i32 {
+    let mut ends = false;
+    loop {
+        match signals.wait() {
+            Ok(Signal::SIGCHLD) => {}
+            Ok(signal) if TURNS_OFF.contains(&signal) && !ends => {
+                ends = true;
+                // Everything in here but this process. One that is stopped hears of it when it goes on.
+                let everything = Pid::from_raw(-1);
+                let _ = kill(everything, Signal::SIGTERM);
+                let _ = kill(everything, Signal::SIGCONT);
+            }
+            _ => {}
+        }
+        if reap_all() == Children::Gone && ends {
+            return 0;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Children {
+    Gone,
+    Left,
+}
+
+fn reap_all() -> Children {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return Children::Left,
+            Err(Errno::ECHILD) => return Children::Gone,
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ mod deletion;
 mod dhcp_options;
 mod engine_side;
 mod filters;
+mod instances;
 mod nat;
 mod network_acls;
 mod permissions;
