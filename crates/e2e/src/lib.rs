@@ -8,6 +8,7 @@
 
 mod api;
 mod aws;
+mod browser;
 mod buildx;
 mod cdk;
 mod docker;
@@ -26,6 +27,7 @@ mod web;
 
 pub use api::{ApiError, stack_input};
 pub use aws::{Aws, AwsOutput};
+pub use browser::{Browser, axe};
 pub use buildx::{Buildx, Outcome, Wanted};
 pub use cdk::Cdk;
 pub use docker::Docker;

@@ -37,6 +37,8 @@ enum Command {
         /// The application's name
         name: String,
     },
+    /// Print a link that opens the web console, once; open it where there is a browser
+    Console(commands::web::Web),
     /// Say what is wrong with a thing, or with whatever is red, and what mends it
     Why(commands::why::Why),
     /// Say what is wrong with files before anything is made of them: templates, plans, Dockerfiles
@@ -119,6 +121,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Connection(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Console(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Why(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Check(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),

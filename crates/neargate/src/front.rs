@@ -3,6 +3,7 @@
 //! * what is signed for S3, or has one of its hosts, is S3's, whatever its path;
 //! * `/v2/…` is the registry's (Docker and OCI clients, basic authentication with an ECR token);
 //! * `/v1/repos/…` is CodeCommit's for Git's own clients (basic authentication);
+//! * `/_neargate/console/…` is the web console's;
 //! * `/_neargate/…` is the command line's;
 //! * `/cloudformation-waitcondition/…` takes messages for stacks that wait;
 //! * everything else is AWS's: signed, routed by the credential scope.
@@ -20,6 +21,7 @@ mod registry;
 mod request_id;
 mod s3;
 mod wait;
+mod web;
 
 #[cfg(test)]
 pub use registry::actions as registry_actions;
@@ -34,15 +36,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloud::{Caller, ClientOrigin, Cloud, InsideOrigin, Origin, OwnerKey};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 use wire::Signer;
 
@@ -73,6 +75,7 @@ pub struct Front {
     given: inside::Given,
     bounds: Bounds,
     s3: ::s3::Door,
+    console: web_console::Console,
     state: String,
     program: PathBuf,
     ask_to_stop: watch::Sender<bool>,
@@ -89,6 +92,7 @@ impl Front {
         let owner = OwnerKey::new(credentials.access_key_id, credentials.secret_access_key);
         Self {
             s3: s3::door(&cloud, &owner),
+            console: web_console::Console::new(cloud.clone()),
             cloud,
             owner,
             registry: machine.registry.clone(),
@@ -164,6 +168,7 @@ impl Front {
                     Way::Registry => registry::answer(self, request, &visit).await,
                     Way::Git => git::answer(self, request, &visit).await,
                     Way::Own => own::answer(self, request, &visit).await,
+                    Way::Console => web::answer(self, request, &visit).await,
                     Way::Wait => wait::answer(self, request, &visit).await,
                     Way::Aws | Way::Inside => aws::answer(self, request, &visit).await,
                 }
@@ -179,6 +184,8 @@ impl Front {
             Way::Registry
         } else if path.starts_with(git::PATH) {
             Way::Git
+        } else if path.starts_with(web_console::PATH) {
+            Way::Console
         } else if path.starts_with("/_neargate/") {
             Way::Own
         } else if wait::is_for(path) {
@@ -201,6 +208,7 @@ enum Way {
     Registry,
     Git,
     Own,
+    Console,
     Wait,
     Aws,
     /// What a task asks of nobody but its own door.
@@ -322,6 +330,18 @@ fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// A body of parts as they come, until their sender is gone.
+fn streamed<T: Send + 'static>(
+    receiver: mpsc::Receiver<T>,
+    bytes: impl Fn(T) -> Bytes + Copy + Send + 'static,
+) -> Body {
+    let frames = futures_util::stream::unfold(receiver, move |mut receiver| async move {
+        let part = receiver.recv().await?;
+        Some((Ok::<_, io::Error>(Frame::data(bytes(part))), receiver))
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {

@@ -29,6 +29,7 @@ pub mod rows;
 use cloud::{Cx, Error};
 use serde::Deserialize;
 
+pub use gather::list;
 pub use report::{
     Basis, Evidence, Finding, Hop, Mend, MendPlace, Outcome, Place, Report, Severity, Unexplained,
 };

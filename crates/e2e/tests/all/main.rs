@@ -8,6 +8,7 @@ mod buildkit;
 mod cdk;
 mod cli;
 mod codebuild;
+mod console;
 mod daemon;
 mod delivery;
 mod docker;

@@ -16,6 +16,7 @@ pub mod restore;
 pub mod stop;
 pub mod up;
 pub mod version;
+pub mod web;
 pub mod why;
 
 mod application;

@@ -23,11 +23,17 @@ pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
     if let Some(hint) = curl_hint(config, &url) {
         say::note(hint);
     }
+    show(&url);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens an address on a desktop.
+pub fn show(url: &str) {
     let desktop =
         std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
     if desktop {
         let opener = Command::new("xdg-open")
-            .arg(&url)
+            .arg(url)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -35,5 +41,4 @@ pub async fn run(config: &Config, name: &str) -> Result<ExitCode> {
             say::note(format_args!("no browser was opened: {error}"));
         }
     }
-    Ok(ExitCode::SUCCESS)
 }

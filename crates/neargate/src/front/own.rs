@@ -6,13 +6,10 @@ mod connections;
 mod permissions;
 mod webhook;
 
-use std::io;
-
 use bytes::Bytes;
 use cloud::{Caller, Cx};
 use engine::{AssembleRequest, BuildEvent, BuildRequest};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
@@ -22,7 +19,7 @@ use wire::Doubt;
 
 use super::body::{self, Trouble};
 use super::bounds::Sender;
-use super::{Body, Front, Visit, aws, json, request_id};
+use super::{Body, Front, Visit, aws, json, request_id, streamed};
 
 /// Templates and build requests are text; files are read from this machine by their path.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -91,6 +88,7 @@ pub async fn answer(
         ["build"] => build(front, input),
         ["listening"] => listening(&cx, &input).await,
         ["why"] => why(&cx, input).await,
+        ["console"] => console(front, cx, &input),
         ["known"] => known(&cx, input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
         ["iam", "calls"] => permissions::calls(&cx, &input),
@@ -176,6 +174,13 @@ async fn listening(cx: &Cx, input: &serde_json::Value) -> Response<Body> {
         }
         Err(error) => refused(&cloud::internal(error), &cx.request_id),
     }
+}
+
+/// A link that lets one browser in, once.
+fn console(front: &Front, cx: Cx, input: &serde_json::Value) -> Response<Body> {
+    let can_write = input["write"] == true;
+    let path = front.console.invite(cx.caller, &cx.region, can_write);
+    json(StatusCode::OK, &json!({ "path": path }))
 }
 
 /// What is wrong with a thing, or with whatever is red.
@@ -280,16 +285,5 @@ fn build(front: &Front, input: serde_json::Value) -> Response<Body> {
         };
         let _ = lines.send(last.to_string()).await;
     });
-    Response::new(line_body(receiver))
-}
-
-fn line_body(receiver: mpsc::Receiver<String>) -> Body {
-    let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        let line = receiver.recv().await?;
-        Some((
-            Ok::<_, io::Error>(Frame::data(Bytes::from(line + "\n"))),
-            receiver,
-        ))
-    });
-    StreamBody::new(frames).boxed_unsync()
+    Response::new(streamed(receiver, |line| Bytes::from(line + "\n")))
 }

@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cloud", &["converge", "engine", "policy", "store", "wire"]),
     // what looks at all of it
     ("why", &["cloud", "engine", "shapes", "wire"]),
+    ("web-console", &["cloud", "engine", "shapes", "why", "wire"]),
     // the machine
     ("engine", &[]),
     ("reach", &["engine"]),

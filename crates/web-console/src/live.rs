@@ -1,0 +1,173 @@
+//! Live pages: a page's stream sends its main part again whenever it has changed.
+//!
+//! Pages that look at the same thing share one look, and all looks together share one pace: after each, the next
+//! waits nineteen times as long as it took, so that the console takes a twentieth of one core at most, however
+//! many pages are open. A look ends when the last page that wants it is gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloud::Cx;
+use http::StatusCode;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::asked::Asked;
+use crate::reply::{self, Content, Reply};
+use crate::views::{self, Shown};
+
+/// How often it is looked at most.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a look leaves to everybody else, as a multiple of its own time.
+const REST: u32 = 19;
+/// A stream that has nothing to send says so, to notice whether anybody is there.
+const BEAT: Duration = Duration::from_secs(15);
+/// Open pages with a stream. A browser opens six connections to a host.
+const STREAMS_MAX: usize = 64;
+/// What a slow reader may be behind: the newest is what counts.
+const BEHIND_MAX: usize = 2;
+
+type Part = Option<Arc<str>>;
+
+#[derive(Default)]
+pub struct Looks {
+    open: Mutex<HashMap<String, watch::Receiver<Part>>>,
+    streams: Arc<()>,
+    pace: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Looks {
+    /// The stream of one page.
+    pub fn stream(self: &Arc<Self>, cx: Cx, asked: Asked) -> Reply {
+        if Arc::strong_count(&self.streams) > STREAMS_MAX {
+            return reply::plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many pages are open: this one shows what was there when it was opened",
+            );
+        }
+        let place = self.streams.clone();
+        let mut parts = self.subscribe(cx, asked);
+        let (sender, receiver) = mpsc::channel(BEHIND_MAX);
+        tokio::spawn(async move {
+            let _place = place;
+            loop {
+                let part = parts.borrow_and_update().clone();
+                let message =
+                    part.map_or_else(|| Bytes::from_static(b": still here\n\n"), |it| event(&it));
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+                loop {
+                    tokio::select! {
+                        changed = parts.changed() => match changed {
+                            Ok(()) => break,
+                            Err(_) => return,
+                        },
+                        () = sender.closed() => return,
+                        () = tokio::time::sleep(BEAT) => {
+                            if sender.send(Bytes::from_static(b": still here\n\n")).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+            }
+        });
+        Reply::new(
+            StatusCode::OK,
+            "text/event-stream",
+            Content::Stream(receiver),
+        )
+    }
+
+    fn subscribe(self: &Arc<Self>, cx: Cx, asked: Asked) -> watch::Receiver<Part> {
+        let key = format!("{}\n{}\n{}", cx.region, asked.can_write, asked.with(&[]));
+        let mut open = self.open.lock().expect("nothing panics while it is held");
+        // One whose look has ended has no sender.
+        open.retain(|_, it| it.has_changed().is_ok());
+        if let Some(known) = open.get(&key) {
+            return known.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        open.insert(key.clone(), receiver.clone());
+        drop(open);
+        tokio::spawn(self.clone().look(key, cx, asked, sender));
+        receiver
+    }
+
+    async fn look(self: Arc<Self>, key: String, cx: Cx, asked: Asked, sender: watch::Sender<Part>) {
+        loop {
+            let looked = self.once(&cx, &asked).await;
+            if let Some(text) = looked {
+                let text: Part = Some(text.into());
+                sender.send_if_modified(|known| {
+                    let is_new = *known != text;
+                    *known = text;
+                    is_new
+                });
+            }
+            tokio::time::sleep(LOOK).await;
+            let mut open = self.open.lock().expect("nothing panics while it is held");
+            // The list's own.
+            if sender.receiver_count() <= 1 {
+                open.remove(&key);
+                return;
+            }
+        }
+    }
+
+    /// Whether nobody looks, and so nothing is looked at.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.open
+            .lock()
+            .expect("nothing panics while it is held")
+            .is_empty()
+    }
+
+    /// What is to be seen now, in its turn.
+    async fn once(&self, cx: &Cx, asked: &Asked) -> Option<String> {
+        let mut next = self.pace.lock().await;
+        if let Some(at) = *next {
+            tokio::time::sleep_until(at).await;
+        }
+        let begun = Instant::now();
+        let shown = views::look(cx, asked).await;
+        *next = Some(Instant::now() + begun.elapsed() * REST);
+        match shown {
+            Ok(Shown::Page(page)) => Some(page.main().into_string()),
+            // What cannot be read at the moment leaves the page as it is.
+            _ => None,
+        }
+    }
+}
+
+/// One message. A line of it begins wherever a reader would see one begin, so that no text ends the message or
+/// begins another.
+fn event(text: &str) -> Bytes {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut message = String::with_capacity(text.len() + 64);
+    for line in text.split('\n') {
+        message.push_str("data: ");
+        message.push_str(line);
+        message.push('\n');
+    }
+    message.push('\n');
+    Bytes::from(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_begins_a_message_of_its_own() {
+        let sent = event("<p>a\r\revent: x\r\n\ndata: y</p>\n\nid: 1");
+        let sent = String::from_utf8(sent.to_vec()).unwrap();
+        let body = sent.strip_suffix("\n\n").unwrap();
+        assert!(body.lines().all(|it| it.starts_with("data: ")), "{sent:?}");
+        assert!(!body.contains('\r') && !body.contains("\n\n"), "{sent:?}");
+    }
+}
