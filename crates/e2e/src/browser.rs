@@ -96,14 +96,14 @@ impl Browser {
     }
 
     fn open_page(&mut self) {
-        let size = json!({ "url": "about:blank", "width": 1280, "height": 900 });
-        let target = self.ask("Target.createTarget", size);
+        let target = self.ask("Target.createTarget", json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.ask("Target.attachToTarget", attach);
         self.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log"] {
             self.ask(&format!("{domain}.enable"), json!({}));
         }
+        self.width(1280, 900);
     }
 
     /// A command of the protocol, and its result.

@@ -216,6 +216,7 @@ fn a_browser_sees_what_is_real() {
     browser.press("h");
     browser.until_text("One thing is wrong");
     site.write("Dockerfile", SOUND);
+    site.write("site/index.html", "the second edition");
     machine.neargate(&["up", &site.argument()]);
     browser.until_text("It is as it should be");
     browser.until_text("UPDATE_COMPLETE");
