@@ -92,7 +92,7 @@ impl Front {
         let owner = OwnerKey::new(credentials.access_key_id, credentials.secret_access_key);
         Self {
             s3: s3::door(&cloud, &owner),
-            console: web_console::Console::new(cloud.clone()),
+            console: web_console::Console::new(cloud.clone(), web::Own::new(config, &cloud)),
             cloud,
             owner,
             registry: machine.registry.clone(),

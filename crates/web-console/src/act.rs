@@ -2,6 +2,10 @@
 
 use cloud::{Cx, Error};
 use http::StatusCode;
+use shapes::codepipeline::{
+    ApprovalResult, ApprovalStatus, PutApprovalResultInput, RetryStageExecutionInput,
+    StageRetryMode, StartPipelineExecutionInput, StopPipelineExecutionInput,
+};
 use shapes::ecs::UpdateServiceInput;
 
 use crate::asked::Asked;
@@ -11,6 +15,7 @@ use crate::reply::{self, Reply};
 pub async fn answer(cx: &Cx, asked: &Asked, body: &[u8]) -> Reply {
     let done = match asked.parts()[..] {
         ["services", cluster, name, verb] => on_service(cx, cluster, name, (verb, body)).await,
+        ["pipelines", name, verb] => on_pipeline(cx, name, (verb, asked)).await,
         _ => Ok(None),
     };
     match done {
@@ -68,6 +73,63 @@ async fn on_service(
     };
     cx.call(input).await?;
     Ok(Some(said))
+}
+
+async fn on_pipeline(
+    cx: &Cx,
+    name: &str,
+    (verb, asked): (&str, &Asked),
+) -> Result<Option<String>, Error> {
+    let given = |field: &str| asked.field(field).unwrap_or_default().to_owned();
+    Ok(Some(match verb {
+        "start" => {
+            let started = cx.call(StartPipelineExecutionInput {
+                name: name.to_owned(),
+                ..Default::default()
+            });
+            let id = started.await?.pipeline_execution_id.unwrap_or_default();
+            format!("{name} runs: {id}")
+        }
+        "stop" => {
+            cx.call(StopPipelineExecutionInput {
+                pipeline_name: name.to_owned(),
+                pipeline_execution_id: given("execution"),
+                abandon: None,
+                reason: Some("stopped in the console".to_owned()),
+            })
+            .await?;
+            format!("{name} stops when what runs is done")
+        }
+        "retry" => {
+            cx.call(RetryStageExecutionInput {
+                pipeline_name: name.to_owned(),
+                stage_name: given("stage"),
+                pipeline_execution_id: given("execution"),
+                retry_mode: StageRetryMode::FailedActions,
+            })
+            .await?;
+            format!("what failed in {} runs again", given("stage"))
+        }
+        "approve" | "reject" => {
+            let (status, word) = match verb {
+                "approve" => (ApprovalStatus::Approved, "approved"),
+                _ => (ApprovalStatus::Rejected, "rejected"),
+            };
+            cx.call(PutApprovalResultInput {
+                pipeline_name: name.to_owned(),
+                stage_name: given("stage"),
+                action_name: given("step"),
+                result: ApprovalResult {
+                    summary: format!("{word} in the console"),
+                    status,
+                },
+                token: given("token"),
+            })
+            .await?;
+            format!("{} is {word}", given("step"))
+        }
+        _ => return Ok(None),
+    }))
 }
 
 fn field(body: &[u8], name: &str) -> Option<String> {

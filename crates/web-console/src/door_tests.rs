@@ -14,6 +14,18 @@ use super::*;
 
 const HOST: &str = "127.0.0.1:4566";
 
+/// A program that has nothing to lend.
+struct Nothing;
+
+impl Lent for Nothing {
+    fn machine(&self) -> MachineFacts {
+        MachineFacts::default()
+    }
+    fn least_policy(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
 struct Scene {
     world: World,
     console: Console,
@@ -69,7 +81,7 @@ impl Scene {
             ecr::service(),
         ])
         .run();
-        let console = Console::new(world.cloud.clone());
+        let console = Console::new(world.cloud.clone(), Nothing);
         Self { world, console }
     }
 
@@ -278,7 +290,21 @@ async fn every_view_is_a_page_and_data() {
         ..Default::default()
     };
     scene.world.call(create).await;
-    for view in ["", "why", "services", "stacks", "logs", "find?q=main"] {
+    let views = [
+        "",
+        "why",
+        "services",
+        "stacks",
+        "logs",
+        "network",
+        "balancers",
+        "pipelines",
+        "images",
+        "calls",
+        "machine",
+        "find?q=main",
+    ];
+    for view in views {
         let target = format!("{PATH}{view}");
         let (status, _, text) = scene
             .ask(Asking::get(&target).with("cookie", &cookie))
@@ -302,12 +328,17 @@ async fn every_view_is_a_page_and_data() {
             "{view}: {text}"
         );
     }
-    for gone in [
+    let gone = [
         "services/main/none",
+        "services/main/none/metrics",
         "tasks/main/none",
         "stacks/none",
+        "network/none",
+        "balancers/none",
+        "pipelines/none",
         "nothing",
-    ] {
+    ];
+    for gone in gone {
         let target = format!("{PATH}{gone}");
         let (status, _, text) = scene
             .ask(Asking::get(&target).with("cookie", &cookie))

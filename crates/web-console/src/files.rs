@@ -15,6 +15,7 @@ use crate::asked::link;
 use crate::reply::{self, Content, Reply};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const ICON: &str = "image/svg+xml";
 const STYLE: &str = "text/css; charset=utf-8";
 
 struct File {
@@ -24,7 +25,12 @@ struct File {
 }
 
 /// In the order in which a page names them.
-const FILES: [File; 4] = [
+const FILES: [File; 5] = [
+    File {
+        name: "icon.svg",
+        kind: ICON,
+        bytes: include_bytes!("../files/icon.svg"),
+    },
     File {
         name: "console.css",
         kind: STYLE,
@@ -73,14 +79,11 @@ fn pack(file: &'static File) -> Packed {
     }
 }
 
-/// The addresses of the style sheet and of the scripts.
-pub fn addresses() -> (Vec<String>, Vec<String>) {
+/// The addresses of the icon, the style sheet and the scripts.
+pub fn addresses() -> [Vec<String>; 3] {
     let address = |it: &Packed| link(&["files", &it.mark, it.file.name], &[]);
     let of = |kind: &'static str| packed().iter().filter(move |it| it.file.kind == kind);
-    (
-        of(STYLE).map(address).collect(),
-        of(SCRIPT).map(address).collect(),
-    )
+    [ICON, STYLE, SCRIPT].map(|kind| of(kind).map(address).collect())
 }
 
 pub fn answer(name: &str, head: &Parts) -> Reply {

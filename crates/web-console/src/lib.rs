@@ -29,9 +29,12 @@ use http::request::Parts;
 
 pub use asked::PATH;
 pub use door::Admitted;
+pub use facts::calls::Call;
+pub use facts::machine::{Check, Lent, MachineFacts};
 pub use reply::{Content, Reply};
 
 use asked::{Asked, Form};
+use facts::calls::Calls;
 use live::Looks;
 use sessions::Sessions;
 
@@ -42,16 +45,33 @@ pub const BODY_BYTES_MAX: usize = 8 * 1024;
 pub struct Console {
     cloud: Arc<Cloud>,
     sessions: Sessions,
+    sources: Arc<Sources>,
     looks: Arc<Looks>,
 }
 
+/// Where facts come from that no operation has.
+struct Sources {
+    calls: Calls,
+    lent: Box<dyn Lent>,
+}
+
 impl Console {
-    pub fn new(cloud: Arc<Cloud>) -> Self {
+    pub fn new(cloud: Arc<Cloud>, lent: impl Lent + 'static) -> Self {
+        let sources = Arc::new(Sources {
+            calls: Calls::default(),
+            lent: Box::new(lent),
+        });
         Self {
             cloud,
             sessions: Sessions::default(),
-            looks: Arc::default(),
+            looks: Arc::new(Looks::new(sources.clone())),
+            sources,
         }
+    }
+
+    /// Remembers a call of the API for a while.
+    pub fn called(&self, call: Call) {
+        self.sources.calls.add(call);
     }
 
     /// The path of a link that lets one browser in, once, as `caller`.
@@ -89,13 +109,13 @@ impl Console {
         cx.looks = true;
         match asked.form {
             Form::Stream => self.looks.stream(cx, asked),
-            _ => answer(&cx, &asked).await,
+            _ => answer(&self.sources, &cx, &asked).await,
         }
     }
 }
 
-async fn answer(cx: &Cx, asked: &Asked) -> Reply {
-    match views::look(cx, asked).await {
+async fn answer(sources: &Arc<Sources>, cx: &Cx, asked: &Asked) -> Reply {
+    match views::look(sources, cx, asked).await {
         Ok(shown) => reply::of(cx, asked, shown),
         Err(error) => reply::refused(cx, asked, &error),
     }

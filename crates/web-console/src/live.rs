@@ -14,6 +14,7 @@ use http::StatusCode;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::Sources;
 use crate::asked::Asked;
 use crate::reply::{self, Content, Reply};
 use crate::views::{self, Shown};
@@ -31,14 +32,23 @@ const BEHIND_MAX: usize = 2;
 
 type Part = Option<Arc<str>>;
 
-#[derive(Default)]
 pub struct Looks {
+    sources: Arc<Sources>,
     open: Mutex<HashMap<String, watch::Receiver<Part>>>,
     streams: Arc<()>,
     pace: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Looks {
+    pub fn new(sources: Arc<Sources>) -> Self {
+        Self {
+            sources,
+            open: Mutex::default(),
+            streams: Arc::default(),
+            pace: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// The stream of one page.
     pub fn stream(self: &Arc<Self>, cx: Cx, asked: Asked) -> Reply {
         if Arc::strong_count(&self.streams) > STREAMS_MAX {
@@ -134,7 +144,7 @@ impl Looks {
             tokio::time::sleep_until(at).await;
         }
         let begun = Instant::now();
-        let shown = views::look(cx, asked).await;
+        let shown = views::look(&self.sources, cx, asked).await;
         *next = Some(Instant::now() + begun.elapsed() * REST);
         match shown {
             Ok(Shown::Page(page)) => Some(page.main().into_string()),

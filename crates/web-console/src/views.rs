@@ -1,12 +1,19 @@
 //! Which view a path leads to: facts are gathered, and a page is made of them, or they are answered as they are.
 
+use std::sync::Arc;
+
 use cloud::{Cx, Error};
 use maud::html;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::Sources;
 use crate::asked::{Asked, Form};
-use crate::facts::{self, finder, home, logs, service, stack, task, why};
+use crate::facts::machine::MachineFacts;
+use crate::facts::{
+    self, balancers, calls, finder, home, images, logs, metrics, network, pipelines, service,
+    stack, task, why,
+};
 use crate::pages::{self, Page};
 
 /// What is to be answered.
@@ -16,7 +23,7 @@ pub enum Shown {
     File { name: String, text: String },
 }
 
-pub async fn look(cx: &Cx, asked: &Asked) -> Result<Shown, Error> {
+pub async fn look(sources: &Arc<Sources>, cx: &Cx, asked: &Asked) -> Result<Shown, Error> {
     match asked.parts()[..] {
         [] => Ok(shown(asked, home::gather(cx).await?, pages::home::page)),
         ["why"] => Ok(shown(
@@ -55,6 +62,47 @@ pub async fn look(cx: &Cx, asked: &Asked) -> Result<Shown, Error> {
             }
             Ok(shown(asked, facts, pages::logs::page))
         }
+        ["services", cluster, name, "metrics"] => {
+            let minutes = asked.field("minutes").and_then(|it| it.parse().ok());
+            let facts = metrics::gather(cx, cluster, name, minutes).await?;
+            found(asked, facts, pages::metrics::page)
+        }
+        ["balancers"] => Ok(shown(
+            asked,
+            balancers::gather_all(cx).await?,
+            pages::balancers::page,
+        )),
+        ["balancers", name] => found(
+            asked,
+            balancers::gather(cx, name).await?,
+            pages::balancer::page,
+        ),
+        ["network"] => Ok(shown(
+            asked,
+            network::gather_all(cx).await?,
+            pages::networks::page,
+        )),
+        ["network", id] => found(
+            asked,
+            network::gather(cx, id, asked).await?,
+            pages::network::page,
+        ),
+        ["pipelines"] => Ok(shown(
+            asked,
+            pipelines::gather_all(cx).await?,
+            pages::pipelines::page,
+        )),
+        ["pipelines", name] => found(
+            asked,
+            pipelines::gather(cx, name).await?,
+            pages::pipeline::page,
+        ),
+        ["images"] => Ok(shown(asked, images::gather(cx).await?, pages::images::page)),
+        ["calls"] => {
+            let facts = calls::gather(&sources.calls, &*sources.lent, asked);
+            Ok(shown(asked, facts, pages::calls::page))
+        }
+        ["machine"] => Ok(shown(asked, machine(sources).await?, pages::machine::page)),
         ["find"] => Ok(shown(
             asked,
             finder::gather(cx, asked.field("q")).await?,
@@ -63,6 +111,12 @@ pub async fn look(cx: &Cx, asked: &Asked) -> Result<Shown, Error> {
         ["keys"] => Ok(Shown::Page(pages::keys::page())),
         _ => Ok(Shown::Page(missing("there is no such page"))),
     }
+}
+
+async fn machine(sources: &Arc<Sources>) -> Result<MachineFacts, Error> {
+    let sources = sources.clone();
+    let looking = tokio::task::spawn_blocking(move || sources.lent.machine());
+    looking.await.map_err(cloud::internal)
 }
 
 fn shown<F: Serialize>(asked: &Asked, facts: F, page: impl FnOnce(&F, &Asked) -> Page) -> Shown {

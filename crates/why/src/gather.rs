@@ -12,7 +12,7 @@ pub mod reach;
 mod services;
 mod stacks;
 mod targets;
-mod tasks;
+pub mod tasks;
 
 use cloud::{Cx, Error};
 use shapes::ecs::Service;

@@ -18,6 +18,7 @@ mod rules;
 mod rules_tests;
 mod subject;
 mod texts;
+mod way;
 
 pub mod acl;
 pub mod ahead;
@@ -29,11 +30,12 @@ pub mod rows;
 use cloud::{Cx, Error};
 use serde::Deserialize;
 
-pub use gather::list;
+pub use gather::{list, pipelines::names as pipeline_names};
 pub use report::{
     Basis, Evidence, Finding, Hop, Mend, MendPlace, Outcome, Place, Report, Severity, Unexplained,
 };
 pub use rules::listens_on_loopback::loopback;
+pub use way::{Way, WayQuestion, way};
 
 use gather::Gathered;
 use subject::Subject;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use e2e::{Browser, Connection, Machine, Site, axe};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ROOT: &str = "/_neargate/console/";
 /// A server that answers, and one that does not know its first word.
@@ -235,13 +235,129 @@ fn a_browser_sees_what_is_real() {
     browser.until_text("3 healthy of 3 wanted");
     shot(&mut browser, "service.png");
 
-    // Narrow, and without a script.
+    // Narrow.
     browser.width(360, 800);
-    let overflows = browser.value("document.documentElement.scrollWidth > 370");
-    assert_eq!(
-        overflows,
-        Value::from(false),
-        "it is wider than a telephone"
+    let wide = browser.value("[...document.querySelectorAll('body *')].filter((it) => it.getBoundingClientRect().right > 365).map((it) => it.outerHTML.slice(0, 120))");
+    assert_eq!(wide, json!([]), "it is wider than a telephone");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// A browser that was let in, at a path of the console.
+#[track_caller]
+fn visit(browser: &mut Browser, path: &str) {
+    let host = browser.value("location.origin");
+    browser.go(&format!("{}{ROOT}{path}", host.as_str().unwrap()));
+}
+
+#[test]
+fn a_browser_looks_into_everything() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let machine = Machine::idle();
+    let site = Site::page("shop", "the first edition");
+    let up = machine.neargate(&["up", &site.argument(), "--json"]).json();
+    let url = up["url"].as_str().unwrap();
+    for _ in 0..50 {
+        assert_eq!(machine.page(url).unwrap().status, 200);
+    }
+    browser.go(&link(&machine, &[]).0);
+    browser.until_text("requests a second");
+    browser.until_text("p99");
+    shot(&mut browser, "home.png");
+
+    visit(&mut browser, "balancers/shop");
+    for text in ["HTTP:80", "nothing else takes it", "✓ healthy"] {
+        browser.until_text(text);
+    }
+    assert_accessible(&mut browser);
+    visit(&mut browser, "services/shop/shop/metrics");
+    browser.until(
+        "a line is drawn",
+        "document.querySelector('svg.plot path.line')",
     );
+    browser.until_text("p99");
+    assert_accessible(&mut browser);
+    shot(&mut browser, "metrics.png");
+
+    // Does the balancer reach a task? On the port that it serves, and on no other.
+    visit(&mut browser, "network");
+    browser.press("j");
+    browser.value("[...document.querySelectorAll('[data-row]')].find((it) => it.innerText.includes('shop')).querySelector('a').click()");
+    browser.until(
+        "the network is there",
+        "document.querySelector('#way [name=from] option')",
+    );
+    assert_accessible(&mut browser);
+    for (port, words) in [("8080", "✓ "), ("81", "✗ ")] {
+        browser.until(
+            "the network is there",
+            "document.querySelector('#way [name=from] option')",
+        );
+        let ask = format!(
+            "(() => {{ const options = [...document.querySelectorAll('#way option')]; \
+             const own = (text) => options.find((it) => it.label.includes(text)).value; \
+             const form = document.querySelector('#way'); form.from.value = own('ELB'); \
+             form.to.value = own('ecs'); form.port.value = '{port}'; form.requestSubmit(); }})()"
+        );
+        browser.value(&ask);
+        browser.until(
+            "it is answered",
+            &format!("document.querySelector('#answer h2')?.innerText.startsWith('{words}')"),
+        );
+    }
+    browser.until_text("ENI_SG_RULES_MISMATCH");
+    assert_accessible(&mut browser);
+    shot(&mut browser, "network.png");
+
+    // A log line that wants to be more than text, in a group that does, too.
+    let hostile = "</p><img src=x onerror='window.hurt=1'><script>window.hurt=1</script>";
+    let group = json!({ "logGroupName": "/hostile" });
+    machine.ask("logs", "CreateLogGroup", group);
+    let stream = json!({ "logGroupName": "/hostile", "logStreamName": "x" });
+    machine.ask("logs", "CreateLogStream", stream);
+    let now_ms = browser.value("Date.now()");
+    let events = json!({
+        "logGroupName": "/hostile", "logStreamName": "x",
+        "logEvents": [{ "timestamp": now_ms, "message": hostile }],
+    });
+    visit(&mut browser, "logs?group=%2Fhostile");
+    browser.until_text("There are no such lines");
+    machine.ask("logs", "PutLogEvents", events);
+    // It comes by the stream of the page.
+    browser.until_text("window.hurt=1");
+    visit(
+        &mut browser,
+        "logs?group=%2Fhostile&q=img&kind=regex&mark=1",
+    );
+    browser.until(
+        "it is marked",
+        "document.querySelector('mark')?.innerText === 'img'",
+    );
+    assert_eq!(
+        browser.value("window.hurt === undefined"),
+        Value::from(true)
+    );
+
+    for (path, text) in [
+        ("images", "Run by"),
+        ("machine", "control groups"),
+        ("pipelines", "There are none"),
+        ("services", "2 healthy of 2 wanted"),
+        ("keys", "the next row"),
+        ("why", "nothing is wrong"),
+    ] {
+        visit(&mut browser, path);
+        browser.until_text(text);
+        assert_accessible(&mut browser);
+    }
+    let Some(aws) = e2e::Aws::of(&machine) else {
+        return;
+    };
+    aws.ask(&["ecs", "list-clusters"]);
+    visit(&mut browser, "calls");
+    browser.until_text("ecs ListClusters");
+    browser.until_text("arn:aws:iam::000000000000:root");
+    assert_accessible(&mut browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -15,12 +15,12 @@ use crate::config::Config;
 use crate::{descriptors, say};
 
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: String,
+pub struct Finding {
+    pub what: String,
     /// `fine`, `warning` or `broken`.
-    state: &'static str,
-    message: String,
-    fix: Option<String>,
+    pub state: &'static str,
+    pub message: String,
+    pub fix: Option<String>,
 }
 
 impl Finding {
@@ -42,8 +42,8 @@ impl Finding {
     }
 }
 
-/// Exits with 1 when something is broken.
-pub fn run(config: &Config) -> Result<ExitCode> {
+/// What is found of the machine, by whoever asks: the command line, or the console.
+pub fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
         root(),
         overlay(),
@@ -77,6 +77,12 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         edge,
         "stop the program that has it, or give another address with --edge 127.0.0.2",
     ));
+    findings
+}
+
+/// Exits with 1 when something is broken.
+pub fn run(config: &Config) -> Result<ExitCode> {
+    let findings = findings(config);
     let broken = findings.iter().any(|it| it.state == "broken");
     if config.json {
         say::line(serde_json::to_string_pretty(&findings)?);

@@ -1,10 +1,11 @@
 //! AWS's own clients.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cloud::Caller;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use web_console::Call;
 use wire::{Door, Error, Protocol, Refusal, UNBELIEVED_BODY_BYTES_MAX};
 
 use super::body::{self, Trouble};
@@ -49,10 +50,22 @@ pub async fn answer(
     }
     let call = format!("{}:{}", service.signing_name, received.operation);
     tracing::Span::current().record("call", call.as_str());
-    match cx
+    let begun = Instant::now();
+    let answer = cx
         .serve(service.signing_name, received.operation, received.input)
-        .await
-    {
+        .await;
+    front.console.called(Call {
+        number: 0,
+        at_ms: front.cloud.clock.now_ms(),
+        service: service.signing_name.to_owned(),
+        operation: received.operation.to_owned(),
+        status: answer.as_ref().map_or_else(|it| it.status, |_| 200),
+        refusal: answer.as_ref().err().map(|it| it.code.to_owned()),
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        who: cx.caller.arn(&front.cloud.account),
+        client: user_agent(&head.headers).to_owned(),
+    });
+    match answer {
         Ok(output) => {
             wire::answer(received.protocol, received.operation, request_id, &output).map(full)
         }
@@ -88,11 +101,15 @@ fn of_another_generation(
 /// Whether a client's waiter asks: AWS's clients put the letters of what they use into their name,
 /// as `m/B,N,Z`, and `B` stands for waiters (AWS SDKs and Tools Reference Guide, "User agent metrics").
 fn is_waiter(headers: &hyper::HeaderMap) -> bool {
-    let agent = headers.get(hyper::header::USER_AGENT);
-    let agent = agent.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    (agent.split_ascii_whitespace())
+    (user_agent(headers).split_ascii_whitespace())
         .filter_map(|it| it.strip_prefix("m/"))
         .any(|it| it.split(',').any(|letter| letter == "B"))
+}
+
+/// As a client names itself.
+fn user_agent(headers: &hyper::HeaderMap) -> &str {
+    let agent = headers.get(hyper::header::USER_AGENT);
+    agent.and_then(|it| it.to_str().ok()).unwrap_or_default()
 }
 
 /// Looks at a request with what the way in has to know.

@@ -1,11 +1,56 @@
 //! The web console's pages: what is let in, and answered, the crate `web-console` says.
 
+use std::sync::Arc;
+
+use cloud::Cloud;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use web_console::{BODY_BYTES_MAX, Content, Reply};
+use web_console::{BODY_BYTES_MAX, Check, Content, Lent, MachineFacts, Reply};
 
 use super::bounds::Sender;
 use super::{Body, Front, Visit, body, full, streamed};
+use crate::commands::doctor;
+use crate::config::Config;
+
+/// What no operation tells.
+pub struct Own {
+    config: Config,
+    cloud: Arc<Cloud>,
+}
+
+impl Own {
+    pub fn new(config: &Config, cloud: &Arc<Cloud>) -> Self {
+        Self {
+            config: config.clone(),
+            cloud: cloud.clone(),
+        }
+    }
+}
+
+impl Lent for Own {
+    fn machine(&self) -> MachineFacts {
+        let checks = doctor::findings(&self.config).into_iter();
+        MachineFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            state: self.config.state.display().to_string(),
+            checks: checks
+                .map(|it| Check {
+                    what: it.what,
+                    level: it.state.to_owned(),
+                    message: it.message,
+                    fix: it.fix,
+                })
+                .collect(),
+        }
+    }
+
+    fn least_policy(&self, principal: &str) -> Option<String> {
+        let calls = iam::calls(&self.cloud, principal).ok()?;
+        let policy = iam::policy_for(&calls);
+        (!calls.is_empty()).then(|| format!("{policy:#}"))
+    }
+}
 
 pub async fn answer(
     front: &Front,

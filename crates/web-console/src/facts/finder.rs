@@ -53,6 +53,16 @@ pub async fn gather(cx: &Cx, wanted: Option<&str>) -> Result<FinderFacts, Error>
             add(id, "", "task", address);
         }
     }
+    for balancer in list::balancers(cx).await? {
+        let name = balancer.load_balancer_name.unwrap_or_default();
+        let arn = balancer.load_balancer_arn.unwrap_or_default();
+        let address = link(&["balancers", &name], &[]);
+        add(name, &arn, "load balancer", address);
+    }
+    for name in why::pipeline_names(cx).await? {
+        let address = link(&["pipelines", &name], &[]);
+        add(name, "", "pipeline", address);
+    }
     for group in log_groups(cx).await? {
         let address = link(&["logs"], &[("group", &group)]);
         add(group, "", "log group", address);

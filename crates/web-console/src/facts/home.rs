@@ -7,6 +7,7 @@ use serde::Serialize;
 use shapes::cloudformation::{DescribeStackResourcesInput, Stack};
 use why::{Question, list};
 
+use super::traffic::{self, Traffic};
 use super::{ServiceSummary, State, ms, now_ms, services, summary};
 
 /// The tag of what `neargate up` put online.
@@ -38,6 +39,8 @@ pub struct Card {
     /// The first that `why` has found.
     pub cause: Option<String>,
     pub log_group: Option<String>,
+    /// What its balancers tell of the last minutes.
+    pub traffic: Option<Traffic>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -86,6 +89,7 @@ pub async fn gather(cx: &Cx) -> Result<HomeFacts, Error> {
     for card in red.take(CAUSES_MAX) {
         card.cause = cause(cx, &card.thing).await;
     }
+    traffic::add(cx, &described, &mut cards).await?;
     Ok(HomeFacts {
         cards,
         left_off,
@@ -148,6 +152,7 @@ fn of_stack(stack: &Stack, services: Vec<ServiceSummary>) -> Option<Card> {
         thing: stack.stack_name.clone(),
         cause: None,
         log_group: output("LogGroup"),
+        traffic: None,
     })
 }
 
@@ -162,6 +167,7 @@ fn of_service(service: ServiceSummary) -> Card {
         stack: None,
         cause: None,
         log_group: None,
+        traffic: None,
     }
 }
 

@@ -1,12 +1,20 @@
 //! Facts: what views show, gathered through operations in the name of who looks. They are what is answered as JSON.
 
+pub mod balancers;
+pub mod calls;
 pub mod finder;
 pub mod home;
+pub mod images;
 pub mod logs;
+pub mod machine;
+pub mod metrics;
+pub mod network;
+pub mod pipelines;
 pub mod service;
 pub mod services;
 pub mod stack;
 pub mod task;
+pub mod traffic;
 pub mod why;
 
 use cloud::{Cx, Error};

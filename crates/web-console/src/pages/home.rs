@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Page, parts};
+use super::{Page, parts, plot};
 use crate::asked::{Asked, link};
 use crate::facts::home::{Card, HomeFacts};
 
@@ -63,6 +63,16 @@ fn shown(card: &Card, now_ms: i64) -> Markup {
             @if let Some(stack) = &card.stack {
                 p .detail {
                     "Stack " code { (stack.status) } ", " (parts::ago(now_ms, stack.changed_ms))
+                }
+            }
+            @if let Some(it) = &card.traffic {
+                p .traffic {
+                    (plot::spark(&it.requests, "requests of the last ten minutes")) " "
+                    (plot::number(it.requests_per_second)) " requests a second"
+                    @if it.failed_per_second > 0.0 { ", " strong { (plot::number(it.failed_per_second)) " failed" } }
+                    @if let (Some(p50), Some(p99)) = (it.p50_ms, it.p99_ms) {
+                        ", p50 " (plot::number(p50)) " ms, p99 " (plot::number(p99)) " ms"
+                    }
                 }
             }
             @if let Some(cause) = &card.cause {

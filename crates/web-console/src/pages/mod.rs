@@ -1,10 +1,21 @@
 //! Pages: pure functions from facts to markup.
 
+pub mod balancer;
+pub mod balancers;
+pub mod calls;
 pub mod finder;
 pub mod home;
+pub mod images;
 pub mod keys;
 pub mod logs;
+pub mod machine;
+pub mod metrics;
+pub mod network;
+pub mod networks;
 mod parts;
+pub mod pipeline;
+pub mod pipelines;
+mod plot;
 pub mod service;
 pub mod services;
 pub mod stack;
@@ -76,11 +87,17 @@ impl Page {
 }
 
 /// A place's name, its path, and the key that leads there after `g`.
-pub const PLACES: [(&str, &str, char); 5] = [
+pub const PLACES: [(&str, &str, char); 11] = [
     ("Home", "", 'h'),
     ("Services", "services", 's'),
     ("Stacks", "stacks", 'c'),
     ("Logs", "logs", 'l'),
+    ("Network", "network", 'n'),
+    ("Balancers", "balancers", 'b'),
+    ("Pipelines", "pipelines", 'p'),
+    ("Images", "images", 'i'),
+    ("Calls", "calls", 'a'),
+    ("Machine", "machine", 'd'),
     ("Why", "why", 'w'),
 ];
 
@@ -89,7 +106,7 @@ const SETTINGS: &str =
     r#"{"includeIndicatorCSS":false,"history":false,"morphIgnore":["data-htmx-powered","open"]}"#;
 
 pub fn whole(region: &str, asked: &Asked, page: &Page) -> String {
-    let (styles, scripts) = files::addresses();
+    let [icons, styles, scripts] = files::addresses();
     let stream = asked.with(&[("format", "stream")]);
     let markup = html! {
         (DOCTYPE)
@@ -100,6 +117,7 @@ pub fn whole(region: &str, asked: &Asked, page: &Page) -> String {
                 meta name="color-scheme" content="light dark";
                 meta name="htmx-config" content=(SETTINGS);
                 title { (page.title) " · neargate" }
+                @for icon in &icons { link rel="icon" href=(icon); }
                 @for style in &styles { link rel="stylesheet" href=(style); }
                 @for script in &scripts { script src=(script) defer {} }
             }

@@ -50,6 +50,7 @@ fn card(name: &str, state: State) -> Card {
         thing: name.into(),
         cause: (state == State::Failed).then(|| format!("{name} is closed")),
         log_group: Some(format!("/{name}")),
+        traffic: None,
     }
 }
 
