@@ -12,7 +12,7 @@ use crate::parameter::Parameter;
 use crate::rules::Rule;
 use crate::section::{self, entries};
 use crate::value::{Cursor, Place};
-use crate::{Template, function, json, transform, validate, yaml};
+use crate::{Branches, Graph, Resource, Template, function, json, transform, validate, yaml};
 
 /// The one version there is.
 const FORMAT_VERSION: &str = "2010-09-09";
@@ -23,6 +23,13 @@ impl Template {
         let template = Self::parse_sections(&read(text)?)?;
         validate::check(&template)?;
         Ok(template)
+    }
+
+    /// Each resource with what may have to exist before it, whatever the conditions decide.
+    pub fn possible_dependencies(&self) -> Graph {
+        let needs = |it: &Resource| validate::needs(self, it, Branches::Both);
+        let resources = self.resources.iter();
+        resources.map(|(id, it)| (id.clone(), needs(it))).collect()
     }
 
     fn parse_sections(root: &Node) -> Result<Template> {

@@ -45,8 +45,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn read(head: &Parts, can_write: bool) -> Result<Self, Reply> {
-        let bad = |why: &str| reply::plain(StatusCode::BAD_REQUEST, why);
+    pub fn read(head: &Parts, can_write: bool) -> Result<Self, Box<Reply>> {
+        let bad = |why: &str| Box::new(reply::plain(StatusCode::BAD_REQUEST, why));
         let path = head.uri.path().strip_prefix(PATH).unwrap_or_default();
         let query = head.uri.query().unwrap_or_default();
         if path.len() + query.len() > TARGET_BYTES_MAX {
@@ -83,7 +83,10 @@ impl Asked {
             _ => Form::Page,
         };
         if head.method != Method::GET && head.method != Method::POST {
-            return Err(reply::plain(StatusCode::METHOD_NOT_ALLOWED, "use GET"));
+            return Err(Box::new(reply::plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "use GET",
+            )));
         }
         Ok(asked)
     }

@@ -31,8 +31,8 @@ pub struct Admitted {
     pub(crate) session: Session,
 }
 
-pub fn admit(sessions: &Sessions, head: &Parts, origin: &Origin) -> Result<Admitted, Reply> {
-    let forbidden = |why: &str| Err(reply::plain(StatusCode::FORBIDDEN, why));
+pub fn admit(sessions: &Sessions, head: &Parts, origin: &Origin) -> Result<Admitted, Box<Reply>> {
+    let forbidden = |why: &str| Err(Box::new(reply::plain(StatusCode::FORBIDDEN, why)));
     let address = origin.client().and_then(|it| it.address);
     if !address.is_some_and(|it| it.is_loopback()) {
         return forbidden(
@@ -50,13 +50,13 @@ pub fn admit(sessions: &Sessions, head: &Parts, origin: &Origin) -> Result<Admit
     }
     let path = head.uri.path().strip_prefix(PATH).unwrap_or_default();
     if let (Some(token), &Method::GET) = (path.strip_prefix("in/"), &head.method) {
-        return Err(enter(sessions, token, host));
+        return Err(Box::new(enter(sessions, token, host)));
     }
     let Some(session) = cookie(&head.headers, host).and_then(|it| sessions.find(it)) else {
-        return Err(reply::plain(
+        return Err(Box::new(reply::plain(
             StatusCode::UNAUTHORIZED,
             "nobody is let in without a link: `neargate console` prints one, which works once",
-        ));
+        )));
     };
     if head.method != Method::GET {
         if !session.can_write {

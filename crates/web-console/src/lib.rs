@@ -30,11 +30,12 @@ use http::request::Parts;
 pub use asked::PATH;
 pub use door::Admitted;
 pub use facts::calls::Call;
-pub use facts::machine::{Check, Lent, MachineFacts};
+pub use facts::machine::{Check, Fetching, Lent, MachineFacts};
 pub use reply::{Content, Reply};
 
 use asked::{Asked, Form};
 use facts::calls::Calls;
+use facts::fetched::Fetches;
 use live::Looks;
 use sessions::Sessions;
 
@@ -52,6 +53,7 @@ pub struct Console {
 /// Where facts come from that no operation has.
 struct Sources {
     calls: Calls,
+    fetches: Fetches,
     lent: Box<dyn Lent>,
 }
 
@@ -59,6 +61,7 @@ impl Console {
     pub fn new(cloud: Arc<Cloud>, lent: impl Lent + 'static) -> Self {
         let sources = Arc::new(Sources {
             calls: Calls::default(),
+            fetches: Fetches::default(),
             lent: Box::new(lent),
         });
         Self {
@@ -81,7 +84,7 @@ impl Console {
     }
 
     /// Whether a request is let in, by its head alone. What is not is answered at once.
-    pub fn admit(&self, head: &Parts, origin: &Origin) -> Result<Admitted, Reply> {
+    pub fn admit(&self, head: &Parts, origin: &Origin) -> Result<Admitted, Box<Reply>> {
         door::admit(&self.sessions, head, origin)
     }
 
@@ -96,7 +99,7 @@ impl Console {
         let Admitted { session } = admitted;
         let asked = match Asked::read(head, session.can_write) {
             Ok(asked) => asked,
-            Err(reply) => return reply,
+            Err(reply) => return *reply,
         };
         let mut cx = self.cloud.context(&session.region, session.caller, origin);
         if head.method == http::Method::POST {

@@ -11,8 +11,8 @@ use crate::Sources;
 use crate::asked::{Asked, Form};
 use crate::facts::machine::MachineFacts;
 use crate::facts::{
-    self, balancers, calls, finder, home, images, logs, metrics, network, pipelines, service,
-    stack, task, why,
+    self, balancers, calls, deployment, finder, home, images, logs, metrics, network, pipelines,
+    service, stack, task, why,
 };
 use crate::pages::{self, Page};
 
@@ -25,7 +25,11 @@ pub enum Shown {
 
 pub async fn look(sources: &Arc<Sources>, cx: &Cx, asked: &Asked) -> Result<Shown, Error> {
     match asked.parts()[..] {
-        [] => Ok(shown(asked, home::gather(cx).await?, pages::home::page)),
+        [] => Ok(shown(
+            asked,
+            home::gather(sources, cx).await?,
+            pages::home::page,
+        )),
         ["why"] => Ok(shown(
             asked,
             why::gather(cx, asked.field("thing")).await?,
@@ -61,6 +65,10 @@ pub async fn look(sources: &Arc<Sources>, cx: &Cx, asked: &Asked) -> Result<Show
                 });
             }
             Ok(shown(asked, facts, pages::logs::page))
+        }
+        ["services", cluster, name, "deployment"] => {
+            let facts = deployment::gather(cx, cluster, name).await?;
+            found(asked, facts, pages::deployment::page)
         }
         ["services", cluster, name, "metrics"] => {
             let minutes = asked.field("minutes").and_then(|it| it.parse().ok());

@@ -192,7 +192,6 @@ fn a_browser_sees_what_is_real() {
     browser.until_text("failed first");
     browser.until_text("How long it took");
     assert_accessible(&mut browser);
-    shot(&mut browser, "stack.png");
 
     // Its logs, searched by the daemon.
     browser.press("g");
@@ -266,6 +265,22 @@ fn a_browser_looks_into_everything() {
     browser.until_text("p99");
     shot(&mut browser, "home.png");
 
+    browser.until_text("✓ answers 200");
+    visit(&mut browser, "services/shop/shop/deployment");
+    browser.until_text("Failed requests: none of those since it began");
+    browser.until(
+        "tasks are drawn",
+        "document.querySelector('svg.gantt rect.well')",
+    );
+    assert_accessible(&mut browser);
+    visit(&mut browser, "stacks/shop");
+    browser.until(
+        "a graph is drawn",
+        "document.querySelectorAll('svg.graph path.edge').length > 10",
+    );
+    browser.press("a");
+    browser.until_text("aws cloudformation describe-stacks --stack-name shop");
+    shot(&mut browser, "stack.png");
     visit(&mut browser, "balancers/shop");
     for text in ["HTTP:80", "nothing else takes it", "✓ healthy"] {
         browser.until_text(text);

@@ -7,7 +7,7 @@
 mod build;
 mod folder;
 mod given;
-mod live;
+pub mod live;
 mod size;
 mod stack;
 mod verdict;

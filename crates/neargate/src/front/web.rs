@@ -1,15 +1,17 @@
 //! The web console's pages: what is let in, and answered, the crate `web-console` says.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cloud::Cloud;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use web_console::{BODY_BYTES_MAX, Check, Content, Lent, MachineFacts, Reply};
+use web_console::{BODY_BYTES_MAX, Check, Content, Fetching, Lent, MachineFacts, Reply};
 
 use super::bounds::Sender;
 use super::{Body, Front, Visit, body, full, streamed};
 use crate::commands::doctor;
+use crate::commands::up::live;
 use crate::config::Config;
 
 /// What no operation tells.
@@ -45,6 +47,16 @@ impl Lent for Own {
         }
     }
 
+    fn fetch<'a>(&'a self, host: &'a str) -> Fetching<'a> {
+        let edge = SocketAddr::new(self.config.edge, 80);
+        Box::pin(async move {
+            let status = live::get(edge, host).await;
+            status
+                .map(|it| it.as_u16())
+                .map_err(|error| error.to_string())
+        })
+    }
+
     fn least_policy(&self, principal: &str) -> Option<String> {
         let calls = iam::calls(&self.cloud, principal).ok()?;
         let policy = iam::policy_for(&calls);
@@ -60,7 +72,7 @@ pub async fn answer(
     let (head, sent) = request.into_parts();
     let admitted = match front.console.admit(&head, &visit.origin) {
         Ok(admitted) => admitted,
-        Err(reply) => return body::without(sent, response(reply)),
+        Err(reply) => return body::without(sent, response(*reply)),
     };
     visit.believe();
     if head.method != Method::POST {

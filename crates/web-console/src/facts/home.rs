@@ -7,8 +7,10 @@ use serde::Serialize;
 use shapes::cloudformation::{DescribeStackResourcesInput, Stack};
 use why::{Question, list};
 
+use super::fetched::{self, Fetched};
 use super::traffic::{self, Traffic};
 use super::{ServiceSummary, State, ms, now_ms, services, summary};
+use crate::Sources;
 
 /// The tag of what `neargate up` put online.
 const APPLICATION: &str = "neargate:application";
@@ -41,6 +43,8 @@ pub struct Card {
     pub log_group: Option<String>,
     /// What its balancers tell of the last minutes.
     pub traffic: Option<Traffic>,
+    /// What its page answered.
+    pub fetched: Option<Fetched>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -57,7 +61,7 @@ impl Card {
     }
 }
 
-pub async fn gather(cx: &Cx) -> Result<HomeFacts, Error> {
+pub async fn gather(sources: &Sources, cx: &Cx) -> Result<HomeFacts, Error> {
     let (described, _) = services::all(cx).await?;
     let mut rest: HashMap<String, ServiceSummary> = HashMap::new();
     for service in &described {
@@ -85,6 +89,8 @@ pub async fn gather(cx: &Cx) -> Result<HomeFacts, Error> {
     cards.sort_by(|one, other| (one.state, &one.name).cmp(&(other.state, &other.name)));
     let left_off = cards.len().saturating_sub(CARDS_MAX);
     cards.truncate(CARDS_MAX);
+    fetched::add(cx, &*sources.lent, &sources.fetches, &mut cards).await;
+    cards.sort_by(|one, other| (one.state, &one.name).cmp(&(other.state, &other.name)));
     let red = cards.iter_mut().filter(|it| it.is_red());
     for card in red.take(CAUSES_MAX) {
         card.cause = cause(cx, &card.thing).await;
@@ -153,6 +159,7 @@ fn of_stack(stack: &Stack, services: Vec<ServiceSummary>) -> Option<Card> {
         cause: None,
         log_group: output("LogGroup"),
         traffic: None,
+        fetched: None,
     })
 }
 
@@ -168,6 +175,7 @@ fn of_service(service: ServiceSummary) -> Card {
         cause: None,
         log_group: None,
         traffic: None,
+        fetched: None,
     }
 }
 
@@ -175,6 +183,7 @@ fn of_service(service: ServiceSummary) -> Card {
 async fn cause(cx: &Cx, thing: &str) -> Option<String> {
     let question = Question {
         thing: Some(thing.to_owned()),
+        to: None,
     };
     let report = why::answer(cx, &question).await.ok()?;
     let found = report.findings.into_iter().next().map(|it| it.cause);

@@ -2,6 +2,8 @@
 
 pub mod balancers;
 pub mod calls;
+pub mod deployment;
+pub mod fetched;
 pub mod finder;
 pub mod home;
 pub mod images;

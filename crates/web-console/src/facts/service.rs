@@ -91,6 +91,7 @@ pub async fn gather(cx: &Cx, cluster: &str, name: &str) -> Result<Option<Service
                 cx,
                 &Question {
                     thing: Some(format!("{cluster}/{name}")),
+                    to: None,
                 },
             )
             .await?,

@@ -1,12 +1,12 @@
 //! Stacks: what they made, what failed first, and how long each resource took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::{Cx, Error};
 use serde::Serialize;
 use shapes::cloudformation::{
-    DescribeStackEventsInput, DescribeStackResourcesInput, DescribeStacksInput, Stack, StackEvent,
-    StackResource,
+    DescribeStackEventsInput, DescribeStackResourcesInput, DescribeStacksInput, GetTemplateInput,
+    Stack, StackEvent, StackResource, TemplateStage,
 };
 use why::list;
 
@@ -39,6 +39,8 @@ pub struct StackFacts {
     pub first_failure: Option<EventFacts>,
     pub outputs: Vec<(String, String)>,
     pub resources: Vec<ResourceRow>,
+    /// Which resource needs which, as its template says; none where there is none to read.
+    pub needs: BTreeMap<String, BTreeSet<String>>,
     pub bars: Vec<Bar>,
     pub events: Vec<EventFacts>,
     pub now_ms: i64,
@@ -125,6 +127,7 @@ pub async fn gather(cx: &Cx, name: &str) -> Result<Option<StackFacts>, Error> {
         ..Default::default()
     });
     let resources = resources.await?.stack_resources.unwrap_or_default();
+    let needs = needs(cx, name, &resources).await?;
     let events = events(cx, name).await?;
     let operation = last_operation(&events);
     let row = stack_row(&stack);
@@ -139,11 +142,43 @@ pub async fn gather(cx: &Cx, name: &str) -> Result<Option<StackFacts>, Error> {
             .filter_map(|it| Some((it.output_key.clone()?, it.output_value.clone()?)))
             .collect(),
         resources: resources.iter().map(resource_row).collect(),
+        needs,
         bars: bars(operation, now_ms(cx)),
         events: events.iter().take(EVENTS_MAX).map(event_facts).collect(),
         stack: row,
         now_ms: now_ms(cx),
     }))
+}
+
+/// Between resources that are there.
+async fn needs(
+    cx: &Cx,
+    name: &str,
+    resources: &[StackResource],
+) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
+    let asked = cx.call(GetTemplateInput {
+        stack_name: Some(name.to_owned()),
+        template_stage: Some(TemplateStage::Processed),
+        ..Default::default()
+    });
+    let text = match asked.await {
+        Ok(found) => found.template_body.unwrap_or_default(),
+        Err(error) if error.status < 500 => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let Ok(template) = template::Template::parse(&text) else {
+        return Ok(BTreeMap::new());
+    };
+    let there: BTreeSet<&str> = resources
+        .iter()
+        .map(|it| it.logical_resource_id.as_str())
+        .collect();
+    let mut needs = template.possible_dependencies();
+    needs.retain(|id, _| there.contains(id.as_str()));
+    for each in needs.values_mut() {
+        each.retain(|it| there.contains(it.as_str()));
+    }
+    Ok(needs)
 }
 
 /// A stack's id names it in its middle.

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::{Page, parts, plot};
 use crate::asked::{Asked, link};
+use crate::facts::State;
 use crate::facts::home::{Card, HomeFacts};
 
 pub fn page(facts: &HomeFacts, _: &Asked) -> Page {
@@ -49,6 +50,15 @@ fn shown(card: &Card, now_ms: i64) -> Markup {
             }
             p { (parts::state(card.state)) }
             @for url in &card.urls { p { (parts::outward(url)) } }
+            @if let Some(it) = &card.fetched {
+                p {
+                    @match (&it.status, &it.trouble) {
+                        (Some(status), _) => (parts::said(if it.is_well() { State::Well } else { State::Failed }, &format!("answers {status}"))),
+                        (None, trouble) => (parts::said(State::Failed, trouble.as_deref().unwrap_or("does not answer"))),
+                    }
+                    " " small { (parts::ago(now_ms, Some(it.at_ms))) }
+                }
+            }
             @for service in &card.services {
                 p {
                     a href=(parts::service_link(&service.cluster, &service.name)) { (service.name) } ": "

@@ -3,7 +3,9 @@
 pub mod balancer;
 pub mod balancers;
 pub mod calls;
+pub mod deployment;
 pub mod finder;
+mod graph;
 pub mod home;
 pub mod images;
 pub mod keys;

@@ -46,12 +46,10 @@ pub fn page(facts: &PipelineFacts, asked: &Asked) -> Page {
         ])
 }
 
-fn shown(
-    stage: &StageRow,
-    now_ms: i64,
-    can_write: bool,
-    act: &dyn Fn(&str, &[(&str, &str)]) -> String,
-) -> Markup {
+/// The address of what is done with a stage: a verb, and what it is told.
+type Act<'a> = &'a dyn Fn(&str, &[(&str, &str)]) -> String;
+
+fn shown(stage: &StageRow, now_ms: i64, can_write: bool, act: Act<'_>) -> Markup {
     let execution = stage.execution.as_deref().unwrap_or_default();
     html! {
         li .card.(stage.state.class()) #{ "stage-" (stage.name) } {

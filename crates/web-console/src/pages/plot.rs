@@ -189,7 +189,7 @@ fn round(value: f64) -> f64 {
 
 pub fn number(value: f64) -> String {
     match value {
-        it if it == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         it if it.abs() >= 100.0 => format!("{it:.0}"),
         it if it.abs() >= 1.0 => format!("{it:.1}"),
         it => format!("{it:.3}"),

@@ -20,7 +20,8 @@ pub fn page(facts: &ServiceFacts, asked: &Asked) -> Page {
             @for group in &facts.log_groups {
                 a data-key="l" href=(link(&["logs"], &[("group", group)])) { "Logs " (group) } " "
             }
-            a href=(link(&["services", &it.cluster, &it.name, "metrics"], &[])) { "Metrics" }
+            a href=(link(&["services", &it.cluster, &it.name, "metrics"], &[])) { "Metrics" } " "
+            a href=(link(&["services", &it.cluster, &it.name, "deployment"], &[])) { "Deployment" }
             @if let Some(stack) = &facts.stack { a href=(link(&["stacks", stack], &[])) { "Stack " (stack) } }
         }
         div .acts {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Page, parts};
+use super::{Page, graph, parts};
 use crate::asked::{Asked, link};
 use crate::facts::State;
 use crate::facts::stack::{Bar, StackFacts};
@@ -28,6 +28,10 @@ pub fn page(facts: &StackFacts, _: &Asked) -> Page {
                 h2 { "Outputs" }
                 dl { @for (name, value) in &facts.outputs { dt { (name) } dd { (parts::outward(value)) } } }
             }
+        }
+        section {
+            h2 { "What needs what" }
+            (graph::graph(&facts.needs, |id| state_of(facts, id), "The resources of this stack; lines lead from what is needed to what needs it"))
         }
         section {
             h2 { "Resources" }
@@ -81,6 +85,12 @@ pub fn page(facts: &StackFacts, _: &Asked) -> Page {
                 &it.name,
             ]),
         ])
+}
+
+fn state_of(facts: &StackFacts, id: &str) -> State {
+    let mut resources = facts.resources.iter();
+    let found = resources.find(|it| it.logical_id == id);
+    found.map_or(State::Idle, |it| it.state)
 }
 
 const WIDTH: i64 = 600;

@@ -4,6 +4,7 @@ use ::why::{Outcome, Report, Unexplained};
 use serde_json::json;
 
 use super::*;
+use crate::facts::fetched::Fetched;
 use crate::facts::home::{Card, HomeFacts, StackState};
 use crate::facts::logs::{Kind, Level, Line, LogsFacts, Piece};
 use crate::facts::{DeploymentSummary, ServiceSummary, State, TargetCounts};
@@ -51,6 +52,11 @@ fn card(name: &str, state: State) -> Card {
         cause: (state == State::Failed).then(|| format!("{name} is closed")),
         log_group: Some(format!("/{name}")),
         traffic: None,
+        fetched: Some(Fetched {
+            status: None,
+            trouble: Some(name.into()),
+            at_ms: 0,
+        }),
     }
 }
 
@@ -122,6 +128,7 @@ fn hostile_names_stay_text() {
         outcome: Outcome::Unknown,
         thing: HOSTILE.into(),
         findings: Vec::new(),
+        path: Vec::new(),
         unexplained: vec![Unexplained {
             thing: HOSTILE.into(),
             symptom: HOSTILE.into(),

@@ -28,7 +28,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cloud", &["converge", "engine", "policy", "store", "wire"]),
     // what looks at all of it
     ("why", &["cloud", "engine", "shapes", "wire"]),
-    ("web-console", &["cloud", "engine", "shapes", "why", "wire"]),
+    (
+        "web-console",
+        &["cloud", "engine", "shapes", "template", "why", "wire"],
+    ),
     // the machine
     ("engine", &[]),
     ("reach", &["engine"]),

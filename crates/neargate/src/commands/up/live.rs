@@ -65,7 +65,8 @@ async fn fetch(config: &Config, url: &str) -> Result<StatusCode> {
     Ok(status)
 }
 
-async fn get(address: SocketAddr, host: &str) -> Result<StatusCode> {
+/// The status of a host's page, asked at an address.
+pub async fn get(address: SocketAddr, host: &str) -> Result<StatusCode> {
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("nothing listens at {address}"))?;
