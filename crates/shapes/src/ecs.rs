@@ -137,9 +137,6 @@ impl wire::Operation for CreateClusterInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 #[aws(unbuilt(name = "serviceRegistries"))]
-#[aws(unbuilt(name = "placementConstraints"))]
-#[aws(unbuilt(name = "placementStrategy"))]
-#[aws(unbuilt(name = "schedulingStrategy", only = "REPLICA"))]
 #[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
@@ -159,8 +156,11 @@ pub struct CreateServiceInput {
     pub platform_version: Option<String>,
     pub role: Option<String>,
     pub deployment_configuration: Option<DeploymentConfiguration>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub health_check_grace_period_seconds: Option<i32>,
+    pub scheduling_strategy: Option<SchedulingStrategy>,
     pub deployment_controller: Option<DeploymentController>,
     #[aws(limits = limits::TAGS)]
     pub tags: Option<Vec<Tag>>,
@@ -198,6 +198,25 @@ impl wire::Operation for DeleteAccountSettingInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteAccountSetting";
     type Output = DeleteAccountSettingOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DeleteAttributesInput {
+    pub cluster: Option<String>,
+    pub attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DeleteAttributesOutput {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl wire::Operation for DeleteAttributesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteAttributes";
+    type Output = DeleteAttributesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -255,6 +274,26 @@ impl wire::Operation for DeleteTaskDefinitionsInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteTaskDefinitions";
     type Output = DeleteTaskDefinitionsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DeregisterContainerInstanceInput {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+    pub force: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DeregisterContainerInstanceOutput {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Operation for DeregisterContainerInstanceInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeregisterContainerInstance";
+    type Output = DeregisterContainerInstanceOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -317,6 +356,27 @@ impl wire::Operation for DescribeClustersInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeClusters";
     type Output = DescribeClustersOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DescribeContainerInstancesInput {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub include: Option<Vec<ContainerInstanceField>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DescribeContainerInstancesOutput {
+    pub container_instances: Option<Vec<ContainerInstance>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Operation for DescribeContainerInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeContainerInstances";
+    type Output = DescribeContainerInstancesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -421,6 +481,27 @@ impl wire::Operation for DescribeTasksInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct DiscoverPollEndpointInput {
+    pub container_instance: Option<String>,
+    pub cluster: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DiscoverPollEndpointOutput {
+    pub endpoint: Option<String>,
+    pub telemetry_endpoint: Option<String>,
+    pub service_connect_endpoint: Option<String>,
+}
+
+impl wire::Operation for DiscoverPollEndpointInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DiscoverPollEndpoint";
+    type Output = DiscoverPollEndpointOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 #[aws(unbuilt(name = "principalArn"))]
 #[aws(unbuilt(name = "maxResults", only = "*"))]
 pub struct ListAccountSettingsInput {
@@ -445,6 +526,30 @@ impl wire::Operation for ListAccountSettingsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct ListAttributesInput {
+    pub cluster: Option<String>,
+    pub target_type: TargetType,
+    pub attribute_name: Option<String>,
+    pub attribute_value: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ListAttributesOutput {
+    pub attributes: Option<Vec<Attribute>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for ListAttributesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ListAttributes";
+    type Output = ListAttributesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct ListClustersInput {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -461,6 +566,29 @@ impl wire::Operation for ListClustersInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ListClusters";
     type Output = ListClustersOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ListContainerInstancesInput {
+    pub cluster: Option<String>,
+    pub filter: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub status: Option<ContainerInstanceStatus>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ListContainerInstancesOutput {
+    pub container_instance_arns: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for ListContainerInstancesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ListContainerInstances";
+    type Output = ListContainerInstancesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -576,10 +704,10 @@ impl wire::Operation for ListTaskDefinitionsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "containerInstance"))]
 #[aws(unbuilt(name = "daemonName"))]
 pub struct ListTasksInput {
     pub cluster: Option<String>,
+    pub container_instance: Option<String>,
     pub family: Option<String>,
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -643,6 +771,25 @@ impl wire::Operation for PutAccountSettingDefaultInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct PutAttributesInput {
+    pub cluster: Option<String>,
+    pub attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct PutAttributesOutput {
+    pub attributes: Option<Vec<Attribute>>,
+}
+
+impl wire::Operation for PutAttributesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "PutAttributes";
+    type Output = PutAttributesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct PutClusterCapacityProvidersInput {
     pub cluster: String,
     pub capacity_providers: Vec<String>,
@@ -663,7 +810,33 @@ impl wire::Operation for PutClusterCapacityProvidersInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "placementConstraints"))]
+#[aws(unbuilt(name = "instanceIdentityDocumentSignature", only = "*"))]
+#[aws(unbuilt(name = "platformDevices"))]
+pub struct RegisterContainerInstanceInput {
+    pub cluster: Option<String>,
+    pub instance_identity_document: Option<String>,
+    pub total_resources: Option<Vec<Resource>>,
+    pub version_info: Option<VersionInfo>,
+    pub container_instance_arn: Option<String>,
+    pub attributes: Option<Vec<Attribute>>,
+    #[aws(limits = limits::TAGS)]
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct RegisterContainerInstanceOutput {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Operation for RegisterContainerInstanceInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "RegisterContainerInstance";
+    type Output = RegisterContainerInstanceOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 #[aws(unbuilt(name = "pidMode"))]
 #[aws(unbuilt(name = "ipcMode"))]
 #[aws(unbuilt(name = "proxyConfiguration"))]
@@ -677,6 +850,7 @@ pub struct RegisterTaskDefinitionInput {
     pub network_mode: Option<NetworkMode>,
     pub container_definitions: Vec<ContainerDefinition>,
     pub volumes: Option<Vec<Volume>>,
+    pub placement_constraints: Option<Vec<TaskDefinitionPlacementConstraint>>,
     pub requires_compatibilities: Option<Vec<Compatibility>>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
@@ -702,8 +876,6 @@ impl wire::Operation for RegisterTaskDefinitionInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 #[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
-#[aws(unbuilt(name = "placementConstraints"))]
-#[aws(unbuilt(name = "placementStrategy"))]
 #[aws(unbuilt(name = "referenceId"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
 pub struct RunTaskInput {
@@ -716,6 +888,8 @@ pub struct RunTaskInput {
     pub launch_type: Option<LaunchType>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub overrides: Option<TaskOverride>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub platform_version: Option<String>,
     pub propagate_tags: Option<PropagateTags>,
     pub started_by: Option<String>,
@@ -736,6 +910,39 @@ impl wire::Operation for RunTaskInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "RunTask";
     type Output = RunTaskOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
+#[aws(unbuilt(name = "referenceId"))]
+#[aws(unbuilt(name = "volumeConfigurations"))]
+pub struct StartTaskInput {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    #[aws(name = "enableECSManagedTags")]
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub group: Option<String>,
+    pub network_configuration: Option<NetworkConfiguration>,
+    pub overrides: Option<TaskOverride>,
+    pub propagate_tags: Option<PropagateTags>,
+    pub started_by: Option<String>,
+    #[aws(limits = limits::TAGS)]
+    pub tags: Option<Vec<Tag>>,
+    pub task_definition: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct StartTaskOutput {
+    pub tasks: Option<Vec<Task>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Operation for StartTaskInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "StartTask";
+    type Output = StartTaskOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -834,8 +1041,46 @@ impl wire::Operation for UpdateClusterSettingsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "placementConstraints"))]
-#[aws(unbuilt(name = "placementStrategy"))]
+pub struct UpdateContainerAgentInput {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct UpdateContainerAgentOutput {
+    pub container_instance: Option<ContainerInstance>,
+}
+
+impl wire::Operation for UpdateContainerAgentInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "UpdateContainerAgent";
+    type Output = UpdateContainerAgentOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct UpdateContainerInstancesStateInput {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub status: ContainerInstanceStatus,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct UpdateContainerInstancesStateOutput {
+    pub container_instances: Option<Vec<ContainerInstance>>,
+    pub failures: Option<Vec<Failure>>,
+}
+
+impl wire::Operation for UpdateContainerInstancesStateInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "UpdateContainerInstancesState";
+    type Output = UpdateContainerInstancesStateOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 #[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "serviceRegistries"))]
 #[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
@@ -852,6 +1097,8 @@ pub struct UpdateServiceInput {
     pub deployment_configuration: Option<DeploymentConfiguration>,
     pub availability_zone_rebalancing: Option<AvailabilityZoneRebalancing>,
     pub network_configuration: Option<NetworkConfiguration>,
+    pub placement_constraints: Option<Vec<PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<PlacementStrategy>>,
     pub platform_version: Option<String>,
     pub force_new_deployment: Option<bool>,
     pub health_check_grace_period_seconds: Option<i32>,
@@ -1105,6 +1352,37 @@ pub struct ContainerImage {
     pub image: Option<String>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ContainerInstance {
+    pub container_instance_arn: Option<String>,
+    pub ec2_instance_id: Option<String>,
+    pub capacity_provider_name: Option<String>,
+    pub version: Option<i64>,
+    pub version_info: Option<VersionInfo>,
+    pub remaining_resources: Option<Vec<Resource>>,
+    pub registered_resources: Option<Vec<Resource>>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub agent_connected: Option<bool>,
+    pub running_tasks_count: Option<i32>,
+    pub pending_tasks_count: Option<i32>,
+    pub agent_update_status: Option<AgentUpdateStatus>,
+    pub attributes: Option<Vec<Attribute>>,
+    pub registered_at: Option<wire::Timestamp>,
+    pub attachments: Option<Vec<Attachment>>,
+    pub tags: Option<Vec<Tag>>,
+    pub health_status: Option<ContainerInstanceHealthStatus>,
+    pub gpu_devices: Option<Vec<GpuDevice>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ContainerInstanceHealthStatus {
+    pub overall_status: Option<InstanceHealthCheckState>,
+    pub details: Option<Vec<InstanceHealthCheckResult>>,
+}
+
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 #[aws(unbuilt(name = "environmentFiles"))]
@@ -1330,6 +1608,16 @@ pub struct GatewayConnectorHealthCheckMatcher {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct GpuDevice {
+    pub gpu_id: Option<String>,
+    pub sharing_mode: Option<GpuSharingMode>,
+    pub total_memory_in_mi_b: Option<i32>,
+    pub remaining_memory_in_mi_b: Option<i32>,
+    pub container_count: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 pub struct HealthCheck {
     pub command: Vec<String>,
     pub interval: Option<i32>,
@@ -1369,6 +1657,16 @@ pub struct InferenceAcceleratorOverride {
 #[aws(names = "camelCase")]
 pub struct InfrastructureOptimization {
     pub scale_in_after: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct InstanceHealthCheckResult {
+    pub r#type: Option<InstanceHealthCheckType>,
+    pub status: Option<InstanceHealthCheckState>,
+    pub status_reason: Option<String>,
+    pub last_updated: Option<wire::Timestamp>,
+    pub last_status_change: Option<wire::Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1758,6 +2056,17 @@ pub struct RepositoryCredentials {
 pub struct ResolvedConfiguration {
     pub load_balancers: Option<Vec<ServiceRevisionLoadBalancer>>,
     pub vpc_lattice_configurations: Option<Vec<ServiceRevisionVpcLatticeConfiguration>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct Resource {
+    pub name: Option<String>,
+    pub r#type: Option<String>,
+    pub double_value: Option<f64>,
+    pub long_value: Option<i64>,
+    pub integer_value: Option<i32>,
+    pub string_set_value: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2296,6 +2605,14 @@ pub struct VCpuCountRangeRequest {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
+pub struct VersionInfo {
+    pub agent_version: Option<String>,
+    pub agent_hash: Option<String>,
+    pub docker_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
 #[aws(unbuilt(name = "dockerVolumeConfiguration"))]
 #[aws(unbuilt(name = "efsVolumeConfiguration"))]
 #[aws(unbuilt(name = "s3filesVolumeConfiguration"))]
@@ -2367,6 +2684,15 @@ wire::string_enum!(AcceleratorType {
 wire::string_enum!(AccessType {
     Public = "PUBLIC",
     Private = "PRIVATE",
+});
+
+wire::string_enum!(AgentUpdateStatus {
+    Pending = "PENDING",
+    Staging = "STAGING",
+    Staged = "STAGED",
+    Updating = "UPDATING",
+    Updated = "UPDATED",
+    Failed = "FAILED",
 });
 
 wire::string_enum!(ApplicationProtocol {
@@ -2480,6 +2806,19 @@ wire::string_enum!(ContainerCondition {
     Healthy = "HEALTHY",
 });
 
+wire::string_enum!(ContainerInstanceField {
+    Tags = "TAGS",
+    ContainerInstanceHealth = "CONTAINER_INSTANCE_HEALTH",
+});
+
+wire::string_enum!(ContainerInstanceStatus {
+    Active = "ACTIVE",
+    Draining = "DRAINING",
+    Registering = "REGISTERING",
+    Deregistering = "DEREGISTERING",
+    RegistrationFailed = "REGISTRATION_FAILED",
+});
+
 wire::string_enum!(CpuManufacturer {
     Intel = "intel",
     Amd = "amd",
@@ -2554,6 +2893,12 @@ wire::string_enum!(GatewayRouteStatus {
     DeleteFailed = "DELETE_FAILED",
 });
 
+wire::string_enum!(GpuSharingMode {
+    Idle = "IDLE",
+    NvidiaMps = "NVIDIA_MPS",
+    Dedicated = "DEDICATED",
+});
+
 wire::string_enum!(HealthStatus {
     Healthy = "HEALTHY",
     Unhealthy = "UNHEALTHY",
@@ -2563,6 +2908,20 @@ wire::string_enum!(HealthStatus {
 wire::string_enum!(InstanceGeneration {
     Current = "current",
     Previous = "previous",
+});
+
+wire::string_enum!(InstanceHealthCheckState {
+    Ok = "OK",
+    Impaired = "IMPAIRED",
+    InsufficientData = "INSUFFICIENT_DATA",
+    Initializing = "INITIALIZING",
+});
+
+wire::string_enum!(InstanceHealthCheckType {
+    ContainerRuntime = "CONTAINER_RUNTIME",
+    AcceleratedCompute = "ACCELERATED_COMPUTE",
+    Daemon = "DAEMON",
+    AgentConnectivity = "AGENT_CONNECTIVITY",
 });
 
 wire::string_enum!(IpcMode {

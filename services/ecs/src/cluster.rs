@@ -2,10 +2,12 @@
 
 use cloud::{Cx, Error, Records};
 use shapes::ecs::errors::{
-    ClusterContainsServicesException, ClusterContainsTasksException, InvalidParameterException,
+    ClusterContainsContainerInstancesException, ClusterContainsServicesException,
+    ClusterContainsTasksException, InvalidParameterException,
 };
 use shapes::ecs::*;
 
+use crate::instance_record::ContainerInstance;
 use crate::linked_role;
 use crate::names::{cluster_arn, cluster_name, find_cluster, is_name};
 use crate::record::{self, ServiceStatus};
@@ -178,6 +180,11 @@ pub async fn delete_cluster(
             return Err(ClusterContainsServicesException
                 .because("The Cluster cannot be deleted while Services are active."));
         }
+        if !tx.keys::<ContainerInstance>(&inside)?.is_empty() {
+            return Err(ClusterContainsContainerInstancesException.because(
+                "The Cluster cannot be deleted while Container Instances are active or draining.",
+            ));
+        }
         if !tx.keys::<task_record::Task>(&inside)?.is_empty() {
             return Err(ClusterContainsTasksException
                 .because("The Cluster cannot be deleted while Tasks are active."));
@@ -291,6 +298,7 @@ fn describe(
     let inside = cx.key(&format!("{}/", cluster.name));
     let tasks = tx.list::<task_record::Task>(&inside)?;
     let services = tx.list::<record::Service>(&inside)?;
+    let instances = tx.keys::<ContainerInstance>(&inside)?.len();
     let count = |wanted: &dyn Fn(Phase) -> bool| {
         Some(i32::try_from(tasks.iter().filter(|it| wanted(it.phase)).count()).unwrap_or(i32::MAX))
     };
@@ -303,7 +311,7 @@ fn describe(
         cluster_arn: Some(cluster_arn(cx, &cluster.name)),
         cluster_name: Some(cluster.name.clone()),
         status: Some(if cluster.active { "ACTIVE" } else { "INACTIVE" }.into()),
-        registered_container_instances_count: Some(0),
+        registered_container_instances_count: Some(i32::try_from(instances).unwrap_or(i32::MAX)),
         running_tasks_count: count(&|phase| phase == Phase::Running),
         pending_tasks_count: count(&|phase| phase < Phase::Running),
         active_services_count: Some(i32::try_from(active).unwrap_or(i32::MAX)),

@@ -3,7 +3,7 @@
 use cloud::Error;
 use shapes::ecs::*;
 
-use crate::definition_rules::client;
+use crate::definition_rules::{Ground, client};
 use crate::names::is_name;
 use crate::refuse::unsupported;
 
@@ -13,7 +13,7 @@ const MEMORY_MIN: i32 = 6;
 const TIMEOUT_MAX: i32 = 120;
 
 /// What AWS fills in when it registers a definition.
-pub fn fill_defaults(container: &mut ContainerDefinition) {
+pub fn fill_defaults(container: &mut ContainerDefinition, ground: Ground) {
     container.cpu.get_or_insert(0);
     container.essential.get_or_insert(true);
     container.environment.get_or_insert_default();
@@ -22,7 +22,11 @@ pub fn fill_defaults(container: &mut ContainerDefinition) {
     container.system_controls.get_or_insert_default();
     for mapping in container.port_mappings.get_or_insert_default() {
         if mapping.host_port.is_none_or(|port| port == 0) {
-            mapping.host_port = mapping.container_port;
+            // In a bridge, the instance chooses one.
+            mapping.host_port = match ground.mode {
+                NetworkMode::Bridge => Some(0),
+                _ => mapping.container_port,
+            };
         }
         mapping.protocol.get_or_insert(TransportProtocol::Tcp);
     }
@@ -35,7 +39,8 @@ pub fn fill_defaults(container: &mut ContainerDefinition) {
 
 pub fn check(
     container: &ContainerDefinition,
-    task: (u32, u32),
+    ground: Ground,
+    task: (Option<u32>, Option<u32>),
     has_execution_role: bool,
 ) -> Result<(), Error> {
     let name = container.name.as_deref().unwrap_or_default();
@@ -47,19 +52,25 @@ pub fn check(
             "Container name '{name}' contains invalid characters."
         )));
     }
-    check_image(container, has_execution_role)?;
-    refuse_what_awsvpc_lacks(container)?;
+    // On an instance, its own role stands in for what a task lacks.
+    let has_role = has_execution_role || !ground.is_fargate;
+    check_image(container, has_role)?;
+    match ground.mode {
+        NetworkMode::Awsvpc => refuse_what_awsvpc_lacks(container)?,
+        _ => refuse_unbuilt(container)?,
+    }
+    check_privileged(container, ground)?;
     check_secrets(container, has_execution_role)?;
     check_size(container, name, task)?;
-    check_ports(container)?;
-    check_log(container, has_execution_role)?;
+    check_ports(container, ground)?;
+    check_log(container, ground, has_role)?;
     check_health(container)?;
-    check_linux(container)?;
+    check_linux(container, ground)?;
     for timeout in [container.start_timeout, container.stop_timeout]
         .into_iter()
         .flatten()
     {
-        if !(0..=TIMEOUT_MAX).contains(&timeout) {
+        if timeout < 0 || ground.is_fargate && timeout > TIMEOUT_MAX {
             return Err(client(format!(
                 "Timeout of container '{name}' must be between 0 and {TIMEOUT_MAX} seconds."
             )));
@@ -119,12 +130,36 @@ fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error
             "Hostname is not supported on container when networkMode=awsvpc.",
         ));
     }
-    if container.privileged == Some(true) {
-        return Err(client(
-            "Tasks using FARGATE compatibility do not support privileged containers.",
-        ));
-    }
     Ok(())
+}
+
+fn check_privileged(container: &ContainerDefinition, ground: Ground) -> Result<(), Error> {
+    match (container.privileged, ground.is_fargate) {
+        (Some(true), true) => Err(client(
+            "Tasks using FARGATE compatibility do not support privileged containers.",
+        )),
+        (Some(true), false) => Err(unsupported("containerDefinitions.privileged")),
+        _ => Ok(()),
+    }
+}
+
+/// What containers that share their instance's network may ask for on AWS, and not here.
+fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
+    let is_asked = |list: Option<usize>| list.is_some_and(|it| it > 0);
+    let lists = [
+        ("links", container.links.as_ref().map(Vec::len)),
+        ("dnsServers", container.dns_servers.as_ref().map(Vec::len)),
+        (
+            "dnsSearchDomains",
+            container.dns_search_domains.as_ref().map(Vec::len),
+        ),
+        ("extraHosts", container.extra_hosts.as_ref().map(Vec::len)),
+        ("hostname", container.hostname.as_ref().map(String::len)),
+    ];
+    match lists.into_iter().find(|(_, count)| is_asked(*count)) {
+        Some((name, _)) => Err(unsupported(format!("containerDefinitions.{name}"))),
+        None => Ok(()),
+    }
 }
 
 fn check_secrets(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
@@ -156,8 +191,19 @@ fn check_secrets(container: &ContainerDefinition, has_execution_role: bool) -> R
     Ok(())
 }
 
-fn check_size(container: &ContainerDefinition, name: &str, task: (u32, u32)) -> Result<(), Error> {
-    let (cpu, memory) = (i64::from(task.0), i64::from(task.1));
+fn check_size(
+    container: &ContainerDefinition,
+    name: &str,
+    task: (Option<u32>, Option<u32>),
+) -> Result<(), Error> {
+    let cpu = task.0.map_or(i64::from(i32::MAX), i64::from);
+    let memory = task.1.map_or(i64::from(i32::MAX), i64::from);
+    if task.1.is_none() && container.memory.or(container.memory_reservation).is_none() {
+        return Err(client(format!(
+            "Invalid setting for container '{name}'. At least one of 'memory' or 'memoryReservation' must \
+             be specified."
+        )));
+    }
     if !(0..=cpu).contains(&i64::from(container.cpu.unwrap_or(0))) {
         return Err(client(format!(
             "Invalid 'cpu' setting for container '{name}'."
@@ -182,7 +228,14 @@ fn check_size(container: &ContainerDefinition, name: &str, task: (u32, u32)) -> 
     }
 }
 
-fn check_ports(container: &ContainerDefinition) -> Result<(), Error> {
+fn check_ports(container: &ContainerDefinition, ground: Ground) -> Result<(), Error> {
+    let mode = ground.mode;
+    let maps = container.port_mappings.iter().flatten().next().is_some();
+    if mode == NetworkMode::None && maps {
+        return Err(client(
+            "Port mappings are not supported when networkMode=none.",
+        ));
+    }
     for mapping in container.port_mappings.iter().flatten() {
         if !mapping
             .container_port
@@ -192,10 +245,16 @@ fn check_ports(container: &ContainerDefinition) -> Result<(), Error> {
                 "Invalid containerPort: it must be between 1 and 65535.",
             ));
         }
-        if mapping.host_port != mapping.container_port {
-            return Err(client(
-                "When networkMode=awsvpc, the host ports and container ports in port mappings must match.",
-            ));
+        if !mapping
+            .host_port
+            .is_some_and(|port| (0..=65_535).contains(&port))
+        {
+            return Err(client("Invalid hostPort: it must be between 0 and 65535."));
+        }
+        if mode != NetworkMode::Bridge && mapping.host_port != mapping.container_port {
+            return Err(client(format!(
+                "When networkMode={mode}, the host ports and container ports in port mappings must match."
+            )));
         }
     }
     Ok(())
@@ -212,7 +271,11 @@ const LOG_OPTIONS: [&str; 6] = [
     "max-buffer-size",
 ];
 
-fn check_log(container: &ContainerDefinition, has_execution_role: bool) -> Result<(), Error> {
+fn check_log(
+    container: &ContainerDefinition,
+    ground: Ground,
+    has_execution_role: bool,
+) -> Result<(), Error> {
     let Some(log) = &container.log_configuration else {
         return Ok(());
     };
@@ -225,8 +288,13 @@ fn check_log(container: &ContainerDefinition, has_execution_role: bool) -> Resul
         ));
     }
     let options = log.options.clone().unwrap_or_default();
-    for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
-        if options.get(option).is_none_or(String::is_empty) {
+    let needed = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
+    let needed = match ground.is_fargate {
+        true => &needed[..],
+        false => &needed[..2],
+    };
+    for option in needed {
+        if options.get(*option).is_none_or(String::is_empty) {
             return Err(client(format!(
                 "Log driver awslogs requires options: awslogs-region, awslogs-group, \
                  awslogs-stream-prefix ({option} is missing)."
@@ -272,7 +340,7 @@ fn check_health(container: &ContainerDefinition) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_linux(container: &ContainerDefinition) -> Result<(), Error> {
+fn check_linux(container: &ContainerDefinition, ground: Ground) -> Result<(), Error> {
     for limit in container.ulimits.iter().flatten() {
         if limit.soft_limit > limit.hard_limit || limit.soft_limit < 0 {
             return Err(client(format!(
@@ -285,10 +353,40 @@ fn check_linux(container: &ContainerDefinition) -> Result<(), Error> {
         return Ok(());
     };
     let added = linux.capabilities.as_ref().and_then(|it| it.add.as_ref());
-    match added.into_iter().flatten().find(|it| *it != "SYS_PTRACE") {
+    let mut added = added.into_iter().flatten();
+    if !ground.is_fargate {
+        // An instance is not a machine of its own kernel: what has power over that is nobody's.
+        let harmless = |it: &&String| HARMLESS.contains(&it.as_str());
+        return match added.find(|it| !harmless(it)) {
+            Some(other) => Err(unsupported(format!(
+                "linuxParameters.capabilities.add {other}"
+            ))),
+            None => Ok(()),
+        };
+    }
+    match added.find(|it| *it != "SYS_PTRACE") {
         Some(other) => Err(client(format!(
             "Tasks using FARGATE compatibility can add no capability but SYS_PTRACE, not {other}."
         ))),
         None => Ok(()),
     }
 }
+
+/// What containers have anyway, as with Docker, and what Fargate lets them have besides.
+const HARMLESS: [&str; 15] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+];

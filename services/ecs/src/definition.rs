@@ -52,6 +52,7 @@ pub async fn register_task_definition(
 }
 
 fn shape(cx: &Cx, input: RegisterTaskDefinitionInput, revision: i32) -> TaskDefinition {
+    let compatibilities = definition_rules::compatibilities(&input);
     TaskDefinition {
         task_definition_arn: Some(cx.arn(
             "ecs",
@@ -65,8 +66,8 @@ fn shape(cx: &Cx, input: RegisterTaskDefinitionInput, revision: i32) -> TaskDefi
         revision: Some(revision),
         volumes: Some(input.volumes.unwrap_or_default()),
         status: Some(TaskDefinitionStatus::Active),
-        placement_constraints: Some(Vec::new()),
-        compatibilities: Some(vec![Compatibility::Ec2, Compatibility::Fargate]),
+        placement_constraints: Some(input.placement_constraints.unwrap_or_default()),
+        compatibilities: Some(compatibilities),
         runtime_platform: input.runtime_platform,
         requires_compatibilities: input.requires_compatibilities,
         cpu: input.cpu,

@@ -1,4 +1,4 @@
-//! What a task definition may say: AWS's own rules for Fargate, and what is not built yet.
+//! What a task definition may say: AWS's own rules for Fargate and for instances, and what is not built yet.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,9 @@ use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
 use crate::container_rules;
-use crate::fargate::{check_storage, task_size};
+use crate::fargate::{check_storage, own_size, task_size};
 use crate::names::is_name;
+use crate::placement::asked::own_constraints;
 use crate::refuse::unsupported;
 
 /// The quota "Task definition containers".
@@ -26,11 +27,15 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
              hyphens and underscores.",
         ));
     }
-    check_platform(input)?;
-    let (cpu, memory) = task_size(input.cpu.as_deref(), input.memory.as_deref())?;
-    (input.cpu, input.memory) = (Some(cpu.to_string()), Some(memory.to_string()));
+    let ground = check_platform(input)?;
+    let (cpu, memory) = size(input, ground)?;
+    (input.cpu, input.memory) = (
+        cpu.map(|it| it.to_string()),
+        memory.map(|it| it.to_string()),
+    );
     check_storage(input.ephemeral_storage.as_ref())?;
-    check_volumes(input)?;
+    check_volumes(input, ground)?;
+    check_constraints(input, ground)?;
     if input.container_definitions.is_empty() {
         return Err(client("Container list cannot be empty."));
     }
@@ -44,10 +49,56 @@ pub fn check(input: &mut RegisterTaskDefinitionInput) -> Result<(), Error> {
         .as_deref()
         .is_some_and(|it| !it.is_empty());
     for container in &mut input.container_definitions {
-        container_rules::fill_defaults(container);
-        container_rules::check(container, (cpu, memory), has_role)?;
+        container_rules::fill_defaults(container, ground);
+        container_rules::check(container, ground, (cpu, memory), has_role)?;
     }
-    check_together(input, cpu, memory)
+    check_together(input, ground, cpu, memory)
+}
+
+/// What a definition is held against: Fargate's rules where it asks for Fargate, and its network mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ground {
+    pub is_fargate: bool,
+    pub mode: NetworkMode,
+}
+
+/// Where tasks of a definition, which was checked, may be launched.
+pub fn compatibilities(input: &RegisterTaskDefinitionInput) -> Vec<Compatibility> {
+    if input.network_mode != Some(NetworkMode::Awsvpc) {
+        return vec![Compatibility::External, Compatibility::Ec2];
+    }
+    let mut on_fargate = RegisterTaskDefinitionInput {
+        requires_compatibilities: Some(vec![Compatibility::Fargate]),
+        ..input.clone()
+    };
+    match check(&mut on_fargate) {
+        Ok(()) => vec![Compatibility::Ec2, Compatibility::Fargate],
+        Err(_) => vec![Compatibility::Ec2],
+    }
+}
+
+/// The size of the task, which may be open on instances.
+fn size(
+    input: &RegisterTaskDefinitionInput,
+    ground: Ground,
+) -> Result<(Option<u32>, Option<u32>), Error> {
+    let (cpu, memory) = (input.cpu.as_deref(), input.memory.as_deref());
+    match ground.is_fargate {
+        true => task_size(cpu, memory).map(|(cpu, memory)| (Some(cpu), Some(memory))),
+        false => own_size(cpu, memory),
+    }
+}
+
+fn check_constraints(input: &RegisterTaskDefinitionInput, ground: Ground) -> Result<(), Error> {
+    let given = input.placement_constraints.as_deref().unwrap_or_default();
+    if ground.is_fargate && !given.is_empty() {
+        return Err(client(
+            "Tasks using FARGATE compatibility do not support placement constraints.",
+        ));
+    }
+    own_constraints(given)
+        .map(drop)
+        .map_err(|error| client(error.message))
 }
 
 /// What will be refused whatever else the definition says, of all of it or of a part.
@@ -68,28 +119,21 @@ fn check_compatibilities(input: &RegisterTaskDefinitionInput) -> Result<(), Erro
             )));
         }
     }
-    if !wanted.is_empty() && !wanted.contains(&Compatibility::Fargate) {
-        return Err(unsupported("requiresCompatibilities without FARGATE"));
-    }
     Ok(())
 }
 
-fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+fn check_platform(input: &RegisterTaskDefinitionInput) -> Result<Ground, Error> {
     check_compatibilities(input)?;
     let wanted = input.requires_compatibilities.as_deref();
-    match input.network_mode {
-        Some(NetworkMode::Awsvpc) => (),
-        _ if wanted.is_some_and(|it| it.contains(&Compatibility::Fargate)) => {
-            return Err(client("Fargate only supports network mode ‘awsvpc’."));
-        }
-        Some(mode) => return Err(unsupported(format!("networkMode {mode}"))),
-        None => {
-            return Err(unsupported(
-                "networkMode bridge (which is the default; ask for awsvpc)",
-            ));
-        }
+    let ground = Ground {
+        is_fargate: wanted.is_some_and(|it| it.contains(&Compatibility::Fargate)),
+        mode: input.network_mode.unwrap_or(NetworkMode::Bridge),
+    };
+    if ground.is_fargate && ground.mode != NetworkMode::Awsvpc {
+        return Err(client("Fargate only supports network mode ‘awsvpc’."));
     }
-    check_runtime(input)
+    check_runtime(input)?;
+    Ok(ground)
 }
 
 fn check_runtime(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
@@ -116,7 +160,7 @@ fn check_runtime(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
     }
 }
 
-fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
+fn check_volumes(input: &RegisterTaskDefinitionInput, ground: Ground) -> Result<(), Error> {
     let mut names = BTreeSet::new();
     for volume in input.volumes.iter().flatten() {
         let name = volume.name.as_deref().unwrap_or_default();
@@ -131,9 +175,10 @@ fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
             .as_ref()
             .is_some_and(|host| host.source_path.is_some())
         {
-            return Err(client(
-                "host.sourcePath should not be set for volumes in Fargate.",
-            ));
+            return Err(match ground.is_fargate {
+                true => client("host.sourcePath should not be set for volumes in Fargate."),
+                false => unsupported("volumes with host.sourcePath"),
+            });
         }
     }
     let mounts =
@@ -158,7 +203,12 @@ fn check_volumes(input: &RegisterTaskDefinitionInput) -> Result<(), Error> {
 }
 
 /// Rules that concern several containers.
-fn check_together(input: &RegisterTaskDefinitionInput, cpu: u32, memory: u32) -> Result<(), Error> {
+fn check_together(
+    input: &RegisterTaskDefinitionInput,
+    ground: Ground,
+    cpu: Option<u32>,
+    memory: Option<u32>,
+) -> Result<(), Error> {
     let containers = &input.container_definitions;
     let mut names = BTreeSet::new();
     for container in containers {
@@ -174,12 +224,13 @@ fn check_together(input: &RegisterTaskDefinitionInput, cpu: u32, memory: u32) ->
     let total = |of: fn(&ContainerDefinition) -> Option<i32>| -> i64 {
         containers.iter().filter_map(of).map(i64::from).sum()
     };
-    if total(|it| it.cpu) > i64::from(cpu) {
+    if cpu.is_some_and(|cpu| total(|it| it.cpu) > i64::from(cpu)) {
         return Err(client(
             "The total cpu of the containers exceeds the cpu of the task.",
         ));
     }
-    if total(|it| it.memory_reservation.or(it.memory)) > i64::from(memory) {
+    let reserved = total(|it| it.memory_reservation.or(it.memory));
+    if memory.is_some_and(|memory| reserved > i64::from(memory)) {
         return Err(client(
             "The total memory of the containers exceeds the memory of the task.",
         ));
@@ -189,10 +240,18 @@ fn check_together(input: &RegisterTaskDefinitionInput, cpu: u32, memory: u32) ->
         .iter()
         .flat_map(|it| it.port_mappings.iter().flatten())
     {
-        if !ports.insert((mapping.container_port, mapping.protocol)) {
-            return Err(client(
-                "When networkMode=awsvpc, two containers may not use the same port of the task.",
-            ));
+        if ground.mode == NetworkMode::Bridge && mapping.host_port == Some(0) {
+            continue;
+        }
+        if !ports.insert((mapping.host_port, mapping.protocol)) {
+            return Err(client(format!(
+                "When networkMode={}, two containers may not use the same port of the {}.",
+                ground.mode,
+                match ground.mode {
+                    NetworkMode::Awsvpc => "task",
+                    _ => "host",
+                }
+            )));
         }
     }
     check_dependencies(containers)

@@ -4,9 +4,10 @@
 use cloud::{Cx, Error, Need, PullRefused, Touched};
 use engine::ImageName;
 
+use crate::instance_record::ContainerInstance;
 use crate::record::Definition;
 use crate::roles::execution_role;
-use crate::task_record::Task;
+use crate::task_record::{Placed, Task};
 use crate::task_start::CannotStart;
 
 /// Who pulls, delivers and gets secrets for a task.
@@ -16,14 +17,30 @@ pub struct ExecutionRole<'a> {
     session: &'a str,
 }
 
+fn role_of_instance(cx: &Cx, task: &Task, placed: &Placed) -> Result<Option<String>, Error> {
+    let key = ContainerInstance::key_of(&task.region, &task.cluster, &placed.instance);
+    let found = cx.read(|tx| tx.get::<ContainerInstance>(&key))?;
+    Ok(found.and_then(|it| it.machine.role))
+}
+
 impl<'a> ExecutionRole<'a> {
     pub fn of(cx: &'a Cx, task: &'a Task, definition: &Definition) -> Result<Self, Error> {
-        let given = execution_role(&task.overrides, definition);
+        let arn = match (execution_role(&task.overrides, definition), &task.placed) {
+            (Some(given), _) => cx.role_arn(given)?,
+            // The agent acts as its instance does.
+            (None, Some(placed)) => role_of_instance(cx, task, placed)?.unwrap_or_default(),
+            (None, None) => cx.role_arn("")?,
+        };
         Ok(Self {
             cx,
-            arn: cx.role_arn(given.map_or("", String::as_str))?,
+            arn,
             session: &task.id,
         })
+    }
+
+    /// There is none: nothing can be asked for in its name.
+    pub fn is_missing(&self) -> bool {
+        self.arn.is_empty()
     }
 
     /// Calls an operation in the role's name.

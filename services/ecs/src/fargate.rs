@@ -62,6 +62,28 @@ pub fn task_size(cpu: Option<&str>, memory: Option<&str>) -> Result<(u32, u32), 
     }
 }
 
+/// The same of a task on instances, which may leave either open (API reference of `RegisterTaskDefinition`:
+/// from 0.125 to 192 vCPUs).
+pub fn own_size(
+    cpu: Option<&str>,
+    memory: Option<&str>,
+) -> Result<(Option<u32>, Option<u32>), Error> {
+    const CPU: std::ops::RangeInclusive<u32> = 128..=196_608;
+    const MEMORY_MIN: u32 = 6;
+    let given = |it: Option<&str>, unit, what| match it.filter(|it| !it.is_empty()) {
+        Some(text) => parse(text, unit, what).map(Some),
+        None => Ok(None),
+    };
+    let (cpu, memory) = (given(cpu, "vcpu", "cpu")?, given(memory, "gb", "memory")?);
+    if cpu.is_some_and(|it| !CPU.contains(&it)) {
+        return Err(ClientException.because("Invalid 'cpu' setting for task."));
+    }
+    if memory.is_some_and(|it| it < MEMORY_MIN) {
+        return Err(ClientException.because("Invalid 'memory' setting for task."));
+    }
+    Ok((cpu, memory))
+}
+
 /// `512`, or `.5 vCPU`, or `0.5GB`: 1024 to the unit.
 fn parse(text: &str, unit: &str, what: &str) -> Result<u32, Error> {
     let lower = text.trim().to_ascii_lowercase();

@@ -35,7 +35,7 @@ fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx
             None => Ok(None),
         }
     })?;
-    let task = task.filter(|it| it.interface.as_ref().is_some_and(|it| it.id == interface));
+    let task = task.filter(|it| it.joined_interface() == Some(interface));
     Ok(task.map(|task| (cloud.daemon_context(&task.region), task)))
 }
 
@@ -96,7 +96,7 @@ pub fn metadata(
 }
 
 fn container_view(cx: &Cx, task: &Task, container: &Container) -> Json {
-    let address = task.interface.as_ref().map(|it| it.address.clone());
+    let address = address(task);
     json!({
         "DockerId": container.arn_id,
         "Name": container.name,
@@ -113,13 +113,20 @@ fn container_view(cx: &Cx, task: &Task, container: &Container) -> Json {
         "Limits": { "CPU": container.cpu.parse::<u32>().unwrap_or(0) },
         "Type": "NORMAL",
         "Networks": [{
-            "NetworkMode": "awsvpc",
+            "NetworkMode": task.placed.as_ref().map_or("awsvpc", |it| it.mode.as_str()),
             "IPv4Addresses": address.into_iter().collect::<Vec<_>>(),
             "MACAddress": task.interface.as_ref().map(|it| it.mac.clone()),
             "PrivateDNSName": task.interface.as_ref().and_then(|it| it.private_dns_name.clone()),
         }],
         "ContainerARN": cx.arn("ecs", &format!("container/{}/{}/{}", task.cluster, task.id, container.arn_id)),
     })
+}
+
+fn address(task: &Task) -> Option<String> {
+    match &task.placed {
+        Some(placed) if !placed.is_apart() => Some(placed.address.clone()),
+        _ => task.interface.as_ref().map(|it| it.address.clone()),
+    }
 }
 
 fn task_view(cx: &Cx, task: &Task) -> Json {
@@ -143,7 +150,7 @@ fn task_view(cx: &Cx, task: &Task) -> Json {
             "Memory": task.memory.parse::<u64>().unwrap_or(0),
         },
         "AvailabilityZone": task.zone,
-        "LaunchType": "FARGATE",
+        "LaunchType": task.placed.as_ref().map_or("FARGATE", |_| "EC2"),
         "Containers": containers.map(|it| container_view(cx, task, it)).collect::<Vec<_>>(),
     })
 }

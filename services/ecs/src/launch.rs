@@ -8,8 +8,10 @@ use shapes::ecs::*;
 use shapes::elbv2::DescribeTargetGroupsInput;
 
 use crate::cluster::FARGATE_PROVIDERS;
+use crate::fleet::{check_mode, check_platform_of_instances};
 use crate::names::is_active;
 use crate::place::Place;
+use crate::placement::asked::network_mode;
 use crate::record::{Cluster, Definition};
 use crate::refuse::unsupported;
 
@@ -25,7 +27,8 @@ pub fn invalid(message: impl Into<String>) -> Error {
     InvalidParameterException.because(message)
 }
 
-/// The launch type or the strategy that is in force: Fargate in one form or the other.
+/// The launch type or the strategy that is in force: Fargate in one form or the other, or a cluster's own
+/// instances.
 pub fn choose_launch(
     cluster: &Cluster,
     launch_type: Option<LaunchType>,
@@ -39,7 +42,7 @@ pub fn choose_launch(
         ));
     }
     match launch_type {
-        Some(LaunchType::Fargate) => return Ok((launch_type, Vec::new())),
+        Some(LaunchType::Fargate | LaunchType::Ec2) => return Ok((launch_type, Vec::new())),
         Some(other) => return Err(unsupported(format!("launchType {other}"))),
         None => (),
     }
@@ -49,9 +52,7 @@ pub fn choose_launch(
         strategy
     };
     if strategy.is_empty() {
-        return Err(unsupported(
-            "launchType EC2 (which is the default; ask for FARGATE)",
-        ));
+        return Ok((Some(LaunchType::Ec2), strategy));
     }
     for item in &strategy {
         // A cluster knows FARGATE only when it was put there, as on AWS.
@@ -87,16 +88,76 @@ pub fn check_definition(found: Option<Definition>) -> Result<Definition, Error> 
     }
 }
 
-/// Checks subnets and security groups with EC2, and fills in what AWS fills in.
-pub async fn check_network(
-    cx: &Cx,
-    given: Option<NetworkConfiguration>,
-) -> Result<NetworkConfiguration, Error> {
-    Ok(check_places(cx, given).await?.0)
+/// Whether tasks come to be on a cluster's instances.
+pub fn is_on_instances(launch_type: Option<LaunchType>) -> bool {
+    launch_type == Some(LaunchType::Ec2)
 }
 
-/// The same, and the places that tasks of it may be in.
-pub async fn check_places(
+/// The platform that is in force, which instances have none of.
+pub fn choose_platform(
+    launch_type: Option<LaunchType>,
+    given: Option<&str>,
+) -> Result<String, Error> {
+    if is_on_instances(launch_type) {
+        return check_platform_of_instances(given).map(|()| String::new());
+    }
+    check_platform_version(given)
+}
+
+/// Whether a definition's tasks may be launched in this way.
+pub fn check_fits(definition: &Definition, launch_type: Option<LaunchType>) -> Result<(), Error> {
+    let on_instances = is_on_instances(launch_type);
+    let wanted = match on_instances {
+        true => Compatibility::Ec2,
+        false => Compatibility::Fargate,
+    };
+    let able = definition.shape.compatibilities.as_deref();
+    if !able.unwrap_or_default().contains(&wanted) {
+        return Err(invalid(format!(
+            "Task definition does not support launch_type {wanted}."
+        )));
+    }
+    if on_instances {
+        check_mode(definition)?;
+    }
+    Ok(())
+}
+
+/// The same, and where they may be. The network that has
+/// `awsvpc` alone is None for others.
+pub async fn check_ground(
+    cx: &Cx,
+    definition: &Definition,
+    launch_type: Option<LaunchType>,
+    given: Option<NetworkConfiguration>,
+) -> Result<(Option<NetworkConfiguration>, Vec<Place>), Error> {
+    check_fits(definition, launch_type)?;
+    let on_instances = is_on_instances(launch_type);
+    let asked = given.filter(|it| it.awsvpc_configuration.is_some());
+    if network_mode(definition) != NetworkMode::Awsvpc {
+        return match asked {
+            None => Ok((None, Vec::new())),
+            Some(_) => Err(invalid(
+                "Network Configuration is not valid for the given networkMode of this task definition.",
+            )),
+        };
+    }
+    let public = asked
+        .as_ref()
+        .and_then(|it| it.awsvpc_configuration.as_ref());
+    if on_instances && public.is_some_and(|it| it.assign_public_ip == Some(AssignPublicIp::Enabled))
+    {
+        return Err(invalid(
+            "Assign public IP is not supported for this launch type.",
+        ));
+    }
+    let (network, places) = check_places(cx, asked).await?;
+    Ok((Some(network), places))
+}
+
+/// Checks subnets and security groups with EC2, and fills in what AWS fills in. And the places that tasks of
+/// it may be in.
+async fn check_places(
     cx: &Cx,
     given: Option<NetworkConfiguration>,
 ) -> Result<(NetworkConfiguration, Vec<Place>), Error> {
@@ -226,7 +287,7 @@ pub async fn check_load_balancers(
     }
     for balancer in balancers {
         check_container_port(balancer, definition)?;
-        check_target_group(cx, balancer).await?;
+        check_target_group(cx, balancer, definition).await?;
     }
     Ok(())
 }
@@ -257,7 +318,11 @@ fn check_container_port(balancer: &LoadBalancer, definition: &Definition) -> Res
     }
 }
 
-async fn check_target_group(cx: &Cx, balancer: &LoadBalancer) -> Result<(), Error> {
+async fn check_target_group(
+    cx: &Cx,
+    balancer: &LoadBalancer,
+    definition: &Definition,
+) -> Result<(), Error> {
     let Some(arn) = balancer
         .target_group_arn
         .clone()
@@ -280,14 +345,19 @@ async fn check_target_group(cx: &Cx, balancer: &LoadBalancer) -> Result<(), Erro
             "The target group with targetGroupArn {arn} does not exist."
         )));
     };
-    if group.target_type != Some(shapes::elbv2::TargetTypeEnum::Ip) {
+    let mode = network_mode(definition);
+    let (fits, mode) = match mode {
+        NetworkMode::Awsvpc => (shapes::elbv2::TargetTypeEnum::Ip, mode),
+        _ => (shapes::elbv2::TargetTypeEnum::Instance, mode),
+    };
+    if group.target_type != Some(fits) {
         let kind = group
             .target_type
             .map(|it| it.as_str())
             .unwrap_or("instance");
         return Err(invalid(format!(
             "The provided target group {arn} has target type {kind}, which is incompatible with the \
-             awsvpc network mode specified in the task definition."
+             {mode} network mode specified in the task definition."
         )));
     }
     if group.load_balancer_arns.unwrap_or_default().is_empty() {

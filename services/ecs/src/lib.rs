@@ -1,4 +1,4 @@
-//! Amazon ECS: clusters, task definitions, tasks and services on Fargate.
+//! Amazon ECS: clusters, task definitions, tasks and services, on Fargate and on container instances.
 //!
 //! Handlers check and record; two reconcilers act. [`task_reconciler`] carries one task through its
 //! life. [`scheduler`] looks at one service: it gathers facts (its deployments, its tasks, the health
@@ -13,26 +13,34 @@
 //! | `ecs.service` | region/cluster/name | woken by its tasks, and by target health |
 //! | `ecs.task` | region/cluster/service/id | not stopped; woken by the engine |
 //! | `ecs.stopped-task` | the same | kept for two hours ([`history`]) |
+//! | `ecs.container-instance` | region/cluster/id | what is free of it follows from its tasks ([`fleet`]) |
 //! | `ecs.task-place` | id | the way from the engine's id to the record |
 
+mod attributes;
 mod cfn;
 mod cluster;
+mod container_instance;
 mod container_rules;
 mod definition;
 mod definition_rules;
 mod execution_role;
 mod fargate;
+mod fleet;
 mod history;
 mod inside;
+mod instance_record;
 mod launch;
 mod ledger;
 mod linked_role;
+mod machine;
+mod machines;
 mod metric_data;
 mod metrics;
 mod names;
 mod new_task;
 mod permission;
 mod place;
+mod placement;
 mod plan;
 mod record;
 mod refuse;
@@ -48,6 +56,7 @@ mod service_rules;
 mod service_view;
 mod settings;
 mod spec;
+mod start_task;
 mod tags;
 mod targets;
 mod task;
@@ -61,7 +70,9 @@ use cloud::{Service, Watch};
 
 use shapes::ecs::TagResourceInput;
 
-use permission::{CREATE_ACTION, by_arn, on_cluster, on_parts, on_service, on_setting};
+use permission::{
+    CREATE_ACTION, by_arn, on_cluster, on_instances, on_parts, on_service, on_setting, targets,
+};
 
 pub use cfn::refusal as refusal_of_definition;
 pub use fargate::task_size;
@@ -97,6 +108,44 @@ pub fn service() -> Service {
         .on(definition::list_task_definitions, everywhere())
         .on(definition::list_task_definition_families, everywhere())
         .on(run_task::run_task, permission::run())
+        .on(start_task::start_task, permission::start())
+        .on(
+            container_instance::register_container_instance,
+            permission::register_instance(),
+        )
+        .on(
+            container_instance::deregister_container_instance,
+            on_cluster(|it| it.cluster.as_ref()),
+        )
+        .on(
+            container_instance::describe_container_instances,
+            on_instances(|it| (&it.cluster, it.container_instances.iter().collect())),
+        )
+        .on(
+            container_instance::list_container_instances,
+            on_cluster(|it| it.cluster.as_ref()),
+        )
+        .on(
+            container_instance::update_container_instances_state,
+            on_instances(|it| (&it.cluster, it.container_instances.iter().collect())),
+        )
+        .on(
+            container_instance::update_container_agent,
+            on_instances(|it| (&it.cluster, vec![&it.container_instance])),
+        )
+        .on(container_instance::discover_poll_endpoint, everywhere())
+        .on(
+            attributes::put_attributes,
+            on_instances(|it| (&it.cluster, targets(&it.attributes))),
+        )
+        .on(
+            attributes::delete_attributes,
+            on_instances(|it| (&it.cluster, targets(&it.attributes))),
+        )
+        .on(
+            attributes::list_attributes,
+            on_cluster(|it| it.cluster.as_ref()),
+        )
         .on(task::stop_task, permission::stop_task())
         .on(task::describe_tasks, permission::describe_tasks())
         .on(task::list_tasks, permission::list_tasks())
@@ -146,6 +195,8 @@ pub fn service() -> Service {
         .reconciles(scheduler::ServiceReconciler)
         .reconciles(metrics::MetricsReconciler::default())
         .reconciles(history::HistoryReconciler)
+        .reconciles(machines::MachinesReconciler)
+        .follows(machines::CHANGED, machines::KIND, machines::KEY)
         .follows("ecs.task", metrics::KIND, metrics::KEY)
         .follows("ecs.stopped-order", history::KIND, history::KEY)
         .watches(Watch {

@@ -22,6 +22,24 @@ pub fn task_arn(cx: &Cx, cluster: &str, id: &str) -> String {
     cx.arn("ecs", &format!("task/{cluster}/{id}"))
 }
 
+pub fn container_instance_arn(cx: &Cx, cluster: &str, id: &str) -> String {
+    cx.arn("ecs", &format!("container-instance/{cluster}/{id}"))
+}
+
+/// The id of a container instance.
+pub fn container_instance_id(cx: &Cx, given: &str) -> Result<String, Error> {
+    let id = match resource(cx, given)? {
+        None => given,
+        Some(path) => last_of(path, "container-instance").map_or("", |(_, id)| id),
+    };
+    if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(id.to_owned())
+    } else {
+        Err(InvalidParameterException
+            .because("Invalid containerInstance: it is an ARN, or an id of 32 digits."))
+    }
+}
+
 /// The resource part of an ECS ARN of this region and account; None when the text is no ARN.
 fn resource<'a>(cx: &Cx, text: &'a str) -> Result<Option<&'a str>, Error> {
     if !text.starts_with("arn:") {

@@ -7,7 +7,9 @@ use shapes::ecs::{
 };
 
 use crate::record::{Definition, uuid};
-use crate::task_record::{Container, OfService, Phase, Registration, Target, Task, TaskPlace};
+use crate::task_record::{
+    Container, OfService, Phase, Placed, Registration, Target, Task, TaskPlace,
+};
 
 /// What a new task is made of.
 pub struct NewTask<'a> {
@@ -19,6 +21,8 @@ pub struct NewTask<'a> {
     pub started_by: Option<String>,
     pub network: NetworkConfiguration,
     pub subnet: String,
+    /// None: on Fargate.
+    pub placed: Option<Placed>,
     pub launch_type: Option<LaunchType>,
     pub strategy: Vec<CapacityProviderStrategyItem>,
     pub load_balancers: &'a [LoadBalancer],
@@ -33,8 +37,18 @@ pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task,
     let containers = shape.container_definitions.as_deref().unwrap_or_default();
     let target = |it: &LoadBalancer| Target {
         group: it.target_group_arn.clone().unwrap_or_default(),
-        port: it.container_port.unwrap_or_default(),
+        port: target_port(it, new.placed.as_ref()),
     };
+    let platform_version = match new.placed {
+        Some(_) => String::new(),
+        None => crate::launch::PLATFORM_VERSION.into(),
+    };
+    // What gets no interface has nothing to be provisioned.
+    let phase = match &new.placed {
+        Some(placed) if !placed.is_apart() => Phase::Pending,
+        _ => Phase::Provisioning,
+    };
+    let zone = new.placed.as_ref().map(|it| it.zone.clone());
     let task = Task {
         region: cx.region.clone(),
         cluster: new.cluster.to_owned(),
@@ -45,10 +59,10 @@ pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task,
         started_by: new.started_by,
         network: new.network,
         subnet: new.subnet,
-        zone: String::new(),
+        zone: zone.unwrap_or_default(),
         launch_type: new.launch_type,
         strategy: new.strategy,
-        platform_version: crate::launch::PLATFORM_VERSION.into(),
+        platform_version,
         cpu: new
             .overrides
             .cpu
@@ -75,10 +89,11 @@ pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task,
         enable_execute_command: new.enable_execute_command,
         tags: new.tags,
         attachment_id: uuid(),
-        phase: Phase::Provisioning,
+        phase,
         stop: None,
         interface: None,
         targets: new.load_balancers.iter().map(target).collect(),
+        placed: new.placed,
         registration: Registration::Never,
         was_healthy: false,
         version: 1,
@@ -97,6 +112,16 @@ pub fn put_new_task(cx: &Cx, tx: &Records<'_>, new: NewTask<'_>) -> Result<Task,
         key: task.live_key(),
     })?;
     Ok(task)
+}
+
+/// The port that a balancer's requests go to: the container's, or that of the instance which leads there.
+fn target_port(balancer: &LoadBalancer, placed: Option<&Placed>) -> i32 {
+    let port = balancer.container_port.unwrap_or_default();
+    let bindings = placed.iter().flat_map(|it| &it.bindings);
+    let own = bindings.into_iter().find(|it| {
+        Some(&it.container) == balancer.container_name.as_ref() && it.container_port == port
+    });
+    own.map_or(port, |it| i32::from(it.host_port))
 }
 
 fn new_container(definition: &ContainerDefinition, overrides: &TaskOverride) -> Container {

@@ -4,9 +4,10 @@ use cloud::permission::{self, ConditionKey, Permission};
 use cloud::{Cx, TagMap, Touched};
 use shapes::ecs::*;
 
+use crate::instance_record::ContainerInstance as ContainerInstanceRecord;
 use crate::names::{
-    cluster_arn, cluster_name, definition_name, find_definition, service_arn, service_name,
-    task_arn, task_id,
+    cluster_arn, cluster_name, container_instance_arn, container_instance_id, definition_name,
+    find_definition, service_arn, service_name, task_arn, task_id,
 };
 use crate::record;
 use crate::run_task::find_task;
@@ -14,6 +15,7 @@ use crate::run_task::find_task;
 const CLUSTER: &str = "cluster";
 const SERVICE: &str = "service";
 const TASK: &str = "task";
+const INSTANCE: &str = "container-instance";
 const DEFINITION: &str = "task-definition";
 
 /// Who gets the roles of tasks.
@@ -64,6 +66,99 @@ fn service(cx: &Cx, of: Option<&str>, given: &str) -> Touched {
     let key = record::Service::key_of(&cx.region, &of, &name);
     let found = cx.read(|tx| tx.get::<record::Service>(&key));
     looked_for(found, service_arn(cx, &of, &name), |it| it.tags)
+}
+
+fn instance(cx: &Cx, of: Option<&str>, given: &str) -> Touched {
+    let (Ok(of), Ok(id)) = (cluster_name(cx, of), container_instance_id(cx, given)) else {
+        return Touched::absent(given);
+    };
+    let key = ContainerInstanceRecord::key_of(&cx.region, &of, &id);
+    let found = cx.read(|tx| tx.get::<ContainerInstanceRecord>(&key));
+    looked_for(found, container_instance_arn(cx, &of, &id), |it| it.tags)
+}
+
+/// Whom attributes are put on.
+pub fn targets(attributes: &[Attribute]) -> Vec<&String> {
+    let all = attributes.iter();
+    all.filter_map(|it| it.target_id.as_ref()).collect()
+}
+
+/// Instances of a cluster.
+pub fn on_instances<I: 'static>(given: fn(&I) -> (&Text, Vec<&String>)) -> Permission<I> {
+    permission::on(INSTANCE, move |cx, it| {
+        let (of, names) = given(it);
+        let names = names.into_iter();
+        names
+            .map(|name| instance(cx, of.as_deref(), name))
+            .collect::<Vec<_>>()
+    })
+    .supplying(&["ecs:cluster"], move |cx, it| {
+        vec![of_cluster(cx, given(it).0)]
+    })
+}
+
+pub fn register_instance() -> Permission<RegisterContainerInstanceInput> {
+    on_cluster(|it: &RegisterContainerInstanceInput| it.cluster.as_ref())
+        .and(
+            "ecs:TagResource",
+            INSTANCE,
+            |cx, it: &RegisterContainerInstanceInput| {
+                let of = cluster_name(cx, it.cluster.as_deref()).ok()?;
+                let instances = Touched {
+                    is_any: true,
+                    ..Touched::absent(container_instance_arn(cx, &of, "*"))
+                };
+                tagged_at_once(cx, &it.tags, "RegisterContainerInstance", instances)
+            },
+        )
+        .lacking(CREATE_ACTION)
+}
+
+/// The roles of the definition are passed as much as those that take their place.
+pub fn start() -> Permission<StartTaskInput> {
+    permission::on(DEFINITION, |cx, it: &StartTaskInput| {
+        definition(cx, &it.task_definition)
+    })
+    .and("ecs:TagResource", TASK, |cx, it: &StartTaskInput| {
+        let of = cluster_name(cx, it.cluster.as_deref()).ok()?;
+        let tasks = Touched {
+            is_any: true,
+            ..Touched::absent(task_arn(cx, &of, "*"))
+        };
+        tagged_at_once(cx, &it.tags, "StartTask", tasks)
+    })
+    .passing_found(TASKS, |cx, it| {
+        roles_of(cx, &it.task_definition, it.overrides.as_ref())
+    })
+    .supplying(
+        &[
+            "ecs:cluster",
+            "ecs:container-instances",
+            "ecs:enable-ebs-volumes",
+            "ecs:enable-execute-command",
+        ],
+        |cx, it| {
+            let names = it.container_instances.iter();
+            let arns = names.map(|name| instance(cx, it.cluster.as_deref(), name).arn);
+            vec![
+                of_cluster(cx, &it.cluster),
+                ConditionKey::of_many("ecs:container-instances", arns.collect()),
+                ConditionKey::new("ecs:enable-ebs-volumes", Some(false)),
+                ConditionKey::new("ecs:enable-execute-command", Some(false)),
+            ]
+        },
+    )
+    .lacking(CREATE_ACTION)
+}
+
+/// The roles that a task of this definition gets.
+fn roles_of(cx: &Cx, given: &str, overrides: Option<&TaskOverride>) -> Vec<String> {
+    let own = cx.read(|tx| find_definition(cx, tx, given));
+    let own = own.ok().flatten().map(|it| it.shape).unwrap_or_default();
+    let overrides = overrides.cloned().unwrap_or_default();
+    let task = overrides.task_role_arn.or(own.task_role_arn);
+    let execution = overrides.execution_role_arn.or(own.execution_role_arn);
+    task.into_iter().chain(execution).collect()
 }
 
 /// A task of another cluster than is named is not found by the operations either.
@@ -238,17 +333,6 @@ pub fn on_definitions() -> Permission<DeleteTaskDefinitionsInput> {
     })
 }
 
-/// The roles that tasks of a definition get, and those that take their place.
-fn roles_of(cx: &Cx, given: &str, overrides: Option<TaskOverride>) -> Vec<String> {
-    let own = cx.read(|tx| find_definition(cx, tx, given));
-    let own = own.ok().flatten().map(|it| it.shape);
-    let own = own.unwrap_or_default();
-    let overrides = overrides.unwrap_or_default();
-    let task = overrides.task_role_arn.or(own.task_role_arn);
-    let execution = overrides.execution_role_arn.or(own.execution_role_arn);
-    task.into_iter().chain(execution).collect()
-}
-
 /// Those that a service's tasks get by a call: none, where it names no definition.
 fn roles_of_named(cx: &Cx, given: &Text) -> Vec<String> {
     let roles = given.as_ref().map(|it| roles_of(cx, it, None));
@@ -269,7 +353,7 @@ pub fn run() -> Permission<RunTaskInput> {
         tagged_at_once(cx, &it.tags, "RunTask", tasks)
     })
     .passing_found(TASKS, |cx, it| {
-        roles_of(cx, &it.task_definition, it.overrides.clone())
+        roles_of(cx, &it.task_definition, it.overrides.as_ref())
     })
     .supplying(
         &[
@@ -311,10 +395,13 @@ pub fn describe_tasks() -> Permission<DescribeTasksInput> {
     .supplying(&["ecs:cluster"], |cx, it| vec![of_cluster(cx, &it.cluster)])
 }
 
-/// Its resource is the container instance, of which Fargate has none.
+/// Its resource is the container instance that is asked about, if one is.
 pub fn list_tasks() -> Permission<ListTasksInput> {
-    permission::on("container-instance", |_, _: &ListTasksInput| {
-        Vec::<Touched>::new()
+    permission::on(INSTANCE, |cx, it: &ListTasksInput| {
+        let given = it.container_instance.iter();
+        given
+            .map(|given| instance(cx, it.cluster.as_deref(), given))
+            .collect::<Vec<_>>()
     })
     .supplying(&["ecs:cluster"], |cx, it| vec![of_cluster(cx, &it.cluster)])
 }
@@ -499,6 +586,9 @@ pub fn by_arn<I: 'static>(arn: fn(&I) -> &str) -> Permission<I> {
                     Some(service(cx, Some(in_it), name))
                 }
                 [of, in_it, id] if of == kind && kind == TASK => Some(task(cx, Some(in_it), id)),
+                [of, in_it, id] if of == kind && kind == INSTANCE => {
+                    Some(instance(cx, Some(in_it), id))
+                }
                 [of, name] if of == kind && kind == DEFINITION => Some(definition(cx, name)),
                 _ => None,
             }
@@ -507,5 +597,6 @@ pub fn by_arn<I: 'static>(arn: fn(&I) -> &str) -> Permission<I> {
     permission::on(CLUSTER, of_kind(CLUSTER))
         .also(SERVICE, of_kind(SERVICE))
         .also(TASK, of_kind(TASK))
+        .also(INSTANCE, of_kind(INSTANCE))
         .also(DEFINITION, of_kind(DEFINITION))
 }

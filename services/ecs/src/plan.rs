@@ -59,6 +59,8 @@ pub struct TaskFact {
     pub health: TaskHealth,
     /// It has been healthy before, so it may be again: it is not given up lightly.
     pub was_healthy: bool,
+    /// Its instance is being drained: it goes as the tasks of an older deployment do.
+    pub is_leaving: bool,
     pub created_ms: i64,
 }
 
@@ -237,7 +239,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_of_primary(&self, task: &TaskFact) -> bool {
-        task.deployment == self.primary.id
+        task.deployment == self.primary.id && !task.is_leaving
     }
 
     fn count(&self, wanted: impl Fn(&TaskFact) -> bool) -> usize {

@@ -5,11 +5,15 @@ use proptest::prelude::*;
 use super::*;
 
 /// Tasks are written `deployment:state`: `+` healthy, `?` running and unknown, `.` starting,
-/// `!` unhealthy after it was healthy, `x` never healthy, `-` ending.
+/// `!` unhealthy after it was healthy, `x` never healthy, `-` ending; `>` after it when its instance drains.
 fn tasks(text: &str) -> Vec<TaskFact> {
     text.split_whitespace()
         .enumerate()
         .map(|(index, word)| {
+            let (word, is_leaving) = match word.strip_suffix('>') {
+                Some(word) => (word, true),
+                None => (word, false),
+            };
             let (deployment, state) = word.split_at(word.len() - 1);
             let (stage, health, was_healthy) = match state {
                 "+" => (Stage::Running, TaskHealth::Healthy, true),
@@ -25,6 +29,7 @@ fn tasks(text: &str) -> Vec<TaskFact> {
                 stage,
                 health,
                 was_healthy,
+                is_leaving,
                 created_ms: index as i64,
             }
         })
@@ -117,6 +122,19 @@ fn a_rolling_deployment_stops_old_tasks_as_new_ones_are_healthy() {
     check(2, (100, 200), "B~ A=", "A+ A+ B+ B+", "stop A0, stop A1");
     check(2, (100, 200), "B~ A=", "A- A- B+ B+", "");
     check(2, (100, 200), "B~ A=", "B+ B+", "complete B, forget A");
+}
+
+#[test]
+fn what_is_on_a_draining_instance_goes_as_what_is_old() {
+    check(2, (100, 200), "A=", "A+> A+", "start 1 A");
+    check(2, (100, 200), "A=", "A+> A+ A.", "");
+    check(2, (100, 200), "A=", "A+> A+ A+", "stop A0");
+    check(2, (100, 200), "A=", "A-> A+ A+", "");
+    // What has not begun to serve goes at once, and so does what may be missing for a while.
+    check(2, (100, 200), "A=", "A.> A+", "stop A0, start 1 A");
+    check(2, (50, 100), "A=", "A+> A+", "stop A0, start 1 A");
+    // The older deployment is there as long as it has a task anywhere.
+    check(1, (100, 200), "B~ A=", "A-> B+", "");
 }
 
 #[test]
@@ -258,6 +276,7 @@ impl World {
                             stage: Stage::Starting,
                             health: TaskHealth::Unknown,
                             was_healthy: false,
+                            is_leaving: false,
                             created_ms: self.made as i64,
                         });
                     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use shapes::ecs::{
     CapacityProviderStrategyItem, ClusterConfiguration, ClusterSetting, DeploymentConfiguration,
-    LaunchType, LoadBalancer, NetworkConfiguration, PropagateTags, ServiceEvent, Tag,
-    TaskDefinition,
+    LaunchType, LoadBalancer, NetworkConfiguration, PlacementConstraint, PlacementStrategy,
+    PropagateTags, ServiceEvent, Tag, TaskDefinition,
 };
 use wire::Timestamp;
 
@@ -182,6 +182,14 @@ pub struct Service {
     pub enable_execute_command: bool,
     pub zone_rebalancing: shapes::ecs::AvailabilityZoneRebalancing,
     pub role: Option<String>,
+    /// Where its tasks on instances come to be.
+    #[serde(default)]
+    pub placement_constraints: Vec<PlacementConstraint>,
+    #[serde(default)]
+    pub placement_strategy: Vec<PlacementStrategy>,
+    /// One task on each instance.
+    #[serde(default)]
+    pub is_daemon: bool,
     pub tags: Vec<Tag>,
     /// The newest first.
     pub events: Vec<ServiceEvent>,

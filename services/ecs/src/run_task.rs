@@ -4,13 +4,15 @@ use cloud::{Cx, Error};
 use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
-use crate::fargate::{check_storage, task_size};
+use crate::fargate::{check_storage, own_size, task_size};
+use crate::fleet::{Placing, Wish, members};
 use crate::launch::{
-    check_definition, check_places, check_platform_version, choose_launch, invalid,
+    check_definition, check_ground, choose_launch, choose_platform, invalid, is_on_instances,
 };
-use crate::names::{find_cluster, find_definition};
+use crate::names::{container_instance_arn, find_cluster, find_definition};
 use crate::new_task::{NewTask, put_new_task};
 use crate::place::Spread;
+use crate::placement::{Misfit, NO_INSTANCES, Unplaced};
 use crate::record::Definition;
 use crate::roles::unusable_role;
 use crate::task_record::{StoppedTask, Task, TaskPlace};
@@ -36,7 +38,6 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
             "Invalid namespace for group. Namespace cannot be service.",
         ));
     }
-    check_platform_version(input.platform_version.as_deref())?;
     let (cluster, definition) = cx.read(|tx| {
         let cluster = find_cluster(&cx, tx, input.cluster.as_deref())?;
         let definition = find_definition(&cx, tx, &input.task_definition)?;
@@ -47,9 +48,23 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
         input.launch_type,
         input.capacity_provider_strategy,
     )?;
-    let (network, places) = check_places(&cx, input.network_configuration).await?;
+    choose_platform(launch_type, input.platform_version.as_deref())?;
+    let asked = input.network_configuration;
+    let (network, places) = check_ground(&cx, &definition, launch_type, asked).await?;
     let overrides = input.overrides.unwrap_or_default();
-    check_overrides(&overrides, &definition)?;
+    check_overrides(&overrides, &definition, launch_type)?;
+    let group = input
+        .group
+        .unwrap_or_else(|| format!("family:{}", definition.family));
+    let constraints = input.placement_constraints.unwrap_or_default();
+    let strategy_asked = input.placement_strategy.unwrap_or_default();
+    let is_placed = is_on_instances(launch_type);
+    let asks_for_place = !constraints.is_empty() || !strategy_asked.is_empty();
+    if asks_for_place && !is_placed {
+        return Err(invalid(
+            "Placement constraints and strategies are not supported with launch type FARGATE.",
+        ));
+    }
 
     if let Some(reason) = unusable_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
@@ -65,9 +80,26 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
     )?;
     let token = input.client_token.or(cx.token.clone());
     // What else runs is told by the addresses that are free: tasks without a service are not counted.
-    let mut spread = Spread::new(places, []);
-    let tasks = cx.write(|tx| {
-        let mut tasks = Vec::new();
+    let mut spread = Spread::new(places.clone(), []);
+    let (tasks, failures) = cx.write(|tx| {
+        let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+        let mut placing = match is_placed {
+            false => None,
+            true => Some(Placing::new(
+                members(&cx, tx, &cluster.name)?,
+                Wish {
+                    definition: &definition,
+                    overrides: &overrides,
+                    group: &group,
+                    constraints: &constraints,
+                    strategy: &strategy_asked,
+                    places: places.clone(),
+                },
+            )?),
+        };
+        if placing.as_ref().is_some_and(Placing::is_empty) {
+            return Err(invalid(NO_INSTANCES));
+        }
         for number in 0..count {
             let id = match &token {
                 Some(token) => {
@@ -80,18 +112,26 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
                 tasks.push(existing);
                 continue;
             }
+            let (placed, subnet) = match &mut placing {
+                None => (None, spread.place()),
+                Some(placing) => match placing.place(dice()) {
+                    Ok((placed, subnet)) => (Some(placed), subnet),
+                    Err(unplaced) => {
+                        failures = failures_of(&cx, &cluster.name, &unplaced);
+                        break;
+                    }
+                },
+            };
             let new = NewTask {
                 id,
                 cluster: &cluster.name,
                 definition: &definition,
                 service: None,
-                group: input
-                    .group
-                    .clone()
-                    .unwrap_or_else(|| format!("family:{}", definition.family)),
+                group: group.clone(),
                 started_by: input.started_by.clone(),
-                network: network.clone(),
-                subnet: spread.place(),
+                network: network.clone().unwrap_or_default(),
+                subnet,
+                placed,
                 launch_type,
                 strategy: strategy.clone(),
                 load_balancers: &[],
@@ -101,12 +141,31 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
             };
             tasks.push(put_new_task(&cx, tx, new)?);
         }
-        Ok(tasks)
+        Ok((tasks, failures))
     })?;
     Ok(RunTaskOutput {
         tasks: Some(tasks.iter().map(|it| view(&cx, it)).collect()),
-        failures: Some(Vec::new()),
+        failures: Some(failures),
     })
+}
+
+/// What decides between instances that are equally good.
+pub fn dice() -> u64 {
+    u64::from_str_radix(&cloud::random_hex(16), 16).unwrap_or_default()
+}
+
+fn failures_of(cx: &Cx, cluster: &str, unplaced: &Unplaced) -> Vec<Failure> {
+    let all = unplaced.0.iter();
+    all.map(|(id, misfit)| misfitting(container_instance_arn(cx, cluster, id), *misfit))
+        .collect()
+}
+
+pub fn misfitting(arn: String, misfit: Misfit) -> Failure {
+    Failure {
+        arn: Some(arn),
+        reason: Some(misfit.reason().into()),
+        detail: None,
+    }
 }
 
 /// A task by its id, live or stopped.
@@ -120,12 +179,25 @@ pub fn find_task(tx: &cloud::Records<'_>, id: &str) -> Result<Option<Task>, Erro
     Ok(tx.get::<StoppedTask>(&place.key)?.map(|it| it.0))
 }
 
-fn check_overrides(overrides: &TaskOverride, definition: &Definition) -> Result<(), Error> {
+pub fn check_overrides(
+    overrides: &TaskOverride,
+    definition: &Definition,
+    launch_type: Option<LaunchType>,
+) -> Result<(), Error> {
     let shape = &definition.shape;
     let cpu = overrides.cpu.as_deref().or(shape.cpu.as_deref());
     let memory = overrides.memory.as_deref().or(shape.memory.as_deref());
-    task_size(cpu, memory)?;
-    check_storage(overrides.ephemeral_storage.as_ref())?;
+    if is_on_instances(launch_type) {
+        own_size(cpu, memory)?;
+        if overrides.ephemeral_storage.is_some() {
+            return Err(invalid(
+                "ephemeralStorage is not supported with launch type EC2.",
+            ));
+        }
+    } else {
+        task_size(cpu, memory)?;
+        check_storage(overrides.ephemeral_storage.as_ref())?;
+    }
     for container in overrides.container_overrides.iter().flatten() {
         let known = shape
             .container_definitions
@@ -144,7 +216,7 @@ fn check_overrides(overrides: &TaskOverride, definition: &Definition) -> Result<
 }
 
 /// The task's own tags, those it inherits, and those that AWS manages.
-fn all_tags(
+pub fn all_tags(
     mut own: Vec<Tag>,
     propagate: Option<PropagateTags>,
     definition: &Definition,

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Next, Reconciler, all_keys};
+use cloud::{Cloud, Cx, Next, Reconciler, Records, all_keys};
 use shapes::ecs::HealthStatus;
 use shapes::elbv2::TargetHealthStateEnum;
 
-use crate::launch::places_of;
+use crate::fleet::{Member, Placing, members};
+use crate::instance_record::InstanceStatus;
+use crate::launch::{is_on_instances, places_of};
 use crate::ledger::back_off;
+use crate::names::find_definition;
 use crate::place::Place;
 use crate::plan::{
     Breaker, DeploymentFact, Facts, Plan, Stage, Step, TaskFact, TaskHealth, Threshold, plan,
@@ -29,6 +32,10 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(40);
 const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// The edge announces changes of targets; this only guards against one that was missed.
 const TARGET_POLL: Duration = Duration::from_millis(250);
+
+/// What makes room for a task wakes its service; this only guards against what nobody tells of, as an agent
+/// that is lost.
+const PLACE_AGAIN: Duration = Duration::from_secs(5);
 
 pub struct ServiceReconciler;
 
@@ -69,8 +76,11 @@ impl Reconciler for ServiceReconciler {
                 tasks,
                 health: health.clone(),
                 places: places.clone(),
+                fleet: fleet(&cx, tx, &before)?,
+                unplaced: false,
                 now_ms: cx.clock().now_ms(),
             };
+            desire_daemons(&mut turn, tx)?;
             let facts = facts(&turn, &health);
             scheduler_steps::note_health(&mut turn, &facts, tx)?;
             let plan = plan(&facts);
@@ -93,7 +103,38 @@ pub struct Turn<'a> {
     pub health: BTreeMap<String, GroupHealth>,
     /// Where tasks may be, by the deployments that are going to start some.
     pub places: BTreeMap<String, Vec<Place>>,
+    /// The cluster's instances, where tasks are on some.
+    pub fleet: Vec<Member>,
+    /// There was no instance for a task.
+    pub unplaced: bool,
     pub now_ms: i64,
+}
+
+/// The instances that a service's tasks may be on.
+fn fleet(cx: &Cx, tx: &Records<'_>, service: &Service) -> Result<Vec<Member>, cloud::Error> {
+    let mut launched = service.deployments.iter().map(|it| it.revision.launch_type);
+    match launched.any(is_on_instances) {
+        true => members(cx, tx, &service.cluster),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Of a daemon there is to be one on each instance that may have it.
+fn desire_daemons(turn: &mut Turn<'_>, tx: &Records<'_>) -> Result<(), cloud::Error> {
+    if !turn.service.is_daemon || turn.service.status == ServiceStatus::Draining {
+        return Ok(());
+    }
+    let Some(primary) = turn.service.deployments.first() else {
+        return Ok(());
+    };
+    let named = &primary.revision.task_definition;
+    let Some(definition) = find_definition(turn.cx, tx, named)? else {
+        return Ok(());
+    };
+    let wish = scheduler_steps::wish(&turn.service, &definition, "", Vec::new());
+    let eligible = Placing::new(turn.fleet.clone(), wish)?.eligible();
+    turn.service.desired = u32::try_from(eligible).unwrap_or(u32::MAX);
+    Ok(())
 }
 
 /// EC2 is asked about subnets only where tasks are going to start.
@@ -109,6 +150,8 @@ async fn places(
         tasks,
         health: health.clone(),
         places: BTreeMap::new(),
+        fleet: Vec::new(),
+        unplaced: false,
         now_ms: cx.clock().now_ms(),
     };
     let mut found = BTreeMap::new();
@@ -242,8 +285,20 @@ fn task_fact(turn: &Turn<'_>, task: &Task, health: &AllHealth) -> TaskFact {
             TaskHealth::Unknown
         },
         was_healthy: task.was_healthy,
+        is_leaving: is_leaving(turn, task),
         created_ms: task.created_ms,
     }
+}
+
+fn is_leaving(turn: &Turn<'_>, task: &Task) -> bool {
+    let Some(placed) = &task.placed else {
+        return false;
+    };
+    let of = turn
+        .fleet
+        .iter()
+        .find(|it| it.instance.id == placed.instance);
+    of.is_some_and(|it| it.instance.status == InstanceStatus::Draining)
 }
 
 /// What a running task's health checks say together.
@@ -264,11 +319,7 @@ fn verdict(turn: &Turn<'_>, task: &Task, health: &AllHealth) -> TaskHealth {
     if has_check && container != HealthStatus::Healthy {
         return TaskHealth::Unknown;
     }
-    let address = task
-        .interface
-        .as_ref()
-        .map(|it| it.address.clone())
-        .unwrap_or_default();
+    let address = task.target_id().unwrap_or_default().to_owned();
     for target in &task.targets {
         let found = health
             .get(&target.group)
@@ -334,6 +385,9 @@ fn next_look(turn: &Turn<'_>, facts: &Facts, plan: &Plan) -> Next {
         if !task.targets.is_empty() {
             times.push(turn.now_ms + millis(TARGET_POLL));
         }
+    }
+    if turn.unplaced {
+        times.push(turn.now_ms + millis(PLACE_AGAIN));
     }
     let soonest = times.into_iter().filter(|at| *at > turn.now_ms).min();
     match (plan.look_again_at_ms, soonest) {

@@ -1,15 +1,18 @@
 //! Writing down the steps of a plan, with the events that AWS would say.
 
-use cloud::{Error, Records};
-use shapes::ecs::{PropagateTags, TaskStopCode};
+use std::sync::LazyLock;
 
-use crate::launch::places_named;
+use cloud::{Error, Records};
+use shapes::ecs::{PropagateTags, TaskOverride, TaskStopCode};
+
+use crate::fleet::{Placing, Wish};
+use crate::launch::{is_on_instances, places_named};
 use crate::names::find_definition;
 use crate::new_task::{NewTask, put_new_task};
-use crate::place::Spread;
+use crate::place::{Place, Spread};
 use crate::plan::{Facts, Plan, Rollout, Step, StopWhy, TaskHealth};
-use crate::record::{Deployment, Outcome, ServiceStatus};
-use crate::run_task::{add_missing, tag};
+use crate::record::{Definition, Deployment, Outcome, Service, ServiceStatus};
+use crate::run_task::{add_missing, dice, tag};
 use crate::scheduler::Turn;
 use crate::task_record::{Failure, OfService, Registration, Stop};
 
@@ -101,15 +104,38 @@ fn start(
             &[cluster, tag("aws:ecs:serviceName", &turn.service.name)],
         );
     }
-    let mut said = format!("has started {count} tasks:");
     let network = revision.network.clone().unwrap_or_default();
     let places = match turn.places.get(&deployment.id) {
         Some(places) => places.clone(),
         None => places_named(&network),
     };
     let there = turn.tasks.iter().filter(|it| it.stop.is_none());
-    let mut spread = Spread::new(places, there.map(|it| it.subnet.as_str()));
+    let mut spread = Spread::new(places.clone(), there.map(|it| it.subnet.as_str()));
+    let group = format!("service:{}", turn.service.name);
+    let service = turn.service.clone();
+    let mut placing = match is_on_instances(revision.launch_type) {
+        false => None,
+        true => {
+            let wish = wish(&service, &definition, &group, places);
+            Some(Placing::new(turn.fleet.clone(), wish)?)
+        }
+    };
+    if turn.service.is_daemon {
+        placing = placing.map(Placing::one_on_each);
+    }
+    let mut started = Vec::new();
     for _ in 0..count {
+        let (placed, subnet) = match &mut placing {
+            None => (None, spread.place()),
+            Some(placing) => match placing.place(dice()) {
+                Ok((placed, subnet)) => (Some(placed), subnet),
+                Err(unplaced) => {
+                    turn.unplaced = true;
+                    turn.service.say_once(turn.now_ms, &unplaced.event());
+                    break;
+                }
+            },
+        };
         let new = NewTask {
             id: cloud::random_hex(32),
             cluster: &turn.service.cluster,
@@ -118,9 +144,10 @@ fn start(
                 name: turn.service.name.clone(),
                 deployment: deployment.id.clone(),
             }),
-            group: format!("service:{}", turn.service.name),
+            group: group.clone(),
             started_by: Some(deployment.id.clone()),
-            subnet: spread.place(),
+            subnet,
+            placed,
             network: network.clone(),
             launch_type: revision.launch_type,
             strategy: revision.strategy.clone(),
@@ -130,13 +157,33 @@ fn start(
             tags: tags.clone(),
         };
         let task = put_new_task(turn.cx, tx, new)?;
-        said.push_str(&format!(" (task {})", task.id));
+        started.push(format!(" (task {})", task.id));
         turn.tasks.push(task);
     }
-    said.push('.');
-    turn.service.say(turn.now_ms, &said);
+    if !started.is_empty() {
+        let said = format!("has started {} tasks:{}.", started.len(), started.concat());
+        turn.service.say(turn.now_ms, &said);
+    }
     turn.service.said_blocked = false;
     Ok(())
+}
+
+/// What a service says of where its tasks come to be.
+pub fn wish<'a>(
+    service: &'a Service,
+    definition: &'a Definition,
+    group: &'a str,
+    places: Vec<Place>,
+) -> Wish<'a> {
+    static NOTHING: LazyLock<TaskOverride> = LazyLock::new(TaskOverride::default);
+    Wish {
+        definition,
+        overrides: &NOTHING,
+        group,
+        constraints: &service.placement_constraints,
+        strategy: &service.placement_strategy,
+        places,
+    }
 }
 
 /// Whether the task has targets that drain first.
@@ -167,8 +214,7 @@ fn stop(turn: &mut Turn<'_>, task: &str, why: &StopWhy, tx: &Records<'_>) -> Res
     if let StopWhy::Unhealthy(_) = why {
         let text = match task.targets.first() {
             Some(target) if task.container_health() != shapes::ecs::HealthStatus::Unhealthy => {
-                let address = task.interface.iter().map(|it| it.address.clone());
-                let key = (address.collect::<String>(), target.port);
+                let key = (task.target_id().unwrap_or_default().to_owned(), target.port);
                 let probed = turn.health.get(&target.group).and_then(|it| it.get(&key));
                 let because = probed.map(|it| it.description.as_str()).unwrap_or_default();
                 format!(

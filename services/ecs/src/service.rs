@@ -6,14 +6,16 @@ use shapes::ecs::*;
 
 use crate::cluster::{missing, page};
 use crate::launch::{
-    check_definition, check_load_balancers, check_network, check_platform_version, choose_launch,
-    invalid,
+    check_definition, check_fits, check_ground, check_load_balancers, choose_launch,
+    choose_platform, invalid,
 };
 use crate::names::{find_cluster, find_definition, service_arn, service_name};
+use crate::placement::asked::network_mode;
 use crate::record::{self, Cluster, Revision, ServiceStatus};
 use crate::service_create::new_deployment;
 use crate::service_rules::{
-    check_controller, deployment_configuration, desired_count, grace_seconds,
+    Asked, check_controller, check_placement, deployment_configuration, desired_count,
+    grace_seconds,
 };
 use crate::service_view::view;
 
@@ -77,16 +79,27 @@ async fn next_revision(
     }
     if let Some(strategy) = &input.capacity_provider_strategy {
         (revision.launch_type, revision.strategy) = if strategy.is_empty() {
-            choose_launch(cluster, Some(LaunchType::Fargate), None)?
+            let kept = revision.launch_type.unwrap_or(LaunchType::Fargate);
+            choose_launch(cluster, Some(kept), None)?
         } else {
             choose_launch(cluster, None, Some(strategy.clone()))?
         };
     }
     if input.platform_version.is_some() {
-        revision.platform_version = check_platform_version(input.platform_version.as_deref())?;
+        let given = input.platform_version.as_deref();
+        revision.platform_version = choose_platform(revision.launch_type, given)?;
     }
-    if input.network_configuration.is_some() {
-        revision.network = Some(check_network(cx, input.network_configuration.clone()).await?);
+    if input.network_configuration.is_some() || input.task_definition.is_some() {
+        let found = cx.read(|tx| find_definition(cx, tx, &revision.task_definition))?;
+        let definition = found.ok_or_else(|| invalid("TaskDefinition not found."))?;
+        let asked = input.network_configuration.clone();
+        let launch_type = revision.launch_type;
+        check_fits(&definition, launch_type)?;
+        let has_interface = network_mode(&definition) == NetworkMode::Awsvpc;
+        if asked.is_some() || has_interface != revision.network.is_some() {
+            let asked = asked.or_else(|| revision.network.clone());
+            revision.network = check_ground(cx, &definition, launch_type, asked).await?.0;
+        }
     }
     if let Some(balancers) = &input.load_balancers {
         revision.load_balancers.clone_from(balancers);
@@ -106,8 +119,22 @@ fn change(
     revision: Revision,
 ) -> Result<(), Error> {
     if let Some(count) = input.desired_count {
+        if service.is_daemon {
+            return Err(invalid(
+                "The daemon scheduling strategy does not support a desired count for services. Remove \
+                 the desired count value and try again.",
+            ));
+        }
         service.desired = desired_count(count)?;
     }
+    let placement = Asked {
+        constraints: (input.placement_constraints)
+            .unwrap_or_else(|| service.placement_constraints.clone()),
+        strategy: (input.placement_strategy).unwrap_or_else(|| service.placement_strategy.clone()),
+    };
+    check_placement(&placement, revision.launch_type, service.is_daemon)?;
+    service.placement_constraints = placement.constraints;
+    service.placement_strategy = placement.strategy;
     let balanced = !revision.load_balancers.is_empty();
     if input.health_check_grace_period_seconds.is_some() {
         service.grace_seconds = grace_seconds(input.health_check_grace_period_seconds, balanced)?;
@@ -151,7 +178,7 @@ pub async fn delete_service(
             }
             ServiceStatus::Draining => (),
             ServiceStatus::Active => {
-                if service.desired > 0 && input.force != Some(true) {
+                if service.desired > 0 && !service.is_daemon && input.force != Some(true) {
                     return Err(invalid(
                         "The service cannot be stopped while it is scaled above 0.",
                     ));
@@ -200,11 +227,8 @@ pub async fn describe_services(
 }
 
 pub async fn list_services(cx: Cx, input: ListServicesInput) -> Result<ListServicesOutput, Error> {
-    let other_kind = input
-        .launch_type
-        .is_some_and(|it| it != LaunchType::Fargate)
-        || input.scheduling_strategy == Some(SchedulingStrategy::Daemon)
-        || input.resource_management_type == Some(ResourceManagementType::Ecs);
+    let other_kind = input.resource_management_type == Some(ResourceManagementType::Ecs);
+    let daemons = (input.scheduling_strategy).map(|it| it == SchedulingStrategy::Daemon);
     let (cluster, all) = cx.read(|tx| {
         let cluster = find_cluster(&cx, tx, input.cluster.as_deref())?;
         let all = tx.list::<record::Service>(&cx.key(&format!("{}/", cluster.name)))?;
@@ -212,6 +236,7 @@ pub async fn list_services(cx: Cx, input: ListServicesInput) -> Result<ListServi
     })?;
     let shown = |it: &&record::Service| {
         !other_kind
+            && daemons.is_none_or(|daemons| it.is_daemon == daemons)
             && it.status != ServiceStatus::Inactive
             && (input.launch_type.is_none()
                 || it

@@ -4,23 +4,23 @@ use cloud::{Cx, Error, Records};
 use shapes::ecs::*;
 
 use crate::launch::{
-    check_definition, check_load_balancers, check_network, check_platform_version, choose_launch,
-    invalid,
+    check_definition, check_ground, check_load_balancers, choose_launch, choose_platform, invalid,
 };
 use crate::names::{find_cluster, find_definition, is_name};
 use crate::plan::Rollout;
 use crate::record::{self, Cluster, Definition, Revision, ServiceStatus, deployment_id};
 use crate::refuse::unsupported;
 use crate::service_rules::{
-    check_controller, deployment_configuration, desired_count, grace_seconds,
-    refuse_unbuilt_deployment,
+    Asked, check_controller, check_placement, deployment_configuration, desired_count,
+    grace_seconds, refuse_unbuilt_deployment, with_defaults_of,
 };
 use crate::service_view::view;
 
 /// What a new service asks for that is not built, whatever else it says.
 pub fn refuse_of_service(input: &CreateServiceInput) -> Result<(), Error> {
     check_controller(input.deployment_controller.as_ref())?;
-    if let Some(other) = input.launch_type.filter(|it| *it != LaunchType::Fargate) {
+    let known = [LaunchType::Fargate, LaunchType::Ec2];
+    if let Some(other) = input.launch_type.filter(|it| !known.contains(it)) {
         return Err(unsupported(format!("launchType {other}")));
     }
     (input.deployment_configuration.iter()).try_for_each(refuse_unbuilt_deployment)
@@ -101,10 +101,23 @@ async fn new_service(
     cluster: &Cluster,
     definition: &Definition,
 ) -> Result<record::Service, Error> {
-    let platform_version = check_platform_version(input.platform_version.as_deref())?;
     let (launch_type, strategy) =
         choose_launch(cluster, input.launch_type, input.capacity_provider_strategy)?;
-    let network = check_network(cx, input.network_configuration).await?;
+    let platform_version = choose_platform(launch_type, input.platform_version.as_deref())?;
+    let is_daemon = input.scheduling_strategy == Some(SchedulingStrategy::Daemon);
+    let placement = Asked {
+        constraints: input.placement_constraints.unwrap_or_default(),
+        strategy: input.placement_strategy.unwrap_or_default(),
+    };
+    check_placement(&placement, launch_type, is_daemon)?;
+    if is_daemon && input.desired_count.is_some_and(|it| it != 0) {
+        return Err(invalid(
+            "The daemon scheduling strategy does not support a desired count for services. Remove the \
+             desired count value and try again.",
+        ));
+    }
+    let asked = input.network_configuration;
+    let (network, _) = check_ground(cx, definition, launch_type, asked).await?;
     let load_balancers = input.load_balancers.unwrap_or_default();
     check_load_balancers(cx, &load_balancers, definition).await?;
     let now_ms = cx.clock().now_ms();
@@ -114,7 +127,7 @@ async fn new_service(
     )?;
     let revision = Revision {
         task_definition: definition.arn(),
-        network: Some(network),
+        network,
         load_balancers,
         launch_type,
         strategy,
@@ -126,11 +139,17 @@ async fn new_service(
         name: input.service_name,
         status: ServiceStatus::Active,
         created_ms: now_ms,
-        desired: desired_count(input.desired_count.unwrap_or(1))?,
+        desired: match is_daemon {
+            true => 0,
+            false => desired_count(input.desired_count.unwrap_or(1))?,
+        },
         deployments: vec![new_deployment(cx, revision)],
         last_completed: None,
         history: Vec::new(),
-        configuration: deployment_configuration(input.deployment_configuration, None)?,
+        configuration: deployment_configuration(
+            with_defaults_of(input.deployment_configuration, is_daemon),
+            None,
+        )?,
         grace_seconds,
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
         propagate_tags: input.propagate_tags.unwrap_or(PropagateTags::None),
@@ -138,6 +157,9 @@ async fn new_service(
         zone_rebalancing: (input.availability_zone_rebalancing)
             .unwrap_or(AvailabilityZoneRebalancing::Enabled),
         role: input.role.filter(|it| !it.is_empty()),
+        placement_constraints: placement.constraints,
+        placement_strategy: placement.strategy,
+        is_daemon,
         tags: input.tags.unwrap_or_default(),
         events: Vec::new(),
         said_steady: false,

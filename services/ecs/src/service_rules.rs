@@ -3,7 +3,8 @@
 use cloud::Error;
 use shapes::ecs::*;
 
-use crate::launch::invalid;
+use crate::launch::{invalid, is_on_instances};
+use crate::placement::asked::{constraints, strategies};
 use crate::refuse::unsupported;
 
 /// The quota "Tasks per service".
@@ -91,6 +92,57 @@ pub fn deployment_configuration(
         bake_time_in_minutes: Some(0),
         // Those that are not enabled do nothing, and are shown as they were given.
         alarms: given.alarms.or(old.alarms),
+    })
+}
+
+/// What a service says of where its tasks come to be.
+pub struct Asked {
+    pub constraints: Vec<PlacementConstraint>,
+    pub strategy: Vec<PlacementStrategy>,
+}
+
+pub fn check_placement(
+    asked: &Asked,
+    launch_type: Option<LaunchType>,
+    is_daemon: bool,
+) -> Result<(), Error> {
+    constraints(&asked.constraints)?;
+    strategies(&asked.strategy)?;
+    if is_on_instances(launch_type) {
+        if is_daemon && !asked.strategy.is_empty() {
+            return Err(invalid(
+                "Placement strategies are not supported with the daemon scheduling strategy.",
+            ));
+        }
+        return Ok(());
+    }
+    if is_daemon {
+        return Err(invalid(
+            "The daemon scheduling strategy is not supported with launch type FARGATE.",
+        ));
+    }
+    if !asked.constraints.is_empty() || !asked.strategy.is_empty() {
+        return Err(invalid(
+            "Placement constraints and strategies are not supported with launch type FARGATE.",
+        ));
+    }
+    Ok(())
+}
+
+/// A daemon is stopped before it is started anew: there is one on an instance at most (API reference of
+/// `DeploymentConfiguration`: 0 and 100 percent).
+pub fn with_defaults_of(
+    given: Option<DeploymentConfiguration>,
+    is_daemon: bool,
+) -> Option<DeploymentConfiguration> {
+    if !is_daemon {
+        return given;
+    }
+    let given = given.unwrap_or_default();
+    Some(DeploymentConfiguration {
+        maximum_percent: given.maximum_percent.or(Some(100)),
+        minimum_healthy_percent: given.minimum_healthy_percent.or(Some(0)),
+        ..given
     })
 }
 

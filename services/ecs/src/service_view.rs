@@ -3,6 +3,7 @@
 use cloud::{Cx, Error, Records};
 use shapes::ecs::*;
 
+use crate::launch::is_on_instances;
 use crate::names::{cluster_arn, service_arn};
 use crate::plan::Rollout;
 use crate::record::{self, ServiceStatus, timestamp};
@@ -57,21 +58,27 @@ pub fn view(
         capacity_provider_strategy: revision
             .map(|it| it.strategy.clone())
             .filter(|it| !it.is_empty()),
-        platform_version: revision.map(|it| it.platform_version.clone()),
-        platform_family: Some("Linux".into()),
+        platform_version: (revision.map(|it| it.platform_version.clone()))
+            .filter(|it| !it.is_empty()),
+        platform_family: revision
+            .is_none_or(|it| !is_on_instances(it.launch_type))
+            .then(|| "Linux".into()),
         task_definition: revision.map(|it| it.task_definition.clone()),
         deployment_configuration: Some(service.configuration.clone()),
         deployments: Some(deployments(service, &tasks)),
         role_arn: service.role.clone().or_else(|| service_role(cx, revision)),
         events: Some(service.events.clone()),
         created_at: Some(timestamp(service.created_ms)),
-        placement_constraints: Some(Vec::new()),
-        placement_strategy: Some(Vec::new()),
+        placement_constraints: Some(service.placement_constraints.clone()),
+        placement_strategy: Some(service.placement_strategy.clone()),
         network_configuration: revision.and_then(|it| it.network.clone()),
         health_check_grace_period_seconds: service
             .grace_seconds
             .map(|it| i32::try_from(it).unwrap_or(i32::MAX)),
-        scheduling_strategy: Some(SchedulingStrategy::Replica),
+        scheduling_strategy: Some(match service.is_daemon {
+            true => SchedulingStrategy::Daemon,
+            false => SchedulingStrategy::Replica,
+        }),
         deployment_controller: configured.then_some(DeploymentController {
             r#type: DeploymentControllerType::Ecs,
         }),
@@ -120,8 +127,9 @@ fn deployments(service: &record::Service, tasks: &[task_record::Task]) -> Vec<De
             capacity_provider_strategy: Some(it.revision.strategy.clone())
                 .filter(|it| !it.is_empty()),
             launch_type: it.revision.launch_type,
-            platform_version: Some(crate::launch::PLATFORM_VERSION.into()),
-            platform_family: Some("Linux".into()),
+            platform_version: (!is_on_instances(it.revision.launch_type))
+                .then(|| crate::launch::PLATFORM_VERSION.into()),
+            platform_family: (!is_on_instances(it.revision.launch_type)).then(|| "Linux".into()),
             network_configuration: it.revision.network.clone(),
             rollout_state: Some(match it.rollout {
                 Rollout::InProgress => DeploymentRolloutState::InProgress,

@@ -52,14 +52,15 @@ pub fn task_spec(
     });
     Ok(TaskSpec {
         id: task.id.clone(),
-        interface: task.interface.as_ref().map(|it| it.id.clone()),
+        interface: task.joined_interface().map(str::to_owned),
         hostname: hostname(task).unwrap_or_default(),
         dns: Vec::new(),
         hosts: own_host(task),
         cpu_units: task.cpu.parse().ok(),
         memory_mib: task.memory.parse().ok(),
         pids_max: Some(PIDS_MAX),
-        disk: Some(disk(task)),
+        // On an instance there is no other bound than its disk's.
+        disk: task.placed.is_none().then(|| disk(task)),
         gives_way_to_a_full_disk: false,
         containers,
         volumes: volumes.collect(),
@@ -69,6 +70,9 @@ pub fn task_spec(
 
 /// A task is called as its address is, in its VPC.
 fn hostname(task: &Task) -> Option<String> {
+    if let Some(placed) = task.placed.as_ref().filter(|it| !it.is_apart()) {
+        return Some(format!("ip-{}", placed.address.replace('.', "-")));
+    }
     let interface = task.interface.as_ref()?;
     Some(match &interface.private_dns_name {
         Some(name) => name.clone(),
@@ -145,6 +149,10 @@ fn container_spec(
         },
         start_timeout_ms: container.start_timeout.map(milliseconds),
         log_file: ready.log_file.clone(),
+        tuning: engine::Tuning {
+            memory_reservation_bytes: reservation(container, own),
+            ..Default::default()
+        },
         name,
         ..ContainerSpec::default()
     })
@@ -193,7 +201,13 @@ fn environment(
     if let Some(hostname) = hostname(task) {
         set("HOSTNAME", &hostname);
     }
-    set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE");
+    set(
+        "AWS_EXECUTION_ENV",
+        match task.placed {
+            Some(_) => "AWS_ECS_EC2",
+            None => "AWS_ECS_FARGATE",
+        },
+    );
     set("AWS_REGION", &task.region);
     set("AWS_DEFAULT_REGION", &task.region);
     if let Some(own) = (task.containers.iter()).find(|it| Some(&it.name) == container.name.as_ref())
@@ -227,6 +241,12 @@ fn positive(number: Option<i32>) -> Option<u32> {
     number
         .and_then(|it| u32::try_from(it).ok())
         .filter(|it| *it > 0)
+}
+
+/// What a container keeps of its memory before others.
+fn reservation(container: &ContainerDefinition, own: Option<&ContainerOverride>) -> Option<u64> {
+    let given = own.and_then(|it| it.memory_reservation);
+    positive(given.or(container.memory_reservation)).map(|it| u64::from(it) << 20)
 }
 
 fn milliseconds(seconds: i32) -> u64 {

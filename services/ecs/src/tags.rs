@@ -2,9 +2,13 @@
 
 use cloud::{Cx, Error, Records};
 use shapes::ecs::errors::ResourceNotFoundException;
-use shapes::ecs::*;
+use shapes::ecs::{
+    ListTagsForResourceInput, ListTagsForResourceOutput, Tag, TagResourceInput, TagResourceOutput,
+    UntagResourceInput, UntagResourceOutput,
+};
 
 use crate::history;
+use crate::instance_record::ContainerInstance;
 use crate::launch::invalid;
 use crate::record::{self, Definition};
 use crate::run_task::find_task;
@@ -105,6 +109,12 @@ fn visit(
         ["service", cluster, name] => {
             let key = record::Service::key_of(&cx.region, cluster, name);
             let mut found = tx.get::<record::Service>(&key)?.ok_or_else(missing)?;
+            edit(&mut found.tags);
+            if keep { tx.put(&found) } else { Ok(()) }
+        }
+        ["container-instance", cluster, id] => {
+            let key = ContainerInstance::key_of(&cx.region, cluster, id);
+            let mut found = tx.get::<ContainerInstance>(&key)?.ok_or_else(missing)?;
             edit(&mut found.tags);
             if keep { tx.put(&found) } else { Ok(()) }
         }

@@ -8,24 +8,24 @@ use shapes::elbv2::{
     TargetHealthReasonEnum, TargetHealthStateEnum, errors,
 };
 
-use crate::task_record::{Interface, Target, Task};
+use crate::task_record::{Target, Task};
 
-fn description(interface: &Interface, target: &Target) -> TargetDescription {
+fn description(id: &str, target: &Target) -> TargetDescription {
     TargetDescription {
-        id: interface.address.clone(),
+        id: id.to_owned(),
         port: Some(target.port),
         ..Default::default()
     }
 }
 
 pub async fn register(cx: &Cx, task: &Task) -> Result<(), Error> {
-    let Some(interface) = &task.interface else {
+    let Some(id) = task.target_id() else {
         return Ok(());
     };
     for target in &task.targets {
         let input = RegisterTargetsInput {
             target_group_arn: target.group.clone(),
-            targets: vec![description(interface, target)],
+            targets: vec![description(id, target)],
         };
         cx.call(input).await?;
     }
@@ -34,13 +34,13 @@ pub async fn register(cx: &Cx, task: &Task) -> Result<(), Error> {
 
 /// A target group that is gone has no targets any more: that is what was wanted.
 pub async fn deregister(cx: &Cx, task: &Task) -> Result<(), Error> {
-    let Some(interface) = &task.interface else {
+    let Some(id) = task.target_id() else {
         return Ok(());
     };
     for target in &task.targets {
         let input = DeregisterTargetsInput {
             target_group_arn: target.group.clone(),
-            targets: vec![description(interface, target)],
+            targets: vec![description(id, target)],
         };
         match cx.call(input).await {
             Err(error) if error.is(errors::TargetGroupNotFoundException) => (),
@@ -55,14 +55,12 @@ pub async fn deregister(cx: &Cx, task: &Task) -> Result<(), Error> {
 
 /// Have all of the task's targets ended what was under way?
 pub async fn drained(cx: &Cx, task: &Task) -> Result<bool, Error> {
-    let Some(interface) = &task.interface else {
+    let Some(id) = task.target_id() else {
         return Ok(true);
     };
     for target in &task.targets {
         let health = group_health(cx, &target.group).await?;
-        let state = health
-            .get(&(interface.address.clone(), target.port))
-            .map(|it| it.state);
+        let state = health.get(&(id.to_owned(), target.port)).map(|it| it.state);
         if !matches!(state, None | Some(TargetHealthStateEnum::Unused)) {
             return Ok(false);
         }

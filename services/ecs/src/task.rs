@@ -5,7 +5,9 @@ use shapes::ecs::*;
 
 use crate::cluster::{missing, page};
 use crate::launch::invalid;
-use crate::names::{definition_name, find_cluster, service_name, task_arn, task_id};
+use crate::names::{
+    container_instance_id, definition_name, find_cluster, service_name, task_arn, task_id,
+};
 use crate::record;
 use crate::run_task::find_task;
 use crate::task_record::{self, Phase, Stop, StoppedTask};
@@ -76,6 +78,10 @@ pub async fn describe_tasks(
 pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput, Error> {
     let stopped = input.desired_status == Some(DesiredStatus::Stopped);
     let family = input.family.as_deref();
+    let instance = match &input.container_instance {
+        Some(given) => Some(container_instance_id(&cx, given)?),
+        None => None,
+    };
     let (cluster, mut tasks, stopped_keys) = cx.read(|tx| {
         let cluster = find_cluster(&cx, tx, input.cluster.as_deref())?;
         let prefix = match &input.service_name {
@@ -95,7 +101,7 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
         let mut ids = Vec::new();
         // Nothing is asked of them: where they lie says enough.
         let says_enough = family.is_none() && input.started_by.is_none();
-        if stopped && says_enough && is_fargate(input.launch_type) {
+        if stopped && says_enough && input.launch_type.is_none() && instance.is_none() {
             ids = tx.keys::<StoppedTask>(&prefix)?;
         } else if stopped {
             tasks.extend(tx.list::<StoppedTask>(&prefix)?.into_iter().map(|it| it.0));
@@ -114,7 +120,8 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
                 .started_by
                 .as_ref()
                 .is_none_or(|by| task.started_by.as_ref() == Some(by))
-            && is_fargate(input.launch_type)
+            && is_launched(task, input.launch_type)
+            && (instance.as_ref()).is_none_or(|id| is_on(task, id))
     });
     let mut arns: Vec<String> = tasks
         .iter()
@@ -132,9 +139,17 @@ pub async fn list_tasks(cx: Cx, input: ListTasksInput) -> Result<ListTasksOutput
     })
 }
 
-/// Every task is on Fargate.
-fn is_fargate(asked: Option<LaunchType>) -> bool {
-    asked.is_none_or(|it| it == LaunchType::Fargate)
+fn is_launched(task: &task_record::Task, asked: Option<LaunchType>) -> bool {
+    match asked {
+        None => true,
+        Some(LaunchType::Fargate) => task.placed.is_none(),
+        Some(LaunchType::Ec2) => task.placed.is_some(),
+        Some(_) => false,
+    }
+}
+
+fn is_on(task: &task_record::Task, instance: &str) -> bool {
+    (task.placed.as_ref()).is_some_and(|it| it.instance == instance)
 }
 
 fn of_family(cx: &Cx, task: &task_record::Task, family: &str) -> bool {

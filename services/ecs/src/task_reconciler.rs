@@ -18,6 +18,7 @@ use shapes::ec2::{DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput, F
 use shapes::ecs::{HealthStatus, TaskStopCode};
 
 use crate::history;
+use crate::instance_record::ContainerInstance;
 use crate::ledger;
 use crate::names::find_definition;
 use crate::record::Service;
@@ -164,6 +165,9 @@ async fn start(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
             let reason = "TaskDefinition not found.".to_owned();
             return Ok(never(cx, task, CannotStart(reason)));
         };
+        if let Some(gone) = instance_gone(cx, task)? {
+            return Ok(never(cx, task, gone));
+        }
         if !task_start::has_way_out(cx, task).await? {
             // The interface, its public address and its routes are put in force one after another.
             let waited_ms = cx.clock().now_ms() - task.connected_ms.unwrap_or(task.created_ms);
@@ -313,6 +317,22 @@ async fn stop(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Error> {
     }
 }
 
+/// A task that is not on its instance yet cannot get there once that is gone.
+fn instance_gone(cx: &Cx, task: &Task) -> Result<Option<CannotStart>, Error> {
+    let Some(placed) = &task.placed else {
+        return Ok(None);
+    };
+    let key = ContainerInstance::key_of(&task.region, &task.cluster, &placed.instance);
+    let found = cx.read(|tx| tx.get::<ContainerInstance>(&key))?;
+    Ok(match found {
+        Some(_) => None,
+        None => Some(CannotStart(format!(
+            "Container instance {} is not registered any more.",
+            placed.instance
+        ))),
+    })
+}
+
 /// Nothing of the task runs any more.
 fn ended(cx: &Cx, task: &mut Task, status: Option<&TaskStatus>) -> Progress {
     let now_ms = cx.clock().now_ms();
@@ -420,6 +440,9 @@ async fn interfaces_of(cx: &Cx, task: &Task) -> Result<Vec<String>, Error> {
     if let Some(interface) = &task.interface {
         return Ok(vec![interface.id.clone()]);
     }
+    if !task.is_apart() {
+        return Ok(Vec::new());
+    }
     let filter = Filter {
         name: Some("description".into()),
         values: Some(vec![task_start::interface_description(cx, task)]),
@@ -484,6 +507,10 @@ fn archive(cx: &Cx, mut task: Task) -> Result<(), Error> {
         Ok(())
     })?;
     wake_service(cx, &task);
+    if task.placed.is_some() {
+        // Its instance has room again.
+        crate::container_instance::wake_services(cx, &task.cluster)?;
+    }
     Ok(())
 }
 

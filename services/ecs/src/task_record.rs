@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use shapes::ecs::{
-    CapacityProviderStrategyItem, HealthStatus, LaunchType, NetworkConfiguration, Tag,
+    CapacityProviderStrategyItem, HealthStatus, LaunchType, NetworkConfiguration, NetworkMode, Tag,
     TaskOverride, TaskStopCode,
 };
+
+use crate::placement::PortProtocol;
 
 /// The words of `lastStatus`, in the order of a task's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +93,39 @@ pub struct Container {
     pub reason: Option<String>,
 }
 
+/// Where a task is that is on a container instance, and what it has of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The container instance's id.
+    pub instance: String,
+    /// EC2's id of it.
+    pub machine: String,
+    /// Its first interface, and the address of that.
+    pub interface: String,
+    pub address: String,
+    pub zone: String,
+    pub mode: NetworkMode,
+    pub cpu: i64,
+    pub memory: i64,
+    pub bindings: Vec<Binding>,
+}
+
+impl Placed {
+    /// Its tasks have an interface of their own.
+    pub fn is_apart(&self) -> bool {
+        self.mode == NetworkMode::Awsvpc
+    }
+}
+
+/// A port of the instance that leads to one of a container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    pub container: String,
+    pub container_port: i32,
+    pub host_port: u16,
+    pub protocol: PortProtocol,
+}
+
 /// A target of a task: its address and this port, in a target group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -133,6 +168,9 @@ pub struct Task {
     pub enable_execute_command: bool,
     pub tags: Vec<Tag>,
     pub attachment_id: String,
+    /// The container instance that it is on. None: it is on Fargate.
+    #[serde(default)]
+    pub placed: Option<Placed>,
 
     pub phase: Phase,
     /// Desired status STOPPED, and why.
@@ -186,6 +224,28 @@ impl Task {
             self.stop = Some(stop);
             self.stopping_ms = Some(now_ms);
             self.version += 1;
+        }
+    }
+
+    /// It has an interface of its own.
+    pub fn is_apart(&self) -> bool {
+        self.placed.as_ref().is_none_or(Placed::is_apart)
+    }
+
+    /// The interface that its containers are reached at: its own, or its instance's.
+    pub fn joined_interface(&self) -> Option<&str> {
+        match &self.placed {
+            Some(placed) if placed.mode == NetworkMode::Host => Some(&placed.interface),
+            Some(placed) if !placed.is_apart() => None,
+            _ => self.interface.as_ref().map(|it| it.id.as_str()),
+        }
+    }
+
+    /// What target groups call it: by its address, or by its instance.
+    pub fn target_id(&self) -> Option<&str> {
+        match &self.placed {
+            Some(placed) if !placed.is_apart() => Some(&placed.machine),
+            _ => self.interface.as_ref().map(|it| it.address.as_str()),
         }
     }
 

@@ -126,6 +126,18 @@ pub async fn start(
     let mut ready = BTreeMap::new();
     let whose = task.clone();
     let role = ExecutionRole::of(cx, &whose, definition)?;
+    let containers = || definition.shape.container_definitions.iter().flatten();
+    let needs_role = containers().any(|it| {
+        it.log_configuration.is_some() || is_ecr(it.image.as_deref().unwrap_or_default())
+    });
+    if needs_role && role.is_missing() {
+        return Ok(Err(CannotStart(
+            "CannotPullContainerError: unable to get credentials of the container instance: \
+             NoCredentialProviders: no valid providers in chain. Deprecated. Give the instance an \
+             instance profile, or the task definition an executionRoleArn."
+                .into(),
+        )));
+    }
     task.pull_started_ms.get_or_insert(cx.clock().now_ms());
     for container in definition.shape.container_definitions.iter().flatten() {
         let name = container.name.clone().unwrap_or_default();
@@ -159,7 +171,7 @@ pub async fn start(
         let Some(log) = &container.log_configuration else {
             continue;
         };
-        match open_log(cx, &role, &task.id, &name, log).await? {
+        match open_log(cx, &role, &whose, &name, log).await? {
             Ok(file) => {
                 if let Some(own) = ready.get_mut(&name) {
                     own.log_file = Some(file);
@@ -190,8 +202,8 @@ pub async fn start(
 
 /// Lets the task's containers find their credentials and metadata.
 pub async fn open_door(cx: &Cx, task: &Task) -> Result<(), converge::Error> {
-    if let Some(interface) = &task.interface {
-        cx.engine().inside.open(&interface.id).await?;
+    if let Some(interface) = task.joined_interface() {
+        cx.engine().inside.open(interface).await?;
     }
     Ok(())
 }
@@ -199,14 +211,31 @@ pub async fn open_door(cx: &Cx, task: &Task) -> Result<(), converge::Error> {
 /// On Fargate images, logs and secrets go through the task's own interface: asks the machine whether
 /// that leads anywhere.
 pub async fn has_way_out(cx: &Cx, task: &Task) -> Result<bool, converge::Error> {
-    match &task.interface {
-        Some(interface) => Ok(cx.engine().network.has_way_out(&interface.id).await?),
+    // On an instance it is the agent that pulls, over the instance's own interface.
+    let placed = task.placed.as_ref().map(|it| it.interface.as_str());
+    match placed.or(task.interface.as_ref().map(|it| it.id.as_str())) {
+        Some(interface) => Ok(cx.engine().network.has_way_out(interface).await?),
         None => Ok(true),
     }
 }
 
 /// What AWS says when it does not.
 pub fn no_way_out(task: &Task, definition: &Definition) -> CannotStart {
+    if task.placed.is_some() {
+        let first = definition
+            .shape
+            .container_definitions
+            .iter()
+            .flatten()
+            .next();
+        let image = first.and_then(|it| it.image.clone()).unwrap_or_default();
+        return CannotStart(format!(
+            "CannotPullContainerError: Error response from daemon: Get \"https://{}/v2/\": net/http: \
+             request canceled while waiting for connection (Client.Timeout exceeded while awaiting \
+             headers)",
+            registry_of(&image)
+        ));
+    }
     let images = definition.shape.container_definitions.iter().flatten();
     let image = images
         .filter_map(|it| it.image.as_deref())
@@ -229,6 +258,12 @@ pub fn no_way_out(task: &Task, definition: &Definition) -> CannotStart {
         }
     };
     CannotStart(reason)
+}
+
+/// The host that an image is pulled from.
+fn registry_of(image: &str) -> String {
+    let name = image.parse::<ImageName>();
+    name.map_or_else(|_| image.to_owned(), |it| it.repository.host.to_string())
 }
 
 async fn prepare(
@@ -261,14 +296,18 @@ async fn prepare(
 async fn open_log(
     cx: &Cx,
     role: &ExecutionRole<'_>,
-    task_id: &str,
+    task: &Task,
     container: &str,
     log: &LogConfiguration,
 ) -> Result<Result<std::path::PathBuf, CannotStart>, converge::Error> {
     let options = log.options.clone().unwrap_or_default();
     let option = |name: &str| options.get(name).cloned().unwrap_or_default();
     let (group, region) = (option("awslogs-group"), option("awslogs-region"));
-    let stream = format!("{}/{container}/{task_id}", option("awslogs-stream-prefix"));
+    let stream = match option("awslogs-stream-prefix") {
+        // A stream without a prefix is called as its container is.
+        prefix if prefix.is_empty() => format!("{}-{container}", task.id),
+        prefix => format!("{prefix}/{container}/{}", task.id),
+    };
     if option("awslogs-create-group") == "true" {
         let input = CreateLogGroupInput {
             log_group_name: group.clone(),
@@ -277,7 +316,7 @@ async fn open_log(
         if let Err(error) = role.call(&region, input).await
             && !error.is(shapes::logs::errors::ResourceAlreadyExistsException)
         {
-            return Ok(Err(bad_log(&error, "group", "CreateLogGroup")));
+            return Ok(Err(bad_log(task, &error, "group", "CreateLogGroup")));
         }
     }
     let input = CreateLogStreamInput {
@@ -287,13 +326,13 @@ async fn open_log(
     match role.call(&region, input).await {
         Err(error) if error.status >= 500 => return Err(error.into()),
         Err(error) if !error.is(shapes::logs::errors::ResourceAlreadyExistsException) => {
-            return Ok(Err(bad_log(&error, "stream", "CreateLogStream")));
+            return Ok(Err(bad_log(task, &error, "stream", "CreateLogStream")));
         }
         _ => (),
     }
     // The task itself delivers what it prints, so that this is asked before it does.
     if let Err(error) = role.may_deliver(&region, &group, &stream) {
-        return Ok(Err(bad_log(&error, "stream", "PutLogEvents")));
+        return Ok(Err(bad_log(task, &error, "stream", "PutLogEvents")));
     }
     Ok(Ok(cx
         .engine()
@@ -302,7 +341,14 @@ async fn open_log(
         .await?))
 }
 
-fn bad_log(error: &Error, what: &str, operation: &str) -> CannotStart {
+fn bad_log(task: &Task, error: &Error, what: &str, operation: &str) -> CannotStart {
+    if task.placed.is_some() {
+        return CannotStart(format!(
+            "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: \
+             failed to create Cloudwatch log {what}: {}: {}",
+            error.code, error.message
+        ));
+    }
     CannotStart(format!(
         "ResourceInitializationError: failed to validate logger args: create stream has been retried \
          1 times: failed to create Cloudwatch log {what}: operation error CloudWatch Logs: {operation}, \

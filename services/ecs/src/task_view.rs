@@ -4,7 +4,8 @@ use cloud::Cx;
 use shapes::ecs::*;
 
 use crate::fargate::STORAGE_GIB_DEFAULT;
-use crate::names::{cluster_arn, task_arn};
+use crate::names::{cluster_arn, container_instance_arn, task_arn};
+use crate::placement::PortProtocol;
 use crate::record::timestamp;
 use crate::task_record::{self, Phase};
 
@@ -12,7 +13,10 @@ pub fn view(cx: &Cx, task: &task_record::Task) -> Task {
     let arn = task_arn(cx, &task.cluster, &task.id);
     let time = |ms: Option<i64>| ms.map(timestamp);
     Task {
-        attachments: Some(vec![attachment(task)]),
+        attachments: Some(match task.is_apart() {
+            true => vec![attachment(task)],
+            false => Vec::new(),
+        }),
         attributes: Some(vec![Attribute {
             name: "ecs.cpu-architecture".into(),
             value: Some(
@@ -51,11 +55,16 @@ pub fn view(cx: &Cx, task: &task_record::Task) -> Task {
         group: Some(task.group.clone()),
         health_status: Some(task.container_health()),
         last_status: Some(task.phase.as_str().into()),
-        launch_type: Some(LaunchType::Fargate),
+        container_instance_arn: (task.placed.as_ref())
+            .map(|it| container_instance_arn(cx, &task.cluster, &it.instance)),
+        launch_type: Some(match task.placed {
+            Some(_) => LaunchType::Ec2,
+            None => LaunchType::Fargate,
+        }),
         memory: Some(task.memory.clone()),
         overrides: Some(overrides(task)),
-        platform_version: Some(task.platform_version.clone()),
-        platform_family: Some("Linux".into()),
+        platform_version: Some(task.platform_version.clone()).filter(|it| !it.is_empty()),
+        platform_family: task.placed.is_none().then(|| "Linux".into()),
         pull_started_at: time(task.pull_started_ms),
         pull_stopped_at: time(task.pull_stopped_ms),
         started_at: time(task.started_ms),
@@ -68,7 +77,7 @@ pub fn view(cx: &Cx, task: &task_record::Task) -> Task {
         task_arn: Some(arn),
         task_definition_arn: Some(task.definition.clone()),
         version: Some(task.version),
-        ephemeral_storage: Some(EphemeralStorage {
+        ephemeral_storage: task.placed.is_none().then(|| EphemeralStorage {
             size_in_gi_b: task.storage_gib.unwrap_or(STORAGE_GIB_DEFAULT),
         }),
         ..Default::default()
@@ -130,6 +139,25 @@ fn attachment(task: &task_record::Task) -> Attachment {
     }
 }
 
+/// The ports of its instance that lead to a container, once it is there.
+fn bindings(task: &task_record::Task, container: &str) -> Vec<NetworkBinding> {
+    let placed = task.placed.iter().filter(|_| task.started_ms.is_some());
+    let own = placed
+        .flat_map(|it| &it.bindings)
+        .filter(|it| it.container == container);
+    own.map(|it| NetworkBinding {
+        bind_ip: Some("0.0.0.0".into()),
+        container_port: Some(it.container_port),
+        host_port: Some(i32::from(it.host_port)),
+        protocol: Some(match it.protocol {
+            PortProtocol::Tcp => TransportProtocol::Tcp,
+            PortProtocol::Udp => TransportProtocol::Udp,
+        }),
+        ..Default::default()
+    })
+    .collect()
+}
+
 fn container(
     cx: &Cx,
     task_arn: &str,
@@ -155,7 +183,7 @@ fn container(
         last_status: Some(it.status.unwrap_or(Phase::Pending).as_str().into()),
         exit_code: it.exit_code,
         reason: it.reason.clone(),
-        network_bindings: Some(Vec::new()),
+        network_bindings: Some(bindings(task, &it.name)),
         network_interfaces: Some(address.into_iter().collect()),
         health_status: Some(it.health),
         cpu: Some(it.cpu.clone()),

@@ -160,8 +160,8 @@ async fn what_is_not_built_is_refused_ahead() {
         (listener, json!({"Protocol": "HTTP"}), None),
         (
             task,
-            definition(json!({"RequiresCompatibilities": ["EC2"]})),
-            Some("requiresCompatibilities without FARGATE"),
+            definition(json!({"RequiresCompatibilities": ["EXTERNAL"]})),
+            Some("requiresCompatibilities EXTERNAL"),
         ),
         (
             task,
@@ -182,8 +182,8 @@ async fn what_is_not_built_is_refused_ahead() {
         (task, json!({"NetworkMode": reference}), None),
         (
             task,
-            json!({"NetworkMode": "host"}),
-            Some("networkMode host"),
+            json!({"NetworkMode": "host", "RequiresCompatibilities": ["EC2"]}),
+            None,
         ),
         (
             "AWS::Logs::LogGroup",
@@ -207,8 +207,13 @@ async fn what_is_not_built_is_refused_ahead() {
         ),
         (
             service,
-            json!({"LaunchType": "EC2"}),
-            Some("launchType EC2"),
+            json!({"LaunchType": "EXTERNAL"}),
+            Some("launchType EXTERNAL"),
+        ),
+        (
+            service,
+            json!({"LaunchType": "EC2", "PlacementStrategies": [{"Type": "binpack", "Field": "memory"}]}),
+            None,
         ),
         (
             service,

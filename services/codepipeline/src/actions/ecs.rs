@@ -114,6 +114,7 @@ async fn register(
         execution_role_arn: old.execution_role_arn,
         network_mode: old.network_mode,
         volumes: old.volumes,
+        placement_constraints: old.placement_constraints,
         requires_compatibilities: old.requires_compatibilities,
         cpu: old.cpu,
         memory: old.memory,

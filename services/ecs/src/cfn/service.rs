@@ -23,6 +23,17 @@ const NAME_LENGTH_MAX: usize = 255;
 const TRIPPED: &str =
     "Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'.";
 
+/// A template calls the strategies otherwise than the operations do.
+fn as_asked(properties: &Json) -> Json {
+    let mut asked = properties.clone();
+    if let Some(members) = asked.as_object_mut()
+        && let Some(strategies) = members.remove("PlacementStrategies")
+    {
+        members.insert("PlacementStrategy".into(), strategies);
+    }
+    asked
+}
+
 fn find(cx: &Cx, arn: &str) -> Result<Option<record::Service>, Error> {
     let Some((cluster, name)) = parse_service_arn(arn) else {
         return Ok(None);
@@ -81,7 +92,7 @@ impl ResourceType for Service {
     }
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
-        let known = cloud::known_part(properties);
+        let known = as_asked(&cloud::known_part(properties));
         let read = cloud::read_known(&known, &["Tags", "ForceNewDeployment"])?;
         // What cannot be read yet is left to the operation.
         let Some(mut asked): Option<CreateServiceInput> = read else {
@@ -94,8 +105,10 @@ impl ResourceType for Service {
     }
 
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
-        let mut call: CreateServiceInput =
-            cloud::read_properties(&request.properties, &["Tags", "ForceNewDeployment"])?;
+        let mut call: CreateServiceInput = cloud::read_properties(
+            &as_asked(&request.properties),
+            &["Tags", "ForceNewDeployment"],
+        )?;
         if call.service_name.is_empty() {
             call.service_name = request.generated_name(NAME_LENGTH_MAX);
         }
@@ -145,7 +158,15 @@ impl ResourceType for Service {
             "SchedulingStrategy",
             "ServiceName",
         ];
-        let mut call: UpdateServiceInput = cloud::read_properties(&request.properties, &without)?;
+        let mut call: UpdateServiceInput =
+            cloud::read_properties(&as_asked(&request.properties), &without)?;
+        let is_gone = |name: &str| request.get(name).is_none() && old.get(name).is_some();
+        if is_gone("PlacementConstraints") {
+            call.placement_constraints = Some(Vec::new());
+        }
+        if is_gone("PlacementStrategies") {
+            call.placement_strategy = Some(Vec::new());
+        }
         // What was scaled since stays so: a template that says the same as before asks for nothing.
         if request.get("DesiredCount") == old.get("DesiredCount") {
             call.desired_count = None;

@@ -55,6 +55,12 @@ pub const PROPERTIES: &[Property] = &[
     ]),
     Property::object("NetworkConfiguration")
         .members(&[Property::object("AwsvpcConfiguration").members(AWSVPC)]),
+    Property::objects("PlacementConstraints").members(&[
+        Property::text("Expression"),
+        Property::text("Type").required(),
+    ]),
+    Property::objects("PlacementStrategies")
+        .members(&[Property::text("Field"), Property::text("Type").required()]),
     Property::text("PlatformVersion"),
     Property::text("PropagateTags"),
     Property::text("Role").replaces(),

@@ -59,18 +59,6 @@ impl ResourceType for TaskDefinition {
 
     fn refuse(&self, properties: &Json) -> Result<(), String> {
         let known = cloud::known_part(properties);
-        match known["NetworkMode"].as_str() {
-            Some("awsvpc") => {}
-            Some(mode) => return Err(format!("networkMode {mode} is not supported by neargate")),
-            // It is given, and not known yet.
-            None if properties["NetworkMode"].is_string() => {}
-            None => {
-                return Err(
-                    "networkMode bridge (which is the default; ask for awsvpc) is not supported by neargate"
-                        .into(),
-                );
-            }
-        }
         let read = cloud::read_known(&known, &["Tags"])?;
         // What cannot be read yet is left to the operation.
         let Some(mut asked): Option<RegisterTaskDefinitionInput> = read else {

@@ -80,6 +80,12 @@ pub const PROPERTIES: &[Property] = &[
     Property::text("Family").replaces(),
     Property::text("Memory").replaces(),
     Property::text("NetworkMode").replaces(),
+    Property::objects("PlacementConstraints")
+        .replaces()
+        .members(&[
+            Property::text("Expression"),
+            Property::text("Type").required(),
+        ]),
     Property::texts("RequiresCompatibilities").replaces(),
     Property::object("RuntimePlatform").replaces().members(&[
         Property::text("CpuArchitecture"),

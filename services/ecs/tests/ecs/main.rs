@@ -1,6 +1,7 @@
 //! ECS over a simulated machine, with the least of the services that it calls.
 
 mod cloudformation;
+mod container_instances;
 mod crashes;
 mod growth;
 mod metrics;

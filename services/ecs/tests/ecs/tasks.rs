@@ -304,13 +304,15 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         requires_compatibilities: None,
         ..definition(IMAGE)
     };
-    assert!(
-        world
-            .err(bridge)
-            .await
-            .message
-            .contains("networkMode bridge")
-    );
+    // It is registered, as on AWS, and not run.
+    world.call(bridge).await;
+    let in_bridge = RunTaskInput {
+        launch_type: None,
+        network_configuration: None,
+        ..run("web")
+    };
+    let error = world.err(in_bridge).await;
+    assert!(error.message.contains("networkMode bridge"), "{error}");
 
     world.register(IMAGE).await;
     assert_eq!(
@@ -338,7 +340,10 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         launch_type: Some(LaunchType::Ec2),
         ..run("web")
     };
-    assert!(world.err(ec2).await.message.contains("launchType EC2"));
+    assert_eq!(
+        world.err(ec2).await.message,
+        "No Container Instances were found in your cluster."
+    );
     let no_network = RunTaskInput {
         network_configuration: None,
         ..run("web")

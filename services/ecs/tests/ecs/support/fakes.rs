@@ -7,7 +7,7 @@ use engine::{
     GroupSpec, InterfaceSpec, Network, RouteSpec, RouteTableSpec, RouteTarget, SubnetSpec, VpcSpec,
 };
 use serde::{Deserialize, Serialize};
-use shapes::{ec2, elbv2, logs};
+use shapes::{ec2, elbv2, iam, logs};
 
 /// `subnet-out` has a way out by NAT, `subnet-in` has none.
 pub async fn make_network(sim: &sim::Sim) {
@@ -57,6 +57,7 @@ pub fn ec2() -> Service {
         .on(describe_network_interfaces, testkit::not_asked())
         .on(delete_network_interface, testkit::not_asked())
         .on(describe_subnets, testkit::not_asked())
+        .on(describe_instances, testkit::not_asked())
         .on(describe_security_groups, testkit::not_asked())
 }
 
@@ -163,6 +164,67 @@ async fn delete_network_interface(
     Ok(Default::default())
 }
 
+/// A machine, in place of EC2's own record of one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeMachine {
+    pub id: String,
+    pub zone: String,
+    pub interface: String,
+    pub address: String,
+    pub state: ec2::InstanceStateName,
+}
+
+impl Record for FakeMachine {
+    const KIND: &'static str = "ec2.instance";
+    fn key(&self) -> String {
+        self.id.clone()
+    }
+}
+
+const NO_INSTANCE: ErrorCode = ErrorCode::sender("InvalidInstanceID.NotFound", 400);
+
+async fn describe_instances(
+    cx: Cx,
+    input: ec2::DescribeInstancesInput,
+) -> Result<ec2::DescribeInstancesOutput, Error> {
+    let id = input.instance_ids.unwrap_or_default().remove(0);
+    let Some(found) = cx.read(|tx| tx.get::<FakeMachine>(&id))? else {
+        return Err(NO_INSTANCE.because(format!("The instance ID '{id}' does not exist")));
+    };
+    let interface = ec2::InstanceNetworkInterface {
+        network_interface_id: Some(found.interface),
+        ..Default::default()
+    };
+    let instance = ec2::Instance {
+        instance_id: Some(id),
+        image_id: Some("ami-1".into()),
+        vpc_id: Some("vpc-1".into()),
+        subnet_id: Some("subnet-out".into()),
+        private_ip_address: Some(found.address),
+        network_interfaces: Some(vec![interface]),
+        placement: Some(ec2::Placement {
+            availability_zone: Some(found.zone),
+            ..Default::default()
+        }),
+        state: Some(ec2::InstanceState {
+            name: Some(found.state),
+            ..Default::default()
+        }),
+        iam_instance_profile: Some(ec2::IamInstanceProfile {
+            arn: Some("arn:aws:iam::000000000000:instance-profile/nodes".into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Ok(ec2::DescribeInstancesOutput {
+        reservations: Some(vec![ec2::Reservation {
+            instances: Some(vec![instance]),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    })
+}
+
 async fn describe_subnets(
     _: Cx,
     input: ec2::DescribeSubnetsInput,
@@ -252,9 +314,13 @@ async fn describe_target_groups(
             .because("One or more target groups not found"));
     }
     let used = arn.contains("/web/");
+    let is_of_instances = arn.ends_with("/2");
     let group = elbv2::TargetGroup {
         target_group_arn: Some(arn),
-        target_type: Some(elbv2::TargetTypeEnum::Ip),
+        target_type: Some(match is_of_instances {
+            true => elbv2::TargetTypeEnum::Instance,
+            false => elbv2::TargetTypeEnum::Ip,
+        }),
         load_balancer_arns: Some(if used { vec!["arn:lb".into()] } else { vec![] }),
         ..Default::default()
     };
@@ -334,7 +400,9 @@ async fn describe_target_health(
 
 /// One role is there, and one below a path.
 pub fn iam() -> Service {
-    Service::new(&shapes::iam::MODEL).lends_roles(|cx, name| {
+    let iam = Service::new(&shapes::iam::MODEL);
+    let iam = iam.on(get_instance_profile, testkit::not_asked());
+    iam.lends_roles(|cx, name| {
         let path = match name {
             "execution" => "",
             "deep" => "path/",
@@ -344,6 +412,22 @@ pub fn iam() -> Service {
             arn: format!("arn:aws:iam::{}:role/{path}{name}", cx.account()),
             ..Default::default()
         }))
+    })
+}
+
+async fn get_instance_profile(
+    _: Cx,
+    _: iam::GetInstanceProfileInput,
+) -> Result<iam::GetInstanceProfileOutput, Error> {
+    let role = iam::Role {
+        arn: "arn:aws:iam::000000000000:role/execution".into(),
+        ..Default::default()
+    };
+    Ok(iam::GetInstanceProfileOutput {
+        instance_profile: iam::InstanceProfile {
+            roles: vec![role],
+            ..Default::default()
+        },
     })
 }
 

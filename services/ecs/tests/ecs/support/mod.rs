@@ -8,7 +8,7 @@ use std::ops::Deref;
 use shapes::ecs::*;
 use testkit::SimMachine;
 
-pub use fakes::{FakeProbe, FakeTarget, iam as fakes_iam};
+pub use fakes::{FakeMachine, FakeProbe, FakeTarget, iam as fakes_iam};
 
 pub const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1";
 pub const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/1";
