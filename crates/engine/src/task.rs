@@ -20,6 +20,10 @@ pub struct TaskSpec {
     pub id: String,
     /// The interface (see [`crate::Network`]) whose namespace the containers join. None: the host's.
     pub interface: Option<String>,
+    /// The task, which runs, that it is a part of: what both use is bounded by the limits of that one, and it
+    /// ends when that one does. None: of none.
+    #[serde(default)]
+    pub within: Option<String>,
     pub hostname: String,
     /// Name servers and hosts entries for the containers.
     pub dns: Vec<String>,

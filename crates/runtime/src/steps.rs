@@ -141,6 +141,7 @@ fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
     TaskSpec {
         id,
         interface,
+        within: None,
         hostname: "build".to_owned(),
         dns: Vec::new(),
         hosts: step.hosts.clone(),

@@ -313,6 +313,7 @@ pub fn task_spec(
     TaskSpec {
         id: build.uuid.clone(),
         interface: Some(network::interface(build)),
+        within: None,
         hostname: build.uuid.chars().take(12).collect(),
         dns: Vec::new(),
         hosts: Vec::new(),

@@ -53,6 +53,7 @@ pub fn task_spec(
     Ok(TaskSpec {
         id: task.id.clone(),
         interface: task.joined_interface().map(str::to_owned),
+        within: task.placed.as_ref().map(|it| it.machine.clone()),
         hostname: hostname(task).unwrap_or_default(),
         dns: Vec::new(),
         hosts: own_host(task),

@@ -361,6 +361,7 @@ fn spec(
     TaskSpec {
         id: record.task(),
         interface: place.interface.clone(),
+        within: None,
         hostname: config.hostname.clone(),
         dns: host.dns.clone(),
         hosts: docker.hosts_of(&record),

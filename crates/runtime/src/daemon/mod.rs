@@ -69,6 +69,8 @@ pub(crate) struct Inner {
 struct Entry {
     status: TaskStatus,
     requests: mpsc::Sender<Request>,
+    /// Its control group, below every cgroup root.
+    group: PathBuf,
 }
 
 impl Runtime {
@@ -208,7 +210,10 @@ impl Inner {
         let mut clearing = self.clearing.subscribe();
         // The sender is here, so the wait cannot fail.
         let _ = clearing.wait_for(|ids| !ids.contains(&id)).await;
-        let Some(requests) = self.enter(first_status(&spec)) else {
+        if let Some(outer) = &spec.within {
+            self.expect_alive(outer)?;
+        }
+        let Some(requests) = self.enter(first_status(&spec), self.group_for(&spec)) else {
             return Ok(());
         };
         match launch::launch_task(self, spec).await {
@@ -235,7 +240,7 @@ impl Inner {
     ) -> Result<Order> {
         Ok(Order {
             version: ORDER_VERSION,
-            cgroup: self.cgroup_parent.join(&spec.id),
+            cgroup: self.group_for(&spec),
             data: self.data_directory.join(&spec.id),
             cookie: fresh_cookie()?,
             namespace,
@@ -260,14 +265,44 @@ impl Inner {
     }
 
     /// Makes room for a task that is not known yet. None when it is.
-    fn enter(&self, status: TaskStatus) -> Option<mpsc::Receiver<Request>> {
+    fn enter(&self, status: TaskStatus, group: PathBuf) -> Option<mpsc::Receiver<Request>> {
         let mut entries = self.entries();
         if entries.contains_key(&status.id) {
             return None;
         }
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        entries.insert(status.id.clone(), Entry { status, requests });
+        let entry = Entry {
+            status,
+            requests,
+            group,
+        };
+        entries.insert(entry.status.id.clone(), entry);
         Some(receiver)
+    }
+
+    /// A task that others may be a part of.
+    fn expect_alive(&self, id: &str) -> Result<()> {
+        let entries = self.entries();
+        match entries.get(id).map(|it| it.status.state) {
+            None | Some(TaskState::Stopped) => {
+                Err(EngineError::not_found(format!("no task `{id}` runs")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The control group of a task that is to be.
+    fn group_for(&self, spec: &TaskSpec) -> PathBuf {
+        match &spec.within {
+            Some(outer) => self.cgroup_parent.join(outer).join(&spec.id),
+            None => self.cgroup_parent.join(&spec.id),
+        }
+    }
+
+    /// The control group of a task that is there.
+    fn group_of(&self, id: &str) -> PathBuf {
+        let known = self.entries().get(id).map(|it| it.group.clone());
+        known.unwrap_or_else(|| self.cgroup_parent.join(id))
     }
 
     fn forget(&self, id: &str) {

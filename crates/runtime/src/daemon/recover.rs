@@ -113,7 +113,7 @@ fn look_at(inner: &Arc<Inner>, id: &str, order: Order, work: &mut Recoveries<'_>
     let status = inner.files(id).read_status();
     let status = status.unwrap_or_else(|| first_status(&order.spec));
     let stopped = status.state == TaskState::Stopped;
-    let Some(requests) = inner.enter(status) else {
+    let Some(requests) = inner.enter(status, order.cgroup.clone()) else {
         return;
     };
     if stopped {

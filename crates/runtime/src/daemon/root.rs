@@ -36,7 +36,7 @@ pub(super) async fn root(inner: &Arc<Inner>, of: RootOf) -> Result<Arc<OwnedFd>>
     match of {
         RootOf::Container { task, container } => {
             let pid = inner.expect_running(&task, &container)?;
-            let group = inner.cgroup_parent.join(&task);
+            let group = inner.group_of(&task);
             running(pid, &group).map(Arc::new)
         }
         RootOf::Layers {

@@ -163,7 +163,7 @@ impl Tasks for Runtime {
 
     async fn limit(&self, id: &str, container: &str, change: LimitChange) -> Result<()> {
         let of_container = self.inner.container_group(id, container)?;
-        let of_task = TaskCgroup::new(&self.inner.cgroup_parent.join(id))?;
+        let of_task = TaskCgroup::new(&self.inner.group_of(id))?;
         blocking(move || {
             // Neither may have more of the processors than the one above it: less is said below first,
             // and more is refused there until it is said above.

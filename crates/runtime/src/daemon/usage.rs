@@ -13,6 +13,7 @@ impl Inner {
     /// The control group of a container that runs.
     pub(super) fn container_group(&self, id: &str, container: &str) -> Result<TaskCgroup> {
         self.expect_running(id, container)?;
+        let task = self.group_of(id);
         let entries = self.entries();
         let mut containers = entries
             .get(id)
@@ -20,12 +21,12 @@ impl Inner {
             .flat_map(|it| &it.status.containers);
         let index = containers.position(|it| it.name == container);
         let group = container_id(index.unwrap_or_default());
-        Ok(TaskCgroup::new(&self.cgroup_parent.join(id).join(group))?)
+        Ok(TaskCgroup::new(&task.join(group))?)
     }
 
     /// Of the whole task, or of one of its containers. None when it is not there.
     pub(super) fn usage(&self, id: &str, container: Option<&str>) -> Result<Option<TaskUsage>> {
-        let mut path = self.cgroup_parent.join(id);
+        let mut path = self.group_of(id);
         let pid = {
             let entries = self.entries();
             let Some(entry) = entries.get(id) else {

@@ -28,6 +28,9 @@ pub(super) fn id(what: &str, text: &str) -> Result<()> {
 
 pub(super) fn task(spec: &TaskSpec) -> Result<()> {
     id("the task's id", &spec.id)?;
+    if let Some(outer) = &spec.within {
+        id("the outer task's id", outer)?;
+    }
     if spec.containers.is_empty() {
         return Err(EngineError::invalid(format!(
             "the task `{}` has no containers",

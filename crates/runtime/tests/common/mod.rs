@@ -227,6 +227,7 @@ pub fn task(id: &str, containers: Vec<ContainerSpec>) -> TaskSpec {
     TaskSpec {
         id: id.to_owned(),
         interface: None,
+        within: None,
         hostname: "box".to_owned(),
         dns: vec!["10.0.0.2".to_owned()],
         hosts: vec![("10.0.0.9".to_owned(), "friend".to_owned())],
