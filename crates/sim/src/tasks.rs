@@ -23,6 +23,10 @@ pub struct SimTasks {
     usage: Mutex<BTreeMap<String, TaskUsage>>,
     /// Where programs of tasks accept connections.
     listening: Mutex<BTreeMap<String, BTreeSet<SocketAddr>>>,
+    /// What commands in a task answer, by the task: an exit code and lines.
+    answers: Mutex<BTreeMap<String, (i32, Vec<String>)>>,
+    /// Commands that were run, after their task.
+    commands: Mutex<Vec<(String, Vec<String>)>>,
 }
 
 impl Default for SimTasks {
@@ -35,6 +39,8 @@ impl Default for SimTasks {
             clock_ms: Mutex::new(1),
             usage: Mutex::default(),
             listening: Mutex::default(),
+            answers: Mutex::default(),
+            commands: Mutex::default(),
         }
     }
 }
@@ -53,6 +59,20 @@ impl SimTasks {
     pub fn listen(&self, id: &str, at: &[SocketAddr]) {
         let mut listening = self.listening.lock().expect("no panic");
         listening.insert(id.to_owned(), at.iter().copied().collect());
+    }
+
+    /// Lets every command in a task end with this code after these lines.
+    pub fn answer(&self, id: &str, code: i32, lines: &[&str]) {
+        let lines = lines.iter().map(|it| (*it).to_owned()).collect();
+        let mut answers = self.answers.lock().expect("no panic");
+        answers.insert(id.to_owned(), (code, lines));
+    }
+
+    /// The commands that were run in a task.
+    pub fn commands(&self, id: &str) -> Vec<Vec<String>> {
+        let all = self.commands.lock().expect("no panic");
+        let own = all.iter().filter(|it| it.0 == id);
+        own.map(|it| it.1.clone()).collect()
     }
 
     /// What was asked for.
@@ -244,14 +264,21 @@ impl Tasks for SimTasks {
     }
     async fn exec(
         &self,
-        _id: &str,
+        id: &str,
         _container: &str,
-        _argv: Vec<String>,
-        _output: mpsc::Sender<String>,
+        argv: Vec<String>,
+        output: mpsc::Sender<String>,
     ) -> Result<i32> {
-        Err(EngineError::machine(
-            "the simulated machine runs no commands",
-        ))
+        let answer = self.answers.lock().expect("no panic").get(id).cloned();
+        let (code, lines) =
+            answer.ok_or_else(|| EngineError::machine("the simulated machine runs no commands"))?;
+        let command = (id.to_owned(), argv);
+        self.commands.lock().expect("no panic").push(command);
+        for line in lines {
+            // Whoever does not listen hears nothing.
+            let _ = output.send(line).await;
+        }
+        Ok(code)
     }
     async fn attach(&self, id: &str, container: &str, input: AttachInput) -> Result<Attached> {
         let spec = self.running_container(id, container)?;

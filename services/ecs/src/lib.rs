@@ -16,6 +16,8 @@
 //! | `ecs.container-instance` | region/cluster/id | what is free of it follows from its tasks ([`fleet`]) |
 //! | `ecs.task-place` | id | the way from the engine's id to the record |
 
+mod agent;
+mod agent_config;
 mod attributes;
 mod cfn;
 mod cluster;
@@ -196,6 +198,8 @@ pub fn service() -> Service {
         .reconciles(metrics::MetricsReconciler::default())
         .reconciles(history::HistoryReconciler)
         .reconciles(machines::MachinesReconciler)
+        .reconciles(agent::AgentReconciler::default())
+        .follows(machines::CHANGED, agent::KIND, agent::KEY)
         .follows(machines::CHANGED, machines::KIND, machines::KEY)
         .follows("ecs.task", metrics::KIND, metrics::KEY)
         .follows("ecs.stopped-order", history::KIND, history::KEY)

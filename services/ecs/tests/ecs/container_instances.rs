@@ -48,11 +48,15 @@ const ABLE: &[&str] = &[
 
 /// A machine that runs, with the interface that tasks on it join.
 async fn boot(world: &World, number: u8) -> String {
+    boot_in(world, number, "subnet-out").await
+}
+
+async fn boot_in(world: &World, number: u8, subnet: &str) -> String {
     let (id, interface) = (format!("i-{number}"), format!("eni-machine-{number}"));
     let spec = InterfaceSpec {
         id: interface.clone(),
         vpc: "vpc-1".into(),
-        subnet: "subnet-out".into(),
+        subnet: subnet.into(),
         address: [10, 0, 1, 200 + number].into(),
         mac: [2, 0, 0, 0, 1, number],
         groups: vec!["sg-1".into()],
@@ -67,6 +71,7 @@ async fn boot(world: &World, number: u8) -> String {
         id: id.clone(),
         zone: zone.into(),
         interface,
+        subnet: subnet.into(),
         address: format!("10.0.1.{}", 200 + number),
         state: InstanceStateName::Running,
     };
@@ -579,4 +584,87 @@ async fn definitions_for_instances_follow_their_own_rules() {
         })
         .await;
     assert!(platform.message.contains("platform version must be null"));
+}
+
+/// What an agent has written into its log.
+fn log_of(world: &World, machine: &str) -> String {
+    let commands = world.sim.tasks.commands(machine);
+    let written = commands.iter().filter_map(|it| it.get(4).cloned());
+    written.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_joins_the_cluster_that_its_machine_names() {
+    let world = World::new().await;
+    let web = CreateClusterInput {
+        cluster_name: Some("web".into()),
+        ..Default::default()
+    };
+    world.call(web).await;
+    let lines = ["ECS_CLUSTER=web", "ECS_RESERVED_MEMORY=24"];
+    world.sim.tasks.answer("i-1", 0, &lines);
+    boot(&world, 1).await;
+    let list = || ListContainerInstancesInput {
+        cluster: Some("web".into()),
+        filter: Some("agentConnected == true".into()),
+        ..Default::default()
+    };
+    let joined = async || {
+        let arns = world.call(list()).await.container_instance_arns;
+        arns.filter(|it| !it.is_empty())
+    };
+    let Some(mut arns) = testkit::wait(joined).await else {
+        panic!("it never joined: {}", log_of(&world, "i-1"));
+    };
+    let arn = arns.remove(0);
+    let found = world
+        .call(DescribeContainerInstancesInput {
+            cluster: Some("web".into()),
+            container_instances: vec![arn.clone()],
+            ..Default::default()
+        })
+        .await;
+    let found = found.container_instances.unwrap().remove(0);
+    assert_eq!((left(&found).0, left(&found).1), (2048, 1000));
+    let log = log_of(&world, "i-1");
+    assert!(log.contains("Registration completed successfully"), "{log}");
+    // It says so again and again, and no more is written.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(
+        world.call(list()).await.container_instance_arns,
+        Some(vec![arn])
+    );
+    assert_eq!(log_of(&world, "i-1"), log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_without_a_way_out_says_so_in_its_log() {
+    let world = World::new().await;
+    world.sim.tasks.answer("i-1", 0, &["ECS_CLUSTER=default"]);
+    world.sim.tasks.answer("i-2", 4, &[]);
+    boot_in(&world, 1, "subnet-in").await;
+    // One that has no agent is left alone.
+    boot(&world, 2).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let log = log_of(&world, "i-1");
+    let expected =
+        "Unable to register as a container instance with ECS: RequestError: send request failed";
+    assert!(log.contains(expected), "{log}");
+    let cause = "net/http: request canceled while waiting for connection";
+    assert!(log.contains(cause), "{log}");
+    let listed = world.call(ListContainerInstancesInput::default()).await;
+    assert_eq!(listed.container_instance_arns, Some(vec![]));
+    assert_eq!(world.sim.tasks.commands("i-2").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_cluster_is_not_there_says_so() {
+    let world = World::new().await;
+    world.sim.tasks.answer("i-1", 0, &["ECS_CLUSTER=nope"]);
+    boot(&world, 1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let log = log_of(&world, "i-1");
+    let expected =
+        "Unable to register as a container instance with ECS: ClientException: Cluster not found.";
+    assert!(log.contains(expected), "{log}");
 }

@@ -58,6 +58,7 @@ pub fn ec2() -> Service {
         .on(delete_network_interface, testkit::not_asked())
         .on(describe_subnets, testkit::not_asked())
         .on(describe_instances, testkit::not_asked())
+        .on(describe_instance_types, testkit::not_asked())
         .on(describe_security_groups, testkit::not_asked())
 }
 
@@ -170,6 +171,7 @@ pub struct FakeMachine {
     pub id: String,
     pub zone: String,
     pub interface: String,
+    pub subnet: String,
     pub address: String,
     pub state: ec2::InstanceStateName,
 }
@@ -187,19 +189,56 @@ async fn describe_instances(
     cx: Cx,
     input: ec2::DescribeInstancesInput,
 ) -> Result<ec2::DescribeInstancesOutput, Error> {
-    let id = input.instance_ids.unwrap_or_default().remove(0);
-    let Some(found) = cx.read(|tx| tx.get::<FakeMachine>(&id))? else {
-        return Err(NO_INSTANCE.because(format!("The instance ID '{id}' does not exist")));
+    let all = cx.read(|tx| tx.list::<FakeMachine>(""))?;
+    let found: Vec<_> = match input.instance_ids {
+        None => {
+            let runs = |it: &FakeMachine| it.state == ec2::InstanceStateName::Running;
+            all.into_iter().filter(runs).collect()
+        }
+        Some(ids) => all.into_iter().filter(|it| ids.contains(&it.id)).collect(),
     };
+    if found.is_empty() && input.filters.is_none() {
+        return Err(NO_INSTANCE.because("The instance ID does not exist"));
+    }
+    Ok(ec2::DescribeInstancesOutput {
+        reservations: Some(vec![ec2::Reservation {
+            instances: Some(found.into_iter().map(machine).collect()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    })
+}
+
+async fn describe_instance_types(
+    _: Cx,
+    _: ec2::DescribeInstanceTypesInput,
+) -> Result<ec2::DescribeInstanceTypesOutput, Error> {
+    let kind = ec2::InstanceTypeInfo {
+        v_cpu_info: Some(ec2::VCpuInfo {
+            default_v_cpus: Some(2),
+            ..Default::default()
+        }),
+        memory_info: Some(ec2::MemoryInfo {
+            size_in_mi_b: Some(1024),
+        }),
+        ..Default::default()
+    };
+    Ok(ec2::DescribeInstanceTypesOutput {
+        instance_types: Some(vec![kind]),
+        ..Default::default()
+    })
+}
+
+fn machine(found: FakeMachine) -> ec2::Instance {
     let interface = ec2::InstanceNetworkInterface {
         network_interface_id: Some(found.interface),
         ..Default::default()
     };
-    let instance = ec2::Instance {
-        instance_id: Some(id),
+    ec2::Instance {
+        instance_id: Some(found.id),
         image_id: Some("ami-1".into()),
         vpc_id: Some("vpc-1".into()),
-        subnet_id: Some("subnet-out".into()),
+        subnet_id: Some(found.subnet),
         private_ip_address: Some(found.address),
         network_interfaces: Some(vec![interface]),
         placement: Some(ec2::Placement {
@@ -215,14 +254,7 @@ async fn describe_instances(
             ..Default::default()
         }),
         ..Default::default()
-    };
-    Ok(ec2::DescribeInstancesOutput {
-        reservations: Some(vec![ec2::Reservation {
-            instances: Some(vec![instance]),
-            ..Default::default()
-        }]),
-        ..Default::default()
-    })
+    }
 }
 
 async fn describe_subnets(
