@@ -43,6 +43,8 @@ pub struct Shared {
     /// What ADD fetches with; without it, no address is added.
     pub downloads: Option<Arc<dyn Downloads>>,
     pub git: Option<Arc<dyn Git>>,
+    /// The task that steps are a part of.
+    pub task: Option<String>,
 }
 
 impl Builder {
@@ -73,6 +75,7 @@ impl Builder {
                 caches,
                 downloads: None,
                 git: None,
+                task: None,
             }),
         })
     }
@@ -111,6 +114,7 @@ impl Builder {
             images: self.shared.images.space(&scope.space)?,
             cache: Arc::new(cache),
             caches,
+            task: Some(scope.task.clone()),
             ..Shared::clone(&self.shared)
         })
     }

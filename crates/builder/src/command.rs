@@ -84,6 +84,7 @@ pub async fn run(run: &mut Run<'_, '_>, instruction: &instruction::Run) -> Resul
         network: instruction.network.unwrap_or(run.build.network),
         hosts: run.build.hosts.clone(),
         shm_bytes: run.build.shm_bytes,
+        within: run.build.shared.task.clone(),
     };
     execute(run, step).await?;
     drop(prepared.locks);

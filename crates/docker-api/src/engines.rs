@@ -110,6 +110,7 @@ impl Engines {
             directory: parts.state.join(build),
             version: parts.version.clone(),
             scope: Some(BuildScope {
+                task: build.to_owned(),
                 space: build.to_owned(),
                 cache: cache.to_owned(),
             }),

@@ -70,6 +70,8 @@ pub enum StepNetwork {
 /// Somebody who is not trusted, and whose builds are apart from everybody else's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildScope {
+    /// The task that it is: what its steps and containers use is bounded by the limits of that one.
+    pub task: String,
     /// The space of images in which names are found and made.
     pub space: String,
     /// Builds that may find each other's steps: a step's key says what went in and not what the network
@@ -184,6 +186,8 @@ pub struct RunStep {
     pub hosts: Vec<(String, String)>,
     /// The size of `/dev/shm`. None: 64 MiB.
     pub shm_bytes: Option<u64>,
+    /// See [`crate::TaskSpec::within`].
+    pub within: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,6 +41,9 @@ impl Steps for Runtime {
         if step.argv.is_empty() {
             return Err(EngineError::invalid("the step has no command"));
         }
+        if let Some(outer) = &step.within {
+            self.inner.expect_alive(outer)?;
+        }
         let id = format!("step-{}", fresh_cookie()?);
         let files = self.inner.files(&id);
         let step_order = step_order(&step)?;
@@ -141,7 +144,7 @@ fn task(step: &RunStep, id: String, interface: Option<String>) -> TaskSpec {
     TaskSpec {
         id,
         interface,
-        within: None,
+        within: step.within.clone(),
         hostname: "build".to_owned(),
         dns: Vec::new(),
         hosts: step.hosts.clone(),

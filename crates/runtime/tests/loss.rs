@@ -290,6 +290,7 @@ async fn a_step_whose_supervisor_is_killed_ends_and_leaves_nothing() {
             network: StepNetwork::Host,
             hosts: Vec::new(),
             shm_bytes: None,
+            within: None,
         };
         let killer = kill_after(machine.path("run/tasks"), "step-", moment);
         let (sender, _receiver) = tokio::sync::mpsc::channel(1000);

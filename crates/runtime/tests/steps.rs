@@ -23,6 +23,7 @@ fn step(machine: &Machine, commands: &str) -> RunStep {
         network: StepNetwork::Host,
         hosts: Vec::new(),
         shm_bytes: None,
+        within: None,
     }
 }
 

@@ -181,6 +181,7 @@ async fn no_scope_gets_what_another_has_made() {
     let world = world();
     let steps = async |cache: Option<&str>| {
         let scope = cache.map(|cache| engine::BuildScope {
+            task: "build".into(),
             space: "one".into(),
             cache: cache.into(),
         });
@@ -198,6 +199,7 @@ async fn no_scope_gets_what_another_has_made() {
     let mounted = "FROM scratch\nRUN --mount=type=cache,target=/c write c/kept it\n";
     let folders = |root: &std::path::Path| root.read_dir().map_or(0, Iterator::count);
     let scope = engine::BuildScope {
+        task: "build".into(),
         space: "one".into(),
         cache: "us-east-1/evil".into(),
     };

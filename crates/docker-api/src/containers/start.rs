@@ -361,7 +361,7 @@ fn spec(
     TaskSpec {
         id: record.task(),
         interface: place.interface.clone(),
-        within: None,
+        within: docker.scope.as_ref().map(|it| it.task.clone()),
         hostname: config.hostname.clone(),
         dns: host.dns.clone(),
         hosts: docker.hosts_of(&record),

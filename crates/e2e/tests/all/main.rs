@@ -9,6 +9,7 @@ mod cdk;
 mod cli;
 mod codebuild;
 mod console;
+mod container_instances;
 mod daemon;
 mod delivery;
 mod docker;

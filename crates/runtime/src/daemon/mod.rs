@@ -281,7 +281,7 @@ impl Inner {
     }
 
     /// A task that others may be a part of.
-    fn expect_alive(&self, id: &str) -> Result<()> {
+    pub(crate) fn expect_alive(&self, id: &str) -> Result<()> {
         let entries = self.entries();
         match entries.get(id).map(|it| it.status.state) {
             None | Some(TaskState::Stopped) => {

@@ -315,6 +315,7 @@ fn task(instance: &InstanceRecord, container: ContainerSpec) -> TaskSpec {
         memory_mib: kind.as_ref().map(|it| it.memory_mib),
         pids_max: Some(PIDS_MAX),
         disk: None,
+        within: None,
         gives_way_to_a_full_disk: false,
         containers: vec![container],
         volumes: Vec::new(),

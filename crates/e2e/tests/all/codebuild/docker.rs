@@ -120,6 +120,15 @@ fn builds_are_strangers_to_each_other_and_to_the_owner() {
         Inside::new(&docker, &machine, &waiting),
     );
     assert_eq!(one.ask(&["ps", "--format", "{{.Names}}"]), "inner");
+    // What its containers use counts as the build's own.
+    let inner = one.ask(&["inspect", "--format", "{{.State.Pid}}", "inner"]);
+    let groups = std::fs::read_to_string(format!("/proc/{inner}/cgroup")).unwrap();
+    let of_build = format!("/{}/", uuid(&busy));
+    for controller in ["memory", "pids"] {
+        let own = |it: &&str| it.contains(controller) || it.starts_with("0::/neargate");
+        let group = groups.lines().find(own).unwrap_or_default();
+        assert!(group.contains(&of_build), "{controller}: {groups}");
+    }
     for listing in [
         &["ps", "-aq"][..],
         &["images", "-q"],

@@ -1,0 +1,230 @@
+//! ECS on instances that are real: an agent joins its cluster over its machine's network, and tasks run there.
+
+use std::path::PathBuf;
+
+use e2e::{Machine, eventually};
+use serde_json::{Value, json};
+use shapes::ec2::{
+    DescribeImagesInput, DescribeInstancesInput, Filter, IamInstanceProfileSpecification,
+    InstanceNetworkInterfaceSpecification, RunInstancesInput, TerminateInstancesInput,
+};
+
+use crate::ground::{Ground, text, web_image};
+
+/// Lets a root file system stand for every image. False, said loudly, where it was not made.
+fn has_root(machine: &Machine) -> bool {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let file = root.join("target/test-images/instance.tar");
+    if !file.exists() {
+        eprintln!("SKIPPED: no root file system for instances; bin/test-setup makes it");
+        return false;
+    }
+    machine.neargate(&["image", "import", &file.display().to_string(), "ami/any"]);
+    true
+}
+
+/// Joins the cluster, and shows what its agent says.
+const USER_DATA: &str = "#!/bin/bash
+mkdir -p /etc/ecs /var/log/ecs
+echo ECS_CLUSTER=test >> /etc/ecs/ecs.config
+nohup python3 -m http.server 9000 -d /var/log/ecs >/dev/null 2>&1 &
+";
+
+/// The name of a profile whose role may do this.
+fn profile(machine: &Machine, name: &str, actions: &[&str]) -> String {
+    let iam = |operation: &str, input: Value| machine.ask("iam", operation, input);
+    let trust = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "Service": "ec2.amazonaws.com" }, "Action": "sts:AssumeRole",
+    }] });
+    let role = json!({ "RoleName": name, "AssumeRolePolicyDocument": trust.to_string() });
+    iam("CreateRole", role);
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": actions, "Resource": "*",
+    }] });
+    iam(
+        "PutRolePolicy",
+        json!({ "RoleName": name, "PolicyName": "own", "PolicyDocument": policy.to_string() }),
+    );
+    iam(
+        "CreateInstanceProfile",
+        json!({ "InstanceProfileName": name }),
+    );
+    let both = json!({ "InstanceProfileName": name, "RoleName": name });
+    iam("AddRoleToInstanceProfile", both);
+    name.to_owned()
+}
+
+const AGENT: &[&str] = &["ecs:*", "ecr:*", "logs:*"];
+
+fn launch(
+    ground: &Ground<'_>,
+    group: &str,
+    subnet: &str,
+    is_public: bool,
+    profile: &str,
+) -> String {
+    use base64::Engine as _;
+    let machine = ground.machine;
+    let name = Filter {
+        name: Some("name".into()),
+        values: Some(vec!["al2023-ami-ecs-hvm-*-x86_64".into()]),
+    };
+    let found = machine.typed(DescribeImagesInput {
+        filters: Some(vec![name]),
+        ..Default::default()
+    });
+    let interface = InstanceNetworkInterfaceSpecification {
+        device_index: Some(0),
+        subnet_id: Some(subnet.into()),
+        groups: Some(vec![group.into()]),
+        associate_public_ip_address: Some(is_public),
+        ..Default::default()
+    };
+    let made = machine.typed(RunInstancesInput {
+        image_id: found.images.unwrap().remove(0).image_id,
+        instance_type: Some("t3.small".into()),
+        min_count: 1,
+        max_count: 1,
+        iam_instance_profile: Some(IamInstanceProfileSpecification {
+            name: Some(profile.into()),
+            ..Default::default()
+        }),
+        user_data: Some(base64::engine::general_purpose::STANDARD.encode(USER_DATA)),
+        network_interfaces: Some(vec![interface]),
+        ..Default::default()
+    });
+    made.instances.unwrap().remove(0).instance_id.unwrap()
+}
+
+fn address(ground: &Ground<'_>, id: &str) -> String {
+    let found = ground.machine.typed(DescribeInstancesInput {
+        instance_ids: Some(vec![id.into()]),
+        ..Default::default()
+    });
+    let mut instances = found.reservations.unwrap().remove(0).instances.unwrap();
+    instances.remove(0).private_ip_address.unwrap()
+}
+
+/// What a port of the network answers to a balancer's clients, when it says this.
+#[track_caller]
+fn page_when(machine: &Machine, url: &str, what: &str) -> String {
+    eventually(&format!("{url} says {what}"), || {
+        let page = machine.page(url).map_err(|error| error.to_string())?;
+        let body = String::from_utf8_lossy(&page.body).into_owned();
+        match body.contains(what) {
+            true => Ok(body),
+            false => Err(body),
+        }
+    })
+}
+
+#[test]
+fn an_instance_joins_its_cluster_runs_a_service_and_takes_it_along() {
+    let machine = Machine::start();
+    if !has_root(&machine) {
+        return;
+    }
+    let ground = Ground::new(&machine);
+    let image = web_image(&machine, "nodes");
+    let group = ground.group("nodes");
+    let balancer = ground.balancer("nodes", 80);
+    ground.open_port_to(&group, 8080, &balancer.group);
+    let profile = profile(&machine, "nodes", AGENT);
+    let id = launch(&ground, &group, &ground.subnets[0], true, &profile);
+    let ecs = |operation: &str, input: Value| machine.ask("ecs", operation, input);
+    eventually("the instance has joined", || {
+        let connected = json!({ "cluster": "test", "filter": "agentConnected == true" });
+        let found = ecs("ListContainerInstances", connected);
+        match found["containerInstanceArns"][0].as_str() {
+            Some(arn) => Ok(arn.to_owned()),
+            None => Err(found.to_string()),
+        }
+    });
+
+    ecs(
+        "RegisterTaskDefinition",
+        json!({
+            "family": "web", "requiresCompatibilities": ["EC2"], "networkMode": "host",
+            "containerDefinitions": [{
+                "name": "main", "image": image, "memory": 128, "portMappings": [{ "containerPort": 8080 }],
+            }],
+        }),
+    );
+    ecs(
+        "CreateService",
+        json!({
+            "cluster": "test", "serviceName": "web", "taskDefinition": "web", "desiredCount": 1,
+            "launchType": "EC2", "deploymentConfiguration": { "minimumHealthyPercent": 0, "maximumPercent": 100 },
+        }),
+    );
+    eventually("the service runs", || {
+        let service = ground.service("web");
+        match service["runningCount"] == 1 {
+            true => Ok(()),
+            false => Err(service.to_string()),
+        }
+    });
+    ground.register(&balancer.target_group, &address(&ground, &id));
+    ground.target_when(&balancer.target_group, "healthy");
+    page_when(&machine, &format!("http://{}/", balancer.host), "nodes");
+
+    let tasks = ecs("ListTasks", json!({ "cluster": "test" }));
+    let task = text(&tasks["taskArns"][0]);
+    machine.typed(TerminateInstancesInput {
+        instance_ids: vec![id.clone()],
+        ..Default::default()
+    });
+    let stopped = ground.task_when(&task, "STOPPED");
+    assert_eq!(
+        stopped["stoppedReason"],
+        format!("Host EC2 (instance {id}) terminated."),
+        "{stopped}"
+    );
+    eventually("the service says that it has no place", || {
+        let service = ground.service("web");
+        let said = service["events"].to_string();
+        match said.contains("No Container Instances were found in your cluster.") {
+            true => Ok(()),
+            false => Err(said),
+        }
+    });
+    machine.assert_no_processes_of_tasks();
+}
+
+#[test]
+fn an_instance_that_cannot_reach_ecs_says_so_and_does_not_join() {
+    let machine = Machine::idle_with(&["--iam", "enforce"]);
+    machine.serve();
+    if !has_root(&machine) {
+        return;
+    }
+    let ground = Ground::new(&machine);
+    let group = ground.group("nodes");
+    let allowed = profile(&machine, "nodes", AGENT);
+    let forbidden = profile(&machine, "others", &["logs:*"]);
+    let says = |name: &str, port: u16, id: &str, what: &str| {
+        let balancer = ground.balancer(name, port);
+        ground.open_port_to(&group, 9000, &balancer.group);
+        let target = json!([{ "Id": address(&ground, id), "Port": 9000 }]);
+        let input = json!({ "TargetGroupArn": balancer.target_group, "Targets": target });
+        machine.ask("elasticloadbalancing", "RegisterTargets", input);
+        let url = format!("http://{}:{port}/ecs-agent.log", balancer.host);
+        page_when(&machine, &url, what)
+    };
+    let closed = launch(&ground, &group, &ground.closed_subnet(), false, &allowed);
+    let open = launch(&ground, &group, &ground.subnets[0], true, &forbidden);
+    let failed = "Unable to register as a container instance with ECS: ";
+    let said = says(
+        "closed",
+        81,
+        &closed,
+        &format!("{failed}RequestError: send request failed"),
+    );
+    let cause = "net/http: request canceled while waiting for connection";
+    assert!(said.contains(cause), "{said}");
+    let said = says("open", 82, &open, &format!("{failed}AccessDeniedException"));
+    assert!(said.contains("ecs:RegisterContainerInstance"), "{said}");
+    let input = json!({ "cluster": "test" });
+    let found = machine.ask("ecs", "ListContainerInstances", input);
+    assert_eq!(found["containerInstanceArns"], json!([]), "{found}");
+}
