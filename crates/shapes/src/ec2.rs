@@ -1214,6 +1214,70 @@ impl wire::Operation for CreateKeyPairInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Operator"))]
+pub struct CreateLaunchTemplateInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "ClientToken")]
+    pub client_token: Option<String>,
+    #[aws(output = "LaunchTemplateName")]
+    pub launch_template_name: String,
+    #[aws(output = "VersionDescription", limits = limits::VERSION_DESCRIPTION)]
+    pub version_description: Option<String>,
+    #[aws(output = "LaunchTemplateData")]
+    pub launch_template_data: RequestLaunchTemplateData,
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateLaunchTemplateOutput {
+    pub launch_template: Option<LaunchTemplate>,
+    pub warning: Option<ValidationWarning>,
+}
+
+impl wire::Operation for CreateLaunchTemplateInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateLaunchTemplate";
+    type Output = CreateLaunchTemplateOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "ResolveAlias", only = "false"))]
+pub struct CreateLaunchTemplateVersionInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "ClientToken")]
+    pub client_token: Option<String>,
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
+    pub launch_template_name: Option<String>,
+    #[aws(output = "SourceVersion")]
+    pub source_version: Option<String>,
+    #[aws(output = "VersionDescription", limits = limits::VERSION_DESCRIPTION)]
+    pub version_description: Option<String>,
+    #[aws(output = "LaunchTemplateData")]
+    pub launch_template_data: RequestLaunchTemplateData,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreateLaunchTemplateVersionOutput {
+    pub launch_template_version: Option<LaunchTemplateVersion>,
+    pub warning: Option<ValidationWarning>,
+}
+
+impl wire::Operation for CreateLaunchTemplateVersionInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "CreateLaunchTemplateVersion";
+    type Output = CreateLaunchTemplateVersionOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 #[aws(unbuilt(name = "AvailabilityMode", only = "zonal"))]
 #[aws(unbuilt(name = "VpcId"))]
 #[aws(unbuilt(
@@ -1586,6 +1650,65 @@ impl wire::Operation for DeleteKeyPairInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DeleteKeyPair";
     type Output = DeleteKeyPairOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
+    pub launch_template_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateOutput {
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+impl wire::Operation for DeleteLaunchTemplateInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteLaunchTemplate";
+    type Output = DeleteLaunchTemplateOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
+    pub launch_template_name: Option<String>,
+    #[aws(input = "LaunchTemplateVersion", output = "LaunchTemplateVersion")]
+    pub versions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsOutput {
+    #[aws(
+        input = "SuccessfullyDeletedLaunchTemplateVersionSet",
+        output = "successfullyDeletedLaunchTemplateVersionSet"
+    )]
+    pub successfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseSuccessItem>>,
+    #[aws(
+        input = "UnsuccessfullyDeletedLaunchTemplateVersionSet",
+        output = "unsuccessfullyDeletedLaunchTemplateVersionSet"
+    )]
+    pub unsuccessfully_deleted_launch_template_versions:
+        Option<Vec<DeleteLaunchTemplateVersionsResponseErrorItem>>,
+}
+
+impl wire::Operation for DeleteLaunchTemplateVersionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DeleteLaunchTemplateVersions";
+    type Output = DeleteLaunchTemplateVersionsOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2207,6 +2330,79 @@ impl wire::Operation for DescribeKeyPairsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "ResolveAlias", only = "false"))]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
+pub struct DescribeLaunchTemplateVersionsInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
+    pub launch_template_name: Option<String>,
+    #[aws(input = "LaunchTemplateVersion", output = "LaunchTemplateVersion")]
+    pub versions: Option<Vec<String>>,
+    #[aws(output = "MinVersion")]
+    pub min_version: Option<String>,
+    #[aws(output = "MaxVersion")]
+    pub max_version: Option<String>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+    #[aws(output = "MaxResults")]
+    pub max_results: Option<i32>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeLaunchTemplateVersionsOutput {
+    #[aws(
+        input = "LaunchTemplateVersionSet",
+        output = "launchTemplateVersionSet"
+    )]
+    pub launch_template_versions: Option<Vec<LaunchTemplateVersion>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeLaunchTemplateVersionsInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeLaunchTemplateVersions";
+    type Output = DescribeLaunchTemplateVersionsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "IncludeManagedResources", only = "*"))]
+pub struct DescribeLaunchTemplatesInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(input = "LaunchTemplateId", output = "LaunchTemplateId")]
+    pub launch_template_ids: Option<Vec<String>>,
+    #[aws(input = "LaunchTemplateName", output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME_STRING_LIST)]
+    pub launch_template_names: Option<Vec<String>>,
+    #[aws(input = "Filter", output = "Filter")]
+    pub filters: Option<Vec<Filter>>,
+    #[aws(output = "NextToken")]
+    pub next_token: Option<String>,
+    #[aws(output = "MaxResults", limits = limits::DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS)]
+    pub max_results: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DescribeLaunchTemplatesOutput {
+    pub launch_templates: Option<Vec<LaunchTemplate>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Operation for DescribeLaunchTemplatesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeLaunchTemplates";
+    type Output = DescribeLaunchTemplatesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeNatGatewaysInput {
     #[aws(output = "DryRun")]
     pub dry_run: Option<bool>,
@@ -2376,7 +2572,7 @@ impl wire::Operation for DescribeSecurityGroupRulesInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct DescribeSecurityGroupsInput {
-    #[aws(input = "GroupId", output = "GroupId")]
+    #[aws(input = "GroupId", output = "GroupId", item = "groupId")]
     pub group_ids: Option<Vec<String>>,
     #[aws(input = "GroupName", output = "GroupName")]
     pub group_names: Option<Vec<String>>,
@@ -2703,7 +2899,7 @@ pub struct ModifyInstanceAttributeInput {
     pub instance_type: Option<AttributeValue>,
     pub user_data: Option<SecureBlobAttributeValue>,
     pub instance_initiated_shutdown_behavior: Option<AttributeValue>,
-    #[aws(input = "GroupId", output = "GroupId")]
+    #[aws(input = "GroupId", output = "GroupId", item = "groupId")]
     pub groups: Option<Vec<String>>,
     pub ebs_optimized: Option<AttributeBooleanValue>,
 }
@@ -2746,6 +2942,32 @@ impl wire::Operation for ModifyInstanceMetadataOptionsInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "ModifyInstanceMetadataOptions";
     type Output = ModifyInstanceMetadataOptionsOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "ClientToken", only = "*"))]
+pub struct ModifyLaunchTemplateInput {
+    #[aws(output = "DryRun")]
+    pub dry_run: Option<bool>,
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName", limits = limits::LAUNCH_TEMPLATE_NAME)]
+    pub launch_template_name: Option<String>,
+    #[aws(input = "SetDefaultVersion", output = "SetDefaultVersion")]
+    pub default_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ModifyLaunchTemplateOutput {
+    pub launch_template: Option<LaunchTemplate>,
+}
+
+impl wire::Operation for ModifyLaunchTemplateInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ModifyLaunchTemplate";
+    type Output = ModifyLaunchTemplateOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3057,7 +3279,6 @@ impl wire::Operation for RevokeSecurityGroupIngressInput {
     input = "ElasticInferenceAccelerator",
     output = "ElasticInferenceAccelerator"
 ))]
-#[aws(unbuilt(name = "LaunchTemplate"))]
 #[aws(unbuilt(name = "InstanceMarketOptions"))]
 #[aws(unbuilt(name = "CpuOptions"))]
 #[aws(unbuilt(name = "CapacityReservationSpecification"))]
@@ -3106,6 +3327,8 @@ pub struct RunInstancesInput {
     pub user_data: Option<String>,
     #[aws(input = "TagSpecification", output = "TagSpecification")]
     pub tag_specifications: Option<Vec<TagSpecification>>,
+    #[aws(output = "LaunchTemplate")]
+    pub launch_template: Option<LaunchTemplateSpecification>,
     #[aws(output = "CreditSpecification")]
     pub credit_specification: Option<CreditSpecificationRequest>,
     #[aws(output = "MetadataOptions")]
@@ -3293,6 +3516,20 @@ impl wire::Operation for UpdateSecurityGroupRuleDescriptionsIngressInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct AcceleratorCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct AcceleratorTotalMemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct AccountAttribute {
     pub attribute_name: Option<String>,
     #[aws(input = "AttributeValueSet", output = "attributeValueSet")]
@@ -3418,6 +3655,19 @@ pub struct AvailabilityZoneSubGeography {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct BaselineEbsBandwidthMbps {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct BaselinePerformanceFactors {
+    pub cpu: Option<CpuPerformanceFactor>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 #[aws(unbuilt(name = "NoDevice", output = "noDevice"))]
 #[aws(unbuilt(name = "VirtualName", output = "virtualName"))]
 pub struct BlockDeviceMapping {
@@ -3455,6 +3705,14 @@ pub struct ConnectionTrackingConfiguration {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct ConnectionTrackingSpecification {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct ConnectionTrackingSpecificationResponse {
     pub tcp_established_timeout: Option<i32>,
     pub udp_stream_timeout: Option<i32>,
@@ -3472,6 +3730,19 @@ pub struct CpuOptions {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct CpuPerformanceFactor {
+    #[aws(input = "ReferenceSet", output = "referenceSet")]
+    pub references: Option<Vec<PerformanceFactorReference>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct CreditSpecification {
+    pub cpu_credits: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct CreditSpecificationRequest {
     #[aws(output = "CpuCredits")]
     pub cpu_credits: String,
@@ -3483,6 +3754,23 @@ pub struct DefaultConnectionTrackingConfiguration {
     pub default_tcp_established_timeout: Option<i32>,
     pub default_udp_timeout: Option<i32>,
     pub default_udp_stream_timeout: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsResponseErrorItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub response_error: Option<ResponseError>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct DeleteLaunchTemplateVersionsResponseSuccessItem {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -3611,6 +3899,12 @@ pub struct ElasticGpuAssociation {
     pub elastic_gpu_association_id: Option<String>,
     pub elastic_gpu_association_state: Option<String>,
     pub elastic_gpu_association_time: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ElasticGpuSpecificationResponse {
+    pub r#type: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4079,6 +4373,49 @@ pub struct InstancePrivateIpAddress {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct InstanceRequirements {
+    pub v_cpu_count: Option<VCpuCountRange>,
+    pub memory_mi_b: Option<MemoryMiB>,
+    #[aws(input = "CpuManufacturerSet", output = "cpuManufacturerSet")]
+    pub cpu_manufacturers: Option<Vec<CpuManufacturer>>,
+    pub memory_gi_b_per_v_cpu: Option<MemoryGiBPerVCpu>,
+    #[aws(input = "ExcludedInstanceTypeSet", output = "excludedInstanceTypeSet")]
+    pub excluded_instance_types: Option<Vec<String>>,
+    #[aws(input = "InstanceGenerationSet", output = "instanceGenerationSet")]
+    pub instance_generations: Option<Vec<InstanceGeneration>>,
+    pub spot_max_price_percentage_over_lowest_price: Option<i32>,
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i32>,
+    pub bare_metal: Option<BareMetal>,
+    pub burstable_performance: Option<BurstablePerformance>,
+    pub require_hibernate_support: Option<bool>,
+    pub network_interface_count: Option<NetworkInterfaceCount>,
+    pub local_storage: Option<LocalStorage>,
+    #[aws(input = "LocalStorageTypeSet", output = "localStorageTypeSet")]
+    pub local_storage_types: Option<Vec<LocalStorageType>>,
+    #[aws(name = "TotalLocalStorageGB", output = "totalLocalStorageGB")]
+    pub total_local_storage_gb: Option<TotalLocalStorageGB>,
+    pub baseline_ebs_bandwidth_mbps: Option<BaselineEbsBandwidthMbps>,
+    #[aws(input = "AcceleratorTypeSet", output = "acceleratorTypeSet")]
+    pub accelerator_types: Option<Vec<AcceleratorType>>,
+    pub accelerator_count: Option<AcceleratorCount>,
+    #[aws(
+        input = "AcceleratorManufacturerSet",
+        output = "acceleratorManufacturerSet"
+    )]
+    pub accelerator_manufacturers: Option<Vec<AcceleratorManufacturer>>,
+    #[aws(input = "AcceleratorNameSet", output = "acceleratorNameSet")]
+    pub accelerator_names: Option<Vec<AcceleratorName>>,
+    pub accelerator_total_memory_mi_b: Option<AcceleratorTotalMemoryMiB>,
+    pub network_bandwidth_gbps: Option<NetworkBandwidthGbps>,
+    #[aws(input = "AllowedInstanceTypeSet", output = "allowedInstanceTypeSet")]
+    pub allowed_instance_types: Option<Vec<String>>,
+    pub max_spot_price_as_percentage_of_optimal_on_demand_price: Option<i32>,
+    pub baseline_performance_factors: Option<BaselinePerformanceFactors>,
+    pub require_encryption_in_transit: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct InstanceSecondaryInterface {
     pub attachment: Option<InstanceSecondaryInterfaceAttachment>,
     pub mac_address: Option<String>,
@@ -4292,7 +4629,19 @@ pub struct Ipv4PrefixSpecification {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct Ipv4PrefixSpecificationResponse {
+    pub ipv4_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct Ipv6PrefixSpecification {
+    pub ipv6_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct Ipv6PrefixSpecificationResponse {
     pub ipv6_prefix: Option<String>,
 }
 
@@ -4314,6 +4663,411 @@ pub struct KeyPairInfo {
     pub create_time: Option<wire::Timestamp>,
     pub key_name: Option<String>,
     pub key_fingerprint: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplate {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub create_time: Option<wire::Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version_number: Option<i64>,
+    pub latest_version_number: Option<i64>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+    pub operator: Option<OperatorResponse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub virtual_name: Option<String>,
+    pub ebs: Option<LaunchTemplateEbsBlockDevice>,
+    pub no_device: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "VirtualName"))]
+#[aws(unbuilt(name = "NoDevice"))]
+pub struct LaunchTemplateBlockDeviceMappingRequest {
+    #[aws(output = "DeviceName")]
+    pub device_name: Option<String>,
+    #[aws(output = "Ebs")]
+    pub ebs: Option<LaunchTemplateEbsBlockDeviceRequest>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateCapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<CapacityReservationPreference>,
+    pub capacity_reservation_target: Option<CapacityReservationTargetResponse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateCpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<AmdSevSnpSpecification>,
+    pub nested_virtualization: Option<NestedVirtualizationSpecification>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateEbsBlockDevice {
+    pub encrypted: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub iops: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub snapshot_id: Option<String>,
+    pub volume_size: Option<i32>,
+    pub volume_type: Option<VolumeType>,
+    pub throughput: Option<i32>,
+    pub volume_initialization_rate: Option<i32>,
+    pub ebs_card_index: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Encrypted", only = "false"))]
+#[aws(unbuilt(name = "KmsKeyId"))]
+#[aws(unbuilt(name = "SnapshotId"))]
+#[aws(unbuilt(name = "VolumeInitializationRate"))]
+#[aws(unbuilt(name = "EbsCardIndex"))]
+pub struct LaunchTemplateEbsBlockDeviceRequest {
+    #[aws(output = "Encrypted")]
+    pub encrypted: Option<bool>,
+    #[aws(output = "DeleteOnTermination")]
+    pub delete_on_termination: Option<bool>,
+    #[aws(output = "Iops")]
+    pub iops: Option<i32>,
+    #[aws(output = "VolumeSize")]
+    pub volume_size: Option<i32>,
+    #[aws(output = "VolumeType")]
+    pub volume_type: Option<VolumeType>,
+    #[aws(output = "Throughput")]
+    pub throughput: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateElasticInferenceAcceleratorResponse {
+    pub r#type: Option<String>,
+    pub count: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<LaunchTemplateEnaSrdUdpSpecification>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateEnclaveOptions {
+    pub enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Enabled", only = "false"))]
+pub struct LaunchTemplateEnclaveOptionsRequest {
+    #[aws(output = "Enabled")]
+    pub enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateHibernationOptions {
+    pub configured: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "Configured", only = "false"))]
+pub struct LaunchTemplateHibernationOptionsRequest {
+    #[aws(output = "Configured")]
+    pub configured: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateIamInstanceProfileSpecification {
+    pub arn: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateIamInstanceProfileSpecificationRequest {
+    #[aws(output = "Arn")]
+    pub arn: Option<String>,
+    #[aws(output = "Name")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateInstanceMaintenanceOptions {
+    pub auto_recovery: Option<LaunchTemplateAutoRecoveryState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateInstanceMarketOptions {
+    pub market_type: Option<MarketType>,
+    pub spot_options: Option<LaunchTemplateSpotMarketOptions>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateInstanceMetadataOptions {
+    pub state: Option<LaunchTemplateInstanceMetadataOptionsState>,
+    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
+    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
+    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "HttpProtocolIpv6", only = "disabled"))]
+pub struct LaunchTemplateInstanceMetadataOptionsRequest {
+    #[aws(output = "HttpTokens")]
+    pub http_tokens: Option<LaunchTemplateHttpTokensState>,
+    #[aws(output = "HttpPutResponseHopLimit")]
+    pub http_put_response_hop_limit: Option<i32>,
+    #[aws(output = "HttpEndpoint")]
+    pub http_endpoint: Option<LaunchTemplateInstanceMetadataEndpointState>,
+    #[aws(output = "HttpProtocolIpv6")]
+    pub http_protocol_ipv6: Option<LaunchTemplateInstanceMetadataProtocolIpv6>,
+    #[aws(output = "InstanceMetadataTags")]
+    pub instance_metadata_tags: Option<LaunchTemplateInstanceMetadataTagsState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecification {
+    pub associate_carrier_ip_address: Option<bool>,
+    pub associate_public_ip_address: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub description: Option<String>,
+    pub device_index: Option<i32>,
+    #[aws(input = "GroupSet", output = "groupSet", item = "groupId")]
+    pub groups: Option<Vec<String>>,
+    pub interface_type: Option<String>,
+    pub ipv6_address_count: Option<i32>,
+    #[aws(input = "Ipv6AddressesSet", output = "ipv6AddressesSet")]
+    pub ipv6_addresses: Option<Vec<InstanceIpv6Address>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
+    pub private_ip_addresses: Option<Vec<PrivateIpAddressSpecification>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub network_card_index: Option<i32>,
+    #[aws(input = "Ipv4PrefixSet", output = "ipv4PrefixSet")]
+    pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationResponse>>,
+    pub ipv4_prefix_count: Option<i32>,
+    #[aws(input = "Ipv6PrefixSet", output = "ipv6PrefixSet")]
+    pub ipv6_prefixes: Option<Vec<Ipv6PrefixSpecificationResponse>>,
+    pub ipv6_prefix_count: Option<i32>,
+    pub primary_ipv6: Option<bool>,
+    pub ena_srd_specification: Option<LaunchTemplateEnaSrdSpecification>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AssociateCarrierIpAddress"))]
+#[aws(unbuilt(name = "InterfaceType", only = "interface"))]
+#[aws(unbuilt(name = "Ipv6AddressCount", only = "0"))]
+#[aws(unbuilt(name = "Ipv6Addresses"))]
+#[aws(unbuilt(name = "NetworkInterfaceId"))]
+#[aws(unbuilt(name = "PrivateIpAddresses"))]
+#[aws(unbuilt(name = "SecondaryPrivateIpAddressCount", only = "0"))]
+#[aws(unbuilt(name = "NetworkCardIndex", only = "0"))]
+#[aws(unbuilt(name = "Ipv4Prefixes", input = "Ipv4Prefix", output = "Ipv4Prefix"))]
+#[aws(unbuilt(name = "Ipv4PrefixCount"))]
+#[aws(unbuilt(name = "Ipv6Prefixes", input = "Ipv6Prefix", output = "Ipv6Prefix"))]
+#[aws(unbuilt(name = "Ipv6PrefixCount"))]
+#[aws(unbuilt(name = "PrimaryIpv6"))]
+#[aws(unbuilt(name = "EnaSrdSpecification"))]
+#[aws(unbuilt(name = "ConnectionTrackingSpecification"))]
+#[aws(unbuilt(name = "EnaQueueCount"))]
+pub struct LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    #[aws(output = "AssociatePublicIpAddress")]
+    pub associate_public_ip_address: Option<bool>,
+    #[aws(output = "DeleteOnTermination")]
+    pub delete_on_termination: Option<bool>,
+    #[aws(output = "Description")]
+    pub description: Option<String>,
+    #[aws(output = "DeviceIndex")]
+    pub device_index: Option<i32>,
+    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
+    pub groups: Option<Vec<String>>,
+    #[aws(output = "InterfaceType")]
+    pub interface_type: Option<String>,
+    #[aws(output = "PrivateIpAddress")]
+    pub private_ip_address: Option<String>,
+    #[aws(output = "SubnetId")]
+    pub subnet_id: Option<String>,
+    #[aws(output = "NetworkCardIndex")]
+    pub network_card_index: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateInstanceSecondaryInterfaceSpecification {
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    #[aws(input = "PrivateIpAddressesSet", output = "privateIpAddressesSet")]
+    pub private_ip_addresses: Option<Vec<SecondaryInterfacePrivateIpAddressSpecification>>,
+    pub private_ip_address_count: Option<i32>,
+    pub secondary_subnet_id: Option<String>,
+    pub interface_type: Option<SecondaryInterfaceType>,
+    pub network_card_index: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateLicenseConfiguration {
+    pub license_configuration_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<InstanceBandwidthWeighting>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplatePlacement {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<Tenancy>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub partition_number: Option<i32>,
+    pub group_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "AvailabilityZoneId"))]
+#[aws(unbuilt(name = "Affinity"))]
+#[aws(unbuilt(name = "GroupName"))]
+#[aws(unbuilt(name = "HostId"))]
+#[aws(unbuilt(name = "Tenancy", only = "default"))]
+#[aws(unbuilt(name = "SpreadDomain"))]
+#[aws(unbuilt(name = "HostResourceGroupArn"))]
+#[aws(unbuilt(name = "PartitionNumber"))]
+#[aws(unbuilt(name = "GroupId"))]
+pub struct LaunchTemplatePlacementRequest {
+    #[aws(output = "AvailabilityZone")]
+    pub availability_zone: Option<String>,
+    #[aws(output = "Tenancy")]
+    pub tenancy: Option<Tenancy>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplatePrivateDnsNameOptions {
+    pub hostname_type: Option<HostnameType>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    #[aws(
+        name = "EnableResourceNameDnsAAAARecord",
+        output = "enableResourceNameDnsAAAARecord"
+    )]
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateSpecification {
+    #[aws(output = "LaunchTemplateId")]
+    pub launch_template_id: Option<String>,
+    #[aws(output = "LaunchTemplateName")]
+    pub launch_template_name: Option<String>,
+    #[aws(output = "Version")]
+    pub version: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateSpotMarketOptions {
+    pub max_price: Option<String>,
+    pub spot_instance_type: Option<SpotInstanceType>,
+    pub block_duration_minutes: Option<i32>,
+    pub valid_until: Option<wire::Timestamp>,
+    pub instance_interruption_behavior: Option<InstanceInterruptionBehavior>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateTagSpecification {
+    pub resource_type: Option<ResourceType>,
+    #[aws(input = "TagSet", output = "tagSet")]
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateTagSpecificationRequest {
+    #[aws(output = "ResourceType")]
+    pub resource_type: Option<ResourceType>,
+    #[aws(input = "Tag", output = "Tag")]
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplateVersion {
+    pub launch_template_id: Option<String>,
+    pub launch_template_name: Option<String>,
+    pub version_number: Option<i64>,
+    pub version_description: Option<String>,
+    pub create_time: Option<wire::Timestamp>,
+    pub created_by: Option<String>,
+    pub default_version: Option<bool>,
+    pub launch_template_data: Option<ResponseLaunchTemplateData>,
+    pub operator: Option<OperatorResponse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct LaunchTemplatesMonitoring {
+    pub enabled: Option<bool>,
+    #[aws(input = "MetricCategoryIdSet", output = "metricCategoryIdSet")]
+    pub metric_category_ids: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(
+    name = "MetricCategoryIds",
+    input = "MetricCategoryId",
+    output = "MetricCategoryId"
+))]
+pub struct LaunchTemplatesMonitoringRequest {
+    #[aws(output = "Enabled")]
+    pub enabled: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4346,8 +5100,22 @@ pub struct MediaDeviceMemoryInfo {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct MemoryGiBPerVCpu {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct MemoryInfo {
     pub size_in_mi_b: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct MemoryMiB {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4445,6 +5213,13 @@ pub struct NetworkAclEntry {
     pub protocol: Option<String>,
     pub rule_action: Option<RuleAction>,
     pub rule_number: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct NetworkBandwidthGbps {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4559,6 +5334,13 @@ pub struct NetworkInterfaceAttachment {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct NetworkInterfaceCount {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct NetworkInterfaceIpv6Address {
     pub ipv6_address: Option<String>,
     pub public_ipv6_dns_name: Option<String>,
@@ -4624,6 +5406,12 @@ pub struct OperatorResponse {
     pub managed: Option<bool>,
     pub principal: Option<String>,
     pub hidden_by_default: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct PerformanceFactorReference {
+    pub instance_family: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4781,6 +5569,81 @@ pub struct RegionGeography {
     pub name: Option<String>,
 }
 
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+#[aws(unbuilt(name = "KernelId"))]
+#[aws(unbuilt(name = "RamDiskId"))]
+#[aws(unbuilt(
+    name = "ElasticGpuSpecifications",
+    input = "ElasticGpuSpecification",
+    output = "ElasticGpuSpecification"
+))]
+#[aws(unbuilt(
+    name = "ElasticInferenceAccelerators",
+    input = "ElasticInferenceAccelerator",
+    output = "ElasticInferenceAccelerator"
+))]
+#[aws(unbuilt(name = "InstanceMarketOptions"))]
+#[aws(unbuilt(name = "CpuOptions"))]
+#[aws(unbuilt(name = "CapacityReservationSpecification"))]
+#[aws(unbuilt(
+    name = "LicenseSpecifications",
+    input = "LicenseSpecification",
+    output = "LicenseSpecification"
+))]
+#[aws(unbuilt(name = "InstanceRequirements"))]
+#[aws(unbuilt(name = "PrivateDnsNameOptions"))]
+#[aws(unbuilt(name = "MaintenanceOptions"))]
+#[aws(unbuilt(name = "Operator"))]
+#[aws(unbuilt(name = "NetworkPerformanceOptions"))]
+#[aws(unbuilt(
+    name = "SecondaryInterfaces",
+    input = "SecondaryInterface",
+    output = "SecondaryInterface"
+))]
+pub struct RequestLaunchTemplateData {
+    #[aws(output = "EbsOptimized")]
+    pub ebs_optimized: Option<bool>,
+    #[aws(output = "IamInstanceProfile")]
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecificationRequest>,
+    #[aws(input = "BlockDeviceMapping", output = "BlockDeviceMapping")]
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMappingRequest>>,
+    #[aws(input = "NetworkInterface", output = "NetworkInterface")]
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest>>,
+    #[aws(output = "ImageId")]
+    pub image_id: Option<String>,
+    #[aws(output = "InstanceType")]
+    pub instance_type: Option<String>,
+    #[aws(output = "KeyName")]
+    pub key_name: Option<String>,
+    #[aws(output = "Monitoring")]
+    pub monitoring: Option<LaunchTemplatesMonitoringRequest>,
+    #[aws(output = "Placement")]
+    pub placement: Option<LaunchTemplatePlacementRequest>,
+    #[aws(output = "DisableApiTermination")]
+    pub disable_api_termination: Option<bool>,
+    #[aws(output = "InstanceInitiatedShutdownBehavior")]
+    pub instance_initiated_shutdown_behavior: Option<ShutdownBehavior>,
+    #[aws(output = "UserData", sensitive)]
+    pub user_data: Option<String>,
+    #[aws(input = "TagSpecification", output = "TagSpecification")]
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecificationRequest>>,
+    #[aws(input = "SecurityGroupId", output = "SecurityGroupId")]
+    pub security_group_ids: Option<Vec<String>>,
+    #[aws(input = "SecurityGroup", output = "SecurityGroup")]
+    pub security_groups: Option<Vec<String>>,
+    #[aws(output = "CreditSpecification")]
+    pub credit_specification: Option<CreditSpecificationRequest>,
+    #[aws(output = "HibernationOptions")]
+    pub hibernation_options: Option<LaunchTemplateHibernationOptionsRequest>,
+    #[aws(output = "MetadataOptions")]
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptionsRequest>,
+    #[aws(output = "EnclaveOptions")]
+    pub enclave_options: Option<LaunchTemplateEnclaveOptionsRequest>,
+    #[aws(output = "DisableApiStop")]
+    pub disable_api_stop: Option<bool>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
 pub struct Reservation {
@@ -4791,6 +5654,70 @@ pub struct Reservation {
     pub groups: Option<Vec<GroupIdentifier>>,
     #[aws(input = "InstancesSet", output = "instancesSet")]
     pub instances: Option<Vec<Instance>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ResponseError {
+    pub code: Option<LaunchTemplateErrorCode>,
+    pub message: Option<String>,
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ResponseLaunchTemplateData {
+    pub kernel_id: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub iam_instance_profile: Option<LaunchTemplateIamInstanceProfileSpecification>,
+    #[aws(input = "BlockDeviceMappingSet", output = "blockDeviceMappingSet")]
+    pub block_device_mappings: Option<Vec<LaunchTemplateBlockDeviceMapping>>,
+    #[aws(input = "NetworkInterfaceSet", output = "networkInterfaceSet")]
+    pub network_interfaces: Option<Vec<LaunchTemplateInstanceNetworkInterfaceSpecification>>,
+    pub image_id: Option<String>,
+    pub instance_type: Option<String>,
+    pub key_name: Option<String>,
+    pub monitoring: Option<LaunchTemplatesMonitoring>,
+    pub placement: Option<LaunchTemplatePlacement>,
+    pub ram_disk_id: Option<String>,
+    pub disable_api_termination: Option<bool>,
+    pub instance_initiated_shutdown_behavior: Option<ShutdownBehavior>,
+    #[aws(sensitive)]
+    pub user_data: Option<String>,
+    #[aws(input = "TagSpecificationSet", output = "tagSpecificationSet")]
+    pub tag_specifications: Option<Vec<LaunchTemplateTagSpecification>>,
+    #[aws(
+        input = "ElasticGpuSpecificationSet",
+        output = "elasticGpuSpecificationSet"
+    )]
+    pub elastic_gpu_specifications: Option<Vec<ElasticGpuSpecificationResponse>>,
+    #[aws(
+        input = "ElasticInferenceAcceleratorSet",
+        output = "elasticInferenceAcceleratorSet"
+    )]
+    pub elastic_inference_accelerators:
+        Option<Vec<LaunchTemplateElasticInferenceAcceleratorResponse>>,
+    #[aws(input = "SecurityGroupIdSet", output = "securityGroupIdSet")]
+    pub security_group_ids: Option<Vec<String>>,
+    #[aws(input = "SecurityGroupSet", output = "securityGroupSet")]
+    pub security_groups: Option<Vec<String>>,
+    pub instance_market_options: Option<LaunchTemplateInstanceMarketOptions>,
+    pub credit_specification: Option<CreditSpecification>,
+    pub cpu_options: Option<LaunchTemplateCpuOptions>,
+    pub capacity_reservation_specification:
+        Option<LaunchTemplateCapacityReservationSpecificationResponse>,
+    #[aws(input = "LicenseSet", output = "licenseSet")]
+    pub license_specifications: Option<Vec<LaunchTemplateLicenseConfiguration>>,
+    pub hibernation_options: Option<LaunchTemplateHibernationOptions>,
+    pub metadata_options: Option<LaunchTemplateInstanceMetadataOptions>,
+    pub enclave_options: Option<LaunchTemplateEnclaveOptions>,
+    pub instance_requirements: Option<InstanceRequirements>,
+    pub private_dns_name_options: Option<LaunchTemplatePrivateDnsNameOptions>,
+    pub maintenance_options: Option<LaunchTemplateInstanceMaintenanceOptions>,
+    pub disable_api_stop: Option<bool>,
+    pub operator: Option<OperatorResponse>,
+    pub network_performance_options: Option<LaunchTemplateNetworkPerformanceOptions>,
+    #[aws(input = "SecondaryInterfaceSet", output = "secondaryInterfaceSet")]
+    pub secondary_interfaces: Option<Vec<LaunchTemplateInstanceSecondaryInterfaceSpecification>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -4888,6 +5815,12 @@ pub struct ScanResults {
     pub medium_fix_available_since: Option<wire::Timestamp>,
     pub high_fix_available_since: Option<wire::Timestamp>,
     pub critical_fix_available_since: Option<wire::Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct SecondaryInterfacePrivateIpAddressSpecification {
+    pub private_ip_address: Option<String>,
 }
 
 #[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
@@ -5022,6 +5955,13 @@ pub struct TagSpecification {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct TotalLocalStorageGB {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 #[aws(unbuilt(name = "VpcPeeringConnectionId", output = "vpcPeeringConnectionId"))]
 #[aws(unbuilt(name = "PeeringStatus", output = "peeringStatus"))]
 pub struct UserIdGroupPair {
@@ -5034,12 +5974,33 @@ pub struct UserIdGroupPair {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase", output = "camelCase")]
+pub struct VCpuCountRange {
+    pub min: Option<i32>,
+    pub max: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
 pub struct VCpuInfo {
     pub default_v_cpus: Option<i32>,
     pub default_cores: Option<i32>,
     pub default_threads_per_core: Option<i32>,
     pub valid_cores: Option<Vec<i32>>,
     pub valid_threads_per_core: Option<Vec<i32>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ValidationError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase", output = "camelCase")]
+pub struct ValidationWarning {
+    #[aws(input = "ErrorSet", output = "errorSet")]
+    pub errors: Option<Vec<ValidationError>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -5170,6 +6131,43 @@ pub struct VpcIpv6CidrBlockAssociation {
 
 // Enums.
 
+wire::string_enum!(AcceleratorManufacturer {
+    AmazonWebServices = "amazon-web-services",
+    Amd = "amd",
+    Nvidia = "nvidia",
+    Xilinx = "xilinx",
+    Habana = "habana",
+});
+
+wire::string_enum!(AcceleratorName {
+    A100 = "a100",
+    Inferentia = "inferentia",
+    K520 = "k520",
+    K80 = "k80",
+    M60 = "m60",
+    RadeonProV520 = "radeon-pro-v520",
+    T4 = "t4",
+    Vu9p = "vu9p",
+    V100 = "v100",
+    A10g = "a10g",
+    H100 = "h100",
+    T4g = "t4g",
+    L40s = "l40s",
+    L4 = "l4",
+    GaudiHl205 = "gaudi-hl-205",
+    Inferentia2 = "inferentia2",
+    Trainium = "trainium",
+    Trainium2 = "trainium2",
+    U30 = "u30",
+});
+
+wire::string_enum!(AcceleratorType {
+    Gpu = "gpu",
+    Fpga = "fpga",
+    Inference = "inference",
+    Media = "media",
+});
+
 wire::string_enum!(AccountAttributeName {
     SupportedPlatforms = "supported-platforms",
     DefaultVpc = "default-vpc",
@@ -5236,6 +6234,12 @@ wire::string_enum!(BandwidthWeightingType {
     Ebs1 = "ebs-1",
 });
 
+wire::string_enum!(BareMetal {
+    Included = "included",
+    Required = "required",
+    Excluded = "excluded",
+});
+
 wire::string_enum!(BlockPublicAccessMode {
     Off = "off",
     BlockBidirectional = "block-bidirectional",
@@ -5253,6 +6257,12 @@ wire::string_enum!(BootModeValues {
     UefiPreferred = "uefi-preferred",
 });
 
+wire::string_enum!(BurstablePerformance {
+    Included = "included",
+    Required = "required",
+    Excluded = "excluded",
+});
+
 wire::string_enum!(CapacityReservationPreference {
     CapacityReservationsOnly = "capacity-reservations-only",
     Open = "open",
@@ -5262,6 +6272,13 @@ wire::string_enum!(CapacityReservationPreference {
 wire::string_enum!(ConnectivityType {
     Private = "private",
     Public = "public",
+});
+
+wire::string_enum!(CpuManufacturer {
+    Intel = "intel",
+    Amd = "amd",
+    AmazonWebServices = "amazon-web-services",
+    Apple = "apple",
 });
 
 wire::string_enum!(DeviceType {
@@ -5399,6 +6416,17 @@ wire::string_enum!(InstanceBootModeValues {
     Uefi = "uefi",
 });
 
+wire::string_enum!(InstanceGeneration {
+    Current = "current",
+    Previous = "previous",
+});
+
+wire::string_enum!(InstanceInterruptionBehavior {
+    Hibernate = "hibernate",
+    Stop = "stop",
+    Terminate = "terminate",
+});
+
 wire::string_enum!(InstanceLifecycleType {
     Spot = "spot",
     Scheduled = "scheduled",
@@ -5471,11 +6499,68 @@ wire::string_enum!(KeyType {
     Ed25519 = "ed25519",
 });
 
+wire::string_enum!(LaunchTemplateAutoRecoveryState {
+    Default = "default",
+    Disabled = "disabled",
+});
+
+wire::string_enum!(LaunchTemplateErrorCode {
+    LaunchTemplateIdDoesNotExist = "launchTemplateIdDoesNotExist",
+    LaunchTemplateIdMalformed = "launchTemplateIdMalformed",
+    LaunchTemplateNameDoesNotExist = "launchTemplateNameDoesNotExist",
+    LaunchTemplateNameMalformed = "launchTemplateNameMalformed",
+    LaunchTemplateVersionDoesNotExist = "launchTemplateVersionDoesNotExist",
+    UnexpectedError = "unexpectedError",
+});
+
+wire::string_enum!(LaunchTemplateHttpTokensState {
+    Optional = "optional",
+    Required = "required",
+});
+
+wire::string_enum!(LaunchTemplateInstanceMetadataEndpointState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(LaunchTemplateInstanceMetadataOptionsState {
+    Pending = "pending",
+    Applied = "applied",
+});
+
+wire::string_enum!(LaunchTemplateInstanceMetadataProtocolIpv6 {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(LaunchTemplateInstanceMetadataTagsState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+});
+
+wire::string_enum!(LocalStorage {
+    Included = "included",
+    Required = "required",
+    Excluded = "excluded",
+});
+
+wire::string_enum!(LocalStorageType {
+    Hdd = "hdd",
+    Ssd = "ssd",
+});
+
 wire::string_enum!(LocationType {
     Region = "region",
     AvailabilityZone = "availability-zone",
     AvailabilityZoneId = "availability-zone-id",
     Outpost = "outpost",
+});
+
+wire::string_enum!(MarketType {
+    Spot = "spot",
+    CapacityBlock = "capacity-block",
+    InterruptibleCapacityReservation = "interruptible-capacity-reservation",
+    OnDemand = "on-demand",
 });
 
 wire::string_enum!(MonitoringState {
@@ -5780,6 +6865,11 @@ wire::string_enum!(ShutdownBehavior {
     Terminate = "terminate",
 });
 
+wire::string_enum!(SpotInstanceType {
+    OneTime = "one-time",
+    Persistent = "persistent",
+});
+
 wire::string_enum!(StatusName {
     Reachability = "reachability",
 });
@@ -5917,7 +7007,7 @@ wire::string_enum!(VpcState {
 pub mod limits {
     //! What the model allows.
 
-    use wire::Limits;
+    use wire::{Limits, Pattern};
 
     pub static ADDRESS_MAX_RESULTS: Limits = Limits {
         min: Some(1),
@@ -5952,6 +7042,11 @@ pub mod limits {
     pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Limits = Limits {
         min: Some(5),
         max: Some(1000),
+        ..Limits::NONE
+    };
+    pub static DESCRIBE_LAUNCH_TEMPLATES_MAX_RESULTS: Limits = Limits {
+        min: Some(1),
+        max: Some(200),
         ..Limits::NONE
     };
     pub static DESCRIBE_NAT_GATEWAYS_MAX_RESULTS: Limits = Limits {
@@ -5994,8 +7089,25 @@ pub mod limits {
         max: Some(1000),
         ..Limits::NONE
     };
+    pub static LAUNCH_TEMPLATE_NAME: Limits = Limits {
+        min: Some(3),
+        max: Some(128),
+        pattern: {
+            static PATTERN: Pattern = Pattern::new("[a-zA-Z0-9\\(\\)\\.\\-/_]+");
+            Some(&PATTERN)
+        },
+        ..Limits::NONE
+    };
+    pub static LAUNCH_TEMPLATE_NAME_STRING_LIST: Limits = Limits {
+        member: Some(&LAUNCH_TEMPLATE_NAME),
+        ..Limits::NONE
+    };
     pub static REQUEST_INSTANCE_TYPE_LIST: Limits = Limits {
         max: Some(100),
+        ..Limits::NONE
+    };
+    pub static VERSION_DESCRIPTION: Limits = Limits {
+        max: Some(255),
         ..Limits::NONE
     };
 }

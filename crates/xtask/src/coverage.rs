@@ -15,7 +15,7 @@ const END: &str = "<!-- /coverage -->";
 const TITLES: &[(&str, &str)] = &[
     ("application-autoscaling", "Application Auto Scaling"),
     ("cloudformation", "CloudFormation"),
-    ("ec2", "EC2 (networks)"),
+    ("ec2", "EC2"),
     ("ecr", "ECR"),
     ("ecs", "ECS"),
     ("elasticloadbalancing", "Elastic Load Balancing v2"),

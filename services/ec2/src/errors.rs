@@ -40,6 +40,15 @@ codes! {
     InvalidAllocationIdNotFound = "InvalidAllocationID.NotFound";
     InvalidAssociationIdNotFound = "InvalidAssociationID.NotFound";
     InvalidDhcpOptionIdNotFound = "InvalidDhcpOptionID.NotFound";
+    InvalidLaunchTemplateIdMalformed = "InvalidLaunchTemplateId.Malformed";
+    InvalidLaunchTemplateIdNotFound = "InvalidLaunchTemplateId.NotFound";
+    InvalidLaunchTemplateNameAlreadyExists = "InvalidLaunchTemplateName.AlreadyExistsException";
+    InvalidLaunchTemplateNameMalformed = "InvalidLaunchTemplateName.MalformedException";
+    InvalidLaunchTemplateNameNotFound = "InvalidLaunchTemplateName.NotFoundException";
+    InvalidLaunchTemplateVersionNotFound = "InvalidLaunchTemplateId.VersionNotFound";
+    InvalidUserDataMalformed = "InvalidUserData.Malformed";
+    LaunchTemplateLimitExceeded = "TemplateLimitExceeded";
+    LaunchTemplateVersionLimitExceeded = "VersionLimitExceeded";
     InvalidGroupDuplicate = "InvalidGroup.Duplicate";
     InvalidGroupNotFound = "InvalidGroup.NotFound";
     InvalidIdNotFound = "InvalidID";

@@ -22,6 +22,10 @@ pub const DOMAIN: &str = "ec2:Domain";
 /// Services of AWS that manage resources for their users; there is none here.
 pub const OPERATOR: &str = "ec2:ManagedResourceOperator";
 
+/// By which template a launch is, and whether all that it touches is the template's.
+pub const LAUNCH_TEMPLATE: &str = "ec2:LaunchTemplate";
+pub const OF_TEMPLATE_ALONE: &str = "ec2:IsLaunchTemplateResource";
+
 type Names = &'static [&'static str];
 
 pub const OF_NEW_VPC: Names = &[REGION, VPC_ID, POOL, POOL_6];
@@ -51,6 +55,8 @@ pub const OF_NEW_INTERFACE: Names = &[
     SUBNET_ID,
     VPC,
 ];
+pub const OF_TEMPLATE: Names = &[OPERATOR, REGION];
+pub const OF_CHANGED_TEMPLATE: Names = &[ATTRIBUTE, OPERATOR, REGION];
 pub const OF_INTERFACE: Names = &[ZONE, OPERATOR, INTERFACE_ID, REGION, SUBNET, VPC];
 pub const OF_CHANGED_INTERFACE: Names = &[
     ZONE,
@@ -277,7 +283,7 @@ of_instance!(OF_CHANGED_INSTANCE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode
     "ec2:VolumeThroughput", "ec2:VolumeInitializationRate");
 of_instance!(OF_NEW_INSTANCE: AUTO_RECOVERY, METADATA_TAGS, "ec2:ProductCode", PUBLIC_ON_LAUNCH,
     "ec2:AuthorizedService", "ec2:ElasticGpuType", ENCRYPTED, "ec2:ImageID", IMAGE_TYPE,
-    "ec2:IsLaunchTemplateResource", KEY_NAME, KEY_TYPE, "ec2:LaunchTemplate", INTERFACE_ID, OWNER,
+    OF_TEMPLATE_ALONE, KEY_NAME, KEY_TYPE, LAUNCH_TEMPLATE, INTERFACE_ID, OWNER,
     PARENT_SNAPSHOT, "ec2:ParentVolume", "ec2:PlacementGroupName", "ec2:PlacementGroupStrategy", IS_PUBLIC,
     GROUP_ID, "ec2:SnapshotID", "ec2:SnapshotTime", SUBNET, SUBNET_ID, "ec2:VolumeID",
     "ec2:VolumeInitializationRate", "ec2:VolumeIops", VOLUME_SIZE, "ec2:VolumeThroughput", VOLUME_TYPE, VPC);

@@ -21,6 +21,7 @@ mod group_rules;
 mod instance;
 mod interface;
 mod keys;
+mod launch_template;
 mod nat_gateway;
 mod network;
 mod network_acl;
@@ -50,6 +51,7 @@ use instance::permission::{
 };
 use instance::{change, describe, image, key_pair, options, profile, reconciler, run, status};
 use interface::Interface;
+use launch_template::{TemplateRecord, on_changed_template, on_template};
 use nat_gateway::NatGateway;
 use network_acl::NetworkAcl;
 use route::RouteTable;
@@ -309,6 +311,49 @@ pub fn service() -> Service {
                 .supplying(&[keys::REGION], region),
         )
         .on(nat_gateway::describe_nat_gateways, describing())
+        .on(
+            launch_template::create_launch_template,
+            on_new::<TemplateRecord, CreateLaunchTemplateInput>(|it| {
+                it.tag_specifications.as_ref()
+            })
+            .supplying(&[keys::REGION], region),
+        )
+        .on(
+            launch_template::create_launch_template_version,
+            on_template(|it: &CreateLaunchTemplateVersionInput| {
+                (
+                    it.launch_template_id.as_ref(),
+                    it.launch_template_name.as_ref(),
+                )
+            }),
+        )
+        .on(launch_template::describe_launch_templates, describing())
+        .on(
+            launch_template::describe_launch_template_versions,
+            describing(),
+        )
+        .on(
+            launch_template::modify_launch_template,
+            on_changed_template(),
+        )
+        .on(
+            launch_template::delete_launch_template,
+            on_template(|it: &DeleteLaunchTemplateInput| {
+                (
+                    it.launch_template_id.as_ref(),
+                    it.launch_template_name.as_ref(),
+                )
+            }),
+        )
+        .on(
+            launch_template::delete_launch_template_versions,
+            on_template(|it: &DeleteLaunchTemplateVersionsInput| {
+                (
+                    it.launch_template_id.as_ref(),
+                    it.launch_template_name.as_ref(),
+                )
+            }),
+        )
         .on(account::describe_account_attributes, describing())
         .on(account::describe_regions, describing())
         .on(zones::describe_availability_zones, describing())

@@ -19,6 +19,7 @@ use crate::gateway::InternetGateway;
 use crate::group::SecurityGroup;
 use crate::interface::Interface;
 use crate::keys;
+use crate::launch_template::TemplateRecord;
 use crate::nat_gateway::NatGateway;
 use crate::network_acl::{self, NetworkAcl};
 use crate::route::{self, RouteTable};
@@ -99,6 +100,12 @@ impl Touchable for ElasticAddress {
             (keys::PUBLIC_ADDRESS, self.public.to_string()),
             (keys::DOMAIN, "vpc".to_owned()),
         ]
+    }
+}
+
+impl Touchable for TemplateRecord {
+    fn keys(&self, _: &Cx) -> Vec<(&'static str, String)> {
+        vec![]
     }
 }
 

@@ -13,9 +13,9 @@ use crate::elastic_address::ElasticAddress;
 use crate::errors::{
     InvalidAllocationIdNotFound, InvalidDhcpOptionIdNotFound, InvalidGroupNotFound,
     InvalidIdNotFound, InvalidInstanceIdNotFound, InvalidInternetGatewayIdNotFound,
-    InvalidKeyPairNotFound, InvalidNetworkAclIdNotFound, InvalidNetworkInterfaceIdNotFound,
-    InvalidParameterValue, InvalidRouteTableIdNotFound, InvalidSubnetIdNotFound,
-    InvalidVpcIdNotFound, NatGatewayNotFound, not_found,
+    InvalidKeyPairNotFound, InvalidLaunchTemplateIdNotFound, InvalidNetworkAclIdNotFound,
+    InvalidNetworkInterfaceIdNotFound, InvalidParameterValue, InvalidRouteTableIdNotFound,
+    InvalidSubnetIdNotFound, InvalidVpcIdNotFound, NatGatewayNotFound, not_found,
 };
 use crate::filters::{Filtered, page, select};
 use crate::gateway::InternetGateway;
@@ -24,6 +24,7 @@ use crate::group_rules;
 use crate::instance::key_pair::KeyPairRecord;
 use crate::instance::record::InstanceRecord;
 use crate::interface::Interface;
+use crate::launch_template::TemplateRecord;
 use crate::nat_gateway::NatGateway;
 use crate::network_acl::NetworkAcl;
 use crate::permissions;
@@ -164,6 +165,7 @@ tagged! {
     InstanceRecord: "i-" = Instance, "instance", InvalidInstanceIdNotFound, |_| true;
     KeyPairRecord: "key-" = KeyPair, "key pair", InvalidKeyPairNotFound, |_| true;
     Interface: "eni-" = NetworkInterface, "networkInterface", InvalidNetworkInterfaceIdNotFound, |it| !it.deleting;
+    TemplateRecord: "lt-" = LaunchTemplate, "launchTemplate", InvalidLaunchTemplateIdNotFound, |_| true;
 }
 
 fn change_record<R: Tagged>(

@@ -3,6 +3,7 @@
 mod acl;
 mod dhcp;
 mod group;
+mod launch_template;
 mod nat;
 mod network;
 mod route;
@@ -32,6 +33,7 @@ pub fn register(service: Service) -> Service {
         .resource(group::SecurityGroupType)
         .resource(group::IngressType)
         .resource(group::EgressType)
+        .resource(launch_template::LaunchTemplateType)
 }
 
 /// The tags of a request, for a create operation.

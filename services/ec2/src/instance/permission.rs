@@ -17,6 +17,7 @@ use super::record::InstanceRecord;
 use super::view;
 use crate::group::SecurityGroup;
 use crate::keys;
+use crate::launch_template::{self, TemplateRecord, touched_template};
 use crate::permissions::{
     Touchable, any, default_group, groups, new, of_record, region, touched, with_attributes,
 };
@@ -149,43 +150,85 @@ pub fn on_run() -> Permission<RunInstancesInput> {
     const VOLUME: ResourceType = ResourceType::Volume;
     const INTERFACE: ResourceType = ResourceType::NetworkInterface;
     let tagged = |kind: ResourceType| {
-        move |cx: &Cx, it: &Input| {
+        launched(move |cx: &Cx, it: &Input| {
             let given = tags_for(it, kind).next().is_some();
             given.then(|| new(cx, kind).with_key(keys::CREATE_ACTION, Some(Input::NAME)))
-        }
+        })
     };
-    on(ResourceType::Image.as_str(), image)
-        .also(INSTANCE.as_str(), new_instance)
-        .also(VOLUME.as_str(), new_volume)
-        .also(INTERFACE.as_str(), |cx, it| {
-            let mut interface = new(cx, INTERFACE);
-            let public = it.network_interfaces.iter().flatten();
-            let public = public
-                .filter_map(|it| it.associate_public_ip_address)
-                .next();
-            interface
-                .keys
-                .push(ConditionKey::new(keys::PUBLIC_ON_LAUNCH, public));
-            let subnet = subnet(it).map(|id| touched::<Subnet>(cx, id));
-            let is_shared = |it: &ConditionKey| it.name != keys::SUBNET_ID;
-            let shared = subnet.into_iter().flat_map(|it| it.keys).filter(is_shared);
-            interface.keys.extend(shared);
-            interface
-        })
-        .also(Subnet::TYPE.as_str(), |cx, it| match subnet(it) {
-            Some(id) => touched::<Subnet>(cx, id),
-            None => any::<Subnet>(cx),
-        })
-        .also(SecurityGroup::TYPE.as_str(), security_groups)
-        .also(KeyPairRecord::TYPE.as_str(), |cx, it| {
-            key(cx, it.key_name.as_ref())
-        })
+    on(ResourceType::Image.as_str(), launched(image))
+        .also(INSTANCE.as_str(), launched(new_instance))
+        .also(VOLUME.as_str(), launched(new_volume))
+        .also(
+            INTERFACE.as_str(),
+            launched(|cx, it| {
+                let mut interface = new(cx, INTERFACE);
+                let public = it.network_interfaces.iter().flatten();
+                let public = public
+                    .filter_map(|it| it.associate_public_ip_address)
+                    .next();
+                interface
+                    .keys
+                    .push(ConditionKey::new(keys::PUBLIC_ON_LAUNCH, public));
+                let subnet = subnet(it).map(|id| touched::<Subnet>(cx, id));
+                let is_shared = |it: &ConditionKey| it.name != keys::SUBNET_ID;
+                let shared = subnet.into_iter().flat_map(|it| it.keys).filter(is_shared);
+                interface.keys.extend(shared);
+                interface
+            }),
+        )
+        .also(
+            Subnet::TYPE.as_str(),
+            launched(|cx, it| match subnet(it) {
+                Some(id) => touched::<Subnet>(cx, id),
+                None => any::<Subnet>(cx),
+            }),
+        )
+        .also(SecurityGroup::TYPE.as_str(), launched(security_groups))
+        .also(
+            KeyPairRecord::TYPE.as_str(),
+            launched(|cx, it| key(cx, it.key_name.as_ref())),
+        )
+        .also(TemplateRecord::TYPE.as_str(), template)
         .and("ec2:CreateTags", INSTANCE.as_str(), tagged(INSTANCE))
         .and("ec2:CreateTags", VOLUME.as_str(), tagged(VOLUME))
         .and("ec2:CreateTags", INTERFACE.as_str(), tagged(INTERFACE))
         .passing_by_itself(PRINCIPAL)
-        .supplying(keys::OF_NEW_INSTANCE, region)
+        .supplying(keys::OF_NEW_INSTANCE, |cx, it| {
+            let mut all = region(cx, it);
+            let template = template(cx, it).map(|it| it.arn);
+            let alone = template.is_some().then(|| is_of_template_alone(it));
+            all.push(ConditionKey::new(keys::LAUNCH_TEMPLATE, template));
+            all.push(ConditionKey::new(keys::OF_TEMPLATE_ALONE, alone));
+            all
+        })
         .lacking(keys::OF_ANYTHING)
+}
+
+/// What is touched follows from what is launched: the request's own members over those of its template.
+fn launched<T>(
+    touches: impl Fn(&Cx, &RunInstancesInput) -> T,
+) -> impl Fn(&Cx, &RunInstancesInput) -> T {
+    move |cx, it| touches(cx, &launch_template::filled(cx, it))
+}
+
+fn template(cx: &Cx, it: &RunInstancesInput) -> Option<Touched> {
+    let given = it.launch_template.as_ref()?;
+    let (id, name) = (&given.launch_template_id, &given.launch_template_name);
+    Some(touched_template(cx, id.as_ref(), name.as_ref()))
+}
+
+/// AWS says it of each resource; who replaces one of them is told of all that they are not the template's.
+fn is_of_template_alone(it: &RunInstancesInput) -> bool {
+    let bare = RunInstancesInput {
+        min_count: it.min_count,
+        max_count: it.max_count,
+        launch_template: it.launch_template.clone(),
+        client_token: it.client_token.clone(),
+        dry_run: it.dry_run,
+        tag_specifications: it.tag_specifications.clone(),
+        ..Default::default()
+    };
+    bare == *it
 }
 
 fn subnet(it: &RunInstancesInput) -> Option<&String> {

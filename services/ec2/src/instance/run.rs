@@ -26,7 +26,7 @@ use crate::group::SecurityGroup;
 use crate::interface::{self, Interface};
 use crate::subnet::{self, Subnet};
 use crate::tags::{self, Tags};
-use crate::{default_vpc, zones};
+use crate::{default_vpc, launch_template, zones};
 
 /// Instances of one region that have not ended. AWS's quota is one of virtual processors; this is what one
 /// machine bears.
@@ -62,6 +62,7 @@ struct LaunchTags {
 }
 
 pub async fn run_instances(cx: Cx, input: RunInstancesInput) -> Result<RunInstancesOutput, Error> {
+    let input = launch_template::fill(&cx, input)?;
     let count = counts(&input)?;
     let asked = asked(&cx, &input).await?;
     root::ensure(&cx, &asked.image).await?;

@@ -7,6 +7,7 @@ mod dhcp_options;
 mod engine_side;
 mod filters;
 mod instances;
+mod launch_templates;
 mod nat;
 mod network_acls;
 mod permissions;
