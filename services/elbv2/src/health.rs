@@ -57,21 +57,13 @@ pub async fn describe_target_health(
     let asked = input.targets.as_ref().filter(|it| !it.is_empty());
     let descriptions = match asked {
         None => listed()
-            .map(|it| {
-                description(
-                    &group,
-                    &it.address.to_string(),
-                    it.port,
-                    &it.zone,
-                    state(it),
-                )
-            })
+            .map(|it| description(&group, &it.id(), it.port, &it.zone, state(it)))
             .collect(),
         Some(asked) => {
             let mut descriptions = Vec::new();
             for target in asked {
-                let (address, port) = named(&group, target)?;
-                let found = listed().find(|it| (Some(it.address), it.port) == (address, port));
+                let (id, port) = named(&group, target)?;
+                let found = listed().find(|it| it.id() == id && it.port == port);
                 let reason = (
                     Reason::TargetNotRegistered,
                     "Target is not registered to the target group",

@@ -108,6 +108,9 @@ pub struct TargetGroup {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     pub address: Ipv4Addr,
+    /// What it was registered as, where that was not its address.
+    #[serde(default)]
+    pub instance: Option<String>,
     pub port: u16,
     pub zone: Option<String>,
     pub draining_until_ms: Option<i64>,
@@ -119,6 +122,14 @@ pub struct Target {
     /// time is over.
     #[serde(default)]
     pub drained: bool,
+}
+
+impl Target {
+    /// As clients call it.
+    pub fn id(&self) -> String {
+        let instance = self.instance.clone();
+        instance.unwrap_or_else(|| self.address.to_string())
+    }
 }
 
 impl TargetGroup {

@@ -1,6 +1,7 @@
 //! Target groups and their targets.
 
 use serde_json::{Value as Json, json};
+use shapes::ec2;
 use shapes::elbv2::*;
 
 use crate::world::{World, ask, forward, text, until};
@@ -396,5 +397,70 @@ async fn attributes_of_a_group() {
             served().is_some_and(|it| it.algorithm == expect)
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn instances_and_private_addresses_are_targets() {
+    let world = World::new().await;
+    world.sim.images.add("ami/debian-12");
+    let name = json!({"Filters": [{"Name": "name", "Values": ["debian-12-amd64-*"]}]});
+    let image = world.ok::<ec2::DescribeImagesInput>(name).await;
+    let run = json!({"ImageId": image["imagesSet"][0]["imageId"], "InstanceType": "t3.micro",
+        "SubnetId": world.subnets[0], "MinCount": 1, "MaxCount": 1});
+    let made = world.ok::<ec2::RunInstancesInput>(run).await;
+    let id = text(&made["instancesSet"][0]["instanceId"]);
+    let address = text(&made["instancesSet"][0]["privateIpAddress"]);
+    let machines = json!({"Name": "machines", "Protocol": "HTTP", "Port": 80, "VpcId": world.vpc, "TargetType": "instance"});
+    let machines = world.ok::<CreateTargetGroupInput>(machines).await;
+    let machines = text(&machines["TargetGroups"][0]["TargetGroupArn"]);
+    let asked = |id: &str| json!({"TargetGroupArn": machines, "Targets": [{"Id": id, "Port": 81}]});
+    let mut answer = world.ask::<RegisterTargetsInput>(asked(&id)).await;
+    for _ in 0..1000 {
+        if answer.is_ok() {
+            break;
+        }
+        // Until it runs, it is refused.
+        assert!(
+            answer
+                .as_ref()
+                .unwrap_err()
+                .1
+                .contains("not in a running state"),
+            "{answer:?}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        answer = world.ask::<RegisterTargetsInput>(asked(&id)).await;
+    }
+    assert!(answer.is_ok(), "{answer:?}");
+    let group = json!({"TargetGroupArn": machines});
+    let found = world.ok::<DescribeTargetHealthInput>(group.clone()).await;
+    let target = &found["TargetHealthDescriptions"][0]["Target"];
+    assert_eq!(
+        (&target["Id"], &target["Port"]),
+        (&json!(id), &json!(81)),
+        "{address}"
+    );
+    world.ok::<DeregisterTargetsInput>(asked(&id)).await;
+    let refused = world
+        .ask::<RegisterTargetsInput>(asked("i-0123456789abcdef0"))
+        .await;
+    assert_eq!(refused.unwrap_err().0, "InvalidTarget");
+
+    let addresses = world.target_group("addresses").await;
+    for (address, is_taken) in [
+        ("10.0.1.77", true),
+        ("192.168.7.1", true),
+        ("100.64.0.9", true),
+        ("127.0.0.1", false),
+        ("169.254.169.254", false),
+        ("0.0.0.0", false),
+        ("224.0.0.1", false),
+        ("192.0.2.8", false),
+        ("255.255.255.255", false),
+    ] {
+        let asked = json!({"TargetGroupArn": addresses, "Targets": [{"Id": address}]});
+        let answer = world.ask::<RegisterTargetsInput>(asked).await;
+        assert_eq!(answer.is_ok(), is_taken, "{address}: {answer:?}");
     }
 }
