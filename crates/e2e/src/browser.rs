@@ -138,6 +138,16 @@ impl Browser {
         self.until("the page is there", "document.readyState === 'complete'");
     }
 
+    /// Waits until a page whose title begins so is there with its scripts, which listen to keys.
+    #[track_caller]
+    pub fn arrives_at(&mut self, title: &str) {
+        let there = format!(
+            "document.readyState === 'complete' && document.title.startsWith({})",
+            json!(title)
+        );
+        self.until(&format!("a page called `{title}`"), &there);
+    }
+
     /// The value of an expression on the page; a promise is waited for.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {

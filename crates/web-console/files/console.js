@@ -148,6 +148,8 @@
       "/": () => { const field = one("[data-filter]"); if (field) field.focus(); else askRows(); },
       "j": () => step(1),
       "k": () => step(-1),
+      // Where the row's link has the focus, the browser follows it by itself.
+      "Enter": () => { const row = current(); if (row && document.activeElement === document.body && row.dataset.row) location.assign(row.dataset.row); },
       "w": () => press('[data-key="w"]'),
       "l": () => press('[data-key="l"]'),
       "o": () => press("a.url"),
@@ -156,7 +158,7 @@
       ".": () => { paused = !paused; tell(paused ? "paused" : "live"); },
       "Escape": up,
     }[event.key];
-    if (does) { event.preventDefault(); does(); }
+    if (does) { if (event.key !== "Enter") event.preventDefault(); does(); }
   });
 
   // What changes something: by a header that no form can send.

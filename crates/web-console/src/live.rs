@@ -1,7 +1,7 @@
 //! Live pages: a page's stream sends its main part again whenever it has changed.
 //!
 //! Pages that look at the same thing share one look, and all looks together share one pace: after each, the next
-//! waits nineteen times as long as it took, so that the console takes a twentieth of one core at most, however
+//! waits nineteen times as long as it worked, so that the console takes a twentieth of one core at most, however
 //! many pages are open. A look ends when the last page that wants it is gone.
 
 use std::collections::HashMap;
@@ -36,7 +36,8 @@ pub struct Looks {
     sources: Arc<Sources>,
     open: Mutex<HashMap<String, watch::Receiver<Part>>>,
     streams: Arc<()>,
-    pace: tokio::sync::Mutex<Option<Instant>>,
+    /// When the next look is due.
+    next: Mutex<Option<Instant>>,
 }
 
 impl Looks {
@@ -45,7 +46,7 @@ impl Looks {
             sources,
             open: Mutex::default(),
             streams: Arc::default(),
-            pace: tokio::sync::Mutex::default(),
+            next: Mutex::default(),
         }
     }
 
@@ -137,21 +138,36 @@ impl Looks {
             .is_empty()
     }
 
-    /// What is to be seen now, in its turn.
+    /// What is to be seen now, when it is time.
     async fn once(&self, cx: &Cx, asked: &Asked) -> Option<String> {
-        let mut next = self.pace.lock().await;
-        if let Some(at) = *next {
+        let at = *self.next.lock().expect("nothing panics while it is held");
+        if let Some(at) = at {
             tokio::time::sleep_until(at).await;
         }
-        let begun = Instant::now();
-        let shown = views::look(&self.sources, cx, asked).await;
-        *next = Some(Instant::now() + begun.elapsed() * REST);
-        match shown {
+        let (shown, spent) = timed(views::look(&self.sources, cx, asked)).await;
+        let text = match shown {
             Ok(Shown::Page(page)) => Some(page.main().into_string()),
             // What cannot be read at the moment leaves the page as it is.
             _ => None,
-        }
+        };
+        let now = Instant::now();
+        let mut next = self.next.lock().expect("nothing panics while it is held");
+        *next = Some(next.map_or(now, |it| it.max(now)) + spent * REST);
+        text
     }
+}
+
+/// What comes of it, and how long it worked: waiting for others costs nothing.
+async fn timed<F: Future>(work: F) -> (F::Output, Duration) {
+    let (mut work, mut spent) = (std::pin::pin!(work), Duration::ZERO);
+    let output = std::future::poll_fn(|waker| {
+        let begun = std::time::Instant::now();
+        let polled = work.as_mut().poll(waker);
+        spent += begun.elapsed();
+        polled
+    });
+    let output = output.await;
+    (output, spent)
 }
 
 /// One message. A line of it begins wherever a reader would see one begin, so that no text ends the message or
@@ -171,6 +187,14 @@ fn event(text: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_waits_for_somebody_costs_the_others_nothing() {
+        let begun = Instant::now();
+        let ((), spent) = timed(tokio::time::sleep(Duration::from_secs(60))).await;
+        assert!(begun.elapsed() >= Duration::from_secs(60));
+        assert!(spent * REST < LOOK, "{spent:?}");
+    }
 
     #[test]
     fn no_text_begins_a_message_of_its_own() {

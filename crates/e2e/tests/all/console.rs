@@ -167,6 +167,7 @@ fn a_browser_sees_what_is_real() {
     browser.value("document.activeElement.blur()");
     browser.press("j");
     browser.press("w");
+    browser.arrives_at("Why");
     browser.until_text("What mends it");
     let why = browser.text();
     assert!(
@@ -189,6 +190,7 @@ fn a_browser_sees_what_is_real() {
     );
     assert_accessible(&mut browser);
     browser.press("Enter");
+    browser.arrives_at("Stack shop");
     browser.until_text("failed first");
     browser.until_text("How long it took");
     assert_accessible(&mut browser);
@@ -196,9 +198,11 @@ fn a_browser_sees_what_is_real() {
     // Its logs, searched by the daemon.
     browser.press("g");
     browser.press("l");
+    browser.arrives_at("Logs");
     browser.until_text("Log groups");
     browser.press("j");
     browser.press("Enter");
+    browser.arrives_at("Logs /");
     browser.until("it is a log", "document.querySelector('#log[role=log]')");
     browser.press("/");
     browser.type_text("usage:");
@@ -213,7 +217,7 @@ fn a_browser_sees_what_is_real() {
     // Mended: the page is green again, by itself.
     browser.press("g");
     browser.press("h");
-    browser.until_text("One thing is wrong");
+    browser.arrives_at("One thing is wrong");
     site.write("Dockerfile", SOUND);
     site.write("site/index.html", "the second edition");
     machine.neargate(&["up", &site.argument()]);
@@ -223,9 +227,10 @@ fn a_browser_sees_what_is_real() {
     // Its service: scaled by the button, which asks whether one is sure.
     browser.press("g");
     browser.press("s");
-    browser.until_text("Services");
+    browser.arrives_at("Services");
     browser.press("j");
     browser.press("Enter");
+    browser.arrives_at("Service shop");
     browser.until_text("Targets");
     assert_accessible(&mut browser);
     browser.value("window.confirm = () => true; document.querySelector('[name=count]').value = 3; document.querySelector('form.act [name=count]').form.requestSubmit()");

@@ -11,7 +11,7 @@ pub fn page(facts: &FinderFacts, _: &Asked) -> Page {
         h1 { "Find" }
         @if facts.things.is_empty() { p { "Nothing is called so." } }
         ul data-rows="" { @for it in &facts.things {
-            li data-row=(it.address) { a href=(it.address) { (it.name) } " " small { (it.kind) } }
+            li #{ (it.kind) "-" (it.name) } data-row=(it.address) { a href=(it.address) { (it.name) } " " small { (it.kind) } }
         } }
         @if facts.left_off > 0 { p { (facts.left_off) " more: say more of the name." } }
     };

@@ -92,7 +92,7 @@ fn groups(facts: &LogsFacts) -> Page {
         @if facts.groups.is_empty() { p { "There are none." } }
         ul data-rows="" { @for group in &facts.groups {
             @let address = link(&["logs"], &[("group", group)]);
-            li data-row=(address) { a href=(address) { (group) } }
+            li #{ "log-" (group) } data-row=(address) { a href=(address) { (group) } }
         } }
     };
     Page::new("Logs", "Logs")
