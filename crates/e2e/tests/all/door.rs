@@ -198,7 +198,7 @@ fn what_is_not_built_says_so_by_name() {
         ("ecs", "CreateCapacityProvider"),
         ("ecr", "CreatePullThroughCacheRule"),
         ("logs", "PutDestination"),
-        ("ec2", "RunInstances"),
+        ("ec2", "CreateVpcEndpoint"),
         ("cloudformation", "CreateStackSet"),
         ("iam", "CreateSAMLProvider"),
     ];
