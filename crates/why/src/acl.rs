@@ -74,14 +74,6 @@ impl AclFacts {
         let back = self.asked(AclDirection::In, EPHEMERAL_PORT, peer);
         back.map_err(|it| (AclDirection::In, it)).map(|_| ())
     }
-
-    /// The same of a connection that is made to somebody here.
-    pub fn lets_serve(&self, port: u16, peer: AclPeer) -> Result<(), (AclDirection, String)> {
-        let come = self.asked(AclDirection::In, port, peer);
-        come.map_err(|it| (AclDirection::In, it))?;
-        let back = self.asked(AclDirection::Out, EPHEMERAL_PORT, peer);
-        back.map_err(|it| (AclDirection::Out, it)).map(|_| ())
-    }
 }
 
 impl AclEntryFacts {

@@ -3,16 +3,16 @@
 //! It follows from what is configured, in the order in which AWS's Reachability Analyzer goes. A network ACL is
 //! asked both ways, for it knows no connections; security groups are asked on the way there alone.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use cloud::{Cx, Error};
 use serde::{Deserialize, Serialize};
-use shapes::ec2::{
-    DescribeNetworkAclsInput, DescribeNetworkInterfacesInput, Filter, NetworkAcl, NetworkAclEntry,
-    NetworkInterface,
-};
+use shapes::ec2::NetworkInterface;
 
+use crate::acl::{AclDirection, AclPeer};
 use crate::facts::{GroupFacts, GroupRuleFacts, NetworkFacts, RouteFacts, Via};
+use crate::gather::networks::{interfaces, with_address};
 use crate::gather::{Place, list, networks, tasks};
 use crate::report::Hop;
 
@@ -40,42 +40,45 @@ pub struct Way {
 
 /// One end of a way, with all that decides there.
 #[derive(Debug, Clone, Default)]
-struct End {
-    id: Option<String>,
-    address: Option<IpAddr>,
+pub(crate) struct WayEnd {
+    pub id: Option<String>,
+    pub address: Option<IpAddr>,
     subnet: String,
     vpc: String,
-    network: NetworkFacts,
-    acl: Option<NetworkAcl>,
-    listening: Option<bool>,
+    pub network: NetworkFacts,
+    /// Where the programs of its task accept connections. None: it is no task's, or nobody knows.
+    pub listening: Option<BTreeSet<SocketAddr>>,
+}
+
+/// What decides on a way, in the order in which it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WayStep {
+    Egress,
+    AclOut,
+    Route,
+    AclIn,
+    Ingress,
+    Program,
+    AnswerOut,
+    AnswerIn,
+}
+
+/// A way as far as it goes, with its ends.
+pub(crate) struct Gone {
+    pub from: WayEnd,
+    pub to: WayEnd,
+    pub hops: Vec<Hop>,
+    /// The last hop stops it, for this.
+    pub stop: Option<WayStep>,
 }
 
 /// Answers in the owner's name: what is read is read, and nothing is sent.
 pub async fn way(cx: &Cx, question: &WayQuestion) -> Result<Way, Error> {
-    let missing = |what: &str| {
-        wire::codes::ValidationError.because(format!(
-            "there is no network interface `{what}` in this region: an id begins with eni-"
-        ))
-    };
-    let from = end(cx, &question.from, question.port).await?;
-    let from = from.ok_or_else(|| missing(&question.from))?;
-    let to = match question.to.parse::<IpAddr>() {
-        Ok(address) => match at_address(cx, address, &from.vpc).await? {
-            Some(id) => end(cx, &id, question.port).await?.unwrap_or_default(),
-            None => End {
-                address: Some(address),
-                ..End::default()
-            },
-        },
-        Err(_) => {
-            (end(cx, &question.to, question.port).await?).ok_or_else(|| missing(&question.to))?
-        }
-    };
-    let hops = hops(&from, &to, question.port);
+    let gone = go(cx, question).await?;
     let mut not_looked_at = Vec::new();
-    if to.id.is_none() {
+    if gone.to.id.is_none() {
         not_looked_at.push("whether anything answers at that address".to_owned());
-    } else if to.listening.is_none() {
+    } else if gone.to.listening.is_none() {
         not_looked_at.push(format!(
             "whether a program listens on port {}",
             question.port
@@ -83,154 +86,159 @@ pub async fn way(cx: &Cx, question: &WayQuestion) -> Result<Way, Error> {
     }
     Ok(Way {
         question: question.clone(),
-        reaches: hops.iter().all(|it| it.passes),
-        hops,
+        reaches: gone.stop.is_none(),
+        hops: gone.hops,
         not_looked_at,
     })
 }
 
-fn filter(name: &str, value: &str) -> Option<Vec<Filter>> {
-    Some(vec![Filter {
-        name: Some(name.to_owned()),
-        values: Some(vec![value.to_owned()]),
-    }])
-}
-
-async fn interfaces(cx: &Cx, name: &str, value: &str) -> Result<Vec<NetworkInterface>, Error> {
-    let found = cx.call(DescribeNetworkInterfacesInput {
-        filters: filter(name, value),
-        ..Default::default()
-    });
-    Ok(found.await?.network_interfaces.unwrap_or_default())
+pub(crate) async fn go(cx: &Cx, question: &WayQuestion) -> Result<Gone, Error> {
+    let missing = |what: &str| {
+        wire::codes::ValidationError.because(format!(
+            "there is no network interface `{what}` in this region: an id begins with eni-"
+        ))
+    };
+    let from = end(cx, &question.from).await?;
+    let from = from.ok_or_else(|| missing(&question.from))?;
+    let to = match question.to.parse::<IpAddr>() {
+        Ok(address) => match at_address(cx, address, &from.vpc).await? {
+            Some(id) => end(cx, &id).await?.unwrap_or_default(),
+            None => WayEnd {
+                address: Some(address),
+                ..WayEnd::default()
+            },
+        },
+        Err(_) => end(cx, &question.to)
+            .await?
+            .ok_or_else(|| missing(&question.to))?,
+    };
+    let (hops, stop) = hops(&from, &to, question.port);
+    Ok(Gone {
+        from,
+        to,
+        hops,
+        stop,
+    })
 }
 
 /// The interface of the VPC that has an address.
 async fn at_address(cx: &Cx, address: IpAddr, vpc: &str) -> Result<Option<String>, Error> {
-    let address = address.to_string();
-    let found = interfaces(cx, "vpc-id", vpc).await?;
-    let of = |it: &NetworkInterface| it.private_ip_address.as_deref() == Some(address.as_str());
-    Ok(found
-        .into_iter()
-        .find(of)
-        .and_then(|it| it.network_interface_id))
+    let found = with_address(cx, address).await?.into_iter();
+    let mut own = found.filter(|it| it.vpc_id.as_deref() == Some(vpc));
+    Ok(own.next().and_then(|it| it.network_interface_id))
 }
 
-async fn end(cx: &Cx, id: &str, port: u16) -> Result<Option<End>, Error> {
+async fn end(cx: &Cx, id: &str) -> Result<Option<WayEnd>, Error> {
     let found = interfaces(cx, "network-interface-id", id).await?;
-    let Some(interface) = found.into_iter().next() else {
-        return Ok(None);
-    };
+    match found.into_iter().next() {
+        Some(interface) => of_interface(cx, interface).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn of_interface(cx: &Cx, interface: NetworkInterface) -> Result<WayEnd, Error> {
     let subnet = interface.subnet_id.unwrap_or_default();
     let place = Place {
         subnet: subnet.clone(),
-        interface: Some(id.to_owned()),
+        interface: interface.network_interface_id.clone(),
         ..Place::default()
     };
     let address = interface.private_ip_address.and_then(|it| it.parse().ok());
-    Ok(Some(End {
-        id: Some(id.to_owned()),
+    Ok(WayEnd {
+        id: interface.network_interface_id,
         address,
         network: networks::of(cx, &place).await?.unwrap_or_default(),
-        acl: acl(cx, &subnet).await?,
-        listening: listening(cx, address, port).await?,
+        listening: listening(cx, address).await?,
         vpc: interface.vpc_id.unwrap_or_default(),
         subnet,
-    }))
+    })
 }
 
-async fn acl(cx: &Cx, subnet: &str) -> Result<Option<NetworkAcl>, Error> {
-    let found = cx.call(DescribeNetworkAclsInput {
-        filters: filter("association.subnet-id", subnet),
-        ..Default::default()
-    });
-    Ok(found
-        .await?
-        .network_acls
-        .unwrap_or_default()
-        .into_iter()
-        .next())
-}
-
-/// Whether a program of the task that has this address accepts connections there. None: it is no task's.
-async fn listening(cx: &Cx, address: Option<IpAddr>, port: u16) -> Result<Option<bool>, Error> {
+/// Where programs of the task that has this address accept connections. None: it is no task's.
+async fn listening(
+    cx: &Cx,
+    address: Option<IpAddr>,
+) -> Result<Option<BTreeSet<SocketAddr>>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
     for cluster in list::clusters(cx).await? {
         let ids = list::task_ids(cx, &cluster, None).await?;
         for task in list::tasks(cx, &cluster, &ids).await? {
-            if address.is_none() || task.stop_code.is_some() || tasks::address(&task) != address {
+            if task.stop_code.is_some() || tasks::address(&task) != Some(address) {
                 continue;
             }
             let id = list::last_part(task.task_arn.as_deref().unwrap_or_default());
-            let found = cx.engine().tasks.listening(&id).await.unwrap_or_default();
-            let hears = |it: &std::net::SocketAddr| it.port() == port && !it.ip().is_loopback();
-            return Ok(found.map(|it| it.iter().any(hears)));
+            return Ok(cx.engine().tasks.listening(&id).await.unwrap_or_default());
         }
     }
     Ok(None)
 }
 
 /// Hops up to the one that stops it.
-fn hops(from: &End, to: &End, port: u16) -> Vec<Hop> {
+fn hops(from: &WayEnd, to: &WayEnd, port: u16) -> (Vec<Hop>, Option<WayStep>) {
+    use AclDirection::{In, Out};
     let mut way = vec![Hop::passes(from.id.clone().unwrap_or_default(), None)];
-    let is_over = |way: &[Hop]| way.last().is_some_and(|it| !it.passes);
     let is_other_subnet = to.id.is_none() || to.subnet != from.subnet;
-    let steps: [&dyn Fn() -> Option<Hop>; 8] = [
-        &|| Some(groups(from, to, port, Direction::Out)),
-        &|| is_other_subnet.then(|| acl_hop(from, to, &[port], Direction::Out))?,
-        &|| Some(route(from, to)),
-        &|| is_other_subnet.then(|| acl_hop(to, from, &[port], Direction::In))?,
-        &|| {
-            to.id
-                .is_some()
-                .then(|| groups(to, from, port, Direction::In))
-        },
-        &|| {
-            let id = to.id.clone()?;
-            Some(match to.listening {
-                // AWS looks at the network alone, and has no word for it.
-                Some(false) => Hop {
-                    passes: false,
-                    ..Hop::passes(id, Some(format!("nothing listens on port {port}")))
-                },
-                Some(true) => Hop::passes(id, Some(format!("listens on port {port}"))),
-                None => Hop::passes(id, None),
-            })
-        },
-        &|| is_other_subnet.then(|| acl_hop(to, from, &ANSWER_PORTS, Direction::Out))?,
-        &|| is_other_subnet.then(|| acl_hop(from, to, &ANSWER_PORTS, Direction::In))?,
+    let acl = |here: &WayEnd, other: &WayEnd, ports: &[u16], way| {
+        is_other_subnet.then(|| acl_hop(here, other, ports, way))?
+    };
+    let steps: [(WayStep, &dyn Fn() -> Option<Hop>); 8] = [
+        (WayStep::Egress, &|| Some(groups(from, to, port, Out))),
+        (WayStep::AclOut, &|| acl(from, to, &[port], Out)),
+        (WayStep::Route, &|| Some(route(from, to))),
+        (WayStep::AclIn, &|| acl(to, from, &[port], In)),
+        (WayStep::Ingress, &|| {
+            to.id.is_some().then(|| groups(to, from, port, In))
+        }),
+        (WayStep::Program, &|| program(to, port)),
+        (WayStep::AnswerOut, &|| acl(to, from, &ANSWER_PORTS, Out)),
+        (WayStep::AnswerIn, &|| acl(from, to, &ANSWER_PORTS, In)),
     ];
-    for step in steps {
-        if is_over(&way) {
-            break;
+    for (step, ask) in steps {
+        let Some(hop) = ask() else {
+            continue;
+        };
+        let is_over = !hop.passes;
+        way.push(hop);
+        if is_over {
+            return (way, Some(step));
         }
-        way.extend(step());
     }
-    way
+    (way, None)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    In,
-    Out,
+/// The interface that it gets to, and whether somebody listens there.
+fn program(to: &WayEnd, port: u16) -> Option<Hop> {
+    let id = to.id.clone()?;
+    let hears = |it: &SocketAddr| it.port() == port && !it.ip().is_loopback();
+    Some(match to.listening.as_ref().map(|it| it.iter().any(hears)) {
+        // AWS looks at the network alone, and has no word for it.
+        Some(false) => Hop {
+            passes: false,
+            ..Hop::passes(id, Some(format!("nothing listens on port {port}")))
+        },
+        Some(true) => Hop::passes(id, Some(format!("listens on port {port}"))),
+        None => Hop::passes(id, None),
+    })
 }
 
-impl Direction {
-    fn word(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-        }
+fn word(way: AclDirection) -> &'static str {
+    match way {
+        AclDirection::In => "in",
+        AclDirection::Out => "out",
     }
 }
 
 /// The groups of `here`, about the other end.
-fn groups(here: &End, other: &End, port: u16, way: Direction) -> Hop {
+fn groups(here: &WayEnd, other: &WayEnd, port: u16, way: AclDirection) -> Hop {
     let own = &here.network.groups;
     let names: Vec<&str> = own.iter().map(|it| it.id.as_str()).collect();
-    let component = format!("security groups {} ({})", names.join(", "), way.word());
+    let component = format!("security groups {} ({})", names.join(", "), word(way));
     let addresses: Vec<IpAddr> = other.address.into_iter().collect();
     let rules = |it: &GroupFacts| match way {
-        Direction::In => it.ingress.clone(),
-        Direction::Out => it.egress.clone(),
+        AclDirection::In => it.ingress.clone(),
+        AclDirection::Out => it.egress.clone(),
     };
     let found = own.iter().find_map(|group| {
         let rule = (rules(group).into_iter())
@@ -239,6 +247,9 @@ fn groups(here: &End, other: &End, port: u16, way: Direction) -> Hop {
     });
     match found {
         Some(rule) => Hop::passes(component, Some(rule)),
+        None if own.iter().all(|it| rules(it).is_empty()) => {
+            Hop::stops(component, "SG_HAS_NO_RULES", None)
+        }
         None => Hop::stops(
             component,
             "ENI_SG_RULES_MISMATCH",
@@ -248,52 +259,25 @@ fn groups(here: &End, other: &End, port: u16, way: Direction) -> Hop {
 }
 
 /// The network ACL of the subnet of `here`. None: there is none to ask.
-fn acl_hop(here: &End, other: &End, ports: &[u16], way: Direction) -> Option<Hop> {
-    let acl = here.acl.as_ref()?;
+fn acl_hop(here: &WayEnd, other: &WayEnd, ports: &[u16], way: AclDirection) -> Option<Hop> {
+    let acl = here.network.acl.as_ref()?;
     let answers = if ports.len() > 1 { ", answers" } else { "" };
-    let id = acl.network_acl_id.as_deref().unwrap_or_default();
-    let component = format!("network ACL {id} ({}{answers})", way.word());
-    let address = other.address?;
+    let component = format!("network ACL {} ({}{answers})", acl.id, word(way));
+    let peer = AclPeer::Address(other.address?);
     let mut shown = None;
     for port in ports {
-        let entry = decides(acl, address, *port, way);
-        shown = entry.map(|it| format!("entry {}", it.rule_number.unwrap_or_default()));
-        let is_let = entry
-            .and_then(|it| it.rule_action)
-            .is_some_and(|it| it.as_str() == "allow");
-        if !is_let {
-            return Some(Hop::stops(component, "SUBNET_ACL_RESTRICTION", shown));
+        match acl.asked(way, *port, peer) {
+            Ok(rule) => shown = Some(rule),
+            Err(rule) => {
+                return Some(Hop::stops(component, "SUBNET_ACL_RESTRICTION", Some(rule)));
+            }
         }
     }
     Some(Hop::passes(component, shown))
 }
 
-/// The first entry, by number, that is about the packet.
-fn decides(
-    acl: &NetworkAcl,
-    address: IpAddr,
-    port: u16,
-    way: Direction,
-) -> Option<&NetworkAclEntry> {
-    let mut entries: Vec<&NetworkAclEntry> = (acl.entries.iter().flatten())
-        .filter(|it| it.egress.unwrap_or_default() == (way == Direction::Out))
-        .collect();
-    entries.sort_by_key(|it| it.rule_number);
-    entries.into_iter().find(|it| {
-        let range = it.port_range.clone().unwrap_or_default();
-        let rule = GroupRuleFacts {
-            protocol: it.protocol.clone().unwrap_or_default(),
-            from_port: range.from.unwrap_or(0),
-            to_port: range.to.unwrap_or(i32::from(u16::MAX)),
-            ranges: it.cidr_block.clone().into_iter().collect(),
-            groups: Vec::new(),
-        };
-        rule.covers_tcp(port) && rule.names_any(&[address], &[])
-    })
-}
-
 /// The route table of the subnet of `from`: the longest prefix decides.
-fn route(from: &End, to: &End) -> Hop {
+fn route(from: &WayEnd, to: &WayEnd) -> Hop {
     let network = &from.network;
     let component = network.route_table.clone();
     let Some(address) = to.address else {
@@ -341,9 +325,8 @@ fn route(from: &End, to: &End) -> Hop {
 
 #[cfg(test)]
 mod tests {
-    use shapes::ec2::{PortRange, RuleAction};
-
     use super::*;
+    use crate::acl::{AclEntryFacts, AclFacts};
 
     fn rule(port: i32, range: &str, groups: &[&str]) -> GroupRuleFacts {
         GroupRuleFacts {
@@ -358,22 +341,24 @@ mod tests {
         }
     }
 
-    fn entry(number: i32, egress: bool, action: RuleAction, ports: (i32, i32)) -> NetworkAclEntry {
-        NetworkAclEntry {
-            rule_number: Some(number),
-            egress: Some(egress),
-            rule_action: Some(action),
-            protocol: Some("6".into()),
-            cidr_block: Some("0.0.0.0/0".into()),
-            port_range: Some(PortRange {
-                from: Some(ports.0),
-                to: Some(ports.1),
-            }),
-            ..Default::default()
+    fn entry(
+        number: i64,
+        direction: AclDirection,
+        allows: bool,
+        ports: (i32, i32),
+    ) -> AclEntryFacts {
+        AclEntryFacts {
+            number,
+            direction,
+            allows,
+            protocol: "6".into(),
+            from_port: ports.0,
+            to_port: ports.1,
+            range: "0.0.0.0/0".into(),
         }
     }
 
-    fn end(id: &str, address: &str, subnet: &str) -> End {
+    fn end(id: &str, address: &str, subnet: &str) -> WayEnd {
         let route = |destination: &str, target: &str| RouteFacts {
             destination: destination.into(),
             target: target.into(),
@@ -381,7 +366,7 @@ mod tests {
             via: Via::of(target),
             place: None,
         };
-        End {
+        WayEnd {
             id: Some(id.into()),
             address: Some(address.parse().unwrap()),
             subnet: subnet.into(),
@@ -397,23 +382,24 @@ mod tests {
                     ingress: vec![rule(80, "", &["sg-a"])],
                     ..Default::default()
                 }],
+                acl: Some(AclFacts {
+                    id: format!("acl-{subnet}"),
+                    entries: vec![
+                        entry(100, AclDirection::Out, true, (0, 65_535)),
+                        entry(100, AclDirection::In, true, (0, 65_535)),
+                    ],
+                    place: None,
+                }),
                 ..Default::default()
             },
-            acl: Some(NetworkAcl {
-                network_acl_id: Some(format!("acl-{subnet}")),
-                entries: Some(vec![
-                    entry(100, true, RuleAction::Allow, (0, 65_535)),
-                    entry(100, false, RuleAction::Allow, (0, 65_535)),
-                ]),
-                ..Default::default()
-            }),
-            listening: Some(true),
+            listening: Some(["0.0.0.0:80".parse().unwrap()].into()),
         }
     }
 
     #[track_caller]
-    fn check(from: &End, to: &End, port: u16, expect: Option<(&str, &str)>) {
-        let found = hops(from, to, port);
+    fn check(from: &WayEnd, to: &WayEnd, port: u16, expect: Option<(&str, &str)>) {
+        let (found, stop) = hops(from, to, port);
+        assert_eq!(stop.is_some(), expect.is_some(), "{found:?}");
         let stops = found.iter().find(|it| !it.passes);
         let stops = stops.map(|it| {
             (
@@ -433,7 +419,7 @@ mod tests {
     fn a_packet_gets_as_far_as_what_is_configured_lets_it() {
         let (a, b) = (end("a", "10.0.0.5", "one"), end("b", "10.0.1.5", "two"));
         check(&a, &b, 80, None);
-        assert_eq!(hops(&a, &b, 80).len(), 9);
+        assert_eq!(hops(&a, &b, 80).0.len(), 9);
         check(
             &a,
             &b,
@@ -448,25 +434,25 @@ mod tests {
             Some(("security groups sg-a (in)", "ENI_SG_RULES_MISMATCH")),
         );
         // Nothing listens.
-        let deaf = End {
-            listening: Some(false),
+        let deaf = WayEnd {
+            listening: Some(BTreeSet::new()),
             ..b.clone()
         };
         check(&a, &deaf, 80, Some(("b", "")));
         // A lower number goes first, and answers need an entry of their own.
-        let with = |it: NetworkAclEntry| {
+        let with = |it: AclEntryFacts| {
             let mut end = b.clone();
-            end.acl.as_mut().unwrap().entries.as_mut().unwrap().push(it);
+            end.network.acl.as_mut().unwrap().entries.push(it);
             end
         };
-        let shut = with(entry(50, false, RuleAction::Deny, (80, 80)));
+        let shut = with(entry(50, AclDirection::In, false, (80, 80)));
         check(
             &a,
             &shut,
             80,
             Some(("network ACL acl-two (in)", "SUBNET_ACL_RESTRICTION")),
         );
-        let mute = with(entry(50, true, RuleAction::Deny, (40_000, 65_535)));
+        let mute = with(entry(50, AclDirection::Out, false, (40_000, 65_535)));
         check(
             &a,
             &mute,
@@ -477,15 +463,15 @@ mod tests {
             )),
         );
         // An ACL is asked at the border of a subnet alone.
-        let neighbour = End {
+        let neighbour = WayEnd {
             subnet: "one".into(),
             ..shut
         };
         check(&a, &neighbour, 80, None);
         // The way to the world takes a public address.
-        let world = End {
+        let world = WayEnd {
             address: Some("192.0.2.1".parse().unwrap()),
-            ..End::default()
+            ..WayEnd::default()
         };
         check(
             &a,

@@ -1,12 +1,14 @@
 //! How packets leave a task: its interface, groups, and the route table of its subnet.
 
+use std::net::IpAddr;
+
 use cloud::{Cx, Error};
 use serde::{Deserialize, Serialize};
 use shapes::ec2::{
     DescribeInternetGatewaysInput, DescribeNatGatewaysInput, DescribeNetworkAclsInput,
     DescribeNetworkInterfacesInput, DescribeRouteTablesInput, DescribeSecurityGroupsInput,
-    DescribeSubnetsInput, Filter, IpPermission, NatGatewayState, NetworkAclEntry, Route,
-    RouteState, RouteTable, RuleAction, SecurityGroup,
+    DescribeSubnetsInput, Filter, IpPermission, NatGatewayState, NetworkAclEntry, NetworkInterface,
+    Route, RouteState, RouteTable, RuleAction, SecurityGroup,
 };
 
 use crate::acl::{AclDirection, AclEntryFacts, AclFacts};
@@ -29,6 +31,19 @@ fn filter(name: &str, value: &str) -> Option<Vec<Filter>> {
         name: Some(name.to_owned()),
         values: Some(vec![value.to_owned()]),
     }])
+}
+
+/// The interfaces that a filter leaves.
+pub async fn interfaces(cx: &Cx, name: &str, value: &str) -> Result<Vec<NetworkInterface>, Error> {
+    let found = cx.call(DescribeNetworkInterfacesInput {
+        filters: filter(name, value),
+        ..Default::default()
+    });
+    Ok(found.await?.network_interfaces.unwrap_or_default())
+}
+
+pub async fn with_address(cx: &Cx, address: IpAddr) -> Result<Vec<NetworkInterface>, Error> {
+    interfaces(cx, "addresses.private-ip-address", &address.to_string()).await
 }
 
 /// None: the subnet is gone.
@@ -76,11 +91,7 @@ pub async fn of(cx: &Cx, place: &Place) -> Result<Option<NetworkFacts>, Error> {
 
 /// What is asked for may have been changed on the interface itself.
 async fn look_at_interface(cx: &Cx, id: &str, facts: &mut NetworkFacts) -> Result<(), Error> {
-    let found = cx.call(DescribeNetworkInterfacesInput {
-        filters: filter("network-interface-id", id),
-        ..Default::default()
-    });
-    let found = found.await?.network_interfaces.unwrap_or_default();
+    let found = interfaces(cx, "network-interface-id", id).await?;
     let Some(interface) = found.into_iter().next() else {
         return Ok(());
     };
