@@ -32,7 +32,8 @@ pub fn is_open(text: &str) -> bool {
     text.contains(KNOWN_AFTER_APPLY) || text.contains(dynamic::BEGIN)
 }
 
-/// AWS has parameters of its own, of images mostly: none is here, and so none will be found later.
+/// AWS has parameters of its own, of images mostly. A template's parameters of a stored type find them; dynamic
+/// references to them are not built.
 fn refuse_public_parameters(properties: &Json) -> Result<(), String> {
     // What is malformed is told where it is resolved.
     for reference in dynamic::references(properties).unwrap_or_default() {

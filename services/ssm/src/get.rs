@@ -4,7 +4,8 @@ use cloud::{Cx, Error};
 use shapes::ssm::*;
 
 use crate::describe::{Filter, page};
-use crate::names::{check_path, parse, select};
+use crate::names::{check_path, is_public, parse, select};
+use crate::public;
 use crate::record::ParameterRecord;
 use crate::reference;
 use crate::seal::open;
@@ -15,6 +16,11 @@ pub async fn get_parameter(cx: Cx, input: GetParameterInput) -> Result<GetParame
         let parameter = reference::parameter(&cx, secret, decrypted).await?;
         return Ok(GetParameterOutput {
             parameter: Some(parameter),
+        });
+    }
+    if is_public(&input.name) {
+        return Ok(GetParameterOutput {
+            parameter: Some(public::parameter(&cx, &input.name).await?),
         });
     }
     let (mut version, selector) = cx.read(|tx| {
@@ -32,12 +38,15 @@ pub async fn get_parameters(
     input: GetParametersInput,
 ) -> Result<GetParametersOutput, Error> {
     let decrypted = input.with_decryption == Some(true);
-    let (references, names): (Vec<_>, Vec<_>) =
-        (input.names.into_iter()).partition(|it| reference::secret_of(it).is_some());
+    let is_elsewhere = |it: &String| reference::secret_of(it).is_some() || is_public(it);
+    let (references, names): (Vec<_>, Vec<_>) = input.names.into_iter().partition(is_elsewhere);
     let (mut secrets, mut no_secrets) = (Vec::new(), Vec::new());
     for name in references {
-        let secret = reference::secret_of(&name).unwrap_or_default();
-        match reference::parameter(&cx, secret, decrypted).await {
+        let found = match reference::secret_of(&name) {
+            Some(secret) => reference::parameter(&cx, secret, decrypted).await,
+            None => public::parameter(&cx, &name).await,
+        };
+        match found {
             Ok(found) => secrets.push(found),
             Err(error) if error.is(errors::ParameterNotFound) => no_secrets.push(name),
             Err(error) => return Err(error),

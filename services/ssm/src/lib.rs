@@ -8,8 +8,8 @@
 //! form of KMS's ciphertexts, the same for as long as the version lives. With a key of one's own
 //! (`KeyId`) KMS encrypts it, and decrypts it for who may use the key (`seal.rs`).
 //!
-//! `/a` and `a` are one parameter. Secrets are got as parameters ([`reference`]). AWS's public parameters
-//! (`/aws/service/…`) are not there: `ParameterNotFound`, which names them. Parameter policies,
+//! `/a` and `a` are one parameter. Secrets are got as parameters ([`reference`]). Of AWS's public parameters
+//! (`/aws/service/…`) those of images are there ([`public`]); others are not: `ParameterNotFound`, which names them. Parameter policies,
 //! sharing between accounts and the data types that AWS checks (`aws:ec2:image`) are refused.
 
 mod cfn;
@@ -18,6 +18,7 @@ mod get;
 mod history;
 mod names;
 mod permission;
+mod public;
 mod put;
 mod record;
 mod reference;

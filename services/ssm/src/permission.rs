@@ -5,7 +5,8 @@ use cloud::permission::{ConditionKey, Permission};
 use cloud::{Cx, Touched, permission};
 use shapes::ssm::*;
 
-use crate::names::parse;
+use crate::names::{is_public, parse};
+use crate::public::public_arn;
 use crate::record::{ParameterRecord, arn};
 
 /// Of the reference.
@@ -13,6 +14,9 @@ const PARAMETER: &str = "parameter";
 
 /// The parameter that a text finds, whatever version or label of it, whether it is there or not.
 fn parameter(cx: &Cx, text: &str) -> Touched {
+    if is_public(text) {
+        return Touched::absent(public_arn(cx, text));
+    }
     let found = cx.read(|tx| {
         let named = parse(cx, tx, text)?;
         let record: Option<ParameterRecord> = tx.get(&cx.key(&named.name))?;

@@ -100,7 +100,7 @@ async fn versions_are_counted_found_and_labelled() {
     assert_eq!(world.missing("/web").await, "ParameterNotFound");
     assert_eq!(
         world
-            .missing("/aws/service/ecs/optimized-ami/amazon-linux-2/recommended")
+            .missing("/aws/service/ecs/optimized-ami/windows_server/recommended")
             .await,
         "ParameterNotFound"
     );
@@ -594,4 +594,49 @@ async fn a_key_of_ones_own_encrypts_and_decrypts_for_who_may_use_it() {
     assert_eq!(world.refused(get).await, "InvalidKeyId");
     // What it looks like is told without the key.
     assert_eq!(world.get("/a/secret", false).await.value, Some(shown));
+}
+
+#[tokio::test]
+async fn public_parameters_tell_the_newest_images() {
+    let world = testkit::JsonWorld(testkit::world([ec2::service(), ssm::service()]).at_rest());
+    let get = async |name: &str| {
+        let asked = json!({ "Name": format!("/aws/service/{name}") });
+        world.ok::<GetParameterInput>(asked).await["Parameter"].clone()
+    };
+    let folder = "ecs/optimized-ami/amazon-linux-2/recommended";
+    let id = get(&format!("{folder}/image_id")).await;
+    assert_eq!(
+        (&id["Type"], &id["DataType"]),
+        (&json!("String"), &json!("aws:ec2:image"))
+    );
+    assert_eq!(
+        id["ARN"],
+        format!(
+            "arn:aws:ssm:{}::parameter/aws/service/{folder}/image_id",
+            testkit::REGION
+        )
+    );
+    let document = get(folder).await;
+    let document: serde_json::Value =
+        serde_json::from_str(document["Value"].as_str().unwrap()).unwrap();
+    assert_eq!(document["image_id"], id["Value"]);
+    let asked = json!({ "ImageIds": [id["Value"]] });
+    let images = world.ok::<shapes::ec2::DescribeImagesInput>(asked).await;
+    assert_eq!(images["imagesSet"][0]["name"], document["image_name"]);
+    // Every one that is told has an image that is not of the past.
+    for name in [
+        "al2023-ami-kernel-default-x86_64",
+        "amzn2-ami-hvm-arm64-gp2",
+    ] {
+        let found = get(&format!("ami-amazon-linux-latest/{name}")).await;
+        assert!(
+            found["Value"].as_str().unwrap().starts_with("ami-"),
+            "{found}"
+        );
+    }
+    let names =
+        json!({ "Names": ["/aws/service/none", format!("/aws/service/{folder}/image_id")] });
+    let several = world.ok::<GetParametersInput>(names).await;
+    assert_eq!(several["InvalidParameters"], json!(["/aws/service/none"]));
+    assert_eq!(several["Parameters"][0]["Value"], id["Value"]);
 }
