@@ -35,6 +35,8 @@ pub struct Activity {
     /// Requests whose answer has not ended, and tunnels.
     under_way: AtomicU32,
     given_up: AtomicBool,
+    /// Something was read.
+    heard: AtomicBool,
 }
 
 /// What the bytes that were read belong to.
@@ -59,6 +61,7 @@ impl Activity {
     fn touch_by_reading(&self) -> Reading {
         let now = now_ms();
         self.last_ms.store(now, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return Reading::Rest;
         }
@@ -111,6 +114,15 @@ impl Activity {
             head_since => HEAD_TIME_MAX.checked_sub(since(head_since))?,
         };
         Some(idle_left.min(head_left)).filter(|left| !left.is_zero())
+    }
+
+    /// Returns when the client has said anything, or did not for this long.
+    pub async fn heard(&self, at_most: Duration) {
+        const LOOK_PAUSE: Duration = Duration::from_millis(5);
+        let end = Instant::now() + at_most;
+        while !self.heard.load(Ordering::Relaxed) && Instant::now() < end {
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
     }
 
     /// Returns when nothing has moved for too long.

@@ -35,6 +35,8 @@ const HEAD_BYTES_MAX: usize = 80 * 1024;
 const HEADERS_MAX: usize = 1024;
 /// Time for requests under way when the edge stops.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time for a client that was let in to say its first word when the edge stops.
+const FIRST_WORD_TIME_MAX: Duration = Duration::from_secs(1);
 
 pub enum Command {
     Listen {
@@ -225,7 +227,12 @@ async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
     let mut connection = pin!(connection);
     let mut dead = pin!(client.activity.died_down(idle_timeout));
     let mut stop = client.worker.stop.clone();
-    let mut stopped = pin!(stop.wait_for(|stopping| *stopping));
+    // A connection that is told to end before anything was read of it is closed, and the request lost that is
+    // on its way: who was let in is heard.
+    let mut stopped = pin!(async {
+        let _ = stop.wait_for(|stopping| *stopping).await;
+        client.activity.heard(FIRST_WORD_TIME_MAX).await;
+    });
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -233,7 +240,7 @@ async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
             // A connection that ends badly concerns its client alone.
             _ = &mut connection => return,
             () = &mut dead => return client.activity.give_up(),
-            _ = &mut stopped, if !stopping => {
+            () = &mut stopped, if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
