@@ -21,6 +21,9 @@ use crate::nftables::Tables;
 
 /// Long enough for a packet to come through, short enough to wait for one that does not.
 pub const PATIENCE_MS: u64 = 300;
+/// Longer than a busy machine stands still, and less than the second after which the kernel sends a lost packet
+/// again: a packet that is lost is still seen.
+const ANSWER_MS: u64 = 900;
 
 /// A machine with nothing in it but what the test makes.
 pub struct Lab {
@@ -156,7 +159,7 @@ pub fn answer(listener: TcpListener) {
 /// Connects from the calling thread's namespace and reads what the server says.
 pub fn ask(to: &str) -> std::io::Result<String> {
     let to: SocketAddr = to.parse().unwrap();
-    let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(PATIENCE_MS))?;
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(ANSWER_MS))?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
