@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod builds;
 pub mod containers;
 mod failed_task;
+pub mod instances;
 pub mod list;
 pub mod networks;
 pub mod pictures;
@@ -13,6 +14,8 @@ mod services;
 mod stacks;
 mod targets;
 pub mod tasks;
+
+use std::collections::BTreeSet;
 
 use cloud::{Cx, Error};
 use shapes::ecs::Service;
@@ -36,6 +39,8 @@ pub struct Gathered {
     pub unexplained: Vec<(String, String)>,
     /// The way that was asked about, as far as it was gone.
     pub path: Vec<Hop>,
+    /// The target groups of the services that were looked at.
+    pub groups: BTreeSet<String>,
 }
 
 impl Gathered {
@@ -47,6 +52,7 @@ impl Gathered {
         self.not_looked_at.extend(other.not_looked_at);
         self.unexplained.extend(other.unexplained);
         self.path.extend(other.path);
+        self.groups.extend(other.groups);
     }
 }
 
@@ -78,7 +84,8 @@ pub fn symptom(situation: &Situation) -> String {
     }
 }
 
-/// Every service, every task that runs by itself, every stack, pipeline and build project.
+/// Every service, every task that runs by itself, every instance, every target group that is served and no
+/// service's, every stack, pipeline and build project.
 pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
     let mut gathered = Gathered {
         not_looked_at: vec![format!("regions other than {}", cx.region)],
@@ -86,6 +93,17 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
     };
     for name in list::clusters(cx).await? {
         gathered.add(cluster(cx, &name).await?);
+    }
+    for instance in instances::list(cx).await? {
+        instances::look(&instance, &mut gathered);
+    }
+    for group in list::target_groups(cx).await? {
+        let arn = group.target_group_arn.unwrap_or_default();
+        let is_served = group.load_balancer_arns.is_some_and(|it| !it.is_empty());
+        if is_served && !gathered.groups.contains(&arn) {
+            let name = group.target_group_name.unwrap_or_default();
+            gathered.add(target_group(cx, &name, &arn).await?);
+        }
     }
     for stack in list::stacks(cx).await? {
         // What a nested stack suffers from is told by its root.
@@ -114,6 +132,10 @@ pub async fn cluster(cx: &Cx, name: &str) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
     for service in list::services(cx, name).await? {
         services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
+        let balanced = service.load_balancers.into_iter().flatten();
+        gathered
+            .groups
+            .extend(balanced.filter_map(|it| it.target_group_arn));
     }
     alone(cx, name, &mut gathered).await?;
     Ok(gathered)
@@ -199,6 +221,18 @@ pub async fn task(cx: &Cx, cluster: &str, id: &str) -> Result<Gathered, Error> {
             .any(|it| it.health == "UNHEALTHY");
     if tasks::has_failed(&task) || is_unwell {
         gathered.situations.push(situation);
+    }
+    Ok(gathered)
+}
+
+pub async fn instance(cx: &Cx, id: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    let all = instances::list(cx).await?;
+    for instance in all
+        .iter()
+        .filter(|it| it.instance_id.as_deref() == Some(id))
+    {
+        instances::look(instance, &mut gathered);
     }
     Ok(gathered)
 }

@@ -100,6 +100,7 @@ async fn look(cx: &Cx, subject: Subject) -> Result<Gathered, Error> {
         Subject::Cluster(name) => gather::cluster(cx, &name).await,
         Subject::Service { cluster, name } => gather::service(cx, &cluster, &name).await,
         Subject::Task { cluster, id } => gather::task(cx, &cluster, &id).await,
+        Subject::Instance(id) => gather::instance(cx, &id).await,
         Subject::TargetGroup { name, arn } => gather::target_group(cx, &name, &arn).await,
         Subject::LoadBalancer { name, arn } => gather::balancer(cx, &name, &arn).await,
         Subject::Pipeline(name) => gather::pipeline(cx, &name).await,

@@ -2,7 +2,7 @@
 
 use cloud::{Cx, Error};
 
-use crate::gather::{builds, list, pipelines};
+use crate::gather::{builds, instances, list, pipelines};
 use crate::nearest::nearest;
 
 /// A thing that can be asked about.
@@ -12,6 +12,7 @@ pub enum Subject {
     Cluster(String),
     Service { cluster: String, name: String },
     Task { cluster: String, id: String },
+    Instance(String),
     TargetGroup { name: String, arn: String },
     LoadBalancer { name: String, arn: String },
     Pipeline(String),
@@ -31,7 +32,7 @@ impl Subject {
             | Self::Service { name, .. }
             | Self::TargetGroup { name, .. }
             | Self::LoadBalancer { name, .. } => name,
-            Self::Task { id, .. } => id,
+            Self::Task { id, .. } | Self::Instance(id) => id,
         }
     }
 
@@ -41,6 +42,7 @@ impl Subject {
             Self::Service { cluster, name } => format!("service {name} in cluster {cluster}"),
             Self::Cluster(name) => format!("cluster {name}"),
             Self::Task { cluster, id } => format!("task {id} in cluster {cluster}"),
+            Self::Instance(id) => format!("instance {id}"),
             Self::TargetGroup { name, .. } => format!("target group {name}"),
             Self::LoadBalancer { name, .. } => format!("load balancer {name}"),
             Self::Pipeline(name) => format!("pipeline {name}"),
@@ -60,6 +62,7 @@ impl Subject {
                     || format!("{cluster}/{id}") == thing
                     || thing.ends_with(&format!(":task/{cluster}/{id}"))
             }
+            Self::Instance(id) => id == thing || thing.ends_with(&format!(":instance/{id}")),
             Self::Cluster(name) => name == thing || thing.ends_with(&format!(":cluster/{name}")),
             Self::Stack(name) => name == thing || thing.contains(&format!(":stack/{name}/")),
             // An execution's id and a build's begin with the name.
@@ -116,7 +119,7 @@ fn unknown(thing: &str, all: &[Subject]) -> Error {
         None => String::new(),
     };
     refuse(format!(
-        "there is no stack, cluster, service, task, load balancer, target group, pipeline or build project called `{thing}` in this region{hint}"
+        "there is no stack, cluster, service, task, instance, load balancer, target group, pipeline or build project called `{thing}` in this region{hint}"
     ))
 }
 
@@ -141,6 +144,12 @@ async fn everything(cx: &Cx) -> Result<Vec<Subject>, Error> {
             id,
         }));
     }
+    let instances = instances::list(cx).await?.into_iter();
+    all.extend(
+        instances
+            .filter_map(|it| it.instance_id)
+            .map(Subject::Instance),
+    );
     all.extend(
         list::balancers(cx)
             .await?

@@ -241,6 +241,16 @@ fn a_root_outlives_a_stop_and_a_lost_supervisor_is_noticed() {
         lost["stateReason"]["code"], "Server.InternalError",
         "{lost}"
     );
+    for thing in [&[][..], &[id.as_str()]] {
+        let told = machine.run(&[&["why", "--json"], thing].concat());
+        let report = told.json();
+        let symptom = report["unexplained"][0].to_string();
+        assert!(
+            symptom.contains("Server.InternalError") && symptom.contains(&id),
+            "{report}"
+        );
+        assert_eq!(told.code, 3, "{report}");
+    }
     bench.ask("StartInstances", json!({ "InstanceId": [id] }));
     bench.when(&id, "running");
     bench.terminate(&id);

@@ -253,6 +253,13 @@ fn a_target_that_is_not_well_is_explained() {
             "--port 8080",
         ],
     );
+    // Nobody has to know its name.
+    let (report, code) = scene.why(&[]);
+    assert_eq!(
+        (&report["findings"][0]["id"], code),
+        (&json!("L1"), 1),
+        "{report}"
+    );
     ground.open_port_to(&scene.group, 8080, &balancer.group);
     ground.target_when(&balancer.target_group, "healthy");
     let (report, code) = scene.why(&["site"]);
