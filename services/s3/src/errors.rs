@@ -45,6 +45,7 @@ pub const MalformedACLError: ErrorCode = ErrorCode::sender("MalformedACLError", 
 pub const MalformedPOSTRequest: ErrorCode = ErrorCode::sender("MalformedPOSTRequest", 400);
 pub const MalformedPolicy: ErrorCode = ErrorCode::sender("MalformedPolicy", 400);
 pub const MalformedXML: ErrorCode = ErrorCode::sender("MalformedXML", 400);
+pub const MaxMessageLengthExceeded: ErrorCode = ErrorCode::sender("MaxMessageLengthExceeded", 400);
 pub const MaxPostPreDataLengthExceeded: ErrorCode =
     ErrorCode::sender("MaxPostPreDataLengthExceeded", 400);
 pub const MissingSecurityHeader: ErrorCode = ErrorCode::sender("MissingSecurityHeader", 400);
@@ -149,6 +150,11 @@ pub fn no_website(bucket: &str) -> Error {
     let error = NoSuchWebsiteConfiguration
         .because("The specified bucket does not have a website configuration");
     error.about("BucketName", bucket)
+}
+
+/// A document is longer than any that S3 takes.
+pub fn too_long() -> Error {
+    MaxMessageLengthExceeded.because("Your request was too big.")
 }
 
 pub fn malformed() -> Error {

@@ -3,8 +3,10 @@
 
 mod ground;
 
+use bytes::Bytes;
 use ground::shop::{Shop, Told, complete, copy, get};
 use ground::signing::{Ask, ask};
+use s3s::dto::StreamingBlob;
 
 fn put(body: &str) -> Ask {
     ask("PUT", "/bucket/k", body)
@@ -367,4 +369,31 @@ async fn an_object_says_when_its_rule_deletes_it() {
     assert_eq!(head.header("x-amz-expiration"), Some(expiration.as_str()));
     let other = shop.done(ask("PUT", "/bucket/other", "x")).await;
     assert_eq!(other.header("x-amz-expiration"), None);
+}
+
+/// As a body comes over a connection: in pieces, so that nobody knows its length before it ends.
+fn in_pieces(ask: &Ask) -> http::Request<s3::Body> {
+    let (head, body) = ask.signed().0.into_parts();
+    let bytes = body.bytes().unwrap_or_default();
+    let pieces: Vec<_> = (bytes.chunks(64 * 1024))
+        .map(|it| Ok::<_, std::io::Error>(Bytes::copy_from_slice(it)))
+        .collect();
+    let body = StreamingBlob::wrap(futures_util::stream::iter(pieces));
+    http::Request::from_parts(head, s3::Body::from(body))
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_long_is_refused_and_an_object_is_not() {
+    let shop = Shop::new().await;
+    let long = " ".repeat(5 * 1024 * 1024);
+    for ask in [
+        ask("POST", "/bucket", &long).query("delete", ""),
+        ask("PUT", "/bucket", &long).query("tagging", ""),
+        ask("PUT", "/other", &long),
+    ] {
+        let told = shop.send(in_pieces(&ask)).await;
+        told.refuses(400, "MaxMessageLengthExceeded", &[]);
+    }
+    let object = in_pieces(&ask("PUT", "/bucket/k", &long));
+    assert_eq!(shop.send(object).await.status, 200);
 }

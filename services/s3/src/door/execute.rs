@@ -67,7 +67,18 @@ impl Executor {
         });
         builder.set_host(Hosts);
         builder.set_config(self.config.clone());
-        builder.build().call(Request::from_parts(parts, body)).await
+        let (read, body) = documents::Counter::of(body);
+        let request = Request::from_parts(parts, body);
+        let response = builder.build().call(request).await?;
+        // The library reads documents alone by itself, and takes one that is too long for a failure of
+        // its own. What an operation refuses is kept.
+        let is_unexplained = response.status().is_server_error() && !self.refused.is_kept();
+        if is_unexplained && read.is_past_document() {
+            let error = crate::errors::too_long();
+            self.refused.keep(&error);
+            return Ok(refusals::bare(&error));
+        }
+        Ok(response)
     }
 
     /// Reads what the library reads otherwise than S3, or not at all.

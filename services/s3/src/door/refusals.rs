@@ -27,6 +27,11 @@ impl Refused {
         *kept = Some(error.clone());
     }
 
+    pub fn is_kept(&self) -> bool {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.is_some()
+    }
+
     fn take(&self) -> Option<Error> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.take()
