@@ -142,7 +142,7 @@ impl Service {
         let untyped: Untyped = Box::new(move |cx, node, form| {
             let decoded = match form {
                 Form::Wire => wire::decode_input::<I>(model, node),
-                Form::Json => wire::decode::<I>(node, Style::Json)
+                Form::Json => wire::decode::<I>(node, Style::Own)
                     .map_err(|error| wire::forbidden(model, I::NAME, &error)),
             };
             let permitted = decoded.and_then(|input| {

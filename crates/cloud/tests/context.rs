@@ -298,6 +298,9 @@ async fn a_request_from_outside_meets_the_same_function() {
     let error = ask(json!({"dryRun": true})).await.unwrap_err();
     assert_eq!((error.code, error.status), ("DryRunOperation", 412));
     assert!(ask(json!({"CidrBlock": ["not", "text"]})).await.is_err());
+    // A name that no member has is a slip of the sender's, who would never learn of it.
+    let slip = ask(json!({"CidrBlock": "10.0.0.0/16", "Tenancy": "x"}));
+    assert_eq!(slip.await.unwrap_err().code, "UnknownParameter");
     assert_eq!(world.things().len(), before);
 }
 

@@ -10,6 +10,9 @@ use crate::node::Node;
 pub enum Style {
     /// JSON from the network: types are strict, unknown members are passed over, as AWS does.
     Json,
+    /// JSON of the command line's own door: as `Json`, a member may have any of its names, and an unknown
+    /// one is an error.
+    Own,
     /// Form parameters: scalars are text, unknown members are passed over.
     Query,
     /// EC2's form parameters: as `Query`, and an unknown parameter is an error.

@@ -73,7 +73,9 @@ pub fn set_structure(
 ) {
     let mut given = match node {
         Node::Map(members) | Node::Form(members) | Node::Dict(members) => members,
-        Node::Str(text) if text.is_empty() && cx.style() != Style::Json => Vec::new(),
+        Node::Str(text) if text.is_empty() && !matches!(cx.style(), Style::Json | Style::Own) => {
+            Vec::new()
+        }
         other => return cx.wrong_type("a Structure", &other),
     };
     let forgives_missing = cx.forgives_missing();
@@ -132,7 +134,7 @@ fn refuse_others(
         let problem = match unbuilt.iter().find(|it| it.answers_to(&key, style)) {
             Some(it) if asks_nothing(&node, it.only, style) => continue,
             Some(it) => Problem::Unbuilt { only: it.only },
-            None if matches!(style, Style::Lenient | Style::Ec2) => Problem::Unknown,
+            None if matches!(style, Style::Lenient | Style::Ec2 | Style::Own) => Problem::Unknown,
             None => continue,
         };
         cx.within(Segment::Member(key), |cx| cx.fail(problem));
@@ -203,6 +205,7 @@ impl Unbuilt {
 fn is_name([name, input, output]: [&str; 3], key: &str, style: Style) -> bool {
     match style {
         Style::Json | Style::Stored => key == output,
+        Style::Own => [name, output, input].contains(&key),
         Style::Query | Style::Ec2 => key == input,
         Style::Lenient | Style::LenientPartial => [name, output, input]
             .iter()

@@ -91,8 +91,13 @@ async fn a_member_that_the_operation_does_not_have_decides_nothing() {
         json!({"UserName": "ann", "roleName": "build"}),
         json!({"RoleName": "build", "UserName": "ann"}),
     ] {
-        let refused = world.ask("GetUser", input).await.unwrap_err();
+        let sent = wire::read_json(input.clone());
+        let answer = world.session().serve("iam", "GetUser", sent).await;
+        let refused = answer.map(|_| ()).unwrap_err().message;
         assert!(refused.contains("user ann"), "{refused}");
+        // The command line's own door does not pass over what the operation does not have.
+        let refused = world.ask("GetUser", input).await.unwrap_err();
+        assert!(refused.contains("must be known"), "{refused}");
     }
 }
 
