@@ -203,6 +203,10 @@ pub(crate) fn prepare_router() -> Result<()> {
         ("ipv4/ip_forward", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        // Neighbours are written down on both sides, and nobody asks for one. Whoever asks all the same is not
+        // answered, since the kernel would remember who asked, in a table that all namespaces of the machine
+        // share.
+        ("ipv4/conf/all/arp_ignore", "8"),
     ];
     for (switch, value) in switches {
         fs::write(Path::new("/proc/sys/net").join(switch), value).map_err(|error| {

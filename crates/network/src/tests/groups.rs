@@ -80,6 +80,18 @@ fn closed_egress_drops() {
 }
 
 #[test]
+fn whoever_asks_for_neighbours_is_not_remembered() {
+    on_a_machine(|lab| async move {
+        site(&lab).await;
+        let namespace = std::fs::File::open(lab.file("vpc", "v")).unwrap();
+        let switch = "/proc/sys/net/ipv4/conf/all/arp_ignore";
+        let read = || Ok(std::fs::read_to_string(switch).unwrap());
+        let ignored = crate::namespaces::enter(&namespace, read).unwrap();
+        assert_eq!(ignored.trim(), "8");
+    });
+}
+
+#[test]
 fn a_borrowed_source_address_is_dropped() {
     on_a_machine(|lab| async move {
         let from_balancer = GroupRule {
