@@ -45,6 +45,22 @@ async fn cannot_start(change: impl FnOnce(&mut ContainerSpec)) -> String {
 }
 
 #[tokio::test]
+async fn a_shim_has_nothing_of_the_daemons_environment() {
+    let machine = Machine::new().await;
+    machine
+        .start("t", vec![machine.container("c", "sleep 60000")])
+        .await;
+    machine.wait_state("t", TaskState::Running).await;
+    let shim = shim_pid(&machine, "t");
+    let environment = std::fs::read(format!("/proc/{shim}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert_eq!(environment, "");
+    machine.runtime().stop("t", "enough").await.unwrap();
+    machine.wait_state("t", TaskState::Stopped).await;
+    machine.check_clean();
+}
+
+#[tokio::test]
 async fn what_cannot_be_started_says_why() {
     let argv = |words: &[&str]| {
         words

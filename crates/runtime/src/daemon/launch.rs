@@ -79,6 +79,9 @@ pub(crate) async fn launch(
 pub(super) fn command(inner: &Inner) -> Command {
     let mut command = Command::new(&inner.executable.program);
     command.args(&inner.executable.args);
+    // It forks into containers before it becomes their programs, or stays there as their init: whoever may trace
+    // it there reads its environment.
+    command.env_clear();
     command
 }
 
