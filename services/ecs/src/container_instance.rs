@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud::{Cx, Error, Records};
+use cloud::{Cx, Error, Origin, Records};
 use shapes::ecs::errors::{ClientException, NoUpdateAvailableException};
 use shapes::ecs::*;
 
@@ -42,9 +42,11 @@ pub async fn register_container_instance(
         .map_err(|error| ClientException.because(error.message))?;
     let document = input.instance_identity_document.as_deref();
     let ec2_instance = machine::instance_of(document)?;
-    let Some(machine) = machine::find(&cx, &ec2_instance).await? else {
+    let found = machine::find(&cx, &ec2_instance).await?;
+    // Whoever asks from elsewhere does not learn which instances there are.
+    let Some(machine) = found.filter(|it| speaks_for(&cx.origin, it)) else {
         return Err(invalid(format!(
-            "Instance {ec2_instance} of the identity document does not run."
+            "Instance {ec2_instance} of the identity document does not run, or does not ask itself."
         )));
     };
     let attributes = attributes_of(input.attributes.unwrap_or_default(), &machine)?;
@@ -92,6 +94,16 @@ pub async fn register_container_instance(
     Ok(RegisterContainerInstanceOutput {
         container_instance: registered,
     })
+}
+
+/// Whether a call comes from the machine that it is about: by its agent here, or through its own interface. On
+/// AWS the signature of the identity document says so, which nobody is given but at the machine itself.
+fn speaks_for(origin: &Origin, machine: &instance_record::Machine) -> bool {
+    let Some(client) = origin.client() else {
+        return true;
+    };
+    let inside = client.inside.as_ref();
+    inside.is_some_and(|it| it.interface == machine.interface)
 }
 
 fn attributes_of(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cloud::{ClientOrigin, InsideOrigin};
 use engine::InterfaceSpec;
 use shapes::ec2::InstanceStateName;
 use shapes::ecs::*;
@@ -169,6 +170,32 @@ fn serve_here(count: i32) -> CreateServiceInput {
         network_configuration: None,
         ..create("web", "web", count)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_registered_from_within_it_alone() {
+    let world = World::new().await;
+    let machine = boot(&world, 1).await;
+    let from = |interface: Option<&str>| {
+        let inside = interface.map(|it| InsideOrigin {
+            interface: it.into(),
+            vpc: Some("vpc-1".into()),
+        });
+        let origin = ClientOrigin {
+            inside,
+            ..testkit::from_outside()
+        };
+        world.client(testkit::owner(), origin)
+    };
+    for elsewhere in [from(None), from(Some("eni-machine-2"))] {
+        let asked = registration(&machine, 2000, ABLE);
+        let refused = elsewhere.call(asked).await.unwrap_err();
+        assert!(refused.message.contains("does not ask"), "{refused:?}");
+    }
+    let itself = from(Some("eni-machine-1"));
+    let asked = registration(&machine, 2000, ABLE);
+    let made = itself.call(asked).await.unwrap();
+    assert!(made.container_instance.is_some());
 }
 
 #[tokio::test(start_paused = true)]
