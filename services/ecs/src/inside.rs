@@ -18,8 +18,16 @@ use crate::task_record::{Container, Task, TaskPlace};
 const SESSION_SECONDS: i32 = 3600;
 
 /// The path of a task's credentials, below the door's address.
-pub fn credentials_path(task_id: &str) -> String {
-    format!("/v2/credentials/{task_id}")
+pub fn credentials_path(task: &Task) -> String {
+    format!("/v2/credentials/{}", credentials_id(task))
+}
+
+/// Known to the task alone: see [`Task::credentials_key`].
+fn credentials_id(task: &Task) -> String {
+    match task.credentials_key.as_str() {
+        "" => task.id.clone(),
+        key => format!("{}-{key}", task.id),
+    }
 }
 
 /// The path of a container's metadata.
@@ -43,10 +51,12 @@ fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx
 /// the one that asks.
 pub async fn credentials(
     cloud: &Arc<Cloud>,
-    task_id: &str,
+    id: &str,
     interface: &str,
 ) -> Result<Option<Json>, Error> {
-    let Some((cx, task)) = find(cloud, task_id, interface)? else {
+    let task_id = id.split_once('-').map_or(id, |it| it.0);
+    let found = find(cloud, task_id, interface)?;
+    let Some((cx, task)) = found.filter(|it| credentials_id(&it.1) == id) else {
         return Ok(None);
     };
     let Some(definition) = cx.read(|tx| find_definition(&cx, tx, &task.definition))? else {

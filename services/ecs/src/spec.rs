@@ -217,7 +217,7 @@ fn environment(
         set("ECS_CONTAINER_METADATA_URI_V4", &uri);
     }
     if task_role(&task.overrides, definition).is_some() {
-        let path = inside::credentials_path(&task.id);
+        let path = inside::credentials_path(task);
         set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &path);
     }
     // What leads clients to AWS there leads them here.

@@ -147,6 +147,11 @@ pub struct Task {
     pub cluster: String,
     /// 32 hexadecimal digits; the engine's id of it, too.
     pub id: String,
+    /// What is added to its id where its credentials are, as nobody else knows it: tasks in mode `host` share their
+    /// machine's interface, and ids of tasks are in ARNs, events and names of log streams. Empty: a record of
+    /// an earlier version.
+    #[serde(default)]
+    pub credentials_key: String,
     pub service: Option<OfService>,
     /// ARN of the task definition.
     pub definition: String,

@@ -3,6 +3,34 @@
 use crate::support::*;
 use shapes::ecs::*;
 
+/// Ids of tasks are in ARNs, events and names of log streams, and tasks in mode `host` share an interface.
+#[tokio::test(start_paused = true)]
+async fn a_tasks_id_does_not_lead_to_its_credentials() {
+    let world = World::new().await;
+    let with_role = RegisterTaskDefinitionInput {
+        task_role_arn: Some("execution".into()),
+        ..definition(IMAGE)
+    };
+    world.call(with_role).await;
+    let task = world.call(run("web")).await.tasks.unwrap().remove(0);
+    let task = task.task_arn.unwrap();
+    world.task_until(&task, "RUNNING").await;
+    let id = task.rsplit('/').next().unwrap();
+    let spec = world.sim.tasks.spec(id).unwrap();
+    let interface = spec.interface.as_deref().unwrap();
+    let path = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/";
+    let mut told = spec.containers[0].env.iter();
+    let own = told.find_map(|it| it.strip_prefix(path)).unwrap();
+    let other = format!("{id}-{}", "0".repeat(32));
+    for guessed in [id, other.as_str()] {
+        let found = ecs::credentials(&world.cloud, guessed, interface).await;
+        assert!(found.unwrap().is_none(), "{guessed}");
+    }
+    // The role is taken on by an operation of STS's, which is not served here.
+    let found = ecs::credentials(&world.cloud, own, interface).await;
+    assert_eq!(found.unwrap_err().status, 501);
+}
+
 /// Permission is decided on the cluster that an ARN names, so the cluster has to be the task's.
 #[tokio::test(start_paused = true)]
 async fn a_task_is_tagged_in_its_own_cluster() {
