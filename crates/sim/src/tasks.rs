@@ -25,6 +25,8 @@ pub struct SimTasks {
     listening: Mutex<BTreeMap<String, BTreeSet<SocketAddr>>>,
     /// What commands in a task answer, by the task: an exit code and lines.
     answers: Mutex<BTreeMap<String, (i32, Vec<String>)>>,
+    /// Tasks whose commands do not end.
+    hanging: Mutex<BTreeSet<String>>,
     /// Commands that were run, after their task.
     commands: Mutex<Vec<(String, Vec<String>)>>,
 }
@@ -40,6 +42,7 @@ impl Default for SimTasks {
             usage: Mutex::default(),
             listening: Mutex::default(),
             answers: Mutex::default(),
+            hanging: Mutex::default(),
             commands: Mutex::default(),
         }
     }
@@ -66,6 +69,11 @@ impl SimTasks {
         let lines = lines.iter().map(|it| (*it).to_owned()).collect();
         let mut answers = self.answers.lock().expect("no panic");
         answers.insert(id.to_owned(), (code, lines));
+    }
+
+    /// Lets no command in a task end.
+    pub fn hang(&self, id: &str) {
+        self.hanging.lock().expect("no panic").insert(id.to_owned());
     }
 
     /// The commands that were run in a task.
@@ -269,6 +277,10 @@ impl Tasks for SimTasks {
         argv: Vec<String>,
         output: mpsc::Sender<String>,
     ) -> Result<i32> {
+        let hangs = self.hanging.lock().expect("no panic").contains(id);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         let answer = self.answers.lock().expect("no panic").get(id).cloned();
         let (code, lines) =
             answer.ok_or_else(|| EngineError::machine("the simulated machine runs no commands"))?;

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Error, Next, Reconciler, StoreError};
+use engine::EngineError;
 use shapes::ec2::{DescribeInstanceTypesInput, DescribeInstancesInput, Filter, Instance};
 use shapes::ecs::*;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::agent_config::AgentConfig;
 use crate::instance_record::Machine;
@@ -31,8 +33,11 @@ const SOON: Duration = Duration::from_millis(500);
 const CONTAINER: &str = "machine";
 /// Lines of a configuration that wait for being read.
 const LINES_AT_ONCE: usize = 64;
-/// A configuration has no more lines that are kept.
+/// A configuration has no more lines, and no more bytes, that are kept.
 const LINES_MAX: usize = 1000;
+const BYTES_MAX: usize = 64 << 10;
+/// A machine's shell is whatever its owner has put there: one that does not end by then is ended.
+const SHELL_WAIT: Duration = Duration::from_secs(5);
 /// Capabilities that tasks may need of it, and that it has.
 const CAPABILITIES: [&str; 8] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.18",
@@ -75,22 +80,42 @@ impl Reconciler for AgentReconciler {
     }
 
     async fn reconcile(&self, cx: Cx, _: &str) -> Result<Next, converge::Error> {
-        let mut next: Option<Duration> = None;
         let mut kept = BTreeMap::new();
+        // All at once: no machine waits for another one's shell.
+        let mut looks = JoinSet::new();
         for region in regions(&cx)? {
             let cx = cx.in_region(&region);
             for instance in running(&cx).await? {
                 let id = instance.instance_id.clone().unwrap_or_default();
                 let mut agent = self.take(&id);
-                if !agent.is_absent {
-                    let wait = look(&cx, &id, instance, &mut agent).await?;
-                    next = Some(next.map_or(wait, |it| it.min(wait)));
+                if agent.is_absent {
+                    kept.insert(id, agent);
+                    continue;
                 }
-                kept.insert(id, agent);
+                let cx = cx.clone();
+                looks.spawn(async move {
+                    let wait = look(&cx, &id, instance, &mut agent).await;
+                    (id, agent, wait)
+                });
+            }
+        }
+        let mut next: Option<Duration> = None;
+        let mut failed = None;
+        while let Some(looked) = looks.join_next().await {
+            let Ok((id, agent, wait)) = looked else {
+                continue;
+            };
+            kept.insert(id, agent);
+            match wait {
+                Ok(wait) => next = Some(next.map_or(wait, |it| it.min(wait))),
+                Err(error) => failed = Some(error),
             }
         }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
-        Ok(next.map_or(Next::Idle, Next::After))
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(next.map_or(Next::Idle, Next::After)),
+        }
     }
 }
 
@@ -194,20 +219,28 @@ async fn read_config(cx: &Cx, id: &str) -> Found {
 
 /// Runs the machine's own shell with these arguments. How it ended, and its lines.
 async fn in_shell(cx: &Cx, id: &str, arguments: &[&str]) -> (engine::Result<i32>, Vec<String>) {
-    let (sender, mut lines) = mpsc::channel(LINES_AT_ONCE);
+    let (sender, mut lines) = mpsc::channel::<String>(LINES_AT_ONCE);
     let argv = ["/bin/sh"].iter().chain(arguments);
     let argv = argv.map(|it| (*it).to_owned()).collect();
     let read = async {
-        let mut kept = Vec::new();
+        let (mut kept, mut bytes) = (Vec::new(), 0);
         while let Some(line) = lines.recv().await {
-            if kept.len() < LINES_MAX {
+            bytes += line.len();
+            if kept.len() < LINES_MAX && bytes <= BYTES_MAX {
                 kept.push(line);
             }
         }
         kept
     };
     let tasks = &cx.engine().tasks;
-    tokio::join!(tasks.exec(id, CONTAINER, argv, sender), read)
+    let both = async { tokio::join!(tasks.exec(id, CONTAINER, argv, sender), read) };
+    let late = |_| {
+        let error = EngineError::machine(format!("the shell of {id} does not end"));
+        (Err(error), Vec::new())
+    };
+    tokio::time::timeout(SHELL_WAIT, both)
+        .await
+        .unwrap_or_else(late)
 }
 
 /// Writes a line into the agent's log, unless it is the last that is there.

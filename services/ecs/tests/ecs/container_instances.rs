@@ -665,6 +665,22 @@ async fn an_agent_joins_the_cluster_that_its_machine_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_whose_shell_does_not_end_holds_up_its_own_agent_alone() {
+    let world = World::new().await;
+    world.sim.tasks.hang("i-1");
+    world.sim.tasks.answer("i-2", 0, &["ECS_CLUSTER=default"]);
+    boot(&world, 1).await;
+    boot(&world, 2).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let connected = ListContainerInstancesInput {
+        filter: Some("agentConnected == true".into()),
+        ..Default::default()
+    };
+    let found = world.call(connected).await.container_instance_arns;
+    assert_eq!(found.map(|it| it.len()), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_without_a_way_out_says_so_in_its_log() {
     let world = World::new().await;
     world.sim.tasks.answer("i-1", 0, &["ECS_CLUSTER=default"]);
