@@ -232,7 +232,7 @@ pub async fn describe_alarms(
         PAGE
     };
     let count = count.unwrap_or(most);
-    let more = alarms.len() > skip + count;
+    let more = alarms.len().saturating_sub(skip) > count;
     let shown = alarms.into_iter().skip(skip).take(count).map(Alarm::shown);
     Ok(DescribeAlarmsOutput {
         composite_alarms: Some(Vec::new()),

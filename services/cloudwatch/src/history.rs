@@ -173,7 +173,7 @@ pub async fn describe_alarm_history(
     };
     let count = input.max_records.and_then(|it| usize::try_from(it).ok());
     let count = count.unwrap_or(PAGE);
-    let more = items.len() > skip + count;
+    let more = items.len().saturating_sub(skip) > count;
     let shown = items
         .into_iter()
         .skip(skip)

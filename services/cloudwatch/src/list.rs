@@ -52,7 +52,7 @@ pub async fn list_metrics(cx: Cx, input: ListMetricsInput) -> Result<ListMetrics
             InvalidParameterValueException.because("The value for parameter NextToken is invalid.")
         })?,
     };
-    let more = ids.len() > skip + PAGE;
+    let more = ids.len().saturating_sub(skip) > PAGE;
     let shown = ids.iter().skip(skip).take(PAGE);
     Ok(ListMetricsOutput {
         metrics: Some(shown.map(MetricId::shown).collect()),

@@ -599,3 +599,32 @@ async fn lines_without_labels_are_named_by_what_tells_them_apart() {
         ["Orders", "least"]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_past_the_last_one_is_empty() {
+    let world = world(Pace::Real);
+    let past = || Some(usize::MAX.to_string());
+    let metrics = ListMetricsInput {
+        next_token: past(),
+        ..Default::default()
+    };
+    let answer = world.call(metrics).await;
+    assert_eq!(
+        (answer.metrics.unwrap().len(), answer.next_token),
+        (0, None)
+    );
+    let alarms = DescribeAlarmsInput {
+        next_token: past(),
+        ..Default::default()
+    };
+    let answer = world.call(alarms).await;
+    assert_eq!(answer.metric_alarms.unwrap().len(), 0);
+    assert_eq!(answer.next_token, None);
+    let history = DescribeAlarmHistoryInput {
+        next_token: past(),
+        ..Default::default()
+    };
+    let answer = world.call(history).await;
+    assert_eq!(answer.alarm_history_items.unwrap().len(), 0);
+    assert_eq!(answer.next_token, None);
+}
