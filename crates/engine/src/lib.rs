@@ -22,6 +22,7 @@ mod logs;
 mod network;
 mod objects;
 mod room;
+mod shares;
 mod task;
 mod workspaces;
 
@@ -38,6 +39,7 @@ pub use logs::*;
 pub use network::*;
 pub use objects::*;
 pub use room::*;
+pub use shares::*;
 pub use task::*;
 pub use workspaces::*;
 

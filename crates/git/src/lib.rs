@@ -30,19 +30,19 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use engine::*;
 use reach::Reach;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 
 pub use commands::Push;
 pub use inflate::inflate;
 pub use serve::{Pack, known_protocol};
 
-use crate::limits::{CHANGES_MAX, FETCH_TIMEOUT, SERVED_MAX};
+use crate::limits::{CHANGES_MAX, FETCH_TIMEOUT, SERVED_MAX, SERVED_OF_ONE_MAX};
 use crate::names::check_id;
 use crate::remote::{Depth, Mirrors};
 use crate::run::git;
@@ -52,7 +52,7 @@ pub struct GitStore {
     root: PathBuf,
     mirrors: Mirrors,
     changes: broadcast::Sender<String>,
-    served: Arc<Semaphore>,
+    served: Shares,
 }
 
 impl GitStore {
@@ -68,7 +68,7 @@ impl GitStore {
             mirrors: Mirrors::open(root.join("mirrors"), reach)?,
             root,
             changes: broadcast::channel(CHANGES_MAX).0,
-            served: Arc::new(Semaphore::new(SERVED_MAX)),
+            served: Shares::new(SERVED_MAX, SERVED_OF_ONE_MAX),
         })
     }
 
@@ -82,22 +82,22 @@ impl GitStore {
         serve::advertise(&self.hosted(id)?, pack, protocol).await
     }
 
-    /// A clone, a fetch or a push: the client's part in, the repository's out.
+    /// A clone, a fetch or a push: the client's part in, the repository's out. `who` asks for it.
     pub async fn exchange(
         &self,
+        who: &str,
         id: &str,
         pack: Pack,
         protocol: Option<&'static str>,
         input: ByteStream,
     ) -> Result<ByteStream> {
         let repository = self.hosted(id)?;
-        let permit = self.served.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| EngineError::machine("nobody is served any longer"))?;
+        let turn = self.served.take(who).await;
         let pushed = Pushed {
             id: id.to_owned(),
             changes: self.changes.clone(),
         };
-        serve::exchange(repository.into(), pack, protocol, input, pushed, permit)
+        serve::exchange(repository.into(), pack, protocol, input, pushed, turn)
     }
 
     fn place(&self, id: &str) -> Result<PathBuf> {

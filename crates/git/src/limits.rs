@@ -30,6 +30,8 @@ pub const MIRROR_LOOK: Duration = Duration::from_millis(500);
 pub const MIRRORS_MAX: usize = 64;
 /// Clients that are served at once; further ones wait.
 pub const SERVED_MAX: usize = 16;
+/// Of those, who asks in one name.
+pub const SERVED_OF_ONE_MAX: usize = 4;
 /// Pieces of an answer that a slow client may be behind.
 pub const PIECES_MAX: usize = 16;
 /// What a ref's name may be. (A file name on disk ends at 255.)

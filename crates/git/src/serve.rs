@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ByteStream, EngineError, Result};
+use engine::{ByteStream, EngineError, Result, Turn};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::limits::{PIECES_MAX, PUSH_BYTES_MAX, SERVE_TIMEOUT};
 use crate::run::{self, Call, Running, git};
@@ -115,12 +115,12 @@ pub fn exchange(
     protocol: Option<&'static str>,
     input: ByteStream,
     pushed: Pushed,
-    permit: OwnedSemaphorePermit,
+    turn: Turn,
 ) -> Result<ByteStream> {
     let running = call(&repository, pack, protocol, false).spawn()?;
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     tokio::spawn(async move {
-        let _permit = permit;
+        let _turn = turn;
         let work = carry(running, input, &pieces);
         let outcome = match tokio::time::timeout(SERVE_TIMEOUT, work).await {
             Ok(outcome) => outcome,

@@ -62,7 +62,7 @@ async fn answer(store: Arc<GitStore>, request: Request<Incoming>) -> Response<Bo
     let input = TryStreamExt::map_err(BodyStream::new(request.into_body()), std::io::Error::other)
         .try_filter_map(|it| async move { Ok(it.into_data().ok()) });
     let output = store
-        .exchange(id, pack, protocol, Box::pin(input))
+        .exchange("somebody", id, pack, protocol, Box::pin(input))
         .await
         .unwrap();
     let body = StreamBody::new(output.map(|it| it.map(Frame::data))).boxed_unsync();

@@ -174,6 +174,14 @@ impl Access<'_> {
         self.cx.authorize_one("codecommit", need)
     }
 
+    /// Whose turns an exchange takes: sessions of a role have its turns.
+    fn taker(&self) -> String {
+        match &self.cx.caller {
+            Caller::AssumedRole { role_arn, .. } => role_arn.clone(),
+            caller => caller.arn(self.cx.account()),
+        }
+    }
+
     /// What is pushed, when all the references that it changes may be changed.
     async fn admit(&self, input: ByteStream) -> Result<ByteStream, Refused> {
         let push = Push::read(input).await?;
@@ -257,7 +265,8 @@ async fn serve(
                 Pack::Upload => input,
                 Pack::Receive => access.admit(input).await?,
             };
-            let output = front.git.exchange(id, pack, protocol, input).await?;
+            let who = access.taker();
+            let output = front.git.exchange(&who, id, pack, protocol, input).await?;
             let frames = output.map(|piece| piece.map(Frame::data));
             (StreamBody::new(frames).boxed_unsync(), "result")
         }
