@@ -70,9 +70,13 @@ pub const FRESH_MAX_AGE: Duration = GARBAGE_GRACE;
 pub const REFERENCES_KEPT_MAX: usize = 4096;
 /// Open uploads: each is a file and a hash state.
 pub const UPLOADS_MAX: usize = 1000;
+/// Of those, to one repository.
+pub const UPLOADS_OF_ONE_MAX: usize = 200;
 /// Bodies being received at once: each holds a thread while it is written, and the runtime has a
 /// few hundred.
 pub const RECEIVING_MAX: usize = 64;
+/// Of those, for one repository: a client sends a few layers at a time.
+pub const RECEIVING_OF_ONE_MAX: usize = 16;
 /// Names in one answer of a list, when the client does not say.
 pub const LIST_PAGE: usize = 1000;
 

@@ -12,7 +12,7 @@ use engine::{Digest, EngineError, Repository, Result};
 
 use crate::blobs::BlobWriter;
 use crate::disk::random_name;
-use crate::limits::{UPLOAD_IDLE_MAX, UPLOADS_MAX};
+use crate::limits::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UPLOADS_OF_ONE_MAX};
 use crate::store::Inner;
 
 #[derive(Default)]
@@ -59,9 +59,14 @@ impl Inner {
         let writer = self.blobs.writer()?;
         let mut uploads = self.pieces.lock();
         uploads.retain(|_, upload| upload.used.elapsed() < UPLOAD_IDLE_MAX);
-        if uploads.len() >= UPLOADS_MAX {
+        let of_one = uploads.values().filter(|it| it.repository == *repository);
+        let is_full = match of_one.count() {
+            UPLOADS_OF_ONE_MAX.. => Some(UPLOADS_OF_ONE_MAX),
+            _ => (uploads.len() >= UPLOADS_MAX).then_some(UPLOADS_MAX),
+        };
+        if let Some(most) = is_full {
             return Err(EngineError::conflict(format!(
-                "{UPLOADS_MAX} uploads are open already"
+                "{most} uploads are open already"
             )));
         }
         let id = random_name();

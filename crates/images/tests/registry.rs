@@ -77,6 +77,25 @@ async fn a_blob_is_pushed_whole() {
 }
 
 #[tokio::test]
+async fn uploads_to_one_repository_leave_room_for_others() {
+    let server = Server::start().await;
+    let begin = async |repository: &str| {
+        let path = format!("/v2/{repository}/blobs/uploads/");
+        server.call(Method::POST, &path, &[], "").await.status
+    };
+    let mut open = 0;
+    let refused = loop {
+        match begin("site").await {
+            StatusCode::ACCEPTED => open += 1,
+            other => break other,
+        }
+        assert!(open < 1000, "nothing bounds them");
+    };
+    assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(begin("other").await, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn a_blob_is_pushed_in_chunks() {
     let server = Server::start().await;
     let start = server

@@ -20,14 +20,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::Repository;
+use engine::{Repository, Shares};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body;
-use tokio::sync::Semaphore;
 
-use crate::limits::RECEIVING_MAX;
+use crate::limits::{RECEIVING_MAX, RECEIVING_OF_ONE_MAX};
 use crate::store::ImageStore;
 pub use access::{Access, Closed, Gate};
 use access::{Deed, RepositoryDeed};
@@ -64,7 +63,7 @@ struct Asked<'a, B> {
 pub struct Registry {
     store: ImageStore,
     uploads: Arc<Uploads>,
-    receiving: Semaphore,
+    receiving: Shares,
 }
 
 impl Registry {
@@ -72,7 +71,7 @@ impl Registry {
         Self {
             store,
             uploads: Arc::default(),
-            receiving: Semaphore::new(RECEIVING_MAX),
+            receiving: Shares::new(RECEIVING_MAX, RECEIVING_OF_ONE_MAX),
         }
     }
 

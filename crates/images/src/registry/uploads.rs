@@ -25,7 +25,7 @@ use super::{Answer, Registry, RegistryBody};
 use crate::blobs::BlobWriter;
 use crate::disk::random_name;
 use crate::ingest::{Received, ingest};
-use crate::limits::{UPLOAD_IDLE_MAX, UPLOADS_MAX};
+use crate::limits::{UPLOAD_IDLE_MAX, UPLOADS_MAX, UPLOADS_OF_ONE_MAX};
 
 #[derive(Default)]
 pub struct Uploads(Mutex<HashMap<String, Upload>>);
@@ -48,8 +48,13 @@ impl Uploads {
     fn add(&self, repository: &Repository, writer: BlobWriter) -> Result<String, Refusal> {
         let mut uploads = self.lock();
         uploads.retain(|_, upload| upload.used.elapsed() < UPLOAD_IDLE_MAX);
-        if uploads.len() >= UPLOADS_MAX {
-            let message = format!("{UPLOADS_MAX} uploads are open already");
+        let of_one = uploads.values().filter(|it| it.repository == *repository);
+        let is_full = match of_one.count() {
+            UPLOADS_OF_ONE_MAX.. => Some(UPLOADS_OF_ONE_MAX),
+            _ => (uploads.len() >= UPLOADS_MAX).then_some(UPLOADS_MAX),
+        };
+        if let Some(most) = is_full {
+            let message = format!("{most} uploads are open already");
             return Err(Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 answer::TOOMANYREQUESTS,
@@ -127,7 +132,7 @@ impl Registry {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let writer = self.writer().await?;
-        let _turn = self.receiving.acquire().await;
+        let _turn = self.receiving.take(&repository.to_string()).await;
         let ended = ingest(body, writer, |writer, received| Ok((writer, received?)));
         let ended = ended.await.map_err(upload_failed)?;
         self.finish(&repository, ended, digest).await
@@ -190,7 +195,7 @@ impl Registry {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         // Before the writer is taken: whoever gives up waiting leaves it in its place.
-        let _turn = self.receiving.acquire().await;
+        let _turn = self.receiving.take(&repository.to_string()).await;
         let before = self.upload_size(&repository, id)?;
         let announced = self.check_chunk(&repository, id, head, before)?;
         let writer = self.take(&repository, id)?;
@@ -235,7 +240,7 @@ impl Registry {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         // Before the writer is taken: whoever gives up waiting leaves it in its place.
-        let _turn = self.receiving.acquire().await;
+        let _turn = self.receiving.take(&repository.to_string()).await;
         let before = self.upload_size(&repository, id)?;
         self.check_chunk(&repository, id, head, before)?;
         let writer = self.take(&repository, id)?;
