@@ -137,12 +137,13 @@ impl Front {
         }
     }
 
-    /// Of the role of an instance's profile.
+    /// Of the role of an instance's profile. Those of a role that it had before are not given for this one.
     pub(super) async fn instance_credentials(
         &self,
         interface: &str,
+        role: &str,
     ) -> Result<Option<Value>, cloud::Error> {
-        let key = format!("{interface}/");
+        let key = format!("{interface}/{role}");
         let now_ms = self.cloud.clock.now_ms();
         if let Some(known) = self.given.find(&key, now_ms)
             && self.is_good(&known)

@@ -59,7 +59,9 @@ impl Front {
         };
         let told = match ec2::metadata(&self.cloud, interface, asked).await {
             Ok(MetadataTold::Answer(answer)) => return answer,
-            Ok(MetadataTold::Credentials) => self.instance_credentials(interface).await,
+            Ok(MetadataTold::Credentials(role)) => {
+                self.instance_credentials(interface, &role).await
+            }
             Err(error) => Err(error),
         };
         match told {

@@ -61,8 +61,8 @@ pub struct MetadataAnswer {
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetadataTold {
     Answer(MetadataAnswer),
-    /// The credentials of the role of this name, which [`instance_credentials`] makes.
-    Credentials,
+    /// The credentials of the role with this ARN, which [`instance_credentials`] makes.
+    Credentials(String),
 }
 
 impl MetadataAnswer {
@@ -173,8 +173,8 @@ async fn told(
         }
         ["meta-data", rest @ ..] => {
             let role = role(cx, instance).await?;
-            if let (["iam", "security-credentials", name], Some((known, _))) = (rest, &role) {
-                return Ok((name == known).then_some(MetadataTold::Credentials));
+            if let (["iam", "security-credentials", name], Some((known, arn))) = (rest, &role) {
+                return Ok((name == known).then(|| MetadataTold::Credentials(arn.clone())));
             }
             let leaves =
                 cx.read(|tx| leaves(cx, tx, instance, role.as_ref().map(|it| it.0.as_str())))?;

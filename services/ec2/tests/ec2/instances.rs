@@ -370,7 +370,7 @@ impl Ground {
         let told = ec2::metadata(&self.world.cloud, &text(interface), request).await;
         match told.unwrap() {
             MetadataTold::Answer(answer) => answer,
-            MetadataTold::Credentials => panic!("{} is of credentials", request.path),
+            MetadataTold::Credentials(_) => panic!("{} is of credentials", request.path),
         }
     }
 }
