@@ -19,12 +19,18 @@ const SHORT_BYTES_MAX: u64 = 32 << 30;
 /// How much is free when it is enough again: a third more, so that not every write makes it short.
 const ENOUGH_PARTS: (u64, u64) = (4, 3);
 
+/// Of files and folders, whatever is in them, so many are left as well, or the same part of a small disk's.
+const RESERVE_FILES_MAX: u64 = 100_000;
+
 /// How much a disk has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Room {
     pub total_bytes: u64,
     /// For who is not root as well, which leaves out what file systems keep back themselves.
     pub free_bytes: u64,
+    /// How many files and folders there may be. 0 where only bytes bound them.
+    pub total_files: u64,
+    pub free_files: u64,
 }
 
 /// The room on the disk that a directory is on.
@@ -39,6 +45,8 @@ pub fn room_in(directory: &Path) -> Result<Room> {
     Ok(Room {
         total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
         free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        total_files: found.f_files,
+        free_files: found.f_favail,
     })
 }
 
@@ -74,6 +82,14 @@ impl Room {
 
     /// See [`check_room`].
     pub fn check(self, what: &str) -> Result<()> {
+        let kept = RESERVE_FILES_MAX.min(self.total_files / RESERVE_PART);
+        if self.free_files < kept {
+            return Err(EngineError::no_space(format_args!(
+                "the machine's disk has room for {} files, and {kept} are kept for its records, so there is \
+                 none for {what}; remove images, logs or objects",
+                self.free_files,
+            )));
+        }
         if self.to_give() > 0 {
             return Ok(());
         }
@@ -162,16 +178,36 @@ mod tests {
         let large = Room {
             total_bytes: 250 * GIB,
             free_bytes: 3 * GIB / 2,
+            ..Room::default()
         };
         assert_eq!(large.to_give(), GIB / 2);
         large.check("a log").unwrap();
         let small = Room {
             total_bytes: 10 * GIB,
             free_bytes: GIB / 2,
+            ..Room::default()
         };
         let said = small.check("a log").unwrap_err().message;
         assert!(said.starts_with("No space left on device: the machine's disk has 512 MiB free"));
         assert!(said.contains("none for a log"), "{said}");
+    }
+
+    #[test]
+    fn files_without_bytes_take_room_as_well() {
+        let with = |free_files| Room {
+            total_bytes: 250 * GIB,
+            free_bytes: 100 * GIB,
+            total_files: 16_000_000,
+            free_files,
+        };
+        with(100_000).check("a build").unwrap();
+        let said = with(99_999).check("a build").unwrap_err().message;
+        assert!(
+            said.starts_with(
+                "No space left on device: the machine's disk has room for 99999 files"
+            )
+        );
+        assert!(said.contains("none for a build"), "{said}");
     }
 
     #[test]
@@ -180,6 +216,7 @@ mod tests {
             let room = Room {
                 total_bytes: total_gib * GIB,
                 free_bytes: free_gib * GIB,
+                ..Room::default()
             };
             let lacks = room.lacks_bytes().div_ceil(GIB);
             assert_eq!((room.is_short(), lacks), (is_short, lacks_gib), "{room:?}");

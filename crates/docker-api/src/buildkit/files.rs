@@ -21,6 +21,9 @@ use crate::docker::Docker;
 use crate::limits::{BODY_TIMEOUT, PIECES_MAX};
 use crate::tree::{Attributes, Links, Tree, clean, dress, open_directory};
 
+/// What an entry takes of the disk besides its content, about.
+const ENTRY_BYTES: usize = 4 << 10;
+
 /// How much comes between two words about it.
 const TOLD_BYTES: u64 = 4 << 20;
 
@@ -93,6 +96,7 @@ fn write(mut coming: mpsc::Receiver<Step>, folder: &Path) -> Result<()> {
     while let Some(step) = coming.blocking_recv() {
         match step {
             Step::Make(entry) => {
+                room.before(ENTRY_BYTES)?;
                 make(&tree, &entry)?;
                 if entry.kind == FileKind::Folder {
                     folders.push(entry);
