@@ -24,6 +24,10 @@ use crate::tree::{Attributes, Links, Tree, clean, dress, open_directory};
 /// What an entry takes of the disk besides its content, about.
 const ENTRY_BYTES: usize = 4 << 10;
 
+/// What an entry counts for while its folder comes: it is remembered until its content has come, and builds of
+/// one engine may send many folders at once.
+const ENTRY_COUNTS: u64 = 64 << 10;
+
 /// How much comes between two words about it.
 const TOLD_BYTES: u64 = 4 << 20;
 
@@ -31,6 +35,11 @@ const TOLD_BYTES: u64 = 4 << 20;
 pub struct Telling<'a> {
     pub step: &'a progress::Step,
     pub name: &'a str,
+}
+
+fn counted(packet: &Packet) -> u64 {
+    let entry = packet.stat.as_ref().map_or(0, |_| ENTRY_COUNTS);
+    entry + packet.data.len() as u64
 }
 
 fn late<T>(_: T) -> Status {
@@ -56,7 +65,7 @@ pub async fn receive(
         let packet = timeout(BODY_TIMEOUT, call.messages.next::<Packet>()).await;
         let packet = packet.map_err(late)??;
         let packet = packet.ok_or_else(|| Status::new(Code::Unavailable, "a folder broke off"))?;
-        receiving.add(packet.data.len() as u64)?;
+        receiving.add(counted(&packet))?;
         match transfer.take(packet)? {
             Step::Finished => break,
             Step::Nothing => {}
@@ -227,6 +236,19 @@ mod tests {
         }
         drop(sender);
         (folder, write(receiver, &inside))
+    }
+
+    #[test]
+    fn entries_count_besides_their_contents() {
+        let entry = Packet {
+            stat: Some(buildkit::messages::Stat::default()),
+            ..Packet::default()
+        };
+        let piece = Packet {
+            data: Bytes::from("text"),
+            ..Packet::default()
+        };
+        assert_eq!((counted(&entry), counted(&piece)), (ENTRY_COUNTS, 4));
     }
 
     #[test]
