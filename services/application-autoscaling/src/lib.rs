@@ -3,7 +3,7 @@
 //! A *scalable target* is a service's desired count and its bounds. What changes it are *policies*,
 //! which alarms of CloudWatch call, and *scheduled actions*, which the clock calls. [`scaler`] looks
 //! at a target: it asks CloudWatch for the alarms that name the target's policies and ECS for the
-//! service, lets [`decide`] decide, writes an *activity* down, and carries it out by `UpdateService`.
+//! service, lets [`scaling::decide()`] decide, writes an *activity* down, and carries it out by `UpdateService`.
 //! Alarms call nobody: a change of an alarm's record wakes the targets, which look for themselves.
 //! A policy that tracks a target has two alarms of its own ([`tracking`]).
 //!
@@ -19,7 +19,6 @@
 
 mod activity;
 mod cfn;
-mod decide;
 #[cfg(test)]
 mod hostile_input;
 mod linked_role;

@@ -8,7 +8,6 @@ use cloud::{
 };
 use serde::{Deserialize, Serialize};
 use shapes::application_autoscaling::*;
-use shapes::cloudwatch::{DeleteAlarmsInput, DescribeAlarmsInput};
 
 use crate::policy_rules::check;
 use crate::target::{check_known, find, invalid, page};
@@ -201,11 +200,7 @@ pub async fn describe_scaling_policies(
 }
 
 async fn alarms_that_name(cx: &Cx, policy: &PolicyRecord) -> Result<Vec<Alarm>, Error> {
-    let input = DescribeAlarmsInput {
-        action_prefix: Some(policy.arn()),
-        ..Default::default()
-    };
-    let found = cx.call(input).await?.metric_alarms.unwrap_or_default();
+    let found = scaling::alarms::that_name(cx, &policy.arn()).await?;
     let shown = found.into_iter().map(|it| Alarm {
         alarm_name: it.alarm_name.unwrap_or_default(),
         alarm_arn: it.alarm_arn.unwrap_or_default(),
@@ -261,7 +256,7 @@ impl Reconciler for PolicyReconciler {
             let own = [policy.alarm_high(), policy.alarm_low()];
             gone.extend(own.into_iter().filter(|it| !wanted.contains(it)));
         }
-        delete_alarms(&cx, gone).await?;
+        scaling::alarms::delete(&cx, gone).await?;
         if let (Some(tracking), false) = (&policy.tracking, policy.deleting) {
             for input in tracking::alarms(&policy, tracking)? {
                 cx.call(input).await?;
@@ -282,19 +277,4 @@ impl Reconciler for PolicyReconciler {
         })?;
         Ok(Next::Idle)
     }
-}
-
-async fn delete_alarms(cx: &Cx, names: Vec<String>) -> Result<(), Error> {
-    for name in names {
-        let input = DeleteAlarmsInput {
-            alarm_names: vec![name],
-        };
-        match cx.call(input).await {
-            Err(error) if !error.is(shapes::cloudwatch::errors::ResourceNotFound) => {
-                return Err(error);
-            }
-            _ => (),
-        }
-    }
-    Ok(())
 }

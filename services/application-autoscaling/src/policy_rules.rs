@@ -1,11 +1,12 @@
 //! What a policy may be, and what is refused by name.
 
 use cloud::{Cx, Error};
+use scaling::tracking::split_label;
 use shapes::application_autoscaling::*;
 use shapes::ecs::DescribeServicesInput;
 
 use crate::target::invalid;
-use crate::tracking::{metric, split_label};
+use crate::tracking::metric;
 
 /// A policy has the configuration of its type, and no other.
 pub async fn check(cx: &Cx, input: &PutScalingPolicyInput, kind: PolicyType) -> Result<(), Error> {

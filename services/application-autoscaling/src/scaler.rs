@@ -1,4 +1,4 @@
-//! Makes a scalable target's policies act: gathers facts, lets [`crate::decide`] decide, writes the
+//! Makes a scalable target's policies act: gathers facts, lets [`scaling::decide()`] decide, writes the
 //! activity down, and carries it out.
 //!
 //! Woken by the target's own record and by every change of an alarm ([`AlarmFollower`]). While an
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud::{Cloud, Cx, Error, Next, Reconciler, Record, StoreError, all_keys};
+use scaling::{Decision, Facts, Kind, LastOut, PolicyFact, decide};
 use shapes::application_autoscaling::{NotScaledReason, ScalingActivityStatusCode as Status};
-use shapes::cloudwatch::{ComparisonOperator, DescribeAlarmsInput, MetricAlarm, StateValue};
+use shapes::cloudwatch::MetricAlarm;
 use shapes::ecs::{DescribeServicesInput, Service, UpdateServiceInput};
 
 use crate::activity::{self, ActivityRecord};
-use crate::decide::{AlarmFact, Decision, Facts, Kind, LastOut, PolicyFact, decide};
 use crate::policy::{PolicyRecord, uuid};
 use crate::target::TargetRecord;
 
@@ -90,7 +90,7 @@ impl Reconciler for TargetReconciler {
         }
         let mut policy_facts = Vec::new();
         for policy in policies.iter().filter(|it| !it.deleting) {
-            let alarms = alarms(&cx, policy).await?;
+            let alarms = scaling::alarms::that_name(&cx, &policy.arn()).await?;
             policy_facts.push(policy_fact(&cx, policy, &alarms));
         }
         let active = policy_facts.iter().any(|it| !it.active.is_empty());
@@ -187,28 +187,11 @@ async fn carry_on(cx: &Cx, activity: &ActivityRecord, service: &Service) -> Resu
     Ok(true)
 }
 
-/// Alarms that name the policy.
-async fn alarms(cx: &Cx, policy: &PolicyRecord) -> Result<Vec<MetricAlarm>, Error> {
-    let mut all = Vec::new();
-    let mut next_token = None;
-    loop {
-        let input = DescribeAlarmsInput {
-            action_prefix: Some(policy.arn()),
-            next_token: next_token.take(),
-            ..Default::default()
-        };
-        let output = cx.call(input).await?;
-        all.extend(output.metric_alarms.unwrap_or_default());
-        match output.next_token {
-            Some(token) => next_token = Some(token),
-            None => return Ok(all),
-        }
-    }
-}
-
 fn policy_fact(cx: &Cx, policy: &PolicyRecord, alarms: &[MetricAlarm]) -> PolicyFact {
     let arn = policy.arn();
-    let active = alarms.iter().filter_map(|it| active(it, &arn)).collect();
+    let active = (alarms.iter())
+        .filter_map(|it| scaling::alarms::active(it, &arn))
+        .collect();
     let ms = |seconds: Option<i32>| {
         let seconds = seconds.unwrap_or(COOLDOWN_S).max(COOLDOWN_MIN_S);
         let cooldown = Duration::from_secs(u64::from(seconds.unsigned_abs()));
@@ -238,39 +221,6 @@ fn policy_fact(cx: &Cx, policy: &PolicyRecord, alarms: &[MetricAlarm]) -> Policy
         active,
         kind,
     }
-}
-
-/// What the alarm says, if its present state asks for the policy.
-fn active(alarm: &MetricAlarm, policy_arn: &str) -> Option<AlarmFact> {
-    let state = alarm.state_value?;
-    let actions = match state {
-        StateValue::Ok => &alarm.ok_actions,
-        StateValue::Alarm => &alarm.alarm_actions,
-        StateValue::InsufficientData => &alarm.insufficient_data_actions,
-    };
-    let asked = actions.as_ref()?.iter().any(|it| it == policy_arn);
-    if !asked || alarm.actions_enabled == Some(false) {
-        return None;
-    }
-    let data: serde_json::Value = alarm
-        .state_reason_data
-        .as_deref()
-        .and_then(|it| serde_json::from_str(it).ok())
-        .unwrap_or_default();
-    let newest = data["recentDatapoints"].as_array().and_then(|it| it.last());
-    Some(AlarmFact {
-        name: alarm.alarm_name.clone().unwrap_or_default(),
-        state: state.as_str(),
-        value: newest.and_then(|it| it.as_f64()),
-        threshold: alarm.threshold.unwrap_or_default(),
-        above: matches!(
-            alarm.comparison_operator,
-            Some(
-                ComparisonOperator::GreaterThanOrEqualToThreshold
-                    | ComparisonOperator::GreaterThanThreshold
-            )
-        ),
-    })
 }
 
 fn facts(
@@ -361,8 +311,8 @@ fn not_scaled(
 ) -> Result<(), Error> {
     let reason = NotScaledReason {
         code: code.to_owned(),
-        max_capacity: (code == crate::decide::AT_MAX).then_some(facts.max),
-        min_capacity: (code == crate::decide::AT_MIN).then_some(facts.min),
+        max_capacity: (code == scaling::AT_MAX).then_some(facts.max),
+        min_capacity: (code == scaling::AT_MIN).then_some(facts.min),
         current_capacity: Some(facts.current),
     };
     let said = |it: &ActivityRecord| it.cause == cause && it.not_scaled.as_ref() == Some(&reason);

@@ -5,7 +5,7 @@ use super::{House, Member, Violation};
 /// What services may use of ours. They meet each other through their operations, and the machine
 /// through `engine`.
 const FOR_SERVICES: &[&str] = &[
-    "cloud", "converge", "engine", "policy", "shapes", "store", "template", "wire",
+    "cloud", "converge", "engine", "policy", "scaling", "shapes", "store", "template", "wire",
 ];
 
 /// What every crate may use: small pure code that depends on nothing of ours.
@@ -26,6 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("converge", &[]),
     ("cloud", &["converge", "engine", "policy", "store", "wire"]),
+    // what services share that scale
+    ("scaling", &["cloud", "shapes"]),
     // what looks at all of it
     ("why", &["cloud", "engine", "shapes", "wire"]),
     (

@@ -306,7 +306,8 @@ fn stepped(policy: &PolicyFact, base: i32) -> impl Iterator<Item = (i32, &AlarmF
     })
 }
 
-fn adjusted(adjustment: AdjustmentType, by: i32, least: Option<i32>, base: i32) -> i32 {
+/// What an adjustment makes of a capacity.
+pub fn adjusted(adjustment: AdjustmentType, by: i32, least: Option<i32>, base: i32) -> i32 {
     match adjustment {
         AdjustmentType::ExactCapacity => by,
         AdjustmentType::ChangeInCapacity => base.saturating_add(by),
