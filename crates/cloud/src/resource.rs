@@ -22,6 +22,8 @@ pub struct ResourceRequest {
     pub properties: Json,
     /// The stack's own tags, and `aws:cloudformation:*`.
     pub tags: BTreeMap<String, String>,
+    /// The resource's `UpdatePolicy`, evaluated; null where it has none.
+    pub update_policy: Json,
     /// What is there although the request is not done.
     pub made: Made,
 }
@@ -394,6 +396,15 @@ pub trait ResourceType: Send + Sync {
     fn takes_signals(&self) -> bool {
         false
     }
+    /// What its `UpdatePolicy` may say, where the type has one; those of other types are passed over, as AWS
+    /// does. Written as `const { &[…] }`.
+    fn update_policy(&self) -> Option<&'static [Property]> {
+        None
+    }
+    /// What is known to be refused of its `UpdatePolicy` before anything of the stack is made.
+    fn refuse_update_policy(&self, _policy: &Json) -> Result<(), String> {
+        Ok(())
+    }
     /// Capabilities that a template with this resource must acknowledge.
     fn capability(&self, _properties: &Json) -> Option<&'static str> {
         None
@@ -423,6 +434,16 @@ pub trait ResourceType: Send + Sync {
         request: &ResourceRequest,
     ) -> Result<(), ResourceError> {
         self.retag(cx, physical_id, request.tag_changes(old)).await
+    }
+
+    /// Asked once an update is stable: ends what was begun for its time only.
+    async fn updated(
+        &self,
+        _cx: &Cx,
+        _physical_id: &str,
+        _request: &ResourceRequest,
+    ) -> Result<(), ResourceError> {
+        Ok(())
     }
 
     /// Changes the tags of a resource ([`TagChanges::apply`]), where it has any.
@@ -604,6 +625,7 @@ mod tests {
             token: "t".into(),
             properties: Json::Null,
             tags: BTreeMap::new(),
+            update_policy: Json::Null,
             made: Made::default(),
         }
     }

@@ -56,6 +56,10 @@ pub struct Service {
 }
 
 /// Members of inputs are written by the names of answers, some of which begin with a small letter.
+fn would_succeed(answer: ErrorCode) -> Error {
+    answer.because("Request would have succeeded, but DryRun flag is set.")
+}
+
 fn is_dry(input: &Node) -> bool {
     let flag = input.member("DryRun").or_else(|| input.member("dryRun"));
     flag == Some(&Node::Bool(true))
@@ -154,9 +158,7 @@ impl Service {
                 if let Some(answer) = dry_run
                     && is_dry(&input.get())
                 {
-                    return Err(
-                        answer.because("Request would have succeeded, but DryRun flag is set.")
-                    );
+                    return Err(would_succeed(answer));
                 }
                 let output = handler(cx, input).await?;
                 // EC2 leaves no list out (its clients look into them without asking).
@@ -175,6 +177,11 @@ impl Service {
             cx.acts = false;
             Box::pin(async move {
                 permitted?;
+                if let Some(answer) = dry_run
+                    && is_dry(&input.get())
+                {
+                    return Err(would_succeed(answer));
+                }
                 handler(cx, input).await
             })
         });

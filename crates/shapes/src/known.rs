@@ -5,6 +5,7 @@
 /// All services.
 pub const SERVICES: &[&wire::ServiceModel] = &[
     &super::application_autoscaling::MODEL,
+    &super::autoscaling::MODEL,
     &super::cloudformation::MODEL,
     &super::cloudwatch::MODEL,
     &super::codebuild::MODEL,

@@ -9,6 +9,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 pub mod application_autoscaling;
+pub mod autoscaling;
 pub mod cloudformation;
 pub mod cloudwatch;
 pub mod codebuild;

@@ -58,6 +58,7 @@ pub fn request(stack: &str, logical_id: &str, properties: Json) -> ResourceReque
         token: format!("{stack}/{logical_id}"),
         properties,
         tags: [("stack".into(), stack.into())].into(),
+        update_policy: Json::Null,
         made: Default::default(),
     }
 }

@@ -14,6 +14,7 @@ const END: &str = "<!-- /coverage -->";
 /// What services are called by people, by the names that their requests are signed with.
 const TITLES: &[(&str, &str)] = &[
     ("application-autoscaling", "Application Auto Scaling"),
+    ("autoscaling", "EC2 Auto Scaling"),
     ("cloudformation", "CloudFormation"),
     ("ec2", "EC2"),
     ("ecr", "ECR"),

@@ -378,6 +378,7 @@ fn request(stack: &Stack, id: &str, work: &Work, made: &Made) -> ResourceRequest
         token: work.token.clone(),
         properties: work.goal.properties.clone(),
         tags,
+        update_policy: work.goal.update_policy.clone(),
         made: made.clone(),
     }
 }
@@ -428,7 +429,16 @@ async fn poll(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progres
     if let Some(reason) = tally_failed {
         return run.commit_work(id, work, |draft| learn::failed(draft, id, work, reason));
     }
-    match guarded(&work.resource_type, look(run, work)).await {
+    let found = guarded(&work.resource_type, look(run, work)).await;
+    let found = match found {
+        Ok((Stability::Stable, attributes)) if work.action == Action::Update => {
+            let ended = end_update(run, stack, id, work);
+            let ended = guarded(&work.resource_type, ended).await;
+            ended.map(|()| (Stability::Stable, attributes))
+        }
+        found => found,
+    };
+    match found {
         Ok((Stability::Stable, _)) if tally == Tally::Waiting => Ok(Progress::Waiting),
         Ok((Stability::Stable, attributes)) => {
             run.commit_work(id, work, |draft| learn::done(draft, id, work, attributes))
@@ -451,6 +461,14 @@ async fn poll(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<Progres
             learn::failed(draft, id, work, error.message)
         }),
     }
+}
+
+/// Ends what the update had begun for its time only.
+async fn end_update(run: &Run, stack: &Stack, id: &str, work: &Work) -> Result<(), ResourceError> {
+    let resource_type = run.resource_type(&work.resource_type)?;
+    let physical_id = work.physical_id.as_deref().unwrap_or_default();
+    let request = request(stack, id, work, &Made::default());
+    resource_type.updated(&run.cx, physical_id, &request).await
 }
 
 async fn look(

@@ -84,7 +84,11 @@ fn check_resource(
         return;
     };
     let takes_signals = resource_type.takes_signals();
-    // An `UpdatePolicy` speaks of types that none of these is: AWS ignores it as well.
+    let place = Place { id, name, branches };
+    // AWS passes over an `UpdatePolicy` of a type that has none.
+    if let (Some(policy), Some(table)) = (&resource.update_policy, resource_type.update_policy()) {
+        place.check(policy, table, "", wrong);
+    }
     if let Some(policy) = resource.creation_policy.as_ref().filter(|_| !takes_signals) {
         wrong.push(unsupported(
             format!("CreationPolicy of {id} ({name})"),
@@ -116,7 +120,6 @@ fn check_resource(
             resource.span,
         ));
     }
-    let place = Place { id, name, branches };
     place.check(&resource.properties, resource_type.properties(), "", wrong);
     for value in resource.values() {
         check_attributes(types, template, value, branches, wrong);

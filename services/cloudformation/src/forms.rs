@@ -109,7 +109,16 @@ fn check_one(
     })?;
     refuse_public_parameters(&properties)
         .map_err(|what| TemplateError::unsupported(at(""), what))?;
-    resource_type.refuse(&properties).map_err(|reason| {
+    let refused = |reason: String| {
         TemplateError::new(format!("Template error: {id} ({name}): {reason}")).at(at(""))
-    })
+    };
+    resource_type.refuse(&properties).map_err(refused)?;
+    let policy = match &resource.update_policy {
+        Some(policy) if resource_type.update_policy().is_some() => {
+            instance.evaluate(policy, scope)?
+        }
+        _ => None,
+    };
+    let policy = policy.unwrap_or_default();
+    resource_type.refuse_update_policy(&policy).map_err(refused)
 }

@@ -284,8 +284,13 @@ fn goal(
             Err(error) => return Err(error.to_string()),
         },
     };
+    let update_policy = match &resource.update_policy {
+        None => None,
+        Some(policy) => (target.evaluate(policy, scope)).map_err(|error| error.to_string())?,
+    };
     Ok(Goal {
         signals,
+        update_policy: update_policy.unwrap_or(Json::Null),
         properties: properties(target)?,
         shown: properties(&target.masked())?,
         tags: tags.clone(),

@@ -302,6 +302,9 @@ pub struct Goal {
     /// What has to be heard before it counts as made.
     #[serde(default)]
     pub signals: Option<Signals>,
+    /// How it is updated, where its type lets a template say so.
+    #[serde(default)]
+    pub update_policy: Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

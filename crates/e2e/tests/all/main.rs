@@ -31,6 +31,7 @@ mod pipeline;
 mod records;
 mod registry;
 mod s3;
+mod scaling_groups;
 mod stacks;
 mod tasks;
 mod terraform;

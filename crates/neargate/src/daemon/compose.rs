@@ -153,6 +153,7 @@ pub fn cloud(config: &Config, machine: &Machine, store: Store) -> Arc<Cloud> {
 pub fn services() -> Vec<cloud::Service> {
     vec![
         application_autoscaling::service(),
+        autoscaling::service(),
         cloudformation::service(),
         cloudwatch::service(),
         cloudwatch_logs::service(),

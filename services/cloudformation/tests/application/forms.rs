@@ -9,6 +9,7 @@ use shapes::cloudformation as api;
 fn all() -> testkit::World {
     let world = testkit::world([
         application_autoscaling::service(),
+        autoscaling::service(),
         cloudformation::service(),
         cloudwatch::service(),
         cloudwatch_logs::service(),
@@ -345,6 +346,7 @@ async fn no_properties_make_a_type_panic() {
             let name = resource_type.name();
             let work = tokio::spawn(async move {
                 let request = ResourceRequest {
+                    update_policy: Json::Null,
                     stack_name: "web".into(),
                     stack_id: "arn:aws:cloudformation:us-east-1:000000000000:stack/web/1".into(),
                     logical_id: "X".into(),
