@@ -31,6 +31,11 @@ pub struct VpcSpec {
     /// reaches the other.
     #[serde(default)]
     pub machine: Option<Ipv4Addr>,
+    /// The interface, of another network, whose namespace stands for the machine: ways out lead through it, with
+    /// its address and by its groups, and `machine` is an address of it. One network at most is behind an
+    /// interface, and goes with it. None: the machine is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
     /// Parts, of this network or of another, of which nothing is known now: what is in force of them
     /// stays in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,8 +89,21 @@ impl VpcSpec {
             guards: Vec::new(),
             resolver: None,
             machine: None,
+            behind: None,
             unknown: Vec::new(),
         }
+    }
+
+    /// A network behind an interface, in which everybody may speak with everybody, and which gets out: as
+    /// Docker's default network is on a machine of its own. Its first address is the machine's.
+    pub fn bridge(id: &str, range: Ipv4Net, behind: &str) -> Self {
+        let mut spec = Self::outward(id, range);
+        for group in &mut spec.groups {
+            group.ingress.clone_from(&group.egress);
+        }
+        spec.machine = range.hosts().next();
+        spec.behind = Some(behind.to_owned());
+        spec
     }
 
     /// Fills in what is unknown with what was in force.
@@ -262,6 +280,23 @@ pub struct InterfaceSpec {
     /// `eth0` there; the first whose network leads out is the way to everywhere. None: one of its own.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Ports of the machine that lead to its own, where that is an interface ([`VpcSpec::behind`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
+}
+
+/// A port of the machine that leads to one of an interface's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    pub protocol: PublishedProtocol,
+    pub host_port: u16,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PublishedProtocol {
+    Tcp,
+    Udp,
 }
 
 /// A range of addresses that something on the machine has.

@@ -36,6 +36,8 @@ pub(crate) enum SetKind {
     LinkAndAddressToMark,
     AddressToNumber,
     NumberToVerdict,
+    /// Protocol and port → address and port.
+    PortToPlace,
 }
 
 /// A set's or a map's element.
@@ -210,6 +212,8 @@ impl SetKind {
         const LINK: u32 = 20;
         const LINK_AND_ADDRESS: u32 = LINK << 6 | ADDRESS;
         const VERDICT: u32 = 0xffff_ff00;
+        const PROTOCOL: u32 = 12;
+        const PORT: u32 = 13;
         let key = |kind, length, flags| {
             vec![
                 SetAttribute::Flags(flags),
@@ -225,20 +229,29 @@ impl SetKind {
             }
             Self::AddressToNumber => key(ADDRESS, 4, SetFlags::Map),
             Self::NumberToVerdict => key(MARK, 4, SetFlags::Map),
+            Self::PortToPlace => key(PROTOCOL << 6 | PORT, 8, SetFlags::Concat | SetFlags::Map),
         };
         match self {
             Self::Addresses => {}
             Self::LinkAndAddressToMark => {
                 attributes.extend(value(MARK, 4));
-                attributes.push(SetAttribute::Description(vec![SetDescription::Concat(
-                    vec![field_of_four_bytes(), field_of_four_bytes()],
-                )]));
+                attributes.push(two_fields());
+            }
+            Self::PortToPlace => {
+                attributes.extend(value(ADDRESS << 6 | PORT, 8));
+                attributes.push(two_fields());
             }
             Self::AddressToNumber => attributes.extend(value(MARK, 4)),
             Self::NumberToVerdict => attributes.extend(value(VERDICT, 16)),
         }
         attributes
     }
+}
+
+/// The key is two things, each in four bytes.
+fn two_fields() -> SetAttribute {
+    let fields = vec![field_of_four_bytes(), field_of_four_bytes()];
+    SetAttribute::Description(vec![SetDescription::Concat(fields)])
 }
 
 /// `NFTA_LIST_ELEM { NFTA_SET_FIELD_LEN = 4 }`: the kernel wants each field's length.

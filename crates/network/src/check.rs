@@ -96,6 +96,15 @@ pub(crate) fn vpc(spec: &VpcSpec) -> Result<()> {
             "the machine's address `{machine}` is not in the network's ranges"
         )));
     }
+    if let Some(behind) = &spec.behind {
+        id("interface", behind)?;
+        if spec.machine.is_none() {
+            return Err(EngineError::invalid(format!(
+                "the network `{}` is behind `{behind}`, which has no address of it",
+                spec.id
+            )));
+        }
+    }
     for subnet in &spec.subnets {
         if !spec
             .ranges
@@ -183,9 +192,23 @@ fn names(names: &[String]) -> Result<()> {
     }
 }
 
+/// Each is an element of a map.
+const PUBLISHED_MAX: usize = 1000;
+
 pub(crate) fn interface(spec: &InterfaceSpec) -> Result<()> {
     names(&spec.names)?;
     id("interface", &spec.id)?;
+    at_most("published ports", spec.published.len(), PUBLISHED_MAX)?;
+    let mut ports: Vec<_> = spec.published.iter().collect();
+    ports.sort_by_key(|it| (it.protocol, it.host_port));
+    ports.dedup_by_key(|it| (it.protocol, it.host_port));
+    let has_no_number = |it: &&engine::PublishedPort| it.host_port == 0 || it.port == 0;
+    if ports.len() < spec.published.len() || ports.iter().any(|it| has_no_number(it)) {
+        return Err(EngineError::invalid(format!(
+            "interface `{}` has a port published twice, or one without a number",
+            spec.id
+        )));
+    }
     let is_multicast = spec.mac[0] & 1 == 1;
     if is_multicast || spec.mac == [0; 6] {
         return Err(EngineError::invalid(format!(

@@ -48,6 +48,7 @@ mod tests {
             guards: vec![],
             resolver: None,
             machine: None,
+            behind: None,
             unknown: vec![],
         };
         assert_eq!(

@@ -267,13 +267,17 @@ pub(crate) fn address_outside(end: End, range: Ipv4Net) -> Rule {
     ]
 }
 
+fn load_destination_port(register: Register) -> Expressions {
+    const OFFSET: u32 = 2;
+    load_payload(TRANSPORT_HEADER, OFFSET, 2, register)
+}
+
 /// The destination port is in a range, both ends included. Empty for every port.
 pub(crate) fn port_in(from: u16, to: u16) -> Rule {
-    const DESTINATION_PORT_OFFSET: u32 = 2;
     if (from, to) == (0, u16::MAX) {
         return vec![];
     }
-    let load = load_payload(TRANSPORT_HEADER, DESTINATION_PORT_OFFSET, 2, FIRST);
+    let load = load_destination_port(FIRST);
     if from == to {
         return vec![load, compare(Operator::Equal, &from.to_be_bytes())];
     }
@@ -291,21 +295,35 @@ pub(crate) fn masquerade() -> Expressions {
 
 /// The destination becomes this address.
 pub(crate) fn send_to(address: Ipv4Addr) -> Rule {
-    const NFTA_NAT_TYPE: u16 = 1;
-    const NFTA_NAT_FAMILY: u16 = 2;
-    const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
-    const NFT_NAT_DNAT: u32 = 1;
     let load = Expressions::Immediate(vec![
         Immediate::DestinationRegister(FIRST),
         Immediate::Data(DataAttribute::Value(address.octets().to_vec())),
     ]);
-    let nat = by_name(
-        "nat",
-        &[
-            (NFTA_NAT_TYPE, NFT_NAT_DNAT),
-            (NFTA_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
-            (NFTA_NAT_REG_ADDR_MIN, FIRST.into()),
-        ],
-    );
-    vec![load, nat]
+    vec![load, translate_destination(&[])]
+}
+
+/// Looks (protocol . destination port) up in a map: the destination becomes the (address . port) that is found
+/// there. The rule ends here when nothing is.
+pub(crate) fn send_by_port(map: &str) -> Rule {
+    const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+    vec![
+        load_meta(MetaKey::L4Proto),
+        load_destination_port(SECOND),
+        lookup(map, Some(FIRST)),
+        translate_destination(&[(NFTA_NAT_REG_PROTO_MIN, SECOND.into())]),
+    ]
+}
+
+/// The first register has the address.
+fn translate_destination(more: &[(u16, u32)]) -> Expressions {
+    const NFTA_NAT_TYPE: u16 = 1;
+    const NFTA_NAT_FAMILY: u16 = 2;
+    const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+    const NFT_NAT_DNAT: u32 = 1;
+    let address = [
+        (NFTA_NAT_TYPE, NFT_NAT_DNAT),
+        (NFTA_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
+        (NFTA_NAT_REG_ADDR_MIN, FIRST.into()),
+    ];
+    by_name("nat", &[&address[..], more].concat())
 }

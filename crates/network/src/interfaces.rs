@@ -37,7 +37,7 @@ pub(crate) const ETH0_INDEX: u32 = 100;
 const INDEX_ATTEMPTS_MAX: u32 = 10_000;
 
 impl Vpc {
-    /// Makes an interface, or changes its groups, its names or its `public`.
+    /// Makes an interface, or changes its groups, its names, its published ports or its `public`.
     pub fn attach(
         &mut self,
         place: &Place,
@@ -107,6 +107,7 @@ impl Vpc {
             names: vec![],
             aliases: Default::default(),
             public: false,
+            published: vec![],
             ..spec.clone()
         };
         if may_change(&old.spec) != may_change(&spec) {

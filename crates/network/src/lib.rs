@@ -4,7 +4,7 @@
 //!
 //! Where to read: [`Machine`] (`machine.rs`) is the port; `vpc.rs` and `interfaces.rs` say what a
 //! network and an interface are, and `shared.rs` how several are in one namespace; `ruleset.rs` and `routing.rs` are the plans of rules and routes, `firewall.rs` keeps the rules;
-//! `uplink.rs` is the way out; `resolver/` answers names; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
+//! `uplink.rs` is the way out, and `hosts.rs` tells whom by; `resolver/` answers names; `netlink.rs`, `links.rs`, `batch.rs`, `nftables.rs` and `expressions.rs` speak to
 //! the kernel; `namespaces.rs` makes and enters namespaces; `records.rs` is what is kept in files;
 //! `doctor.rs` says what the machine lacks.
 //!
@@ -20,6 +20,7 @@ mod egress;
 mod expressions;
 mod firewall;
 mod guards;
+mod hosts;
 mod interfaces;
 mod links;
 mod machine;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::{EngineError, InterfaceSpec, Network, RangeInUse, ResolverSpec, Result, VpcSpec};
 
+use crate::hosts::{Front, Hosts, expect_unpublished};
 use crate::records::{self, InterfaceRecord};
-use crate::uplink::Host;
 use crate::vpc::{Place, Vpc};
 use crate::{check, egress, namespaces, routing, sockets};
 
@@ -29,7 +29,7 @@ pub(crate) struct State {
     vpc_directory: PathBuf,
     interface_directory: PathBuf,
     pub namespace_directory: PathBuf,
-    host: Host,
+    hosts: Hosts,
     pub vpcs: BTreeMap<String, Vpc>,
     /// Which network each interface is in.
     pub interfaces: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ impl Machine {
             vpc_directory: run_directory.join("vpc"),
             interface_directory: run_directory.join("netns"),
             namespace_directory: run_directory.join("shared"),
-            host: Host::open(instance)?,
+            hosts: Hosts::open(instance)?,
             vpcs: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             is_closed: false,
@@ -72,7 +72,7 @@ impl Machine {
             for id in state.vpcs.keys().cloned().collect::<Vec<_>>() {
                 state.remove_vpc(&id)?;
             }
-            state.host.remove_all_but(&[])
+            state.hosts.machine.remove_all_but(&[])
         })
         .await
     }
@@ -109,15 +109,9 @@ impl Network for Machine {
 
     async fn namespace(&self, interface: &str) -> Result<PathBuf> {
         let id = interface.to_owned();
-        self.work(move |state| {
-            if let Some(place) = state.shared_namespace(&id) {
-                return Ok(place.pin);
-            }
-            let (_, interface) = state.interface(&id)?;
-            Ok(match &interface.spec.namespace {
-                Some(shared) => state.home(shared, &id)?.pin,
-                None => state.interface_place(&id).pin,
-            })
+        self.work(move |state| match state.shared_namespace(&id) {
+            Some(place) => Ok(place.pin),
+            None => state.pin_of(&id),
         })
         .await
     }
@@ -134,14 +128,15 @@ impl Network for Machine {
 
     async fn ranges(&self) -> Result<Vec<RangeInUse>> {
         self.work(|state| {
-            let of_machine = state.host.ranges()?.into_iter();
+            let of_machine = state.hosts.machine.ranges()?.into_iter();
             let mut all: Vec<RangeInUse> = of_machine
                 .map(|range| RangeInUse {
                     network: None,
                     range,
                 })
                 .collect();
-            for (id, vpc) in &state.vpcs {
+            let on_machine = |it: &(&String, &Vpc)| it.1.record.spec.behind.is_none();
+            for (id, vpc) in state.vpcs.iter().filter(on_machine) {
                 all.extend(vpc.record.spec.ranges.iter().map(|range| RangeInUse {
                     network: Some(id.clone()),
                     range: *range,
@@ -159,8 +154,11 @@ impl Network for Machine {
             if state.shared_namespace(&id).is_some() {
                 return Ok(state.members(&id).into_iter().find_map(|it| of(it.0)));
             }
-            let vpc = state.interfaces.get(&id).and_then(|it| state.vpcs.get(it));
-            Ok(vpc.and_then(of))
+            let vpc_of = |id: &String| state.vpcs.get(state.interfaces.get(id)?);
+            let vpc = vpc_of(&id);
+            // Who is behind an interface asks whom that one asks.
+            let front = vpc.and_then(|it| vpc_of(it.record.spec.behind.as_ref()?));
+            Ok(vpc.and_then(of).or(front.and_then(of)))
         })
         .await
     }
@@ -221,17 +219,7 @@ impl Network for Machine {
 
     async fn has_way_out(&self, interface: &str) -> Result<bool> {
         let id = interface.to_owned();
-        self.work(move |state| {
-            let (vpc, interface) = state.interface(&id)?;
-            if !egress::lets_https_out(&vpc.record.spec, &interface.spec) {
-                return Ok(false);
-            }
-            match vpc.firewall.mark_of(&interface)? {
-                Some(mark) => routing::leads_out(&mut vpc.links, &interface, mark),
-                None => Ok(false),
-            }
-        })
-        .await
+        self.work(move |state| state.has_way_out(&id)).await
     }
 }
 
@@ -263,13 +251,15 @@ impl State {
         check::vpc(&spec)?;
         let id = spec.id.clone();
         let place = self.vpc_place(&id);
+        let front = self.front_of(&spec)?;
         if let Some(vpc) = self.vpcs.get_mut(&id) {
-            return vpc.converge(&mut self.host, spec);
+            return vpc.converge(self.hosts.of(front.as_ref())?, spec);
         }
         // A half-made one may be left from before.
         place.clear()?;
         let mut vpc = Vpc::make(place.clone(), &id)?;
-        if let Err(error) = vpc.converge(&mut self.host, spec) {
+        let made = (self.hosts.of(front.as_ref())).and_then(|host| vpc.converge(host, spec));
+        if let Err(error) = made {
             drop(vpc);
             place.clear()?;
             self.sweep_host()?;
@@ -281,6 +271,11 @@ impl State {
 
     fn remove_vpc(&mut self, id: &str) -> Result<()> {
         check::id("network", id)?;
+        let own = self.vpcs.get(id).into_iter();
+        let own: Vec<String> = own.flat_map(|it| it.interfaces.keys().cloned()).collect();
+        for interface in own {
+            self.remove_behind(&interface)?;
+        }
         let shared = |it: &InterfaceRecord| it.spec.namespace.is_some();
         if let Some(vpc) = self.vpcs.get(id) {
             let all = vpc.interfaces.values().filter(|it| shared(it));
@@ -295,7 +290,7 @@ impl State {
                 self.interfaces.remove(interface);
             }
             if let Some(block) = vpc.record.uplink {
-                self.host.remove_uplink(block)?;
+                self.hosts.remove_uplink(&vpc.record.spec, block)?;
             }
         }
         self.vpc_place(id).clear()?;
@@ -307,9 +302,10 @@ impl State {
         let uplinks: Vec<u32> = self
             .vpcs
             .values()
+            .filter(|vpc| vpc.record.spec.behind.is_none())
             .filter_map(|vpc| vpc.record.uplink)
             .collect();
-        self.host.remove_all_but(&uplinks)
+        self.hosts.machine.remove_all_but(&uplinks)
     }
 
     fn attach(&mut self, spec: InterfaceSpec) -> Result<()> {
@@ -330,8 +326,15 @@ impl State {
             EngineError::not_found(format!("network `{}` does not exist", spec.vpc))
         })?;
         let vpc_id = spec.vpc.clone();
+        if !spec.published.is_empty() && vpc.record.spec.behind.is_none() {
+            return Err(EngineError::invalid(format!(
+                "interface `{id}` publishes ports of the machine, which its network `{vpc_id}` does not"
+            )));
+        }
+        expect_unpublished(&spec, vpc.interfaces.values().map(|it| &it.spec))?;
         vpc.attach(&place, home.as_ref(), spec)?;
-        self.interfaces.insert(id, vpc_id);
+        self.interfaces.insert(id, vpc_id.clone());
+        self.publish(&vpc_id)?;
         match shared {
             Some(namespace) => self.converge_namespace(&namespace),
             None => Ok(()),
@@ -352,14 +355,78 @@ impl State {
 
     pub fn detach_one(&mut self, id: &str) -> Result<()> {
         check::id("interface", id)?;
+        self.remove_behind(id)?;
         let place = self.interface_place(id);
-        match self
-            .interfaces
-            .remove(id)
-            .and_then(|vpc| self.vpcs.get_mut(&vpc))
-        {
-            Some(vpc) => vpc.detach(&place, id),
-            None => place.clear(),
+        let vpc_id = self.interfaces.remove(id).unwrap_or_default();
+        match self.vpcs.get_mut(&vpc_id) {
+            Some(vpc) => vpc.detach(&place, id)?,
+            None => place.clear()?,
+        }
+        self.publish(&vpc_id)
+    }
+
+    /// Removes the network that is behind an interface.
+    fn remove_behind(&mut self, interface: &str) -> Result<()> {
+        let is_behind = |it: &&Vpc| it.record.spec.behind.as_deref() == Some(interface);
+        let found = self.vpcs.values().find(is_behind);
+        match found.map(|it| it.record.spec.id.clone()) {
+            Some(id) => self.remove_vpc(&id),
+            None => Ok(()),
+        }
+    }
+
+    /// The interface that stands for a network's machine, if one does. No other network is behind it.
+    fn front_of(&mut self, spec: &VpcSpec) -> Result<Option<Front>> {
+        let Some(behind) = &spec.behind else {
+            return Ok(None);
+        };
+        let (_, interface) = self.interface(behind)?;
+        let is_other = |it: &&Vpc| it.record.spec.behind.as_ref() == Some(behind);
+        let mut all = self.vpcs.values().filter(is_other);
+        if let Some(other) = all.find(|it| it.record.spec.id != spec.id) {
+            return Err(EngineError::conflict(format!(
+                "the network `{}` is behind interface `{behind}` already",
+                other.record.spec.id
+            )));
+        }
+        Ok(Some(Front {
+            interface: behind.clone(),
+            address: interface.spec.address,
+            pin: self.pin_of(behind)?,
+        }))
+    }
+
+    fn publish(&mut self, vpc: &str) -> Result<()> {
+        let Some(spec) = self.vpcs.get(vpc).map(|it| it.record.spec.clone()) else {
+            return Ok(());
+        };
+        match (self.front_of(&spec)?, self.vpcs.get(vpc)) {
+            (Some(front), Some(vpc)) => vpc.publish(self.hosts.of(Some(&front))?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where an interface's namespace is pinned.
+    fn pin_of(&mut self, id: &str) -> Result<PathBuf> {
+        let (_, interface) = self.interface(id)?;
+        Ok(match &interface.spec.namespace {
+            Some(shared) => self.home(shared, id)?.pin,
+            None => self.interface_place(id).pin,
+        })
+    }
+
+    fn has_way_out(&mut self, id: &str) -> Result<bool> {
+        let (vpc, interface) = self.interface(id)?;
+        if !egress::lets_https_out(&vpc.record.spec, &interface.spec) {
+            return Ok(false);
+        }
+        let leads_out = match vpc.firewall.mark_of(&interface)? {
+            Some(mark) => routing::leads_out(&mut vpc.links, &interface, mark)?,
+            None => false,
+        };
+        match vpc.record.spec.behind.clone() {
+            Some(front) if leads_out => self.has_way_out(&front),
+            _ => Ok(leads_out),
         }
     }
 
@@ -399,11 +466,11 @@ impl State {
         for id in ids_in(&self.interface_directory)? {
             self.find_interface(&id)?;
         }
-        for vpc in self.vpcs.values_mut() {
+        for id in self.vpcs.keys().cloned().collect::<Vec<_>>() {
             // One network that cannot be made whole must not keep the daemon from starting: its
             // rules are those from before, and the next change of it says what is wrong.
-            if let Err(error) = vpc.converge(&mut self.host, vpc.record.spec.clone()) {
-                let (id, error) = (&vpc.record.spec.id, error.chain());
+            if let Err(error) = self.find_whole(&id) {
+                let error = error.chain();
                 tracing::error!(%id, %error, "a network could not be made whole");
             }
         }
@@ -414,6 +481,24 @@ impl State {
             }
         }
         self.sweep_host()
+    }
+
+    /// Makes a network of an earlier daemon what it was to be. One that is behind an interface that is gone goes,
+    /// too.
+    fn find_whole(&mut self, id: &str) -> Result<()> {
+        let Some(spec) = self.vpcs.get(id).map(|it| it.record.spec.clone()) else {
+            return Ok(());
+        };
+        let is_there = |it: &String| self.interfaces.contains_key(it);
+        if !spec.behind.as_ref().is_none_or(is_there) {
+            return self.remove_vpc(id);
+        }
+        let front = self.front_of(&spec)?;
+        let host = self.hosts.of(front.as_ref())?;
+        match self.vpcs.get_mut(id) {
+            Some(vpc) => vpc.converge(host, spec),
+            None => Ok(()),
+        }
     }
 
     fn find_interface(&mut self, id: &str) -> Result<()> {

@@ -160,9 +160,12 @@ fn plan(record: &VpcRecord) -> (Routes, Choices) {
 
 /// Ranges that never lead out: the network's own; link-local ones, where the machine's own cloud
 /// may answer with its credentials; and those of the uplinks, ours and other daemons'.
+///
+/// Behind an interface, what leads out is that interface's network's to say.
 fn holes(spec: &VpcSpec) -> Vec<Ipv4Net> {
     let own = spec.ranges.iter().map(Ipv4Net::trunc);
-    own.chain([LINK_LOCAL, crate::uplink::UPLINK_RANGE])
+    let others = [LINK_LOCAL, crate::uplink::UPLINK_RANGE].into_iter();
+    own.chain(others.filter(|_| spec.behind.is_none()))
         .collect()
 }
 

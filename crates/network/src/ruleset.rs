@@ -173,9 +173,10 @@ fn base_rules(vpc: &VpcSpec) -> BTreeMap<String, Vec<Rule>> {
         then(leaves_by(UPLINK_INDEX), ACCEPT),
         verdict_by_address(End::Destination, COMBINATIONS, INGRESS),
     ]);
-    let mut masquerade_uplink = leaves_by(UPLINK_INDEX);
-    masquerade_uplink.push(masquerade());
-    postrouting.push(masquerade_uplink);
+    // Behind an interface there is one network, whose addresses are known there.
+    if vpc.behind.is_none() {
+        postrouting.push([leaves_by(UPLINK_INDEX), vec![masquerade()]].concat());
+    }
     BTreeMap::from([
         ("prerouting".into(), prerouting),
         (

@@ -1,5 +1,6 @@
 //! The way out of a network: one veth pair into the machine's own namespace, and the machine's
-//! rules about what may pass there.
+//! rules about what may pass there. The namespace of an interface may stand for the machine's: `hosts.rs` says
+//! what is otherwise then.
 //!
 //! Packets are masqueraded twice: in the network's namespace to the uplink's address, so that
 //! ranges of networks may overlap, and on the machine to its own address. They reach neither the
@@ -27,6 +28,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use crate::batch::{Batch, Element, HookPoint, Policy, SetKind};
 use crate::expressions::*;
+use crate::hosts::{self, BRIDGE_LINK};
 use crate::links::{self, Links, VethEnd};
 use crate::namespaces;
 use crate::netlink::Dump;
@@ -103,8 +105,10 @@ fn mac_of(block: u32, side: u8) -> [u8; 6] {
     [0x02, 0x6e, side, a, b, c]
 }
 
-/// The machine's own namespace: where uplinks end.
+/// The machine's own namespace, or one that stands for it: where uplinks end.
 pub(crate) struct Host {
+    /// The address of the interface that stands for the machine.
+    front: Option<Ipv4Addr>,
     namespace: File,
     links: Links,
     tables: Tables,
@@ -114,9 +118,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Opens the calling thread's namespace as the machine's.
-    pub fn open(instance: String) -> Result<Self> {
+    /// Opens the calling thread's namespace.
+    pub fn open(instance: String, front: Option<Ipv4Addr>) -> Result<Self> {
         Ok(Self {
+            front,
             namespace: namespaces::own()?,
             links: Links::open()?,
             tables: Tables::open()?,
@@ -130,7 +135,11 @@ impl Host {
     }
 
     fn link_name(&self, block: u32) -> String {
-        format!("{}{block:x}", self.link_prefix())
+        match self.front {
+            // There is one network behind it.
+            Some(_) => BRIDGE_LINK.to_owned(),
+            None => format!("{}{block:x}", self.link_prefix()),
+        }
     }
 
     fn table_name(&self) -> String {
@@ -144,7 +153,10 @@ impl Host {
         network_links: &mut Links,
         spec: &VpcSpec,
     ) -> Result<u32> {
-        self.make_rules()?;
+        match self.front {
+            Some(address) => self.make_front_rules(address, spec)?,
+            None => self.make_rules()?,
+        }
         self.allow_forwarding()?;
         let own_link = match block {
             Some(block) => self.links.index_of(&self.link_name(block))?,
@@ -209,7 +221,10 @@ impl Host {
             links::add_neighbour(index, there, mac_of(block, 2)),
         ])?;
         if let Some(machine) = spec.machine {
-            self.be_a_neighbour(block, index, machine)?;
+            match self.front {
+                Some(_) => namespaces::enter(&self.namespace, hosts::allow_loopback_by_link)?,
+                None => self.be_a_neighbour(block, index, machine)?,
+            }
             let mut requests = vec![links::add_address(index, machine, 32)];
             for range in &spec.ranges {
                 requests.push(links::add_range_route(index, range.trunc(), there, machine));
@@ -271,8 +286,34 @@ impl Host {
         Ok(taken.into_iter().map(|it| it.0).collect())
     }
 
+    /// Makes the ports of an interface that stands for the machine lead to those who publish them.
+    pub fn publish<'a>(
+        &mut self,
+        all: impl Iterator<Item = &'a engine::InterfaceSpec>,
+    ) -> Result<()> {
+        let mut batch = Batch::new(&self.table_name());
+        hosts::publish(&mut batch, all);
+        Ok(self.tables.commit(batch)?)
+    }
+
+    fn make_front_rules(&mut self, address: Ipv4Addr, spec: &VpcSpec) -> Result<()> {
+        let mut batch = Batch::new(&self.table_name());
+        let own: Vec<Ipv4Addr> = [address, Ipv4Addr::LOCALHOST]
+            .into_iter()
+            .chain(spec.machine)
+            .collect();
+        hosts::make_rules(&mut batch, &own);
+        Ok(self.tables.commit(batch)?)
+    }
+
     /// Removes an uplink at once, rather than with its namespace some time later.
     pub fn remove_uplink(&mut self, block: u32) -> Result<()> {
+        if self.front.is_some() {
+            let mut batch = Batch::new(&self.table_name());
+            batch.make_table();
+            batch.remove_table();
+            self.tables.commit(batch)?;
+        }
         if let Some((index, machine)) = self.neighbours.remove(&block) {
             let mut batch = Batch::new(&self.table_name());
             batch.remove_elements(NEIGHBOURS, &[neighbour(index, machine)]);

@@ -110,6 +110,12 @@ impl Vpc {
     /// Makes the network what the specification says, whatever it was.
     pub fn converge(&mut self, host: &mut Host, spec: VpcSpec) -> Result<()> {
         self.refuse_loss(&spec)?;
+        if self.record.uplink.is_some() && self.record.spec.behind != spec.behind {
+            return Err(EngineError::conflict(format!(
+                "the network `{}` is behind another interface",
+                spec.id
+            )));
+        }
         let needs_uplink = routing::needs_uplink(&spec);
         let mut old_uplink = self.record.uplink;
         let neighbour = |spec: &VpcSpec| spec.machine.map(|it| (it, spec.ranges.clone()));
@@ -135,9 +141,18 @@ impl Vpc {
         self.converge_resolver(&record)?;
         records::write(&self.place.record, &record)?;
         self.record = record;
+        self.publish(host)?;
         match old_uplink {
             Some(block) if !needs_uplink => host.remove_uplink(block),
             _ => Ok(()),
+        }
+    }
+
+    /// Makes the ports that its interfaces publish lead to them.
+    pub fn publish(&self, host: &mut Host) -> Result<()> {
+        match self.record.spec.behind {
+            Some(_) => host.publish(self.interfaces.values().map(|it| &it.spec)),
+            None => Ok(()),
         }
     }
 
@@ -192,6 +207,7 @@ pub(crate) fn empty(id: &str) -> VpcSpec {
         guards: vec![],
         resolver: None,
         machine: None,
+        behind: None,
         unknown: vec![],
     }
 }

@@ -127,5 +127,6 @@ fn interface(number: u32) -> InterfaceSpec {
         names: vec![],
         aliases: Default::default(),
         namespace: None,
+        published: vec![],
     }
 }

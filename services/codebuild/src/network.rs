@@ -40,6 +40,7 @@ pub async fn plug(cx: &Cx, build: &mut BuildRecord) -> Result<(), Failure> {
         names: vec![],
         aliases: Default::default(),
         namespace: None,
+        published: vec![],
     };
     let engine = cx.engine();
     let network = VpcSpec::outward(&vpc, RANGE);

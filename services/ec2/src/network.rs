@@ -91,6 +91,7 @@ impl Reconciler for InterfaceReconciler {
             names: vec![],
             aliases: Default::default(),
             namespace: None,
+            published: vec![],
         };
         match network.attach(spec.clone()).await {
             // The VPC's own reconciler has not been there yet: it was made in this same moment, or
@@ -165,6 +166,7 @@ fn description(cx: &Cx, vpc: &Vpc) -> Result<VpcSpec, cloud::Error> {
             groups: groups.iter().map(group).collect(),
             resolver,
             machine: None,
+            behind: None,
             unknown,
         })
     })

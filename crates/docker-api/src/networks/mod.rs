@@ -127,6 +127,7 @@ impl NetworkRecord {
             guards: vec![],
             resolver: self.has_names().then(|| self.resolver()),
             machine: (machine == Machine::Neighbour).then(|| self.gateway()),
+            behind: None,
             unknown: vec![],
         }
     }

@@ -95,6 +95,7 @@ impl Docker {
                 .map(|(name, alias)| (alias.to_owned(), name.to_owned()))
                 .collect(),
             namespace: Some(record.task()),
+            published: vec![],
         };
         self.network.attach(interface).await?;
         container.change(|record| {

@@ -186,6 +186,7 @@ pub fn vpc(id: &str, groups: Vec<GroupSpec>) -> VpcSpec {
         guards: vec![],
         resolver: None,
         machine: None,
+        behind: None,
         unknown: vec![],
     }
 }
@@ -248,5 +249,6 @@ pub fn interface(vpc: &str, id: &str, address: &str, groups: &[&str]) -> Interfa
         names: vec![],
         aliases: Default::default(),
         namespace: None,
+        published: vec![],
     }
 }

@@ -65,6 +65,7 @@ async fn boot_in(world: &World, number: u8, subnet: &str) -> String {
         names: vec![],
         aliases: Default::default(),
         namespace: None,
+        published: vec![],
     };
     world.cx.engine().network.attach(spec).await.unwrap();
     let zone = ["us-east-1a", "us-east-1b"][usize::from(number) % 2];

@@ -46,6 +46,7 @@ pub async fn make_network(sim: &sim::Sim) {
         guards: vec![],
         resolver: None,
         machine: None,
+        behind: None,
         unknown: vec![],
     };
     sim.network.apply_vpc(vpc).await.unwrap();
@@ -116,6 +117,7 @@ async fn create_network_interface(
         names: vec![],
         aliases: Default::default(),
         namespace: None,
+        published: vec![],
     };
     cx.engine().network.attach(spec).await.unwrap();
     moment().await;
