@@ -3,5 +3,6 @@
 
 pub mod glob;
 mod lack;
+pub mod links;
 
 pub use lack::{Lack, causes};

@@ -63,6 +63,10 @@ pub struct VolumeSpec {
     /// A directory, file or socket of the host, which stays; what is missing is made, as a directory.
     /// None is an empty directory of the task's own.
     pub host_path: Option<PathBuf>,
+    /// The host is the first container of the task that it is within ([`TaskSpec::within`]): the path is looked
+    /// up in its root, as a program there would find it.
+    #[serde(default)]
+    pub of_outer: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,6 +148,21 @@ pub struct ContainerSpec {
     pub shm_bytes: Option<u64>,
     #[serde(default)]
     pub tuning: Tuning,
+    /// It does not share its task's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_network: Option<OwnNetwork>,
+}
+
+/// The network of a container that does not share its task's, and what it is called there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnNetwork {
+    /// As [`TaskSpec::interface`].
+    pub interface: String,
+    pub hostname: String,
+    pub hosts: Vec<(String, String)>,
+    /// Name servers, and domains that names are looked for in. Empty: those of its network.
+    pub dns: Vec<String>,
+    pub search: Vec<String>,
 }
 
 /// What is asked of a container beside what every task asks for. The default asks for nothing.

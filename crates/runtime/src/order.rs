@@ -1,5 +1,6 @@
 //! What a shim is asked to do, and where it keeps its things.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,6 +27,9 @@ pub(crate) struct Order {
     /// Who answers names in that namespace, if its network has somebody.
     #[serde(default)]
     pub resolver: Option<ResolverSpec>,
+    /// The same of containers with a network of their own, by their place in the specification.
+    #[serde(default)]
+    pub own: BTreeMap<usize, Joined>,
     /// Below every cgroup root: `neargate/<instance>/<id>`.
     pub cgroup: PathBuf,
     /// Where roots and volumes live: they may grow, so they are not kept in memory.
@@ -34,6 +38,13 @@ pub(crate) struct Order {
     pub cookie: String,
     /// Set when this is a RUN step of a build.
     pub step: Option<StepOrder>,
+}
+
+/// A network namespace that a container joins, and who answers names there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    pub namespace: PathBuf,
+    pub resolver: Option<ResolverSpec>,
 }
 
 /// How a RUN step differs from a task: its changes are kept, and its output goes to the shim's own

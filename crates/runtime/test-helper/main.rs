@@ -95,6 +95,11 @@ fn run(command: &[&str]) {
                 std::thread::sleep(Duration::from_millis(ms.parse().unwrap()));
             }
         }
+        ["mkdir", path] => std::fs::create_dir(path).unwrap(),
+        ["symlink", target, path] => {
+            std::os::unix::fs::symlink(target, path).unwrap();
+            println!("linked {path}");
+        }
         ["delete", path] => std::fs::remove_file(path).unwrap(),
         ["exists", path] => println!("{path} exists: {}", std::path::Path::new(path).exists()),
         ["exit-unless", path] => {

@@ -220,6 +220,7 @@ async fn volumes_do_not_cover_what_the_kernel_says() {
         task.volumes = vec![engine::VolumeSpec {
             name: "v".to_owned(),
             host_path: Some(volume.clone()),
+            of_outer: false,
         }];
         task
     };

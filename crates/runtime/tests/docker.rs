@@ -23,6 +23,7 @@ fn volume(name: &str, path: PathBuf) -> VolumeSpec {
     VolumeSpec {
         name: name.to_owned(),
         host_path: Some(path),
+        of_outer: false,
     }
 }
 

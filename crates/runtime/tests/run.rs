@@ -152,10 +152,12 @@ async fn volumes_are_shared_and_removed() {
         VolumeSpec {
             name: "shared".to_owned(),
             host_path: None,
+            of_outer: false,
         },
         VolumeSpec {
             name: "host".to_owned(),
             host_path: Some(host.clone()),
+            of_outer: false,
         },
     ];
     machine.runtime().start(task).await.unwrap();
@@ -349,6 +351,7 @@ async fn a_task_that_fills_its_disk_is_told_and_the_machine_has_room() {
     spec.volumes = vec![VolumeSpec {
         name: "own".to_owned(),
         host_path: None,
+        of_outer: false,
     }];
     spec.disk = Some(TaskDisk {
         bytes: size,

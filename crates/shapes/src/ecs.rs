@@ -1286,7 +1286,6 @@ pub struct Container {
 #[aws(names = "camelCase")]
 #[aws(unbuilt(name = "restartPolicy", only = "false"))]
 #[aws(unbuilt(name = "environmentFiles"))]
-#[aws(unbuilt(name = "volumesFrom"))]
 #[aws(unbuilt(name = "disableNetworking", only = "false"))]
 #[aws(unbuilt(name = "dockerSecurityOptions"))]
 #[aws(unbuilt(name = "interactive", only = "false"))]
@@ -1491,6 +1490,16 @@ pub struct DeploymentLifecycleHookDetail {
     pub status: Option<DeploymentLifecycleHookStatus>,
     pub expires_at: Option<wire::Timestamp>,
     pub timeout_action: Option<DeploymentLifecycleHookAction>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct DockerVolumeConfiguration {
+    pub scope: Option<Scope>,
+    pub autoprovision: Option<bool>,
+    pub driver: Option<String>,
+    pub driver_opts: Option<BTreeMap<String, String>>,
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -2613,7 +2622,6 @@ pub struct VersionInfo {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "dockerVolumeConfiguration"))]
 #[aws(unbuilt(name = "efsVolumeConfiguration"))]
 #[aws(unbuilt(name = "s3filesVolumeConfiguration"))]
 #[aws(unbuilt(name = "fsxWindowsFileServerVolumeConfiguration"))]
@@ -2621,6 +2629,7 @@ pub struct VersionInfo {
 pub struct Volume {
     pub name: Option<String>,
     pub host: Option<HostVolumeProperties>,
+    pub docker_volume_configuration: Option<DockerVolumeConfiguration>,
     pub configured_at_launch: Option<bool>,
 }
 
@@ -3060,6 +3069,11 @@ wire::string_enum!(ScaleUnit {
 wire::string_enum!(SchedulingStrategy {
     Replica = "REPLICA",
     Daemon = "DAEMON",
+});
+
+wire::string_enum!(Scope {
+    Task = "task",
+    Shared = "shared",
 });
 
 wire::string_enum!(ServiceConnectAccessLoggingFormat {

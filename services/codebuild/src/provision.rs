@@ -270,6 +270,7 @@ pub fn task_spec(
         volumes.push(VolumeSpec {
             name: name.clone(),
             host_path: Some(from.to_owned()),
+            of_outer: false,
         });
         mounts.push(MountSpec {
             volume: name,

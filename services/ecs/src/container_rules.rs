@@ -56,8 +56,8 @@ pub fn check(
     let has_role = has_execution_role || !ground.is_fargate;
     check_image(container, has_role)?;
     match ground.mode {
-        NetworkMode::Awsvpc => refuse_what_awsvpc_lacks(container)?,
-        _ => refuse_unbuilt(container)?,
+        NetworkMode::Bridge => check_surroundings(container)?,
+        mode => refuse_what_bridges_have(container, mode)?,
     }
     check_privileged(container, ground)?;
     check_secrets(container, has_execution_role)?;
@@ -102,35 +102,94 @@ fn check_image(container: &ContainerDefinition, has_execution_role: bool) -> Res
     Ok(())
 }
 
-/// AWS refuses these itself.
-fn refuse_what_awsvpc_lacks(container: &ContainerDefinition) -> Result<(), Error> {
-    let lists = [
-        (&container.links, "Links are"),
-        (&container.dns_servers, "DNS servers are"),
-        (&container.dns_search_domains, "DNS search domains are"),
+/// What containers may say that have a network of their own.
+fn refuse_what_bridges_have(
+    container: &ContainerDefinition,
+    mode: NetworkMode,
+) -> Result<(), Error> {
+    let is_asked = |list: Option<usize>| list.is_some_and(|it| it > 0);
+    let count = |list: &Option<Vec<String>>| is_asked(list.as_ref().map(Vec::len));
+    let links = (count(&container.links), "Links are");
+    // In `awsvpc`, everything is the interface's network's to say.
+    let others = [
+        (count(&container.dns_servers), "DNS servers are"),
+        (
+            count(&container.dns_search_domains),
+            "DNS search domains are",
+        ),
+        (
+            is_asked(container.extra_hosts.as_ref().map(Vec::len)),
+            "Extra hosts are",
+        ),
+        (container.hostname.is_some(), "Hostname is"),
     ];
-    for (list, what) in lists {
-        if list.as_ref().is_some_and(|it| !it.is_empty()) {
-            return Err(client(format!(
-                "{what} not supported on container when networkMode=awsvpc."
-            )));
+    if links.0 || mode == NetworkMode::Awsvpc {
+        let mut all = [links].into_iter().chain(others);
+        return match all.find(|it| it.0) {
+            Some((_, what)) => Err(client(format!(
+                "{what} not supported on container when networkMode={mode}."
+            ))),
+            None => Ok(()),
+        };
+    }
+    let names = ["dnsServers", "dnsSearchDomains", "extraHosts", "hostname"];
+    match others.iter().zip(names).find(|(it, _)| it.0) {
+        Some((_, name)) => Err(unsupported(format!(
+            "containerDefinitions.{name} with networkMode {mode}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Names and addresses of a container in a bridge become lines of its files.
+fn check_surroundings(container: &ContainerDefinition) -> Result<(), Error> {
+    let name = container.name.as_deref().unwrap_or_default();
+    let bad = |what: &str, text: &str| {
+        Err(client(format!(
+            "Invalid '{what}' setting for container '{name}': '{text}'."
+        )))
+    };
+    let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+    let is_host = |it: &str| !it.is_empty() && it.len() <= 253 && it.bytes().all(plain);
+    let is_address = |it: &str| it.parse::<std::net::IpAddr>().is_ok();
+    let links = container.links.iter().flatten();
+    if let Some(link) = links.clone().find(|it| !base::links::is_link(it)) {
+        return bad("links", link);
+    }
+    if let Some(hostname) = container
+        .hostname
+        .as_deref()
+        .filter(|it| !it.is_empty() && !is_host(it))
+    {
+        return bad("hostname", hostname);
+    }
+    for entry in container.extra_hosts.iter().flatten() {
+        if !is_host(&entry.hostname) || !is_address(&entry.ip_address) {
+            return bad(
+                "extraHosts",
+                &format!("{}:{}", entry.hostname, entry.ip_address),
+            );
         }
     }
-    if container
-        .extra_hosts
-        .as_ref()
-        .is_some_and(|it| !it.is_empty())
-    {
-        return Err(client(
-            "Extra hosts are not supported on container when networkMode=awsvpc.",
-        ));
+    let servers = container.dns_servers.iter().flatten();
+    if let Some(server) = servers.clone().find(|it| !is_address(it)) {
+        return bad("dnsServers", server);
     }
-    if container.hostname.is_some() {
-        return Err(client(
-            "Hostname is not supported on container when networkMode=awsvpc.",
-        ));
+    let domains = container.dns_search_domains.iter().flatten();
+    match domains.clone().find(|it| !is_host(it)) {
+        Some(domain) => bad("dnsSearchDomains", domain),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The container of this name.
+pub fn container_named<'a>(
+    containers: &'a [ContainerDefinition],
+    name: &str,
+) -> Option<&'a ContainerDefinition> {
+    containers
+        .iter()
+        .find(|it| it.name.as_deref() == Some(name))
 }
 
 fn check_privileged(container: &ContainerDefinition, ground: Ground) -> Result<(), Error> {
@@ -140,25 +199,6 @@ fn check_privileged(container: &ContainerDefinition, ground: Ground) -> Result<(
         )),
         (Some(true), false) => Err(unsupported("containerDefinitions.privileged")),
         _ => Ok(()),
-    }
-}
-
-/// What containers that share their instance's network may ask for on AWS, and not here.
-fn refuse_unbuilt(container: &ContainerDefinition) -> Result<(), Error> {
-    let is_asked = |list: Option<usize>| list.is_some_and(|it| it > 0);
-    let lists = [
-        ("links", container.links.as_ref().map(Vec::len)),
-        ("dnsServers", container.dns_servers.as_ref().map(Vec::len)),
-        (
-            "dnsSearchDomains",
-            container.dns_search_domains.as_ref().map(Vec::len),
-        ),
-        ("extraHosts", container.extra_hosts.as_ref().map(Vec::len)),
-        ("hostname", container.hostname.as_ref().map(String::len)),
-    ];
-    match lists.into_iter().find(|(_, count)| is_asked(*count)) {
-        Some((name, _)) => Err(unsupported(format!("containerDefinitions.{name}"))),
-        None => Ok(()),
     }
 }
 

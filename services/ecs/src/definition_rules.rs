@@ -6,11 +6,13 @@ use cloud::Error;
 use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
+use crate::bridge;
 use crate::container_rules;
 use crate::fargate::{check_storage, own_size, task_size};
 use crate::names::is_name;
 use crate::placement::asked::own_constraints;
 use crate::refuse::unsupported;
+use crate::volumes;
 
 /// The quota "Task definition containers".
 const CONTAINERS_MAX: usize = 10;
@@ -164,23 +166,12 @@ fn check_volumes(input: &RegisterTaskDefinitionInput, ground: Ground) -> Result<
     let mut names = BTreeSet::new();
     for volume in input.volumes.iter().flatten() {
         let name = volume.name.as_deref().unwrap_or_default();
-        if !is_name(name) {
-            return Err(client("Volume.name should not be null or empty."));
-        }
+        volumes::check(volume, ground)?;
         if !names.insert(name) {
             return Err(client(format!("Volume names must be unique: {name}")));
         }
-        if volume
-            .host
-            .as_ref()
-            .is_some_and(|host| host.source_path.is_some())
-        {
-            return Err(match ground.is_fargate {
-                true => client("host.sourcePath should not be set for volumes in Fargate."),
-                false => unsupported("volumes with host.sourcePath"),
-            });
-        }
     }
+    volumes::check_volumes_from(&input.container_definitions)?;
     let mounts =
         (input.container_definitions.iter()).flat_map(|it| it.mount_points.iter().flatten());
     for mount in mounts {
@@ -289,6 +280,12 @@ fn check_dependencies(containers: &[ContainerDefinition]) -> Result<(), Error> {
                     "Container '{name}' is essential, so that nothing can wait for its end."
                 )));
             }
+            own.push(index);
+        }
+        for name in bridge::linked_names(container) {
+            let index = find(name);
+            let index =
+                index.ok_or_else(|| client(format!("Unknown container '{name}' in links.")))?;
             own.push(index);
         }
         after.push(own);

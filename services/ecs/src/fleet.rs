@@ -2,10 +2,12 @@
 //! that are on it, never by a counter.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use cloud::{Cx, Error, Records};
 use shapes::ecs::{NetworkMode, PlacementConstraint, PlacementStrategy, TaskOverride};
 
+use crate::bridge::BridgeEnd;
 use crate::instance_record::{ContainerInstance, InstanceStatus};
 use crate::launch::invalid;
 use crate::place::Place;
@@ -58,6 +60,8 @@ fn candidate(instance: &ContainerInstance, tasks: &[Task], now_ms: i64) -> Candi
             memory: instance.amount("MEMORY"),
         },
         used_ports: Default::default(),
+        address: instance.machine.address.clone(),
+        used_addresses: Default::default(),
         groups: Vec::new(),
     };
     for (name, protocol) in [
@@ -77,6 +81,8 @@ fn candidate(instance: &ContainerInstance, tasks: &[Task], now_ms: i64) -> Candi
         found
             .used_ports
             .extend(bindings.map(|it| (it.protocol, it.host_port)));
+        let ends = placed.ends.iter().map(|it| it.address);
+        found.used_addresses.extend(ends);
         found.groups.push(task.group.clone());
     }
     found
@@ -183,13 +189,23 @@ impl<'a> Placing<'a> {
             mode,
             cpu: self.amounts.cpu,
             memory: self.amounts.memory,
-            bindings: bindings(self.definition, mode, given),
+            bindings: bindings(self.definition, mode, given.ports),
+            ends: ends(self.definition, given.addresses),
         };
         let beside = |it: &&Place| it.zone.is_empty() || it.zone == machine.zone;
         let place = self.places.iter().find(beside).or(self.places.first());
         let subnet = place.map(|it| it.subnet.clone()).unwrap_or_default();
         (placed, subnet)
     }
+}
+
+/// Where its containers are in a bridge, in their order.
+fn ends(definition: &Definition, addresses: Vec<Ipv4Addr>) -> Vec<BridgeEnd> {
+    let all = definition.shape.container_definitions.iter().flatten();
+    let names = all.map(|it| it.name.clone().unwrap_or_default());
+    let ends = names.zip(addresses);
+    ends.map(|(container, address)| BridgeEnd { container, address })
+        .collect()
 }
 
 /// The ports of the instance that lead to a task's, which are given in the order of what was left open.
@@ -229,16 +245,6 @@ pub fn counts(tasks: &[Task]) -> BTreeMap<String, (i32, i32)> {
         }
     }
     found
-}
-
-/// Modes of which tasks on instances are run here.
-pub fn check_mode(definition: &Definition) -> Result<(), Error> {
-    match network_mode(definition) {
-        NetworkMode::Awsvpc | NetworkMode::Host | NetworkMode::None => Ok(()),
-        mode => Err(crate::refuse::unsupported(format!(
-            "running tasks with networkMode {mode} (ask for host or awsvpc)"
-        ))),
-    }
 }
 
 /// A task on instances asks for nothing of Fargate's.

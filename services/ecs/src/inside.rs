@@ -10,6 +10,7 @@ use cloud::{Cloud, Cx, Error};
 use serde_json::{Value as Json, json};
 use shapes::sts::AssumeRoleInput;
 
+use crate::bridge;
 use crate::names::{cluster_arn, find_definition, task_arn};
 use crate::roles::{PRINCIPAL, task_role_arn};
 use crate::task_record::{Container, Task, TaskPlace};
@@ -43,7 +44,7 @@ fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx
             None => Ok(None),
         }
     })?;
-    let task = task.filter(|it| it.joined_interface() == Some(interface));
+    let task = task.filter(|it| it.interfaces().iter().any(|it| it == interface));
     Ok(task.map(|task| (cloud.daemon_context(&task.region), task)))
 }
 
@@ -106,7 +107,7 @@ pub fn metadata(
 }
 
 fn container_view(cx: &Cx, task: &Task, container: &Container) -> Json {
-    let address = address(task);
+    let address = address(task, container);
     json!({
         "DockerId": container.arn_id,
         "Name": container.name,
@@ -132,8 +133,11 @@ fn container_view(cx: &Cx, task: &Task, container: &Container) -> Json {
     })
 }
 
-fn address(task: &Task) -> Option<String> {
+fn address(task: &Task, container: &Container) -> Option<String> {
     match &task.placed {
+        Some(placed) if bridge::is_bridged(placed) => {
+            bridge::address_of(task, &container.name).map(|it| it.to_string())
+        }
         Some(placed) if !placed.is_apart() => Some(placed.address.clone()),
         _ => task.interface.as_ref().map(|it| it.address.clone()),
     }

@@ -8,7 +8,7 @@ use shapes::ecs::*;
 use shapes::elbv2::DescribeTargetGroupsInput;
 
 use crate::cluster::FARGATE_PROVIDERS;
-use crate::fleet::{check_mode, check_platform_of_instances};
+use crate::fleet::check_platform_of_instances;
 use crate::names::is_active;
 use crate::place::Place;
 use crate::placement::asked::network_mode;
@@ -106,8 +106,7 @@ pub fn choose_platform(
 
 /// Whether a definition's tasks may be launched in this way.
 pub fn check_fits(definition: &Definition, launch_type: Option<LaunchType>) -> Result<(), Error> {
-    let on_instances = is_on_instances(launch_type);
-    let wanted = match on_instances {
+    let wanted = match is_on_instances(launch_type) {
         true => Compatibility::Ec2,
         false => Compatibility::Fargate,
     };
@@ -116,9 +115,6 @@ pub fn check_fits(definition: &Definition, launch_type: Option<LaunchType>) -> R
         return Err(invalid(format!(
             "Task definition does not support launch_type {wanted}."
         )));
-    }
-    if on_instances {
-        check_mode(definition)?;
     }
     Ok(())
 }

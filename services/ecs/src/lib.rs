@@ -19,6 +19,7 @@
 mod agent;
 mod agent_config;
 mod attributes;
+mod bridge;
 mod cfn;
 mod cluster;
 mod container_instance;
@@ -66,6 +67,7 @@ mod task_reconciler;
 mod task_record;
 mod task_start;
 mod task_view;
+mod volumes;
 
 use cloud::permission::everywhere;
 use cloud::{Service, Watch};

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 
 use cloud::Clock;
-use engine::{
-    ContainerSpec, DependsOn, HealthCheck, INSIDE, MountSpec, PreparedImage, TaskDisk, TaskSpec,
-    VolumeSpec,
-};
+use engine::{ContainerSpec, DependsOn, HealthCheck, INSIDE, PreparedImage, TaskDisk, TaskSpec};
 use shapes::ecs::{
     ContainerCondition, ContainerDefinition, ContainerOverride, KeyValuePair, UlimitName,
 };
 
+use crate::bridge;
 use crate::fargate::STORAGE_GIB_DEFAULT;
 use crate::inside;
 use crate::record::Definition;
 use crate::roles::task_role;
 use crate::task_record::Task;
+use crate::volumes;
 
 /// Where a task's record is found again from the engine's side.
 pub const KEY_LABEL: &str = "ecs.task";
@@ -46,13 +45,9 @@ pub fn task_spec(
         let made = ready.get(&name).ok_or_else(|| name.clone())?;
         containers.push(container_spec(task, definition, container, made, clock)?);
     }
-    let volumes = shape.volumes.iter().flatten().map(|volume| VolumeSpec {
-        name: volume.name.clone().unwrap_or_default(),
-        host_path: None,
-    });
     Ok(TaskSpec {
         id: task.id.clone(),
-        interface: task.joined_interface().map(str::to_owned),
+        interface: namespace(task),
         within: task.placed.as_ref().map(|it| it.machine.clone()),
         hostname: hostname(task).unwrap_or_default(),
         dns: Vec::new(),
@@ -64,9 +59,16 @@ pub fn task_spec(
         disk: task.placed.is_none().then(|| disk(task)),
         gives_way_to_a_full_disk: false,
         containers,
-        volumes: volumes.collect(),
+        volumes: volumes::volumes(definition),
         labels: BTreeMap::from([(KEY_LABEL.to_owned(), task.live_key())]),
     })
+}
+
+/// The namespace that its containers join but those with an interface of their own. Never the machine's.
+fn namespace(task: &Task) -> Option<String> {
+    let joined = task.joined_interface().map(str::to_owned);
+    let of_first = || bridge::interfaces(task).into_iter().next();
+    joined.or_else(of_first).or_else(|| Some(task.id.clone()))
 }
 
 /// A task is called as its address is, in its VPC.
@@ -136,7 +138,7 @@ fn container_spec(
         cpu_units: positive(own.and_then(|it| it.cpu).or(container.cpu)),
         memory_mib: positive(own.and_then(|it| it.memory).or(container.memory)),
         ulimits: ulimits(container),
-        mounts: mounts(container),
+        mounts: volumes::mounts(definition, container),
         tmpfs: Vec::new(),
         health_check: health_check(container, clock),
         depends_on: depends_on(container),
@@ -154,6 +156,7 @@ fn container_spec(
             memory_reservation_bytes: reservation(container, own),
             ..Default::default()
         },
+        own_network: bridge::own_network(task, definition, container),
         name,
         ..ContainerSpec::default()
     })
@@ -199,8 +202,13 @@ fn environment(
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         set(name, value);
     }
-    if let Some(hostname) = hostname(task) {
+    let bridged = bridge::own_network(task, definition, container);
+    if let Some(hostname) = bridged.map(|it| it.hostname).or_else(|| hostname(task)) {
         set("HOSTNAME", &hostname);
+    }
+    for variable in bridge::variables(task, definition, container) {
+        let (name, value) = variable.split_once('=').unwrap_or_default();
+        set(name, value);
     }
     set(
         "AWS_EXECUTION_ENV",
@@ -274,16 +282,6 @@ fn ulimits(container: &ContainerDefinition) -> Vec<(String, u64, u64)> {
     all
 }
 
-fn mounts(container: &ContainerDefinition) -> Vec<MountSpec> {
-    (container.mount_points.iter().flatten())
-        .map(|it| MountSpec {
-            volume: it.source_volume.clone().unwrap_or_default(),
-            path: it.container_path.clone().unwrap_or_default().into(),
-            read_only: it.read_only == Some(true),
-        })
-        .collect()
-}
-
 /// The interval is one of AWS's waits and is compressed with the pace. How long a probe may take and
 /// how long a program may need to start is the program's own time.
 fn health_check(container: &ContainerDefinition, clock: &Clock) -> Option<HealthCheck> {
@@ -303,17 +301,18 @@ fn health_check(container: &ContainerDefinition, clock: &Clock) -> Option<Health
 }
 
 fn depends_on(container: &ContainerDefinition) -> Vec<(String, DependsOn)> {
-    (container.depends_on.iter().flatten())
-        .map(|it| {
-            let condition = match it.condition {
-                ContainerCondition::Start => DependsOn::Start,
-                ContainerCondition::Healthy => DependsOn::Healthy,
-                ContainerCondition::Complete => DependsOn::Complete,
-                ContainerCondition::Success => DependsOn::Success,
-            };
-            (it.container_name.clone(), condition)
-        })
-        .collect()
+    // What it is linked to is started before, as Docker wants it.
+    let linked = bridge::linked_names(container).map(|it| (it.to_owned(), DependsOn::Start));
+    let asked = (container.depends_on.iter().flatten()).map(|it| {
+        let condition = match it.condition {
+            ContainerCondition::Start => DependsOn::Start,
+            ContainerCondition::Healthy => DependsOn::Healthy,
+            ContainerCondition::Complete => DependsOn::Complete,
+            ContainerCondition::Success => DependsOn::Success,
+        };
+        (it.container_name.clone(), condition)
+    });
+    asked.chain(linked).collect()
 }
 
 #[cfg(test)]

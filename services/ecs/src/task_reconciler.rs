@@ -17,6 +17,7 @@ use engine::{StopReason, TaskState, TaskStatus};
 use shapes::ec2::{DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput, Filter};
 use shapes::ecs::{HealthStatus, TaskStopCode};
 
+use crate::bridge;
 use crate::history;
 use crate::instance_record::ContainerInstance;
 use crate::ledger;
@@ -414,6 +415,7 @@ async fn deprovision(cx: &Cx, task: &mut Task) -> Result<Progress, converge::Err
         leave_targets(cx, task).await?;
     }
     cx.engine().tasks.remove(&task.id).await?;
+    bridge::unplug(cx, task).await?;
     for id in interfaces_of(cx, task).await? {
         cx.engine().inside.close(&id);
         let input = DeleteNetworkInterfaceInput {

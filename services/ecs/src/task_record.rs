@@ -6,6 +6,7 @@ use shapes::ecs::{
     TaskOverride, TaskStopCode,
 };
 
+use crate::bridge::{self, BridgeEnd};
 use crate::placement::PortProtocol;
 
 /// The words of `lastStatus`, in the order of a task's life.
@@ -108,6 +109,9 @@ pub struct Placed {
     pub cpu: i64,
     pub memory: i64,
     pub bindings: Vec<Binding>,
+    /// Where its containers are in the instance's bridge.
+    #[serde(default)]
+    pub ends: Vec<BridgeEnd>,
 }
 
 impl Placed {
@@ -237,13 +241,20 @@ impl Task {
         self.placed.as_ref().is_none_or(Placed::is_apart)
     }
 
-    /// The interface that its containers are reached at: its own, or its instance's.
+    /// The interface that its containers share: its own, or its instance's. In a bridge they share none, and in
+    /// mode `none` a namespace that has no interface.
     pub fn joined_interface(&self) -> Option<&str> {
         match &self.placed {
             Some(placed) if placed.mode == NetworkMode::Host => Some(&placed.interface),
             Some(placed) if !placed.is_apart() => None,
             _ => self.interface.as_ref().map(|it| it.id.as_str()),
         }
+    }
+
+    /// Every interface that one of its containers has.
+    pub fn interfaces(&self) -> Vec<String> {
+        let shared = self.joined_interface().map(str::to_owned);
+        shared.into_iter().chain(bridge::interfaces(self)).collect()
     }
 
     /// What target groups call it: by its address, or by its instance.

@@ -11,6 +11,7 @@ use shapes::ec2::{
 use shapes::ecs::{AssignPublicIp, AwsVpcConfiguration, ContainerDefinition, LogConfiguration};
 use shapes::logs::{CreateLogGroupInput, CreateLogStreamInput};
 
+use crate::bridge;
 use crate::container_rules::is_ecr;
 use crate::execution_role::ExecutionRole;
 use crate::record::Definition;
@@ -180,6 +181,9 @@ pub async fn start(
             Err(reason) => return Ok(Err(reason)),
         }
     }
+    if let Err(reason) = bridge::plug(cx, task).await? {
+        return Ok(Err(reason));
+    }
     let spec = match task_spec(task, definition, &ready, cx.clock()) {
         Ok(spec) => spec,
         Err(name) => {
@@ -202,8 +206,8 @@ pub async fn start(
 
 /// Lets the task's containers find their credentials and metadata.
 pub async fn open_door(cx: &Cx, task: &Task) -> Result<(), converge::Error> {
-    if let Some(interface) = task.joined_interface() {
-        cx.engine().inside.open(interface).await?;
+    for interface in task.interfaces() {
+        cx.engine().inside.open(&interface).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use http::{Response, StatusCode, header};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::record::{MountKind, Record, Status, link_of};
+use super::record::{MountKind, Record, Status};
 use super::start::{self, stop_signal, stop_timeout_s};
 use super::{Container, MAIN, not_running};
 use crate::answer::{self, Answer, Refusal};
@@ -202,7 +202,7 @@ pub async fn remove_link(call: Call, container: &Arc<Container>, alias: &str) ->
         return Err(Refusal::not_found("page not found"));
     }
     let _working = container.working.lock().await;
-    let is_it = |text: &String| link_of(text).1 == alias;
+    let is_it = |text: &String| base::links::read(text).1 == alias;
     let record = container.record();
     if !record.host.links.iter().any(is_it) {
         return Err(Refusal::not_found(format!(

@@ -58,7 +58,7 @@ pub use merge::merge;
 pub use record::PortBinding;
 pub use record::{
     Bound, Config, Empty, Endpoint, EndpointRequest, HOST_GATEWAY, HostConfig, Joined,
-    NetworkingConfig, PortProtocol, Record, is_plain, link_of, parse_mac, show_mac,
+    NetworkingConfig, PortProtocol, Record, is_plain, parse_mac, show_mac,
 };
 pub use wanted::{check_driver, check_hosts};
 

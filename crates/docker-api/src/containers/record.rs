@@ -448,14 +448,6 @@ pub fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= 253 && name.bytes().all(ok)
 }
 
-/// `name:alias`, or a name that is both.
-pub fn link_of(text: &str) -> (&str, &str) {
-    let (name, alias) = text.split_once(':').unwrap_or((text, text));
-    // As `inspect` shows it, the alias has this container's own name in front.
-    let alias = alias.rsplit('/').next().unwrap_or(alias);
-    (name.trim_start_matches('/'), alias)
-}
-
 impl Record {
     /// Names a task and an interface.
     pub fn task(&self) -> String {
@@ -510,7 +502,7 @@ impl Record {
     pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
         let of_endpoints = self.endpoints().iter().flat_map(|it| &it.links);
         let all = self.host.links.iter().chain(of_endpoints);
-        all.map(|it| link_of(it))
+        all.map(|it| base::links::read(it))
     }
 
     pub fn status_word(&self) -> &'static str {
@@ -527,34 +519,17 @@ impl Record {
     /// What programs of before links had names for their places: variables that tell where a linked container
     /// is, and what it is like.
     pub fn variables_of_link(&self, alias: &str, linked: &Record) -> Vec<String> {
-        let upper = alias.to_ascii_uppercase().replace('-', "_");
-        let mut variables = Vec::new();
-        let mut ports: Vec<(u16, &str)> = (linked.config.exposed_ports.keys())
-            .filter_map(|port| {
-                let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-                Some((number.parse().ok()?, protocol))
-            })
-            .collect();
-        ports.sort_by_key(|(number, protocol)| (*protocol != "tcp", *number));
-        if let Some(address) = linked.address() {
-            for (index, (port, protocol)) in ports.into_iter().enumerate() {
-                let url = format!("{protocol}://{address}:{port}");
-                let name = format!("{upper}_PORT_{port}_{}", protocol.to_ascii_uppercase());
-                if index == 0 {
-                    variables.push(format!("{upper}_PORT={url}"));
-                }
-                variables.push(format!("{name}={url}"));
-                variables.push(format!("{name}_ADDR={address}"));
-                variables.push(format!("{name}_PORT={port}"));
-                variables.push(format!("{name}_PROTO={protocol}"));
-            }
-        }
-        variables.push(format!("{upper}_NAME=/{}/{alias}", self.name));
-        let is_own = |it: &&String| !it.starts_with("HOME=") && !it.starts_with("PATH=");
-        let of_linked = linked.config.variables();
-        let shown = of_linked.iter().filter(is_own);
-        variables.extend(shown.map(|it| format!("{upper}_ENV_{it}")));
-        variables
+        let ports = linked.config.exposed_ports.keys().filter_map(|port| {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            Some((number.parse().ok()?, protocol))
+        });
+        let env = linked.config.variables();
+        let linked = base::links::Linked {
+            address: linked.address(),
+            ports: ports.collect(),
+            env: env.iter().map(String::as_str).collect(),
+        };
+        base::links::variables(&self.name, alias, linked)
     }
 
     /// It runs, or will again without anybody's doing.

@@ -293,6 +293,7 @@ fn spec(
             let volume = VolumeSpec {
                 name: name.clone(),
                 host_path: Some(mount.source.clone()),
+                of_outer: false,
             };
             let mount = MountSpec {
                 volume: name,
@@ -356,6 +357,7 @@ fn spec(
         log_hides: Vec::new(),
         upper: Some(docker.containers.upper(&record.id)),
         shm_bytes: u64::try_from(host.shm_size).ok().filter(|it| *it > 0),
+        own_network: None,
         tuning: tuning(&record),
     };
     TaskSpec {

@@ -3,7 +3,7 @@
 //! network it finds them in its environment as well.
 
 use crate::answer::Refusal;
-use crate::containers::{Record, link_of};
+use crate::containers::Record;
 use crate::docker::Docker;
 
 /// Links of one container: each is a line of its hosts file or three.
@@ -13,22 +13,17 @@ pub fn check(links: &[String]) -> Result<(), Refusal> {
     if links.len() > LINKS_MAX {
         return Err(Refusal::bad(format!("more than {LINKS_MAX} links")));
     }
-    let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
-    let is_name = |name: &str| !name.is_empty() && name.len() <= 253 && name.bytes().all(plain);
-    for text in links {
-        let (name, alias) = link_of(text);
-        if !is_name(name) || !is_name(alias) {
-            return Err(Refusal::bad(format!("bad format for links: {text}")));
-        }
+    match links.iter().find(|it| !base::links::is_link(it)) {
+        Some(text) => Err(Refusal::bad(format!("bad format for links: {text}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Docker {
     /// In the default network only what is there can be linked to.
     pub(super) fn check_linked(&self, links: &[String]) -> Result<(), Refusal> {
         for text in links {
-            let (name, _) = link_of(text);
+            let (name, _) = base::links::read(text);
             self.containers.find(name).map_err(|refusal| {
                 Refusal::bad(format!(
                     "could not get container for {name}: {}",
@@ -45,7 +40,7 @@ impl Docker {
         let is_in_it = bridge.is_ok_and(|it| record.endpoint_in(&it.id).is_some());
         let mut variables = Vec::new();
         for text in record.host.links.iter().filter(|_| is_in_it) {
-            let (name, alias) = link_of(text);
+            let (name, alias) = base::links::read(text);
             if let Ok(linked) = self.containers.find(name) {
                 variables.extend(record.variables_of_link(alias, &linked.record()));
             }
@@ -71,24 +66,5 @@ impl Docker {
             }
         }
         hosts
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_names() {
-        let check = |text: &str| check(&[text.to_owned()]).is_ok();
-        for right in ["db:database", "db", "/db:/web/database"] {
-            assert!(check(right), "{right}");
-        }
-        for wrong in ["", ":", "db:", "db:a b", "db:a\n1.1.1.1 x"] {
-            assert!(!check(wrong), "{wrong}");
-        }
-        assert_eq!(link_of("/db:database"), ("db", "database"));
-        assert_eq!(link_of("/db:/web/database"), ("db", "database"));
-        assert_eq!(link_of("db"), ("db", "db"));
     }
 }

@@ -1,10 +1,9 @@
 //! The OCI configuration of a container, written out of what the task asks for.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{ContainerSpec, DeviceSpec, StepMount, StepSource, TaskSpec};
+use engine::{ContainerSpec, DeviceSpec, StepMount, StepSource};
 use nix::sys::stat::{SFlag, major, minor};
 use serde_json::{Value, json};
 
@@ -12,10 +11,11 @@ use super::capabilities::{capabilities, own_capabilities};
 use super::init::Init;
 use super::limits::resource_limits;
 use super::seccomp;
+use super::surroundings::{self, Surroundings, TaskMounts};
 use super::terminal::Owner;
 use super::users::{User, find_groups, find_user};
 use super::{Confinement, Root};
-use super::{destination, groups};
+use super::{destination, groups, volumes};
 use crate::cgroup::{self, Hierarchy};
 use crate::error::{Context, Result};
 use crate::order::{Order, StepOrder, TaskFiles, volume_data, write_json};
@@ -50,115 +50,6 @@ const READ_ONLY_PATHS: [&str; 5] = [
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];
-
-/// Host path, path in the container, read-only.
-pub(crate) type TaskMounts = Vec<(PathBuf, PathBuf, bool)>;
-
-/// Where services that answer on the machine's loopback say whom they ask.
-const STUBS: [&str; 2] = [
-    "/run/systemd/resolve/resolv.conf",
-    "/run/NetworkManager/no-stub-resolv.conf",
-];
-
-/// Name servers for a task: its own; or its network's; or the machine's, as far as the task can reach
-/// them. From a namespace of its own that leaves out those on the machine's loopback, which is the task's
-/// there.
-fn resolv_conf(order: &Order) -> String {
-    let spec = &order.spec;
-    if !spec.dns.is_empty() {
-        let lines = spec
-            .dns
-            .iter()
-            .map(|server| format!("nameserver {server}\n"));
-        return lines.collect();
-    }
-    if let Some((resolver, at)) = order.resolver.as_ref().and_then(|it| Some((it, it.at?))) {
-        let line = |word: &str, values: &[String]| match values {
-            [] => String::new(),
-            values => format!("{word} {}\n", values.join(" ")),
-        };
-        let search = line("search", &resolver.search);
-        let options = line("options", &resolver.options);
-        return format!("nameserver {at}\n{search}{options}");
-    }
-    let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    if spec.interface.is_none() {
-        return own;
-    }
-    let reachable = reachable_lines(&own);
-    if reachable.contains("nameserver") {
-        return reachable;
-    }
-    // The machine's own are behind a stub on its loopback, which keeps them here.
-    let behind = STUBS.iter().filter_map(|it| fs::read_to_string(it).ok());
-    let mut behind = behind.map(|it| reachable_lines(&it));
-    behind
-        .find(|it| it.contains("nameserver"))
-        .unwrap_or(reachable)
-}
-
-/// Without the name servers on the loopback.
-fn reachable_lines(text: &str) -> String {
-    let reachable = |line: &&str| {
-        let address = line
-            .strip_prefix("nameserver")
-            .map(|it| it.trim().parse::<std::net::IpAddr>());
-        !matches!(address, Some(Ok(address)) if address.is_loopback())
-    };
-    let lines = text.lines().filter(reachable);
-    lines.map(|line| format!("{line}\n")).collect()
-}
-
-/// Names and addresses for a task: in the machine's own namespace what the machine knows as well.
-fn hosts(spec: &TaskSpec, is_step: bool) -> String {
-    let own = match spec.interface {
-        None if !is_step => fs::read_to_string("/etc/hosts").ok(),
-        _ => None,
-    };
-    let mut text = own
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or_else(|| {
-            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned()
-        });
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    for (address, name) in &spec.hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
-    }
-    text
-}
-
-/// Writes the hosts file anew, in place: it is mounted into containers.
-pub(crate) fn write_hosts(files: &TaskFiles, spec: &TaskSpec) -> Result<()> {
-    let text = hosts(spec, false);
-    let path = files.directory.join("hosts");
-    let failed = || format!("could not write `{}`", path.display());
-    let file = fs::OpenOptions::new().write(true).open(&path);
-    let mut file = file.context(failed)?;
-    // Never empty for a moment: somebody may be reading.
-    file.write_all(text.as_bytes()).context(failed)?;
-    file.set_len(text.len() as u64).context(failed)
-}
-
-/// Writes the files that all containers of a task share and says where they go.
-pub(crate) fn write_task_files(files: &TaskFiles, order: &Order) -> Result<TaskMounts> {
-    let spec = &order.spec;
-    let hosts = hosts(spec, order.step.is_some());
-    let resolve = resolv_conf(order);
-    let hostname = format!("{}\n", spec.hostname);
-    let mut mounts = Vec::new();
-    for (name, text) in [
-        ("hosts", hosts),
-        ("resolv.conf", resolve),
-        ("hostname", hostname),
-    ] {
-        let path = files.directory.join(name);
-        fs::write(&path, text).context(|| format!("could not write `{}`", path.display()))?;
-        mounts.push((path, Path::new("/etc").join(name), false));
-    }
-    Ok(mounts)
-}
 
 /// A container's configuration, written.
 pub(crate) struct Bundle {
@@ -195,7 +86,7 @@ pub(crate) fn write_bundle(
     // The machine's own name is not a container's to change.
     let hostname = match container.tuning.host_uts {
         true => Value::Null,
-        false => json!(order.spec.hostname),
+        false => json!(Surroundings::of(order, Some(index)).hostname),
     };
     let config = json!({
         "ociVersion": "1.0.2",
@@ -314,7 +205,11 @@ fn linux(order: &Order, index: usize) -> Result<Value> {
         .collect();
     let mut sysctl = json!({});
     let is_alone = order.step.as_ref().is_some_and(StepOrder::is_alone);
-    let network = match &order.namespace {
+    let namespace = match order.own.get(&index) {
+        Some(own) => Some(&own.namespace),
+        None => order.namespace.as_ref(),
+    };
+    let network = match namespace {
         Some(path) => Some(json!({ "type": "network", "path": path })),
         None => is_alone.then(|| json!({ "type": "network" })),
     };
@@ -469,7 +364,8 @@ fn mounts(
         destination::check(root, &asked.target)?;
         mounts.push(of_step(asked));
     }
-    for (source, path, read_only) in task_mounts {
+    let own_files = surroundings::own_mounts(order, index, task_mounts);
+    for (source, path, read_only) in &own_files {
         // What the task asked for itself wins.
         if !container.mounts.iter().any(|asked| asked.path == *path) {
             mounts.push(bind(source, path, *read_only));
@@ -497,6 +393,7 @@ fn volume_path(order: &Order, name: &str) -> Result<PathBuf> {
         .ok_or("it is not among the task's volumes")
         .context(|| format!("the volume `{name}` cannot be mounted"))?;
     let path = match &volumes[index].host_path {
+        Some(path) if volumes[index].of_outer => return volumes::of_outer(order, index, path),
         Some(path) => path.clone(),
         None => volume_data(&order.data, index),
     };

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::follow::Connection;
 use super::life::Life;
 use super::{Inner, clean_up_task, make_private_directory};
-use crate::order::{Order, TaskFiles, write_json};
+use crate::order::{Joined, Order, TaskFiles, write_json};
 
 /// A longer line of output is cut.
 const LINE_BYTES_MAX: usize = 256 * 1024;
@@ -28,9 +28,19 @@ pub(super) async fn launch_task(inner: &Inner, spec: TaskSpec) -> Result<Connect
         ),
         None => (None, None),
     };
+    let mut own = std::collections::BTreeMap::new();
+    for (index, container) in spec.containers.iter().enumerate() {
+        if let Some(network) = &container.own_network {
+            let joined = Joined {
+                namespace: inner.network.namespace(&network.interface).await?,
+                resolver: inner.network.resolver(&network.interface).await?,
+            };
+            own.insert(index, joined);
+        }
+    }
     let files = inner.files(&spec.id);
     let mut order = inner.order(spec, namespace, None)?;
-    order.resolver = resolver;
+    (order.resolver, order.own) = (resolver, own);
     match launch(inner, &files, &order, Stdio::null()).await {
         Ok(connection) => Ok(connection),
         Err(error) => {

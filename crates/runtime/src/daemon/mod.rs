@@ -245,6 +245,7 @@ impl Inner {
             cookie: fresh_cookie()?,
             namespace,
             resolver: None,
+            own: Default::default(),
             spec,
             step,
         })

@@ -12,7 +12,7 @@ use engine::{
 };
 use tokio::sync::mpsc;
 
-use super::{Runtime, attach, blocking, exec, launch, listening, recover, root, validate};
+use super::{Runtime, attach, blocking, exec, launch, listening, recover, root, usage, validate};
 use crate::cgroup::TaskCgroup;
 use crate::shim::Request;
 
@@ -148,9 +148,10 @@ impl Tasks for Runtime {
         let Some(status) = self.status(id).await? else {
             return Ok(None);
         };
-        // The containers share one network namespace, so any of their processes sees it all.
-        let running = status.containers.iter().find_map(|it| it.pid);
-        Ok(running.map(listening::addresses))
+        let running: Vec<i32> = status.containers.iter().filter_map(|it| it.pid).collect();
+        // Those that share a network namespace see the same.
+        let all = usage::distinct_networks(&running).into_iter();
+        Ok((!running.is_empty()).then(|| all.flat_map(listening::addresses).collect()))
     }
 
     async fn freeze(&self, id: &str, container: &str, frozen: bool) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use engine::{ContainerState, Result, TaskUsage};
+use engine::{ContainerState, ContainerStatus, Result, TaskUsage};
 
 use super::Inner;
 use crate::cgroup::TaskCgroup;
@@ -27,7 +27,7 @@ impl Inner {
     /// Of the whole task, or of one of its containers. None when it is not there.
     pub(super) fn usage(&self, id: &str, container: Option<&str>) -> Result<Option<TaskUsage>> {
         let mut path = self.group_of(id);
-        let pid = {
+        let running: Vec<i32> = {
             let entries = self.entries();
             let Some(entry) = entries.get(id) else {
                 return Ok(None);
@@ -39,25 +39,45 @@ impl Inner {
                 };
                 path.push(container_id(index));
             }
-            let mut running = containers
+            let is_meant = |it: &&ContainerStatus| container.is_none_or(|name| it.name == name);
+            let running = containers
                 .iter()
-                .filter(|it| it.state == ContainerState::Running);
-            running.find_map(|it| it.pid)
+                .filter(|it| it.state == ContainerState::Running)
+                .filter(is_meant);
+            running.filter_map(|it| it.pid).collect()
         };
         let mut usage = TaskCgroup::new(&path)?.usage();
-        if let (Some(usage), Some(pid)) = (&mut usage, pid) {
-            add_network(usage, pid);
+        if let Some(usage) = &mut usage {
+            for pid in distinct_networks(&running) {
+                add_network(usage, pid);
+            }
         }
         Ok(usage)
     }
 }
 
+/// One of those processes of each network namespace.
+pub(super) fn distinct_networks(processes: &[i32]) -> Vec<i32> {
+    let mut seen = Vec::new();
+    let mut is_first = |pid: &i32| {
+        let namespace = namespace(&pid.to_string());
+        let is_new = !seen.contains(&namespace);
+        seen.push(namespace);
+        is_new
+    };
+    let mut first = processes.to_vec();
+    first.retain(&mut is_first);
+    first
+}
+
+/// The network namespace of a process, as far as it is there.
+fn namespace(process: &str) -> Option<(u64, u64)> {
+    let found = fs::metadata(format!("/proc/{process}/ns/net")).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
 /// Counts what went through the namespace of this process, unless that is the machine's own.
 fn add_network(usage: &mut TaskUsage, pid: i32) {
-    let namespace = |process: &str| {
-        let found = fs::metadata(format!("/proc/{process}/ns/net")).ok()?;
-        Some((found.dev(), found.ino()))
-    };
     if namespace(&pid.to_string()) == namespace("thread-self") {
         return;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use engine::{ContainerSpec, EngineError, Result, TaskSpec};
+use engine::{ContainerSpec, EngineError, OwnNetwork, Result, TaskSpec};
 
 use crate::container::destination;
 
@@ -43,8 +43,13 @@ pub(super) fn task(spec: &TaskSpec) -> Result<()> {
             spec.id
         )));
     }
+    hosts(&spec.hosts)?;
     let mut names = HashSet::new();
     for container in &spec.containers {
+        if let Some(network) = &container.own_network {
+            hosts(&network.hosts)?;
+            name_servers(network)?;
+        }
         let name = &container.name;
         if !names.insert(name) {
             return Err(EngineError::invalid(format!(
@@ -92,6 +97,23 @@ pub(super) fn hosts(hosts: &[(String, String)]) -> Result<()> {
         return Err(EngineError::invalid("there are too many hosts entries"));
     }
     Ok(())
+}
+
+/// They become lines of files, too.
+fn name_servers(network: &OwnNetwork) -> Result<()> {
+    let is_address = |it: &&String| it.parse::<std::net::IpAddr>().is_err();
+    if let Some(server) = network.dns.iter().find(is_address) {
+        return Err(EngineError::invalid(format!(
+            "`{server}` is not an address"
+        )));
+    }
+    let names = network.search.iter().chain([&network.hostname]);
+    let has_sign =
+        |it: &&String| it.contains(|sign: char| sign.is_control() || sign.is_whitespace());
+    match names.into_iter().find(has_sign) {
+        Some(name) => Err(EngineError::invalid(format!("`{name}` is not a name"))),
+        None => Ok(()),
+    }
 }
 
 /// Every dependency has to be there, and none may lead back to where it came from: such containers

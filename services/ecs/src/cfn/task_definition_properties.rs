@@ -25,12 +25,18 @@ const CONTAINER: &[Property] = &[
     Property::number("Cpu"),
     Property::objects("DependsOn")
         .members(&[Property::text("Condition"), Property::text("ContainerName")]),
+    Property::texts("DnsSearchDomains"),
+    Property::texts("DnsServers"),
     Property::object("DockerLabels"),
     Property::texts("EntryPoint"),
     Property::objects("Environment").members(PAIR),
     Property::flag("Essential"),
+    Property::objects("ExtraHosts")
+        .members(&[Property::text("Hostname"), Property::text("IpAddress")]),
     Property::object("HealthCheck").members(HEALTH_CHECK),
+    Property::text("Hostname"),
     Property::text("Image").required(),
+    Property::texts("Links"),
     Property::object("LinuxParameters").members(&[
         Property::object("Capabilities")
             .members(&[Property::texts("Add"), Property::texts("Drop")]),
@@ -65,6 +71,10 @@ const CONTAINER: &[Property] = &[
     ]),
     Property::text("User"),
     Property::text("VersionConsistency"),
+    Property::objects("VolumesFrom").members(&[
+        Property::flag("ReadOnly"),
+        Property::text("SourceContainer"),
+    ]),
     Property::text("WorkingDirectory"),
 ];
 
@@ -93,7 +103,15 @@ pub const PROPERTIES: &[Property] = &[
     ]),
     Property::objects("Tags"),
     Property::text("TaskRoleArn").replaces(),
-    Property::objects("Volumes")
-        .replaces()
-        .members(&[Property::object("Host"), Property::text("Name")]),
+    Property::objects("Volumes").replaces().members(&[
+        Property::object("DockerVolumeConfiguration").members(&[
+            Property::flag("Autoprovision"),
+            Property::text("Driver"),
+            Property::object("DriverOpts"),
+            Property::object("Labels"),
+            Property::text("Scope"),
+        ]),
+        Property::object("Host"),
+        Property::text("Name"),
+    ]),
 ];

@@ -171,6 +171,10 @@ pub fn need(
         amounts: amounts(definition, overrides),
         ports,
         dynamic_ports,
+        addresses: match mode {
+            NetworkMode::Bridge => shape.container_definitions.iter().flatten().count(),
+            _ => 0,
+        },
         attributes: required_attributes(definition, overrides),
         constraints,
         group: group.to_owned(),

@@ -7,7 +7,9 @@ pub mod expression;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
+use crate::bridge::free_addresses;
 use expression::{Expression, Subject, Subjects};
 
 /// The kernel's own range of ports for who asks for none ("hostPort", API reference of `PortMapping`).
@@ -40,6 +42,9 @@ pub struct Candidate {
     pub attributes: BTreeMap<String, String>,
     pub free: Amounts,
     pub used_ports: BTreeSet<Port>,
+    /// Its own address, and those of its bridge that containers have.
+    pub address: String,
+    pub used_addresses: BTreeSet<Ipv4Addr>,
     /// The groups of the tasks that are on it, each as often as it has one.
     pub groups: Vec<String>,
 }
@@ -51,10 +56,19 @@ pub struct Need {
     pub ports: Vec<Port>,
     /// So many ports of its own choice, by protocol.
     pub dynamic_ports: Vec<PortProtocol>,
+    /// So many addresses of its bridge.
+    pub addresses: usize,
     pub attributes: Vec<String>,
     pub constraints: Vec<Constraint>,
     /// `service:web`: what is spread, and what is distinct.
     pub group: String,
+}
+
+/// What a task got of its instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    pub ports: Vec<u16>,
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 #[derive(Debug, Clone)]
@@ -155,12 +169,14 @@ impl Candidate {
         (self.free.cpu < need.amounts.cpu).then_some(Misfit::Cpu)
     }
 
-    /// The task is on it from now on. The ports that it got of those that it left open.
-    pub fn take(&mut self, need: &Need) -> Vec<u16> {
+    /// The task is on it from now on. What it got of what it left open.
+    pub fn take(&mut self, need: &Need) -> Given {
         self.free.cpu -= need.amounts.cpu;
         self.free.memory -= need.amounts.memory;
         self.used_ports.extend(&need.ports);
         self.groups.push(need.group.clone());
+        let addresses = free_addresses(&self.address, &self.used_addresses, need.addresses);
+        self.used_addresses.extend(&addresses);
         let mut given = Vec::new();
         for protocol in &need.dynamic_ports {
             let free = DYNAMIC_PORTS.into_iter().find(|port| {
@@ -172,7 +188,10 @@ impl Candidate {
             self.used_ports.insert((*protocol, port));
             given.push(port);
         }
-        given
+        Given {
+            ports: given,
+            addresses,
+        }
     }
 }
 

@@ -118,8 +118,8 @@ fn ports_and_groups_are_taken_once() {
         dynamic_ports: vec![PortProtocol::Tcp, PortProtocol::Udp],
         ..need()
     };
-    assert_eq!(all[0].take(&dynamic), [32_768, 32_769]);
-    assert_eq!(all[0].take(&dynamic), [32_770, 32_771]);
+    assert_eq!(all[0].take(&dynamic).ports, [32_768, 32_769]);
+    assert_eq!(all[0].take(&dynamic).ports, [32_770, 32_771]);
 
     let distinct = Need {
         constraints: vec![Constraint::DistinctInstance],

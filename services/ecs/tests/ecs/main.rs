@@ -1,5 +1,6 @@
 //! ECS over a simulated machine, with the least of the services that it calls.
 
+mod bridge;
 mod cloudformation;
 mod container_instances;
 mod crashes;

@@ -192,7 +192,7 @@ async fn a_rolling_deployment_always_has_a_healthy_target() {
         .write(|tx| {
             for target in tx.list::<FakeTarget>("")? {
                 if target.state == TargetHealthStateEnum::Draining {
-                    tx.delete::<FakeTarget>(&target.address)?;
+                    tx.delete::<FakeTarget>(&cloud::Record::key(&target))?;
                 }
             }
             Ok(())

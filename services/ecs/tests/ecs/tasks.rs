@@ -332,7 +332,7 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         requires_compatibilities: None,
         ..definition(IMAGE)
     };
-    // It is registered, as on AWS, and not run.
+    // Without an instance, there is no bridge.
     world.call(bridge).await;
     let in_bridge = RunTaskInput {
         launch_type: None,
@@ -340,7 +340,7 @@ async fn requests_that_make_no_sense_are_refused_in_awss_words() {
         ..run("web")
     };
     let error = world.err(in_bridge).await;
-    assert!(error.message.contains("networkMode bridge"), "{error}");
+    assert!(error.message.contains("No Container Instances"), "{error}");
 
     world.register(IMAGE).await;
     assert_eq!(

@@ -305,13 +305,24 @@ async fn describe_security_groups(
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FakeTarget {
     pub address: String,
+    pub port: i32,
     pub state: elbv2::TargetHealthStateEnum,
+}
+
+impl FakeTarget {
+    fn of(target: elbv2::TargetDescription, state: elbv2::TargetHealthStateEnum) -> Self {
+        Self {
+            address: target.id,
+            port: target.port.unwrap_or(80),
+            state,
+        }
+    }
 }
 
 impl Record for FakeTarget {
     const KIND: &'static str = "fake.target";
     fn key(&self) -> String {
-        self.address.clone()
+        format!("{}/{}", self.address, self.port)
     }
 }
 
@@ -373,10 +384,7 @@ async fn register_targets(
         let probe = tx.get::<FakeProbe>("probe")?;
         let state = probe.map_or(elbv2::TargetHealthStateEnum::Healthy, |it| it.state);
         for target in input.targets {
-            tx.put(&FakeTarget {
-                address: target.id,
-                state,
-            })?;
+            tx.put(&FakeTarget::of(target, state))?;
         }
         Ok(elbv2::RegisterTargetsOutput {})
     })
@@ -394,12 +402,10 @@ async fn deregister_targets(
         for target in input.targets {
             if slow {
                 let state = elbv2::TargetHealthStateEnum::Draining;
-                tx.put(&FakeTarget {
-                    address: target.id,
-                    state,
-                })?;
+                tx.put(&FakeTarget::of(target, state))?;
             } else {
-                tx.delete::<FakeTarget>(&target.id)?;
+                let state = elbv2::TargetHealthStateEnum::Unused;
+                tx.delete::<FakeTarget>(&FakeTarget::of(target, state).key())?;
             }
         }
         Ok(elbv2::DeregisterTargetsOutput {})
@@ -416,7 +422,7 @@ async fn describe_target_health(
         .map(|it| elbv2::TargetHealthDescription {
             target: Some(elbv2::TargetDescription {
                 id: it.address,
-                port: Some(80),
+                port: Some(it.port),
                 ..Default::default()
             }),
             target_health: Some(elbv2::TargetHealth {
