@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use e2e::{Machine, eventually};
+use e2e::{Load, Machine, eventually};
 use serde_json::{Value, json};
 use shapes::ec2::{
     DescribeImagesInput, DescribeInstancesInput, Filter, IamInstanceProfileSpecification,
@@ -227,4 +227,134 @@ fn an_instance_that_cannot_reach_ecs_says_so_and_does_not_join() {
     let input = json!({ "cluster": "test" });
     let found = machine.ask("ecs", "ListContainerInstances", input);
     assert_eq!(found["containerInstanceArns"], json!([]), "{found}");
+}
+
+/// Instances that have joined.
+#[track_caller]
+fn joined(machine: &Machine, count: usize) {
+    eventually(&format!("{count} instances have joined"), || {
+        let connected = json!({ "cluster": "test", "filter": "agentConnected == true" });
+        let found = machine.ask("ecs", "ListContainerInstances", connected);
+        let arns = found["containerInstanceArns"].as_array();
+        match arns.is_some_and(|it| it.len() == count) {
+            true => Ok(()),
+            false => Err(found.to_string()),
+        }
+    });
+}
+
+#[test]
+fn a_service_in_bridges_survives_the_end_of_an_instance_under_load() {
+    let machine = Machine::start();
+    if !has_root(&machine) {
+        return;
+    }
+    let ground = Ground::new(&machine);
+    let web = web_image(&machine, "bridged");
+    let probe = crate::ground::probe_image(&machine);
+    let group = ground.group("nodes");
+    let balancer = ground.balancer_of("nodes", 80, "instance");
+    ground.open_ports_to(&group, 32768, 60999, &balancer.group);
+    let profile = profile(&machine, "nodes", AGENT);
+    let nodes: Vec<String> = (0..2)
+        .map(|at| launch(&ground, &group, &ground.subnets[at], true, &profile))
+        .collect();
+    let ecs = |operation: &str, input: Value| machine.ask("ecs", operation, input);
+    joined(&machine, 2);
+
+    let log = json!({ "logDriver": "awslogs", "options": {
+        "awslogs-group": "/test", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "bridged",
+    } });
+    ecs(
+        "RegisterTaskDefinition",
+        json!({
+            "family": "bridged", "requiresCompatibilities": ["EC2"],
+            "taskRoleArn": ground.execution_role(),
+            "containerDefinitions": [
+                {
+                    "name": "main", "image": web, "memory": 64, "portMappings": [{ "containerPort": 8080 }],
+                },
+                {
+                    "name": "side", "image": probe, "command": ["ask"], "memory": 64, "essential": false,
+                    "links": ["main:web"], "logConfiguration": log,
+                },
+            ],
+        }),
+    );
+    ecs(
+        "CreateService",
+        json!({
+            "cluster": "test", "serviceName": "web", "taskDefinition": "bridged", "desiredCount": 2,
+            "launchType": "EC2",
+            "loadBalancers": [{
+                "targetGroupArn": balancer.target_group, "containerName": "main", "containerPort": 8080,
+            }],
+        }),
+    );
+    let steady = |what: &str| {
+        eventually(what, || {
+            let health = json!({ "TargetGroupArn": balancer.target_group });
+            let health = machine.ask("elasticloadbalancing", "DescribeTargetHealth", health);
+            let healthy = health["TargetHealthDescriptions"].as_array();
+            let healthy = healthy.into_iter().flatten();
+            let healthy = healthy.filter(|it| it["TargetHealth"]["State"] == "healthy");
+            let service = ground.service("web");
+            match (healthy.count(), &service["runningCount"]) {
+                (2, running) if running == 2 => Ok(()),
+                _ => Err(format!("{health} {service}")),
+            }
+        });
+    };
+    steady("two tasks serve");
+    let tasks = ecs("ListTasks", json!({ "cluster": "test" }));
+    let tasks = ecs(
+        "DescribeTasks",
+        json!({ "cluster": "test", "tasks": tasks["taskArns"] }),
+    );
+    for task in tasks["tasks"].as_array().unwrap() {
+        let binding = &task["containers"][0]["networkBindings"][0];
+        assert_eq!(binding["containerPort"], 8080, "{task}");
+        let port = binding["hostPort"].as_u64().unwrap();
+        assert!((32768..=60999).contains(&port), "{task}");
+    }
+    // Its own door tells a container who it is, and where.
+    eventually("the containers were told", || {
+        let said = ground.printed("bridged").join("\n");
+        match said.contains("AccessKeyId") && said.contains("\"172.17.0.") {
+            true => Ok(()),
+            false => Err(said),
+        }
+    });
+
+    let load = Load::start(machine.edge_port(80), &balancer.host, "/", |_| "page");
+    machine.typed(TerminateInstancesInput {
+        instance_ids: vec![nodes[0].clone()],
+        ..Default::default()
+    });
+    steady("the other instance has taken all over");
+    let tally = load.stop();
+    // What was under way there is lost, as on AWS, and nothing else.
+    let is_of_the_lost = |it: &String| it.starts_with("502") || it.starts_with("504");
+    assert!(tally.failed.keys().all(is_of_the_lost), "{tally:?}");
+    assert!(tally.answered > 0, "{tally:?}");
+    let after = Load::start(machine.edge_port(80), &balancer.host, "/", |_| "page");
+    eventually("there is an answer", || {
+        match after.tally().answered > 100 {
+            true => Ok(()),
+            false => Err(format!("{:?}", after.tally())),
+        }
+    });
+    after.stop().assert_none_failed();
+
+    machine.typed(TerminateInstancesInput {
+        instance_ids: vec![nodes[1].clone()],
+        ..Default::default()
+    });
+    eventually("nothing of it runs", || {
+        match ground.service("web")["runningCount"] == 0 {
+            true => Ok(()),
+            false => Err(ground.service("web").to_string()),
+        }
+    });
+    machine.assert_no_processes_of_tasks();
 }

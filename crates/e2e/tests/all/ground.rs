@@ -114,6 +114,15 @@ impl<'a> Ground<'a> {
         self.allow(group, from_group(port, from));
     }
 
+    /// The same with a range of ports.
+    pub fn open_ports_to(&self, group: &str, first: u16, last: u16, from: &str) {
+        let rule = IpPermission {
+            to_port: Some(last.into()),
+            ..from_group(first, from)
+        };
+        self.allow(group, rule);
+    }
+
     fn allow(&self, group: &str, rule: IpPermission) {
         self.machine.typed(AuthorizeSecurityGroupIngressInput {
             group_id: Some(group.into()),
@@ -320,6 +329,12 @@ impl<'a> Ground<'a> {
     /// A load balancer that listens on `port`, and the target group behind it.
     #[track_caller]
     pub fn balancer(&self, name: &str, port: u16) -> Balancer {
+        self.balancer_of(name, port, "ip")
+    }
+
+    /// The same for targets of a type.
+    #[track_caller]
+    pub fn balancer_of(&self, name: &str, port: u16, targets: &str) -> Balancer {
         let elb = |operation: &str, input: Value| {
             self.machine.ask("elasticloadbalancing", operation, input)
         };
@@ -336,7 +351,7 @@ impl<'a> Ground<'a> {
         let created = elb(
             "CreateTargetGroup",
             json!({
-                "Name": name, "Protocol": "HTTP", "Port": 8080, "VpcId": self.vpc, "TargetType": "ip",
+                "Name": name, "Protocol": "HTTP", "Port": 8080, "VpcId": self.vpc, "TargetType": targets,
                 "HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2,
                 "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2,
             }),
