@@ -397,11 +397,11 @@ async fn finish_draining(cx: &Cx) -> Result<Option<Duration>, converge::Error> {
                 .iter()
                 .find(|it| (it.address, it.port) == (target.address, target.port));
             let state = known.map(|it| &it.state);
-            target.draining_until_ms.is_some()
-                && matches!(
-                    state,
-                    Some(TargetState::Draining { in_flight: 0 } | TargetState::Unused)
-                )
+            let has_none = matches!(
+                state,
+                Some(TargetState::Draining { in_flight: 0 } | TargetState::Unused)
+            );
+            target.draining_until_ms.is_some() && (has_none || target.is_over)
         };
         cx.write(|tx| {
             let Some(mut record) = tx.get::<TargetGroup>(&group.key())? else {

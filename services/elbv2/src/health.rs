@@ -26,6 +26,15 @@ pub async fn describe_target_health(
     // under way, which has ended.
     let is_listed = |it: &Target| cx.looks || !it.drained;
     let state = |target: &Target| {
+        if target.is_over {
+            return health(
+                State::Unused,
+                Some((
+                    Reason::TargetInvalidState,
+                    "Target is in the stopped or terminated state",
+                )),
+            );
+        }
         if target.drained {
             return shown_state(&TargetState::Draining { in_flight: 0 });
         }

@@ -14,6 +14,7 @@ mod conditions;
 mod health;
 mod linked_role;
 mod listener;
+mod machines;
 mod metrics;
 mod names;
 mod paging;
@@ -106,6 +107,8 @@ pub fn service() -> Service {
         .follows("elbv2.load-balancer", access_log::KIND, access_log::KEY)
         .follows("ec2.security-group", record::EDGE, record::EDGE_KEY)
         .follows("ec2.interface", record::EDGE, record::EDGE_KEY)
+        .reconciles(machines::MachinesReconciler)
+        .follows(machines::CHANGED, machines::KIND, machines::KEY)
         .watches(Watch {
             changes: |engine| engine.edge.changes(),
             keys: |_, _| vec![(record::EDGE, record::EDGE_KEY.to_owned())],

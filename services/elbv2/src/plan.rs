@@ -224,7 +224,7 @@ pub fn condition(condition: &RuleCondition) -> Option<Condition> {
 
 fn target_group(group: &TargetGroup, clock: &Clock) -> engine::TargetGroup {
     let set = &group.attributes;
-    let targets = group.targets.iter().filter(|it| !it.drained);
+    let targets = (group.targets.iter()).filter(|it| !it.drained && !it.is_over);
     let targets = targets.map(|it| engine::Target {
         address: it.address,
         port: it.port,

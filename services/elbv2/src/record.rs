@@ -111,6 +111,9 @@ pub struct Target {
     /// What it was registered as, where that was not its address.
     #[serde(default)]
     pub instance: Option<String>,
+    /// That instance is stopped or terminated: nothing is sent to its address, which may be another's.
+    #[serde(default)]
+    pub is_over: bool,
     pub port: u16,
     pub zone: Option<String>,
     pub draining_until_ms: Option<i64>,

@@ -47,6 +47,7 @@ async fn found(cx: &Cx, group: &TargetGroup, asked: &TargetDescription) -> Resul
     Ok(Target {
         address,
         instance: is_instance_id(&id).then_some(id),
+        is_over: false,
         port,
         zone: asked.availability_zone.clone(),
         draining_until_ms: None,
@@ -136,6 +137,7 @@ pub async fn register_targets(
             match all.find(|it| (it.id(), it.port) == (target.id(), target.port)) {
                 Some(existing) => {
                     existing.address = target.address;
+                    existing.is_over = false;
                     existing.draining_until_ms = None;
                     existing.drain_told = false;
                     existing.drained = false;

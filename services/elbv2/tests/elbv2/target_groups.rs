@@ -441,6 +441,24 @@ async fn instances_and_private_addresses_are_targets() {
         (&json!(id), &json!(81)),
         "{address}"
     );
+    let served = || {
+        let snapshot = world.sim.edge.snapshot.lock().unwrap();
+        let groups = snapshot.target_groups.iter();
+        groups.map(|it| it.targets.len()).sum::<usize>()
+    };
+    until("it is served", || served() == 1).await;
+    // One that is stopped gets nothing, and says so; started again, it does.
+    let ids = json!({"InstanceIds": [id]});
+    world.ok::<ec2::StopInstancesInput>(ids.clone()).await;
+    until("nothing is sent there", || served() == 0).await;
+    let found = world.ok::<DescribeTargetHealthInput>(group.clone()).await;
+    let health = &found["TargetHealthDescriptions"][0]["TargetHealth"];
+    assert_eq!(health["State"], "unused");
+    assert_eq!(health["Reason"], "Target.InvalidState");
+    world.ok::<ec2::StartInstancesInput>(ids.clone()).await;
+    until("it is served again", || served() == 1).await;
+    world.ok::<ec2::TerminateInstancesInput>(ids).await;
+    until("nothing is sent there", || served() == 0).await;
     world.ok::<DeregisterTargetsInput>(asked(&id)).await;
     let refused = world
         .ask::<RegisterTargetsInput>(asked("i-0123456789abcdef0"))
