@@ -3,6 +3,8 @@
 mod acl;
 mod dhcp;
 mod group;
+mod instance;
+mod key_pair;
 mod launch_template;
 mod nat;
 mod network;
@@ -34,6 +36,8 @@ pub fn register(service: Service) -> Service {
         .resource(group::IngressType)
         .resource(group::EgressType)
         .resource(launch_template::LaunchTemplateType)
+        .resource(instance::InstanceType)
+        .resource(key_pair::KeyPairType)
 }
 
 /// The tags of a request, for a create operation.

@@ -446,3 +446,78 @@ async fn a_rule_whose_description_alone_differs_is_the_same_rule() {
     update(&world, "SecurityGroup", &id, numbered, bare).await;
     assert_eq!(told(false).await, rule("10.0.0.0/8", "three"));
 }
+
+#[tokio::test]
+async fn an_instance_from_creation_to_deletion() {
+    let world = World::new();
+    world.sim.images.add("ami/debian-12");
+    let vpc = world.vpc("10.0.0.0/16").await;
+    let subnet = world.subnet(&vpc, "10.0.1.0/24").await;
+    let name = json!({"Filters": [{"Name": "name", "Values": ["debian-12-amd64-*"]}]});
+    let found = world.ok::<DescribeImagesInput>(name).await;
+    let image = text(&found["imagesSet"][0]["imageId"]);
+    let public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFjuqlBeu6CUv/Wk0lR+rwdx2XKRQOKHbNFZJxOuOVIN";
+    let key = json!({"KeyName": "own", "PublicKeyMaterial": public});
+    assert_eq!(create(&world, "KeyPair", key.clone()).await, "own");
+
+    let kind = world.cloud.resource_type("AWS::EC2::Instance").unwrap();
+    assert!(kind.takes_signals());
+    let properties = |kind: &str, data: &str| {
+        json!({
+            "ImageId": image, "InstanceType": kind, "KeyName": "own",
+            "UserData": data, "Tags": tags(&[("Name", "web")]),
+            "NetworkInterfaces": [{"DeviceIndex": "0", "SubnetId": subnet}],
+            "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": "9"}}],
+        })
+    };
+    let first = properties("t3.micro", "");
+    let made = kind
+        .create(&world.cx, &request("Web", first.clone()))
+        .await
+        .unwrap();
+    let again = kind.create(&world.cx, &request("Web", first.clone())).await;
+    assert_eq!(again.unwrap(), made);
+    let id = made.physical_id;
+    let stable = async || {
+        while kind.stability(&world.cx, &id).await.unwrap() != Stability::Stable {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    stable().await;
+    for name in kind.attributes() {
+        let value = kind.attribute(&world.cx, &id, name).await.unwrap();
+        assert!(value.is_string(), "{name}");
+    }
+    let address = attribute(&world, "Instance", &id, "PrivateIp").await;
+    assert!(text(&address).starts_with("10.0.1."));
+    let shown = async || {
+        let input = json!({"InstanceIds": [id]});
+        let found = world.ok::<DescribeInstancesInput>(input).await;
+        found["reservationSet"][0]["instancesSet"][0].clone()
+    };
+    assert_eq!(shown().await["keyName"], "own");
+
+    // What needs it to be stopped stops it and starts it again, and it stays the same.
+    let second = properties("t3.nano", "IyEvYmluL3NoCnRydWUK");
+    let mut change = request("Web", second.clone());
+    change.token.push_str("/update");
+    loop {
+        match kind.update(&world.cx, &id, &first, &change).await {
+            Ok(()) => break,
+            Err(error) => assert!(error.retry, "{error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    stable().await;
+    kind.update(&world.cx, &id, &first, &change).await.unwrap();
+    assert_eq!(shown().await["instanceType"], "t3.nano");
+    assert_eq!(
+        attribute(&world, "Instance", &id, "PrivateIp").await,
+        address
+    );
+    let spot = json!({"NetworkInterfaces": [{"DeviceIndex": "0", "Ipv6AddressCount": 2}]});
+    assert!(kind.refuse(&spot).unwrap_err().contains("Ipv6AddressCount"));
+
+    delete(&world, "Instance", &id, second).await;
+    delete(&world, "KeyPair", "own", key).await;
+}
