@@ -54,6 +54,9 @@ enum Command {
     /// Images that come from files
     #[command(subcommand)]
     Image(commands::image::Image),
+    /// EC2 instances: list them, and show their consoles
+    #[command(subcommand)]
+    Instance(commands::instance::InstanceCommand),
     /// Run the daemon in the foreground
     Serve,
     /// Stop the daemon and everything that it runs; nothing is forgotten
@@ -126,6 +129,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
+        Command::Instance(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Image(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Stop => client_runtime()?.block_on(commands::stop::run(&config)),
     }

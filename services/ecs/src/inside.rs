@@ -36,6 +36,15 @@ pub fn metadata_path(task: &Task, container: &Container) -> String {
     format!("/v4/{}-{}", task.id, container.arn_id)
 }
 
+/// The interface of its instance, by which a container in a bridge leaves. None: it is in none.
+pub fn interface_of_instance(cloud: &Cloud, interface: &str) -> Option<String> {
+    let (task_id, _) = interface.rsplit_once('-')?;
+    let place: TaskPlace = cloud.store.read(|tx| tx.get(task_id)).ok()??;
+    let task: Task = cloud.store.read(|tx| tx.get(&place.key)).ok()??;
+    let placed = task.placed.filter(bridge::is_bridged)?;
+    Some(placed.interface)
+}
+
 /// The task with this id, when it has this interface.
 fn find(cloud: &Arc<Cloud>, task_id: &str, interface: &str) -> Result<Option<(Cx, Task)>, Error> {
     let task: Option<Task> = cloud.daemon_context(&cloud.default_region).read(|tx| {

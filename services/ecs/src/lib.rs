@@ -80,7 +80,7 @@ use permission::{
 
 pub use cfn::refusal as refusal_of_definition;
 pub use fargate::task_size;
-pub use inside::{credentials, metadata};
+pub use inside::{credentials, interface_of_instance, metadata};
 
 /// Everything that Amazon ECS brings.
 pub fn service() -> Service {

@@ -8,6 +8,7 @@ pub mod down;
 pub mod env;
 pub mod iam;
 pub mod image;
+pub mod instance;
 pub mod leftovers;
 pub mod logs;
 pub mod ls;

@@ -58,7 +58,8 @@ impl Front {
     }
 
     async fn visit(self: Arc<Self>, interface: String, stream: TcpStream, client: Client) {
-        let vpc = ec2::vpc_of(&self.cloud, &interface);
+        let way = ecs::interface_of_instance(&self.cloud, &interface);
+        let vpc = ec2::vpc_of(&self.cloud, way.as_deref().unwrap_or(&interface));
         let peer = Arc::new(Peer {
             place: Place::Inside(InsideOrigin {
                 interface: interface.clone(),
