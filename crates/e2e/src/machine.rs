@@ -248,6 +248,12 @@ impl Machine {
         }
     }
 
+    /// What a file of an instance says; nothing, as long as it is not there. Read where the instance writes it.
+    pub fn file_of_instance(&self, id: &str, path: &str) -> String {
+        let upper = self.state.join("workspaces").join(format!("ec2-{id}"));
+        fs::read_to_string(upper.join("upper").join(path)).unwrap_or_default()
+    }
+
     /// Where port `port` of the load balancers is.
     pub fn edge_port(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.edge, port)

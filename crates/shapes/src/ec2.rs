@@ -3282,15 +3282,15 @@ impl wire::Operation for RevokeSecurityGroupIngressInput {
 #[aws(unbuilt(name = "InstanceMarketOptions"))]
 #[aws(unbuilt(name = "CpuOptions"))]
 #[aws(unbuilt(name = "CapacityReservationSpecification"))]
-#[aws(unbuilt(name = "HibernationOptions"))]
+#[aws(unbuilt(name = "HibernationOptions", only = "false"))]
 #[aws(unbuilt(
     name = "LicenseSpecifications",
     input = "LicenseSpecification",
     output = "LicenseSpecification"
 ))]
-#[aws(unbuilt(name = "EnclaveOptions"))]
+#[aws(unbuilt(name = "EnclaveOptions", only = "false"))]
 #[aws(unbuilt(name = "PrivateDnsNameOptions"))]
-#[aws(unbuilt(name = "MaintenanceOptions"))]
+#[aws(unbuilt(name = "MaintenanceOptions", only = "default"))]
 #[aws(unbuilt(name = "EnablePrimaryIpv6", only = "false"))]
 #[aws(unbuilt(name = "NetworkPerformanceOptions"))]
 #[aws(unbuilt(name = "Operator"))]

@@ -12,7 +12,7 @@ use shapes::ec2::{
 use crate::ground::{Ground, text, web_image};
 
 /// Lets a root file system stand for every image. False, said loudly, where it was not made.
-fn has_root(machine: &Machine) -> bool {
+pub fn has_root(machine: &Machine) -> bool {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let file = root.join("target/test-images/instance.tar");
     if !file.exists() {
