@@ -8,6 +8,7 @@
 
 mod authority;
 mod caller;
+mod certificates;
 mod clock;
 mod context;
 mod ids;
@@ -24,6 +25,7 @@ mod service;
 mod tags;
 
 pub use caller::{Caller, ClientOrigin, InsideOrigin, Origin, Owner, OwnerKey};
+pub use certificates::{LendCertificate, LendServers, ServingCertificate};
 pub use clock::{Clock, Interval, Pace, WallClock};
 pub use context::{Cloud, CloudParts, Cx, only_looks};
 pub use converge::Next;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use wire::{Error, ErrorCode, How, Node, Operation, Protocol, ServiceModel, Style, Value};
 
 use crate::permission::{Described, Permission, Touched};
-use crate::{Cx, LendLogin, LendPrincipals, LendRole, LendTrust, Reconciler, ResourceType, Watch};
+use crate::{
+    Cx, LendCertificate, LendLogin, LendPrincipals, LendRole, LendServers, LendTrust, Reconciler,
+    ResourceType, Watch,
+};
 
 pub(crate) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) type Typed<I> = Box<dyn Fn(Cx, I) -> Reply<<I as Operation>::Output> + Send + Sync>;
@@ -51,6 +54,8 @@ pub struct Service {
     pub(crate) trust: Option<LendTrust>,
     pub(crate) principals: Option<LendPrincipals>,
     pub(crate) login: Option<LendLogin>,
+    pub(crate) certificate: Option<LendCertificate>,
+    pub(crate) servers: Option<LendServers>,
     dry_run: Option<ErrorCode>,
     action_prefix: &'static str,
 }
@@ -87,6 +92,8 @@ impl Service {
             trust: None,
             principals: None,
             login: None,
+            certificate: None,
+            servers: None,
             dry_run: None,
             action_prefix: model.signing_name,
         }
@@ -258,6 +265,20 @@ impl Service {
     #[must_use]
     pub fn lends_logins(mut self, login: LendLogin) -> Self {
         self.login = Some(login);
+        self
+    }
+
+    /// Lends certificates with their keys, by their ARNs: see [`Cx::find_certificate`].
+    #[must_use]
+    pub fn lends_certificates(mut self, certificate: LendCertificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// Lends what of this service serves with a certificate: see [`Cx::servers_with`].
+    #[must_use]
+    pub fn lends_servers(mut self, servers: LendServers) -> Self {
+        self.servers = Some(servers);
         self
     }
 

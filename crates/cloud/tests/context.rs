@@ -361,6 +361,7 @@ async fn what_is_followed_and_what_is_watched_wakes() {
         health_check: TargetHealthCheck {
             enabled: true,
             tcp_only: false,
+            tls: false,
             path: "/".into(),
             port: None,
             interval_ms: 1,
@@ -372,12 +373,14 @@ async fn what_is_followed_and_what_is_watched_wakes() {
         stickiness: None,
         algorithm: Algorithm::RoundRobin,
         slow_start_ms: 0,
+        tls: false,
     };
     let snapshot = Snapshot {
         generation: 1,
         now_ms: 0,
         balancers: vec![],
         target_groups: vec![group],
+        certificates: vec![],
         unknown: vec![],
     };
     world.sim.edge.apply(snapshot).await.unwrap();

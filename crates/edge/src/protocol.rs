@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Raised when an older peer could not understand the messages. A daemon that finds an edge of
 /// another protocol replaces it.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A snapshot of thousands of targets is a few MiB; anything near this is not from our peer.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;

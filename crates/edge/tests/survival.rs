@@ -422,6 +422,7 @@ async fn what_is_not_known_stays_as_it_is() {
         now_ms: now_ms(),
         balancers,
         target_groups: vec![],
+        certificates: vec![],
         unknown: unknown.iter().map(ToString::to_string).collect(),
     };
     let answers = || Action::Fixed {

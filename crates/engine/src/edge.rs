@@ -18,6 +18,9 @@ pub struct Snapshot {
     pub now_ms: i64,
     pub balancers: Vec<Balancer>,
     pub target_groups: Vec<TargetGroup>,
+    /// What listeners serve with, by what they name. Kept in memory, and written nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<KeyedCertificate>,
     /// Ids of balancers and target groups of which nothing is known now: what is in force of them stays
     /// in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -36,6 +39,13 @@ impl Snapshot {
                 self.balancers.push(balancer.clone());
             }
         }
+        for certificate in &before.certificates {
+            let is_told = self.certificates.iter().any(|it| it.id == certificate.id);
+            let is_named = self.certificate_ids().any(|it| it == certificate.id);
+            if is_named && !is_told {
+                self.certificates.push(certificate.clone());
+            }
+        }
         for group in &before.target_groups {
             let is_told = self.target_groups.iter().any(|it| it.id == group.id);
             if groups.contains(&group.id) && !is_told {
@@ -43,6 +53,13 @@ impl Snapshot {
             }
         }
         self.forget_unknown_groups();
+    }
+
+    /// Those that listeners name.
+    pub fn certificate_ids(&self) -> impl Iterator<Item = &str> {
+        let listeners = self.balancers.iter().flat_map(|it| &it.listeners);
+        let all = listeners.filter_map(|it| it.tls.as_ref());
+        all.flat_map(|it| &it.certificates).map(String::as_str)
     }
 
     /// Of a group that is unknown, and was not in force either, there is nothing to forward to.
@@ -102,6 +119,9 @@ pub struct HttpSettings {
     pub forwarded_for: ForwardedFor,
     /// `X-Forwarded-For` names the client's port as well.
     pub forwards_client_port: bool,
+    /// Targets are told the version and the suite that a client speaks TLS with.
+    #[serde(default)]
+    pub tells_tls: bool,
 }
 
 impl Default for HttpSettings {
@@ -112,6 +132,7 @@ impl Default for HttpSettings {
             preserves_host: false,
             forwarded_for: ForwardedFor::Append,
             forwards_client_port: false,
+            tells_tls: false,
         }
     }
 }
@@ -133,6 +154,49 @@ pub struct Listener {
     /// What clients get other than it comes, whoever answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderChange>,
+    /// Clients speak TLS with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerTls {
+    /// Ids of [`Snapshot::certificates`]. The first is shown to who names no host, or one that none of the
+    /// others is for.
+    pub certificates: Vec<String>,
+    pub versions: Vec<TlsVersion>,
+    /// By their standard names (`TLS13_AES_128_GCM_SHA256`).
+    pub suites: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+/// A certificate with its key. The key is never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyedCertificate {
+    /// Another one each time that a certificate is issued anew.
+    pub id: String,
+    /// What an access log calls it.
+    pub name: String,
+    /// Hosts that it is for; `*.` stands for one label.
+    pub hosts: Vec<String>,
+    /// PEM: the certificate, and what leads from it to an authority.
+    pub chain: String,
+    /// PEM.
+    pub key: String,
+}
+
+impl std::fmt::Debug for KeyedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("KeyedCertificate");
+        shown.field("id", &self.id).field("hosts", &self.hosts);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A header of answers: it has this value, or is taken away.
@@ -204,6 +268,9 @@ pub struct TargetGroup {
     /// How long a target that becomes healthy gets fewer requests than the others; zero is not at all.
     #[serde(default)]
     pub slow_start_ms: u64,
+    /// Targets are spoken to by TLS. Whose certificate they show is not looked at.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// By which cookie a client comes back to the same target.
@@ -239,6 +306,8 @@ pub struct Target {
 pub struct TargetHealthCheck {
     pub enabled: bool,
     pub tcp_only: bool,
+    #[serde(default)]
+    pub tls: bool,
     pub path: String,
     /// None: the target's own port.
     pub port: Option<u16>,
@@ -314,6 +383,21 @@ pub struct AccessEntry {
     pub redirect: Option<String>,
     /// It became a tunnel.
     pub upgraded: bool,
+    /// Where the client spoke TLS.
+    #[serde(default)]
+    pub tls: Option<AccessedTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessedTls {
+    /// `TLSv1.3`
+    pub version: String,
+    /// As OpenSSL calls it.
+    pub suite: String,
+    /// The host that the client asked for.
+    pub host: Option<String>,
+    /// [`KeyedCertificate::name`] of what it was shown.
+    pub certificate: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,6 +51,8 @@ enum Command {
     /// Connections to Git hosts: list and complete them
     #[command(subcommand)]
     Connection(commands::connection::Connection),
+    /// Print the certificate of the local authority, or make this machine trust it
+    Ca(commands::ca::Ca),
     /// Images that come from files
     #[command(subcommand)]
     Image(commands::image::Image),
@@ -121,6 +123,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Down(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Ls => client_runtime()?.block_on(commands::ls::run(&config)),
+        Command::Ca(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Connection(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Iam(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Leftovers(it) => client_runtime()?.block_on(it.run(&config)),

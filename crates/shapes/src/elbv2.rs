@@ -71,6 +71,25 @@ pub const MODEL: wire::ServiceModel = wire::ServiceModel {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct AddListenerCertificatesInput {
+    pub listener_arn: String,
+    pub certificates: Vec<Certificate>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct AddListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+}
+
+impl wire::Operation for AddListenerCertificatesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "AddListenerCertificates";
+    type Output = AddListenerCertificatesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct AddTagsInput {
     pub resource_arns: Vec<String>,
     #[aws(limits = limits::TAG_LIST)]
@@ -327,6 +346,28 @@ impl wire::Operation for DescribeListenerAttributesInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct DescribeListenerCertificatesInput {
+    pub listener_arn: String,
+    pub marker: Option<String>,
+    #[aws(limits = limits::PAGE_SIZE)]
+    pub page_size: Option<i32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DescribeListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+    pub next_marker: Option<String>,
+}
+
+impl wire::Operation for DescribeListenerCertificatesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeListenerCertificates";
+    type Output = DescribeListenerCertificatesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct DescribeListenersInput {
     pub load_balancer_arn: Option<String>,
     pub listener_arns: Option<Vec<String>>,
@@ -410,6 +451,29 @@ impl wire::Operation for DescribeRulesInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DescribeRules";
     type Output = DescribeRulesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DescribeSSLPoliciesInput {
+    pub names: Option<Vec<String>>,
+    pub marker: Option<String>,
+    #[aws(limits = limits::PAGE_SIZE)]
+    pub page_size: Option<i32>,
+    pub load_balancer_type: Option<LoadBalancerTypeEnum>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct DescribeSSLPoliciesOutput {
+    pub ssl_policies: Option<Vec<SslPolicy>>,
+    pub next_marker: Option<String>,
+}
+
+impl wire::Operation for DescribeSSLPoliciesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "DescribeSSLPolicies";
+    type Output = DescribeSSLPoliciesOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -648,6 +712,22 @@ impl wire::Operation for RegisterTargetsInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "PascalCase")]
+pub struct RemoveListenerCertificatesInput {
+    pub listener_arn: String,
+    pub certificates: Vec<Certificate>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+pub struct RemoveListenerCertificatesOutput {}
+
+impl wire::Operation for RemoveListenerCertificatesInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "RemoveListenerCertificates";
+    type Output = RemoveListenerCertificatesOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
 pub struct RemoveTagsInput {
     pub resource_arns: Vec<String>,
     #[aws(limits = limits::TAG_KEYS)]
@@ -803,6 +883,13 @@ pub struct CapacityReservationStatus {
 pub struct Certificate {
     pub certificate_arn: Option<String>,
     pub is_default: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct Cipher {
+    pub name: Option<String>,
+    pub priority: Option<i32>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -1040,6 +1127,15 @@ pub struct RuleTransform {
 pub struct SourceIpConditionConfig {
     pub values: Option<Vec<String>>,
     pub ip_address_type: Option<SourceIpAddressTypeEnum>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "PascalCase")]
+pub struct SslPolicy {
+    pub ssl_protocols: Option<Vec<String>>,
+    pub ciphers: Option<Vec<Cipher>>,
+    pub name: Option<String>,
+    pub supported_load_balancer_types: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]

@@ -4,6 +4,7 @@
 
 /// All services.
 pub const SERVICES: &[&wire::ServiceModel] = &[
+    &super::acm::MODEL,
     &super::application_autoscaling::MODEL,
     &super::autoscaling::MODEL,
     &super::cloudformation::MODEL,
@@ -24,7 +25,6 @@ pub const SERVICES: &[&wire::ServiceModel] = &[
     &super::secretsmanager::MODEL,
     &super::ssm::MODEL,
     &super::sts::MODEL,
-    &ACM,
     &APIGATEWAY,
     &APPRUNNER,
     &ATHENA,
@@ -63,62 +63,6 @@ pub const SERVICES: &[&wire::ServiceModel] = &[
     &WAFV2,
     &XRAY,
 ];
-
-/// The service as the wire knows it.
-pub const ACM: wire::ServiceModel = wire::ServiceModel {
-    signing_name: "acm",
-    protocol: wire::Protocol::Json {
-        version: "1.1",
-        target_prefix: "CertificateManager",
-    },
-    api_version: "2015-12-08",
-    validation: wire::codes::ValidationException,
-    constraints: wire::Constraints::USUAL,
-    unbuilt: wire::codes::ValidationException,
-    unsigned: &[],
-    operations: &[
-        "AddTagsToCertificate",
-        "CreateAcmeDomainValidation",
-        "CreateAcmeEndpoint",
-        "CreateAcmeExternalAccountBinding",
-        "DeleteAcmeDomainValidation",
-        "DeleteAcmeEndpoint",
-        "DeleteAcmeExternalAccountBinding",
-        "DeleteCertificate",
-        "DescribeAcmeAccount",
-        "DescribeAcmeDomainValidation",
-        "DescribeAcmeEndpoint",
-        "DescribeAcmeExternalAccountBinding",
-        "DescribeCertificate",
-        "ExportCertificate",
-        "GetAccountConfiguration",
-        "GetAcmeExternalAccountBindingCredentials",
-        "GetCertificate",
-        "ImportCertificate",
-        "ListAcmeAccounts",
-        "ListAcmeDomainValidations",
-        "ListAcmeEndpoints",
-        "ListAcmeExternalAccountBindings",
-        "ListCertificateDomainValidations",
-        "ListCertificates",
-        "ListTagsForCertificate",
-        "ListTagsForResource",
-        "PutAccountConfiguration",
-        "RemoveTagsFromCertificate",
-        "RenewCertificate",
-        "RequestCertificate",
-        "ResendValidationEmail",
-        "RevokeAcmeAccount",
-        "RevokeAcmeExternalAccountBinding",
-        "RevokeCertificate",
-        "SearchCertificates",
-        "TagResource",
-        "UntagResource",
-        "UpdateAcmeDomainValidation",
-        "UpdateAcmeEndpoint",
-        "UpdateCertificateOptions",
-    ],
-};
 
 /// The service as the wire knows it.
 pub const APIGATEWAY: wire::ServiceModel = wire::ServiceModel {

@@ -8,6 +8,7 @@
 // Two members that are not built may each pass with the same value, `false` for the most part.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod acm;
 pub mod application_autoscaling;
 pub mod autoscaling;
 pub mod cloudformation;

@@ -13,6 +13,7 @@ const END: &str = "<!-- /coverage -->";
 
 /// What services are called by people, by the names that their requests are signed with.
 const TITLES: &[(&str, &str)] = &[
+    ("acm", "Certificate Manager"),
     ("application-autoscaling", "Application Auto Scaling"),
     ("autoscaling", "EC2 Auto Scaling"),
     ("cloudformation", "CloudFormation"),

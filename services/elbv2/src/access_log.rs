@@ -293,7 +293,13 @@ impl Object<'_> {
 
 /// As AWS writes one request ("Access log entries"). What there is not, here or ever over plain HTTP, is `-`.
 fn line(access: &AccessEntry, balancer: &str, group: Option<&str>) -> String {
-    let kind = if access.upgraded { "ws" } else { "http" };
+    let kind = match (&access.tls, access.upgraded) {
+        (None, false) => "http",
+        (None, true) => "ws",
+        (Some(_), false) => "https",
+        (Some(_), true) => "wss",
+    };
+    let tls = access.tls.as_ref();
     let target = access.target.as_ref();
     let address = target.map_or_else(|| "-".to_owned(), |it| it.address.to_string());
     let target_status = target.and_then(|it| it.status);
@@ -320,11 +326,14 @@ fn line(access: &AccessEntry, balancer: &str, group: Option<&str>) -> String {
             access.method, access.url, access.version
         )),
         quoted(&access.user_agent),
-        "- -".to_owned(),
+        tls.map_or_else(
+            || "- -".to_owned(),
+            |it| format!("{} {}", it.suite, it.version),
+        ),
         group.unwrap_or("-").to_owned(),
         quoted(&access.trace),
-        quoted(""),
-        quoted(""),
+        quoted(tls.and_then(|it| it.host.as_deref()).unwrap_or_default()),
+        quoted(tls.map_or("", |it| &it.certificate)),
         access.priority.map_or(-1, i64::from).to_string(),
         time(access.began_us),
         quoted(&access.action),
@@ -397,6 +406,7 @@ mod tests {
             action: "forward".into(),
             redirect: None,
             upgraded: false,
+            tls: None,
         }
     }
 

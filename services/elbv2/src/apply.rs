@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cloud::{Cloud, Cx, Next, Reconciler, Record, Records, StoreError, all_keys};
+use cloud::{
+    Cloud, Cx, Next, Reconciler, Record, Records, ServingCertificate, StoreError, all_keys,
+};
 use engine::{Fault, GroupRule, Peer, Protocol, Snapshot, TargetState};
 use shapes::ec2::{
     CreateNetworkInterfaceInput, DeleteNetworkInterfaceInput, DescribeNetworkInterfacesInput,
     DescribeSecurityGroupsInput, Filter, IpPermission, ModifyNetworkInterfaceAttributeInput,
 };
 
+use crate::certificates::balancer_key;
 use crate::plan::{Facts, snapshot};
 use crate::record::{
-    self, Balancer, EDGE, EDGE_KEY, EdgeApplied, EdgeWanted, Listener, TargetGroup,
+    self, Balancer, EDGE, EDGE_KEY, EdgeApplied, EdgeWanted, Listener, TargetGroup, TlsSettings,
 };
 use crate::targets::drain_until_ms;
 
@@ -196,6 +199,7 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<Option<Duration>, conver
     let _turn = turn.lock().await;
     begin_drains(cx)?;
     let mut unknown = Vec::new();
+    let mut certificates = BTreeMap::new();
     let (generation, balancers, listeners, groups) = cx.read(|tx| {
         let wanted = tx.get::<EdgeWanted>(EDGE_KEY)?.unwrap_or_default();
         let mut of_listeners = Vec::new();
@@ -203,6 +207,11 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<Option<Duration>, conver
         // One listener less would be another balancer.
         let holders = of_listeners.iter().filter_map(|it| it.rsplit_once('/'));
         unknown.extend(holders.map(|it| it.0.to_owned()));
+        for listener in &listeners {
+            if !find_certificates(cx, tx, listener, &mut certificates) {
+                unknown.push(balancer_key(listener));
+            }
+        }
         let balancers = known::<Balancer>(tx, &mut unknown)?;
         let groups = known::<TargetGroup>(tx, &mut unknown)?;
         Ok((wanted.generation, balancers, listeners, groups))
@@ -225,6 +234,7 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<Option<Duration>, conver
         balancers: &balancers,
         listeners: &listeners,
         groups: &groups,
+        certificates: &certificates,
         unknown: &unknown,
         ingress: &|it| ingress.get(&it.key()).cloned().unwrap_or_default(),
         clock: cx.clock(),
@@ -260,6 +270,30 @@ async fn apply_snapshot(cx: &Cx, turn: &Turn) -> Result<Option<Duration>, conver
         (conflict || look_again).then_some(CONFLICT_LOOK),
     ];
     Ok(looks.into_iter().flatten().min())
+}
+
+/// Whether all that a listener serves with is known: it is never served with less.
+fn find_certificates(
+    cx: &Cx,
+    tx: &Records<'_>,
+    listener: &Listener,
+    found: &mut BTreeMap<String, ServingCertificate>,
+) -> bool {
+    let cx = cx.in_region(&listener.region);
+    for arn in listener.tls.iter().flat_map(TlsSettings::all) {
+        match cx.find_certificate(tx, arn) {
+            Ok(Some(certificate)) => drop(found.insert(arn.clone(), certificate)),
+            Ok(None) => {
+                tracing::error!("the certificate `{arn}` of a listener is not there");
+                return false;
+            }
+            Err(error) => {
+                tracing::error!("the certificate `{arn}` of a listener is not known: {error}");
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Takes out the balancers that have an interface in the records and not yet on the machine, and answers

@@ -1,6 +1,7 @@
 //! ELBv2's types for CloudFormation (CloudFormation User Guide, "AWS::ElasticLoadBalancingV2::…").
 
 mod balancer;
+mod certificate;
 mod listener;
 mod properties;
 mod target_group;
@@ -16,6 +17,7 @@ pub fn register(service: Service) -> Service {
         .resource(balancer::LoadBalancerType)
         .resource(target_group::TargetGroupType)
         .resource(listener::ListenerType)
+        .resource(certificate::ListenerCertificateType)
         .resource(listener::RuleType)
 }
 

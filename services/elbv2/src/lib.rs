@@ -9,6 +9,7 @@ mod access_log;
 mod apply;
 mod attributes;
 mod balancer;
+mod certificates;
 mod cfn;
 mod conditions;
 mod health;
@@ -21,6 +22,7 @@ mod paging;
 mod permissions;
 mod places;
 mod plan;
+mod policies;
 mod record;
 mod rule;
 mod tags;
@@ -91,6 +93,16 @@ pub fn service() -> Service {
             listener::delete_listener,
             on_listener(|it| &it.listener_arn),
         )
+        .on(
+            certificates::add_listener_certificates,
+            on_listener(|it| &it.listener_arn),
+        )
+        .on(
+            certificates::remove_listener_certificates,
+            on_listener(|it| &it.listener_arn),
+        )
+        .on(certificates::describe_listener_certificates, everywhere())
+        .on(policies::describe_ssl_policies, everywhere())
         .on(rule::create_rule, on_new_rule())
         .on(rule::describe_rules, everywhere())
         .on(rule::modify_rule, on_rule(|it| &it.rule_arn))
@@ -105,6 +117,8 @@ pub fn service() -> Service {
         .reconciles(access_log::AccessLogReconciler::default())
         .follows("elbv2.load-balancer", metrics::KIND, metrics::KEY)
         .follows("elbv2.load-balancer", access_log::KIND, access_log::KEY)
+        .lends_servers(certificates::servers)
+        .follows("acm.certificate", record::EDGE, record::EDGE_KEY)
         .follows("ec2.security-group", record::EDGE, record::EDGE_KEY)
         .follows("ec2.interface", record::EDGE, record::EDGE_KEY)
         .reconciles(machines::MachinesReconciler)

@@ -2,8 +2,7 @@
 
 use cloud::{Cx, Error, Record, Records};
 use shapes::elbv2::errors::{
-    DuplicateListenerException, InvalidConfigurationRequestException,
-    InvalidLoadBalancerActionException, ListenerNotFoundException,
+    DuplicateListenerException, InvalidLoadBalancerActionException, ListenerNotFoundException,
     TargetGroupAssociationLimitException,
 };
 use shapes::elbv2::{
@@ -14,6 +13,7 @@ use shapes::elbv2::{
 };
 
 use crate::balancer::unsupported;
+use crate::certificates::{self, Wanted};
 use crate::names;
 use crate::paging::Asked;
 use crate::record::{self, Balancer, Listener, forwarded};
@@ -145,17 +145,6 @@ fn check_redirect(action: &Action) -> Result<(), Error> {
     ))
 }
 
-/// What only listeners with TLS have.
-fn refuse_tls(certificates: bool, policy: bool) -> Result<(), Error> {
-    let what = match (certificates, policy) {
-        (true, _) => "certificates",
-        (_, true) => "SSL policy",
-        _ => return Ok(()),
-    };
-    Err(InvalidConfigurationRequestException
-        .because(format!("A listener with the protocol HTTP has no {what}")))
-}
-
 fn port_of(port: Option<i32>) -> Result<u16, Error> {
     let port = port
         .ok_or_else(|| wire::codes::ValidationError.because("A listener port must be specified"))?;
@@ -167,34 +156,32 @@ fn port_of(port: Option<i32>) -> Result<u16, Error> {
         })
 }
 
-fn check_protocol(protocol: Option<ProtocolEnum>) -> Result<(), Error> {
-    match protocol {
-        Some(ProtocolEnum::Http) => Ok(()),
-        None => Err(wire::codes::ValidationError.because("A listener protocol must be specified")),
-        Some(other) => Err(unsupported(&format!("the listener protocol '{other}'"))),
-    }
-}
-
 pub async fn create_listener(
     cx: Cx,
     input: CreateListenerInput,
 ) -> Result<CreateListenerOutput, Error> {
-    check_protocol(input.protocol)?;
-    refuse_tls(
-        input.certificates.iter().flatten().next().is_some(),
-        input.ssl_policy.is_some(),
-    )?;
+    if input.protocol.is_none() {
+        return Err(wire::codes::ValidationError.because("A listener protocol must be specified"));
+    }
+    let wanted = Wanted {
+        protocol: input.protocol,
+        certificates: input.certificates.as_ref(),
+        policy: input.ssl_policy.as_ref(),
+    };
     let port = port_of(input.port)?;
     let tags = tags::given(input.tags.as_ref())?;
     cx.write(|tx| {
         let balancer = record::balancer(&cx, tx, &input.load_balancer_arn)?;
+        let tls = wanted.settings(&cx, tx, None)?;
         check_actions(&cx, tx, &balancer, &input.default_actions)?;
         let id = cx.new_id("", 16);
         let others = tx.list::<Listener>(&format!("{}/", balancer.key()))?;
         if let Some(other) = others.iter().find(|it| it.port == port) {
             // The same once more is the same listener, but not for a stack, which would delete it with
             // what it has made.
-            let same = || forms(&other.default_actions) == forms(&input.default_actions);
+            let same = || {
+                other.tls == tls && forms(&other.default_actions) == forms(&input.default_actions)
+            };
             if other.id == id || (cx.token.is_none() && same()) {
                 return Ok(CreateListenerOutput {
                     listeners: Some(vec![shown(&cx, other)]),
@@ -214,6 +201,7 @@ pub async fn create_listener(
             rules: vec![],
             tags: tags.clone(),
             attributes: Default::default(),
+            tls,
             generation: record::touch(tx)?,
         };
         tx.put(&listener)?;
@@ -231,7 +219,12 @@ pub fn shown(cx: &Cx, listener: &Listener) -> elbv2::Listener {
             &format!("loadbalancer/{}", listener.balancer),
         )),
         port: Some(i32::from(listener.port)),
-        protocol: Some(ProtocolEnum::Http),
+        protocol: Some(match listener.tls {
+            None => ProtocolEnum::Http,
+            Some(_) => ProtocolEnum::Https,
+        }),
+        certificates: listener.tls.as_ref().map(certificates::shown),
+        ssl_policy: listener.tls.as_ref().map(|it| it.policy.clone()),
         default_actions: Some(shown_actions(&listener.default_actions)),
         ..Default::default()
     }
@@ -313,19 +306,18 @@ pub async fn modify_listener(
     cx: Cx,
     input: ModifyListenerInput,
 ) -> Result<ModifyListenerOutput, Error> {
-    if input.protocol.is_some() {
-        check_protocol(input.protocol)?;
-    }
-    refuse_tls(
-        input.certificates.iter().flatten().next().is_some(),
-        input.ssl_policy.is_some(),
-    )?;
+    let wanted = Wanted {
+        protocol: input.protocol,
+        certificates: input.certificates.as_ref(),
+        policy: input.ssl_policy.as_ref(),
+    };
     cx.write(|tx| {
         let mut listener = record::listener(&cx, tx, &input.listener_arn)?;
         let balancer: Balancer = tx.get(&cx.key(&listener.balancer))?.ok_or_else(|| {
             ListenerNotFoundException
                 .because(format!("Listener '{}' not found", input.listener_arn))
         })?;
+        listener.tls = wanted.settings(&cx, tx, listener.tls.as_ref())?;
         if let Some(actions) = &input.default_actions {
             check_actions(&cx, tx, &balancer, actions)?;
             listener.default_actions.clone_from(actions);

@@ -1,17 +1,21 @@
 //! From records to the snapshot that the edge serves. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloud::{Clock, Record};
+use cloud::{Clock, Record, ServingCertificate};
 use engine::{
-    Action as EdgeAction, Algorithm, Condition, ForwardedFor, GroupRule, HttpSettings, Snapshot,
-    Stickiness, TargetHealthCheck,
+    Action as EdgeAction, Algorithm, Condition, ForwardedFor, GroupRule, HttpSettings,
+    KeyedCertificate, ListenerTls, Snapshot, Stickiness, TargetHealthCheck,
 };
-use shapes::elbv2::{Action, ActionTypeEnum, RedirectActionStatusCodeEnum, RuleCondition};
+use shapes::elbv2::{
+    Action, ActionTypeEnum, ProtocolEnum, RedirectActionStatusCodeEnum, RuleCondition,
+};
 
 use crate::access_log;
 use crate::attributes::{self, LEAST_OUTSTANDING, RANDOM, is_on, number_of, value_of};
-use crate::record::{Attributes, Balancer, Listener, TargetGroup, forwarded};
+use crate::policies;
+use crate::record::{Attributes, Balancer, Listener, TargetGroup, TlsSettings, forwarded};
 
 /// Everything that a snapshot is made of.
 pub struct Facts<'a> {
@@ -19,6 +23,8 @@ pub struct Facts<'a> {
     pub balancers: &'a [Balancer],
     pub listeners: &'a [Listener],
     pub groups: &'a [TargetGroup],
+    /// What listeners serve with, by ARN.
+    pub certificates: &'a BTreeMap<String, ServingCertificate>,
     /// Keys of balancers and groups of which not everything can be read.
     pub unknown: &'a [String],
     /// What a balancer's security groups let in, by its key.
@@ -40,7 +46,28 @@ pub fn snapshot(facts: &Facts<'_>) -> Snapshot {
             .iter()
             .map(|it| target_group(it, facts.clock))
             .collect(),
+        certificates: facts.certificates.iter().map(certificate).collect(),
         unknown: facts.unknown.to_vec(),
+    }
+}
+
+fn certificate((arn, found): (&String, &ServingCertificate)) -> KeyedCertificate {
+    KeyedCertificate {
+        id: found.id.clone(),
+        name: arn.clone(),
+        hosts: found.hosts.clone(),
+        chain: found.chain.clone(),
+        key: found.key.clone(),
+    }
+}
+
+fn tls(settings: &TlsSettings, facts: &Facts<'_>) -> ListenerTls {
+    let (versions, suites) = policies::spoken(&settings.policy);
+    let found = settings.all().filter_map(|it| facts.certificates.get(it));
+    ListenerTls {
+        certificates: found.map(|it| it.id.clone()).collect(),
+        versions,
+        suites,
     }
 }
 
@@ -78,6 +105,10 @@ fn http_settings(set: &Attributes) -> HttpSettings {
             _ => ForwardedFor::Append,
         },
         forwards_client_port: is_on(set, "routing.http.xff_client_port.enabled"),
+        tells_tls: is_on(
+            set,
+            "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
+        ),
     }
 }
 
@@ -103,6 +134,7 @@ fn listener(listener: &Listener, facts: &Facts<'_>) -> engine::Listener {
         port: listener.port,
         rules: rules.chain(default).collect(),
         headers: attributes::headers_of(&listener.attributes),
+        tls: listener.tls.as_ref().map(|it| tls(it, facts)),
     }
 }
 
@@ -242,6 +274,7 @@ fn target_group(group: &TargetGroup, clock: &Clock) -> engine::TargetGroup {
         },
         // A program warms up no faster because waits are compressed.
         slow_start_ms: number_of(set, "slow_start.duration_seconds") * 1000,
+        tls: group.shape.protocol == Some(ProtocolEnum::Https),
     }
 }
 
@@ -283,6 +316,7 @@ fn health_check(group: &TargetGroup, clock: &Clock) -> TargetHealthCheck {
     TargetHealthCheck {
         enabled: shape.health_check_enabled.unwrap_or(true),
         tcp_only: false,
+        tls: shape.health_check_protocol == Some(ProtocolEnum::Https),
         path: shape
             .health_check_path
             .clone()

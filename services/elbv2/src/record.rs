@@ -165,6 +165,9 @@ pub struct Listener {
     pub tags: Tags,
     #[serde(default)]
     pub attributes: Attributes,
+    /// Of a listener for HTTPS.
+    #[serde(default)]
+    pub tls: Option<TlsSettings>,
     /// The generation that it came or last changed with: it is real once the edge serves that one.
     pub generation: u64,
 }
@@ -176,6 +179,22 @@ pub struct Rule {
     pub conditions: Vec<RuleCondition>,
     pub actions: Vec<Action>,
     pub tags: Tags,
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSettings {
+    /// The ARN of the certificate that is shown where no other one fits.
+    pub default: String,
+    pub others: Vec<String>,
+    pub policy: String,
+}
+
+impl TlsSettings {
+    /// The ARNs of its certificates, the default one first.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.default).chain(&self.others)
+    }
 }
 
 impl Listener {

@@ -77,7 +77,7 @@ async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::Tar
     let required =
         |name: &str| wire::codes::ValidationError.because(format!("A {name} must be specified"));
     let protocol = input.protocol.ok_or_else(|| required("protocol"))?;
-    if protocol != ProtocolEnum::Http {
+    if !is_built(protocol) {
         return Err(unsupported(&format!(
             "the target group protocol '{protocol}'"
         )));
@@ -93,12 +93,7 @@ async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::Tar
     {
         return Err(unsupported("a protocol version other than HTTP1"));
     }
-    if input
-        .health_check_protocol
-        .is_some_and(|it| it != ProtocolEnum::Http)
-    {
-        return Err(unsupported("a health check protocol other than HTTP"));
-    }
+    check_health_protocol(input.health_check_protocol)?;
     let vpc = input.vpc_id.clone().ok_or_else(|| required("VPC ID"))?;
     let known = shapes::ec2::DescribeVpcsInput {
         vpc_ids: Some(vec![vpc.clone()]),
@@ -112,7 +107,7 @@ async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::Tar
         protocol: Some(protocol),
         port: Some(input.port.ok_or_else(|| required("port"))?),
         vpc_id: Some(vpc),
-        health_check_protocol: Some(ProtocolEnum::Http),
+        health_check_protocol: Some(input.health_check_protocol.unwrap_or(protocol)),
         health_check_port: Some(
             input
                 .health_check_port
@@ -141,6 +136,19 @@ async fn described(cx: &Cx, input: &CreateTargetGroupInput) -> Result<elbv2::Tar
     };
     check_health_check(&shape)?;
     Ok(shape)
+}
+
+fn is_built(protocol: ProtocolEnum) -> bool {
+    matches!(protocol, ProtocolEnum::Http | ProtocolEnum::Https)
+}
+
+fn check_health_protocol(asked: Option<ProtocolEnum>) -> Result<(), Error> {
+    match asked.is_none_or(is_built) {
+        true => Ok(()),
+        false => Err(unsupported(
+            "a health check protocol other than HTTP and HTTPS",
+        )),
+    }
 }
 
 fn check_health_check(shape: &elbv2::TargetGroup) -> Result<(), Error> {
@@ -281,15 +289,11 @@ pub async fn modify_target_group(
     cx: Cx,
     input: ModifyTargetGroupInput,
 ) -> Result<ModifyTargetGroupOutput, Error> {
-    if input
-        .health_check_protocol
-        .is_some_and(|it| it != ProtocolEnum::Http)
-    {
-        return Err(unsupported("a health check protocol other than HTTP"));
-    }
+    check_health_protocol(input.health_check_protocol)?;
     cx.write(|tx| {
         let mut group = record::target_group(&cx, tx, &input.target_group_arn)?;
         let shape = &mut group.shape;
+        shape.health_check_protocol = input.health_check_protocol.or(shape.health_check_protocol);
         let port = input.health_check_port.clone();
         shape.health_check_port = port.or(shape.health_check_port.take());
         let path = input.health_check_path.clone();

@@ -23,6 +23,7 @@ mod full_disk;
 mod git;
 mod ground;
 mod hostile;
+mod https;
 mod iam;
 mod images;
 mod inside;

@@ -275,6 +275,10 @@ impl engine::Edge for EdgeClient {
             namespaces,
         };
         let mut last = self.last.lock().await;
+        let mut configuration = configuration;
+        if let Some(before) = &*last {
+            keep_certificates(&mut configuration.snapshot, &before.snapshot);
+        }
         let newer = last
             .as_ref()
             .is_none_or(|last| last.snapshot.generation <= configuration.snapshot.generation);
@@ -326,6 +330,23 @@ impl engine::Edge for EdgeClient {
 
     fn changes(&self) -> Changes {
         self.changes.subscribe()
+    }
+}
+
+/// What is unknown stays in force with the certificates that it had: an edge that is started again finds them
+/// nowhere else.
+fn keep_certificates(snapshot: &mut Snapshot, before: &Snapshot) {
+    if snapshot.unknown.is_empty() {
+        return;
+    }
+    for certificate in &before.certificates {
+        if snapshot
+            .certificates
+            .iter()
+            .all(|it| it.id != certificate.id)
+        {
+            snapshot.certificates.push(certificate.clone());
+        }
     }
 }
 

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use engine::{AccessEntry, AccessedTarget};
+use engine::{AccessEntry, AccessedTarget, AccessedTls};
 use http::header::{CONTENT_LENGTH, DATE, HeaderMap, USER_AGENT};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
+
+use super::worker::Client;
 
 /// What is kept of one balancer; a daemon that is down for longer finds the last ones.
 const ACCESSES_MAX: usize = 50_000;
@@ -67,12 +69,14 @@ impl AccessLog {
 /// With all that a client may have made long.
 fn size_of(access: &AccessEntry) -> usize {
     let redirect = access.redirect.as_ref().map_or(0, String::len);
+    let host = access.tls.as_ref().and_then(|it| it.host.as_ref());
     std::mem::size_of::<AccessEntry>()
         + access.method.len()
         + access.url.len()
         + access.user_agent.len()
         + access.trace.len()
         + redirect
+        + host.map_or(0, String::len)
 }
 
 /// One request under way, which is kept when this goes, whatever became of it.
@@ -85,23 +89,25 @@ pub struct Accessing {
 }
 
 impl Accessing {
-    pub fn begin(
-        log: Arc<AccessLog>,
-        head: &Parts,
-        host: &str,
-        client: SocketAddr,
-        port: u16,
-    ) -> Self {
+    pub fn begin(log: Arc<AccessLog>, head: &Parts, host: &str, client: &Client) -> Self {
         let path = head.uri.path_and_query().map_or("/", |it| it.as_str());
         let agent = head.headers.get(USER_AGENT);
         let agent = agent.map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned());
+        let (address, came) = (client.address, client.came_by());
+        let (protocol, port) = (came.protocol, came.port);
+        let tls = client.tls.get().map(|it| AccessedTls {
+            version: it.version.to_owned(),
+            suite: it.suite.clone(),
+            host: it.host.clone().map(shortened),
+            certificate: it.certificate.clone(),
+        });
         let line = head.method.as_str().len() + path.len() + "  HTTP/1.1".len() + LINE_END;
         Self {
             log,
             access: AccessEntry {
                 began_us: now_us(),
                 ended_us: 0,
-                client: SocketAddr::new(client.ip().to_canonical(), client.port()),
+                client: SocketAddr::new(address.ip().to_canonical(), address.port()),
                 request_us: None,
                 target_us: None,
                 response_us: None,
@@ -110,7 +116,7 @@ impl Accessing {
                 received_bytes: (line + size_of_headers(&head.headers)) as u64,
                 sent_bytes: 0,
                 method: head.method.to_string(),
-                url: shortened(format!("http://{host}:{port}{path}")),
+                url: shortened(format!("{protocol}://{host}:{port}{path}")),
                 version: format!("{:?}", head.version),
                 user_agent: shortened(agent.unwrap_or_default()),
                 group: None,
@@ -120,6 +126,7 @@ impl Accessing {
                 action: String::new(),
                 redirect: None,
                 upgraded: false,
+                tls,
             },
             began: Instant::now(),
             answered: None,
@@ -264,6 +271,7 @@ mod tests {
             action: String::new(),
             redirect: None,
             upgraded: false,
+            tls: None,
         }
     }
 

@@ -2,7 +2,6 @@
 //! instead of one timer per request and direction.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -11,11 +10,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::answer::raw;
+use super::channel::Channel;
 use super::head_watch::HeadWatch;
 
 /// A client that sends a request's head this slowly does it on purpose.
@@ -151,9 +149,9 @@ impl Drop for UnderWay {
     }
 }
 
-/// A client's socket that notes every movement, and lets no head through that is too large.
+/// A client's connection that notes every movement, and lets no head through that is too large.
 pub struct WatchedStream {
-    stream: TcpStream,
+    stream: Channel,
     activity: Arc<Activity>,
     head: HeadWatch,
     /// Bytes that are still read, and lost, of a client that was refused: it would not see the answer
@@ -165,7 +163,7 @@ pub struct WatchedStream {
 const REFUSED_BYTES_MAX: usize = 1024 * 1024;
 
 impl WatchedStream {
-    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub fn new(stream: Channel, activity: Arc<Activity>) -> Self {
         Self {
             stream,
             activity,
@@ -185,10 +183,9 @@ impl WatchedStream {
         self.head.takes(bytes)
     }
 
-    /// Answers without a request. What does not fit into the socket's buffer is not waited for.
-    fn say(&self, status: StatusCode) {
-        let _ = self.stream.try_write(&raw(status));
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+    /// Answers without a request.
+    fn say(&mut self, status: StatusCode) {
+        self.stream.say_last(&raw(status));
     }
 
     /// Reads on without anybody, to the end or as far as it goes.

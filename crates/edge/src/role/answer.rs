@@ -26,7 +26,10 @@ pub fn plain(status: StatusCode, reason: &str) -> Response<ResponseBody> {
 
 /// An answer to what was no request, as it goes over the wire.
 pub fn raw(status: StatusCode) -> Vec<u8> {
-    let (title, page) = (title(status), page(status));
+    raw_titled(&title(status), &page(status))
+}
+
+fn raw_titled(title: &str, page: &str) -> Vec<u8> {
     let now = httpdate::fmt_http_date(SystemTime::now());
     let length = page.len();
     format!(
@@ -36,8 +39,19 @@ pub fn raw(status: StatusCode) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The same for a request in the clear where TLS is spoken.
+pub fn raw_for_tls() -> Vec<u8> {
+    raw_titled(
+        "400 Bad Request",
+        &page_titled("400 The plain HTTP request was sent to HTTPS port"),
+    )
+}
+
 fn page(status: StatusCode) -> String {
-    let title = title(status);
+    page_titled(&title(status))
+}
+
+fn page_titled(title: &str) -> String {
     format!(
         "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
          <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -56,8 +70,21 @@ fn title(status: StatusCode) -> String {
     format!("{} {phrase}", status.as_u16())
 }
 
+/// Where a request came in.
+#[derive(Clone, Copy)]
+pub struct CameBy {
+    /// `http` or `https`.
+    pub protocol: &'static str,
+    pub port: u16,
+}
+
 /// What a rule says itself, without any target.
-pub fn by_rule(action: &Action, request: &Parts, host: &str, port: u16) -> Response<ResponseBody> {
+pub fn by_rule(
+    action: &Action,
+    request: &Parts,
+    host: &str,
+    came: CameBy,
+) -> Response<ResponseBody> {
     match action {
         Action::Fixed {
             status,
@@ -71,7 +98,7 @@ pub fn by_rule(action: &Action, request: &Parts, host: &str, port: u16) -> Respo
             ),
         },
         Action::Redirect { status, .. } => {
-            let location = HeaderValue::from_str(&location(action, request, host, port));
+            let location = HeaderValue::from_str(&location(action, request, host, came));
             match (StatusCode::from_u16(*status), location) {
                 (Ok(status), Ok(location)) => {
                     let mut response = whole(status, "text/html", page(status));
@@ -101,7 +128,7 @@ fn whole(status: StatusCode, content_type: &str, body: String) -> Response<Respo
 }
 
 /// The target of a redirect. What the action leaves out stays as the request has it.
-fn location(action: &Action, request: &Parts, host: &str, port: u16) -> String {
+fn location(action: &Action, request: &Parts, host: &str, came: CameBy) -> String {
     let Action::Redirect {
         protocol,
         host: new_host,
@@ -113,14 +140,14 @@ fn location(action: &Action, request: &Parts, host: &str, port: u16) -> String {
     else {
         return String::new();
     };
-    let request_port = port.to_string();
+    let request_port = came.port.to_string();
     let request_path = request.uri.path().trim_start_matches('/');
     let request_query = request.uri.query().unwrap_or("");
     let fill = |part: &Option<String>, default: &str| {
         fill_in(
             part.as_deref().unwrap_or(default),
             &[
-                ("protocol", "http"),
+                ("protocol", came.protocol),
                 ("host", host),
                 ("port", &request_port),
                 ("path", request_path),
@@ -177,7 +204,11 @@ mod tests {
         };
         let request = http::Request::get("/a/b?x=#{host}").body(()).unwrap();
         let (parts, ()) = request.into_parts();
-        assert_eq!(location(&action, &parts, "shop", 80), expect);
+        let came = CameBy {
+            protocol: "http",
+            port: 80,
+        };
+        assert_eq!(location(&action, &parts, "shop", came), expect);
     }
 
     #[test]

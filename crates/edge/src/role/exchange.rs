@@ -13,9 +13,9 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
-use tokio::net::TcpStream;
 
 use super::body::{RequestBody, Sent};
+use super::channel::Channel;
 use super::group::Target;
 use super::namespace::Origin;
 use super::pool::{self, Lease};
@@ -156,7 +156,7 @@ impl Exchange<'_> {
     }
 
     /// A connection is not waited for any longer once it is known that the target goes.
-    async fn connect(&self) -> io::Result<TcpStream> {
+    async fn connect(&self) -> io::Result<Channel> {
         let pool = &self.client.worker.pool;
         let given_up = || Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         if !self.has_others {

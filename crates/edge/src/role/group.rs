@@ -42,6 +42,8 @@ pub struct Target {
     /// Never used twice: a target that left and came back is another one.
     pub id: u64,
     pub address: SocketAddrV4,
+    /// It is spoken to by TLS.
+    pub tls: bool,
     /// What stickiness cookies hold.
     pub token: u64,
     health: Mutex<TargetState>,
@@ -243,11 +245,12 @@ impl TrafficShard {
 }
 
 impl Target {
-    pub fn new(group: &str, address: SocketAddrV4) -> Self {
+    pub fn new(group: &str, address: SocketAddrV4, tls: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             address,
+            tls,
             token: token(group, address),
             health: Mutex::new(TargetState::Initial),
             in_flight: AtomicU32::new(0),

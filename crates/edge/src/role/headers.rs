@@ -13,10 +13,13 @@ use http::request::Parts;
 use http::{Uri, Version};
 
 use super::router::without_port;
+use super::tls::ClientTls;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
+const TLS_SUITE: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
 pub const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -86,6 +89,7 @@ pub struct Arrival<'a> {
     pub host: HeaderValue,
     pub client: SocketAddr,
     pub port: u16,
+    pub tls: Option<&'a ClientTls>,
     pub settings: &'a HttpSettings,
 }
 
@@ -95,6 +99,7 @@ pub fn prepare_request(request: &mut Parts, arrival: Arrival<'_>, random: impl F
         host,
         client,
         port,
+        tls,
         settings,
     } = arrival;
     let host = match settings.preserves_host {
@@ -116,14 +121,25 @@ pub fn prepare_request(request: &mut Parts, arrival: Arrival<'_>, random: impl F
         ForwardedFor::Preserve => {}
         ForwardedFor::Remove => drop(request.headers.remove(FORWARDED_FOR)),
     }
+    let protocol = if tls.is_some() { "https" } else { "http" };
     request
         .headers
-        .insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        .insert(FORWARDED_PROTO, HeaderValue::from_static(protocol));
+    if let Some(tls) = tls.filter(|_| settings.tells_tls) {
+        tell_tls(&mut request.headers, tls);
+    }
     request
         .headers
         .insert(FORWARDED_PORT, HeaderValue::from(port));
     let trace = trace_id(request.headers.get(TRACE_ID), random);
     request.headers.insert(TRACE_ID, trace);
+}
+
+fn tell_tls(headers: &mut HeaderMap, tls: &ClientTls) {
+    headers.insert(TLS_VERSION, HeaderValue::from_static(tls.version));
+    if let Ok(suite) = HeaderValue::from_str(&tls.suite) {
+        headers.insert(TLS_SUITE, suite);
+    }
 }
 
 /// As a balancer changes the header unless it is told not to: a port that is not the protocol's own
@@ -251,6 +267,7 @@ mod tests {
                 host: HeaderValue::from_static("shop"),
                 client: "[::ffff:10.0.0.1]:77".parse().unwrap(),
                 port: 80,
+                tls: None,
                 settings: &HttpSettings {
                     forwarded_for,
                     forwards_client_port,

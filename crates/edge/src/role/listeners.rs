@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use engine::{Balancer, Listener, Snapshot};
+use engine::{Balancer, Listener, ListenerTls, Snapshot};
 use socket2::SockRef;
 use tokio::sync::mpsc;
 
@@ -18,6 +18,7 @@ use super::holder::holder_of;
 use super::listen::{bind, bind_more};
 use super::namespace::Origin;
 use super::plan::{Admission, CompiledHeader, CompiledRule, Frontend, Slot};
+use super::tls::{ServedTls, ShownCertificate};
 use super::worker::Command;
 use crate::protocol::{Listening, ListeningPlace};
 
@@ -30,12 +31,15 @@ pub struct Listeners {
     bound: HashMap<Place, Bound>,
     given: GivenSockets,
     next: u64,
+    /// What listeners speak, by their ids: whom they have spoken with before can go on where it was.
+    spoken: HashMap<String, (ListenerTls, Arc<ServedTls>)>,
 }
 
 /// What names in a snapshot stand for.
 pub struct Known<'a> {
     pub groups: &'a HashMap<String, Arc<Group>>,
     pub accesses: &'a HashMap<String, Arc<AccessLog>>,
+    pub certificates: &'a HashMap<String, Arc<ShownCertificate>>,
     pub origin: &'a dyn Fn(&str) -> Origin,
 }
 
@@ -78,6 +82,7 @@ impl Listeners {
             given,
             bound: HashMap::new(),
             next: 0,
+            spoken: HashMap::new(),
         }
     }
 
@@ -89,7 +94,8 @@ impl Listeners {
         known: &Known<'_>,
         errors: &mut Vec<String>,
     ) -> Vec<String> {
-        let wanted = wanted_places(snapshot, known, errors);
+        self.renew_spoken(snapshot, known, errors);
+        let wanted = wanted_places(snapshot, known, &self.spoken, errors);
         self.close_all_but(&wanted);
         let mut conflicts = Vec::new();
         for (place, wanted) in wanted {
@@ -116,6 +122,27 @@ impl Listeners {
             }
         }
         conflicts
+    }
+
+    fn renew_spoken(&mut self, snapshot: &Snapshot, known: &Known<'_>, errors: &mut Vec<String>) {
+        let mut before = std::mem::take(&mut self.spoken);
+        for listener in snapshot.balancers.iter().flat_map(|it| &it.listeners) {
+            let Some(wanted) = &listener.tls else {
+                continue;
+            };
+            let kept = before.remove(&listener.id);
+            let tls = match kept.filter(|it| it.0 == *wanted) {
+                Some((_, tls)) => Ok(tls),
+                None => ServedTls::new(wanted, known.certificates).map(Arc::new),
+            };
+            match tls {
+                Ok(tls) => drop(
+                    self.spoken
+                        .insert(listener.id.clone(), (wanted.clone(), tls)),
+                ),
+                Err(error) => errors.push(format!("port {} has no TLS: {error}", listener.port)),
+            }
+        }
     }
 
     fn name_of(&self, place: Place) -> String {
@@ -225,13 +252,23 @@ impl Listeners {
 fn wanted_places(
     snapshot: &Snapshot,
     known: &Known<'_>,
+    spoken: &HashMap<String, (ListenerTls, Arc<ServedTls>)>,
     errors: &mut Vec<String>,
 ) -> HashMap<Place, Wanted> {
     let mut wanted: HashMap<Place, Wanted> = HashMap::new();
     for balancer in &snapshot.balancers {
         for listener in &balancer.listeners {
+            let tls = spoken.get(&listener.id).map(|it| Arc::clone(&it.1));
+            // It is never served in the clear.
+            if listener.tls.is_some() && tls.is_none() {
+                continue;
+            }
             for (place, admits) in places_of(balancer, listener.port, known.origin) {
                 let made = frontend(balancer, listener, known, admits);
+                let made = made.map(|it| Frontend {
+                    tls: tls.clone(),
+                    ..it
+                });
                 match made {
                     Ok(frontend) => {
                         let entry = wanted.entry((place.id(), listener.port));
@@ -288,6 +325,7 @@ fn frontend(
         origin: origin_of(balancer, known.origin),
         rules: rules.collect::<Result<_, _>>()?,
         headers: headers.collect::<Result<_, _>>()?,
+        tls: None,
     })
 }
 

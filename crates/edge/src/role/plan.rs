@@ -14,6 +14,7 @@ use ipnet::Ipv4Net;
 use super::access::AccessLog;
 use super::group::Group;
 use super::namespace::Origin;
+use super::tls::ServedTls;
 
 /// A listening port. Its sockets stay while snapshots change what is behind them.
 pub struct Slot {
@@ -32,6 +33,8 @@ pub struct Frontend {
     pub origin: Origin,
     pub rules: Vec<CompiledRule>,
     pub headers: Vec<CompiledHeader>,
+    /// Clients speak TLS with it.
+    pub tls: Option<Arc<ServedTls>>,
 }
 
 /// A header of answers that is set, or taken away.

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 use super::body::{RequestBody, Sent};
+use super::channel::Channel;
+use super::encrypt::encrypt;
 use super::group::Target;
 use super::namespace::Origin;
 
@@ -166,14 +168,17 @@ async fn sweep_until_empty(pool: Rc<Pool>) {
 }
 
 /// A new connection, made in the origin's namespace.
-pub async fn connect(
-    origin: &Origin,
-    target: &Target,
-    time_max: Duration,
-) -> io::Result<TcpStream> {
+pub async fn connect(origin: &Origin, target: &Target, time_max: Duration) -> io::Result<Channel> {
     let socket = origin.enter(TcpSocket::new_v4)?;
     socket.set_nodelay(true)?;
-    tokio::time::timeout(time_max, socket.connect(target.address.into()))
+    let connected = async {
+        let stream = socket.connect(target.address.into()).await?;
+        match target.tls {
+            false => Ok(Channel::Plain(stream)),
+            true => encrypt(stream, target.address).await,
+        }
+    };
+    tokio::time::timeout(time_max, connected)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
@@ -181,7 +186,7 @@ pub async fn connect(
 /// Speaks HTTP over a new connection until it ends or the target is cut.
 pub async fn handshake(
     pool: &Rc<Pool>,
-    stream: TcpStream,
+    stream: Channel,
     target: &Arc<Target>,
 ) -> hyper::Result<SendRequest<RequestBody>> {
     let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;
@@ -200,7 +205,7 @@ pub async fn handshake(
 /// As [`handshake`], for a request that may turn the connection into a tunnel.
 pub async fn handshake_with_upgrades(
     pool: &Rc<Pool>,
-    stream: TcpStream,
+    stream: Channel,
     target: &Arc<Target>,
 ) -> hyper::Result<SendRequest<RequestBody>> {
     let (sender, connection) = client_options().handshake(TokioIo::new(stream)).await?;

@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
+use super::channel::Channel;
+use super::encrypt::encrypt;
 use super::group::{Group, Target};
 use super::namespace::Origin;
 
@@ -107,6 +109,10 @@ async fn probe(
         if check.tcp_only {
             return Ok(());
         }
+        let stream = match check.tls {
+            false => Channel::Plain(stream),
+            true => encrypt(stream, address).await.map_err(failed)?,
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
@@ -180,6 +186,7 @@ mod tests {
         TargetHealthCheck {
             enabled: true,
             tcp_only: false,
+            tls: false,
             path: "/".into(),
             port: None,
             interval_ms: 1,

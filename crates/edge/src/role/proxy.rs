@@ -61,16 +61,16 @@ async fn answer(
     };
     let host_text = host.as_ref().and_then(|host| host.to_str().ok());
     let host_name = router::without_port(host_text.unwrap_or("")).to_owned();
-    let Some(frontend) = router::frontend(&serves, &host_name) else {
+    let Some(frontend) = router::frontend(&serves, &host_name, client.tls.get()) else {
         return admitted(&serves, client, nobody_here(&serves, &host_name));
     };
     if !frontend.admits.lets_in(client.address.ip()) {
         return Err(Refused);
     }
-    let mut accessing = frontend.access_log.clone().map(|log| {
-        let port = client.slot.port;
-        Accessing::begin(log, &head, &host_name, client.address, port)
-    });
+    let mut accessing = frontend
+        .access_log
+        .clone()
+        .map(|log| Accessing::begin(log, &head, &host_name, client));
     let arrived = Arrived {
         head,
         body,
@@ -141,7 +141,7 @@ impl Arrived {
         }
         let forward = match &rule.action {
             CompiledAction::Answer(action) => {
-                return by_rule(action, &head, &host_name, client.slot.port);
+                return by_rule(action, &head, &host_name, client.came_by());
             }
             CompiledAction::Forward(forward) => forward,
         };
@@ -152,6 +152,7 @@ impl Arrived {
             host: host.unwrap_or_else(|| HeaderValue::from_static("")),
             client: client.address,
             port: client.slot.port,
+            tls: client.tls.get(),
             settings: &frontend.http,
         };
         prepare_request(&mut head, arrival, || client.worker.random());

@@ -9,15 +9,29 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::plan::{CompiledRule, Frontend, client_v4};
+use super::tls::ClientTls;
 
 /// The balancer of that name, or the only one of the port. A name that is no balancer's is the
-/// application's own domain: it belongs to the balancer that has a rule for it.
-pub fn frontend<'a>(serves: &'a [Arc<Frontend>], host: &str) -> Option<&'a Arc<Frontend>> {
+/// application's own domain: it belongs to the balancer that has a rule for it. A client that speaks TLS may
+/// have named its balancer already, and who does not is for those that speak none.
+pub fn frontend<'a>(
+    serves: &'a [Arc<Frontend>],
+    host: &str,
+    tls: Option<&ClientTls>,
+) -> Option<&'a Arc<Frontend>> {
+    let speaks = |it: &&Arc<Frontend>| it.tls.is_some() == tls.is_some();
     if let [only] = serves {
+        return Some(only).filter(speaks);
+    }
+    let spoken = || serves.iter().filter(speaks);
+    if let Some(balancer) = tls.and_then(|it| it.balancer.as_ref()) {
+        return spoken().find(|it| it.host == *balancer);
+    }
+    if let (Some(only), None) = (spoken().next(), spoken().nth(1)) {
         return Some(only);
     }
-    let named = serves.iter().find(|it| it.host.eq_ignore_ascii_case(host));
-    named.or_else(|| serves.iter().find(|it| names(it, host)))
+    let named = spoken().find(|it| it.host.eq_ignore_ascii_case(host));
+    named.or_else(|| spoken().find(|it| names(it, host)))
 }
 
 /// Whether a rule asks for this host.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{Snapshot, TargetHealth, TargetState};
+use engine::{KeyedCertificate, Snapshot, TargetHealth, TargetState};
 use tokio::sync::mpsc;
 
 use super::access::AccessLog;
@@ -18,6 +18,7 @@ use super::namespace::{Namespace, Origin};
 use super::pulse::Pulse;
 use super::say::say;
 use super::targets::Targets;
+use super::tls::ShownCertificate;
 use super::worker::Command;
 use crate::identity::write_whole;
 use crate::protocol::{Answer, Configuration};
@@ -31,6 +32,9 @@ pub struct State {
     listeners: Listeners,
     /// Of balancers that log access.
     accesses: HashMap<String, Arc<AccessLog>>,
+    /// By what listeners call them. They are on no disk: an edge that was just started has none until it is
+    /// told.
+    certificates: HashMap<String, Arc<ShownCertificate>>,
     targets: Targets,
     pulse: Pulse,
     /// What is in force and found no room on the disk.
@@ -52,6 +56,7 @@ impl State {
             generation: 0,
             groups: HashMap::new(),
             accesses: HashMap::new(),
+            certificates: HashMap::new(),
             namespaces: HashMap::new(),
             listeners: Listeners::new(listen_address, workers.clone(), given),
             worker_count: workers.len(),
@@ -70,16 +75,18 @@ impl State {
         if !configuration.snapshot.unknown.is_empty() {
             self.carry_over(&mut configuration);
         }
-        let snapshot = &configuration.snapshot;
-        if snapshot.generation < self.generation {
+        let generation = configuration.snapshot.generation;
+        if generation < self.generation {
             return Answer::Conflict(format!(
-                "generation {} is older than {}, which is in force",
-                snapshot.generation, self.generation
+                "generation {generation} is older than {}, which is in force",
+                self.generation
             ));
         }
-        if let Err(reason) = check(snapshot) {
+        if let Err(reason) = check(&configuration.snapshot) {
             return Answer::Invalid(reason);
         }
+        let given = std::mem::take(&mut configuration.snapshot.certificates);
+        self.renew_certificates(&given, &configuration.snapshot);
         match serde_json::to_vec(&configuration) {
             Ok(bytes) => self.remember(bytes),
             Err(error) => return Answer::Invalid(error.to_string()),
@@ -87,6 +94,27 @@ impl State {
         let answer = self.put_in_force(&configuration);
         self.listeners.forget_given();
         answer
+    }
+
+    /// Keeps what listeners name, and nothing else. What cannot be used is missed by its listener alone.
+    fn renew_certificates(&mut self, given: &[KeyedCertificate], snapshot: &Snapshot) {
+        let mut certificates = HashMap::new();
+        for id in snapshot.certificate_ids() {
+            let known = self.certificates.get(id).cloned();
+            let new = || {
+                given
+                    .iter()
+                    .find(|it| it.id == id)
+                    .map(ShownCertificate::new)
+            };
+            let found = known.map(Ok).or_else(|| new().map(|it| it.map(Arc::new)));
+            match found {
+                Some(Ok(found)) => drop(certificates.insert(id.to_owned(), found)),
+                Some(Err(reason)) => say(format_args!("{reason}")),
+                None => {}
+            }
+        }
+        self.certificates = certificates;
     }
 
     /// What the daemon does not know now stays as it is.
@@ -126,6 +154,7 @@ impl State {
         let known = Known {
             groups,
             accesses: &self.accesses,
+            certificates: &self.certificates,
             origin: &origin,
         };
         let conflicts = self.listeners.renew(snapshot, &known, &mut errors);

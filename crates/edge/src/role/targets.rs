@@ -77,15 +77,19 @@ impl Targets {
         let before = group.targets.load_full();
         let mut targets = Vec::with_capacity(wanted.targets.len());
         let mut changed = false;
+        let is_tls = wanted.tls;
         for wanted in &wanted.targets {
             let address = SocketAddrV4::new(wanted.address, wanted.port);
             let drains = wanted.draining_until_ms.is_some();
             // One that was cut does not come back to life.
-            let same = |it: &&Arc<Target>| it.address == address && (drains || !it.is_cut());
+            let same = |it: &&Arc<Target>| {
+                let is_alike = it.address == address && it.tls == is_tls;
+                is_alike && (drains || !it.is_cut())
+            };
             let target = match before.iter().find(same) {
                 Some(target) => Arc::clone(target),
                 None => {
-                    let target = Target::new(&group.id, address);
+                    let target = Target::new(&group.id, address, is_tls);
                     if warms_up {
                         target.warmth.want();
                     }

@@ -1,7 +1,7 @@
 //! The threads that serve: one per core, each with its own runtime, its own sockets on every port
 //! and its own connections to targets. They share nothing but configuration and counts.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +19,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
 use super::activity::{Activity, WatchedStream};
+use super::answer::CameBy;
+use super::channel::Channel;
 use super::plan::Slot;
 use super::pool::Pool;
 use super::proxy;
 use super::say::say;
+use super::tls::{self, ClientTls};
 
 /// Client connections that one worker holds at once; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -72,6 +75,21 @@ pub struct Client {
     pub address: SocketAddr,
     pub since: Instant,
     pub activity: Arc<Activity>,
+    /// What was agreed on, where it speaks TLS.
+    pub tls: OnceCell<ClientTls>,
+}
+
+impl Client {
+    pub fn came_by(&self) -> CameBy {
+        CameBy {
+            protocol: if self.tls.get().is_some() {
+                "https"
+            } else {
+                "http"
+            },
+            port: self.slot.port,
+        }
+    }
 }
 
 /// Counts a connection while it lives.
@@ -205,17 +223,26 @@ fn greet(worker: &Rc<Worker>, slot: &Arc<Slot>, stream: TcpStream, address: Sock
         address,
         since: Instant::now(),
         activity,
+        tls: OnceCell::new(),
     });
+    let may_be_tls = serves.iter().any(|it| it.tls.is_some());
     // From here on, and not only when its turn comes: who stops meanwhile waits for it.
     let open = worker.count_connection();
-    let talk = talk(client, stream, idle_timeout.unwrap_or_default());
+    let idle_timeout = idle_timeout.unwrap_or_default();
     tokio::task::spawn_local(async move {
         let _open = open;
-        talk.await;
+        let stream = match may_be_tls {
+            false => Some(Channel::Plain(stream)),
+            true => tls::begin(&client, stream).await,
+        };
+        if let Some(stream) = stream {
+            client.activity.touch();
+            talk(client, stream, idle_timeout).await;
+        }
     });
 }
 
-async fn talk(client: Rc<Client>, stream: TcpStream, idle_timeout: Duration) {
+async fn talk(client: Rc<Client>, stream: Channel, idle_timeout: Duration) {
     let stream = WatchedStream::new(stream, Arc::clone(&client.activity));
     let handler = Rc::clone(&client);
     let connection = server_options()

@@ -71,6 +71,8 @@ pub struct Bench {
     pub address: IpAddr,
     pub network: Arc<FakeNetwork>,
     generation: AtomicU64,
+    /// What listeners may serve with.
+    pub certificates: Mutex<Vec<KeyedCertificate>>,
 }
 
 pub fn executable() -> Executable {
@@ -130,6 +132,7 @@ impl Bench {
             address,
             network,
             generation: AtomicU64::new(1),
+            certificates: Mutex::default(),
         }
     }
 
@@ -140,6 +143,7 @@ impl Bench {
             now_ms: now_ms(),
             balancers,
             target_groups: groups,
+            certificates: self.certificates.lock().unwrap().clone(),
             unknown: vec![],
         };
         self.client().apply(snapshot).await
@@ -254,6 +258,7 @@ pub fn check() -> TargetHealthCheck {
     TargetHealthCheck {
         enabled: true,
         tcp_only: false,
+        tls: false,
         path: "/health".into(),
         port: None,
         interval_ms: 100,
@@ -272,6 +277,7 @@ pub fn group(id: &str, targets: &[&Origin]) -> TargetGroup {
         stickiness: None,
         algorithm: Algorithm::RoundRobin,
         slow_start_ms: 0,
+        tls: false,
     }
 }
 
@@ -312,6 +318,7 @@ pub fn balancer(id: &str, port: u16, rules: Vec<Rule>) -> Balancer {
             port,
             rules,
             headers: vec![],
+            tls: None,
         }],
         idle_timeout_ms: 5_000,
         http: HttpSettings::default(),

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod ca;
 pub mod check;
 pub mod connection;
 pub mod coverage;

@@ -152,6 +152,7 @@ pub fn cloud(config: &Config, machine: &Machine, store: Store) -> Arc<Cloud> {
 /// Every service of this build.
 pub fn services() -> Vec<cloud::Service> {
     vec![
+        acm::service(),
         application_autoscaling::service(),
         autoscaling::service(),
         cloudformation::service(),

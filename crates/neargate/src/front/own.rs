@@ -91,12 +91,24 @@ pub async fn answer(
         ["console"] => console(front, cx, &input),
         ["known"] => known(&cx, input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
+        ["authority"] => authority(&cx),
         ["iam", "calls"] => permissions::calls(&cx, &input),
         ["stop"] => {
             front.ask_to_stop.send_replace(true);
             json(StatusCode::OK, &json!({}))
         }
         _ => refusal(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
+    }
+}
+
+/// Whom a client has to trust that speaks with what has certificates of this installation.
+fn authority(cx: &Cx) -> Response<Body> {
+    match acm::authority_certificate(cx) {
+        Ok((name, certificate)) => json(
+            StatusCode::OK,
+            &json!({ "name": name, "certificate": certificate }),
+        ),
+        Err(error) => refused(&error, &cx.request_id),
     }
 }
 

@@ -153,11 +153,7 @@ async fn what_is_not_built_is_refused_ahead() {
             Some("ProtocolVersion GRPC"),
         ),
         (group, json!({"Protocol": later}), None),
-        (
-            listener,
-            json!({"Protocol": "HTTPS"}),
-            Some("Protocol HTTPS"),
-        ),
+        (listener, json!({"Protocol": "TLS"}), Some("Protocol TLS")),
         (listener, json!({"Protocol": "HTTP"}), None),
         (
             task,

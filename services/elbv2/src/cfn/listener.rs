@@ -9,12 +9,12 @@ use shapes::elbv2::{
     SetRulePrioritiesInput,
 };
 
-use super::properties::{ACTION, CONDITION};
+use super::properties::{ACTION, CERTIFICATE, CONDITION};
 use super::{gone_is_fine, refuse_others};
 use crate::record::{self, EDGE_KEY, EdgeApplied, Listener};
 
 /// Real once the edge serves the generation that it came with; failed when its port is not to be had.
-fn stability(
+pub fn stability(
     cx: &Cx,
     find: impl FnOnce(&cloud::Records<'_>) -> Result<Listener, cloud::Error>,
 ) -> Result<Stability, ResourceError> {
@@ -47,12 +47,14 @@ impl ResourceType for ListenerType {
     fn properties(&self) -> &'static [Property] {
         const {
             &[
+                Property::objects("Certificates").members(CERTIFICATE),
                 Property::objects("DefaultActions")
                     .required()
                     .members(ACTION),
                 Property::text("LoadBalancerArn").required().replaces(),
                 Property::number("Port"),
                 Property::text("Protocol"),
+                Property::text("SslPolicy"),
             ]
         }
     }
@@ -60,13 +62,15 @@ impl ResourceType for ListenerType {
         &["ListenerArn"]
     }
     fn refuse(&self, properties: &Json) -> Result<(), String> {
-        refuse_others(properties, "Protocol", &["HTTP"])
+        refuse_others(properties, "Protocol", &["HTTP", "HTTPS"])
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {
         let input = CreateListenerInput {
             load_balancer_arn: request.shape("LoadBalancerArn")?.unwrap_or_default(),
             protocol: request.shape("Protocol")?,
             port: request.shape("Port")?,
+            certificates: request.shape("Certificates")?,
+            ssl_policy: request.text("SslPolicy"),
             default_actions: request.shape("DefaultActions")?.unwrap_or_default(),
             ..Default::default()
         };
@@ -108,6 +112,8 @@ impl ResourceType for ListenerType {
             listener_arn: arn.into(),
             port: request.shape("Port")?,
             protocol: request.shape("Protocol")?,
+            certificates: request.shape("Certificates")?,
+            ssl_policy: request.text("SslPolicy"),
             default_actions: request.shape("DefaultActions")?,
             ..Default::default()
         };

@@ -4,6 +4,8 @@ use cloud::Property;
 
 pub const KEY_VALUE: &[Property] = &[Property::text("Key"), Property::text("Value")];
 
+pub const CERTIFICATE: &[Property] = &[Property::text("CertificateArn")];
+
 const FORWARD: &[Property] = &[
     Property::objects("TargetGroups").members(
         const {

@@ -146,9 +146,9 @@ impl ResourceType for TargetGroupType {
         Ok(Some(actual))
     }
     fn refuse(&self, properties: &Json) -> Result<(), String> {
-        refuse_others(properties, "Protocol", &["HTTP"])?;
+        refuse_others(properties, "Protocol", &["HTTP", "HTTPS"])?;
         refuse_others(properties, "ProtocolVersion", &["", "HTTP1"])?;
-        refuse_others(properties, "HealthCheckProtocol", &["HTTP"])?;
+        refuse_others(properties, "HealthCheckProtocol", &["HTTP", "HTTPS"])?;
         refuse_others(properties, "TargetType", &["instance", "ip"])
     }
     async fn create(&self, cx: &Cx, request: &ResourceRequest) -> Result<Created, ResourceError> {

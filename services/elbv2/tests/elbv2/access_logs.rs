@@ -141,6 +141,7 @@ async fn requests_are_delivered_to_the_bucket() {
         action: "forward".into(),
         redirect: None,
         upgraded: false,
+        tls: None,
     };
     let edge = &world.sim.edge;
     edge.add_access(&format!("us-east-1/{full_name}"), access);

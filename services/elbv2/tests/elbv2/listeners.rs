@@ -21,7 +21,8 @@ async fn what_cannot_be_made() {
         ("Port", json!(80), "DuplicateListener", format!("A listener already exists on this port for this load balancer '{balancer}'")),
         ("Port", Json::Null, "ValidationError", "A listener port must be specified".into()),
         ("Protocol", Json::Null, "ValidationError", "A listener protocol must be specified".into()),
-        ("Protocol", json!("HTTPS"), invalid, "the listener protocol 'HTTPS' is not supported by neargate".into()),
+        ("Protocol", json!("HTTPS"), "ValidationError", "A certificate must be specified for HTTPS listeners".into()),
+        ("Protocol", json!("TLS"), invalid, "the listener protocol 'TLS' is not supported by neargate".into()),
         ("Certificates", json!([{"CertificateArn": "arn"}]), invalid, "A listener with the protocol HTTP has no certificates".into()),
         ("SslPolicy", json!("TLS"), invalid, "A listener with the protocol HTTP has no SSL policy".into()),
         ("LoadBalancerArn", json!("arn:none"), "ValidationError", "'arn:none' is not a valid load balancer ARN".into()),
@@ -112,8 +113,8 @@ async fn listeners_and_rules_are_made_once_and_changed() {
     world
         .refused::<ModifyListenerInput>(
             change,
-            "InvalidConfigurationRequest",
-            "the listener protocol 'HTTPS' is not supported by neargate",
+            "ValidationError",
+            "A certificate must be specified for HTTPS listeners",
         )
         .await;
 }

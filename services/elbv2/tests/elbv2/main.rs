@@ -3,6 +3,7 @@
 mod access_logs;
 mod balancers;
 mod health;
+mod https;
 mod listeners;
 mod permissions;
 mod resource_types;

@@ -64,9 +64,9 @@ async fn what_cannot_be_made() {
         ),
         (
             "Protocol",
-            json!("HTTPS"),
+            json!("TLS"),
             invalid,
-            "the target group protocol 'HTTPS' is not supported by neargate",
+            "the target group protocol 'TLS' is not supported by neargate",
         ),
         (
             "Protocol",
@@ -106,9 +106,9 @@ async fn what_cannot_be_made() {
         ),
         (
             "HealthCheckProtocol",
-            json!("HTTPS"),
+            json!("TCP"),
             invalid,
-            "a health check protocol other than HTTP is not supported by neargate",
+            "a health check protocol other than HTTP and HTTPS is not supported by neargate",
         ),
         (
             "HealthCheckEnabled",

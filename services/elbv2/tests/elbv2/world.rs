@@ -32,7 +32,12 @@ impl World {
     }
 
     pub async fn by(clock: Clock) -> Self {
-        let services = [::ec2::service(), ::elbv2::service(), ::s3::service()];
+        let services = [
+            ::acm::service(),
+            ::ec2::service(),
+            ::elbv2::service(),
+            ::s3::service(),
+        ];
         let mut world = Self {
             world: JsonWorld(testkit::world(services).by(clock).run()),
             vpc: String::new(),
