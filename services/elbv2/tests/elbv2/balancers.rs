@@ -373,6 +373,7 @@ async fn attributes() {
         preserves_host: true,
         forwarded_for: engine::ForwardedFor::Remove,
         forwards_client_port: true,
+        tells_tls: true,
     };
     until("the edge knows them all", || {
         world.snapshot().balancers[0].http == expect
