@@ -447,10 +447,14 @@ pub struct ExecSpec {
     pub terminal_size: Option<(u16, u16)>,
     pub stdin: bool,
     pub privileged: bool,
+    /// It is killed when its output is dropped: whoever runs it has gone.
+    #[serde(default)]
+    pub ends_when_left: bool,
 }
 
-/// A command that runs. It goes on when its output is dropped or nobody waits for it, and ends with
-/// its container or with this process. An output that is kept and not read holds it up.
+/// A command that runs. It goes on when its output is dropped (but see [`ExecSpec::ends_when_left`]) or
+/// nobody waits for it, and ends with its container or with this process. An output that is kept and not
+/// read holds it up.
 #[derive(Debug)]
 pub struct ExecSession {
     pub attached: Attached,

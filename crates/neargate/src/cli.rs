@@ -32,6 +32,8 @@ enum Command {
     Ls,
     /// Show what an application's containers print
     Logs(commands::logs::Logs),
+    /// Run a command, or a shell, in a container of an application's, a service's or a task's
+    Exec(commands::exec::Exec),
     /// Print an application's address, and open it where there is a browser
     Open {
         /// The application's name
@@ -130,6 +132,7 @@ fn execute(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Console(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Why(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Check(it) => client_runtime()?.block_on(it.run(&config)),
+        Command::Exec(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Logs(it) => client_runtime()?.block_on(it.run(&config)),
         Command::Open { name } => client_runtime()?.block_on(commands::open::run(&config, &name)),
         Command::Instance(it) => client_runtime()?.block_on(it.run(&config)),

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
@@ -80,22 +81,48 @@ impl Client {
 
     /// Sends JSON and returns the answer's body as it arrives. An error answer is a [`CallError`].
     pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Incoming> {
+        let response = send(self.address, self.request(path, body)?).await?;
+        Ok(accepted(response).await?.into_body())
+    }
+
+    /// Sends JSON, and returns the connection, which speaks `protocol` from then on.
+    pub async fn upgrade(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        protocol: &'static str,
+    ) -> Result<Stream> {
+        let mut request = self.request(path, body)?;
+        let headers = request.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+        let response = accepted(send(self.address, request).await?).await?;
+        Ok(TokioIo::new(hyper::upgrade::on(response).await?))
+    }
+
+    fn request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Full<Bytes>>> {
         let body = Bytes::from(body.to_string());
-        let request =
-            sign::signed_request(&self.credentials, &self.region, self.address, path, body)?;
-        let response = send(self.address, request).await?;
-        if response.status().is_success() {
-            return Ok(response.into_body());
-        }
-        let status = response.status();
-        let bytes = response.into_body().collect().await?.to_bytes();
-        match serde_json::from_slice::<CallError>(&bytes) {
-            Ok(error) => Err(error.into()),
-            Err(_) => bail!(
-                "the daemon answered {status}: {}",
-                String::from_utf8_lossy(&bytes)
-            ),
-        }
+        sign::signed_request(&self.credentials, &self.region, self.address, path, body)
+    }
+}
+
+/// A connection that is no longer HTTP's.
+pub type Stream = TokioIo<hyper::upgrade::Upgraded>;
+
+/// The answer to a request that was carried out. An error answer is a [`CallError`].
+async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>> {
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if response.status().is_success() || is_upgrade {
+        return Ok(response);
+    }
+    let status = response.status();
+    let bytes = response.into_body().collect().await?.to_bytes();
+    match serde_json::from_slice::<CallError>(&bytes) {
+        Ok(error) => Err(error.into()),
+        Err(_) => bail!(
+            "the daemon answered {status}: {}",
+            String::from_utf8_lossy(&bytes)
+        ),
     }
 }
 
@@ -163,6 +190,6 @@ async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Resp
         .with_context(|| format!("no daemon answers at {address}: start one with `neargate up DIR` or `neargate serve`"))?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     Ok(sender.send_request(request).await?)
 }

@@ -6,6 +6,7 @@
 //! * `/_neargate/console/…` is the web console's;
 //! * `/_neargate/…` is the command line's;
 //! * `/cloudformation-waitcondition/…` takes messages for stacks that wait;
+//! * `/v1/data-channel/…` are Session Manager's channels: WebSockets, let in by a session's token;
 //! * everything else is AWS's: signed, routed by the credential scope.
 //!
 //! Each request has an id, which its answer and whatever is logged on its way carry.
@@ -15,6 +16,7 @@ mod body;
 mod bounds;
 mod git;
 mod inside;
+mod messages;
 mod metadata;
 mod own;
 mod registry;
@@ -25,6 +27,8 @@ mod web;
 
 #[cfg(test)]
 pub use registry::actions as registry_actions;
+
+pub use own::exec;
 
 use std::convert::Infallible;
 use std::io;
@@ -74,6 +78,7 @@ pub struct Front {
     git: Arc<::git::GitStore>,
     given: inside::Given,
     bounds: Bounds,
+    channels: messages::Channels,
     s3: ::s3::Door,
     console: web_console::Console,
     state: String,
@@ -99,6 +104,7 @@ impl Front {
             git: machine.git.clone(),
             given: inside::Given::default(),
             bounds: Bounds::default(),
+            channels: messages::Channels::default(),
             state: config.state.display().to_string(),
             program: machine.program.clone(),
             ask_to_stop,
@@ -154,7 +160,9 @@ impl Front {
             let (front, peer) = (self.clone(), its_peer.clone());
             async move { Ok::<_, Infallible>(front.answer(request, &peer).await) }
         });
-        let connection = http_server().serve_connection(TokioIo::new(stream), service);
+        let connection = http_server()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         end_of(connection, &peer.client).await;
     }
 
@@ -169,6 +177,7 @@ impl Front {
                     Way::Git => git::answer(self, request, &visit).await,
                     Way::Own => own::answer(self, request, &visit).await,
                     Way::Console => web::answer(self, request, &visit).await,
+                    Way::Messages => messages::answer(self, request),
                     Way::Wait => wait::answer(self, request, &visit).await,
                     Way::Aws | Way::Inside => aws::answer(self, request, &visit).await,
                 }
@@ -186,6 +195,8 @@ impl Front {
             Way::Git
         } else if path.starts_with(web_console::PATH) {
             Way::Console
+        } else if messages::is_for(path) {
+            Way::Messages
         } else if path.starts_with("/_neargate/") {
             Way::Own
         } else if wait::is_for(path) {
@@ -209,6 +220,8 @@ enum Way {
     Git,
     Own,
     Console,
+    /// A data channel of Session Manager's.
+    Messages,
     Wait,
     Aws,
     /// What a task asks of nobody but its own door.

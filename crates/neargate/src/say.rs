@@ -12,6 +12,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::style;
+use engine::OutputStream;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::BROKEN_PIPE;
@@ -47,6 +48,20 @@ pub fn output(text: impl Display) {
         line(text);
     } else {
         print(&text.to_string());
+    }
+}
+
+/// What a command in a container prints, as it is: whoever runs it wants its orders to the terminal.
+pub fn raw(stream: OutputStream, bytes: &[u8]) {
+    let written = match stream {
+        OutputStream::Stdout => {
+            let mut out = std::io::stdout();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+        OutputStream::Stderr => std::io::stderr().write_all(bytes),
+    };
+    if written.is_err_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe) {
+        std::process::exit(BROKEN_PIPE);
     }
 }
 

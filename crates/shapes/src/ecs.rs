@@ -137,7 +137,6 @@ impl wire::Operation for CreateClusterInput {
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
 #[aws(unbuilt(name = "serviceRegistries"))]
-#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
 #[aws(unbuilt(name = "vpcLatticeConfigurations"))]
@@ -167,6 +166,7 @@ pub struct CreateServiceInput {
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
     pub propagate_tags: Option<PropagateTags>,
+    pub enable_execute_command: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -498,6 +498,33 @@ impl wire::Operation for DiscoverPollEndpointInput {
     const SERVICE: &'static str = SERVICE;
     const NAME: &'static str = "DiscoverPollEndpoint";
     type Output = DiscoverPollEndpointOutput;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ExecuteCommandInput {
+    pub cluster: Option<String>,
+    pub container: Option<String>,
+    pub command: String,
+    pub interactive: bool,
+    pub task: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct ExecuteCommandOutput {
+    pub cluster_arn: Option<String>,
+    pub container_arn: Option<String>,
+    pub container_name: Option<String>,
+    pub interactive: Option<bool>,
+    pub session: Option<Session>,
+    pub task_arn: Option<String>,
+}
+
+impl wire::Operation for ExecuteCommandInput {
+    const SERVICE: &'static str = SERVICE;
+    const NAME: &'static str = "ExecuteCommand";
+    type Output = ExecuteCommandOutput;
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
@@ -875,7 +902,6 @@ impl wire::Operation for RegisterTaskDefinitionInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "referenceId"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
 pub struct RunTaskInput {
@@ -884,6 +910,7 @@ pub struct RunTaskInput {
     pub count: Option<i32>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
     pub group: Option<String>,
     pub launch_type: Option<LaunchType>,
     pub network_configuration: Option<NetworkConfiguration>,
@@ -914,7 +941,6 @@ impl wire::Operation for RunTaskInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "referenceId"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
 pub struct StartTaskInput {
@@ -922,6 +948,7 @@ pub struct StartTaskInput {
     pub container_instances: Vec<String>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
     pub group: Option<String>,
     pub network_configuration: Option<NetworkConfiguration>,
     pub overrides: Option<TaskOverride>,
@@ -1081,7 +1108,6 @@ impl wire::Operation for UpdateContainerInstancesStateInput {
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]
 #[aws(names = "camelCase")]
-#[aws(unbuilt(name = "enableExecuteCommand", only = "false"))]
 #[aws(unbuilt(name = "serviceRegistries"))]
 #[aws(unbuilt(name = "serviceConnectConfiguration", only = "false"))]
 #[aws(unbuilt(name = "volumeConfigurations"))]
@@ -1103,6 +1129,7 @@ pub struct UpdateServiceInput {
     pub force_new_deployment: Option<bool>,
     pub health_check_grace_period_seconds: Option<i32>,
     pub deployment_controller: Option<DeploymentController>,
+    pub enable_execute_command: Option<bool>,
     #[aws(name = "enableECSManagedTags")]
     pub enable_ecs_managed_tags: Option<bool>,
     pub load_balancers: Option<Vec<LoadBalancer>>,
@@ -2397,6 +2424,15 @@ pub struct ServiceVolumeConfiguration {
     pub name: String,
     #[aws(name = "managedEBSVolume")]
     pub managed_ebs_volume: Option<ServiceManagedEBSVolumeConfiguration>,
+}
+
+#[derive(wire::DebugWithoutSecrets, Clone, Default, PartialEq, wire::Shape)]
+#[aws(names = "camelCase")]
+pub struct Session {
+    pub session_id: Option<String>,
+    pub stream_url: Option<String>,
+    #[aws(sensitive)]
+    pub token_value: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, wire::Shape)]

@@ -11,6 +11,7 @@ use crate::instance_record::ContainerInstance;
 use crate::linked_role;
 use crate::names::{cluster_arn, cluster_name, find_cluster, is_name};
 use crate::record::{self, ServiceStatus};
+use crate::refuse::unsupported;
 use crate::task_record::{self, Phase};
 
 /// Providers that every account has.
@@ -27,6 +28,7 @@ pub async fn create_cluster(
         return Err(InvalidParameterException
             .because("Cluster name must be up to 255 letters, digits, hyphens and underscores."));
     }
+    check_configuration(input.configuration.as_ref())?;
     let providers = input.capacity_providers.unwrap_or_default();
     let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
     check_providers(&providers, &strategy)?;
@@ -66,6 +68,17 @@ fn with_defaults(settings: Vec<ClusterSetting>) -> Vec<ClusterSetting> {
         name: Some(name),
         value: Some(value),
     }]
+}
+
+/// `OVERRIDE` says where the output of commands goes to in place of the containers' logs.
+fn check_configuration(given: Option<&ClusterConfiguration>) -> Result<(), Error> {
+    let exec = given.and_then(|it| it.execute_command_configuration.as_ref());
+    match exec.and_then(|it| it.logging) {
+        Some(ExecuteCommandLogging::Override) => Err(unsupported(
+            "configuration.executeCommandConfiguration.logging OVERRIDE",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_providers(
@@ -202,6 +215,7 @@ pub async fn update_cluster(
     cx: Cx,
     input: UpdateClusterInput,
 ) -> Result<UpdateClusterOutput, Error> {
+    check_configuration(input.configuration.as_ref())?;
     cx.write(|tx| {
         let mut cluster = find_cluster(&cx, tx, Some(&input.cluster))?;
         if let Some(settings) = input.settings {

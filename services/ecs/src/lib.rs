@@ -14,6 +14,7 @@
 //! | `ecs.task` | region/cluster/service/id | not stopped; woken by the engine |
 //! | `ecs.stopped-task` | the same | kept for two hours ([`history`]) |
 //! | `ecs.container-instance` | region/cluster/id | what is free of it follows from its tasks ([`fleet`]) |
+//! | `ecs.waiting-session` | id | of ECS Exec, until its client comes |
 //! | `ecs.task-place` | id | the way from the engine's id to the record |
 
 mod agent;
@@ -26,6 +27,8 @@ mod container_instance;
 mod container_rules;
 mod definition;
 mod definition_rules;
+mod exec;
+mod exec_session;
 mod execution_role;
 mod fargate;
 mod fleet;
@@ -79,6 +82,7 @@ use permission::{
 };
 
 pub use cfn::refusal as refusal_of_definition;
+pub use exec_session::{ExecSession, keep_output, open as open_session};
 pub use fargate::task_size;
 pub use inside::{credentials, interface_of_instance, metadata};
 
@@ -152,6 +156,7 @@ pub fn service() -> Service {
         )
         .on(task::stop_task, permission::stop_task())
         .on(task::describe_tasks, permission::describe_tasks())
+        .on(exec::execute_command, permission::execute_command())
         .on(task::list_tasks, permission::list_tasks())
         .on(service_create::create_service, permission::create_service())
         .on(service::update_service, permission::update_service())

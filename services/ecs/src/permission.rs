@@ -144,7 +144,7 @@ pub fn start() -> Permission<StartTaskInput> {
                 of_cluster(cx, &it.cluster),
                 ConditionKey::of_many("ecs:container-instances", arns.collect()),
                 ConditionKey::new("ecs:enable-ebs-volumes", Some(false)),
-                ConditionKey::new("ecs:enable-execute-command", Some(false)),
+                exec_key(it.enable_execute_command),
             ]
         },
     )
@@ -367,15 +367,53 @@ pub fn run() -> Permission<RunTaskInput> {
                 strategy(cx, &it.capacity_provider_strategy),
                 of_cluster(cx, &it.cluster),
                 ConditionKey::new("ecs:enable-ebs-volumes", Some(false)),
-                ConditionKey::new("ecs:enable-execute-command", Some(false)),
+                exec_key(it.enable_execute_command),
             ]
         },
     )
     .lacking(CREATE_ACTION)
 }
 
+fn exec_key(asked: Option<bool>) -> ConditionKey {
+    ConditionKey::new("ecs:enable-execute-command", Some(asked == Some(true)))
+}
+
 fn of_cluster(cx: &Cx, given: &Text) -> ConditionKey {
     ConditionKey::new("ecs:cluster", Some(cluster(cx, given.as_deref()).arn))
+}
+
+/// On the task, and on its cluster.
+pub fn execute_command() -> Permission<ExecuteCommandInput> {
+    permission::on(CLUSTER, |cx, it: &ExecuteCommandInput| {
+        cluster(cx, it.cluster.as_deref())
+    })
+    .also(TASK, |cx, it: &ExecuteCommandInput| {
+        task(cx, it.cluster.as_deref(), &it.task)
+    })
+    .supplying(
+        &["ecs:cluster", "ecs:container-name", "ecs:task"],
+        |cx, it| {
+            let touched = task(cx, it.cluster.as_deref(), &it.task);
+            vec![
+                of_cluster(cx, &it.cluster),
+                ConditionKey::new("ecs:container-name", named_container(cx, it)),
+                ConditionKey::new("ecs:task", Some(touched.arn)),
+            ]
+        },
+    )
+}
+
+/// The container that is named, or that is the only one.
+fn named_container(cx: &Cx, it: &ExecuteCommandInput) -> Option<String> {
+    if it.container.is_some() {
+        return it.container.clone();
+    }
+    let id = task_id(cx, &it.task).ok()?;
+    let found = cx.read(|tx| find_task(tx, &id)).ok()??;
+    match &found.containers[..] {
+        [only] => Some(only.name.clone()),
+        _ => None,
+    }
 }
 
 pub fn stop_task() -> Permission<StopTaskInput> {
@@ -459,6 +497,7 @@ struct Wanted<'a> {
     definition: &'a Text,
     managed_tags: Option<bool>,
     propagate_tags: Option<PropagateTags>,
+    with_exec: Option<bool>,
 }
 
 impl Wanted<'_> {
@@ -475,9 +514,9 @@ impl Wanted<'_> {
             ConditionKey::new("ecs:auto-assign-public-ip", is_public),
             strategy(cx, self.strategy),
             of_cluster(cx, self.cluster),
+            exec_key(self.with_exec),
             // Nothing of these is built: who asks for it is refused.
             flag("ecs:enable-ebs-volumes", false),
-            flag("ecs:enable-execute-command", false),
             flag("ecs:enable-service-connect", false),
             flag("ecs:enable-vpc-lattice", false),
             flag(
@@ -511,6 +550,7 @@ pub fn create_service() -> Permission<CreateServiceInput> {
             definition: &it.task_definition,
             managed_tags: it.enable_ecs_managed_tags,
             propagate_tags: it.propagate_tags,
+            with_exec: it.enable_execute_command,
         };
         wanted.keys(cx)
     })
@@ -531,6 +571,7 @@ pub fn update_service() -> Permission<UpdateServiceInput> {
             definition: &it.task_definition,
             managed_tags: it.enable_ecs_managed_tags,
             propagate_tags: it.propagate_tags,
+            with_exec: it.enable_execute_command,
         };
         wanted.keys(cx)
     })

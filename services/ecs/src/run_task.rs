@@ -4,6 +4,7 @@ use cloud::{Cx, Error};
 use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
+use crate::exec;
 use crate::fargate::{check_storage, own_size, task_size};
 use crate::fleet::{Placing, Wish, members};
 use crate::launch::{
@@ -66,6 +67,10 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
         ));
     }
 
+    let with_exec = input.enable_execute_command == Some(true);
+    if with_exec {
+        exec::check_task_role(&overrides, &definition)?;
+    }
     if let Some(reason) = unusable_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
     }
@@ -136,7 +141,7 @@ pub async fn run_task(cx: Cx, input: RunTaskInput) -> Result<RunTaskOutput, Erro
                 strategy: strategy.clone(),
                 load_balancers: &[],
                 overrides: overrides.clone(),
-                enable_execute_command: false,
+                enable_execute_command: with_exec,
                 tags: tags.clone(),
             };
             tasks.push(put_new_task(&cx, tx, new)?);

@@ -5,6 +5,7 @@ use shapes::ecs::errors::{ServiceNotActiveException, ServiceNotFoundException};
 use shapes::ecs::*;
 
 use crate::cluster::{missing, page};
+use crate::exec;
 use crate::launch::{
     check_definition, check_fits, check_ground, check_load_balancers, choose_launch,
     choose_platform, invalid,
@@ -101,6 +102,13 @@ async fn next_revision(
             revision.network = check_ground(cx, &definition, launch_type, asked).await?.0;
         }
     }
+    let with_exec = (input.enable_execute_command).unwrap_or(current.enable_execute_command);
+    let is_asked = input.enable_execute_command.is_some() || input.task_definition.is_some();
+    if with_exec && is_asked {
+        let found = cx.read(|tx| find_definition(cx, tx, &revision.task_definition))?;
+        let definition = found.ok_or_else(|| invalid("TaskDefinition not found."))?;
+        exec::check_role_of_service(&definition)?;
+    }
     if let Some(balancers) = &input.load_balancers {
         revision.load_balancers.clone_from(balancers);
     }
@@ -150,6 +158,9 @@ fn change(
     service.managed_tags = input
         .enable_ecs_managed_tags
         .unwrap_or(service.managed_tags);
+    // What runs stays as it was started: this makes no deployment, as on AWS.
+    service.enable_execute_command =
+        (input.enable_execute_command).unwrap_or(service.enable_execute_command);
     service.propagate_tags = input.propagate_tags.unwrap_or(service.propagate_tags);
     let primary = service.deployments.first();
     let changed = primary.is_none_or(|it| it.revision != revision);

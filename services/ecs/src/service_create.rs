@@ -3,6 +3,7 @@
 use cloud::{Cx, Error, Records};
 use shapes::ecs::*;
 
+use crate::exec;
 use crate::launch::{
     check_definition, check_ground, check_load_balancers, choose_launch, choose_platform, invalid,
 };
@@ -116,6 +117,10 @@ async fn new_service(
              desired count value and try again.",
         ));
     }
+    let with_exec = input.enable_execute_command == Some(true);
+    if with_exec {
+        exec::check_role_of_service(definition)?;
+    }
     let asked = input.network_configuration;
     let (network, _) = check_ground(cx, definition, launch_type, asked).await?;
     let load_balancers = input.load_balancers.unwrap_or_default();
@@ -153,7 +158,7 @@ async fn new_service(
         grace_seconds,
         managed_tags: input.enable_ecs_managed_tags.unwrap_or(false),
         propagate_tags: input.propagate_tags.unwrap_or(PropagateTags::None),
-        enable_execute_command: false,
+        enable_execute_command: with_exec,
         zone_rebalancing: (input.availability_zone_rebalancing)
             .unwrap_or(AvailabilityZoneRebalancing::Enabled),
         role: input.role.filter(|it| !it.is_empty()),

@@ -5,6 +5,7 @@ use shapes::ecs::errors::ClientException;
 use shapes::ecs::*;
 
 use crate::cluster::missing;
+use crate::exec;
 use crate::fleet::{Placing, Wish, members};
 use crate::launch::{check_definition, check_ground, invalid};
 use crate::names::{container_instance_arn, container_instance_id, find_cluster, find_definition};
@@ -38,6 +39,10 @@ pub async fn start_task(cx: Cx, input: StartTaskInput) -> Result<StartTaskOutput
     let (network, places) = check_ground(&cx, &definition, launch_type, asked).await?;
     let overrides = input.overrides.unwrap_or_default();
     check_overrides(&overrides, &definition, launch_type)?;
+    let with_exec = input.enable_execute_command == Some(true);
+    if with_exec {
+        exec::check_task_role(&overrides, &definition)?;
+    }
     if let Some(reason) = unusable_role(&cx, &overrides, &definition)? {
         return Err(ClientException.because(reason));
     }
@@ -90,7 +95,7 @@ pub async fn start_task(cx: Cx, input: StartTaskInput) -> Result<StartTaskOutput
                 strategy: Vec::new(),
                 load_balancers: &[],
                 overrides: overrides.clone(),
-                enable_execute_command: false,
+                enable_execute_command: with_exec,
                 tags: tags.clone(),
             };
             tasks.push(put_new_task(&cx, tx, new)?);

@@ -186,9 +186,27 @@ fn container(
         network_bindings: Some(bindings(task, &it.name)),
         network_interfaces: Some(address.into_iter().collect()),
         health_status: Some(it.health),
+        managed_agents: agents(task, it),
         cpu: Some(it.cpu.clone()),
         memory: it.memory.clone(),
         memory_reservation: it.memory_reservation.clone(),
         ..Default::default()
     }
+}
+
+/// The agent of ECS Exec is the daemon itself, which reaches a container for as long as that runs.
+fn agents(task: &task_record::Task, it: &task_record::Container) -> Option<Vec<ManagedAgent>> {
+    let status = match it.status {
+        _ if !task.enable_execute_command => return None,
+        Some(Phase::Running) => "RUNNING",
+        Some(Phase::Stopped) => "STOPPED",
+        _ => "PENDING",
+    };
+    let started = task.started_ms.filter(|_| it.status.is_some());
+    Some(vec![ManagedAgent {
+        name: Some(ManagedAgentName::ExecuteCommandAgent),
+        last_status: Some(status.into()),
+        last_started_at: started.map(timestamp),
+        reason: None,
+    }])
 }

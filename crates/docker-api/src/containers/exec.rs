@@ -91,6 +91,7 @@ pub async fn create(call: Call, container: &Arc<Container>) -> Answer {
             terminal_size: request.console_size.map(|[rows, columns]| (rows, columns)),
             stdin: request.attach_stdin,
             privileged: request.privileged,
+            ends_when_left: false,
         },
         stdout: request.attach_stdout,
         stderr: request.attach_stderr,

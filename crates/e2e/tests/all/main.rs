@@ -18,6 +18,7 @@ mod docker_clients;
 mod docker_networks;
 mod docker_running;
 mod door;
+mod exec;
 mod faults;
 mod full_disk;
 mod git;

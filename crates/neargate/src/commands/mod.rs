@@ -7,6 +7,7 @@ pub mod coverage;
 pub mod doctor;
 pub mod down;
 pub mod env;
+pub mod exec;
 pub mod iam;
 pub mod image;
 pub mod instance;

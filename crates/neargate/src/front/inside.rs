@@ -72,7 +72,9 @@ impl Front {
             let (front, interface, peer) = (self.clone(), interface.clone(), its_peer.clone());
             async move { front.answer_inside(&interface, request, &peer).await }
         });
-        let connection = http_server().serve_connection(TokioIo::new(stream), service);
+        let connection = http_server()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         end_of(connection, &peer.client).await;
     }
 

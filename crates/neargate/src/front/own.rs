@@ -3,6 +3,7 @@
 //! `/_neargate/webhooks/…`, which Git hosts call.
 
 mod connections;
+pub mod exec;
 mod permissions;
 mod webhook;
 
@@ -89,6 +90,7 @@ pub async fn answer(
         ["listening"] => listening(&cx, &input).await,
         ["why"] => why(&cx, input).await,
         ["console"] => console(front, cx, &input),
+        ["exec"] => exec::begin(front, head, input).await,
         ["known"] => known(&cx, input).await,
         ["connection", "authorize"] => connections::authorize(&cx, &input).await,
         ["authority"] => authority(&cx),

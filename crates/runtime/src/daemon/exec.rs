@@ -183,10 +183,26 @@ fn session(
     };
     // Held by the runtime weakly: what waits for a command must not keep it.
     let weak = Arc::downgrade(inner);
+    let listened = spec.ends_when_left.then(|| output.clone());
+    drop(output);
     inner.spawn(async move {
-        let code = wait(child).await;
+        let mut child = child;
+        let left = async {
+            match &listened {
+                Some(output) => output.closed().await,
+                None => std::future::pending().await,
+            }
+        };
         // As long as it is open, the helper lets the command run.
-        drop(control);
+        let mut control = Some(control);
+        let code = tokio::select! {
+            code = wait(&mut child) => code,
+            () = left => {
+                control = None;
+                wait(&mut child).await
+            }
+        };
+        drop((control, listened));
         let _ = ended.send(true);
         if let Some(inner) = weak.upgrade() {
             inner.terminals.forget(&spec.id);
@@ -203,7 +219,7 @@ fn session(
     })
 }
 
-async fn wait(mut child: Child) -> Result<i32> {
+async fn wait(child: &mut Child) -> Result<i32> {
     let status = child.wait().await?;
     status
         .code()

@@ -895,6 +895,7 @@ pub const OPERATIONS: &[Entry] = &[
     Entry::of::<shapes::ecs::DescribeTaskDefinitionInput>(&shapes::ecs::MODEL, "ecs"),
     Entry::of::<shapes::ecs::DescribeTasksInput>(&shapes::ecs::MODEL, "ecs"),
     Entry::of::<shapes::ecs::DiscoverPollEndpointInput>(&shapes::ecs::MODEL, "ecs"),
+    Entry::of::<shapes::ecs::ExecuteCommandInput>(&shapes::ecs::MODEL, "ecs"),
     Entry::of::<shapes::ecs::ListAccountSettingsInput>(&shapes::ecs::MODEL, "ecs"),
     Entry::of::<shapes::ecs::ListAttributesInput>(&shapes::ecs::MODEL, "ecs"),
     Entry::of::<shapes::ecs::ListClustersInput>(&shapes::ecs::MODEL, "ecs"),

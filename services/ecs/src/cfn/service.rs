@@ -167,6 +167,9 @@ impl ResourceType for Service {
         if is_gone("PlacementStrategies") {
             call.placement_strategy = Some(Vec::new());
         }
+        if is_gone("EnableExecuteCommand") {
+            call.enable_execute_command = Some(false);
+        }
         // What was scaled since stays so: a template that says the same as before asks for nothing.
         if request.get("DesiredCount") == old.get("DesiredCount") {
             call.desired_count = None;

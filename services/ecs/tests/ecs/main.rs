@@ -4,6 +4,7 @@ mod bridge;
 mod cloudformation;
 mod container_instances;
 mod crashes;
+mod exec;
 mod growth;
 mod metrics;
 mod neighbours;
