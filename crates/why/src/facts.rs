@@ -29,10 +29,82 @@ pub struct Situation {
     pub targets: Vec<TargetFacts>,
     pub build: Option<BuildFacts>,
     pub action: Option<ActionFacts>,
+    /// The machine that it is about, when it is about one.
+    pub instance: Option<InstanceFacts>,
+    /// Why a service found no container instance for a task.
+    pub placement: Option<PlacementFacts>,
+    /// The instance that it runs on fetches its images and writes its logs, over a network of its own.
+    pub is_served_by_instance: bool,
     /// Nothing of it is there yet: a file asks for it.
     pub is_ahead: bool,
     /// Where the file does.
     pub place: Option<Place>,
+}
+
+/// An EC2 instance, and the ECS agent in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceFacts {
+    pub id: String,
+    /// Its instance profile.
+    pub profile: Option<String>,
+    /// The cluster that its agent is to join.
+    pub cluster: String,
+    /// Nobody named that cluster: it is the one for who says nothing.
+    pub is_default: bool,
+    /// It is registered in this cluster.
+    pub joined: Option<String>,
+    pub is_connected: bool,
+    /// The last lines of its agent's log.
+    pub said: Vec<String>,
+    /// What its user data failed with, in cloud-init's words.
+    pub boot_failures: Vec<String>,
+    /// A cluster that has no instance, and services that want one.
+    pub wanted_by: Option<String>,
+}
+
+impl InstanceFacts {
+    /// Why its agent could not register, in the agent's words.
+    pub fn complaint(&self) -> Option<&str> {
+        const SAYS: &str = "Unable to register as a container instance with ECS: ";
+        if self.joined.is_some() {
+            return None;
+        }
+        let last = self.said.iter().rev().find_map(|it| it.split_once(SAYS))?;
+        Some(last.1.trim_end_matches('"'))
+    }
+
+    /// Its agent does not reach ECS.
+    pub fn is_cut_off(&self) -> bool {
+        (self.complaint()).is_some_and(|it| it.contains("send request failed"))
+    }
+}
+
+/// What a service said when it found no place for a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlacementFacts {
+    pub event: String,
+    pub needs: Amounts,
+    /// Ports of the instance that a task asks for.
+    pub host_ports: Vec<u16>,
+    /// The container instances of its cluster.
+    pub instances: Vec<CandidateFacts>,
+}
+
+/// Units of processors, and MiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amounts {
+    pub cpu: i64,
+    pub memory: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CandidateFacts {
+    pub id: String,
+    pub instance: String,
+    pub is_connected: bool,
+    pub all: Amounts,
+    pub free: Amounts,
+    pub used_ports: Vec<String>,
 }
 
 /// A build that failed.
@@ -340,6 +412,11 @@ pub struct BalancerFacts {
     pub place: Option<Place>,
 }
 
+impl TargetFacts {
+    /// The state of what should be a target and is none: AWS has no word for it.
+    pub const ABSENT: &str = "absent";
+}
+
 impl GroupRuleFacts {
     /// Whether it is about TCP packets to this port.
     pub fn covers_tcp(&self, port: u16) -> bool {
@@ -441,8 +518,11 @@ impl Situation {
     /// The task ended, or never began, because a place on the network was not reached; or it will be, and its
     /// image, secrets and logs have to be reached then.
     pub fn could_not_reach(&self) -> bool {
+        if let Some(instance) = &self.instance {
+            return self.is_ahead || instance.is_cut_off();
+        }
         if self.is_ahead {
-            return true;
+            return !self.is_served_by_instance;
         }
         let reason = self.stopped_reason();
         [
@@ -452,6 +532,22 @@ impl Situation {
         ]
         .iter()
         .any(|it| reason.contains(it))
+    }
+
+    /// Who sends the packets that do not get out.
+    pub fn sender(&self) -> &'static str {
+        match self.instance {
+            Some(_) => "the instance",
+            None => "the task",
+        }
+    }
+
+    /// What comes of it when nothing gets out.
+    pub fn loss(&self) -> &'static str {
+        match self.instance {
+            Some(_) => "its agent does not reach ECS and it joins no cluster",
+            None => "images, secrets and logs are out of its reach",
+        }
     }
 
     /// An image did not come, or is still to come.

@@ -7,18 +7,20 @@ mod failed_task;
 pub mod instances;
 pub mod list;
 pub mod networks;
+mod other;
 pub mod pictures;
 pub mod pipelines;
+mod placement;
 pub mod reach;
 mod services;
 mod stacks;
 mod targets;
 pub mod tasks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::{Cx, Error};
-use shapes::ecs::Service;
+use shapes::ecs::{Service, Task};
 
 use crate::facts::{Situation, TargetFacts};
 use crate::report::{Finding, Hop};
@@ -65,6 +67,9 @@ pub fn symptom(situation: &Situation) -> String {
             task.stopped_reason
         ),
         (Some(task), _, _) if !task.stopped_reason.is_empty() => task.stopped_reason.clone(),
+        (Some(_), None, _) if unwell_container(situation).is_some() => {
+            unwell_container(situation).unwrap_or_default()
+        }
         (_, Some(target), _) => format!(
             "target {} of {} is unhealthy: {} {}",
             target.port, target.group, target.reason, target.description
@@ -84,6 +89,25 @@ pub fn symptom(situation: &Situation) -> String {
     }
 }
 
+/// A container of a task that runs, and what is wrong with it.
+fn unwell_container(situation: &Situation) -> Option<String> {
+    situation
+        .containers
+        .iter()
+        .find_map(|it| match it.exit_code {
+            Some(code) if code != 0 => Some(format!(
+                "the task runs, and its container `{}` ended with exit code {code}: {}",
+                it.name,
+                crate::texts::last_lines(&it.printed)
+            )),
+            _ if it.health == "UNHEALTHY" => Some(format!(
+                "the task runs, and its container `{}` is UNHEALTHY",
+                it.name
+            )),
+            _ => None,
+        })
+}
+
 /// Every service, every task that runs by itself, every instance, every target group that is served and no
 /// service's, every stack, pipeline and build project.
 pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
@@ -94,9 +118,8 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
     for name in list::clusters(cx).await? {
         gathered.add(cluster(cx, &name).await?);
     }
-    for instance in instances::list(cx).await? {
-        instances::look(&instance, &mut gathered);
-    }
+    let machines = instances::list(cx).await?;
+    instances::look_at_all(cx, &machines, None, &mut gathered).await?;
     for group in list::target_groups(cx).await? {
         let arn = group.target_group_arn.unwrap_or_default();
         let is_served = group.load_balancer_arns.is_some_and(|it| !it.is_empty());
@@ -105,6 +128,7 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
             gathered.add(target_group(cx, &name, &arn).await?);
         }
     }
+    other::look(cx, &mut gathered).await?;
     for stack in list::stacks(cx).await? {
         // What a nested stack suffers from is told by its root.
         if stacks::is_red(&stack) && stack.root_id.is_none() {
@@ -130,14 +154,26 @@ pub async fn all(cx: &Cx) -> Result<Gathered, Error> {
 /// Every service of a cluster, and every task of it that runs by itself.
 pub async fn cluster(cx: &Cx, name: &str) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
+    let ids = list::task_ids(cx, name, None).await?;
+    let all = list::tasks(cx, name, &ids).await?;
+    let mut of_service: BTreeMap<&str, Vec<Task>> = BTreeMap::new();
+    for task in &all {
+        let group = task.group.as_deref().unwrap_or_default();
+        of_service.entry(group).or_default().push(task.clone());
+    }
     for service in list::services(cx, name).await? {
-        services::look(cx, &service, Asked::AsItIs, &mut gathered).await?;
+        let group = format!(
+            "service:{}",
+            service.service_name.as_deref().unwrap_or_default()
+        );
+        let own = of_service.remove(group.as_str()).unwrap_or_default();
+        services::look_with(cx, &service, &own, Asked::AsItIs, &mut gathered).await?;
         let balanced = service.load_balancers.into_iter().flatten();
         gathered
             .groups
             .extend(balanced.filter_map(|it| it.target_group_arn));
     }
-    alone(cx, name, &mut gathered).await?;
+    alone(cx, name, &all, &mut gathered).await?;
     Ok(gathered)
 }
 
@@ -148,20 +184,22 @@ pub async fn project(cx: &Cx, name: &str) -> Result<Gathered, Error> {
     Ok(gathered)
 }
 
+pub async fn execution(cx: &Cx, pipeline: &str, id: &str) -> Result<Gathered, Error> {
+    let mut gathered = Gathered::default();
+    pipelines::look_at_execution(cx, pipeline, id, &mut gathered).await?;
+    Ok(gathered)
+}
+
 pub async fn pipeline(cx: &Cx, name: &str) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
     pipelines::look(cx, name, &mut gathered).await?;
     Ok(gathered)
 }
 
-/// Tasks of no service that failed.
-async fn alone(cx: &Cx, cluster: &str, gathered: &mut Gathered) -> Result<(), Error> {
-    let ids = list::task_ids(cx, cluster, None).await?;
-    let all = list::tasks(cx, cluster, &ids).await?;
-    for task in all
-        .iter()
-        .filter(|it| !tasks::is_of_service(it) && tasks::has_failed(it))
-    {
+/// Tasks of no service that failed, or run and are not well.
+async fn alone(cx: &Cx, cluster: &str, all: &[Task], gathered: &mut Gathered) -> Result<(), Error> {
+    let is_red = |it: &&Task| tasks::has_failed(it) || tasks::is_unwell(it);
+    for task in (all.iter()).filter(|it| !tasks::is_of_service(it) && is_red(it)) {
         gathered
             .situations
             .push(tasks::situation(cx, task, None).await?);
@@ -214,11 +252,8 @@ pub async fn task(cx: &Cx, cluster: &str, id: &str) -> Result<Gathered, Error> {
         None => None,
     };
     let situation = tasks::situation(cx, &task, service.as_ref()).await?;
-    let is_unwell = situation.targets.iter().any(|it| it.state == "unhealthy")
-        || situation
-            .containers
-            .iter()
-            .any(|it| it.health == "UNHEALTHY");
+    let is_bad = |it: &TargetFacts| it.state == "unhealthy" || it.state == TargetFacts::ABSENT;
+    let is_unwell = situation.targets.iter().any(is_bad) || tasks::is_unwell(&task);
     if tasks::has_failed(&task) || is_unwell {
         gathered.situations.push(situation);
     }
@@ -227,13 +262,9 @@ pub async fn task(cx: &Cx, cluster: &str, id: &str) -> Result<Gathered, Error> {
 
 pub async fn instance(cx: &Cx, id: &str) -> Result<Gathered, Error> {
     let mut gathered = Gathered::default();
-    let all = instances::list(cx).await?;
-    for instance in all
-        .iter()
-        .filter(|it| it.instance_id.as_deref() == Some(id))
-    {
-        instances::look(instance, &mut gathered);
-    }
+    let mut all = instances::list(cx).await?;
+    all.retain(|it| it.instance_id.as_deref() == Some(id));
+    instances::look_at_all(cx, &all, None, &mut gathered).await?;
     Ok(gathered)
 }
 
@@ -242,13 +273,11 @@ pub async fn target_group(cx: &Cx, name: &str, arn: &str) -> Result<Gathered, Er
         looked_at: vec![format!("target group {name}")],
         ..Gathered::default()
     };
-    let all = targets::of_group(cx, arn).await?.unwrap_or_default();
-    if all
-        .iter()
-        .all(|it| it.state != "unhealthy" && it.reason != "Target.NotInUse")
-    {
+    let health = targets::health(cx, arn).await?.unwrap_or_default();
+    if !health.iter().any(targets::is_bad) {
         return Ok(gathered);
     }
+    let all = targets::of_group(cx, arn).await?.unwrap_or_default();
     // The service that registers them knows more of them than the group.
     for cluster in list::clusters(cx).await? {
         for service in list::services(cx, &cluster).await? {

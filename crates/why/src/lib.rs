@@ -104,6 +104,7 @@ async fn look(cx: &Cx, subject: Subject) -> Result<Gathered, Error> {
         Subject::TargetGroup { name, arn } => gather::target_group(cx, &name, &arn).await,
         Subject::LoadBalancer { name, arn } => gather::balancer(cx, &name, &arn).await,
         Subject::Pipeline(name) => gather::pipeline(cx, &name).await,
+        Subject::Execution { pipeline, id } => gather::execution(cx, &pipeline, &id).await,
         Subject::Project(name) => gather::project(cx, &name).await,
     }
 }

@@ -3,6 +3,9 @@
 //! is decided afterwards, by [`Layer`].
 
 mod acl_closed;
+mod agent_not_joined;
+mod agent_silent;
+mod boot_failed;
 mod branch_missing;
 mod build_command;
 mod buildspec_missing;
@@ -47,6 +50,7 @@ mod no_command;
 mod no_route;
 mod packets;
 mod percent_deadlock;
+mod placement;
 mod registry_login;
 mod repository_missing;
 mod resolver_off;
@@ -58,9 +62,11 @@ mod secret_permission;
 mod source_denied;
 mod subnet_full;
 mod tag_missing;
+mod target_gone;
 mod target_type;
 mod user_missing;
 mod working_directory;
+mod wrong_cluster;
 mod zone_not_enabled;
 
 use serde::{Deserialize, Serialize};
@@ -106,6 +112,10 @@ pub enum Fact {
     Exit,
     /// Where programs listen.
     Sockets,
+    /// What an instance and its agent say of themselves.
+    Agent,
+    /// What a service said when it found no place.
+    Placement,
     Build,
     Action,
 }
@@ -127,6 +137,8 @@ impl Fact {
             | Self::StopReason
             | Self::Exit
             | Self::Sockets
+            | Self::Agent
+            | Self::Placement
             | Self::Build
             | Self::Action => false,
         }
@@ -245,6 +257,13 @@ impl Clue {
 }
 
 fn task_said(situation: &Situation) -> (String, String) {
+    if let Some(instance) = &situation.instance {
+        let object = format!(
+            "the agent of {}, in /var/log/ecs/ecs-agent.log",
+            instance.id
+        );
+        return (object, instance.said.last().cloned().unwrap_or_default());
+    }
     let object = match &situation.task {
         Some(task) => format!("task {}", task.id),
         None => situation.thing.clone(),
@@ -268,6 +287,7 @@ pub const RULES: &[Rule] = &[
     resolver_off::RULE,
     subnet_full::RULE,
     group_of_other_network::RULE,
+    agent_not_joined::RULE,
     repository_missing::RULE,
     tag_missing::RULE,
     image_no_permission::RULE,
@@ -305,6 +325,16 @@ pub const RULES: &[Rule] = &[
     zone_not_enabled::RULE,
     target_type::RULE,
     container_port::RULE,
+    target_gone::RULE,
+    placement::NO_INSTANCES,
+    placement::CPU,
+    placement::MEMORY,
+    placement::PORT,
+    placement::ATTRIBUTE,
+    placement::CONSTRAINT,
+    agent_silent::RULE,
+    wrong_cluster::RULE,
+    boot_failed::RULE,
     percent_deadlock::RULE,
     source_denied::RULE,
     branch_missing::RULE,

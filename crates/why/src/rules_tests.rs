@@ -697,3 +697,147 @@ fn builds_and_pipelines_are_told_apart() {
         &[],
     );
 }
+
+fn of_instance(change: impl FnOnce(&mut InstanceFacts)) -> Situation {
+    let mut instance = InstanceFacts {
+        id: "i-1".into(),
+        cluster: "web".into(),
+        ..InstanceFacts::default()
+    };
+    change(&mut instance);
+    Situation {
+        task: None,
+        containers: vec![],
+        instance: Some(instance),
+        ..stopped("")
+    }
+}
+
+fn refused(why: &str) -> Situation {
+    of_instance(|it| {
+        it.profile = Some("arn:aws:iam::000000000000:instance-profile/nodes".into());
+        it.said = vec![format!(
+            "level=error msg=\"Unable to register as a container instance with ECS: {why}\""
+        )];
+    })
+}
+
+#[test]
+fn an_instance_that_is_not_in_its_cluster_is_told_why() {
+    let cut_off = "RequestError: send request failed caused by: Post: net/http: request canceled";
+    let closed = with(refused(cut_off), |it| {
+        it.network.as_mut().unwrap().routes.clear()
+    });
+    let found = check(
+        &closed,
+        "N1",
+        &[
+            "NO_ROUTE_TO_DESTINATION",
+            "the instance",
+            "send request failed",
+        ],
+    );
+    assert!(found.also_seen[0].contains("N20"), "{found:#?}");
+    assert!(!found.cause.contains("the task"), "{found:#?}");
+    check(&refused(cut_off), "N20", &["does not reach ECS"]);
+    check(
+        &refused("AccessDeniedException: no"),
+        "N20",
+        &["nodes may not register it"],
+    );
+    check(
+        &refused("ClientException: Cluster not found."),
+        "N20",
+        &["no cluster `web`"],
+    );
+    let bare = with(refused("NoCredentialProviders: none"), |it| {
+        it.instance.as_mut().unwrap().profile = None;
+    });
+    check(&bare, "N20", &["no instance profile"]);
+    let joined = |cluster: &str, is_connected: bool| {
+        of_instance(|it| {
+            it.joined = Some(cluster.into());
+            it.is_connected = is_connected;
+        })
+    };
+    assert_eq!(find(&joined("web", true)), None);
+    check(&joined("web", false), "P8", &["agentConnected"]);
+    let astray = with(joined("default", true), |it| {
+        let instance = it.instance.as_mut().unwrap();
+        (instance.is_default, instance.wanted_by) = (true, Some("web".into()));
+    });
+    check(&astray, "P12", &["ECS_CLUSTER=web"]);
+    let failed = of_instance(|it| it.boot_failures = vec!["Failed to run x: exit status 3".into()]);
+    check(&failed, "P13", &["exit status 3"]);
+}
+
+#[test]
+fn a_task_without_a_place_is_told_what_is_short() {
+    let placed = |event: &str, all: Amounts| Situation {
+        service: Some(ServiceFacts {
+            name: "site".into(),
+            cluster: "web".into(),
+            ..ServiceFacts::default()
+        }),
+        placement: Some(PlacementFacts {
+            event: format!(
+                "was unable to place a task. The closest matching (container-instance c1) {event}."
+            ),
+            needs: Amounts {
+                cpu: 2000,
+                memory: 4000,
+            },
+            host_ports: vec![80],
+            instances: vec![CandidateFacts {
+                id: "c1".into(),
+                instance: "i-1".into(),
+                all,
+                ..CandidateFacts::default()
+            }],
+        }),
+        ..Situation::default()
+    };
+    let large = Amounts {
+        cpu: 4096,
+        memory: 8192,
+    };
+    let small = Amounts {
+        cpu: 1024,
+        memory: 1024,
+    };
+    let cpu = "has insufficient CPU units available";
+    check(&placed(cpu, large), "P2", &["as much free"]);
+    check(&placed(cpu, small), "P2", &["even when it is empty", "i-1"]);
+    check(
+        &placed("has insufficient memory available", small),
+        "P3",
+        &["4000 MiB"],
+    );
+    check(
+        &placed("is already using a port required by your task", large),
+        "P4",
+        &["port 80"],
+    );
+    check(
+        &placed("is missing an attribute required by your task", large),
+        "P6",
+        &["i-1"],
+    );
+    check(
+        &placed("does not satisfy a memberOf placement constraint", large),
+        "P7",
+        &["memberOf"],
+    );
+    let none = "Reason: No Container Instances were found in your cluster";
+    check(&placed(none, large), "P1", &["ECS_CLUSTER=web"]);
+}
+
+#[test]
+fn a_task_that_was_taken_from_its_group_is_told() {
+    let lost = with(probed("", ""), |it| {
+        it.service = Some(ServiceFacts::default());
+        it.targets[0].state = TargetFacts::ABSENT.into();
+        it.targets[0].address = Some("10.0.0.9".parse().unwrap());
+    });
+    check(&lost, "L21", &["10.0.0.9", "deregistered"]);
+}

@@ -16,6 +16,7 @@ pub enum Subject {
     TargetGroup { name: String, arn: String },
     LoadBalancer { name: String, arn: String },
     Pipeline(String),
+    Execution { pipeline: String, id: String },
     Project(String),
 }
 
@@ -32,7 +33,7 @@ impl Subject {
             | Self::Service { name, .. }
             | Self::TargetGroup { name, .. }
             | Self::LoadBalancer { name, .. } => name,
-            Self::Task { id, .. } | Self::Instance(id) => id,
+            Self::Task { id, .. } | Self::Execution { id, .. } | Self::Instance(id) => id,
         }
     }
 
@@ -46,6 +47,7 @@ impl Subject {
             Self::TargetGroup { name, .. } => format!("target group {name}"),
             Self::LoadBalancer { name, .. } => format!("load balancer {name}"),
             Self::Pipeline(name) => format!("pipeline {name}"),
+            Self::Execution { pipeline, id } => format!("execution {id} of pipeline {pipeline}"),
             Self::Project(name) => format!("builds of {name}"),
         }
     }
@@ -62,10 +64,10 @@ impl Subject {
                     || format!("{cluster}/{id}") == thing
                     || thing.ends_with(&format!(":task/{cluster}/{id}"))
             }
+            Self::Execution { id, .. } => id == thing,
             Self::Instance(id) => id == thing || thing.ends_with(&format!(":instance/{id}")),
             Self::Cluster(name) => name == thing || thing.ends_with(&format!(":cluster/{name}")),
             Self::Stack(name) => name == thing || thing.contains(&format!(":stack/{name}/")),
-            // An execution's id and a build's begin with the name.
             Self::Pipeline(name) => {
                 name == thing
                     || thing.ends_with(&format!(":{name}")) && thing.contains(":codepipeline:")
@@ -95,6 +97,12 @@ pub async fn find(cx: &Cx, thing: &str) -> Result<Vec<Subject>, Error> {
     if !found.is_empty() {
         return Ok(found);
     }
+    if is_uuid(thing)
+        && let Some(pipeline) = pipelines::of_execution(cx, thing).await?
+    {
+        let id = thing.to_owned();
+        return Ok(vec![Subject::Execution { pipeline, id }]);
+    }
     let begins = thing.chars().count() >= BEGINNING_CHARS_MIN;
     let begun: Vec<&Subject> = (all.iter())
         .filter(|it| begins && !is_cluster(it) && it.name().starts_with(thing))
@@ -110,6 +118,13 @@ pub async fn find(cx: &Cx, thing: &str) -> Result<Vec<Subject>, Error> {
             )))
         }
     }
+}
+
+/// What executions of pipelines are called: looked for only then, for there may be many.
+fn is_uuid(thing: &str) -> bool {
+    const CHARS: usize = 36;
+    let is_part = |it: char| it.is_ascii_hexdigit() || it == '-';
+    thing.len() == CHARS && thing.chars().all(is_part)
 }
 
 fn unknown(thing: &str, all: &[Subject]) -> Error {

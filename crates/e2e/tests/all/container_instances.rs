@@ -164,6 +164,67 @@ fn an_instance_joins_its_cluster_runs_a_service_and_takes_it_along() {
             false => Err(service.to_string()),
         }
     });
+    let cause = |service: &str, id: &str, parts: &[&str]| {
+        eventually(&format!("{service} is explained"), || {
+            let report = machine.run(&["why", "--json", service]).json();
+            let all = report["findings"].as_array().cloned().unwrap_or_default();
+            let own = all.iter().find(|it| it["id"] == id).map(Value::to_string);
+            let is_told = |it: &String| parts.iter().all(|part| it.contains(part));
+            match own.as_ref().is_some_and(is_told) {
+                true => Ok(()),
+                false => Err(report.to_string()),
+            }
+        });
+    };
+    for (name, row, more, parts) in [
+        (
+            "processors",
+            "P2",
+            json!({ "cpu": 100_000 }),
+            &["100000 CPU units", "2048"][..],
+        ),
+        (
+            "memory",
+            "P3",
+            json!({ "memory": 99_999 }),
+            &["99999 MiB", "of 2048 MiB"],
+        ),
+        (
+            "port",
+            "P4",
+            json!({ "portMappings": [{ "containerPort": 8080 }] }),
+            &["port 8080", "uses the ports"],
+        ),
+    ] {
+        let mut container = json!({ "name": "main", "image": image, "memory": 64 });
+        for (member, value) in more.as_object().unwrap() {
+            container[member] = value.clone();
+        }
+        let family = json!({
+            "family": name, "requiresCompatibilities": ["EC2"], "networkMode": "host",
+            "containerDefinitions": [container],
+        });
+        ecs("RegisterTaskDefinition", family);
+        let service = json!({
+            "cluster": "test", "serviceName": name, "taskDefinition": name, "desiredCount": 1, "launchType": "EC2",
+        });
+        ecs("CreateService", service);
+        cause(name, row, parts);
+        ecs(
+            "DeleteService",
+            json!({ "cluster": "test", "service": name, "force": true }),
+        );
+    }
+    let far = json!({
+        "cluster": "test", "serviceName": "far", "taskDefinition": "web", "desiredCount": 1, "launchType": "EC2",
+        "placementConstraints": [{ "type": "memberOf", "expression": "attribute:stack == none" }],
+    });
+    ecs("CreateService", far);
+    cause("far", "P7", &["memberOf"]);
+    ecs(
+        "DeleteService",
+        json!({ "cluster": "test", "service": "far", "force": true }),
+    );
     ground.register(&balancer.target_group, &address(&ground, &id));
     ground.target_when(&balancer.target_group, "healthy");
     page_when(&machine, &format!("http://{}/", balancer.host), "nodes");
@@ -188,6 +249,7 @@ fn an_instance_joins_its_cluster_runs_a_service_and_takes_it_along() {
             false => Err(said),
         }
     });
+    cause("web", "P1", &["cluster test has no container instance"]);
     machine.assert_no_processes_of_tasks();
 }
 
@@ -224,6 +286,38 @@ fn an_instance_that_cannot_reach_ecs_says_so_and_does_not_join() {
     assert!(said.contains(cause), "{said}");
     let said = says("open", 82, &open, &format!("{failed}AccessDeniedException"));
     assert!(said.contains("ecs:RegisterContainerInstance"), "{said}");
+    let why = |thing: &[&str]| machine.run(&[&["why", "--json"], thing].concat()).json();
+    for (thing, id, parts) in [
+        (
+            &closed,
+            "N1",
+            &[
+                "its agent does not reach ECS",
+                "NO_ROUTE_TO_DESTINATION",
+                "agent-not-joined",
+                "net/http: request canceled",
+            ][..],
+        ),
+        (
+            &open,
+            "N20",
+            &[
+                "profile others may not register it",
+                "ECS_CLUSTER=test",
+                "AmazonEC2ContainerServiceforEC2Role",
+            ],
+        ),
+    ] {
+        let report = why(&[thing]);
+        assert_eq!(report["findings"][0]["id"], id, "{report}");
+        let found = report["findings"][0].to_string();
+        for part in parts {
+            assert!(found.contains(part), "`{part}` is not in {found}");
+        }
+    }
+    // Nobody has to know which instance it is.
+    let all = why(&[])["findings"].to_string();
+    assert!(all.contains(&closed) && all.contains(&open), "{all}");
     let input = json!({ "cluster": "test" });
     let found = machine.ask("ecs", "ListContainerInstances", input);
     assert_eq!(found["containerInstanceArns"], json!([]), "{found}");

@@ -557,3 +557,57 @@ fn a_file_is_checked_with_what_the_daemon_knows() {
     let output = machine.run(&["check", "--json", "/no/such/file"]);
     assert_eq!(output.code, 2, "{output:?}");
 }
+
+#[test]
+fn what_is_red_beside_tasks_is_told() {
+    let machine = Machine::start();
+    let scene = Scene::new(&machine);
+    let ground = &scene.ground;
+    let told = |thing: &str, says: &str| {
+        let (report, code) = scene.why(&[]);
+        let all = report["unexplained"].to_string();
+        assert!(
+            all.contains(thing) && all.contains(says),
+            "{thing}: {report}"
+        );
+        assert_ne!(code, 0);
+    };
+    // Scaling alarms are on whenever there is something to scale; this one tells somebody.
+    let alarm = json!({
+        "AlarmName": "errors", "Namespace": "Site", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
+        "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+    });
+    machine.ask("cloudwatch", "PutMetricAlarm", alarm);
+    let on = json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "too many" });
+    machine.ask("cloudwatch", "SetAlarmState", on);
+    told("alarm errors", "too many");
+
+    let balancer = ground.balancer("site", 80);
+    told("target group site", "answered 503");
+
+    ground.open_port_to(&scene.group, 8080, &balancer.group);
+    let serving = ground.definition("serving", &scene.image, &["serve", "hello"], json!({}));
+    let service = json!({
+        "cluster": "test", "serviceName": "site", "launchType": "FARGATE", "desiredCount": 1,
+        "taskDefinition": serving, "networkConfiguration": ground.placed(&ground.subnets[0], &scene.group),
+        "loadBalancers": [{ "targetGroupArn": balancer.target_group, "containerName": "main", "containerPort": 8080 }],
+    });
+    machine.ask("ecs", "CreateService", service);
+    ground.target_when(&balancer.target_group, "healthy");
+    let group = json!({ "TargetGroupArn": balancer.target_group });
+    let health = machine.ask("elasticloadbalancing", "DescribeTargetHealth", group);
+    let target = &health["TargetHealthDescriptions"][0]["Target"];
+    let away = json!({
+        "TargetGroupArn": balancer.target_group,
+        "Targets": [{ "Id": target["Id"], "Port": target["Port"] }],
+    });
+    machine.ask("elasticloadbalancing", "DeregisterTargets", away);
+    eventually("the task without a balancer is told", || {
+        let (report, _) = scene.why(&[]);
+        let found = report["findings"].to_string();
+        match found.contains("\"L21\"") && found.contains("--force-new-deployment") {
+            true => Ok(()),
+            false => Err(report.to_string()),
+        }
+    });
+}

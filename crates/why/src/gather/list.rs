@@ -3,7 +3,8 @@
 use cloud::{Cx, Error};
 use shapes::cloudformation::{DescribeStacksInput, Stack};
 use shapes::ecs::{
-    DescribeServicesInput, DescribeTasksInput, DesiredStatus, ListClustersInput, ListServicesInput,
+    ContainerInstance, DescribeContainerInstancesInput, DescribeServicesInput, DescribeTasksInput,
+    DesiredStatus, ListClustersInput, ListContainerInstancesInput, ListServicesInput,
     ListTasksInput, Service, Task,
 };
 use shapes::elbv2::{
@@ -56,6 +57,34 @@ pub async fn clusters(cx: &Cx) -> Result<Vec<String>, Error> {
             return Ok(all);
         }
     }
+}
+
+/// Every container instance that is registered in a cluster.
+pub async fn container_instances(cx: &Cx, cluster: &str) -> Result<Vec<ContainerInstance>, Error> {
+    let (mut arns, mut next) = (Vec::new(), None);
+    loop {
+        let page = cx.call(ListContainerInstancesInput {
+            cluster: Some(cluster.to_owned()),
+            next_token: next,
+            ..Default::default()
+        });
+        let page = page.await?;
+        arns.extend(page.container_instance_arns.unwrap_or_default());
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+    let mut all = Vec::new();
+    for some in arns.chunks(TASKS_AT_ONCE) {
+        let described = cx.call(DescribeContainerInstancesInput {
+            cluster: Some(cluster.to_owned()),
+            container_instances: some.to_vec(),
+            include: None,
+        });
+        all.extend(described.await?.container_instances.unwrap_or_default());
+    }
+    Ok(all)
 }
 
 pub async fn services(cx: &Cx, cluster: &str) -> Result<Vec<Service>, Error> {

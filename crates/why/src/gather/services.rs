@@ -1,10 +1,12 @@
 //! Services: whether they are as they should be, and the tasks that tell why not.
 
+use std::net::IpAddr;
+
 use cloud::{Cx, Error};
 use shapes::ecs::{Deployment, DeploymentRolloutState, Service, Task};
 
 use super::list::{self, last_part};
-use super::{Gathered, targets, tasks};
+use super::{Gathered, instances, placement, targets, tasks};
 use crate::facts::{ServiceFacts, Situation};
 
 /// Tasks of one service that are looked at: those that failed first tell what the others follow from.
@@ -45,6 +47,10 @@ pub fn facts(service: &Service) -> ServiceFacts {
     }
 }
 
+fn shown(own: &ServiceFacts) -> String {
+    format!("service {} in cluster {}", own.name, own.cluster)
+}
+
 fn newest(service: &Service) -> Option<&Deployment> {
     let created = |it: &&Deployment| it.created_at.map_or(0, |it| (it.0 * 1000.0) as i64);
     service.deployments.iter().flatten().max_by_key(created)
@@ -72,29 +78,40 @@ pub async fn look(
     gathered: &mut Gathered,
 ) -> Result<bool, Error> {
     let own = facts(service);
-    let shown = format!("service {} in cluster {}", own.name, own.cluster);
-    if gathered.looked_at.contains(&shown) {
+    if gathered.looked_at.contains(&shown(&own)) {
         let of_this = |it: &Situation| {
             let service = it.service.as_ref();
             service.is_some_and(|it| it.name == own.name && it.cluster == own.cluster)
         };
         return Ok(gathered.situations.iter().any(of_this));
     }
-    gathered.looked_at.push(shown);
     let ids = list::task_ids(cx, &own.cluster, Some(&own.name)).await?;
     let all = list::tasks(cx, &own.cluster, &ids).await?;
+    look_with(cx, service, &all, asked, gathered).await
+}
+
+/// The same of a service whose tasks are known, all of them, and that nobody has looked at yet.
+pub async fn look_with(
+    cx: &Cx,
+    service: &Service,
+    all: &[Task],
+    asked: Asked,
+    gathered: &mut Gathered,
+) -> Result<bool, Error> {
+    let own = facts(service);
+    gathered.looked_at.push(shown(&own));
     let has_all = own.running >= own.desired && own.pending == 0;
     let rolls = newest(service).and_then(|it| it.rollout_state);
     let is_steady = has_all && matches!(rolls, None | Some(DeploymentRolloutState::Completed));
     let goes_back = own.is_rolled_back || asked == Asked::WhyItFailed;
-    let unwell = unwell(cx, service, &all).await?;
+    let unwell = unwell(cx, service, all, is_steady).await?;
     let is_well = is_steady && unwell.is_empty();
     if is_well && !goes_back {
         return Ok(false);
     }
     // What still runs can be looked at better than what is over.
     let mut suspects = unwell;
-    suspects.extend(failed(service, all));
+    suspects.extend(failed(service, all.to_vec()));
     suspects.truncate(TASKS_LOOKED_AT_MAX);
     if is_well && suspects.is_empty() {
         return Ok(false);
@@ -108,7 +125,17 @@ pub async fn look(
     let moves = own.failed_tasks == 0 && rolls == Some(DeploymentRolloutState::InProgress);
     let is_blocked = (own.events.first()).is_some_and(|it| it.contains("was unable to"));
     if suspects.is_empty() && (!moves || is_blocked) {
+        let event = own.events.first().filter(|it| it.contains(placement::SAYS));
+        let placement = match event {
+            Some(event) => Some(placement::of(cx, &own.cluster, service, event).await?),
+            None => None,
+        };
+        // Those that should have joined failed before it did.
+        if placement.as_ref().is_some_and(|it| it.instances.is_empty()) {
+            instances::look_for(cx, &own.cluster, gathered).await?;
+        }
         gathered.situations.push(Situation {
+            placement,
             thing: format!("service {}", own.name),
             region: cx.region.clone(),
             account: cx.account().to_owned(),
@@ -134,19 +161,36 @@ fn failed(service: &Service, all: Vec<Task>) -> Vec<Task> {
     failed
 }
 
-/// Tasks that run and that their balancer does not find well.
-async fn unwell(cx: &Cx, service: &Service, all: &[Task]) -> Result<Vec<Task>, Error> {
-    let mut addresses = Vec::new();
+/// Tasks that run and that their balancer does not find well, or does not know any more, and those that are not well
+/// by themselves.
+async fn unwell(
+    cx: &Cx,
+    service: &Service,
+    all: &[Task],
+    is_steady: bool,
+) -> Result<Vec<Task>, Error> {
+    let (mut addresses, mut groups) = (Vec::new(), Vec::new());
     for balanced in service.load_balancers.iter().flatten() {
         let arn = balanced.target_group_arn.as_deref().unwrap_or_default();
-        let targets = targets::of_group(cx, arn).await?.unwrap_or_default();
-        let bad = (targets.into_iter())
-            .filter(|it| it.state == "unhealthy" || it.reason == "Target.NotInUse");
-        addresses.extend(bad.filter_map(|it| it.address));
+        let targets = targets::health(cx, arn).await?;
+        let known: Vec<IpAddr> = targets
+            .iter()
+            .flatten()
+            .filter_map(targets::address)
+            .collect();
+        if targets.is_some() && is_steady {
+            groups.push(known);
+        }
+        let bad = targets.into_iter().flatten().filter(targets::is_bad);
+        addresses.extend(bad.filter_map(|it| targets::address(&it)));
     }
     let is_bad = |task: &&Task| {
         let address = tasks::address(task);
-        task.stop_code.is_none() && address.is_some_and(|it| addresses.contains(&it))
+        let is_lost = |it: &IpAddr| groups.iter().any(|known| !known.contains(it));
+        let is_bad = address.is_some_and(|it| {
+            addresses.contains(&it) || tasks::runs_long(cx, task) && is_lost(&it)
+        });
+        task.stop_code.is_none() && (is_bad || tasks::is_unwell(task))
     };
     Ok(all.iter().filter(is_bad).cloned().collect())
 }

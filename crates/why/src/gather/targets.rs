@@ -12,6 +12,31 @@ use shapes::elbv2::{
 use super::networks;
 use crate::facts::{BalancerFacts, TargetFacts};
 
+/// What a group says of its targets, and nothing of what surrounds it. None: there is no such group.
+pub async fn health(cx: &Cx, arn: &str) -> Result<Option<Vec<TargetHealthDescription>>, Error> {
+    let health = cx.call(DescribeTargetHealthInput {
+        target_group_arn: arn.to_owned(),
+        ..Default::default()
+    });
+    match health.await {
+        Ok(found) => Ok(Some(found.target_health_descriptions.unwrap_or_default())),
+        Err(error) if error.status < 500 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn is_bad(it: &TargetHealthDescription) -> bool {
+    let health = it.target_health.as_ref();
+    let state = health.and_then(|it| it.state);
+    let reason = health.and_then(|it| it.reason);
+    state.is_some_and(|it| it.as_str() == "unhealthy")
+        || reason.is_some_and(|it| it.as_str() == "Target.NotInUse")
+}
+
+pub fn address(it: &TargetHealthDescription) -> Option<IpAddr> {
+    it.target.as_ref()?.id.parse().ok()
+}
+
 /// Every target of a group, as it is now. None: there is no such group.
 pub async fn of_group(cx: &Cx, arn: &str) -> Result<Option<Vec<TargetFacts>>, Error> {
     let Some((group, balancer)) = group(cx, arn).await? else {
@@ -30,10 +55,11 @@ pub async fn of_group(cx: &Cx, arn: &str) -> Result<Option<Vec<TargetFacts>>, Er
     ))
 }
 
-/// A target that a group had and found unhealthy, without what it said of it.
+/// A target that a group had, without what it said of it: one that it found unhealthy, or lost.
 pub async fn given_up(
     cx: &Cx,
     arn: &str,
+    state: &str,
     address: Option<IpAddr>,
     port: Option<i32>,
 ) -> Result<Option<TargetFacts>, Error> {
@@ -49,7 +75,7 @@ pub async fn given_up(
         ..Default::default()
     };
     Ok(Some(TargetFacts {
-        state: "unhealthy".to_owned(),
+        state: state.to_owned(),
         ..target(&group, balancer.as_ref(), &described)
     }))
 }

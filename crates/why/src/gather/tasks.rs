@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use cloud::{Cx, Error};
 use shapes::ecs::{
-    AssignPublicIp, DescribeTaskDefinitionInput, NetworkConfiguration, Service, Task, TaskStopCode,
+    AssignPublicIp, Container, DescribeTaskDefinitionInput, NetworkConfiguration, Service, Task,
+    TaskStopCode,
 };
 
 use super::list::last_part;
@@ -29,6 +30,27 @@ pub fn has_failed(task: &Task) -> bool {
         Some(TaskStopCode::ServiceSchedulerInitiated) => reason.contains("health checks"),
         _ => false,
     }
+}
+
+/// It runs, and not since a moment ago: a service registers its tasks when they run.
+pub fn runs_long(cx: &Cx, task: &Task) -> bool {
+    const SECONDS: f64 = 10.0;
+    let now = cx.clock().now_ms() as f64 / 1000.0;
+    let is_running = task.last_status.as_deref() == Some("RUNNING")
+        && task.desired_status.as_deref() == Some("RUNNING");
+    is_running && task.started_at.is_some_and(|it| now - it.0 > SECONDS)
+}
+
+/// What runs and is not well all the same: its health check fails, or one of its containers has failed.
+pub fn is_unwell(task: &Task) -> bool {
+    let is_running = task.last_status.as_deref() == Some("RUNNING") && task.stop_code.is_none();
+    let is_bad = |it: &Container| {
+        let is_unhealthy = it
+            .health_status
+            .is_some_and(|it| it.as_str() == "UNHEALTHY");
+        is_unhealthy || it.exit_code.is_some_and(|it| it != 0)
+    };
+    is_running && task.containers.iter().flatten().any(is_bad)
 }
 
 pub fn is_of_service(task: &Task) -> bool {
@@ -137,13 +159,21 @@ async fn own_targets(cx: &Cx, task: &Task, service: &Service) -> Result<Vec<Targ
         if task.stop_code.is_some() {
             let reason = task.stopped_reason.as_deref().unwrap_or_default();
             if reason.contains(arn) {
-                own.extend(targets::given_up(cx, arn, address, balanced.container_port).await?);
+                own.extend(
+                    targets::given_up(cx, arn, "unhealthy", address, balanced.container_port)
+                        .await?,
+                );
             }
             continue;
         }
         let all = targets::of_group(cx, arn).await?.unwrap_or_default();
         let is_own = |it: &TargetFacts| it.address.is_some() && it.address == address;
-        own.extend(all.into_iter().filter(is_own));
+        let of_task: Vec<TargetFacts> = all.into_iter().filter(is_own).collect();
+        if of_task.is_empty() && runs_long(cx, task) && address.is_some() {
+            let port = balanced.container_port;
+            own.extend(targets::given_up(cx, arn, TargetFacts::ABSENT, address, port).await?);
+        }
+        own.extend(of_task);
     }
     Ok(own)
 }

@@ -33,10 +33,11 @@ fn find(situation: &Situation) -> Option<Clue> {
     Some(
         Clue::observed(
             format!(
-                "the network ACL of the task's subnet {} {cause}",
+                "the network ACL of {}'s subnet {} {cause}",
+                situation.sender(),
                 network.subnet
             ),
-            packets::TIMED_OUT,
+            packets::timed_out(situation),
         )
         .because(
             format!("network ACL {} of {}", acl.id, network.subnet),

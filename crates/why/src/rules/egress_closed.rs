@@ -20,8 +20,12 @@ fn find(situation: &Situation) -> Option<Clue> {
     }
     let first = network.groups.first().map_or("", |it| it.id.as_str());
     let mut clue = Clue::observed(
-        "no security group of the task lets HTTPS (TCP 443) out, so images, secrets and logs are out of its reach",
-        packets::TIMED_OUT,
+        format!(
+            "no security group of {} lets HTTPS (TCP 443) out, so {}",
+            situation.sender(),
+            situation.loss()
+        ),
+        packets::timed_out(situation),
     );
     for group in &network.groups {
         let rules: Vec<String> = group.egress.iter().map(|it| it.shown()).collect();
@@ -38,7 +42,7 @@ fn find(situation: &Situation) -> Option<Clue> {
         clue.with_what_the_task_says(situation)
             .at(&network.groups.first().and_then(|it| it.place.clone()))
             .along(packets::stopped_by_groups(network))
-            .mend(Mend::template("let the task's security group send TCP 443 to 0.0.0.0/0").by(format!(
+            .mend(Mend::template(format!("let {}'s security group send TCP 443 to 0.0.0.0/0", situation.sender())).by(format!(
                 "aws ec2 authorize-security-group-egress --group-id {first} --protocol tcp --port 443 --cidr 0.0.0.0/0"
             ))),
     )

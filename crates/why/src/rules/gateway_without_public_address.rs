@@ -25,18 +25,41 @@ fn find(situation: &Situation) -> Option<Clue> {
     Some(
         Clue::observed(
             format!(
-                "the task has no public address, and its subnet {} leads out by the internet gateway \
+                "{} has no public address, and its subnet {} leads out by the internet gateway \
                  {gateway} alone, which carries packets of public addresses only",
+                situation.sender(),
                 network.subnet
             ),
-            packets::TIMED_OUT,
+            packets::timed_out(situation),
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
-        .because("the task's interface", "has no public address (`assignPublicIp` is not ENABLED)")
+        .because(
+            format!("{}'s interface", situation.sender()),
+            no_address(situation),
+        )
         .with_what_the_task_says(situation)
         .at(&network.place)
         .along(packets::stopped(network, gateway.to_owned(), code, None))
-        .mend(Mend::template("set `assignPublicIp: ENABLED` in the service's or task's network configuration"))
-        .mend(Mend::template("or run the task in a private subnet whose route 0.0.0.0/0 leads to a NAT gateway")),
+        .mend(Mend::template(set_address(situation)))
+        .mend(Mend::template(format!(
+            "or run {} in a private subnet whose route 0.0.0.0/0 leads to a NAT gateway",
+            situation.sender()
+        ))),
     )
+}
+
+fn no_address(situation: &Situation) -> &'static str {
+    match situation.instance {
+        Some(_) => "has no public address (neither its subnet nor its launch asks for one)",
+        None => "has no public address (`assignPublicIp` is not ENABLED)",
+    }
+}
+
+fn set_address(situation: &Situation) -> &'static str {
+    match situation.instance {
+        Some(_) => {
+            "set `MapPublicIpOnLaunch` of the subnet, or `AssociatePublicIpAddress` of the launch"
+        }
+        None => "set `assignPublicIp: ENABLED` in the service's or task's network configuration",
+    }
 }

@@ -23,8 +23,8 @@ fn find(situation: &Situation) -> Option<Clue> {
     let gateway = route.target.as_str();
     Some(
         Clue::observed(
-            format!("the internet gateway {gateway} that the task's subnet leads out by is not attached to {}", network.vpc),
-            packets::TIMED_OUT,
+            format!("the internet gateway {gateway} that {}'s subnet leads out by is not attached to {}", situation.sender(), network.vpc),
+            packets::timed_out(situation),
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because(gateway, "is attached to no VPC, or to another one")

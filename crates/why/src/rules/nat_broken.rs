@@ -32,8 +32,8 @@ fn find(situation: &Situation) -> Option<Clue> {
     };
     Some(
         Clue::observed(
-            format!("the NAT gateway {gateway} that the task's subnet leads out by is {state}"),
-            packets::TIMED_OUT,
+            format!("the NAT gateway {gateway} that {}'s subnet leads out by is {state}", situation.sender()),
+            packets::timed_out(situation),
         )
         .because(
             network.table_shown(),

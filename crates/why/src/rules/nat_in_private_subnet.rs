@@ -36,7 +36,7 @@ fn find(situation: &Situation) -> Option<Clue> {
                 "the NAT gateway {gateway} is in the subnet {}, which has no way out itself",
                 nat.subnet
             ),
-            packets::TIMED_OUT,
+            packets::timed_out(situation),
         )
         .because(network.table_shown(), format!("0.0.0.0/0 to {gateway}"))
         .because(format!("subnet {} of the gateway", nat.subnet), seen)

@@ -33,11 +33,12 @@ fn find(situation: &Situation) -> Option<Clue> {
     Some(
         Clue::observed(
             format!(
-                "the subnet {} of the task has no route to the internet, so images, secrets and logs \
-                 are out of its reach",
-                network.subnet
+                "the subnet {} of {} has no route to the internet, so {}",
+                network.subnet,
+                situation.sender(),
+                situation.loss()
             ),
-            packets::TIMED_OUT,
+            packets::timed_out(situation),
         )
         .because(
             network.table_shown(),
@@ -47,6 +48,6 @@ fn find(situation: &Situation) -> Option<Clue> {
         .at(&network.place)
         .along(path)
         .mend(Mend::template("give the subnet's route table a route 0.0.0.0/0 to a NAT gateway that is in a public subnet").by(add))
-        .mend(Mend::template("or run the task in a public subnet with `assignPublicIp: ENABLED`")),
+        .mend(Mend::template(packets::or_in_public(situation))),
     )
 }

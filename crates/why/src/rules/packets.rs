@@ -9,6 +9,24 @@ pub const TIMED_OUT: &str = "ResourceInitializationError: unable to pull secrets
      There is a connection issue between the task and Amazon ECR. Check your task network configuration. \
      … dial tcp: i/o timeout";
 
+/// What AWS's agent says in its log.
+const AGENT_TIMED_OUT: &str = "Unable to register as a container instance with ECS: RequestError: send request failed … net/http: request canceled while waiting for connection";
+
+pub fn timed_out(situation: &Situation) -> &'static str {
+    match situation.instance {
+        Some(_) => AGENT_TIMED_OUT,
+        None => TIMED_OUT,
+    }
+}
+
+/// The other way, where there is no NAT gateway.
+pub fn or_in_public(situation: &Situation) -> &'static str {
+    match situation.instance {
+        Some(_) => "or launch the instance in a public subnet with a public address",
+        None => "or run the task in a public subnet with `assignPublicIp: ENABLED`",
+    }
+}
+
 /// The groups' rule that lets HTTPS out to everybody.
 pub fn egress_rule(network: &NetworkFacts) -> Option<String> {
     const HTTPS: u16 = 443;
