@@ -11,6 +11,7 @@
 
 mod balancers;
 mod declared;
+mod instances;
 mod known;
 mod networks;
 mod roles;

@@ -96,6 +96,7 @@ pub fn situations(
         };
         all.push(look.situation(&it, &mut not));
     }
+    all.extend(super::instances::situations(declared));
     (all, not)
 }
 
@@ -216,6 +217,7 @@ impl Look<'_> {
             return situation;
         };
         situation.service = Some(counts(id, service));
+        situation.is_served_by_instance = is_on_instances(service, it.definition.map(|it| it.1));
         situation.targets = balancers::targets(self.declared, id, service);
         let balanced = service.list("LoadBalancers").len();
         if situation.targets.len() < balanced {
@@ -528,6 +530,24 @@ impl Look<'_> {
         }
         missing
     }
+}
+
+/// The instance pulls and logs then, over its own network, not the task's.
+fn is_on_instances(service: &DeclaredResource, definition: Option<&DeclaredResource>) -> bool {
+    if let Some(kind) = service.text("LaunchType") {
+        return kind == "EC2";
+    }
+    let strategy = service.list("CapacityProviderStrategy");
+    if !strategy.is_empty() {
+        let is_fargate = |it: &Json| {
+            it["CapacityProvider"]
+                .as_str()
+                .is_some_and(|it| it.starts_with("FARGATE"))
+        };
+        return !strategy.iter().any(is_fargate);
+    }
+    let asked = definition.map_or(&[][..], |it| it.list("RequiresCompatibilities"));
+    matches!(asked, [only] if only == "EC2")
 }
 
 fn counts(id: &str, service: &DeclaredResource) -> ServiceFacts {

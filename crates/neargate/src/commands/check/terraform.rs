@@ -30,6 +30,7 @@ pub fn converted(it: &View<'_>) -> Option<Made> {
                 ("VpcId", "vpc_id"),
                 ("CidrBlock", "cidr_block"),
                 ("AvailabilityZone", "availability_zone"),
+                ("MapPublicIpOnLaunch", "map_public_ip_on_launch"),
             ],
         ),
         "aws_internet_gateway" => gateway(it),
@@ -107,6 +108,52 @@ pub fn converted(it: &View<'_>) -> Option<Made> {
                 "AWS::ElasticLoadBalancingV2::ListenerRule",
                 properties,
             )]
+        }
+        "aws_autoscaling_group" => {
+            let template = it.one("launch_template.0.id");
+            let template = match template.is_null() {
+                true => it.one("launch_template.0.name"),
+                false => template,
+            };
+            let properties = json!({
+                "VPCZoneIdentifier": it.many("vpc_zone_identifier"),
+                "LaunchTemplate": { "LaunchTemplateId": template },
+            });
+            vec![(
+                String::new(),
+                "AWS::AutoScaling::AutoScalingGroup",
+                properties,
+            )]
+        }
+        "aws_launch_template" => {
+            let interface = "network_interfaces.0";
+            let properties = json!({ "LaunchTemplateData": {
+                "UserData": it.value("user_data"),
+                "SecurityGroupIds": it.many("vpc_security_group_ids"),
+                "NetworkInterfaces": [{
+                    "AssociatePublicIpAddress": it.value(&format!("{interface}.associate_public_ip_address")),
+                    "Groups": it.many(&format!("{interface}.security_groups")),
+                }],
+            } });
+            vec![(String::new(), "AWS::EC2::LaunchTemplate", properties)]
+        }
+        "aws_instance" => {
+            let data = ["user_data_base64", "user_data"].map(|name| it.value(name));
+            let properties = json!({
+                "SubnetId": it.one("subnet_id"),
+                "SecurityGroupIds": it.many("vpc_security_group_ids"),
+                "UserData": data.into_iter().find(|it| !it.is_null()),
+                "NetworkInterfaces": [{
+                    "AssociatePublicIpAddress": it.value("associate_public_ip_address"),
+                }],
+            });
+            vec![(String::new(), "AWS::EC2::Instance", properties)]
+        }
+        "aws_ecs_capacity_provider" => {
+            let group = it.one("auto_scaling_group_provider.0.auto_scaling_group_arn");
+            let properties =
+                json!({ "AutoScalingGroupProvider": { "AutoScalingGroupArn": group } });
+            vec![(String::new(), "AWS::ECS::CapacityProvider", properties)]
         }
         "aws_ecs_task_definition" => definition(it),
         "aws_ecs_service" => service(it),

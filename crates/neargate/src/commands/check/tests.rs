@@ -832,3 +832,61 @@ fn other_files_are_refused() {
     assert!(files::kind(&file).is_err() && files::kind(folder.0.path()).is_err());
     assert!(files::kind(&folder.path("none")).is_err());
 }
+
+#[test]
+fn a_plan_of_instances_without_a_way_out_is_told_before_it_is_applied() {
+    let folder = Folder::new();
+    let planned = |kind: &str, name: &str, values: Json| json!({ "address": format!("{kind}.{name}"), "mode": "managed", "type": kind, "name": name, "values": values });
+    let written = |kind: &str, name: &str, expressions: Json| json!({ "mode": "managed", "type": kind, "name": name, "expressions": expressions });
+    let leads = |to: &str| json!({ "references": [format!("{to}.id"), to] });
+    let container = json!([{ "name": "web", "image": "nginx", "memory": 128, "logConfiguration": {
+        "logDriver": "awslogs",
+        "options": { "awslogs-group": "/web", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "x" },
+    } }]);
+    let plan = json!({
+        "format_version": "1.2",
+        "planned_values": { "root_module": { "resources": [
+            planned("aws_vpc", "main", json!({ "cidr_block": "10.0.0.0/16" })),
+            planned("aws_subnet", "private", json!({ "cidr_block": "10.0.1.0/24" })),
+            planned("aws_launch_template", "nodes", json!({ "user_data": "IyEvYmluL2Jhc2gKZWNobyBFQ1NfQ0xVU1RFUj13ZWIgPj4gL2V0Yy9lY3MvZWNzLmNvbmZpZwo=" })),
+            planned("aws_autoscaling_group", "nodes", json!({ "launch_template": [{}] })),
+            planned("aws_cloudwatch_log_group", "web", json!({ "name": "/web" })),
+            planned("aws_ecs_task_definition", "web", json!({ "network_mode": "awsvpc", "container_definitions": container.to_string() })),
+            planned("aws_ecs_service", "web", json!({ "desired_count": 1, "launch_type": "EC2", "network_configuration": [{}] })),
+        ] } },
+        "configuration": {
+            "provider_config": { "aws": { "expressions": { "region": { "constant_value": "eu-west-1" } } } },
+            "root_module": { "resources": [
+                written("aws_subnet", "private", json!({ "vpc_id": leads("aws_vpc.main") })),
+                written("aws_autoscaling_group", "nodes", json!({
+                    "vpc_zone_identifier": leads("aws_subnet.private"),
+                    "launch_template": [{ "id": leads("aws_launch_template.nodes") }],
+                })),
+                written("aws_ecs_service", "web", json!({
+                    "task_definition": { "references": ["aws_ecs_task_definition.web.arn", "aws_ecs_task_definition.web"] },
+                    "network_configuration": [{ "subnets": leads("aws_subnet.private") }],
+                })),
+            ] },
+        },
+    });
+    let file = folder.write("plan.json", &plan.to_string());
+    let outcome = checked(&file);
+    let parts = [
+        "aws_autoscaling_group.nodes",
+        "aws_subnet.private",
+        "NAT gateway",
+        "its agent does not reach ECS",
+    ];
+    assert_found(&outcome, &file, "N1", "", &parts);
+    assert_found(
+        &outcome,
+        &file,
+        "S9",
+        "",
+        &["is in eu-west-1", "set `awslogs-region`"],
+    );
+    // The instance pulls and logs for the task: the task's own network is not to blame.
+    let of_service =
+        (outcome.findings.iter()).any(|it| it.id == "N1" && it.thing.contains("service"));
+    assert!(!of_service, "{:#?}", outcome.findings);
+}
