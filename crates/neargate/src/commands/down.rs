@@ -15,6 +15,7 @@ use shapes::ecs::{
 use shapes::logs::{DeleteLogGroupInput, DescribeLogGroupsInput};
 
 use super::application::{self, find_stack};
+use super::why::first_cause;
 use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::say::{self, Step};
@@ -102,7 +103,13 @@ async fn delete_stack(config: &Config, client: &Client, name: &str, stack: Stack
         };
         match stack.stack_status.as_str() {
             "DELETE_COMPLETE" => break,
-            "DELETE_FAILED" => bail!("{}", stack.stack_status_reason.unwrap_or_default()),
+            "DELETE_FAILED" => {
+                let cause = first_cause(client, name).await.unwrap_or_default();
+                bail!(
+                    "{}\n\n{cause}",
+                    stack.stack_status_reason.unwrap_or_default()
+                )
+            }
             _ => {
                 detail(client, &id, &step).await?;
                 tokio::time::sleep(LOOK_EVERY).await;
