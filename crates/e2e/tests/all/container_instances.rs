@@ -355,6 +355,12 @@ fn a_service_in_bridges_survives_the_end_of_an_instance_under_load() {
         .collect();
     let ecs = |operation: &str, input: Value| machine.ask("ecs", operation, input);
     joined(&machine, 2);
+    let listed = machine.neargate(&["--json", "instance", "ls"]).json();
+    let listed = listed.as_array().unwrap().iter().map(|it| text(&it["id"]));
+    let listed: std::collections::BTreeSet<String> = listed.collect();
+    assert_eq!(listed, nodes.iter().cloned().collect());
+    let console = machine.neargate(&["instance", "logs", &nodes[0]]);
+    assert_eq!(console.code, 0, "{console:?}");
 
     let log = json!({ "logDriver": "awslogs", "options": {
         "awslogs-group": "/test", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "bridged",
