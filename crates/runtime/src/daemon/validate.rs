@@ -101,8 +101,8 @@ pub(super) fn hosts(hosts: &[(String, String)]) -> Result<()> {
 
 /// They become lines of files, too.
 fn name_servers(network: &OwnNetwork) -> Result<()> {
-    let is_address = |it: &&String| it.parse::<std::net::IpAddr>().is_err();
-    if let Some(server) = network.dns.iter().find(is_address) {
+    let is_no_address = |it: &&String| it.parse::<std::net::IpAddr>().is_err();
+    if let Some(server) = network.dns.iter().find(is_no_address) {
         return Err(EngineError::invalid(format!(
             "`{server}` is not an address"
         )));
