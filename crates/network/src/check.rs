@@ -203,7 +203,7 @@ pub(crate) fn interface(spec: &InterfaceSpec) -> Result<()> {
     ports.sort_by_key(|it| (it.protocol, it.host_port));
     ports.dedup_by_key(|it| (it.protocol, it.host_port));
     let has_no_number = |it: &&engine::PublishedPort| it.host_port == 0 || it.port == 0;
-    if ports.len() < spec.published.len() || ports.iter().any(|it| has_no_number(it)) {
+    if ports.len() < spec.published.len() || ports.iter().any(has_no_number) {
         return Err(EngineError::invalid(format!(
             "interface `{}` has a port published twice, or one without a number",
             spec.id
