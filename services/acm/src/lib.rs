@@ -34,7 +34,7 @@ use permission::on_certificate;
 
 pub fn service() -> Service {
     Service::new(&shapes::acm::MODEL)
-        .on(request::request_certificate, everywhere())
+        .on(request::request_certificate, permission::request())
         .on(import::import_certificate, permission::import())
         .on(
             describe::describe_certificate,
@@ -44,10 +44,7 @@ pub fn service() -> Service {
             describe::get_certificate,
             on_certificate(|it| &it.certificate_arn),
         )
-        .on(
-            certificate::export_certificate,
-            on_certificate(|it| &it.certificate_arn),
-        )
+        .on(certificate::export_certificate, permission::export())
         .on(
             certificate::delete_certificate,
             on_certificate(|it| &it.certificate_arn),
