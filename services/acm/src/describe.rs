@@ -36,7 +36,7 @@ pub fn eligibility(record: &CertificateRecord, in_use: bool) -> RenewalEligibili
 
 /// The record that would show a public authority whose the domain is. Those of a star and of the domain below it
 /// are one.
-fn validation(record: &CertificateRecord, name: &String) -> DomainValidation {
+fn validation(record: &CertificateRecord, name: &str) -> DomainValidation {
     let domain = name.strip_prefix("*.").unwrap_or(name);
     let token = |what| cloud::token_hex(&format!("{}/{domain}", record.account), what, 32);
     let status = match record.issued {
@@ -44,8 +44,8 @@ fn validation(record: &CertificateRecord, name: &String) -> DomainValidation {
         Some(_) => DomainStatus::Success,
     };
     DomainValidation {
-        domain_name: name.clone(),
-        validation_domain: Some(name.clone()),
+        domain_name: name.to_owned(),
+        validation_domain: Some(name.to_owned()),
         validation_status: Some(status),
         resource_record: Some(ResourceRecord {
             name: format!("_{}.{domain}.", token("name")),
