@@ -37,7 +37,7 @@ pub async fn import_certificate(
         key_algorithm,
         issued,
     } = check(&cx, &input)?;
-    let given = tags::given(input.tags.unwrap_or_default())?;
+    let given = tags::given(&cx, input.tags.unwrap_or_default())?;
     let (domain, names) = (parsed.names[0].clone(), parsed.names);
     if let Some(arn) = &input.certificate_arn {
         if !given.is_empty() {

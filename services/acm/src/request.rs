@@ -43,7 +43,7 @@ pub async fn request_certificate(
         }
     };
     let names = names_of(&input)?;
-    let given = tags::given(input.tags.unwrap_or_default())?;
+    let given = tags::given(&cx, input.tags.unwrap_or_default())?;
     let options = input.options.unwrap_or_default();
     let transparency = options.certificate_transparency_logging_preference;
     let record = CertificateRecord {

@@ -10,14 +10,17 @@ use shapes::acm::{
 use crate::record::find;
 
 /// The tags that something is made with.
-pub fn given(tags: Vec<Tag>) -> Result<TagMap, Error> {
+pub fn given(cx: &Cx, tags: Vec<Tag>) -> Result<TagMap, Error> {
     let mut map = TagMap::new();
-    add(&mut map, tags)?;
+    add(cx, &mut map, tags)?;
     Ok(map)
 }
 
-fn add(map: &mut TagMap, tags: Vec<Tag>) -> Result<(), Error> {
-    if let Some(reserved) = tags.iter().find(|it| it.key.starts_with("aws:")) {
+/// Names that begin with `aws:` are AWS's own: a stack's, for instance.
+fn add(cx: &Cx, map: &mut TagMap, tags: Vec<Tag>) -> Result<(), Error> {
+    let is_client = cx.origin.client().is_some();
+    let reserved = |it: &&Tag| is_client && it.key.starts_with("aws:");
+    if let Some(reserved) = tags.iter().find(reserved) {
         return Err(errors::InvalidTagException.because(format!(
             "The tag key '{}' is reserved: it begins with 'aws:'",
             reserved.key
@@ -43,7 +46,7 @@ pub async fn add_tags_to_certificate(
 ) -> Result<AddTagsToCertificateOutput, Error> {
     cx.change(
         |tx| find(&cx, tx, &input.certificate_arn),
-        |it| add(&mut it.tags, input.tags.clone()),
+        |it| add(&cx, &mut it.tags, input.tags.clone()),
     )?;
     Ok(AddTagsToCertificateOutput {})
 }
