@@ -15,8 +15,8 @@ use crate::say;
 
 #[derive(Debug, Args)]
 pub struct Why {
-    /// A stack, application, cluster, service, task, load balancer, target group, pipeline or build project: by
-    /// its name, its ARN, or how its id begins; or a URL. Without: whatever is red now
+    /// A stack, application, cluster, service, task, instance, load balancer, target group, pipeline or build project:
+    /// by its name, its ARN, or how its id begins; an execution's id; or a URL. Without: whatever is red now
     thing: Option<String>,
     /// Whether the thing reaches this one: a thing or an address, with a port, as `db:5432`
     #[arg(value_name = "TO:PORT")]
