@@ -63,6 +63,17 @@ fn launch(
     is_public: bool,
     profile: &str,
 ) -> String {
+    launch_with(ground, group, subnet, is_public, profile, USER_DATA)
+}
+
+fn launch_with(
+    ground: &Ground<'_>,
+    group: &str,
+    subnet: &str,
+    is_public: bool,
+    profile: &str,
+    user_data: &str,
+) -> String {
     use base64::Engine as _;
     let machine = ground.machine;
     let name = Filter {
@@ -89,7 +100,7 @@ fn launch(
             name: Some(profile.into()),
             ..Default::default()
         }),
-        user_data: Some(base64::engine::general_purpose::STANDARD.encode(USER_DATA)),
+        user_data: Some(base64::engine::general_purpose::STANDARD.encode(user_data)),
         network_interfaces: Some(vec![interface]),
         ..Default::default()
     });
@@ -457,4 +468,56 @@ fn a_service_in_bridges_survives_the_end_of_an_instance_under_load() {
         }
     });
     machine.assert_no_processes_of_tasks();
+}
+
+#[test]
+fn an_instance_that_was_told_of_no_cluster_and_one_that_failed_to_be_are_told_apart() {
+    let machine = Machine::start();
+    if !has_root(&machine) {
+        return;
+    }
+    let ground = Ground::new(&machine);
+    let group = ground.group("nodes");
+    let profile = profile(&machine, "nodes", AGENT);
+    let launched = |user_data: &str| {
+        launch_with(
+            &ground,
+            &group,
+            &ground.subnets[0],
+            true,
+            &profile,
+            user_data,
+        )
+    };
+    let image = web_image(&machine, "nodes");
+    let family = json!({
+        "family": "web", "requiresCompatibilities": ["EC2"], "networkMode": "host",
+        "containerDefinitions": [{ "name": "main", "image": image, "memory": 128 }],
+    });
+    machine.ask("ecs", "RegisterTaskDefinition", family);
+    let service = json!({
+        "cluster": "test", "serviceName": "web", "taskDefinition": "web", "desiredCount": 1, "launchType": "EC2",
+    });
+    machine.ask("ecs", "CreateService", service);
+    let told = |thing: &str, id: &str, parts: &[&str]| {
+        eventually(&format!("{id} is told of {thing}"), || {
+            let report = machine.run(&["why", "--json", thing]).json();
+            let all = report["findings"].as_array().cloned().unwrap_or_default();
+            let own = all.iter().find(|it| it["id"] == id).map(Value::to_string);
+            let is_told = |it: &String| parts.iter().all(|part| it.contains(part));
+            match own.as_ref().is_some_and(is_told) {
+                true => Ok(()),
+                false => Err(report.to_string()),
+            }
+        });
+    };
+    let astray = launched("#!/bin/bash\nmkdir -p /etc/ecs\n");
+    told(
+        "web",
+        "P12",
+        &[&astray, "joined cluster default", "ECS_CLUSTER=test"],
+    );
+    told("web", "P1", &["cluster test has no container instance"]);
+    let failed = launched("#!/bin/bash\nmkdir -p /etc/ecs\nexit 3\n");
+    told(&failed, "P13", &["exit status 3", "get-console-output"]);
 }

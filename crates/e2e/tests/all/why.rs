@@ -577,9 +577,9 @@ fn what_is_red_beside_tasks_is_told() {
         "AlarmName": "errors", "Namespace": "Site", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
         "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
     });
-    machine.ask("cloudwatch", "PutMetricAlarm", alarm);
+    machine.ask("monitoring", "PutMetricAlarm", alarm);
     let on = json!({ "AlarmName": "errors", "StateValue": "ALARM", "StateReason": "too many" });
-    machine.ask("cloudwatch", "SetAlarmState", on);
+    machine.ask("monitoring", "SetAlarmState", on);
     told("alarm errors", "too many");
 
     let balancer = ground.balancer("site", 80);

@@ -71,8 +71,9 @@ pub async fn look_at_all(
             reading.spawn(async move { (at, read(&cx, &id).await) });
         }
     }
-    while let Some(read) = reading.join_next().await {
-        let (at, inside) = read.map_err(cloud::internal)?;
+    let mut all = reading.join_all().await;
+    all.sort_by_key(|it| it.0);
+    for (at, inside) in all {
         let it = &instances[at];
         let Some(inside) = inside else {
             let shown = format!("the agent of {}, which does not answer", thing(it));

@@ -89,7 +89,8 @@ impl ResourceType for KeyPairType {
             match cx.call(input).await {
                 // One that was imported has none, and a cloud without parameters neither.
                 Err(error) if error.code == "ParameterNotFound" || error.status == 501 => {}
-                other => drop(other?),
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
             }
         }
         let input = DeleteKeyPairInput {

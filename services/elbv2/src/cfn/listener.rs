@@ -115,7 +115,6 @@ impl ResourceType for ListenerType {
             certificates: request.shape("Certificates")?,
             ssl_policy: request.text("SslPolicy"),
             default_actions: request.shape("DefaultActions")?,
-            ..Default::default()
         };
         cx.call(input).await?;
         Ok(())
