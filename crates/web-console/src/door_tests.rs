@@ -73,6 +73,7 @@ impl<'a> Asking<'a> {
 impl Scene {
     async fn new() -> Self {
         let world = testkit::world([
+            application_autoscaling::service(),
             ecs::service(),
             ec2::service(),
             elbv2::service(),

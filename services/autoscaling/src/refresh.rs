@@ -328,7 +328,7 @@ pub fn advance(cx: &Cx, group: &GroupRecord, instances: &[InstanceRecord]) -> Re
     let warmup_s = refresh.preferences.instance_warmup.or(group.warmup_s);
     let warmup = Duration::from_secs(u64::from(
         warmup_s
-            .unwrap_or(group.grace_s.max(0).min(WARMUP_S))
+            .unwrap_or(group.grace_s.clamp(0, WARMUP_S))
             .unsigned_abs(),
     ));
     let warmup_ms = i64::try_from(cx.clock().paced_ms(warmup)).unwrap_or(i64::MAX);

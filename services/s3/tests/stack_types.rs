@@ -9,6 +9,7 @@ use shapes::s3::*;
 
 fn request(logical_id: &str, properties: Json) -> ResourceRequest {
     ResourceRequest {
+        update_policy: Json::Null,
         made: Default::default(),
         stack_name: "Site".into(),
         stack_id: "arn:aws:cloudformation:eu-west-1:123456789012:stack/Site/1".into(),

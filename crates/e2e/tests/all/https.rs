@@ -264,3 +264,113 @@ fn tls_outlives_what_dies_and_keys_are_on_no_disk() {
         .unwrap_err();
     assert_eq!(refused.code, "ValidationException");
 }
+
+const STACK: &str = r#"
+Parameters:
+  Balancer: {Type: String}
+Resources:
+  Shop:
+    Type: AWS::CertificateManager::Certificate
+    Properties: {DomainName: shop.example, ValidationMethod: DNS, Tags: [{Key: a, Value: b}]}
+  Other:
+    Type: AWS::CertificateManager::Certificate
+    Properties: {DomainName: "*.other.example", ValidationMethod: DNS}
+  Listener:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref Balancer
+      Protocol: HTTPS
+      Port: 443
+      SslPolicy: ELBSecurityPolicy-TLS13-1-2-2021-06
+      Certificates: [{CertificateArn: !Ref Shop}]
+      DefaultActions:
+        - Type: fixed-response
+          FixedResponseConfig: {StatusCode: "200", ContentType: text/plain, MessageBody: over TLS}
+  More:
+    Type: AWS::ElasticLoadBalancingV2::ListenerCertificate
+    Properties: {ListenerArn: !Ref Listener, Certificates: [{CertificateArn: !Ref Other}]}
+"#;
+
+#[test]
+fn a_stack_serves_with_its_certificates_and_leaves_none() {
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    machine.create_stack("tls", STACK, &[("Balancer", &bench.balancer)]);
+    let made = machine.settled_stack("tls");
+    assert_eq!(
+        made["StackStatus"],
+        "CREATE_COMPLETE",
+        "{}",
+        machine.stack_events("tls")
+    );
+    // What is complete is served: nothing is waited for.
+    let page = bench.trusting("https://shop.example/", &[]);
+    assert_eq!(page, (0, "over TLS".into()));
+    let other = bench.trusting("https://www.other.example/", &[]);
+    assert_eq!(other, (0, "over TLS".into()));
+    machine.ask(
+        "cloudformation",
+        "DeleteStack",
+        json!({ "StackName": "tls" }),
+    );
+    eventually("the stack is gone", || {
+        let left = bench.acm("ListCertificates", json!({}));
+        match left["CertificateSummaryList"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+        {
+            true => Ok(()),
+            false => Err(left.to_string()),
+        }
+    });
+}
+
+/// In a file system of its own: this machine's trust stays as it is.
+const TRUSTING: &str = r#"
+set -e
+copy=$(mktemp -d)
+cp -a /etc/ssl/certs/. "$copy"
+mount -t tmpfs tmpfs /usr/local/share/ca-certificates
+mount -t tmpfs tmpfs /etc/ssl/certs
+cp -a "$copy/." /etc/ssl/certs
+rm -r "$copy"
+page() { curl --silent --noproxy '*' --max-time 10 --resolve "shop.example:443:$EDGE" https://shop.example/; }
+page && exit 1
+"$@" ca install
+page
+"$@" ca remove
+page && exit 2
+exit 0
+"#;
+
+#[test]
+fn curl_needs_no_flags_once_the_authority_is_installed() {
+    if !std::path::Path::new("/usr/sbin/update-ca-certificates").exists() {
+        eprintln!("SKIPPED: no update-ca-certificates");
+        return;
+    }
+    let machine = Machine::start();
+    let bench = Bench::new(&machine);
+    let shop = bench.certificate("shop.example");
+    bench.listener(
+        443,
+        json!({ "Protocol": "HTTPS", "Certificates": [{ "CertificateArn": shop }],
+            "DefaultActions": page("over TLS") }),
+    );
+    bench.serves();
+    let done = Command::new("unshare")
+        .args(["--mount", "sh", "-c", TRUSTING, "sh"])
+        .arg(e2e::neargate())
+        .args(machine.arguments())
+        .env("EDGE", machine.edge.to_string())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{done:?}");
+    assert!(
+        printed.contains("This machine trusts `neargate local authority "),
+        "{printed}"
+    );
+    assert!(printed.contains("over TLS"), "{printed}");
+}

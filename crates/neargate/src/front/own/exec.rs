@@ -144,9 +144,8 @@ async fn carry(
         while let Ok(piece) = read(&mut reader).await {
             match (piece, &input) {
                 (Piece::Input(bytes), Some(to)) => {
-                    if to.send(bytes).await.is_err() {
-                        input = None;
-                    }
+                    // A command that reads no more still prints.
+                    let _ = to.send(bytes).await;
                 }
                 (Piece::EndOfInput, _) => input = None,
                 (Piece::Size(rows, columns), _) => {
