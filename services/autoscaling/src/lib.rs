@@ -32,6 +32,8 @@ mod launch;
 mod page;
 mod permissions;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod policy;
 mod processes;
 mod reconciler;

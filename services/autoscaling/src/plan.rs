@@ -39,6 +39,8 @@ pub enum Machine {
 pub struct Targets {
     pub unhealthy: bool,
     pub draining: bool,
+    /// Some load balancer has not found it healthy yet.
+    pub untried: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +108,26 @@ pub enum Why {
     Deletion,
     Refresh,
     Request,
+}
+
+/// Whether load balancers are asked how instances are.
+pub fn asks_balancers(group: &GroupRecord) -> bool {
+    group.health_check_type.split(',').any(|it| it == "ELB")
+}
+
+/// Whether all that are to serve do, as far as load balancers are asked about it.
+pub fn all_serve(facts: &Facts<'_>) -> bool {
+    if !asks_balancers(facts.group) || facts.group.target_groups.is_empty() {
+        return true;
+    }
+    let serves = |it: &InstanceRecord| {
+        let id = it.id.as_ref();
+        id.and_then(|it| facts.targets.get(it))
+            .is_some_and(|it| !it.untried && !it.unhealthy)
+    };
+    let mut in_service =
+        (facts.instances.iter()).filter(|it| it.state == LifecycleState::InService);
+    in_service.all(serves)
 }
 
 pub fn plan(facts: &Facts<'_>) -> Vec<Step> {
@@ -189,11 +211,12 @@ fn in_service(facts: &Facts<'_>, it: &InstanceRecord) -> Option<Step> {
             why: Why::Stopped,
         });
     }
-    let asked = group.health_check_type.split(',').any(|it| it == "ELB");
-    (asked && !in_grace && targets(facts, it).unhealthy).then_some(Step::Unhealthy {
-        serial,
-        why: Why::BalancerHealth,
-    })
+    (asks_balancers(group) && !in_grace && targets(facts, it).unhealthy).then_some(
+        Step::Unhealthy {
+            serial,
+            why: Why::BalancerHealth,
+        },
+    )
 }
 
 fn after_draining(facts: &Facts<'_>, it: &InstanceRecord, then: Step) -> Option<Step> {

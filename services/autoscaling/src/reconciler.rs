@@ -10,7 +10,7 @@ use shapes::autoscaling::LifecycleState;
 use shapes::ec2::{DescribeInstancesInput, Filter, InstanceStateName};
 use shapes::elbv2::{DescribeTargetHealthInput, TargetHealthStateEnum};
 
-use crate::plan::{Facts, Machine, Targets, plan};
+use crate::plan::{Facts, Machine, Targets, asks_balancers, plan};
 use crate::record::{self, GroupRecord, HookRecord, InstanceRecord};
 use crate::{group, refresh, steps};
 
@@ -86,7 +86,7 @@ impl Reconciler for GroupReconciler {
         };
         let steps = plan(&facts);
         if steps.is_empty() {
-            let refreshed = refresh::advance(&cx, &group, &instances)?;
+            let refreshed = refresh::advance(&cx, &facts)?;
             let settled = steps::settle(&cx, &group, &instances)?;
             if refreshed || settled {
                 return Ok(Next::After(Duration::ZERO));
@@ -117,7 +117,7 @@ fn next(cx: &Cx, facts: &Facts<'_>) -> Next {
     if until > 0 {
         return Next::After(Duration::from_millis(until).min(LOOK_AGAIN));
     }
-    let asks = group.health_check_type.split(',').any(|it| it == "ELB");
+    let asks = asks_balancers(group);
     match asks && !group.target_groups.is_empty() && !facts.instances.is_empty() {
         true => Next::After(cx.clock().paced(HEALTH_LOOK)),
         false => Next::Idle,
@@ -166,7 +166,7 @@ async fn targets(
     group: &GroupRecord,
     instances: &[InstanceRecord],
 ) -> Result<BTreeMap<String, Targets>, Error> {
-    let asks = group.health_check_type.split(',').any(|it| it == "ELB");
+    let asks = asks_balancers(group);
     let leaves = |it: &InstanceRecord| it.deregistered && !it.ended;
     let matters = |it: &InstanceRecord| leaves(it) || asks && it.state == LifecycleState::InService;
     let mut found: BTreeMap<String, Targets> = BTreeMap::new();
@@ -187,6 +187,7 @@ async fn targets(
             let state = it.target_health.and_then(|it| it.state);
             let known = found.entry(id).or_default();
             known.unhealthy |= state == Some(TargetHealthStateEnum::Unhealthy);
+            known.untried |= state == Some(TargetHealthStateEnum::Initial);
             known.draining |= matches!(
                 state,
                 Some(TargetHealthStateEnum::Draining | TargetHealthStateEnum::UnhealthyDraining)

@@ -14,7 +14,7 @@ use shapes::autoscaling::errors::{
 use shapes::autoscaling::*;
 
 use crate::page::{MAX, page};
-use crate::plan::Why;
+use crate::plan::{Facts, Why, all_serve};
 use crate::record::{self, GroupRecord, InstanceRecord, Launch};
 use crate::rules::{self, invalid};
 use crate::{group, steps};
@@ -311,7 +311,11 @@ pub async fn describe_instance_refreshes(
 }
 
 /// The next ones go, if it is time. Returns whether something was done.
-pub fn advance(cx: &Cx, group: &GroupRecord, instances: &[InstanceRecord]) -> Result<bool, Error> {
+///
+/// Those that were launched for it have to be healthy first, also for load balancers where the group goes by these
+/// (User Guide, "How an instance refresh works").
+pub fn advance(cx: &Cx, facts: &Facts<'_>) -> Result<bool, Error> {
+    let (group, instances) = (facts.group, facts.instances);
     let Some(refresh) = cx.read(|tx| open(tx, group))? else {
         return Ok(false);
     };
@@ -339,7 +343,7 @@ pub fn advance(cx: &Cx, group: &GroupRecord, instances: &[InstanceRecord]) -> Re
                 .in_service_ms
                 .is_some_and(|at| cx.clock().now_ms() < at + warmup_ms)
     });
-    if warms {
+    if warms || !all_serve(facts) {
         return Ok(false);
     }
     let share = WHOLE
