@@ -38,7 +38,15 @@ pub async fn describe_target_health(
         if target.drained {
             return shown_state(&TargetState::Draining { in_flight: 0 });
         }
-        let Some(found) = &found else {
+        let known = found.iter().flatten();
+        let mut known = known.filter(|it| (it.address, it.port) == (target.address, target.port));
+        let known = known.next().map(|it| &it.state);
+        // It drains from the moment in which that is asked for, also while the edge has not heard of it and still
+        // sends it requests.
+        if target.draining_until_ms.is_some() && known != Some(&TargetState::Unused) {
+            return shown_state(&TargetState::Draining { in_flight: 0 });
+        }
+        if found.is_none() {
             return health(
                 State::Unavailable,
                 Some((
@@ -46,11 +54,8 @@ pub async fn describe_target_health(
                     "Target health is unavailable due to an internal error",
                 )),
             );
-        };
-        let known = found
-            .iter()
-            .find(|it| (it.address, it.port) == (target.address, target.port));
-        match known.map(|it| &it.state) {
+        }
+        match known {
             Some(state) => shown_state(state),
             // The edge has not heard of it yet.
             None => health(

@@ -86,4 +86,17 @@ async fn every_state_in_awss_words() {
     assert_eq!(health().await["TargetHealth"], unavailable);
     world.sim.edge.set_silent(false);
     assert_ne!(health().await["TargetHealth"], unavailable);
+
+    // What is to drain is said to, by an edge too that has not heard of it: who waits for the end of draining
+    // before stopping it must not take its being healthy still for that.
+    world
+        .sim
+        .edge
+        .set_state("10.0.1.10".parse().unwrap(), TargetState::Healthy);
+    world.sim.edge.set_silent(true);
+    let targets = json!({"TargetGroupArn": group, "Targets": [{"Id": "10.0.1.10"}]});
+    world.ok::<DeregisterTargetsInput>(targets).await;
+    assert_eq!(health().await["TargetHealth"]["State"], "draining");
+    world.sim.edge.set_silent(false);
+    assert_eq!(health().await["TargetHealth"]["State"], "draining");
 }
