@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import typing
 import urllib.parse
 import xml.etree.ElementTree as xml
 
@@ -26,6 +27,18 @@ QUERY_VERSIONS = {
 }
 # Longer than any answer takes, so that a benchmark never hangs on one.
 TIMEOUT_SECONDS = 60
+
+
+class Target(typing.NamedTuple):
+    """What a request is about, as it is signed."""
+
+    method: str
+    path: str
+    query: str
+
+
+# Where everybody but S3 takes requests.
+POST = Target("POST", "/", "")
 
 
 class ApiError(Exception):
@@ -62,10 +75,19 @@ class Api:
         answer = self._post(service, headers, urllib.parse.urlencode(form).encode())
         return without_namespaces(xml.fromstring(answer))
 
+    def s3(self, method, path, query="", body=b""):
+        """An operation of S3. The query's pairs are sorted and need no escapes."""
+        return self._send("s3", {}, body, Target(method, path, query))
+
     def _post(self, service, headers, body):
+        return self._send(service, headers, body, POST)
+
+    def _send(self, service, headers, body, target):
         connection = http.client.HTTPConnection(self.address, timeout=TIMEOUT_SECONDS)
+        signed = self._signed(service, headers, body, target)
         try:
-            connection.request("POST", "/", body, self._signed(service, headers, body))
+            where = f"{target.path}?{target.query}" if target.query else target.path
+            connection.request(target.method, where, body, signed)
             response = connection.getresponse()
             answer = response.read()
         finally:
@@ -74,7 +96,7 @@ class Api:
             raise ApiError(f"{service} answered {response.status}: {answer.decode(errors='replace')}")
         return answer
 
-    def _signed(self, service, headers, body):
+    def _signed(self, service, headers, body, target=POST):
         """The headers with those of the signature (AWS IAM User Guide, "Create a signed request")."""
         time = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         body_hash = hashlib.sha256(body).hexdigest()
@@ -83,7 +105,7 @@ class Api:
         }
         names = sorted(headers)
         lines = "".join(f"{name}:{headers[name]}\n" for name in names)
-        canonical = f"POST\n/\n\n{lines}\n{';'.join(names)}\n{body_hash}"
+        canonical = f"{target.method}\n{target.path}\n{target.query}\n{lines}\n{';'.join(names)}\n{body_hash}"
         scope = f"{time[:8]}/{self.region}/{service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}"

@@ -25,6 +25,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # A stack that takes longer is not slow but stuck.
 STACK_TIMEOUT_SECONDS = 600
 PAUSE_SECONDS = 0.02
+# A template has no more (CloudFormation User Guide, "Quotas").
+RESOURCES_MAX = 500
 # Ten tasks run after this time.
 TASKS_SECONDS = 5
 
@@ -75,7 +77,7 @@ class Daemon:
 def chain(count):
     """A template of parameters that each wait for the one before."""
     def resource(number):
-        properties = {"Name": f"/c/{count}/{number}", "Type": "String", "Value": "it"}
+        properties = {"Type": "String", "Value": "it"}
         after = {"DependsOn": f"P{number - 1}"} if number else {}
         return {"Type": "AWS::SSM::Parameter", "Properties": properties} | after
 
@@ -95,7 +97,7 @@ def lives(daemon):
 
 def chains(daemon):
     """A stack of n resources in a chain, made and deleted."""
-    for count in (50, 100, 200, 400):
+    for count in (50, 100, 250, RESOURCES_MAX):
         identity = []
 
         def make(count=count, identity=identity):
@@ -175,8 +177,27 @@ def tasks(daemon):
     app.stop_tasks(running)
 
 
+def buckets(daemon):
+    """Objects written and read in one bucket, and a page of ten buckets, among n buckets."""
+    api = daemon.api
+    made = 0
+    for total in (10, 500, 1000, 2000):
+        while made < total:
+            api.s3("PUT", f"/many-{made}")
+            made += 1
+
+        def objects():
+            for number in range(10):
+                api.s3("PUT", f"/many-7/{number}", body=b"it")
+                api.s3("GET", f"/many-7/{number}")
+
+        page = lambda: [api.s3("GET", "/", "max-buckets=10") for _ in range(20)]
+        yield {"buckets": total, "cpu_seconds_of_20_objects": daemon.spent(objects),
+               "cpu_seconds_of_20_pages": daemon.spent(page)}
+
+
 MEASUREMENTS = {"lives": lives, "chains": chains, "images": images, "definitions": definitions,
-                "tasks": tasks}
+                "tasks": tasks, "buckets": buckets}
 
 
 def main():
